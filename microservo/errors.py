@@ -1,0 +1,47 @@
+"""The errors MicroServo raises.
+
+::
+
+    MicroServoError
+    ├── InvalidInput      a person or program asked for something that can't be: refused, nothing touched
+    ├── InvalidMessage    a record on a topic can't be read: to the dead-letter topic, then on
+    ├── Unavailable       something needed is not there; the message says how to get it
+    ├── Retryable         try again later; the offset is kept
+    └── Fatal             the process must stop, so that a restart can mend it
+        └── OffsetGap     messages are missing from a partition
+"""
+
+from __future__ import annotations
+
+
+class MicroServoError(Exception):
+    """The base of every error raised on purpose."""
+
+
+class InvalidInput(MicroServoError):
+    """A request was refused before anything was touched."""
+
+
+class InvalidMessage(MicroServoError):
+    """A message can't be read; it belongs on the dead-letter topic with its bytes and this reason."""
+
+
+class Unavailable(MicroServoError):
+    """A thing that is needed is missing; the message says what adds it."""
+
+
+class Retryable(MicroServoError):
+    """An effort failed for now; the same effort may succeed later."""
+
+
+class Fatal(MicroServoError):
+    """The process can't go on without risking lost or wrong records; it stops instead."""
+
+
+class OffsetGap(Fatal):
+    """Messages are missing between two offsets of a partition."""
+
+    def __init__(self, topic: str, partition: int, expected: int, got: int) -> None:
+        super().__init__(
+            f"{topic}[{partition}]: expected offset {expected}, got {got}; restart re-reads from the last commit"
+        )
