@@ -1,0 +1,173 @@
+"""Records to bytes and back: Avro in Confluent wire framing (0x00, four-byte schema id, body), ids fixed.
+
+Logical types are for readers elsewhere: here instants stay integer microseconds, so they are stripped before
+parsing (they never change the bytes). Array fields are tuples in our records.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, TypeVar
+
+import fastavro
+
+from schemas import records
+from schemas.files import avro_schemas, schema_ids
+
+_FRAME = struct.Struct(">bI")
+FRAME_BYTES = _FRAME.size
+
+RecordT = TypeVar("RecordT")
+
+
+class SchemaError(ValueError):
+    """A value does not follow its schema, or names a schema that is not known."""
+
+
+def encode(record: object) -> bytes:
+    """The framed bytes of a record.
+
+    Raises:
+        SchemaError: a field has a value that its schema does not take.
+    """
+    try:
+        schema_id, schema, to_dict = _writers()[type(record)]
+    except KeyError:
+        msg = f"{type(record).__name__} is no record of the contract; take one of schemas.records"
+        raise SchemaError(msg) from None
+    buffer = io.BytesIO(_FRAME.pack(0, schema_id))
+    buffer.seek(FRAME_BYTES)
+    try:
+        fastavro.schemaless_writer(buffer, schema, to_dict(record))
+    except (ValueError, TypeError, AttributeError, KeyError, OverflowError, struct.error) as error:
+        msg = f"{type(record).__name__} can't be encoded: {error}"
+        raise SchemaError(msg) from error
+    return buffer.getvalue()
+
+
+def decode(value: bytes) -> object:
+    """The record that framed bytes hold, by the schema id they carry.
+
+    Raises:
+        SchemaError: not framed, an unknown id, cut short, or with bytes left over.
+    """
+    return _decode(value)
+
+
+def decode_as(record_type: type[RecordT], value: bytes) -> RecordT:
+    """The record that framed bytes hold, which must be of the given type.
+
+    Raises:
+        SchemaError: as `decode`, or the bytes hold another record.
+    """
+    record = _decode(value)
+    if not isinstance(record, record_type):
+        msg = f"expected a {record_type.__name__}, got a {type(record).__name__}"
+        raise SchemaError(msg)
+    return record
+
+
+def _decode(value: bytes) -> object:
+    if len(value) < FRAME_BYTES:
+        msg = f"{len(value)} bytes are too few for the five bytes of framing"
+        raise SchemaError(msg)
+    magic, schema_id = _FRAME.unpack_from(value)
+    if magic != 0 or schema_id not in _readers():
+        frame = value[:FRAME_BYTES].hex()
+        msg = f"framing {frame} names no known schema; expected 0x00 and an id of topics.toml"
+        raise SchemaError(msg)
+    schema, build = _readers()[schema_id]
+    buffer = io.BytesIO(value)
+    buffer.seek(FRAME_BYTES)
+    try:
+        record = build(fastavro.schemaless_reader(buffer, schema, None))
+    except (
+        EOFError,
+        ValueError,
+        TypeError,
+        IndexError,
+        KeyError,
+        OverflowError,
+        struct.error,
+        MemoryError,
+    ) as error:
+        msg = f"body does not follow schema id {schema_id}: {error or type(error).__name__}"
+        raise SchemaError(msg) from error
+    if buffer.tell() != len(value):
+        msg = f"{len(value) - buffer.tell()} bytes are left over after the record of schema id {schema_id}"
+        raise SchemaError(msg)
+    return record
+
+
+@cache
+def _readers() -> dict[int, tuple[Any, Callable[[dict[str, Any]], object]]]:
+    return {schema_ids()[key]: (_parsed(schema), _builder(schema)) for key, schema in avro_schemas().items()}
+
+
+@cache
+def _writers() -> dict[type, tuple[int, Any, Callable[[Any], dict[str, Any]]]]:
+    return {
+        getattr(records, schema["name"]): (schema_ids()[key], _parsed(schema), _unbuilder(schema))
+        for key, schema in avro_schemas().items()
+    }
+
+
+def _parsed(schema: Mapping[str, Any]) -> Any:
+    return fastavro.parse_schema(_without_logical_types(schema), _force=True)
+
+
+def _without_logical_types(node: Any) -> Any:
+    if isinstance(node, Mapping):
+        if "logicalType" in node:
+            return node["type"]
+        return {key: _without_logical_types(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_without_logical_types(value) for value in node]
+    return node
+
+
+def _builder(schema: Mapping[str, Any]) -> Callable[[dict[str, Any]], object]:
+    """A function from fastavro's dict to our dataclass."""
+    record_type = getattr(records, schema["name"])
+    arrays = [entry["name"] for entry in schema["fields"] if _is_array(entry)]
+    nested = {
+        entry["name"]: _builder(entry["type"]["items"]) for entry in schema["fields"] if _holds_records(entry)
+    }
+
+    def build(fields: dict[str, Any]) -> object:
+        for name, build_item in nested.items():
+            fields[name] = map(build_item, fields[name])
+        for name in arrays:
+            fields[name] = tuple(fields[name])
+        return record_type(**fields)
+
+    return build
+
+
+def _unbuilder(schema: Mapping[str, Any]) -> Callable[[Any], dict[str, Any]]:
+    """A function from our dataclass to the dict that fastavro writes."""
+    names = [entry["name"] for entry in schema["fields"]]
+    nested = {
+        entry["name"]: _unbuilder(entry["type"]["items"])
+        for entry in schema["fields"]
+        if _holds_records(entry)
+    }
+
+    def unbuild(record: Any) -> dict[str, Any]:
+        fields = {name: getattr(record, name) for name in names}
+        for name, unbuild_item in nested.items():
+            fields[name] = [unbuild_item(item) for item in fields[name]]
+        return fields
+
+    return unbuild
+
+
+def _is_array(entry: Mapping[str, Any]) -> bool:
+    return isinstance(entry["type"], Mapping) and entry["type"].get("type") == "array"
+
+
+def _holds_records(entry: Mapping[str, Any]) -> bool:
+    return _is_array(entry) and isinstance(entry["type"]["items"], Mapping)

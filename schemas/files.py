@@ -1,0 +1,38 @@
+"""The schema files of this package, as parsed JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+_SCHEMA_FILE = re.compile(r"(?P<record>[a-z_]+)\.v(?P<version>\d+)\.avsc")
+
+
+@cache
+def avro_schemas() -> dict[tuple[str, int], dict[str, Any]]:
+    """Every schema by (record, version), for example ("fault_request", 1)."""
+    schemas = {}
+    for path in (files(__name__.partition(".")[0]) / "avsc").iterdir():
+        if match := _SCHEMA_FILE.fullmatch(path.name):
+            schemas[match["record"], int(match["version"])] = json.loads(path.read_text("utf-8"))
+    return dict(sorted(schemas.items()))
+
+
+@cache
+def topics_toml() -> dict[str, Any]:
+    """The content of `topics.toml`."""
+    return tomllib.loads((files(__name__.partition(".")[0]) / "topics.toml").read_text("utf-8"))
+
+
+@cache
+def schema_ids() -> dict[tuple[str, int], int]:
+    """The fixed id on the wire of every (record, version)."""
+    ids = {}
+    for name, schema_id in topics_toml()["schema_ids"].items():
+        record, _, version = name.partition(".v")
+        ids[record, int(version)] = int(schema_id)
+    return ids
