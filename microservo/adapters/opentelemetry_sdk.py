@@ -1,0 +1,196 @@
+"""The OpenTelemetry SDK as the processes of the target use it: spans, logs, metrics, out by OTLP/HTTP.
+
+Exports run in the SDK's own threads from bounded queues; while a collector is down, the overflow is dropped.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+
+from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Span, Tracer, format_span_id, format_trace_id, set_span_in_context
+
+_QUEUE = 4096
+_BATCH = 512
+_EXPORT_EVERY_MS = 500
+_METRICS_EVERY_MS = 1000
+_EXPORT_TIMEOUT_S = 3.0
+_SEVERITY = {"INFO": SeverityNumber.INFO, "WARNING": SeverityNumber.WARN, "ERROR": SeverityNumber.ERROR}
+
+Reading = Callable[[], float | None]
+
+
+class Instrumentation:
+    """The telemetry of one process.
+
+    Args:
+        service: `service.name` of everything that is sent.
+        instance: `service.instance.id`.
+        otlp_url: base address of the collector, as in `http://127.0.0.1:4318`.
+    """
+
+    def __init__(self, *, service: str, instance: str, otlp_url: str) -> None:
+        _quieten_exporters()
+        self._names = {"service": service, "instance": instance}
+        resource = Resource.create({"service.name": service, "service.instance.id": instance})
+        base = otlp_url.rstrip("/")
+        self._traces = _tracer_provider(resource, f"{base}/v1/traces")
+        self._logs = _logger_provider(resource, f"{base}/v1/logs")
+        self._metrics = _meter_provider(resource, f"{base}/v1/metrics")
+        self.tracer: Tracer = self._traces.get_tracer("microservo.target")
+        self._logger = self._logs.get_logger("microservo.target")
+        self._meter = self._metrics.get_meter("microservo.target")
+
+    def log(
+        self, level: str, message: str, span: Span | None = None, exception: BaseException | None = None
+    ) -> None:
+        """Writes one line: JSON on stdout and an OTLP log record, both with the ids of the span.
+
+        The level is INFO, WARNING or ERROR.
+        """
+        now_ns = time.time_ns()
+        record = LogRecord(
+            timestamp=now_ns,
+            observed_timestamp=now_ns,
+            context=set_span_in_context(span) if span else None,
+            severity_text=level,
+            severity_number=_SEVERITY[level],
+            body=message,
+            exception=exception,
+        )
+        self._logger.emit(record)
+        sys.stdout.write(self._line(now_ns, level, message, span, exception))
+        sys.stdout.flush()
+
+    def counter(self, name: str, read: Reading) -> None:
+        """Reports a sum that only grows, as `read` gives it at each export."""
+        self._meter.create_observable_counter(name, callbacks=[_callback(read)])
+
+    def gauge(self, name: str, read: Reading, unit: str = "") -> None:
+        """Reports a value as `read` gives it at each export; None reports nothing."""
+        self._meter.create_observable_gauge(name, callbacks=[_callback(read)], unit=unit)
+
+    def shutdown(self, timeout_s: float) -> bool:
+        """Sends what is waiting; False when that took longer than `timeout_s` and was given up."""
+        deadline_s = time.monotonic() + timeout_s
+        closing = [
+            threading.Thread(target=close, daemon=True)
+            for close in (self._traces.shutdown, self._logs.shutdown, self._metrics.shutdown)
+        ]
+        for thread in closing:
+            thread.start()
+        for thread in closing:
+            thread.join(max(0.0, deadline_s - time.monotonic()))
+        return not any(thread.is_alive() for thread in closing)
+
+    def _line(
+        self, now_ns: int, level: str, message: str, span: Span | None, exception: BaseException | None
+    ) -> str:
+        now = datetime.fromtimestamp(now_ns // 1000 / 1e6, UTC)
+        fields: dict[str, object] = {"ts": now.isoformat(timespec="microseconds"), "level": level}
+        fields.update(self._names)
+        if span is not None:
+            context = span.get_span_context()
+            fields["trace_id"] = format_trace_id(context.trace_id)
+            fields["span_id"] = format_span_id(context.span_id)
+        fields["message"] = message
+        if exception is not None:
+            fields["exception"] = type(exception).__name__
+        return json.dumps(fields, separators=(",", ":")) + "\n"
+
+
+def prometheus_text(values: Mapping[str, float | None]) -> str:
+    """The values in the Prometheus text format, dots turned to underscores; None is left out."""
+    lines = (
+        f"{name.replace('.', '_')} {value:.17g}\n" for name, value in values.items() if value is not None
+    )
+    return "".join(lines)
+
+
+def _tracer_provider(resource: Resource, url: str) -> TracerProvider:
+    exporter = OTLPSpanExporter(endpoint=url, timeout=_EXPORT_TIMEOUT_S, compression=Compression.Gzip)
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    provider.add_span_processor(
+        BatchSpanProcessor(
+            exporter,
+            max_queue_size=_QUEUE,
+            schedule_delay_millis=_EXPORT_EVERY_MS,
+            max_export_batch_size=_BATCH,
+        )
+    )
+    return provider
+
+
+def _logger_provider(resource: Resource, url: str) -> LoggerProvider:
+    exporter = OTLPLogExporter(endpoint=url, timeout=_EXPORT_TIMEOUT_S, compression=Compression.Gzip)
+    provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
+    provider.add_log_record_processor(
+        BatchLogRecordProcessor(
+            exporter,
+            max_queue_size=_QUEUE,
+            schedule_delay_millis=_EXPORT_EVERY_MS,
+            max_export_batch_size=_BATCH,
+        )
+    )
+    return provider
+
+
+def _meter_provider(resource: Resource, url: str) -> MeterProvider:
+    exporter = OTLPMetricExporter(endpoint=url, timeout=_EXPORT_TIMEOUT_S, compression=Compression.Gzip)
+    reader = PeriodicExportingMetricReader(
+        exporter, export_interval_millis=_METRICS_EVERY_MS, export_timeout_millis=_METRICS_EVERY_MS
+    )
+    return MeterProvider(metric_readers=[reader], resource=resource, shutdown_on_exit=False)
+
+
+def _callback(read: Reading) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    def observe(_: CallbackOptions) -> list[Observation]:
+        value = read()
+        return [] if value is None else [Observation(value)]
+
+    return observe
+
+
+class _AtMostEvery(logging.Filter):
+    """Lets one record through per `period_s`: a collector that is down would fill the log."""
+
+    def __init__(self, period_s: float) -> None:
+        super().__init__()
+        self._period_s = period_s
+        self._next_s = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now_s = time.monotonic()
+        if now_s < self._next_s:
+            return False
+        self._next_s = now_s + self._period_s
+        return True
+
+
+def _quieten_exporters() -> None:
+    """The SDK's own complaints go to stderr, seldom, and never into the telemetry."""
+    logger = logging.getLogger("opentelemetry")
+    if logger.handlers:
+        return
+    handler = logging.StreamHandler()
+    handler.addFilter(_AtMostEvery(30.0))
+    logger.addHandler(handler)
+    logger.propagate = False

@@ -1,0 +1,54 @@
+"""The in-process caches of an instance."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+
+class Cache:
+    """Remembers which keys were read lately: at most `capacity`, each for `ttl_s` seconds."""
+
+    def __init__(self, *, capacity: int = 512, ttl_s: float = 30.0) -> None:
+        self._capacity = capacity
+        self._ttl_s = ttl_s
+        self._expiry_s: OrderedDict[str, float] = OrderedDict()
+        self.hits = 0
+        self.misses = 0
+
+    def hit(self, key: str, now_s: float) -> bool:
+        """Whether `key` is held; counted."""
+        held = self._expiry_s.get(key, 0.0) > now_s
+        if held:
+            self._expiry_s.move_to_end(key)
+            self.hits += 1
+        else:
+            self.misses += 1
+        return held
+
+    def put(self, key: str, now_s: float) -> None:
+        self._expiry_s[key] = now_s + self._ttl_s
+        self._expiry_s.move_to_end(key)
+        if len(self._expiry_s) > self._capacity:
+            self._expiry_s.popitem(last=False)
+
+    def drop(self, key: str) -> None:
+        self._expiry_s.pop(key, None)
+
+
+class Caches:
+    """The caches by name, made when first named."""
+
+    def __init__(self) -> None:
+        self._caches: dict[str, Cache] = {}
+        self._seen = (0, 0)
+
+    def __getitem__(self, name: str) -> Cache:
+        return self._caches.setdefault(name, Cache())
+
+    def hit_ratio(self) -> float | None:
+        """Share of reads since the last call that were hits; None when there were none."""
+        hits = sum(cache.hits for cache in self._caches.values())
+        reads = hits + sum(cache.misses for cache in self._caches.values())
+        new_hits, new_reads = hits - self._seen[0], reads - self._seen[1]
+        self._seen = (hits, reads)
+        return new_hits / new_reads if new_reads else None

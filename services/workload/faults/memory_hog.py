@@ -1,0 +1,48 @@
+"""memory-hog: holds memory with every page written, and gives it back to the system."""
+
+from __future__ import annotations
+
+import asyncio
+
+import psutil
+
+from microservo.errors import InvalidInput
+from services.workload.faults import FaultSite
+from services.workload.faults.parameters import Parameters
+from services.workload.work import Ballast
+
+_MAX_BYTES = 2**40
+# What must stay free, or the kernel ends somebody else's process.
+_RESERVE_BYTES = 256 * 2**20
+
+
+class MemoryHog:
+    """Parameters: `bytes` (held in addition to what the instance holds)."""
+
+    kind = "memory-hog"
+
+    def __init__(self, fault_id: str, parameters: Parameters, site: FaultSite) -> None:
+        self._size_bytes = parameters.integer("bytes", low=1, high=_MAX_BYTES)
+        self._ballast: Ballast | None = None
+
+    async def apply(self) -> str:
+        available = psutil.virtual_memory().available
+        if self._size_bytes + _RESERVE_BYTES > available:
+            msg = (
+                f"{self.kind}: bytes is {self._size_bytes}, but only {available} are available and "
+                f"{_RESERVE_BYTES} must stay free; ask for less"
+            )
+            raise InvalidInput(msg)
+        before = _resident_bytes()
+        self._ballast = await asyncio.to_thread(Ballast, self._size_bytes)
+        return f"resident memory went from {before} to {_resident_bytes()} bytes"
+
+    async def recover(self) -> str:
+        before = _resident_bytes()
+        if self._ballast is not None:
+            self._ballast.release()
+        return f"resident memory went from {before} to {_resident_bytes()} bytes"
+
+
+def _resident_bytes() -> int:
+    return psutil.Process().memory_info().rss

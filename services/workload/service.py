@@ -1,0 +1,110 @@
+"""Builds one instance and runs it until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from dataclasses import dataclass
+
+import aiohttp
+from aiohttp import web
+
+from microservo.adapters.opentelemetry_sdk import Instrumentation, prometheus_text
+from microservo.adapters.topologies import read_topology
+from microservo.domain.topology import Service
+from microservo.errors import InvalidInput
+from services.workload.cache import Caches
+from services.workload.calls import Caller, read_peers
+from services.workload.control import control_application
+from services.workload.faults import FaultSite
+from services.workload.faults.board import FaultBoard
+from services.workload.handlers import RequestHandler, Spoiler
+from services.workload.settings import Settings
+from services.workload.traffic import Traffic, report
+from services.workload.work import Ballast
+
+_HOST = "127.0.0.1"
+_DRAIN_S = 0.5
+_FLUSH_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Instance:
+    """What serves: the requests, and the control port."""
+
+    requests: web.ServerRunner
+    control: web.AppRunner
+    board: FaultBoard
+
+
+def run(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT, then stops within two seconds.
+
+    Raises:
+        InvalidInput: the topology or the peers can't be used, or it has no such service.
+    """
+    service = _service(settings)
+    ballast = Ballast(int(service.memory_mb * 2**20))
+    telemetry = Instrumentation(service=service.name, instance=settings.instance, otlp_url=settings.otlp)
+    try:
+        asyncio.run(_serve(settings, service, telemetry))
+    finally:
+        telemetry.shutdown(_FLUSH_S)
+        ballast.release()
+
+
+def _service(settings: Settings) -> Service:
+    services = read_topology(settings.topology).services
+    if settings.service not in services:
+        msg = f"{settings.topology} has no service {settings.service!r}; choose one of {sorted(services)}"
+        raise InvalidInput(msg)
+    return services[settings.service]
+
+
+async def _serve(settings: Settings, service: Service, telemetry: Instrumentation) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    connector = aiohttp.TCPConnector(limit=0, use_dns_cache=False)
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
+        instance = _build(settings, service, telemetry, session)
+        await _listen(instance.requests, settings.port)
+        # Last, so that a healthy answer means that requests are served.
+        await _listen(instance.control, settings.control_port)
+        telemetry.log("INFO", f"{settings.instance} is ready")
+        await stop.wait()
+        telemetry.log("INFO", f"{settings.instance} is stopping")
+        await instance.requests.cleanup()
+        await instance.board.recover_all()
+        await instance.control.cleanup()
+
+
+def _build(
+    settings: Settings, service: Service, telemetry: Instrumentation, session: aiohttp.ClientSession
+) -> _Instance:
+    seed = f"{settings.seed}/{settings.instance}"
+    traffic, caches = Traffic(), Caches()
+    spoilers: dict[str, Spoiler] = {}
+    handler = RequestHandler(
+        service,
+        Caller(read_peers(settings.peers), session, telemetry, random.Random(f"{seed}/calls")),
+        telemetry,
+        traffic=traffic,
+        caches=caches,
+        chance=random.Random(f"{seed}/work"),
+        spoilers=spoilers,
+    )
+    report(traffic, caches.hit_ratio, telemetry)
+    board = FaultBoard(FaultSite(seed=seed, endpoints=frozenset(service.endpoints), spoilers=spoilers))
+    control = control_application(board, lambda: prometheus_text(traffic.values()))
+    return _Instance(
+        requests=web.ServerRunner(web.Server(handler), shutdown_timeout=_DRAIN_S),
+        control=web.AppRunner(control, access_log=None, shutdown_timeout=_DRAIN_S),
+        board=board,
+    )
+
+
+async def _listen(runner: web.AppRunner | web.ServerRunner, port: int) -> None:
+    await runner.setup()
+    await web.TCPSite(runner, _HOST, port).start()

@@ -1,0 +1,47 @@
+"""The work that a request is: processor time, memory, an answer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import os
+import time
+from collections.abc import Mapping
+
+# Below 2048 bytes hashlib keeps the interpreter lock, as a service's own Python code would.
+_BLOCK = bytes(1024)
+_PAGE = 1 << 20
+
+
+def burn(cpu_s: float) -> None:
+    """Keeps this thread's processor busy until it has spent `cpu_s` seconds of processor time."""
+    end_s = time.thread_time() + cpu_s
+    while time.thread_time() < end_s:
+        hashlib.sha256(_BLOCK)
+
+
+class Ballast:
+    """Memory really held: every page is written, and all of it is given back on `release`."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self._map = mmap.mmap(-1, max(1, size_bytes))
+        # Random bytes, so that neither page merging nor compression takes the pages away again.
+        pattern = os.urandom(_PAGE)
+        for start in range(0, size_bytes, _PAGE):
+            length = min(_PAGE, size_bytes - start)
+            self._map[start : start + length] = pattern[:length]
+
+    def release(self) -> None:
+        self._map.close()
+
+
+def record_of(endpoint: str, key: str, size_bytes: int) -> dict[str, str]:
+    """The record that an endpoint answers with; `size_bytes` of payload."""
+    return {"endpoint": endpoint, "key": key, "payload": "x" * size_bytes}
+
+
+def render(record: Mapping[str, str]) -> bytes:
+    """The answer to a request, as JSON."""
+    head = {"endpoint": record["endpoint"], "key": record["key"]}
+    return json.dumps({**head, "payload": record["payload"]}).encode()
