@@ -1,0 +1,9 @@
+"""Users: drives weighted journeys through the entry service of a topology, open loop and seeded.
+
+Stands outside of the target, as users do, and knows nothing of Kafka:
+
+- consumes: HTTP answers of the entry service; its rate on the control port.
+- produces: HTTP requests; CLIENT spans, logs and metrics as service `loadgen`; JSON lines on stdout.
+- state: none but the journeys under way.
+- guarantee: same seed, same journeys in the same order at the same relative times.
+"""

@@ -1,0 +1,91 @@
+"""An arrival in; the steps of its journey out, as requests of the entry service."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import aiohttp
+from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from microservo.adapters.opentelemetry_sdk import Instrumentation
+from microservo.domain.topology import Step
+from services.loadgen.schedule import Arrival
+from services.loadgen.tally import Tally
+
+_PROPAGATOR = TraceContextTextMapPropagator()
+_FIRST_FAILURE = 500
+
+
+class JourneyHandler:
+    """Takes one user through one journey, which ends at the first step that fails.
+
+    Args:
+        entry: name of the entry service.
+        entry_url: its base address.
+        timeout_ms: how long a user waits for an answer.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        telemetry: Instrumentation,
+        tally: Tally,
+        *,
+        entry: str,
+        entry_url: str,
+        timeout_ms: float,
+    ) -> None:
+        self._session = session
+        self._telemetry = telemetry
+        self._tally = tally
+        self._entry = entry
+        self._url = entry_url.rstrip("/")
+        self._timeout_ms = timeout_ms
+
+    async def __call__(self, arrival: Arrival) -> None:
+        """Walks the journey."""
+        for step in arrival.journey.steps:
+            await asyncio.sleep(step.think_ms / 1000 * arrival.pace)
+            if not await self._take(step, arrival):
+                return
+
+    async def _take(self, step: Step, arrival: Arrival) -> bool:
+        """Makes one request in a trace of its own; whether it went well."""
+        span = self._telemetry.tracer.start_span(
+            step.endpoint, kind=SpanKind.CLIENT, attributes={"peer.service": self._entry}
+        )
+        try:
+            started_s = time.perf_counter()
+            trouble, exception = await self._request(step, arrival.user, span)
+            duration_s = time.perf_counter() - started_s
+            self._tally.answered(duration_s, failed=bool(trouble))
+            what = f"{step.endpoint} in {arrival.journey.name}"
+            if trouble:
+                span.set_status(StatusCode.ERROR, trouble)
+                self._telemetry.log("ERROR", f"{what} {trouble}", span, exception)
+            else:
+                self._telemetry.log("INFO", f"{what} answered in {1000 * duration_s:.1f} ms", span)
+        finally:
+            span.end()
+        return not trouble
+
+    async def _request(self, step: Step, user: str, span: Span) -> tuple[str, Exception | None]:
+        """What went wrong, as the user would say it; "" when nothing did."""
+        headers: dict[str, str] = {}
+        _PROPAGATOR.inject(headers, set_span_in_context(span))
+        try:
+            async with self._session.post(
+                f"{self._url}/{step.endpoint}",
+                params={"key": user},
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=self._timeout_ms / 1000),
+            ) as answer:
+                await answer.read()
+        except TimeoutError as error:
+            return f"timed out after {self._timeout_ms:g} ms", error
+        except aiohttp.ClientError as error:
+            return "lost its connection", error
+        span.set_attribute("http.response.status_code", answer.status)
+        return (f"failed with status {answer.status}" if answer.status >= _FIRST_FAILURE else ""), None

@@ -1,0 +1,103 @@
+"""Builds the load generator and runs it until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+
+import aiohttp
+from aiohttp import web
+
+from microservo.adapters.opentelemetry_sdk import Instrumentation, prometheus_text
+from microservo.adapters.topologies import read_topology
+from microservo.domain.topology import Topology
+from services.loadgen.control import control_application
+from services.loadgen.handlers import JourneyHandler
+from services.loadgen.pace import Pace
+from services.loadgen.schedule import Arrival, arrivals
+from services.loadgen.settings import Settings
+from services.loadgen.tally import Tally, report
+
+_HOST = "127.0.0.1"
+_FLUSH_S = 1.0
+
+
+def run(settings: Settings) -> None:
+    """Generates load until SIGTERM or SIGINT, then stops within two seconds.
+
+    Raises:
+        InvalidInput: the topology can't be used or has no journeys, or the rate is out of bounds.
+    """
+    topology = read_topology(settings.topology)
+    coming = arrivals(topology.journeys, settings.seed)
+    telemetry = Instrumentation(service="loadgen", instance="loadgen-0", otlp_url=settings.otlp)
+    try:
+        asyncio.run(_serve(settings, topology, coming, telemetry))
+    finally:
+        telemetry.shutdown(_FLUSH_S)
+
+
+async def _serve(
+    settings: Settings, topology: Topology, coming: Iterator[Arrival], telemetry: Instrumentation
+) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    tally, pace = Tally(), Pace(settings.rate)
+    report(tally, lambda: pace.rate, telemetry)
+    control = control_application(pace, lambda: prometheus_text(tally.values()))
+    runner = web.AppRunner(control, access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    await web.TCPSite(runner, _HOST, settings.control_port).start()
+    async with _session() as session:
+        handler = JourneyHandler(
+            session,
+            telemetry,
+            tally,
+            entry=topology.entry,
+            entry_url=settings.entry_url,
+            timeout_ms=settings.timeout_ms,
+        )
+        driving = asyncio.create_task(drive(coming, pace, handler, tally, max_active=settings.max_active))
+        await _until_first(stop, driving)
+    await runner.cleanup()
+
+
+async def drive(
+    coming: Iterator[Arrival], pace: Pace, handler: JourneyHandler, tally: Tally, *, max_active: int
+) -> None:
+    """Starts each journey when it is due, whether or not earlier ones have ended.
+
+    With `max_active` under way, an arrival is turned away and counted as shed: a system that hangs must not
+    fill this process.
+    """
+    async with asyncio.TaskGroup() as journeys:
+        for arrival in coming:
+            await pace.wait(arrival.gap)
+            if tally.active >= max_active:
+                tally.shed += 1
+                continue
+            tally.journeys += 1
+            tally.active += 1
+            journeys.create_task(handler(arrival)).add_done_callback(lambda _: _leave(tally))
+
+
+def _leave(tally: Tally) -> None:
+    tally.active -= 1
+
+
+def _session() -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(limit=0, use_dns_cache=False)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+
+async def _until_first(stop: asyncio.Event, driving: asyncio.Task[None]) -> None:
+    """Ends the driving when `stop` is set; an error of the driving is raised here."""
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({stopping, driving}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    driving.cancel()
+    await asyncio.wait({stopping, driving})
+    if not driving.cancelled():
+        driving.result()
