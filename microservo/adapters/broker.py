@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, Self
+from typing import Literal, NamedTuple, Protocol, Self
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -16,7 +16,7 @@ class Partition(NamedTuple):
     """One partition of one topic, by its physical name."""
 
     topic: str
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs on two values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +50,19 @@ class Consumer(Protocol):
         on_assign: Callable[[list[Partition]], None] | None = None,
         on_revoke: Callable[[list[Partition]], None] | None = None,
     ) -> None:
-        """Joins the group for the topics. Callbacks run inside `consume`; a group without a commit starts at
-        the position that the consumer was made with (earliest or latest)."""
+        """Joins the group for the topics, in place of what was subscribed or assigned before.
+
+        Callbacks run inside `consume` (`on_revoke` also inside `close`) and may commit; what they raise comes
+        out of there. A partition without a commit starts at the position that the consumer was made with
+        (earliest or latest). Partitions are shared by range: partition i of co-partitioned topics goes to the
+        same member. A rebalance takes all of a member's partitions before it gives any, all running.
+        """
 
     def assign(self, positions: Mapping[Partition, int]) -> None:
-        """Reads exactly these partitions from these offsets."""
+        """Reads exactly these partitions from these offsets, in place of what was subscribed or assigned.
+
+        An offset that the log does not have is `Fatal` at the next `consume`, if the consumer has no group.
+        """
 
     def consume(self, max_messages: int, timeout_s: float) -> list[Message]:
         """Up to `max_messages`, fewer once `timeout_s` has passed; [] when there are none.
@@ -64,7 +72,11 @@ class Consumer(Protocol):
         """
 
     def commit(self, positions: Mapping[Partition, int]) -> None:
-        """Stores the next offset to read of each partition, synchronously."""
+        """Stores the next offset to read of each partition, synchronously.
+
+        Raises:
+            Retryable: the partition went to another member, or the broker did not answer.
+        """
 
     def pause(self, partitions: Sequence[Partition]) -> None:
         """Stops fetching these partitions; `consume` goes on serving the others."""
@@ -83,7 +95,10 @@ class Consumer(Protocol):
         """First offset kept and next offset to be written."""
 
     def offset_at(self, partition: Partition, time_us: int) -> int:
-        """First offset whose timestamp is at least `time_us`; the end offset where none is."""
+        """First offset whose timestamp is at least `time_us`; the end offset where none is.
+
+        A timestamp is kept in whole milliseconds: the microseconds that a message was sent with are cut off.
+        """
 
     def close(self) -> None: ...
 
@@ -113,7 +128,7 @@ class Producer(Protocol):
 
         Raises:
             Retryable: the queue is full; serve other work and try again.
-            InvalidInput: larger than the topic accepts.
+            InvalidInput: larger than the topic accepts, or there is no such topic or partition.
             Fatal: an earlier message could not be delivered.
         """
 
@@ -173,3 +188,33 @@ class Admin(Protocol):
         Raises:
             Unavailable: it did not answer in time.
         """
+
+
+class Broker(Protocol):
+    """Where the clients of one broker come from; each client belongs to who made it and is closed by them."""
+
+    def consumer(
+        self, *, group_id: str | None, start: Literal["earliest", "latest"] = "earliest"
+    ) -> Consumer:
+        """A consumer. Without a group it can only `assign`, and it can't commit: that is `InvalidInput`.
+
+        Args:
+            group_id: the group that shares partitions and commits.
+            start: where a partition without a commit begins.
+
+        Raises:
+            Unavailable: no broker answers.
+        """
+
+    def producer(self, *, linger_ms: int = 5) -> Producer:
+        """A producer.
+
+        Args:
+            linger_ms: how long a message may wait for company in its batch, in milliseconds.
+
+        Raises:
+            Unavailable: no broker answers.
+        """
+
+    def admin(self) -> Admin:
+        """An admin, also while no broker answers."""

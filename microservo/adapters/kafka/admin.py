@@ -1,0 +1,141 @@
+"""Topics of a real Kafka."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from threading import Event
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigEntry, ConfigResource, ConfigSource
+from confluent_kafka.admin._metadata import ClusterMetadata
+from confluent_kafka.admin._resource import ResourceType
+from confluent_kafka.cimpl import NewTopic
+
+from microservo.adapters.broker import TopicSpec, TopicState
+from microservo.adapters.kafka.connection import verify
+from microservo.adapters.kafka.errors import translate, translated
+from microservo.adapters.kafka.options import KafkaSettings, common_options
+from microservo.adapters.limits import refuse_other_partitions
+from microservo.errors import Retryable, Unavailable
+
+_POLL_S = 0.05
+
+
+class KafkaAdmin:
+    """`Admin` on confluent-kafka; made without a connection, so that it can wait for a broker."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._client = AdminClient(common_options(settings))
+
+    def ensure_topics(self, specs: Sequence[TopicSpec]) -> list[str]:
+        present = {name: len(topic.partitions) for name, topic in self._metadata().topics.items()}
+        refuse_other_partitions(specs, present)
+        missing = [spec for spec in specs if spec.name not in present]
+        created = self._create(missing) if missing else []
+        self._wait_visible(specs)
+        return created
+
+    def topics(self) -> list[TopicState]:
+        partitions = {
+            name: len(topic.partitions)
+            for name, topic in self._metadata().topics.items()
+            if not name.startswith("__")
+        }
+        configs = {name: _own(self._entries(name)) for name in partitions}
+        return [
+            TopicState(name=name, partitions=partitions[name], config=configs[name])
+            for name in sorted(partitions)
+        ]
+
+    def wait_ready(self, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                verify(self._client, self._settings, max(0.05, min(1.0, deadline - time.monotonic())))
+            except Unavailable:
+                if time.monotonic() >= deadline:
+                    raise
+            else:
+                return
+
+    def wait_led(self, cluster_id: str, timeout_s: float) -> bool:
+        """Whether the cluster has this id, and within `timeout_s` a leader for every partition."""
+        deadline = time.monotonic() + timeout_s
+        while not _led(metadata := self._metadata()) or metadata.cluster_id != cluster_id:
+            if time.monotonic() >= deadline:
+                return False
+            Event().wait(_POLL_S)
+        return True
+
+    def max_message_bytes(self, topic: str) -> int:
+        """The largest batch of messages that a topic accepts, in bytes.
+
+        Raises:
+            InvalidInput: there is no such topic.
+        """
+        value = self._entries(topic)["max.message.bytes"].value
+        return int(value or 0)
+
+    def _metadata(self) -> ClusterMetadata:
+        return verify(self._client, self._settings)
+
+    def _create(self, specs: Sequence[TopicSpec]) -> list[str]:
+        futures = self._client.create_topics(
+            [NewTopic(s.name, s.partitions, s.replication, config=dict(s.config)) for s in specs],
+            operation_timeout=self._settings.connect_timeout_s,
+        )
+        created = []
+        for name, future in futures.items():
+            try:
+                future.result()
+            except KafkaException as exc:
+                # Another process was quicker; what it made is looked at below.
+                if exc.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise translate(exc.args[0], f"create the topic {name}") from exc
+            else:
+                created.append(name)
+        return created
+
+    def _wait_visible(self, specs: Sequence[TopicSpec]) -> None:
+        """Waits until the topics are there and led: creation returns before every client can see it."""
+        deadline = time.monotonic() + self._settings.connect_timeout_s
+        wanted = {spec.name for spec in specs}
+        while not (wanted <= self._led_topics()):
+            if time.monotonic() >= deadline:
+                missing = ", ".join(sorted(wanted - self._led_topics()))
+                msg = (
+                    f"created topics are not visible after {self._settings.connect_timeout_s:g} s: {missing}"
+                )
+                raise Retryable(msg)
+            Event().wait(_POLL_S)
+        present = {name: len(topic.partitions) for name, topic in self._metadata().topics.items()}
+        refuse_other_partitions(specs, present)
+
+    def _led_topics(self) -> set[str]:
+        metadata = self._metadata()
+        return {name for name in metadata.topics if _led(metadata, [name])}
+
+    def _entries(self, topic: str) -> dict[str, ConfigEntry]:
+        resource = ConfigResource(ResourceType.TOPIC, topic)
+        with translated(f"describe the topic {topic}"):
+            answer = self._client.describe_configs(
+                [resource], request_timeout=self._settings.connect_timeout_s
+            )
+            return dict(answer[resource].result())
+
+
+def _led(metadata: ClusterMetadata, names: Iterable[str] | None = None) -> bool:
+    topics = metadata.topics if names is None else {name: metadata.topics[name] for name in names}
+    return bool(metadata.brokers) and all(
+        partition.leader >= 0 for topic in topics.values() for partition in topic.partitions.values()
+    )
+
+
+def _own(entries: dict[str, ConfigEntry]) -> dict[str, str]:
+    """What was set on the topic itself."""
+    own = ConfigSource.DYNAMIC_TOPIC_CONFIG
+    # The entries carry the source as a bare number, whatever their annotation says.
+    return {e.name: str(e.value) for e in entries.values() if ConfigSource(e.source) == own}

@@ -1,0 +1,151 @@
+"""A consumer of a real Kafka."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Self
+
+import confluent_kafka
+from confluent_kafka import KafkaError, TopicPartition
+
+from microservo.adapters.broker import Message, Partition
+from microservo.adapters.kafka.connection import verify
+from microservo.adapters.kafka.errors import translate, translated
+from microservo.adapters.kafka.message import to_message
+from microservo.adapters.kafka.options import KafkaSettings, Start, consumer_options
+from microservo.errors import Fatal, InvalidInput, MicroServoError
+
+_log = logging.getLogger(__name__)
+
+Listener = Callable[[list[Partition]], None]
+
+
+class KafkaConsumer:
+    """`Consumer` on confluent-kafka.
+
+    In a group, a position that is gone from the log falls back to the consumer's start instead of failing.
+    """
+
+    def __init__(self, settings: KafkaSettings, *, group_id: str | None, start: Start) -> None:
+        self._settings = settings
+        self._group_id = group_id
+        self._failure: MicroServoError | None = None
+        options = consumer_options(settings, group_id=group_id, start=start)
+        self._client = confluent_kafka.Consumer(options | {"error_cb": self._on_error})
+        try:
+            verify(self._client, settings)
+        except BaseException:
+            self._client.close()
+            raise
+
+    def subscribe(
+        self,
+        topics: Sequence[str],
+        *,
+        on_assign: Listener | None = None,
+        on_revoke: Listener | None = None,
+    ) -> None:
+        self._needs_group("subscribe")
+        callbacks = {"on_assign": _told(on_assign), "on_revoke": _told(on_revoke)}
+        with translated(f"subscribe to {', '.join(topics)}"):
+            self._client.subscribe(list(topics), **callbacks)
+
+    def assign(self, positions: Mapping[Partition, int]) -> None:
+        with translated("take up the assigned partitions"):
+            self._client.assign(_with_offsets(positions))
+
+    def consume(self, max_messages: int, timeout_s: float) -> list[Message]:
+        with translated("consume"):
+            raw = self._client.consume(max_messages, timeout_s)
+        if self._failure is not None:
+            raise self._failure
+        return [to_message(each) for each in raw if not self._is_error(each.error())]
+
+    def commit(self, positions: Mapping[Partition, int]) -> None:
+        self._needs_group("commit")
+        if not positions:
+            return
+        with translated("commit"):
+            stored = self._client.commit(offsets=_with_offsets(positions), asynchronous=False)
+        for each in stored:
+            if each.error is not None:
+                raise translate(each.error, f"commit {each.topic}[{each.partition}]")
+
+    def pause(self, partitions: Sequence[Partition]) -> None:
+        with translated("pause"):
+            self._client.pause(_plain(partitions))
+
+    def resume(self, partitions: Sequence[Partition]) -> None:
+        with translated("resume"):
+            self._client.resume(_plain(partitions))
+
+    def partitions(self, topic: str) -> list[Partition]:
+        with translated(f"list the partitions of {topic}"):
+            found = self._client.list_topics(topic, timeout=self._settings.connect_timeout_s).topics[topic]
+        if found.error is not None:
+            raise translate(found.error, f"list the partitions of {topic}")
+        return [Partition(topic, index) for index in sorted(found.partitions)]
+
+    def offset_range(self, partition: Partition) -> tuple[int, int]:
+        with translated(f"read the offsets of {partition.topic}[{partition.index}]"):
+            return self._client.get_watermark_offsets(
+                TopicPartition(*partition), timeout=self._settings.connect_timeout_s
+            )
+
+    def offset_at(self, partition: Partition, time_us: int) -> int:
+        # Kafka keeps milliseconds: the first whole one that is not before the time asked for.
+        wanted = TopicPartition(*partition, -(-time_us // 1000))
+        with translated(f"look up a time in {partition.topic}[{partition.index}]"):
+            found = self._client.offsets_for_times([wanted], timeout=self._settings.connect_timeout_s)[0]
+        if found.error is not None:
+            raise translate(found.error, f"look up a time in {partition.topic}[{partition.index}]")
+        return found.offset if found.offset >= 0 else self.offset_range(partition)[1]
+
+    def close(self) -> None:
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _needs_group(self, act: str) -> None:
+        if self._group_id is None:
+            msg = f"a consumer without a group can't {act}; give it a group_id"
+            raise InvalidInput(msg)
+
+    def _is_error(self, error: KafkaError | None) -> bool:
+        """Whether it is one that librdkafka mends by itself; raises for good ones."""
+        if error is None:
+            return False
+        if error.retriable() and not error.fatal():
+            _log.info("consuming goes on after: %s", error)
+            return True
+        msg = str(translate(error, "consume"))
+        raise Fatal(msg)
+
+    def _on_error(self, error: KafkaError) -> None:
+        """Keeps what can't mend itself; lost connections can."""
+        lasting = {KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED}
+        if error.fatal() or error.code() in lasting:
+            self._failure = Fatal(str(translate(error, "consume")))
+        else:
+            _log.info("the Kafka client reports: %s", error)
+
+
+def _told(listener: Listener | None) -> Callable[[object, list[TopicPartition]], None]:
+    def tell(_client: object, partitions: list[TopicPartition]) -> None:
+        if listener is not None:
+            listener(sorted(Partition(each.topic, each.partition) for each in partitions))
+
+    return tell
+
+
+def _with_offsets(positions: Mapping[Partition, int]) -> list[TopicPartition]:
+    return [TopicPartition(*partition, offset) for partition, offset in positions.items()]
+
+
+def _plain(partitions: Sequence[Partition]) -> list[TopicPartition]:
+    return [TopicPartition(*partition) for partition in partitions]

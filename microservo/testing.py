@@ -1,0 +1,55 @@
+"""What tests of programs on MicroServo need: a broker in memory, a manual clock, a wait with a deadline."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from microservo.adapters.memory import MemoryBroker
+
+__all__ = ["ManualClock", "MemoryBroker", "eventually"]
+
+T = TypeVar("T")
+
+
+class ManualClock:
+    """A clock that moves only when told; calling it gives its time.
+
+    Args:
+        now_us: the first time, in epoch microseconds UTC.
+
+    Example:
+        >>> clock = ManualClock(1_000_000)
+        >>> clock.advance(500)
+        >>> clock()
+        1000500
+    """
+
+    def __init__(self, now_us: int = 0) -> None:
+        self._now_us = now_us
+
+    def __call__(self) -> int:
+        return self._now_us
+
+    def advance(self, us: int) -> None:
+        """Moves the clock on by `us` microseconds."""
+        self._now_us += us
+
+
+def eventually(
+    check: Callable[[], T], *, timeout_s: float = 30, interval_s: float = 0.05, what: str = "the condition"
+) -> T:
+    """The first truthy value that `check` returns, asked again every `interval_s` seconds.
+
+    Raises:
+        AssertionError: `timeout_s` seconds passed first; it names `what` and the last value.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not (value := check()):
+        if time.monotonic() >= deadline:
+            msg = f"{what} did not come about within {timeout_s:g} s; the last value was {value!r}"
+            raise AssertionError(msg)
+        threading.Event().wait(interval_s)
+    return value
