@@ -1,0 +1,131 @@
+"""Features of a window: what the telemetry of one service looked like in it, as names and numbers.
+
+====================================  ==================================================================
+``metric/<name>/count min max mean``  points of a metric, over all instances
+``metric/<name>/last``                value of the newest point
+``metric/<name>/slope``               least-squares slope per second; NaN where time does not vary
+``log/severity/<level>``              lines of a severity: trace debug info warn error fatal unknown
+``log/template/<template>``           lines of a message template
+``request/<endpoint>/...``            served requests (SERVER spans): ``count``, ``error_share``,
+                                      ``p50_ms``, ``p90_ms``, ``p99_ms``; endpoint ``*`` is all of them
+``call/<service>/...``                calls made (CLIENT spans) by called service, likewise
+====================================  ==================================================================
+
+Quantiles are nearest-rank: a value that was measured, never one in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microservo.domain.rows import Dictionary, Rows
+from microservo.domain.telemetry import CLIENT_SPAN, SERVER_SPAN, Signal
+
+Features = dict[str, float]
+
+_LEVELS = ("trace", "debug", "info", "warn", "error", "fatal")
+_QUANTILES = (("p50_ms", 0.50), ("p90_ms", 0.90), ("p99_ms", 0.99))
+_ALL = "*"
+
+
+def features(rows: Mapping[Signal, Rows], start_us: int, dictionary: Dictionary) -> Features:
+    """The features of a window, sorted by name.
+
+    Args:
+        rows: distinct rows of each signal, sorted as `microservo.domain.rows.distinct` leaves them.
+        start_us: start of the window; slopes are computed relative to it.
+        dictionary: the one that the rows were made with.
+    """
+    found = dict(_metric_features(rows["metrics"], start_us, dictionary))
+    found.update(_log_features(rows["logs"], dictionary))
+    spans = rows["traces"]
+    for prefix, kind, column in (("request", SERVER_SPAN, "endpoint"), ("call", CLIENT_SPAN, "peer")):
+        found.update(_span_features(prefix, spans[spans["kind"] == kind], column, dictionary.text))
+    return dict(sorted(found.items()))
+
+
+def _metric_features(rows: Rows, start_us: int, dictionary: Dictionary) -> Iterator[tuple[str, float]]:
+    if not len(rows):
+        return
+    starts = _group_starts(rows["name"])
+    counts = np.diff(np.append(starts, len(rows)))
+    value, seconds = rows["value"], (rows["time"] - start_us) / 1e6
+    last = value[starts + counts - 1]
+    table = (
+        ("count", counts),
+        ("min", np.minimum.reduceat(value, starts)),
+        ("max", np.maximum.reduceat(value, starts)),
+        ("mean", np.add.reduceat(value, starts) / counts),
+        ("last", last),
+        ("slope", _slopes(seconds, value, starts, counts)),
+    )
+    names = [dictionary.text(number) for number in rows["name"][starts]]
+    for statistic, column in table:
+        for name, number in zip(names, column.tolist(), strict=True):
+            yield f"metric/{name}/{statistic}", float(number)
+
+
+def _slopes(
+    seconds: NDArray[np.float64],
+    value: NDArray[np.float64],
+    starts: NDArray[np.intp],
+    counts: NDArray[np.intp],
+) -> NDArray[np.float64]:
+    """Least-squares slope of each group, about the group's means so that large values lose no digits."""
+    group = np.repeat(np.arange(len(starts)), counts)
+    t = seconds - (np.add.reduceat(seconds, starts) / counts)[group]
+    v = value - (np.add.reduceat(value, starts) / counts)[group]
+    spread = np.add.reduceat(t * t, starts)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(spread > 0, np.add.reduceat(t * v, starts) / spread, np.nan)
+
+
+def _log_features(rows: Rows, dictionary: Dictionary) -> Iterator[tuple[str, float]]:
+    severities, counts = np.unique(rows["severity"], return_counts=True)
+    levels: dict[str, int] = {}
+    for severity, count in zip(severities.tolist(), counts.tolist(), strict=True):
+        levels[_level(severity)] = levels.get(_level(severity), 0) + count
+    for level, count in levels.items():
+        yield f"log/severity/{level}", float(count)
+    templates, counts = np.unique(rows["template"], return_counts=True)
+    for template, count in zip(templates.tolist(), counts.tolist(), strict=True):
+        yield f"log/template/{dictionary.text(template)}", float(count)
+
+
+def _level(severity: int) -> str:
+    """OpenTelemetry severity numbers come in ranges of four: 1-4 trace, 5-8 debug, ... 21-24 fatal."""
+    return _LEVELS[(severity - 1) // 4] if 1 <= severity <= 24 else "unknown"
+
+
+def _span_features(
+    prefix: str, rows: Rows, column: str, text: Callable[[int], str]
+) -> Iterator[tuple[str, float]]:
+    if not len(rows):
+        return
+    yield from _latency_features(f"{prefix}/{_ALL}", rows["duration"], rows["error"])
+    order = np.argsort(rows[column], kind="stable")
+    ordered = rows[order]
+    edges = np.append(_group_starts(ordered[column]), len(ordered))
+    for start, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        group = ordered[start:end]
+        name = text(int(group[column][0]))
+        if name:
+            yield from _latency_features(f"{prefix}/{name}", group["duration"], group["error"])
+
+
+def _latency_features(prefix: str, duration_us: Any, error: Any) -> Iterator[tuple[str, float]]:
+    count = len(duration_us)
+    ordered = np.sort(duration_us)
+    yield f"{prefix}/count", float(count)
+    yield f"{prefix}/error_share", int(np.count_nonzero(error)) / count
+    for name, share in _QUANTILES:
+        yield f"{prefix}/{name}", int(ordered[max(0, int(np.ceil(share * count)) - 1)]) / 1000
+
+
+def _group_starts(column: NDArray[Any]) -> NDArray[np.intp]:
+    """Positions at which a sorted column takes a new value, the first included."""
+    return np.flatnonzero(np.append(True, column[1:] != column[:-1]))

@@ -1,0 +1,60 @@
+"""Where every record went, counted so that nothing can be lost in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+MINUTE_US = 60_000_000
+
+
+class Account(NamedTuple):
+    """What is counted together: one service's records of one source in one minute of event time."""
+
+    run_id: str
+    source: str
+    service: str
+    minute_us: int
+
+
+@dataclass(slots=True)
+class Counts:
+    """Records of one account. `read` is counted on arrival, all others when their fate is sealed."""
+
+    read: int = 0
+    in_windows: int = 0
+    late: int = 0
+    duplicate: int = 0
+    dropped: int = 0
+    rejected: int = 0
+
+    @property
+    def open(self) -> int:
+        """Records whose window is not final yet; negative only if the books are wrong."""
+        return self.read - self.in_windows - self.late - self.duplicate - self.dropped - self.rejected
+
+
+class Ledger:
+    """The accounts of one windower."""
+
+    def __init__(self) -> None:
+        self._accounts: dict[Account, Counts] = {}
+
+    def counts(self, run_id: str, source: str, service: str, time_us: int) -> Counts:
+        """The counts of the account that an instant belongs to, to be added to."""
+        account = Account(run_id, source, service, time_us - time_us % MINUTE_US)
+        counts = self._accounts.get(account)
+        if counts is None:
+            counts = self._accounts[account] = Counts()
+        return counts
+
+    def __iter__(self) -> Iterator[tuple[Account, Counts]]:
+        return iter(sorted(self._accounts.items()))
+
+    def settle(self, before_us: int) -> list[tuple[Account, Counts]]:
+        """Removes and returns the accounts of minutes that ended by `before_us`, in order."""
+        done = sorted(item for item in self._accounts.items() if item[0].minute_us + MINUTE_US <= before_us)
+        for account, _ in done:
+            del self._accounts[account]
+        return done

@@ -1,0 +1,45 @@
+"""How far event time has come: the smallest promise of all writers of all sources."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from microservo.errors import InvalidMessage
+from schemas.envelope import Stamp
+
+UNKNOWN = -1
+"""Watermark before every writer of every source has been heard."""
+
+
+class Watermarks:
+    """The promises heard on one partition number of several co-partitioned topics.
+
+    Args:
+        sources: topics whose promises must all be known before time moves.
+    """
+
+    def __init__(self, sources: Sequence[str]) -> None:
+        self._promises: dict[str, dict[str, int]] = {source: {} for source in sources}
+        self._writers: dict[str, int] = dict.fromkeys(sources, 1)
+
+    def hear(self, source: str, stamp: Stamp) -> None:
+        """Takes in the promise that a message of `source` carries.
+
+        Raises:
+            InvalidMessage: the writer takes back an earlier promise.
+        """
+        promises = self._promises[source]
+        before = promises.get(stamp.writer, UNKNOWN)
+        if stamp.watermark_us < before:
+            msg = f"{stamp.writer} took its promise back: {before} was followed by {stamp.watermark_us}"
+            raise InvalidMessage(msg)
+        promises[stamp.writer] = stamp.watermark_us
+        self._writers[source] = stamp.writers
+
+    def low(self) -> int:
+        """Microseconds UTC that no on-time record can be older than; UNKNOWN while a writer is unheard."""
+        return min(self._of(source) for source in self._promises)
+
+    def _of(self, source: str) -> int:
+        promises = self._promises[source]
+        return min(promises.values()) if len(promises) >= self._writers[source] else UNKNOWN
