@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 
 import aiohttp
 from aiohttp import web
@@ -65,7 +65,12 @@ async def _serve(
 
 
 async def drive(
-    coming: Iterator[Arrival], pace: Pace, handler: JourneyHandler, tally: Tally, *, max_active: int
+    coming: Iterator[Arrival],
+    pace: Pace,
+    handler: Callable[[Arrival], Coroutine[None, None, None]],
+    tally: Tally,
+    *,
+    max_active: int,
 ) -> None:
     """Starts each journey when it is due, whether or not earlier ones have ended.
 

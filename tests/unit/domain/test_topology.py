@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from microservo.adapters.topologies import read_topology, shipped_topologies, topology_path
+from microservo.domain.topology import Topology, load_topology
+from microservo.errors import InvalidInput
+
+SMALL = """
+name = "small"
+entry = "front"
+[services.front.endpoints.Page]
+cpu_ms = 1.5
+calls = [{ service = "back", endpoint = "Get", share = 0.5, times = 2, timeout_ms = 100, retries = 1 }]
+[services.back]
+replicas = 2
+memory_mb = 8
+[services.back.endpoints.Get]
+cache = "things"
+datastore = "store"
+[services.store.endpoints.Get]
+response_bytes = 10
+[[journeys]]
+name = "visit"
+weight = 3
+steps = [{ endpoint = "Page", think_ms = 5 }]
+"""
+
+
+def boutique() -> Topology:
+    return read_topology("online-boutique")
+
+
+def test_a_topology_has_what_its_file_says() -> None:
+    topology = load_topology(SMALL, "small.toml")
+    call = topology.services["front"].endpoints["Page"].calls[0]
+    assert (call.service, call.share, call.times, call.timeout_ms, call.retries) == ("back", 0.5, 2, 100.0, 1)
+    assert topology.services["back"].replicas == 2
+    assert topology.journeys[0].steps[0].think_ms == 5.0
+
+
+def test_the_datastore_of_a_cache_is_a_call_and_an_edge() -> None:
+    topology = load_topology(SMALL, "small.toml")
+    assert topology.edges() == (("back", "store"), ("front", "back"))
+    assert topology.callees("back") == ("store",)
+    assert topology.callers() == {"front": (), "back": ("front",), "store": ("back",)}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('entry = "front"', 'entry = "frnt"', "entry 'frnt' is not a service"),
+        ('service = "back"', 'service = "bak"', "front.Page: calls unknown service 'bak'; choose one of"),
+        ('endpoint = "Get"', 'endpoint = "Gt"', "back has no endpoint 'Gt'; choose one of ['Get']"),
+        ("share = 0.5", "share = 1.5", "expected share to be a number from 0 to 1, got 1.5"),
+        ("share = 0.5", "share = true", "expected share to be a number from 0 to 1, got True"),
+        ("share = 0.5", "share = nan", "expected share to be a number from 0 to 1, got nan"),
+        ("times = 2", "times = 2.5", "expected times to be a whole number, got 2.5"),
+        ("replicas = 2", "replicas = 0", "services.back: expected replicas to be a number from 1"),
+        ("replicas = 2", "replcas = 2", "services.back: expected known keys only, got ['replcas']"),
+        ('datastore = "store"', "", "cache 'things' has nothing to read"),
+        ("[services.store.", "[services.Store.", "expected a name like"),
+        ('steps = [{ endpoint = "Page", think_ms = 5 }]', "", "journey 'visit' has no steps"),
+        ('{ endpoint = "Page", think_ms = 5 }', '{ endpoint = "Pge" }', "front has no endpoint 'Pge'"),
+        ("cpu_ms = 1.5", "cpu_ms = ", "not a TOML document"),
+    ],
+)
+def test_a_mistake_is_refused_with_file_place_and_value(old: str, new: str, told: str) -> None:
+    assert old in SMALL
+    with pytest.raises(InvalidInput, match=rf"^small\.toml: .*{re.escape(told)}") as refusal:
+        load_topology(SMALL.replace(old, new), "small.toml")
+    assert "\n" not in str(refusal.value)
+
+
+def test_calls_that_never_end_are_refused_with_their_path() -> None:
+    loop = 'response_bytes = 10\ncalls = [{ service = "front", endpoint = "Page" }]'
+    path = "front.Page -> back.Get -> store.Get -> front.Page never ends"
+    with pytest.raises(InvalidInput, match=re.escape(path)):
+        load_topology(SMALL.replace("response_bytes = 10", loop), "small.toml")
+
+
+def test_online_boutique_has_its_eleven_services_and_their_call_graph() -> None:
+    assert set(boutique().services) == {
+        "adservice",
+        "cartservice",
+        "checkoutservice",
+        "currencyservice",
+        "emailservice",
+        "frontend",
+        "paymentservice",
+        "productcatalogservice",
+        "recommendationservice",
+        "redis-cart",
+        "shippingservice",
+    }
+    assert len(boutique().edges()) == 15
+    assert boutique().callers()["redis-cart"] == ("cartservice",)
+    assert boutique().callees("checkoutservice") == (
+        "cartservice",
+        "currencyservice",
+        "emailservice",
+        "paymentservice",
+        "productcatalogservice",
+        "shippingservice",
+    )
+
+
+def test_online_boutique_weighs_its_journeys_like_the_original() -> None:
+    weights = {journey.name: journey.weight for journey in boutique().journeys}
+    assert weights == {
+        "index": 1,
+        "setCurrency": 2,
+        "browseProduct": 10,
+        "addToCart": 2,
+        "viewCart": 3,
+        "checkout": 1,
+    }
+
+
+def test_every_service_of_online_boutique_is_reached_by_a_journey() -> None:
+    topology = boutique()
+    reached: set[str] = set()
+    todo = [(topology.entry, step.endpoint) for journey in topology.journeys for step in journey.steps]
+    while todo:
+        service, endpoint = todo.pop()
+        reached.add(service)
+        calls = topology.services[service].endpoints[endpoint].all_calls()
+        todo += [(call.service, call.endpoint) for call in calls]
+    assert reached == set(topology.services)
+
+
+def test_a_shipped_topology_is_found_by_name_and_by_path() -> None:
+    assert "online-boutique" in shipped_topologies()
+    assert read_topology(topology_path("online-boutique")) == boutique()
+
+
+def test_an_unknown_topology_is_refused_with_the_names_there_are() -> None:
+    with pytest.raises(InvalidInput, match=r"'online-boutiqe'; choose one of .*'online-boutique'"):
+        read_topology("online-boutiqe")
+    with pytest.raises(InvalidInput, match=r"nowhere\.toml can't be read"):
+        read_topology("nowhere.toml")
