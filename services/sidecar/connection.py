@@ -1,0 +1,265 @@
+"""One caller's connection to the instance: two sockets, two lanes."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from services.sidecar.fault_set import ActiveFault, FaultSet, Hit
+from services.sidecar.faults.base import SEGMENT_BYTES
+from services.sidecar.framing import Frame, Framer, RequestFramer, ResponseFramer
+from services.sidecar.lane import Lane, Piece
+
+# Close now, drop what is unsent, send RST: socket(7).
+_LINGER_NOT = struct.pack("ii", 1, 0)
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What passed through the sidecar since it started."""
+
+    connections: int = 0
+    requests: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    resets: int = 0
+    aborts: int = 0
+    upstream_failures: int = 0
+
+
+class Side(asyncio.Protocol):
+    """One of the two sockets; `outgoing` is the lane that writes to it."""
+
+    def __init__(self, connection: Connection, receive: Callable[[bytes], None]) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.outgoing: Lane | None = None
+        self.ended = False
+        self._connection = connection
+        self._receive = receive
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._connection.made(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._receive(data)
+
+    def eof_received(self) -> bool:
+        self._connection.half_closed(self)
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        self._connection.lost()
+
+    def pause_writing(self) -> None:
+        assert self.outgoing is not None
+        self.outgoing.block()
+
+    def resume_writing(self) -> None:
+        assert self.outgoing is not None
+        self.outgoing.unblock()
+
+    def end(self) -> None:
+        """Says that no more bytes will come (FIN)."""
+        self.ended = True
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write_eof()
+
+    def close(self, *, reset: bool) -> None:
+        """Closes the socket: with RST, or after what is unsent has gone."""
+        if self.transport is None:
+            return
+        if reset:
+            sock: socket.socket = self.transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+
+class Connection:
+    """Forwards bytes both ways and lets the faults in force act on them.
+
+    Args:
+        faults: asked about each request and each segment.
+        traffic: counts what passes.
+        upstream: address of the instance.
+        closed: called once when both sockets are gone.
+    """
+
+    def __init__(
+        self,
+        faults: FaultSet,
+        traffic: Traffic,
+        *,
+        upstream: tuple[str, int],
+        closed: Callable[[Connection], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._faults = faults
+        self._traffic = traffic
+        self._upstream_address = upstream
+        self._closed = closed
+        self._connecting: asyncio.Task[None] | None = None
+        self._over = False
+        self._asked: deque[str] = deque()
+        self._aborting = 0
+        self._met: set[ActiveFault] = set()
+        self._requests_in: Framer = RequestFramer()
+        self._responses_in: Framer = ResponseFramer(lambda: self._asked[0] if self._asked else "")
+        self.caller = Side(self, self._from_caller)
+        self._instance = Side(self, self._from_instance)
+        self._requests = Lane(self._loop, deliver=self._to_instance, source=lambda: self.caller.transport)
+        self._responses = Lane(self._loop, deliver=self._to_caller, source=lambda: self._instance.transport)
+        self.caller.outgoing = self._responses
+        self._instance.outgoing = self._requests
+
+    def pump(self) -> None:
+        """Looks again at everything that waits: a fault has ended."""
+        self._requests.pump()
+        self._responses.pump()
+
+    def close(self, *, reset: bool = True) -> None:
+        """Closes both sockets; with RST unless the streams have ended in order."""
+        if self._over:
+            return
+        self._over = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+        self._requests.close()
+        self._responses.close()
+        self.caller.close(reset=reset)
+        self._instance.close(reset=reset)
+        self._traffic.resets += reset
+        self._closed(self)
+
+    # What the two sides report.
+
+    def made(self, side: Side) -> None:
+        assert side.outgoing is not None
+        if side is self.caller:
+            self._connecting = self._loop.create_task(self._connect())
+        side.outgoing.unblock()
+
+    def half_closed(self, side: Side) -> None:
+        is_caller = side is self.caller
+        framer = self._requests_in if is_caller else self._responses_in
+        lane = self._requests if is_caller else self._responses
+        # A stream that ends inside a head: what was kept back still belongs to the other side.
+        lane.push(Piece(framer.flush(), self._loop.time(), eof=True))
+
+    def lost(self) -> None:
+        self.close()
+
+    async def _connect(self) -> None:
+        host, port = self._upstream_address
+        try:
+            await self._loop.create_connection(lambda: self._instance, host, port)
+        except OSError:
+            # Nobody listens: the caller finds a connection that is reset, as soon as may be.
+            self._traffic.upstream_failures += 1
+            self.close()
+
+    # Caller to instance.
+
+    def _from_caller(self, data: bytes) -> None:
+        self._traffic.bytes_in += len(data)
+        now_s = self._loop.time()
+        for frame in self._requests_in.feed(data):
+            if frame.head is not None:
+                self._traffic.requests += 1
+            self._requests.push(
+                Piece(frame.data, now_s, self._request_hits(frame), frame.head, ends=frame.ends)
+            )
+
+    def _request_hits(self, frame: Frame) -> list[Hit]:
+        if not self._faults.touches_requests:
+            return []
+        if frame.head is not None:
+            return self._faults.request_hits(frame.head)
+        return self._faults.stream_hits(self._met) if self._requests_in.opaque else []
+
+    def _to_instance(self, piece: Piece) -> bool:
+        if piece.hits and piece.is_reset:
+            self.close()
+            return True
+        if piece.head is not None:
+            self._aborting = piece.abort_status
+            if not self._aborting:
+                self._asked.append(piece.head.method)
+        if self._aborting:
+            return self._swallow(piece)
+        if piece.data:
+            self._write(self._instance, piece.data)
+        if piece.eof:
+            self._end(self._instance)
+        return True
+
+    def _swallow(self, piece: Piece) -> bool:
+        if piece.eof:
+            self._end(self._instance)
+            return True
+        if not piece.ends:
+            return True
+        # HTTP/1.1 answers in the order of the requests: earlier answers go first.
+        if self._asked and not self._responses_in.opaque:
+            return False
+        self._traffic.aborts += 1
+        self._answer(_refusal(self._aborting))
+        self._aborting = 0
+        return True
+
+    # Instance to caller.
+
+    def _from_instance(self, data: bytes) -> None:
+        for frame in self._responses_in.feed(data):
+            self._answer(frame.data)
+            if frame.ends and self._asked:
+                self._asked.popleft()
+        # An abort may have waited for the last answer.
+        self._requests.pump()
+
+    def _answer(self, data: bytes) -> None:
+        self._traffic.bytes_out += len(data)
+        now_s = self._loop.time()
+        if not self._faults.touches_segments:
+            self._responses.push(Piece(data, now_s))
+            return
+        for start in range(0, len(data), SEGMENT_BYTES):
+            segment = data[start : start + SEGMENT_BYTES]
+            self._responses.push(Piece(segment, now_s, self._faults.segment_hits(len(segment), now_s)))
+
+    def _to_caller(self, piece: Piece) -> bool:
+        if piece.hits and piece.is_reset:
+            self.close()
+            return True
+        if piece.data:
+            self._write(self.caller, piece.data)
+        if piece.eof:
+            self._end(self.caller)
+        return True
+
+    def _write(self, side: Side, data: bytes) -> None:
+        if side.transport is not None:
+            side.transport.write(data)
+
+    def _end(self, side: Side) -> None:
+        side.end()
+        if self.caller.ended and self._instance.ended:
+            self.close(reset=False)
+
+
+def _refusal(status: int) -> bytes:
+    try:
+        reason = HTTPStatus(status).phrase
+    except ValueError:
+        reason = "Error"
+    head = f"HTTP/1.1 {status} {reason}\r\nContent-Type: text/plain\r\nContent-Length: {len(reason)}\r\n\r\n"
+    return (head + reason).encode("ascii")

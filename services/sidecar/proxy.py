@@ -1,0 +1,71 @@
+"""Accepts callers on the instance's behalf, and applies and ends faults on all their connections."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from services.sidecar.connection import Connection, Side, Traffic
+from services.sidecar.fault_set import ActiveFault, FaultSet
+
+
+class Proxy:
+    """The proxy of one instance.
+
+    Args:
+        faults: the faults in force, none at first.
+        upstream: address of the instance.
+        clock: epoch microseconds UTC.
+    """
+
+    def __init__(self, faults: FaultSet, *, upstream: tuple[str, int], clock: Callable[[], int]) -> None:
+        self.faults = faults
+        self.traffic = Traffic()
+        self._upstream = upstream
+        self._clock = clock
+        self._connections: set[Connection] = set()
+        self._server: asyncio.Server | None = None
+
+    @property
+    def open_connections(self) -> int:
+        return len(self._connections)
+
+    async def listen(self, port: int) -> int:
+        """Accepts callers on this port of the loopback interface (0: any) and gives the port."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._accept, "127.0.0.1", port, backlog=1024)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
+        """Stops listening and resets what is open, as the kernel would for a process that dies."""
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._connections):
+            connection.close()
+        if self._server is not None:
+            await self._server.wait_closed()
+
+    def apply(self, fault_id: str, kind: str, parameters: Mapping[str, object]) -> ActiveFault:
+        """Puts a fault in force and stamps it once it is: from then on no byte passes without it.
+
+        Raises what `FaultSet.apply` raises.
+        """
+        active = self.faults.apply(fault_id, kind, parameters)
+        active.applied_at_us = active.applied_at_us or self._clock()
+        return active
+
+    def recover(self, fault_id: str) -> tuple[ActiveFault | None, int]:
+        """Ends a fault, sends on what it held back, and gives it with the instant at which that was done."""
+        ended = self.faults.remove(fault_id)
+        if ended is not None:
+            for connection in list(self._connections):
+                connection.pump()
+        return ended, self._clock()
+
+    def _accept(self) -> Side:
+        self.traffic.connections += 1
+        connection = Connection(
+            self.faults, self.traffic, upstream=self._upstream, closed=self._connections.discard
+        )
+        self._connections.add(connection)
+        return connection.caller

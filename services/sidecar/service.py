@@ -1,0 +1,40 @@
+"""Wires a sidecar together and runs it until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+
+from microservo.adapters.clock import now_us
+from services.sidecar.admin import AdminServer
+from services.sidecar.fault_set import FaultSet
+from services.sidecar.handlers import Handlers
+from services.sidecar.proxy import Proxy
+from services.sidecar.settings import SidecarSettings
+
+_log = logging.getLogger(__name__)
+
+
+async def serve(settings: SidecarSettings) -> None:
+    """Runs the sidecar until SIGTERM or SIGINT."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    proxy = build(settings)
+    admin = AdminServer(Handlers(proxy))
+    # The admin port opens last: when it answers, the sidecar is on the path.
+    await proxy.listen(settings.listen_port)
+    await admin.listen(settings.admin_port)
+    _log.info("on the path of %s: %s", settings.instance, settings)
+    await stopping.wait()
+    await admin.close()
+    await proxy.close()
+
+
+def build(settings: SidecarSettings) -> Proxy:
+    """A proxy that does not listen yet."""
+    faults = FaultSet(instance=settings.instance, seed=settings.seed)
+    upstream = (settings.upstream_host, settings.upstream_port)
+    return Proxy(faults, upstream=upstream, clock=now_us)
