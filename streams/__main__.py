@@ -1,0 +1,38 @@
+"""Runs one worker: `python -m streams`."""
+
+from __future__ import annotations
+
+import time
+
+import faust
+
+from microservo.adapters.kafka import KafkaBroker
+from microservo.runtime.health import HealthServer
+from microservo.runtime.logging import configure_logging
+from streams.app import create_app, partitions_of
+from streams.settings import StreamsSettings
+
+_SILENCE_S = 30.0
+
+
+def main() -> None:
+    """Settings, then logging, then the worker until a signal ends it."""
+    settings = StreamsSettings()
+    configure_logging("streams", settings.log_level)
+    broker = KafkaBroker(settings.kafka)
+    partitions = partitions_of(broker.admin(), settings)
+    with broker.producer(linger_ms=5) as producer:
+        app, join = create_app(settings, partitions=partitions, producer=producer)
+
+        def is_healthy() -> bool:
+            return time.monotonic() - join.heard_at < _SILENCE_S
+
+        with HealthServer(settings.health_port, is_healthy):
+            worker = faust.Worker(
+                app, loglevel=settings.log_level, redirect_stdouts=False, override_logging=False
+            )
+            worker.execute_from_commandline()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""The one agent: every message of the joined topics, to the joiner of its partition."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, cast
+
+import faust
+
+from microservo.adapters.broker import Message
+from microservo.adapters.clock import now_us
+from microservo.domain.windows import SOURCES
+from microservo.errors import InvalidMessage
+from microservo.runtime.metrics import MESSAGES_TOTAL, RECORDS_TOTAL, WATERMARK_LAG_SECONDS
+from streams.joiner import Acknowledgeable, Joiner
+from streams.outputs import Outputs
+from streams.settings import StreamsSettings
+
+_SERVICE = "streams"
+_NO_CHECKPOINT = -1
+
+
+class Join:
+    """The state of this worker: a joiner for each partition number that it was assigned.
+
+    Args:
+        app: the application that the agent belongs to.
+        settings: prefix of topics, policy of windows, pace of checkpoints.
+        checkpoints: table of one value per partition: the watermark up to which all is final and durable.
+        outputs: where windows go.
+    """
+
+    def __init__(self, app: faust.App, settings: StreamsSettings, checkpoints: Any, outputs: Outputs) -> None:
+        self._app = app
+        self._settings = settings
+        self._policy = settings.policy()
+        self._topics = frozenset(map(settings.topic, SOURCES))
+        self._checkpoints = checkpoints
+        self._outputs = outputs
+        self._joiners: dict[int, Joiner] = {}
+        self._checkpoint_due: dict[int, float] = {}
+        self.heard_at = time.monotonic()
+        """When the last message arrived, on the monotonic clock; heartbeats flow, so silence is ill."""
+
+    async def run(self, stream: Any) -> None:
+        """The agent. Nothing is acknowledged before the windows that it is part of are final and durable."""
+        async for event in cast("AsyncIterator[Any]", stream.noack().events()):
+            await self._take(event)
+
+    async def on_assigned(self, _app: faust.App, assigned: Iterable[Any], **_: Any) -> None:
+        """Drops the joiners that moved away; the others see what they have not acknowledged once more."""
+        partitions = {tp.partition for tp in assigned if tp.topic in self._topics}
+        for partition in set(self._joiners) - partitions:
+            del self._joiners[partition]
+        for joiner in self._joiners.values():
+            joiner.abandon()
+
+    async def _take(self, event: Any) -> None:
+        message = event.message
+        joiner = self._joiner(message.partition)
+        source = message.topic.removeprefix(self._settings.topic_prefix)
+        headers = list(message.headers or ())
+        self.heard_at = time.monotonic()
+        MESSAGES_TOTAL.labels(_SERVICE, source, "in").inc()
+        try:
+            joiner.take(source, message.offset, message.value, headers, cast(Acknowledgeable, event))
+        except InvalidMessage as error:
+            await self._outputs.reject(_as_message(message, headers), str(error))
+        for closed in joiner.windows():
+            await self._outputs.window(closed, joiner.partition)
+        await self._checkpoint_if_due(joiner)
+
+    def _joiner(self, partition: int) -> Joiner:
+        joiner = self._joiners.get(partition)
+        if joiner is None:
+            resume_from_us = self._checkpoints.get(str(partition), _NO_CHECKPOINT) or _NO_CHECKPOINT
+            joiner = Joiner(partition, self._policy, resume_from_us=resume_from_us)
+            self._joiners[partition] = joiner
+        return joiner
+
+    async def _checkpoint_if_due(self, joiner: Joiner) -> None:
+        now = time.monotonic()
+        if now < self._checkpoint_due.get(joiner.partition, 0.0):
+            return
+        self._checkpoint_due[joiner.partition] = now + self._settings.checkpoint_s
+        await self._checkpoint(joiner)
+
+    async def _checkpoint(self, joiner: Joiner) -> None:
+        """Outputs durable, then the checkpoint, then acknowledged: a crash in between only repeats bytes."""
+        watermark_us = joiner.windower.watermark_us
+        key = str(joiner.partition)
+        if watermark_us <= (self._checkpoints.get(key) or _NO_CHECKPOINT):
+            return
+        await self._outputs.durable()
+        self._checkpoints[key] = watermark_us
+        await self._app.producer.flush()
+        joiner.release(watermark_us)
+        self._settle(joiner)
+        WATERMARK_LAG_SECONDS.labels(key).set((now_us() - watermark_us) / 1e6)
+
+    def _settle(self, joiner: Joiner) -> None:
+        """Moves the counts of minutes that are over from the ledger to the metrics."""
+        over_us = joiner.windower.watermark_us - self._policy.final_cut_us - self._policy.size_us
+        for account, counts in joiner.windower.ledger.settle(over_us):
+            for outcome, count in (
+                ("in", counts.read),
+                ("out", counts.in_windows),
+                ("late", counts.late),
+                ("duplicate", counts.duplicate),
+                ("dropped", counts.dropped),
+                ("rejected", counts.rejected),
+            ):
+                RECORDS_TOTAL.labels(_SERVICE, account.source, outcome).inc(count)
+
+
+def _as_message(message: Any, headers: list[tuple[str, bytes]]) -> Message:
+    return Message(
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        timestamp_us=int((message.timestamp or 0) * 1_000_000),
+        key=message.key,
+        value=message.value,
+        headers=tuple(headers),
+    )

@@ -1,0 +1,80 @@
+"""Where windows go: the two window topics, and the dead-letter topics of what could not be read."""
+
+from __future__ import annotations
+
+import asyncio
+
+from microservo.adapters.broker import Message, Producer
+from microservo.domain.windows import ClosedWindow
+from microservo.errors import Retryable
+from microservo.runtime.dead_letter import DeadLetters
+from microservo.runtime.metrics import WINDOWS_TOTAL
+from schemas import catalogue
+from schemas.codec import encode
+from schemas.envelope import Headers
+
+_FLUSH_TIMEOUT_S = 30.0
+
+
+class Outputs:
+    """Queues windows and dead letters; durable once `durable` has returned.
+
+    Windows go to the partition that their telemetry came from, so a partition is one story from end to end.
+    """
+
+    def __init__(self, producer: Producer, prefix: str) -> None:
+        self._producer = producer
+        self._prefix = prefix
+        self._dead_letters = DeadLetters(producer, prefix)
+
+    async def window(self, closed: ClosedWindow, partition: int) -> None:
+        """Queues one revision: unlabelled where its features are new, labelled always."""
+        if closed.features_changed:
+            value = encode(closed.feature_window())
+            await self._send(catalogue.FEATURE_WINDOWS, closed, value, partition)
+        value = encode(closed.labelled_window())
+        await self._send(catalogue.LABELLED_WINDOWS, closed, value, partition)
+        WINDOWS_TOTAL.labels(str(closed.revision)).inc()
+
+    async def reject(self, message: Message, reason: str) -> None:
+        """Queues a dead letter."""
+        while True:
+            try:
+                return self._dead_letters.reject(message, reason)
+            except Retryable:
+                await asyncio.sleep(0.01)
+
+    async def durable(self) -> None:
+        """Waits until all that was queued is on the broker.
+
+        Raises:
+            Fatal: something could not be delivered.
+        """
+        await asyncio.get_running_loop().run_in_executor(None, self._producer.flush, _FLUSH_TIMEOUT_S)
+
+    def close(self) -> None:
+        """Closes the producer."""
+        self._producer.close()
+
+    async def _send(self, topic: str, closed: ClosedWindow, value: bytes, partition: int) -> None:
+        while True:
+            try:
+                return self._producer.send(
+                    self._prefix + topic,
+                    key=closed.service.encode(),
+                    value=value,
+                    headers=_headers(closed),
+                    partition=partition,
+                )
+            except Retryable:
+                # The queue is full: the broker is behind, so wait for it and take in no more meanwhile.
+                await asyncio.sleep(0.01)
+
+
+def _headers(closed: ClosedWindow) -> Headers:
+    """Only what the window itself says: headers must give away no more than the value."""
+    return (
+        ("run", closed.run_id.encode()),
+        ("window", b"%d/%d" % (closed.start_us, closed.revision)),
+        ("content-type", b"application/avro"),
+    )
