@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microservo.domain.rows import Dictionary, Rows
+from microservo.domain.window_rows import Dictionary, Rows
 from microservo.domain.telemetry import CLIENT_SPAN, SERVER_SPAN, Signal
 
 Features = dict[str, float]
@@ -36,7 +36,7 @@ def features(rows: Mapping[Signal, Rows], start_us: int, dictionary: Dictionary)
     """The features of a window, sorted by name.
 
     Args:
-        rows: distinct rows of each signal, sorted as `microservo.domain.rows.distinct` leaves them.
+        rows: distinct rows of each signal, sorted as `microservo.domain.window_rows.distinct` leaves them.
         start_us: start of the window; slopes are computed relative to it.
         dictionary: the one that the rows were made with.
     """
