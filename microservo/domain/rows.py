@@ -1,176 +1,102 @@
-"""Rows of telemetry as NumPy records, with text replaced by numbers that a dictionary keeps.
+"""Telemetry on its way in: rows of one service and instance, in columns, before they are packed.
 
-Duplicates and order: rows are sorted by all their columns before anything is computed, so that a result
-depends on the *set* of rows and on nothing else: not on arrival, batch size, partition or writer.
+Arrays have shape (rows,). Text that repeats is coded: each different text once, and an index per row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from microservo.domain.telemetry import Batch, Signal, log_columns, metric_columns, span_columns
-from schemas.records import LogBatch, MetricBatch, SpanBatch
+from microservo.domain.telemetry import Float64, Int64, UInt8
 
-Rows = NDArray[np.void]
-
-METRIC_ROW = np.dtype([("time", "i8"), ("name", "i4"), ("instance", "i4"), ("value", "f8")])
-LOG_ROW = np.dtype(
-    [
-        ("time", "i8"),
-        ("severity", "u1"),
-        ("template", "i4"),
-        ("instance", "i4"),
-        ("span", "u8"),
-        ("body", "u4"),
-    ]
-)
-SPAN_ROW = np.dtype(
-    [
-        ("time", "i8"),
-        ("kind", "u1"),
-        ("endpoint", "i4"),
-        ("peer", "i4"),
-        ("duration", "i8"),
-        ("error", "u1"),
-        ("instance", "i4"),
-        ("span", "u8"),
-    ]
-)
-ROW_TYPES: dict[Signal, np.dtype[np.void]] = {"metrics": METRIC_ROW, "logs": LOG_ROW, "traces": SPAN_ROW}
-_TEXT_COLUMNS: dict[Signal, tuple[str, ...]] = {
-    "metrics": ("name", "instance"),
-    "logs": ("template", "instance"),
-    "traces": ("endpoint", "peer", "instance"),
-}
-_CACHED_DICTIONARIES = 4096
+Codes = NDArray[np.int64]
+Ids = NDArray[Any]
+"""Fixed-width bytes per row: dtype V16 for trace ids, V8 for span ids."""
 
 
-class Dictionary:
-    """Text to numbers and back. Numbers follow arrival, so they never leave this process."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coded:
+    """A column of text: `names` holds each different text once, `codes` one index into it per row."""
 
-    def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
-        self._texts: list[str] = []
-        self._cache: dict[tuple[str, ...], NDArray[np.int32]] = {}
-
-    def numbers(self, texts: tuple[str, ...]) -> NDArray[np.int32]:
-        """The number of each text, shape (texts,)."""
-        found = self._cache.get(texts)
-        if found is None:
-            if len(self._cache) >= _CACHED_DICTIONARIES:
-                self._cache.clear()
-            found = np.fromiter(map(self._number, texts), np.int32, len(texts))
-            self._cache[texts] = found
-        return found
-
-    def text(self, number: int) -> str:
-        """The text of a number."""
-        return self._texts[number]
-
-    def in_order_of_text(self, numbers: NDArray[np.int32]) -> NDArray[np.int32]:
-        """The same column with each number replaced by the rank of its text within the column."""
-        unique, inverse = np.unique(numbers, return_inverse=True)
-        if len(unique) == 1:
-            return np.zeros(len(numbers), np.int32)
-        order = sorted(range(len(unique)), key=lambda position: self._texts[unique[position]])
-        ranks = np.empty(len(unique), np.int32)
-        ranks[order] = np.arange(len(unique), dtype=np.int32)
-        return ranks[inverse]
-
-    def _number(self, text: str) -> int:
-        number = self._numbers.setdefault(text, len(self._texts))
-        if number == len(self._texts):
-            self._texts.append(text)
-        return number
+    names: tuple[str, ...]
+    codes: Codes
 
 
-def signal_of(batch: Batch) -> Signal:
-    """What a batch is of."""
-    if isinstance(batch, MetricBatch):
-        return "metrics"
-    return "logs" if isinstance(batch, LogBatch) else "traces"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricRows:
+    """Metric points of one instance."""
+
+    service: str
+    instance: str
+    time_us: Int64
+    name: Coded
+    value: Float64
+
+    @property
+    def count(self) -> int:
+        return len(self.time_us)
 
 
-def rows(batch: Batch, dictionary: Dictionary) -> Rows:
-    """The rows of a batch, in its order.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRows:
+    """Log lines of one instance."""
 
-    Raises:
-        InvalidMessage: the columns don't fit together.
+    service: str
+    instance: str
+    time_us: Int64
+    severity: UInt8
+    template: Coded
+    trace_id: Ids
+    span_id: Ids
+    bodies: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        return len(self.time_us)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanRows:
+    """Spans of one instance."""
+
+    service: str
+    instance: str
+    start_us: Int64
+    duration_us: Int64
+    endpoint: Coded
+    peer: Coded
+    kind: UInt8
+    error: UInt8
+    trace_id: Ids
+    span_id: Ids
+    parent_id: Ids
+
+    @property
+    def count(self) -> int:
+        return len(self.start_us)
+
+
+Rows = MetricRows | LogRows | SpanRows
+
+
+def coded(texts: Iterable[str]) -> Coded:
+    """The coded column of one text per row; names stand in the order of their first row.
+
+    Example:
+        >>> coded(["a", "b", "a"]).codes.tolist()
+        [0, 1, 0]
     """
-    if isinstance(batch, MetricBatch):
-        return _metric_rows(batch, dictionary)
-    if isinstance(batch, LogBatch):
-        return _log_rows(batch, dictionary)
-    return _span_rows(batch, dictionary)
+    index: dict[str, int] = {}
+    codes = np.array([index.setdefault(text, len(index)) for text in texts], np.int64)
+    return Coded(names=tuple(index), codes=codes)
 
 
-def distinct(signal: Signal, blocks: Sequence[Rows], dictionary: Dictionary) -> Rows:
-    """All rows of the blocks, sorted by all their columns (text by its text), each different one once."""
-    merged: Rows = np.concatenate(blocks) if blocks else np.empty(0, ROW_TYPES[signal])
-    if len(merged) < 2:
-        return merged
-    keys: list[NDArray[Any]] = []
-    for column in sorted_columns(signal):
-        values = merged[column]
-        keys.append(dictionary.in_order_of_text(values) if column in _TEXT_COLUMNS[signal] else values)
-    order = np.lexsort(keys[::-1])
-    merged = merged[order]
-    new = np.zeros(len(merged), bool)
-    new[0] = True
-    for key in keys:
-        ordered = key[order]
-        new[1:] |= ordered[1:] != ordered[:-1]
-    return merged if new.all() else merged[new]
-
-
-def sorted_columns(signal: Signal) -> tuple[str, ...]:
-    """The columns of a signal in the order they are sorted by: what features group by comes first."""
-    first = {
-        "metrics": ("name", "time"),
-        "logs": ("severity", "template"),
-        "traces": ("kind", "endpoint", "duration"),
-    }
-    chosen = first[signal]
-    return chosen + tuple(name for name in ROW_TYPES[signal].names or () if name not in chosen)
-
-
-def _metric_rows(batch: MetricBatch, dictionary: Dictionary) -> Rows:
-    columns = metric_columns(batch)
-    table = np.empty(len(columns.time_us), METRIC_ROW)
-    table["time"] = columns.time_us
-    table["value"] = columns.value
-    table["name"] = dictionary.numbers(batch.names)[columns.name]
-    table["instance"] = dictionary.numbers(batch.instances)[columns.instance]
-    return table
-
-
-def _log_rows(batch: LogBatch, dictionary: Dictionary) -> Rows:
-    columns = log_columns(batch)
-    table = np.empty(len(columns.time_us), LOG_ROW)
-    table["time"] = columns.time_us
-    table["severity"] = columns.severity
-    table["span"] = columns.span_id
-    table["template"] = dictionary.numbers(batch.templates)[columns.template]
-    table["instance"] = dictionary.numbers(batch.instances)[columns.instance]
-    # Two lines of one template in one instant are duplicates only if their text is the same too.
-    table["body"] = np.fromiter(map(crc32, map(str.encode, batch.bodies)), np.uint32, len(batch.bodies))
-    return table
-
-
-def _span_rows(batch: SpanBatch, dictionary: Dictionary) -> Rows:
-    columns = span_columns(batch)
-    table = np.empty(len(columns.time_us), SPAN_ROW)
-    table["time"] = columns.time_us
-    table["duration"] = columns.duration_us
-    table["kind"] = columns.kind
-    table["error"] = columns.error
-    table["span"] = columns.span_id
-    table["endpoint"] = dictionary.numbers(batch.endpoints)[columns.endpoint]
-    table["peer"] = dictionary.numbers(batch.peers)[columns.peer]
-    table["instance"] = dictionary.numbers(batch.instances)[columns.instance]
-    return table
+def id_column(ids: Iterable[bytes], width: int) -> Ids:
+    """The column of ids of `width` bytes each; an empty id becomes zeros."""
+    none = bytes(width)
+    return np.frombuffer(b"".join([each or none for each in ids]), f"V{width}")

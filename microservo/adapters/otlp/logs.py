@@ -1,0 +1,96 @@
+"""Log records to rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs
+
+from microservo.adapters.otlp.checks import Checks, Decoded, Refused, microseconds, put_aside
+from microservo.adapters.otlp.resource import fault_of, origin_of
+from microservo.adapters.otlp.values import text_of
+from microservo.domain.rows import LogRows, coded, id_column
+from microservo.domain.telemetry import Int64
+from microservo.domain.templates import template_of
+
+MAX_BODY_BYTES = 16 * 1024
+_LAST_SEVERITY = 24
+
+
+def decode_logs(request: ExportLogsServiceRequest, now_us: int) -> Decoded:
+    """The log records of a request as rows, one group per resource; `now_us` judges what is future-dated."""
+    rows: list[LogRows] = []
+    refused: list[Refused] = []
+    for group in request.resource_logs:
+        _decode_group(group, now_us, rows, refused)
+    return Decoded(rows=tuple(rows), refused=tuple(refused))
+
+
+def _decode_group(group: ResourceLogs, now_us: int, rows: list[LogRows], refused: list[Refused]) -> None:
+    service, instance = origin_of(group)
+    lines = [line for scope in group.scope_logs for line in scope.log_records]
+    if not lines:
+        return
+    columns = _Columns.of(lines)
+    reasons = columns.faults(now_us, fault_of(service, instance))
+    if reasons:
+        refused += [put_aside(lines[index], why, service, instance) for index, why in sorted(reasons.items())]
+        lines = [line for index, line in enumerate(lines) if index not in reasons]
+        columns = _Columns.of(lines)
+    if lines:
+        rows.append(columns.rows(service, instance, [_body(line) for line in lines]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Columns:
+    """The fields of many log records, a list for each; bodies are read once they are known to be wanted."""
+
+    time_us: Int64
+    severities: list[int]
+    trace_ids: list[bytes]
+    span_ids: list[bytes]
+
+    @classmethod
+    def of(cls, lines: Sequence[LogRecord]) -> _Columns:
+        return cls(
+            time_us=microseconds([line.time_unix_nano or line.observed_time_unix_nano for line in lines]),
+            severities=[line.severity_number for line in lines],
+            trace_ids=[line.trace_id for line in lines],
+            span_ids=[line.span_id for line in lines],
+        )
+
+    def faults(self, now_us: int, of_all: str | None) -> dict[int, str]:
+        """Why lines can't be used, by position; `of_all` goes for every one."""
+        checks = Checks()
+        if of_all is not None:
+            checks.refuse(np.ones(len(self.severities), bool), of_all)
+        checks.refuse_times(self.time_us, now_us)
+        checks.refuse_ids(self.trace_ids, 16, "trace id", optional=True)
+        checks.refuse_ids(self.span_ids, 8, "span id", optional=True)
+        if not 0 <= min(self.severities) <= max(self.severities) <= _LAST_SEVERITY:
+            outside = [not 0 <= severity <= _LAST_SEVERITY for severity in self.severities]
+            checks.refuse(outside, f"severity number is not within 0 to {_LAST_SEVERITY}")
+        return checks.reasons
+
+    def rows(self, service: str, instance: str, bodies: Sequence[str]) -> LogRows:
+        return LogRows(
+            service=service,
+            instance=instance,
+            time_us=self.time_us,
+            severity=np.array(self.severities, np.uint8),
+            template=coded(map(template_of, bodies)),
+            trace_id=id_column(self.trace_ids, 16),
+            span_id=id_column(self.span_ids, 8),
+            bodies=tuple(bodies),
+        )
+
+
+def _body(line: LogRecord) -> str:
+    """The text of a line, cut to 16 KiB of UTF-8 between two characters."""
+    text = text_of(line.body)
+    if len(text) * 4 <= MAX_BODY_BYTES:
+        return text
+    return text.encode()[:MAX_BODY_BYTES].decode(errors="ignore")

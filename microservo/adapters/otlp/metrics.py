@@ -1,0 +1,140 @@
+"""Metric data points to rows. A point of a distribution becomes two rows: `<name>.count` and `<name>.sum`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    DataPointFlags,
+    ExponentialHistogramDataPoint,
+    HistogramDataPoint,
+    Metric,
+    NumberDataPoint,
+    ResourceMetrics,
+    SummaryDataPoint,
+)
+
+from microservo.adapters.otlp.checks import MAX_NAME_CHARS, Checks, Decoded, Refused, microseconds, put_aside
+from microservo.adapters.otlp.resource import fault_of, origin_of
+from microservo.domain.rows import MetricRows, coded
+
+Distribution: TypeAlias = HistogramDataPoint | ExponentialHistogramDataPoint | SummaryDataPoint
+Point: TypeAlias = NumberDataPoint | Distribution
+_NO_VALUE = DataPointFlags.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK
+
+
+def decode_metrics(request: ExportMetricsServiceRequest, now_us: int) -> Decoded:
+    """The data points of a request as rows, one group per resource; `now_us` judges what is future-dated.
+
+    A point that says that there is no value (a series that ended) gives no row and is no error.
+    """
+    rows: list[MetricRows] = []
+    refused: list[Refused] = []
+    for group in request.resource_metrics:
+        _decode_group(group, now_us, rows, refused)
+    return Decoded(rows=tuple(rows), refused=tuple(refused))
+
+
+@dataclass(slots=True)
+class _Table:
+    """Rows in the making: the point that each came from, its name, its value."""
+
+    points: list[Point] = field(default_factory=list)
+    metrics: list[Metric] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+
+    def add(self, metric: Metric, point: Point, name: str, value: float) -> None:
+        self.points.append(point)
+        self.metrics.append(metric)
+        self.names.append(name)
+        self.values.append(value)
+
+    def without(self, positions: set[int]) -> _Table:
+        kept = _Table()
+        for index, row in enumerate(zip(self.metrics, self.points, self.names, self.values, strict=True)):
+            if index not in positions:
+                kept.add(*row)
+        return kept
+
+
+def _decode_group(
+    group: ResourceMetrics, now_us: int, rows: list[MetricRows], refused: list[Refused]
+) -> None:
+    service, instance = origin_of(group)
+    table = _table(metric for scope in group.scope_metrics for metric in scope.metrics)
+    reasons = _faults(table, now_us, fault_of(service, instance)) if table.points else {}
+    if reasons:
+        # Both rows of a distribution's point stand or fall together, and it is put aside once.
+        bad = {id(table.points[index]): (index, why) for index, why in sorted(reasons.items(), reverse=True)}
+        for index, why in sorted(bad.values()):
+            refused.append(
+                put_aside(_alone(table.metrics[index], table.points[index]), why, service, instance)
+            )
+        table = table.without({index for index, point in enumerate(table.points) if id(point) in bad})
+    if table.points:
+        rows.append(_rows(table, service, instance))
+
+
+def _table(metrics: Iterator[Metric]) -> _Table:
+    table = _Table()
+    for metric in metrics:
+        kind = metric.WhichOneof("data")
+        if kind in {"gauge", "sum"}:
+            _add_numbers(table, metric, metric.gauge if kind == "gauge" else metric.sum)
+        elif kind is not None:
+            _add_distributions(table, metric, getattr(metric, kind).data_points)
+    return table
+
+
+def _add_numbers(table: _Table, metric: Metric, data: object) -> None:
+    for point in data.data_points:  # type: ignore[attr-defined]  # Gauge and Sum share no base in protobuf
+        if point.flags & _NO_VALUE:
+            continue
+        kind = point.WhichOneof("value")
+        value = float("nan") if kind is None else float(getattr(point, kind))
+        table.add(metric, point, metric.name, value)
+
+
+def _add_distributions(table: _Table, metric: Metric, points: list[Distribution]) -> None:
+    for point in points:
+        if point.flags & _NO_VALUE:
+            continue
+        table.add(metric, point, f"{metric.name}.count", float(point.count))
+        if isinstance(point, SummaryDataPoint) or point.HasField("sum"):
+            table.add(metric, point, f"{metric.name}.sum", point.sum)
+
+
+def _faults(table: _Table, now_us: int, of_all: str | None) -> dict[int, str]:
+    """Why rows can't be used, by position; `of_all` goes for every one."""
+    checks = Checks()
+    if of_all is not None:
+        checks.refuse(np.ones(len(table.points), bool), of_all)
+    checks.refuse_times(microseconds([point.time_unix_nano for point in table.points]), now_us)
+    checks.refuse(~np.isfinite(np.array(table.values, np.float64)), "value is not a finite number")
+    checks.refuse([not metric.name for metric in table.metrics], "metric has no name")
+    checks.refuse_long(table.names, "metric name")
+    return checks.reasons
+
+
+def _alone(metric: Metric, point: Point) -> Metric:
+    """The metric with this point only."""
+    kind = metric.WhichOneof("data")
+    alone = Metric(name=metric.name[: 4 * MAX_NAME_CHARS], unit=metric.unit)
+    if kind is not None:
+        getattr(alone, kind).data_points.append(point)
+    return alone
+
+
+def _rows(table: _Table, service: str, instance: str) -> MetricRows:
+    return MetricRows(
+        service=service,
+        instance=instance,
+        time_us=microseconds([point.time_unix_nano for point in table.points]),
+        name=coded(table.names),
+        value=np.array(table.values, np.float64),
+    )

@@ -1,0 +1,111 @@
+"""Spans to rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span, Status
+
+from microservo.adapters.otlp.checks import Checks, Decoded, Refused, microseconds, put_aside
+from microservo.adapters.otlp.resource import fault_of, origin_of
+from microservo.domain.rows import SpanRows, coded, id_column
+from microservo.domain.telemetry import Int64
+
+_PEER = "peer.service"
+_LAST_KIND = 5
+_ERROR = Status.STATUS_CODE_ERROR
+
+
+def decode_spans(request: ExportTraceServiceRequest, now_us: int) -> Decoded:
+    """The spans of a request as rows, one group per resource; `now_us` judges what is future-dated."""
+    rows: list[SpanRows] = []
+    refused: list[Refused] = []
+    for group in request.resource_spans:
+        _decode_group(group, now_us, rows, refused)
+    return Decoded(rows=tuple(rows), refused=tuple(refused))
+
+
+def _decode_group(group: ResourceSpans, now_us: int, rows: list[SpanRows], refused: list[Refused]) -> None:
+    service, instance = origin_of(group)
+    spans = [span for scope in group.scope_spans for span in scope.spans]
+    if not spans:
+        return
+    columns = _Columns.of(spans)
+    reasons = columns.faults(now_us, fault_of(service, instance))
+    if reasons:
+        refused += [put_aside(spans[index], why, service, instance) for index, why in sorted(reasons.items())]
+        columns = _Columns.of([span for index, span in enumerate(spans) if index not in reasons])
+    if columns.names:
+        rows.append(columns.rows(service, instance))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Columns:
+    """The fields of many spans, a list for each."""
+
+    start_us: Int64
+    end_us: Int64
+    names: list[str]
+    peers: list[str]
+    kinds: list[int]
+    errors: list[bool]
+    trace_ids: list[bytes]
+    span_ids: list[bytes]
+    parent_ids: list[bytes]
+
+    @classmethod
+    def of(cls, spans: Sequence[Span]) -> _Columns:
+        return cls(
+            start_us=microseconds([span.start_time_unix_nano for span in spans]),
+            end_us=microseconds([span.end_time_unix_nano for span in spans]),
+            names=[span.name for span in spans],
+            peers=[_peer(span) for span in spans],
+            kinds=[span.kind for span in spans],
+            errors=[span.status.code == _ERROR for span in spans],
+            trace_ids=[span.trace_id for span in spans],
+            span_ids=[span.span_id for span in spans],
+            parent_ids=[span.parent_span_id for span in spans],
+        )
+
+    def faults(self, now_us: int, of_all: str | None) -> dict[int, str]:
+        """Why spans can't be used, by position; `of_all` goes for every one."""
+        checks = Checks()
+        if of_all is not None:
+            checks.refuse(np.ones(len(self.names), bool), of_all)
+        checks.refuse_times(self.start_us, now_us)
+        checks.refuse_times(self.end_us, now_us)
+        checks.refuse(self.end_us < self.start_us, "span ends before it starts")
+        checks.refuse_long(self.names, "span name")
+        checks.refuse_long(self.peers, _PEER)
+        checks.refuse_ids(self.trace_ids, 16, "trace id", optional=False)
+        checks.refuse_ids(self.span_ids, 8, "span id", optional=False)
+        checks.refuse_ids(self.parent_ids, 8, "parent span id", optional=True)
+        if not 0 <= min(self.kinds) <= max(self.kinds) <= _LAST_KIND:
+            outside = [not 0 <= kind <= _LAST_KIND for kind in self.kinds]
+            checks.refuse(outside, f"span kind is not within 0 to {_LAST_KIND}")
+        return checks.reasons
+
+    def rows(self, service: str, instance: str) -> SpanRows:
+        return SpanRows(
+            service=service,
+            instance=instance,
+            start_us=self.start_us,
+            duration_us=self.end_us - self.start_us,
+            endpoint=coded(self.names),
+            peer=coded(self.peers),
+            kind=np.array(self.kinds, np.uint8),
+            error=np.array(self.errors, np.uint8),
+            trace_id=id_column(self.trace_ids, 16),
+            span_id=id_column(self.span_ids, 8),
+            parent_id=id_column(self.parent_ids, 8),
+        )
+
+
+def _peer(span: Span) -> str:
+    for attribute in span.attributes:
+        if attribute.key == _PEER:
+            return attribute.value.string_value
+    return ""
