@@ -25,7 +25,7 @@ from services.workload.traffic import Traffic, report
 from services.workload.work import Ballast
 
 _HOST = "127.0.0.1"
-_DRAIN_S = 0.5
+_DRAIN_S = 0.3
 _FLUSH_S = 1.0
 
 
@@ -75,8 +75,9 @@ async def _serve(settings: Settings, service: Service, telemetry: Instrumentatio
         telemetry.log("INFO", f"{settings.instance} is ready")
         await stop.wait()
         telemetry.log("INFO", f"{settings.instance} is stopping")
-        await instance.requests.cleanup()
+        # Faults first: a hog would slow the rest of the way out.
         await instance.board.recover_all()
+        await instance.requests.cleanup()
         await instance.control.cleanup()
 
 

@@ -34,7 +34,11 @@ class MemoryHog:
             )
             raise InvalidInput(msg)
         before = _resident_bytes()
-        self._ballast = await asyncio.to_thread(Ballast, self._size_bytes)
+        try:
+            self._ballast = await asyncio.to_thread(Ballast, self._size_bytes)
+        except (OSError, MemoryError) as error:
+            msg = f"{self.kind}: the system refused {self._size_bytes} bytes ({error}); ask for less"
+            raise InvalidInput(msg) from error
         return f"resident memory went from {before} to {_resident_bytes()} bytes"
 
     async def recover(self) -> str:

@@ -1,0 +1,436 @@
+"""Three real instances in a row, front -> middle -> store, and a small OTLP receiver."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+from microservo.testing import eventually
+
+pytestmark = pytest.mark.integration
+
+DEADLINE_S = 60.0
+SERVICES = ("front", "middle", "store")
+TOPOLOGY = """
+name = "row"
+entry = "front"
+[services.front.endpoints.Page]
+calls = [{ service = "middle", endpoint = "Work", timeout_ms = 2000, retries = 1 }]
+[services.front.endpoints.Lenient]
+calls = [{ service = "middle", endpoint = "Work", timeout_ms = 2000, optional = true }]
+[services.middle.endpoints.Work]
+cpu_ms = 1.0
+cache = "things"
+datastore = "store"
+datastore_timeout_ms = 1500
+[services.store]
+memory_mb = 8
+[services.store.endpoints.Get]
+cpu_ms = 0.5
+response_bytes = 1000
+[[journeys]]
+name = "visit"
+steps = [{ endpoint = "Page" }]
+"""
+# Without a proxy, whatever the environment says.
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class Receiver:
+    """Everything that was exported so far, by service."""
+
+    def __init__(self) -> None:
+        self.spans: list[tuple[str, Span]] = []
+        self.logs: list[tuple[str, Any]] = []
+        self.metrics: list[tuple[str, str, float]] = []
+        self.compressed = True
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                receiver.compressed &= self.headers["Content-Encoding"] == "gzip"
+                receiver.take(self.path, gzip.decompress(body))
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        # A killed instance resets its connection; that is no error of the receiver.
+        self.server.handle_error = lambda request, client_address: None  # type: ignore[method-assign]
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def take(self, path: str, body: bytes) -> None:
+        {"/v1/traces": self._spans, "/v1/logs": self._logs, "/v1/metrics": self._metrics}[path](body)
+
+    def _spans(self, body: bytes) -> None:
+        for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+            service = attributes(resource.resource.attributes)["service.name"]
+            self.spans += [(service, span) for scope in resource.scope_spans for span in scope.spans]
+
+    def _logs(self, body: bytes) -> None:
+        for resource in ExportLogsServiceRequest.FromString(body).resource_logs:
+            service = attributes(resource.resource.attributes)["service.name"]
+            self.logs += [(service, record) for scope in resource.scope_logs for record in scope.log_records]
+
+    def _metrics(self, body: bytes) -> None:
+        for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+            service = attributes(resource.resource.attributes)["service.name"]
+            for metric in (metric for scope in resource.scope_metrics for metric in scope.metrics):
+                points = metric.sum.data_points or metric.gauge.data_points
+                self.metrics += [(service, metric.name, point.as_int or point.as_double) for point in points]
+
+
+def attributes(pairs: Any) -> dict[str, Any]:
+    def value(pair: KeyValue) -> Any:
+        return getattr(pair.value, pair.value.WhichOneof("value") or "string_value")
+
+    return {pair.key: value(pair) for pair in pairs}
+
+
+class Row:
+    """The three instances and how to talk to them."""
+
+    def __init__(self, folder: Path, receiver: Receiver) -> None:
+        self.folder = folder
+        self.receiver = receiver
+        self.ports = {name: (free_port(), free_port()) for name in SERVICES}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        (folder / "row.toml").write_text(TOPOLOGY)
+        peers = {name: [f"http://127.0.0.1:{port}"] for name, (port, _) in self.ports.items()}
+        (folder / "peers.json").write_text(json.dumps(peers))
+
+    def start(self, name: str) -> None:
+        port, control_port = self.ports[name]
+        arguments = [sys.executable, "-m", "services.workload", "--topology", str(self.folder / "row.toml")]
+        arguments += ["--service", name, "--instance", f"{name}-0", "--port", str(port), "--seed", "7"]
+        arguments += ["--control-port", str(control_port), "--peers", str(self.folder / "peers.json")]
+        arguments += ["--otlp", self.receiver.url]
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(arguments, stdout=log)
+        wait_healthy(control_port)
+
+    def stop(self, name: str) -> int:
+        process = self.processes.pop(name)
+        process.terminate()
+        return process.wait(DEADLINE_S)
+
+    def ask(self, name: str, endpoint: str, key: str = "") -> tuple[int, str, float]:
+        """Status, trace id and seconds of one request."""
+        trace_id = os.urandom(16).hex()
+        headers = {"traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"}
+        started_s = time.perf_counter()
+        url = f"http://127.0.0.1:{self.ports[name][0]}/{endpoint}?key={key or trace_id}"
+        status, _ = http("POST", url, headers=headers)
+        return status, trace_id, time.perf_counter() - started_s
+
+    def control(self, name: str, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        data = json.dumps(body).encode() if body is not None else None
+        status, text = http(method, f"http://127.0.0.1:{self.ports[name][1]}{path}", data)
+        return status, json.loads(text)
+
+    def lines(self, name: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.folder / f"{name}.log").read_text().splitlines()]
+
+    def spans(self, trace_id: str, count: int) -> list[tuple[str, Span]]:
+        """The spans of a trace, once there are `count` of them."""
+
+        def find() -> list[tuple[str, Span]]:
+            return [(name, span) for name, span in self.receiver.spans if span.trace_id.hex() == trace_id]
+
+        return eventually(lambda: spans if len(spans := find()) >= count else [], timeout_s=DEADLINE_S)
+
+    def logs(self, trace_id: str, severity: str) -> list[tuple[str, Any]]:
+        """The log records of a trace that have this severity, so far."""
+        records = [pair for pair in self.receiver.logs if pair[1].trace_id.hex() == trace_id]
+        return [pair for pair in records if pair[1].severity_text == severity]
+
+    def logged(self, trace_id: str, severity: str, count: int = 1) -> list[tuple[str, Any]]:
+        """The same, once there are `count` of them."""
+
+        def find() -> list[tuple[str, Any]]:
+            logs = self.logs(trace_id, severity)
+            return logs if len(logs) >= count else []
+
+        return eventually(find, timeout_s=DEADLINE_S)
+
+
+def http(method: str, url: str, data: bytes | None = None, headers: Any = None) -> tuple[int, str]:
+    request = urllib.request.Request(url, data=data, method=method, headers=headers or {})  # noqa: S310
+    try:
+        with OPENER.open(request, timeout=DEADLINE_S) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_healthy(control_port: int) -> None:
+    give_up_s = time.monotonic() + DEADLINE_S
+    while time.monotonic() < give_up_s:
+        try:
+            if http("GET", f"http://127.0.0.1:{control_port}/healthz")[0] == 200:
+                return
+        except OSError:
+            threading.Event().wait(0.05)
+    pytest.fail(f"nothing healthy on control port {control_port} within {DEADLINE_S} s")
+
+
+@pytest.fixture(scope="module")
+def row(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Row]:
+    receiver = Receiver()
+    serving = threading.Thread(target=receiver.server.serve_forever)
+    serving.start()
+    row = Row(tmp_path_factory.mktemp("row"), receiver)
+    try:
+        for name in SERVICES:
+            row.start(name)
+        yield row
+    finally:
+        for process in row.processes.values():
+            process.kill()
+            process.wait()
+        receiver.server.shutdown()
+        serving.join()
+        receiver.server.server_close()
+
+
+def test_one_trace_runs_through_all_three_services(row: Row) -> None:
+    status, trace_id, _ = row.ask("front", "Page")
+    assert status == 200
+    spans = row.spans(trace_id, 5)
+    seen = {(service, span.name, Span.SpanKind.Name(span.kind)) for service, span in spans}
+    assert seen == {
+        ("front", "Page", "SPAN_KIND_SERVER"),
+        ("front", "Work", "SPAN_KIND_CLIENT"),
+        ("middle", "Work", "SPAN_KIND_SERVER"),
+        ("middle", "Get", "SPAN_KIND_CLIENT"),
+        ("store", "Get", "SPAN_KIND_SERVER"),
+    }
+    parents = {span.span_id: span.parent_span_id for _, span in spans}
+    root = next(span for service, span in spans if service == "front" and span.name == "Page")
+    assert sum(parent in parents for parent in parents.values()) == 4, "each span but the first hangs on one"
+    assert root.parent_span_id.hex() == "00f067aa0ba902b7"
+    callees = {attributes(span.attributes).get("peer.service") for _, span in spans}
+    assert callees == {None, "middle", "store"}
+    assert {attributes(span.attributes)["http.response.status_code"] for _, span in spans} == {200}
+    assert row.receiver.compressed
+
+
+def test_log_lines_are_json_with_the_trace_id_and_go_out_by_otlp_too(row: Row) -> None:
+    _, trace_id, _ = row.ask("front", "Page")
+    records = row.logged(trace_id, "INFO", 3)
+    for service, record in records:
+        line = next(line for line in row.lines(service) if line.get("trace_id") == trace_id)
+        assert line["message"] == record.body.string_value
+        assert line["span_id"] == record.span_id.hex()
+        assert (line["level"], line["service"], line["instance"]) == ("INFO", service, f"{service}-0")
+
+
+def test_metrics_arrive_and_agree_with_the_control_port(row: Row) -> None:
+    for _ in range(3):
+        row.ask("front", "Page", key="same")
+    receiver = row.receiver
+    wanted = {
+        "http.server.request.count",
+        "http.server.request.errors",
+        "http.server.active_requests",
+        "http.server.duration",
+        "cache.hit_ratio",
+    }
+    eventually(lambda: wanted <= {name for service, name, _ in receiver.metrics if service == "middle"})
+    eventually(lambda: any(name == "cache.hit_ratio" and value for _, name, value in receiver.metrics))
+    _, text = http("GET", f"http://127.0.0.1:{row.ports['store'][1]}/metrics")
+    count = next(
+        float(line.split()[1]) for line in text.splitlines() if line.startswith("http_server_request_c")
+    )
+    reading = ("store", "http.server.request.count", count)
+    eventually(lambda: reading in receiver.metrics)
+
+
+def test_an_exception_shows_as_any_bug_would_and_goes(row: Row) -> None:
+    body = {"kind": "app-exception", "parameters": {"ratio": 1.0, "endpoint": "Get"}}
+    status, answer = row.control("store", "PUT", "/faults/f-1", body)
+    assert status == 200
+    assert row.control("store", "PUT", "/faults/f-1", body) == (200, answer)
+    failed, trace_id, _ = row.ask("front", "Page")
+    assert failed == 500, "the failure of the store goes up through middle to the user"
+    logs = row.logged(trace_id, "ERROR", 3)
+    detail = next(attributes(record.attributes) for service, record in logs if service == "store")
+    assert detail["exception.type"] == "KeyError"
+    assert "Traceback" in detail["exception.stacktrace"]
+    assert "fault" not in detail["exception.stacktrace"], "nothing may tell an injected bug from another"
+    spans = row.spans(trace_id, 5)
+    assert {span.status.code for _, span in spans} == {Status.STATUS_CODE_ERROR}
+    assert row.control("store", "DELETE", "/faults/f-1")[0] == 200
+    assert row.ask("front", "Page")[0] == 200
+
+
+def test_a_cpu_hog_burns_the_instance_s_cpu_slows_its_requests_and_goes(row: Row) -> None:
+    process = psutil.Process(row.processes["store"].pid)
+
+    def typical_s() -> float:
+        return statistics.median(row.ask("store", "Get")[2] for _ in range(15))
+
+    def spent_s() -> float:
+        times = process.cpu_times()
+        return float(times.user + times.system)
+
+    calm_s, threads = typical_s(), process.num_threads()
+    body = {"kind": "cpu-hog", "parameters": {"workers": 4, "load_ratio": 1.0}}
+    status, answer = row.control("store", "PUT", "/faults/f-2", body)
+    assert status == 200
+    assert "4 threads busy" in answer["evidence"]
+    before_s = spent_s()
+    give_up_s = time.monotonic() + DEADLINE_S
+    while spent_s() - before_s < 1.0:
+        assert time.monotonic() < give_up_s, "the hog burns nothing"
+        threading.Event().wait(0.1)
+    assert typical_s() > calm_s
+    assert row.control("store", "DELETE", "/faults/f-2")[0] == 200
+    assert process.num_threads() <= threads + 1, "the loop's own helper thread may stay"
+
+
+def test_a_memory_hog_holds_memory_and_gives_it_back(row: Row) -> None:
+    memory = psutil.Process(row.processes["store"].pid).memory_info
+    size, calm = 96 * 2**20, memory().rss
+    body = {"kind": "memory-hog", "parameters": {"bytes": size}}
+    assert row.control("store", "PUT", "/faults/f-3", body)[0] == 200
+    held = memory().rss
+    assert held - calm > 0.9 * size
+    assert row.ask("store", "Get")[0] == 200
+    assert row.control("store", "DELETE", "/faults/f-3")[0] == 200
+    assert held - memory().rss > 0.9 * size
+
+
+def test_the_control_port_refuses_with_reasons(row: Row) -> None:
+    good = {"kind": "app-exception", "parameters": {"ratio": 0.0, "endpoint": ""}}
+    other = {"kind": "app-exception", "parameters": {"ratio": 0.1, "endpoint": ""}}
+    assert row.control("store", "PUT", "/faults/f-4", good)[0] == 200
+    assert row.control("store", "PUT", "/faults/f-4", other)[0] == 409
+    _, listing = row.control("store", "GET", "/faults")
+    assert [(fault["id"], fault["kind"]) for fault in listing["faults"]] == [("f-4", "app-exception")]
+    assert row.control("store", "DELETE", "/faults/f-4")[0] == 200
+    assert row.control("store", "DELETE", "/faults/f-4")[1]["evidence"] == "was not active"
+    refused: tuple[object, ...] = (
+        {"kind": "nap"},
+        {"parameters": {}},
+        [],
+        {"kind": "cpu-hog", "parameters": []},
+    )
+    for bad in refused:
+        status, answer = row.control("store", "PUT", "/faults/f-5", bad)
+        assert (status, bool(answer["error"])) == (422, True)
+
+
+def test_a_dependency_that_hangs_or_dies_shows_in_its_caller(row: Row) -> None:
+    row.processes["middle"].send_signal(signal.SIGSTOP)
+    status, hung, _ = row.ask("front", "Page")
+    assert status == 500
+    row.processes["middle"].send_signal(signal.SIGKILL)
+    row.processes.pop("middle").wait(DEADLINE_S)
+    status, dead, _ = row.ask("front", "Page")
+    assert status == 500
+    lenient, degraded, _ = row.ask("front", "Lenient")
+    assert lenient == 200, "what is optional may fail"
+    row.start("middle")
+    assert row.ask("front", "Page")[0] == 200
+
+    for trace_id, error, told in (
+        (hung, "TimeoutError", "timed out after 2000 ms"),
+        (dead, "ClientConnectorError", "lost its connection"),
+    ):
+        spans = row.spans(trace_id, 3)
+        calls = [span for _, span in spans if span.kind == Span.SPAN_KIND_CLIENT]
+        assert len(calls) == 2, "the retry is a span of its own"
+        assert {attributes(call.attributes)["error.type"] for call in calls} == {error}
+        assert {call.status.code for call in calls} == {Status.STATUS_CODE_ERROR}
+        assert all(told in call.status.message for call in calls)
+        warned = row.logged(trace_id, "WARNING")
+        assert attributes(warned[0][1].attributes)["exception.type"].endswith(error)
+        assert row.logged(trace_id, "ERROR")
+    assert row.logged(degraded, "WARNING")
+    assert not row.logs(degraded, "ERROR")
+
+
+def test_users_come_at_an_adjustable_rate_and_their_traces_begin_with_them(row: Row) -> None:
+    control_port = free_port()
+    arguments = [sys.executable, "-m", "services.loadgen", "--topology", str(row.folder / "row.toml")]
+    arguments += ["--entry-url", f"http://127.0.0.1:{row.ports['front'][0]}", "--rate", "0", "--seed", "7"]
+    arguments += ["--otlp", row.receiver.url, "--control-port", str(control_port)]
+    with (row.folder / "loadgen.log").open("ab") as log:
+        loadgen = subprocess.Popen(arguments, stdout=log)
+    try:
+        wait_healthy(control_port)
+        rate = f"http://127.0.0.1:{control_port}/rate"
+        assert http("PUT", rate, b'{"journeys_per_s": -1}')[0] == 422
+        assert json.loads(http("PUT", rate, b'{"journeys_per_s": 50}')[1]) == {"journeys_per_s": 50.0}
+        receiver = row.receiver
+        users = eventually(lambda: [span for name, span in receiver.spans if name == "loadgen"])
+        assert attributes(users[0].attributes)["peer.service"] == "front"
+        assert users[0].kind == Span.SPAN_KIND_CLIENT
+        trace_id = users[0].trace_id
+
+        def services() -> set[str]:
+            return {name for name, span in receiver.spans if span.trace_id == trace_id}
+
+        eventually(lambda: services() >= {"loadgen", "front", "middle"}, timeout_s=DEADLINE_S)
+    finally:
+        loadgen.terminate()
+        assert loadgen.wait(DEADLINE_S) == 0
+
+
+def test_an_instance_stops_in_order_and_sends_what_it_still_has(row: Row) -> None:
+    _, trace_id, _ = row.ask("store", "Get")
+    assert row.stop("store") == 0
+    try:
+        assert row.logged(trace_id, "INFO")
+        assert row.lines("store")[-1]["message"] == "store-0 is stopping"
+    finally:
+        row.start("store")
+
+
+def test_an_instance_serves_and_stops_while_no_collector_is_there(row: Row) -> None:
+    collector, row.receiver.url = row.receiver.url, f"http://127.0.0.1:{free_port()}"
+    assert row.stop("store") == 0
+    try:
+        row.start("store")
+        assert {row.ask("store", "Get")[0] for _ in range(50)} == {200}
+        assert row.stop("store") == 0
+    finally:
+        row.receiver.url = collector
+        row.start("store")
