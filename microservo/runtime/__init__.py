@@ -1,0 +1,4 @@
+"""How a process lives: settings, logs, metrics, health, shutdown, the consuming loop, stamped writing.
+
+Services and streams build on this package; it knows no service.
+"""

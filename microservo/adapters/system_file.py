@@ -1,0 +1,81 @@
+"""Where the running systems of this machine are written down: `<home>/systems/<name>/system.json`.
+
+The home is `MICROSERVO_HOME`, `~/.microservo` where that is not set.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from microservo.errors import InvalidInput
+
+DEFAULT_SYSTEM = "default"
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemFile:
+    """What there is to know about a running system.
+
+    Attributes:
+        pid: process that runs it (`microservo up` or `microservo demo`).
+        created_at_s: when that process began, epoch seconds, so that a reused pid is not taken for it.
+        ports: every port in use, by what listens on it.
+    """
+
+    name: str
+    bootstrap_servers: str
+    topic_prefix: str
+    run_id: str
+    pid: int
+    created_at_s: float
+    target_state: str
+    otlp_url: str
+    log_dir: str
+    ports: Mapping[str, int] = field(default_factory=dict)
+
+
+def home() -> Path:
+    """The directory of all state of embedded systems."""
+    return Path(os.environ.get("MICROSERVO_HOME") or Path.home() / ".microservo")
+
+
+def system_dir(name: str) -> Path:
+    """The directory of one system; it need not exist.
+
+    Raises:
+        InvalidInput: not a name that makes a safe folder.
+    """
+    if not _NAME.fullmatch(name):
+        msg = f"system name {name!r} is not usable; take up to 41 lower-case letters, digits and '-'"
+        raise InvalidInput(msg)
+    return home() / "systems" / name
+
+
+def write_system(system: SystemFile) -> Path:
+    """Writes the file, in one step, and returns its path."""
+    directory = system_dir(system.name)
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / "system.json"
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps(asdict(system), indent=2) + "\n", "utf-8")
+    draft.replace(path)
+    return path
+
+
+def read_system(name: str) -> SystemFile | None:
+    """The system of that name as last written; None where there is none (or one that can't be read)."""
+    try:
+        return SystemFile(**json.loads((system_dir(name) / "system.json").read_text("utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def remove_system(name: str) -> None:
+    """Forgets the system; its data and logs stay."""
+    (system_dir(name) / "system.json").unlink(missing_ok=True)

@@ -1,0 +1,35 @@
+"""What every service can be told, from environment variables that begin with `MICROSERVO_`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from microservo.adapters.kafka.options import KafkaSettings
+
+
+class ServiceSettings(BaseSettings):
+    """Settings that all services share; each service adds its own in a subclass.
+
+    `kafka` reads the broker's own variables (`MICROSERVO_BOOTSTRAP_SERVERS`, `MICROSERVO_SASL_...`).
+
+    Example:
+        >>> ServiceSettings(topic_prefix="lab-").topic("fault-events")
+        'lab-fault-events'
+    """
+
+    model_config = SettingsConfigDict(env_prefix="MICROSERVO_", frozen=True, extra="ignore")
+
+    kafka: KafkaSettings = Field(default_factory=KafkaSettings, description="How to reach the broker.")
+    topic_prefix: str = Field(default="", description="Put before every topic name.")
+    run_id: str = Field(default="", description="Run that everything written belongs to.")
+    health_port: int = Field(
+        default=0, ge=0, le=65535, description="Port of /healthz and /metrics; 0 takes any."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Log level.")
+
+    def topic(self, name: str) -> str:
+        """The physical name of a topic of the contract."""
+        return self.topic_prefix + name

@@ -1,0 +1,223 @@
+"""Writing to a topic that is joined: every message carries the writer's stamp, silence carries heartbeats.
+
+A writer that was killed takes up its own stamps from the log, so a watermark never falls and a count never
+skips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from microservo.adapters.broker import Broker, Consumer, Message, Partition
+from microservo.errors import Retryable
+from schemas.catalogue import catalogue
+from schemas.envelope import HEARTBEAT_KEY, Headers, Stamp, cloud_event
+
+HEARTBEAT_US = 500_000
+_FIRST_LOOK_BACK = 64
+_READ_TIMEOUT_S = 10.0
+_CLOSE_TIMEOUT_S = 10.0
+
+
+@dataclass(slots=True)
+class _Position:
+    """What the writer has said so far on one partition."""
+
+    watermark_us: int = 0
+    next_sequence: int = 0
+    total: int = 0
+    sent_at_us: int | None = None
+
+
+class StampedWriter:
+    """The one writer of this name on a topic; belongs to one thread.
+
+    Args:
+        topic: physical name.
+        writer: stable name, the same after a restart; no two processes may use it at once.
+        run_id: asked for each message, for the header `run`.
+        clock: epoch microseconds UTC; a message's watermark is the clock when it is sent, but never falls.
+        writers: how many writers share the topic's partitions.
+        source: CloudEvents source.
+        linger_ms: how long the producer may wait to fill a batch.
+
+    Raises:
+        InvalidInput: there is no such topic.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        topic: str,
+        *,
+        writer: str,
+        run_id: Callable[[], str],
+        clock: Callable[[], int],
+        source: str,
+        writers: int = 1,
+        linger_ms: int = 5,
+    ) -> None:
+        self._topic = topic
+        self._writer = writer
+        self._run_id = run_id
+        self._clock = clock
+        self._writers = writers
+        self._source = source
+        self._event_type = _event_type(topic)
+        self._positions = _last_positions(broker, topic, writer)
+        self._producer = broker.producer(linger_ms=linger_ms)
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions the topic has."""
+        return len(self._positions)
+
+    def send(
+        self,
+        key: bytes,
+        value: bytes,
+        records: int,
+        *,
+        partition: int | None = None,
+        on_delivery: Callable[[Message], None] | None = None,
+    ) -> None:
+        """Stamps and queues one message that holds `records` records.
+
+        Raises:
+            Retryable: the queue is full; nothing was counted, so send it again.
+            Fatal: an earlier message could not be delivered.
+        """
+        index = self._producer.partition_for(self._topic, key) if partition is None else partition
+        self._put(index, key, value, records, on_delivery)
+
+    def heartbeat(self) -> None:
+        """Sends the stamp alone to every partition."""
+        for index in range(self.partitions):
+            self._put(index, HEARTBEAT_KEY, None, 0, None)
+
+    def tick(self) -> None:
+        """Sends a heartbeat to each partition that has been silent for half a second; call it often."""
+        now_us = self._clock()
+        for index, position in enumerate(self._positions):
+            if _is_due(position, now_us):
+                self._put(index, HEARTBEAT_KEY, None, 0, None)
+
+    def flush(self, timeout_s: float = _CLOSE_TIMEOUT_S) -> None:
+        """Waits until all that was sent is durable; raises as `Producer.flush`."""
+        self._producer.flush(timeout_s)
+
+    def close(self) -> None:
+        """Flushes, then closes the producer."""
+        try:
+            self.flush()
+        finally:
+            self._producer.close()
+
+    def _put(
+        self,
+        index: int,
+        key: bytes,
+        value: bytes | None,
+        records: int,
+        on_delivery: Callable[[Message], None] | None,
+    ) -> None:
+        position = self._positions[index]
+        now_us = self._clock()
+        stamp = Stamp(
+            watermark_us=max(position.watermark_us, now_us),
+            writer=self._writer,
+            writers=self._writers,
+            sequence=position.next_sequence,
+            total=position.total + records,
+        )
+        self._producer.send(
+            self._topic,
+            key=key,
+            value=value,
+            headers=self._headers(index, stamp, now_us, heartbeat=value is None),
+            partition=index,
+            on_delivery=on_delivery,
+        )
+        position.watermark_us = stamp.watermark_us
+        position.next_sequence = stamp.sequence + 1
+        position.total = stamp.total
+        position.sent_at_us = now_us
+
+    def _headers(self, index: int, stamp: Stamp, now_us: int, *, heartbeat: bool) -> Headers:
+        headers = (*stamp.headers(), ("run", self._run_id().encode()))
+        if heartbeat:
+            return headers
+        event_id = f"{self._writer}/{index}/{stamp.sequence}"
+        return (
+            *cloud_event(event_type=self._event_type, source=self._source, event_id=event_id, time_us=now_us),
+            *headers,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _is_due(position: _Position, now_us: int) -> bool:
+    # A clock that was set back must not silence the writer, so an earlier now is due too.
+    sent_at_us = position.sent_at_us
+    return sent_at_us is None or not sent_at_us <= now_us < sent_at_us + HEARTBEAT_US
+
+
+def _event_type(topic: str) -> str:
+    """The CloudEvents type of what lies on a topic, found by its logical name."""
+    names = [name for name in catalogue() if topic.endswith(name)]
+    return f"microservo.{catalogue()[max(names, key=len)].record}" if names else f"microservo.{topic}"
+
+
+def _last_positions(broker: Broker, topic: str, writer: str) -> list[_Position]:
+    with broker.consumer(group_id=None) as consumer:
+        return [_last_position(consumer, partition, writer) for partition in consumer.partitions(topic)]
+
+
+def _last_position(consumer: Consumer, partition: Partition, writer: str) -> _Position:
+    """What the writer last said on a partition, looking back ever further until it is found."""
+    first, end = consumer.offset_range(partition)
+    look_back = _FIRST_LOOK_BACK
+    while end > first:
+        begin = max(first, end - look_back)
+        stamps = [
+            stamp for message in _read(consumer, partition, begin, end) if (stamp := _own(message, writer))
+        ]
+        if stamps:
+            last = stamps[-1]
+            return _Position(last.watermark_us, last.sequence + 1, last.total)
+        end = begin
+        look_back *= 4
+    return _Position()
+
+
+def _read(consumer: Consumer, partition: Partition, begin: int, end: int) -> list[Message]:
+    consumer.assign({partition: begin})
+    found: list[Message] = []
+    while not found or found[-1].offset < end - 1:
+        batch = consumer.consume(end - begin, _READ_TIMEOUT_S)
+        if not batch:
+            wanted = f"{partition.topic}[{partition.index}] from {begin} to {end}"
+            msg = f"{wanted}: nothing arrived within {_READ_TIMEOUT_S:g} s; the next effort may succeed"
+            raise Retryable(msg)
+        found += batch
+    return [message for message in found if message.offset < end]
+
+
+def _own(message: Message, writer: str) -> Stamp | None:
+    try:
+        stamp = Stamp.read(message.headers)
+    except ValueError:
+        return None  # someone else's message without a stamp: the readers count it, here it says nothing
+    return stamp if stamp.writer == writer else None
