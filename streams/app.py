@@ -1,8 +1,8 @@
 """The Faust application.
 
 What Faust gives: partitioned consumption, rebalancing, and one checkpoint per partition. What it is kept
-from: its windows and joins (wall clock, a stub) and its acknowledging (loses the event that fails); the reasons
-are in docs/decisions/0005-faust.md.
+from: its windows and joins (wall clock, a stub) and its acknowledging (loses the event that fails); the
+reasons are in docs/decisions/0005-faust.md.
 """
 
 from __future__ import annotations

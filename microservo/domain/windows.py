@@ -23,9 +23,9 @@ import numpy as np
 from microservo.domain.features import Features, features
 from microservo.domain.labels import FaultBook
 from microservo.domain.ledger import Ledger
-from microservo.domain.window_rows import Dictionary, Rows, distinct, rows, signal_of
 from microservo.domain.telemetry import SIGNALS, Batch, Signal
 from microservo.domain.watermarks import Watermarks
+from microservo.domain.window_rows import Dictionary, Rows, distinct, rows, signal_of
 from microservo.errors import InvalidMessage
 from schemas import catalogue
 from schemas.envelope import Stamp

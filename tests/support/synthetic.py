@@ -1,0 +1,246 @@
+"""A made-up run: telemetry and faults as their writers would stamp and send them; a function of the seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from microservo.adapters.partitioner import partition_of
+from schemas import catalogue
+from schemas.codec import encode
+from schemas.envelope import HEARTBEAT_KEY, Headers, Stamp
+from schemas.records import LogBatch, MetricBatch, ServiceFault, SpanBatch
+
+START_US = 1_700_000_000_000_000
+FLUSH_US = 250_000
+_S = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """One message, on its way to a topic (logical name)."""
+
+    topic: str
+    partition: int
+    key: bytes
+    value: bytes | None
+    headers: Headers
+
+
+@dataclass(slots=True)
+class _Writer:
+    """Stamps the messages of one topic, as `StampedWriter` does."""
+
+    topic: str
+    partitions: int
+    run_id: str
+    sequence: dict[int, int] = field(default_factory=dict)
+    total: dict[int, int] = field(default_factory=dict)
+
+    def send(self, now_us: int, key: bytes, value: bytes | None, records: int, partition: int) -> Sent:
+        self.total[partition] = self.total.get(partition, 0) + records
+        stamp = Stamp(
+            watermark_us=now_us,
+            writer=f"writer-of-{self.topic}",
+            sequence=self.sequence.get(partition, 0),
+            total=self.total[partition],
+        )
+        self.sequence[partition] = stamp.sequence + 1
+        headers = (*stamp.headers(), ("run", self.run_id.encode()))
+        return Sent(topic=self.topic, partition=partition, key=key, value=value, headers=headers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """What happens in a made-up run.
+
+    Attributes:
+        seed: everything random comes from it.
+        seconds: how long telemetry flows; stamps go on for `drain_s` more, so that all windows become final.
+        services: names of the services.
+        late_ratio: share of records that are sent seconds after they were measured.
+        batch: most records in a message; changes nothing but the packing.
+    """
+
+    seed: int = 7
+    seconds: int = 40
+    drain_s: int = 40
+    services: tuple[str, ...] = ("cart", "checkout", "frontend", "shipping")
+    late_ratio: float = 0.05
+    batch: int = 100
+    run_id: str = "run-1"
+    start_us: int = START_US
+
+
+def messages(story: Story, *, partitions: int) -> list[Sent]:
+    """Every message of the run, in the order they are sent."""
+    return list(_messages(story, partitions))
+
+
+def faults(story: Story) -> list[tuple[int, ServiceFault]]:
+    """Versions of faults with the instant each is sent; some are sent too late for revision 0."""
+    rng = random.Random(f"{story.seed}/faults")
+    found = []
+    for number in range(max(1, story.seconds // 12)):
+        applied = story.start_us + (5 + number * 12) * _S + rng.randrange(_S)
+        recovered = applied + rng.randrange(3, 9) * _S
+        found += list(_versions(story, f"fault-{number}", (applied, recovered), rng))
+    return sorted(found, key=lambda item: (item[0], item[1].fault_id, item[1].version, item[1].service))
+
+
+def _versions(
+    story: Story, fault_id: str, in_force: tuple[int, int], rng: random.Random
+) -> Iterator[tuple[int, ServiceFault]]:
+    service = rng.choice(story.services)
+    applied, recovered = in_force
+    delay = rng.choice((2_000, 2_000, 9 * _S))
+    callers = [name for name in story.services if name != service][:1]
+    steps: list[tuple[int, dict[str, int | None]]] = [
+        (applied, {"applied_at_us": applied}),
+        (recovered - 50_000, {"applied_at_us": applied, "recovery_commanded_at_us": recovered - 60_000}),
+        (
+            recovered,
+            {
+                "applied_at_us": applied,
+                "recovery_commanded_at_us": recovered - 60_000,
+                "recovered_at_us": recovered,
+            },
+        ),
+    ]
+    for version, (at_us, times) in enumerate(steps, start=1):
+        for hops, name in enumerate([service, *callers]):
+            yield (
+                at_us + delay,
+                ServiceFault(
+                    run_id=story.run_id,
+                    fault_id=fault_id,
+                    version=version,
+                    kind="network-delay",
+                    service=name,
+                    root_service=service,
+                    role="affected" if hops else "root_cause",
+                    hops=hops,
+                    severity=0.5,
+                    requested_at_us=applied - 5_000,
+                    apply_commanded_at_us=applied - 2_000,
+                    **times,  # type: ignore[arg-type]
+                ),
+            )
+
+
+def _messages(story: Story, partitions: int) -> Iterator[Sent]:
+    writers = {topic: _Writer(topic, partitions, story.run_id) for topic in _SIGNALS}
+    fault_writer = _Writer(catalogue.SERVICE_FAULTS, partitions, story.run_id)
+    waiting = {topic: _records(story, topic) for topic in _SIGNALS}
+    fault_queue = faults(story)
+    end_us = story.start_us + (story.seconds + story.drain_s) * _S
+    for now_us in range(story.start_us + FLUSH_US, end_us, FLUSH_US):
+        for topic, writer in writers.items():
+            yield from _flush(story, writer, waiting[topic], now_us)
+        while fault_queue and fault_queue[0][0] < now_us:
+            _, fault = fault_queue.pop(0)
+            key = fault.service.encode()
+            yield fault_writer.send(now_us, key, encode(fault), 1, partition_of(key, partitions))
+        if now_us % (2 * FLUSH_US) == 0:
+            for writer in (*writers.values(), fault_writer):
+                for partition in range(partitions):
+                    yield writer.send(now_us, HEARTBEAT_KEY, None, 0, partition)
+
+
+def _flush(story: Story, writer: _Writer, waiting: dict[str, list[_Record]], now_us: int) -> Iterator[Sent]:
+    for service, records in waiting.items():
+        ready = []
+        while records and records[-1].sent_us < now_us:
+            ready.append(records.pop())
+        for first in range(0, len(ready), story.batch):
+            packed = ready[first : first + story.batch]
+            value = encode(_SIGNALS[writer.topic](story.run_id, service, packed))
+            key = service.encode()
+            yield writer.send(now_us, key, value, len(packed), partition_of(key, writer.partitions))
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Record:
+    sent_us: int
+    time_us: int
+    number: int
+    value: float
+
+
+def _records(story: Story, topic: str) -> dict[str, list[_Record]]:
+    """Records of each service, last sent first."""
+    found = {}
+    for service in story.services:
+        rng = random.Random(f"{story.seed}/{topic}/{service}")
+        records = []
+        for number in range(story.seconds * 8):
+            time_us = story.start_us + rng.randrange(story.seconds * _S)
+            late = rng.random() < story.late_ratio
+            delay = rng.randrange(2 * _S, 36 * _S) if late else rng.randrange(800_000)
+            records.append(_Record(time_us + delay, time_us, number, rng.random() * 100))
+        found[service] = sorted(records, reverse=True)
+    return found
+
+
+def _column(values: Iterable[float], dtype: str) -> bytes:
+    return np.array(list(values), dtype).tobytes()
+
+
+def _metrics(run_id: str, service: str, records: Sequence[_Record]) -> MetricBatch:
+    return MetricBatch(
+        run_id=run_id,
+        service=service,
+        instances=(f"{service}-0", f"{service}-1"),
+        names=("cpu", "memory", "queue"),
+        time_us=_column((r.time_us for r in records), "<i8"),
+        instance=_column((r.number % 2 for r in records), "<u2"),
+        name=_column((r.number % 3 for r in records), "<u2"),
+        value=_column((r.value for r in records), "<f8"),
+    )
+
+
+def _logs(run_id: str, service: str, records: Sequence[_Record]) -> LogBatch:
+    return LogBatch(
+        run_id=run_id,
+        service=service,
+        instances=(f"{service}-0",),
+        templates=("request <*> done", "request <*> failed"),
+        time_us=_column((r.time_us for r in records), "<i8"),
+        instance=_column((0 for _ in records), "<u2"),
+        severity=_column((17 if r.number % 9 == 0 else 9 for r in records), "u1"),
+        template=_column((int(r.number % 9 == 0) for r in records), "<u2"),
+        trace_id=b"".join(r.number.to_bytes(16, "little") for r in records),
+        span_id=b"".join(r.number.to_bytes(8, "little") for r in records),
+        bodies=tuple(f"request {r.number} {'failed' if r.number % 9 == 0 else 'done'}" for r in records),
+    )
+
+
+def _spans(run_id: str, service: str, records: Sequence[_Record]) -> SpanBatch:
+    durations = [int(r.value * 1000) for r in records]
+    return SpanBatch(
+        run_id=run_id,
+        service=service,
+        instances=(f"{service}-0",),
+        endpoints=("GetCart", "AddItem"),
+        peers=("", "redis"),
+        start_us=_column((r.time_us - d for r, d in zip(records, durations, strict=True)), "<i8"),
+        duration_us=_column(durations, "<i8"),
+        instance=_column((0 for _ in records), "<u2"),
+        endpoint=_column((r.number % 2 for r in records), "<u2"),
+        peer=_column((int(r.number % 4 == 3) for r in records), "<u2"),
+        kind=_column((3 if r.number % 4 == 3 else 2 for r in records), "u1"),
+        error=_column((int(r.number % 10 == 0) for r in records), "u1"),
+        trace_id=b"".join(r.number.to_bytes(16, "little") for r in records),
+        span_id=b"".join((r.number + 1).to_bytes(8, "little") for r in records),
+        parent_id=b"\0" * 8 * len(records),
+    )
+
+
+_SIGNALS = {
+    catalogue.TELEMETRY_METRICS: _metrics,
+    catalogue.TELEMETRY_LOGS: _logs,
+    catalogue.TELEMETRY_TRACES: _spans,
+}
