@@ -1,0 +1,155 @@
+"""The folder of schemas tests itself."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import avro.io
+import avro.schema
+import pytest
+
+import schemas
+from schemas import catalogue, compatibility
+from schemas.codec import FRAME_BYTES, SchemaError, decode, decode_as, encode
+from schemas.examples import examples
+from schemas.files import avro_schemas, schema_ids
+from schemas.generate import generate
+from schemas.records import FaultRequest, MetricBatch
+
+FOLDER = Path(schemas.__file__).parent
+EXAMPLES = [
+    pytest.param(record, id=f"{name}.v{version}/{file}")
+    for (name, version), files in examples().items()
+    for file, record in files.items()
+]
+
+
+def all_fields(node: Any) -> list[dict[str, Any]]:
+    if isinstance(node, dict):
+        own = [node] if "name" in node and "type" in node and node.get("type") != "record" else []
+        return own + [field for value in node.values() for field in all_fields(value)]
+    return [field for value in node for field in all_fields(value)] if isinstance(node, list) else []
+
+
+def test_versions_run_from_one_without_a_gap() -> None:
+    for record in {record for record, _ in avro_schemas()}:
+        versions = [version for name, version in avro_schemas() if name == record]
+        assert versions == list(range(1, len(versions) + 1))
+
+
+def test_every_schema_has_an_id_and_every_id_a_schema() -> None:
+    assert schema_ids().keys() == avro_schemas().keys()
+    assert len(set(schema_ids().values())) == len(schema_ids())
+
+
+def test_every_record_is_on_a_topic_and_every_topic_has_a_record() -> None:
+    assert {topic.record for topic in catalogue.catalogue().values()} == {
+        record for record, _ in avro_schemas()
+    }
+
+
+def test_every_field_says_what_it_means_and_instants_their_unit() -> None:
+    for key, schema in avro_schemas().items():
+        assert schema["doc"], key
+        for field in all_fields(schema["fields"]):
+            assert field.get("doc"), f"{key}: {field['name']} has no doc"
+            if field["name"].endswith("_us"):
+                assert "icrosecond" in field["doc"], f"{key}: {field['name']} does not say its unit"
+
+
+def test_every_version_has_an_example() -> None:
+    assert examples().keys() == avro_schemas().keys()
+    assert all(examples().values())
+
+
+@pytest.mark.parametrize("record", EXAMPLES)
+def test_examples_decode_to_what_was_encoded(record: object) -> None:
+    assert decode(encode(record)) == record
+
+
+@pytest.mark.parametrize("record", EXAMPLES)
+def test_the_reference_implementation_reads_our_bytes(record: object) -> None:
+    schema = next(s for s in avro_schemas().values() if s["name"] == type(record).__name__)
+    parsed = avro.schema.parse(json.dumps(schema))
+    body = avro.io.BinaryDecoder(io.BytesIO(encode(record)[FRAME_BYTES:]))
+    read = avro.io.DatumReader(parsed).read(body)
+    assert isinstance(read, dict)
+    assert read.keys() == {field["name"] for field in schema["fields"]}
+
+
+def test_generated_records_are_up_to_date() -> None:
+    generated = re.sub(r"\s|,(?=\))|,(?=\])", "", generate())
+    committed = re.sub(r"\s|,(?=\))|,(?=\])", "", (FOLDER / "records.py").read_text("utf-8"))
+    assert generated == committed, "run `python -m schemas.generate`"
+
+
+def test_every_version_reads_the_one_before() -> None:
+    assert compatibility.incompatibilities() == []
+
+
+def test_an_incompatible_change_is_noticed() -> None:
+    before = avro_schemas()["service_graph", 1]
+    after = json.loads(json.dumps(before))
+    after["fields"].append({"name": "region", "type": "string", "doc": "No default."})
+    assert "region" in compatibility.explain(after, before)
+    after["fields"][-1]["default"] = ""
+    assert compatibility.explain(after, before) == ""
+
+
+def test_topic_names_are_lower_case_with_hyphens() -> None:
+    for name in catalogue.catalogue():
+        assert re.fullmatch(r"[a-z]+(-[a-z]+)*", name)
+
+
+def test_constants_name_every_topic() -> None:
+    constants = {
+        value for name, value in vars(catalogue).items() if name.isupper() and isinstance(value, str)
+    }
+    assert constants - {catalogue.DEAD_LETTER_SUFFIX} == catalogue.catalogue().keys()
+
+
+def batch() -> bytes:
+    (record,) = examples()["metric_batch", 1].values()
+    return encode(record)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (b"", "too few"),
+        (b"\0\0\0\0", "too few"),
+        (b'{"service": "cart"}', "names no known schema"),
+        (b"\0\0\0\xff\xff", "names no known schema"),
+        (b"\0\0\0\0\5", "does not follow"),
+        (batch()[:-1], "does not follow"),
+        (batch() + b"!", "left over"),
+    ],
+)
+def test_bytes_that_are_no_record_are_refused_with_the_reason(value: bytes, reason: str) -> None:
+    with pytest.raises(SchemaError, match=reason):
+        decode(value)
+
+
+def test_another_record_than_expected_is_refused() -> None:
+    with pytest.raises(SchemaError, match="expected a FaultRequest, got a MetricBatch"):
+        decode_as(FaultRequest, batch())
+
+
+def test_a_value_of_the_wrong_type_is_refused_when_written() -> None:
+    wrong = FaultRequest(fault_id="f", action="explode", requested_at_us=1)  # type: ignore[arg-type]
+    with pytest.raises(SchemaError, match="FaultRequest can't be encoded"):
+        encode(wrong)
+    with pytest.raises(SchemaError, match="no record of the contract"):
+        encode("text")
+
+
+def test_every_cut_of_a_message_is_refused() -> None:
+    whole = batch()
+    assert isinstance(decode(whole), MetricBatch)
+    for end in range(len(whole)):
+        with pytest.raises(SchemaError):
+            decode(whole[:end])
