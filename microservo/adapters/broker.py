@@ -62,6 +62,9 @@ class Consumer(Protocol):
         """Reads exactly these partitions from these offsets, in place of what was subscribed or assigned.
 
         An offset that the log does not have is `Fatal` at the next `consume`, if the consumer has no group.
+
+        Raises:
+            InvalidInput: there is no such topic or partition.
         """
 
     def consume(self, max_messages: int, timeout_s: float) -> list[Message]:
@@ -75,7 +78,7 @@ class Consumer(Protocol):
         """Stores the next offset to read of each partition, synchronously.
 
         Raises:
-            Retryable: the partition went to another member, or the broker did not answer.
+            Retryable: a partition is not this member's (any more), or the broker did not answer.
         """
 
     def pause(self, partitions: Sequence[Partition]) -> None:

@@ -1,12 +1,12 @@
-"""What a topic takes and what it refuses, the same on every broker."""
+"""What every broker takes and refuses, in the same words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from microservo.adapters.broker import Headers, TopicSpec
-from microservo.errors import InvalidInput
+from microservo.adapters.broker import Headers, Message, TopicSpec
+from microservo.errors import Fatal, InvalidInput
 
 DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
 """Kafka's own default of `max.message.bytes`: 1 MiB and the 12 bytes of the oldest batch header."""
@@ -47,6 +47,15 @@ class TopicLimits:
         if partition is not None and not 0 <= partition < self.partitions:
             msg = f"{topic} has no partition {partition}; give one from 0 to {self.partitions - 1}"
             raise InvalidInput(msg)
+
+
+def delivery_listener_failed(message: Message, cause: Exception) -> Fatal:
+    """What the sender hears at its next `send` or `flush` when an `on_delivery` raised, elsewhere."""
+    failure = Fatal(
+        f"on_delivery of {message.topic}[{message.partition}] raised {cause!r}; mend the listener"
+    )
+    failure.__cause__ = cause
+    return failure
 
 
 def refuse_other_partitions(specs: Sequence[TopicSpec], present: Mapping[str, int]) -> None:

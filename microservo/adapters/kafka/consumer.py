@@ -14,7 +14,7 @@ from microservo.adapters.kafka.connection import verify
 from microservo.adapters.kafka.errors import translate, translated
 from microservo.adapters.kafka.message import to_message
 from microservo.adapters.kafka.options import KafkaSettings, Start, consumer_options
-from microservo.errors import Fatal, InvalidInput, MicroServoError
+from microservo.errors import Fatal, InvalidInput, MicroServoError, Retryable
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +31,10 @@ class KafkaConsumer:
         self._settings = settings
         self._group_id = group_id
         self._failure: MicroServoError | None = None
+        # Kept here because a commit is refused by the broker only for a member of an old generation.
+        self._held: frozenset[Partition] | None = None
+        self._on_assign: Listener | None = None
+        self._on_revoke: Listener | None = None
         options = consumer_options(settings, group_id=group_id, start=start)
         self._client = confluent_kafka.Consumer(options | {"error_cb": self._on_error})
         try:
@@ -47,13 +51,22 @@ class KafkaConsumer:
         on_revoke: Listener | None = None,
     ) -> None:
         self._needs_group("subscribe")
-        callbacks = {"on_assign": _told(on_assign), "on_revoke": _told(on_revoke)}
+        self._on_assign, self._on_revoke = on_assign, on_revoke
         with translated(f"subscribe to {', '.join(topics)}"):
-            self._client.subscribe(list(topics), **callbacks)
+            self._client.subscribe(list(topics), on_assign=self._get, on_revoke=self._give_up)
+        self._held = frozenset()
 
     def assign(self, positions: Mapping[Partition, int]) -> None:
+        topics = verify(self._client, self._settings).topics
+        for topic, index in positions:
+            # librdkafka would wait for it for ever, without a word.
+            if topic not in topics or index not in topics[topic].partitions:
+                msg = f"there is no {topic}[{index}] to assign; `microservo topics ensure` makes our topics"
+                raise InvalidInput(msg)
         with translated("take up the assigned partitions"):
+            self._client.unsubscribe()
             self._client.assign(_with_offsets(positions))
+        self._held = None
 
     def consume(self, max_messages: int, timeout_s: float) -> list[Message]:
         with translated("consume"):
@@ -64,10 +77,13 @@ class KafkaConsumer:
 
     def commit(self, positions: Mapping[Partition, int]) -> None:
         self._needs_group("commit")
-        if not positions:
-            return
+        for topic, index in positions:
+            if self._held is not None and (topic, index) not in self._held:
+                msg = f"{topic}[{index}] is not this member's any more; its new owner commits it"
+                raise Retryable(msg)
         with translated("commit"):
-            stored = self._client.commit(offsets=_with_offsets(positions), asynchronous=False)
+            offsets = _with_offsets(positions)
+            stored = self._client.commit(offsets=offsets, asynchronous=False) if offsets else []
         for each in stored:
             if each.error is not None:
                 raise translate(each.error, f"commit {each.topic}[{each.partition}]")
@@ -111,6 +127,19 @@ class KafkaConsumer:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def _get(self, _client: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
+        got = _ours(partitions)
+        self._held = frozenset(got)
+        if self._on_assign is not None:
+            self._on_assign(got)
+
+    def _give_up(self, _client: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
+        try:
+            if self._on_revoke is not None:
+                self._on_revoke(_ours(partitions))
+        finally:
+            self._held = frozenset()
+
     def _needs_group(self, act: str) -> None:
         if self._group_id is None:
             msg = f"a consumer without a group can't {act}; give it a group_id"
@@ -135,12 +164,8 @@ class KafkaConsumer:
             _log.info("the Kafka client reports: %s", error)
 
 
-def _told(listener: Listener | None) -> Callable[[object, list[TopicPartition]], None]:
-    def tell(_client: object, partitions: list[TopicPartition]) -> None:
-        if listener is not None:
-            listener(sorted(Partition(each.topic, each.partition) for each in partitions))
-
-    return tell
+def _ours(partitions: list[TopicPartition]) -> list[Partition]:
+    return sorted(Partition(each.topic, each.partition) for each in partitions)
 
 
 def _with_offsets(positions: Mapping[Partition, int]) -> list[TopicPartition]:

@@ -15,7 +15,7 @@ from microservo.adapters.kafka.connection import verify
 from microservo.adapters.kafka.errors import translate, translated
 from microservo.adapters.kafka.message import to_message
 from microservo.adapters.kafka.options import KafkaSettings, producer_options
-from microservo.adapters.limits import TopicLimits
+from microservo.adapters.limits import TopicLimits, delivery_listener_failed
 from microservo.adapters.partitioner import partition_of
 from microservo.errors import Fatal, InvalidInput, MicroServoError, Retryable
 
@@ -121,9 +121,7 @@ class KafkaProducer:
             listener(message)
         except Exception as exc:
             # Raised here it would end the poll thread; the sender hears of it instead.
-            failure = Fatal(f"on_delivery of {message.topic}[{message.partition}] raised {exc!r}")
-            failure.__cause__ = exc
-            self._failure = self._failure or failure
+            self._failure = self._failure or delivery_listener_failed(message, exc)
 
     def _on_error(self, error: KafkaError) -> None:
         """Keeps what can't mend itself; lost connections can."""

@@ -39,6 +39,8 @@ class MemoryConsumer:
         )
 
     def assign(self, positions: Mapping[Partition, int]) -> None:
+        for partition in positions:
+            self._store.log(partition)
         self._leave()
         self._positions = dict(positions)
 
@@ -118,8 +120,10 @@ class MemoryConsumer:
     def _take(self, wanted: int) -> list[Message]:
         taken: list[Message] = []
         for partition in self._fetched():
+            if len(taken) == wanted:
+                break
             at = self._positions.pop(partition)
-            found = self._log_from(partition, at)[: wanted - len(taken)]
+            found = self._read(partition, at, wanted - len(taken))
             # Put back at the end, so that the next turn begins with another partition.
             self._positions[partition] = at + len(found)
             taken += found
@@ -130,17 +134,15 @@ class MemoryConsumer:
         holding = self._membership is None or self._membership.settled
         return [each for each in self._positions if each not in self._paused] if holding else []
 
-    def _log_from(self, partition: Partition, at: int) -> list[Message]:
-        try:
-            log = self._store.log(partition)
-        except InvalidInput as exc:
-            raise Fatal(str(exc)) from exc
+    def _read(self, partition: Partition, at: int, wanted: int) -> list[Message]:
+        log = self._store.log(partition)
         if not 0 <= at <= len(log):
             msg = f"{partition.topic}[{partition.index}] has offsets 0 to {len(log)}, asked for {at}"
             raise Fatal(msg)
-        return log[at:]
+        return log[at : at + wanted]
 
     def _refuse_lost(self, partition: Partition) -> None:
         if self._membership is not None and not self._membership.holds(partition):
-            msg = f"{partition.topic}[{partition.index}] is no longer this member's; its new owner commits it"
+            topic, index = partition
+            msg = f"{topic}[{index}] is not this member's any more; its new owner commits it"
             raise Retryable(msg)

@@ -7,6 +7,7 @@ from itertools import count
 from typing import Self
 
 from microservo.adapters.broker import Headers, Message
+from microservo.adapters.limits import delivery_listener_failed
 from microservo.adapters.memory.store import Store
 from microservo.adapters.partitioner import partition_of
 from microservo.errors import Fatal
@@ -22,6 +23,7 @@ class MemoryProducer:
         self._store = store
         self._turn = count()
         self._closed = False
+        self._failure: Fatal | None = None
 
     def send(
         self,
@@ -50,7 +52,7 @@ class MemoryProducer:
         )
         stored = self._store.append(message)
         if on_delivery is not None:
-            on_delivery(stored)
+            self._tell(on_delivery, stored)
 
     def flush(self, timeout_s: float) -> None:
         self._check()
@@ -67,10 +69,18 @@ class MemoryProducer:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def _tell(self, listener: Callable[[Message], None], message: Message) -> None:
+        try:
+            listener(message)
+        except Exception as exc:
+            self._failure = delivery_listener_failed(message, exc)
+
     def _choose(self, key: bytes | None, partitions: int) -> int:
         return next(self._turn) % partitions if key is None else partition_of(key, partitions)
 
     def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
         if self._closed:
             msg = "the producer is closed; make another one"
             raise Fatal(msg)

@@ -27,7 +27,7 @@ class Topic:
         return TopicLimits(partitions=self.spec.partitions, max_message_bytes=limit)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Member:
     """One consumer of a group.
 

@@ -28,6 +28,7 @@ Fetch = Callable[[Pin, Path], Path]
 
 _THREADS = 8
 _ATTEMPTS = 3
+_RETRY_AFTER_S = 1
 _TIMEOUT_S = 30
 
 
@@ -53,7 +54,7 @@ def jars(
 
     Args:
         cache_dir: the cache's root; made where missing.
-        progress: told how many jars are there, and of how many.
+        progress: told how many jars are there, and of how many; at the end in any case.
         pins: what to fetch; the shipped lock where None.
         fetch: how to fetch one; `jgo` from Maven Central where None.
 
@@ -64,12 +65,13 @@ def jars(
     pins = kafka_pins() if pins is None else pins
     folder = cache_dir / f"kafka-{KAFKA_VERSION}"
     paths = [folder / pin.filename for pin in pins]
-    with _writable(folder), _locked(folder):
-        if _verified(folder, pins):
-            progress(len(pins), len(pins))
-        else:
-            _fill(folder, pins, progress, fetch or _from_maven)
-            _mark_verified(folder, pins)
+    if not _verified(folder, pins):
+        with _writable(folder), _locked(folder):
+            # Looked at once more: another process may have filled it while this one waited for the lock.
+            if not _verified(folder, pins):
+                _fill(folder, pins, progress, fetch or _from_maven)
+                _mark_verified(folder, pins)
+    progress(len(pins), len(pins))
     return paths
 
 
@@ -78,7 +80,7 @@ def _writable(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield
-    except PermissionError as exc:
+    except (PermissionError, NotADirectoryError, FileExistsError) as exc:
         msg = f"the cache {folder} can't be written ({exc}); set MICROSERVO_CACHE to a folder that can"
         raise Unavailable(msg) from exc
 
@@ -95,7 +97,7 @@ def _fingerprint(folder: Path, pins: Sequence[Pin]) -> dict[str, list[object]] |
     """What the marker must say: pin, size and time of change of each jar; None where one is missing."""
     try:
         stats = {pin: (folder / pin.filename).stat() for pin in pins}
-    except FileNotFoundError:
+    except OSError:
         return None
     return {pin.filename: [pin.sha256, stat.st_size, stat.st_mtime_ns] for pin, stat in stats.items()}
 
@@ -103,7 +105,7 @@ def _fingerprint(folder: Path, pins: Sequence[Pin]) -> dict[str, list[object]] |
 def _verified(folder: Path, pins: Sequence[Pin]) -> bool:
     try:
         marker = json.loads((folder / "verified.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return False
     return bool(marker == _fingerprint(folder, pins))
 
@@ -156,7 +158,7 @@ def _ensure(pin: Pin, folder: Path, incoming: Path, fetch: Fetch, cancelled: thr
 def _fetched(pin: Pin, incoming: Path, fetch: Fetch, cancelled: threading.Event) -> Path:
     reason: Exception | None = None
     for attempt in range(_ATTEMPTS):
-        if cancelled.wait(attempt):
+        if cancelled.wait(attempt * _RETRY_AFTER_S):
             break
         try:
             # A folder per attempt: jgo refuses to write over what a broken attempt left.

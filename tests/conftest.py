@@ -1,0 +1,39 @@
+"""Brokers for the whole suite."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from microservo.adapters.kafka import KafkaBroker, KafkaSettings
+from microservo.adapters.kafka.embedded import running_broker
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """MICROSERVO_TEST_BOOTSTRAP_SERVERS, or an embedded broker that lives as long as the session."""
+    if own := os.environ.get("MICROSERVO_TEST_BOOTSTRAP_SERVERS"):
+        yield own
+    else:
+        with running_broker(tmp_path_factory.mktemp("kafka")) as process:
+            yield process.bootstrap_servers
+
+
+@pytest.fixture(scope="session")
+def kafka_settings(kafka_bootstrap_servers: str) -> KafkaSettings:
+    return KafkaSettings(bootstrap_servers=kafka_bootstrap_servers)
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(kafka_settings: KafkaSettings) -> KafkaBroker:
+    """One real broker for the whole session; take names from `topic_prefix`."""
+    return KafkaBroker(kafka_settings)
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A prefix for topic and group names that no other test has."""
+    return f"test-{uuid.uuid4().hex[:12]}-"

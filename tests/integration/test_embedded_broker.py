@@ -1,0 +1,168 @@
+"""The embedded broker: it starts, survives, and keeps what it acknowledged."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from microservo.adapters.broker import Message, Partition, TopicSpec
+from microservo.adapters.kafka import KafkaBroker, KafkaSettings
+from microservo.adapters.kafka.embedded import (
+    BrokerProcess,
+    EmbeddedBroker,
+    default_cache_dir,
+    running_broker,
+)
+from microservo.adapters.ports import free_ports
+from microservo.errors import Retryable, Unavailable
+from microservo.testing import eventually
+
+pytestmark = pytest.mark.integration
+
+FLUSH_S = 120
+
+
+def client_of(process: BrokerProcess) -> KafkaBroker:
+    return KafkaBroker(KafkaSettings(bootstrap_servers=process.bootstrap_servers))
+
+
+def count_by_value(broker: KafkaBroker, topic: str) -> Counter[bytes | None]:
+    """How often each value lies in a topic."""
+    found: Counter[bytes | None] = Counter()
+    with broker.consumer(group_id=None) as consumer:
+        ranges = {p: consumer.offset_range(p) for p in consumer.partitions(topic)}
+        consumer.assign({p: begin for p, (begin, _) in ranges.items()})
+        total = sum(end - begin for begin, end in ranges.values())
+
+        def all_read() -> bool:
+            found.update(message.value for message in consumer.consume(1000, 0.1))
+            return found.total() >= total
+
+        eventually(all_read, timeout_s=120, interval_s=0, what=f"{total} messages")
+    return found
+
+
+def send_all(
+    broker: KafkaBroker, topic: str, values: list[bytes], delivered: Callable[[Message], None]
+) -> None:
+    with broker.producer() as producer:
+        for value in values:
+
+            def accepted(value: bytes = value) -> bool:
+                try:
+                    producer.send(topic, key=value, value=value, on_delivery=delivered)
+                except Retryable:
+                    return False
+                return True
+
+            eventually(accepted, timeout_s=120, what="room in the queue")
+        producer.flush(FLUSH_S)
+
+
+def test_after_kill_9_in_the_middle_all_acknowledged_are_there_exactly_once(tmp_path: Path) -> None:
+    values = [str(number).encode() for number in range(150_000)]
+    acknowledged: list[bytes | None] = []
+    with running_broker(tmp_path) as process:
+        broker = client_of(process)
+        broker.admin().ensure_topics([TopicSpec(name="orders", partitions=12, config={})])
+        sender = threading.Thread(
+            target=send_all, args=(broker, "orders", values, lambda m: acknowledged.append(m.value))
+        )
+        sender.start()
+        eventually(
+            lambda: len(acknowledged) > 20_000, timeout_s=60, interval_s=0.001, what="acknowledgements"
+        )
+        process.kill()
+        assert len(acknowledged) < len(values)
+        process.start()
+        sender.join()
+        assert len(acknowledged) == len(values)
+        found = count_by_value(broker, "orders")
+    assert found == Counter(values)
+
+
+def test_data_and_commits_survive_a_restart_on_other_ports(tmp_path: Path) -> None:
+    with running_broker(tmp_path) as process:
+        broker = client_of(process)
+        broker.admin().ensure_topics([TopicSpec(name="orders", partitions=3, config={"retention.ms": "-1"})])
+        before = broker.admin().topics()
+        send_all(broker, "orders", [b"a", b"b", b"c"], lambda _: None)
+        with broker.consumer(group_id="archive") as consumer:
+            consumer.assign({Partition("orders", 0): 0})
+            consumer.commit({Partition("orders", 0): 1})
+    with running_broker(tmp_path) as process:
+        broker = client_of(process)
+        assert broker.admin().topics() == before
+        assert count_by_value(broker, "orders") == Counter([b"a", b"b", b"c"])
+        with broker.consumer(group_id="archive") as consumer:
+            consumer.assign({Partition("orders", 0): 0})
+            consumer.commit({Partition("orders", 0): 1})
+
+
+def test_a_small_heap_carries_every_topic_under_load(tmp_path: Path) -> None:
+    names = [f"topic-{number}" for number in range(15)]
+    values = [str(number).encode() * 60 for number in range(4000)]
+    with running_broker(tmp_path, heap_mb=160) as process:
+        broker = client_of(process)
+        broker.admin().ensure_topics([TopicSpec(name=name, partitions=12, config={}) for name in names])
+        senders = [
+            threading.Thread(target=send_all, args=(broker, name, values, lambda _: None)) for name in names
+        ]
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join()
+        pid = process.pid
+        assert pid is not None
+        assert psutil.Process(pid).memory_info().rss < 450_000_000
+        assert [count_by_value(broker, name) for name in names] == [Counter(values)] * len(names)
+
+
+def test_stopping_leaves_no_process_and_nothing_outside_its_folder(tmp_path: Path) -> None:
+    with running_broker(tmp_path / "data") as process:
+        pid = process.pid
+        assert pid is not None
+        argv = psutil.Process(pid).cmdline()
+        listening = {c.laddr.ip for c in psutil.Process(pid).net_connections() if c.status == "LISTEN"}
+    assert not psutil.pid_exists(pid)
+    # Java writes 127.0.0.1 on a socket of both families in this way.
+    assert listening <= {"127.0.0.1", "::ffff:127.0.0.1"}
+    assert argv[-1] == str(tmp_path / "data" / "server.properties")
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_broker_that_can_not_start_says_why(tmp_path: Path) -> None:
+    with running_broker(tmp_path / "first") as process:
+        port = int(process.bootstrap_servers.rpartition(":")[2])
+        with (
+            pytest.raises(Unavailable, match=r"(?s)stopped with exit code.*Address already in use"),
+            running_broker(tmp_path / "second", port=port),
+        ):
+            pass
+
+
+def test_another_broker_on_the_port_is_not_taken_for_ours(tmp_path: Path) -> None:
+    port, controller_port = free_ports(2)
+    cache_dir = default_cache_dir()
+    with running_broker(tmp_path / "first", port=port):
+        other = EmbeddedBroker(
+            tmp_path / "second", port=port, controller_port=controller_port, cache_dir=cache_dir
+        )
+        other.prepare()
+        assert not other.ready(1)
+
+
+def test_clients_of_a_missing_broker_say_how_to_get_one() -> None:
+    settings = KafkaSettings(bootstrap_servers=f"127.0.0.1:{free_ports(1)[0]}", connect_timeout_s=0.5)
+    broker = KafkaBroker(settings)
+    with pytest.raises(Unavailable, match="MICROSERVO_BOOTSTRAP_SERVERS"):
+        broker.producer()
+    with pytest.raises(Unavailable, match="microservo up"):
+        broker.consumer(group_id=None)
+    with pytest.raises(Unavailable, match="no Kafka broker answered"):
+        broker.admin().wait_ready(0.5)
