@@ -1,7 +1,7 @@
 """Rows into packed batches, as `microservo.domain.telemetry` reads them (docs/decisions/0003-columns.md).
 
-All rows of a service are joined, sorted by event time (a span's is its end; rows of equal time stay in the order
-they came) and cut into batches whose dictionaries hold what occurs in them and no more.
+All rows of a service are joined, sorted by event time (a span's is its end; rows of equal time stay in their
+order) and cut into batches whose dictionaries hold what occurs in them and no more.
 """
 
 from __future__ import annotations

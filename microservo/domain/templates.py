@@ -13,8 +13,8 @@ MAX_TEMPLATE_CHARS = 120
 _HEAD_CHARS = 1024
 """A template needs no more of a line than this; the rest is not looked at."""
 
-# One mask for every kind of value, since one place of a message holds now digits only, now hex, now a name with
-# a digit; a mask per kind would tear its lines into several templates.
+# One mask for every kind of value, since one place of a message holds now digits only, now hex, now a name
+# with a digit; a mask per kind would tear its lines into several templates.
 _VARIABLE = re.compile(
     r"""
       (?<!\w) " [^"\n]* " (?!\w)      # quoted text; an apostrophe inside a word is none
