@@ -1,0 +1,45 @@
+"""app-exception: the instance's own code raises on a share of the requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from microservo.domain.faults.base import Expectation, Fault, MechanismName, Parameter
+from microservo.domain.faults.symptoms import failing_calls
+from microservo.domain.faults.units import RATIO, TEXT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppException(Fault):
+    """Such a request is answered 500, its span is an error, and the log has the stack trace."""
+
+    kind: ClassVar[str] = "app-exception"
+    mechanism: ClassVar[MechanismName] = "workload"
+    parameters: ClassVar[tuple[Parameter, ...]] = (
+        Parameter(
+            name="ratio",
+            field="ratio",
+            unit=RATIO,
+            doc="share of requests",
+            default="50%",
+            low=0.001,
+            high=1,
+        ),
+        Parameter(name="endpoint", field="endpoint", unit=TEXT, doc="only this one; empty: all", default=""),
+    )
+
+    ratio: float
+    endpoint: str
+
+    @property
+    def severity(self) -> float:
+        return self.ratio
+
+    def expectations(self) -> tuple[Expectation, ...]:
+        own = Expectation(
+            where="target",
+            feature=f"request/{self.endpoint or '*'}/error_share",
+            change=max(0.4 * self.ratio, 0.01),
+        )
+        return (own, failing_calls(self.ratio, some_endpoints=self.endpoint != ""))

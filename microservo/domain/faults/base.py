@@ -1,0 +1,166 @@
+"""What a kind of fault is: its parameters, what carries it, and what it must do to the telemetry."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal, Self
+
+from microservo.domain.faults.units import Unit, Value
+from microservo.errors import InvalidInput
+
+MechanismName = Literal["none", "process", "workload", "sidecar"]
+MECHANISMS: tuple[MechanismName, ...] = ("none", "process", "workload", "sidecar")
+Wire = tuple[str, Mapping[str, Value]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One parameter of a kind.
+
+    Attributes:
+        name: as people write it.
+        field: as the record, the control API and the class have it, in canonical units.
+        default: as people write it; None means that it must be given.
+        low: smallest canonical value, likewise `high`.
+    """
+
+    name: str
+    field: str
+    unit: Unit
+    doc: str
+    default: str | None = None
+    low: float | None = None
+    high: float | None = None
+
+    def read(self, text: str) -> Value:
+        """The canonical value of what people wrote.
+
+        Raises:
+            InvalidInput: not understood, or out of range.
+        """
+        try:
+            value = self.unit.parse(text)
+        except InvalidInput as error:
+            msg = f"parameter {self.name}: {error}"
+            raise InvalidInput(msg) from error
+        self.check(value)
+        return value
+
+    def check(self, value: Value) -> None:
+        """Refuses a canonical value that is out of range (`InvalidInput`)."""
+        if isinstance(value, str):
+            return
+        below = self.low is not None and value < self.low
+        if below or (self.high is not None and value > self.high):
+            msg = f"parameter {self.name}: {self.unit.write(value)} is out of range; give {self.range_text()}"
+            raise InvalidInput(msg)
+
+    def range_text(self) -> str:
+        """The range as people write it; empty without one."""
+        if self.low is None or self.high is None:
+            return ""
+        return f"{self._bound(self.low)} to {self._bound(self.high)}"
+
+    def _bound(self, bound: float) -> str:
+        return self.unit.write(self.unit.number(f"{bound:.12g}"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """A feature that must move while the fault is in force.
+
+    Attributes:
+        where: the target itself, or each service that calls it.
+        feature: name of the feature; `{target}` stands for the target's name.
+        change: least movement, in the unit of the feature.
+        share: least movement as a share of the baseline; the larger of the two counts.
+        returns: False for a counter that never falls again, so nobody waits for it to be normal.
+    """
+
+    where: Literal["target", "callers"]
+    feature: str
+    direction: Literal["up", "down"] = "up"
+    change: float
+    share: float = 0.0
+    returns: bool = True
+
+    def threshold(self, baseline: float) -> float:
+        """How far the feature must move from `baseline`."""
+        return max(self.change, self.share * abs(baseline))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault(ABC):
+    """A fault of one kind with its parameters, as fields in canonical units.
+
+    Attributes:
+        kind: name in requests and records.
+        mechanism: what carries it on the target.
+        one_shot: it is over when done, whatever the duration (a kill).
+    """
+
+    kind: ClassVar[str]
+    mechanism: ClassVar[MechanismName]
+    parameters: ClassVar[tuple[Parameter, ...]] = ()
+    one_shot: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def severity(self) -> float:
+        """How bad it is, from 0 (nothing) to 1 (total), by its parameters alone."""
+
+    @abstractmethod
+    def expectations(self) -> tuple[Expectation, ...]:
+        """Its effect contract: any one of these shows that it had an effect."""
+
+    @classmethod
+    def from_text(cls, given: Mapping[str, str]) -> Self:
+        """The fault with the parameters that people wrote.
+
+        Raises:
+            InvalidInput: one is missing, unknown, not understood or out of range.
+        """
+        names = [parameter.name for parameter in cls.parameters]
+        unknown = sorted(set(given) - set(names))
+        if unknown:
+            msg = f"{cls.kind} has no parameter {unknown[0]!r}; it takes {', '.join(names) or 'none'}"
+            raise InvalidInput(msg)
+        return cls._of({parameter.field: cls._taken(parameter, given) for parameter in cls.parameters})
+
+    @classmethod
+    def from_canonical(cls, values: Mapping[str, str]) -> Self:
+        """The fault of a record, whose parameters are canonical numbers as text.
+
+        Raises:
+            InvalidInput: they are not those of this kind.
+        """
+        try:
+            return cls._of({p.field: p.unit.number(values[p.field]) for p in cls.parameters})
+        except (KeyError, ValueError) as error:
+            msg = f"{dict(values)} are no canonical parameters of {cls.kind}: {error}"
+            raise InvalidInput(msg) from error
+
+    def wire(self) -> Wire:
+        """Kind and canonical parameters, as the control API takes them."""
+        return self.kind, {entry.name: getattr(self, entry.name) for entry in fields(self)}
+
+    def canonical(self) -> dict[str, str]:
+        """Canonical parameters as text, for records."""
+        return {name: str(value) for name, value in self.wire()[1].items()}
+
+    @classmethod
+    def _of(cls, values: Mapping[str, Any]) -> Self:
+        return cls(**values)
+
+    @classmethod
+    def _taken(cls, parameter: Parameter, given: Mapping[str, str]) -> Value:
+        text = given.get(parameter.name, parameter.default)
+        if text is None:
+            msg = (
+                f"{cls.kind} needs the parameter {parameter.name!r}; "
+                f"add for example {parameter.name}={parameter.unit.example}"
+            )
+            raise InvalidInput(msg)
+        return parameter.read(text)

@@ -1,0 +1,212 @@
+"""Every kind of fault, and the judge of requests: what passes here can be carried out."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from microservo.domain.faults.app_exception import AppException
+from microservo.domain.faults.base import MECHANISMS, Fault, MechanismName
+from microservo.domain.faults.connection_reset import ConnectionReset
+from microservo.domain.faults.cpu_hog import CpuHog
+from microservo.domain.faults.http_abort import HttpAbort
+from microservo.domain.faults.http_delay import HttpDelay
+from microservo.domain.faults.memory_hog import MemoryHog
+from microservo.domain.faults.network_bandwidth import NetworkBandwidth
+from microservo.domain.faults.network_delay import NetworkDelay
+from microservo.domain.faults.network_loss import NetworkLoss
+from microservo.domain.faults.noop import Noop
+from microservo.domain.faults.process_kill import ProcessKill
+from microservo.domain.faults.process_pause import ProcessPause
+from microservo.domain.faults.units import format_duration
+from microservo.errors import InvalidInput
+from schemas.records import FaultRequest
+
+KINDS: Mapping[str, type[Fault]] = {
+    "noop": Noop,
+    "process-kill": ProcessKill,
+    "process-pause": ProcessPause,
+    "cpu-hog": CpuHog,
+    "memory-hog": MemoryHog,
+    "network-delay": NetworkDelay,
+    "network-loss": NetworkLoss,
+    "network-bandwidth": NetworkBandwidth,
+    "connection-reset": ConnectionReset,
+    "http-delay": HttpDelay,
+    "http-abort": HttpAbort,
+    "app-exception": AppException,
+}
+
+LONGEST_US = 3_600_000_000
+"""The longest duration, one hour in microseconds: a fault that is forgotten ends."""
+LATEST_START_US = 60_000_000
+"""How far in the past a wished start may lie, in microseconds: a stuck request would come as a surprise."""
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedFault:
+    """A request that was found good; instants and durations in microseconds."""
+
+    fault_id: str
+    fault: Fault
+    service: str
+    instances: tuple[str, ...]
+    start_at_us: int
+    duration_us: int
+    requested_at_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterInfo:
+    """One parameter as people are told of it; `default` None means that it must be given."""
+
+    name: str
+    unit: str
+    canonical: str
+    default: str | None
+    allowed: str
+    doc: str
+    example: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindInfo:
+    """One kind as people are told of it; `available` tells whether the target can carry it."""
+
+    name: str
+    summary: str
+    mechanism: MechanismName
+    available: bool
+    parameters: tuple[ParameterInfo, ...]
+
+
+def parse_request(
+    request: FaultRequest,
+    known_services: Mapping[str, Sequence[str]] | None = None,
+    mechanisms: Collection[MechanismName] = MECHANISMS,
+    *,
+    now_us: int | None = None,
+) -> PlannedFault:
+    """What a request to inject asks for, if it can be carried out.
+
+    Args:
+        request: with action inject.
+        known_services: instances by service; None leaves the judgement of the target to others.
+        mechanisms: those that the target has.
+        now_us: epoch microseconds, to judge the start by; the time of the request if not given.
+
+    Raises:
+        InvalidInput: it can't; the message says why and what to write instead.
+    """
+    check_id(request.fault_id)
+    kind = kind_named(request.kind)
+    if kind.mechanism not in mechanisms:
+        _refuse(
+            f"{kind.kind} needs the mechanism {kind.mechanism!r}, which the target lacks; "
+            f"it has {', '.join(sorted(mechanisms)) or 'none'}"
+        )
+    start_us = request.requested_at_us if request.start_at_us is None else request.start_at_us
+    _check_start(start_us, request.requested_at_us if now_us is None else now_us)
+    _check_duration(kind, request.duration_us)
+    return PlannedFault(
+        fault_id=request.fault_id,
+        fault=kind.from_text(request.parameters),
+        service=request.service,
+        instances=_targets(request, known_services),
+        start_at_us=start_us,
+        duration_us=request.duration_us,
+        requested_at_us=request.requested_at_us,
+    )
+
+
+def check_id(fault_id: str) -> None:
+    """Refuses what can't be the id of a fault (`InvalidInput`)."""
+    if not _ID.fullmatch(fault_id):
+        _refuse(f"{fault_id[:80]!r} can't be a fault id; take 1 to 64 letters, digits, '-' and '_'")
+
+
+def kind_named(name: str) -> type[Fault]:
+    """The kind of this name; otherwise `InvalidInput`, with the nearest names."""
+    if name not in KINDS:
+        _refuse(_unknown("kind", name, list(KINDS)))
+    return KINDS[name]
+
+
+def describe(mechanisms: Collection[MechanismName] = MECHANISMS) -> tuple[KindInfo, ...]:
+    """Every kind with its parameters, in the order of the catalogue."""
+    return tuple(
+        KindInfo(
+            name=name,
+            summary=_summary(kind),
+            mechanism=kind.mechanism,
+            available=kind.mechanism in mechanisms,
+            parameters=tuple(
+                ParameterInfo(
+                    name=parameter.name,
+                    unit=parameter.unit.name,
+                    canonical=parameter.unit.canonical,
+                    default=parameter.default,
+                    allowed=parameter.range_text(),
+                    doc=parameter.doc,
+                    example=parameter.unit.example,
+                )
+                for parameter in kind.parameters
+            ),
+        )
+        for name, kind in KINDS.items()
+    )
+
+
+def _summary(kind: type[Fault]) -> str:
+    return (kind.__doc__ or "").strip().splitlines()[0]
+
+
+def _check_start(start_us: int, now_us: int) -> None:
+    late_us = now_us - start_us
+    if late_us > LATEST_START_US:
+        _refuse(
+            f"the start lies {late_us // 1_000_000} s in the past, at most {LATEST_START_US // 1_000_000} s "
+            "are allowed; ask again with a later start or none"
+        )
+
+
+def _check_duration(kind: type[Fault], duration_us: int) -> None:
+    least = 0 if kind.one_shot else 1
+    if duration_us < least:
+        _refuse(f"the duration is {duration_us} us; give more than zero, for example 20s")
+    if duration_us > LONGEST_US and not kind.one_shot:
+        _refuse(
+            f"the duration {format_duration(duration_us)} is too long; "
+            f"give at most {format_duration(LONGEST_US)}"
+        )
+
+
+def _targets(request: FaultRequest, known: Mapping[str, Sequence[str]] | None) -> tuple[str, ...]:
+    if not request.service:
+        _refuse("no target was given; name a service")
+    if known is None:
+        return request.instances
+    if request.service not in known:
+        _refuse(_unknown("service", request.service, sorted(known)))
+    instances = known[request.service]
+    for instance in request.instances:
+        if instance not in instances:
+            _refuse(_unknown(f"instance of {request.service}", instance, sorted(instances)))
+    if not instances:
+        _refuse(f"{request.service} has no instances now; try again when it has")
+    return tuple(dict.fromkeys(request.instances)) or tuple(instances)
+
+
+def _unknown(what: str, name: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"there is no {what} {name[:80]!r}; {hint}choose one of {', '.join(names) or 'none'}"
+
+
+def _refuse(message: str) -> NoReturn:
+    raise InvalidInput(message)

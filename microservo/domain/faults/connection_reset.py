@@ -1,0 +1,38 @@
+"""connection-reset: a share of the requests finds its connection reset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from microservo.domain.faults.base import Expectation, Fault, MechanismName, Parameter
+from microservo.domain.faults.symptoms import failing_calls
+from microservo.domain.faults.units import RATIO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionReset(Fault):
+    """A real RST in place of the answer; the request never reaches the instance."""
+
+    kind: ClassVar[str] = "connection-reset"
+    mechanism: ClassVar[MechanismName] = "sidecar"
+    parameters: ClassVar[tuple[Parameter, ...]] = (
+        Parameter(
+            name="ratio",
+            field="ratio",
+            unit=RATIO,
+            doc="share of requests",
+            default="50%",
+            low=0.001,
+            high=1,
+        ),
+    )
+
+    ratio: float
+
+    @property
+    def severity(self) -> float:
+        return self.ratio
+
+    def expectations(self) -> tuple[Expectation, ...]:
+        return (failing_calls(self.ratio),)

@@ -1,0 +1,52 @@
+"""http-delay: a share of the requests reaches the instance later."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from microservo.domain.faults.base import Expectation, Fault, MechanismName, Parameter
+from microservo.domain.faults.symptoms import slower_calls
+from microservo.domain.faults.units import DURATION, RATIO, TEXT
+
+_FULL_SEVERITY_US = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpDelay(Fault):
+    """The wait happens before the instance, so its own spans stay short while its callers' grow."""
+
+    kind: ClassVar[str] = "http-delay"
+    mechanism: ClassVar[MechanismName] = "sidecar"
+    parameters: ClassVar[tuple[Parameter, ...]] = (
+        Parameter(
+            name="delay",
+            field="delay_us",
+            unit=DURATION,
+            doc="before each such request",
+            low=1_000,
+            high=60_000_000,
+        ),
+        Parameter(
+            name="ratio",
+            field="ratio",
+            unit=RATIO,
+            doc="share of requests",
+            default="100%",
+            low=0.001,
+            high=1,
+        ),
+        Parameter(name="endpoint", field="endpoint", unit=TEXT, doc="only this one; empty: all", default=""),
+    )
+
+    delay_us: int
+    ratio: float
+    endpoint: str
+
+    @property
+    def severity(self) -> float:
+        return self.ratio * min(1.0, self.delay_us / _FULL_SEVERITY_US)
+
+    def expectations(self) -> tuple[Expectation, ...]:
+        some = self.endpoint != ""
+        return (slower_calls(self.delay_us / 1000, ratio=self.ratio, some_endpoints=some),)

@@ -1,0 +1,23 @@
+"""noop: nothing happens, under a label; the control that shows what labels alone do to a result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from microservo.domain.faults.base import Expectation, Fault, MechanismName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noop(Fault):
+    """Touches nothing, and so expects nothing: its verdict should be ineffective."""
+
+    kind: ClassVar[str] = "noop"
+    mechanism: ClassVar[MechanismName] = "none"
+
+    @property
+    def severity(self) -> float:
+        return 0.0
+
+    def expectations(self) -> tuple[Expectation, ...]:
+        return ()

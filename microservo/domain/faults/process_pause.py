@@ -1,0 +1,24 @@
+"""process-pause: the instance's process stands still (SIGSTOP) until it is let go on (SIGCONT)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from microservo.domain.faults.base import Expectation, Fault, MechanismName
+from microservo.domain.faults.symptoms import failing_calls, fewer_requests, slower_calls
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessPause(Fault):
+    """The kernel still accepts connections, but nothing answers: callers wait and time out."""
+
+    kind: ClassVar[str] = "process-pause"
+    mechanism: ClassVar[MechanismName] = "process"
+
+    @property
+    def severity(self) -> float:
+        return 1.0
+
+    def expectations(self) -> tuple[Expectation, ...]:
+        return (failing_calls(0.25), slower_calls(400.0, ratio=0.05), fewer_requests(1.0))
