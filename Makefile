@@ -1,0 +1,48 @@
+# Everything a user or developer runs. `make` alone lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SEED ?= 7
+FAULTS ?= 6
+OUT ?= datasets/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up test test-fast check format bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(VENV)/.installed ## create .venv with MicroServo and the tools that test it
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else f"MicroServo needs Python 3.11, 3.12 or 3.13, this is {v[0]}.{v[1]}; try: make PYTHON=python3.12 install")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: install ## run the main job: break a real system, label it, score it, keep the dataset
+	$(BIN)/microservo demo --seed $(SEED) --faults $(FAULTS) --out $(OUT)
+
+up: install ## run the whole system until Ctrl-C
+	$(BIN)/microservo up
+
+check: install ## the quick half: format, lint, types, import contracts, unit tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest tests/unit tests/contract -m 'not integration' -q
+
+test: check ## everything, on a real broker and real processes
+	$(BIN)/pytest tests/contract tests/integration tests/e2e -m 'integration or e2e' -q
+
+format: install ## put the code into the house's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: install ## measure against peers and the limit; writes benchmarks/results
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m benchmarks
+
+clean: ## remove what was installed and built
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
