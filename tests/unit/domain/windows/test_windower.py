@@ -1,0 +1,220 @@
+"""The windower's rules, one at a time.
+
+::
+
+    seconds   0         5   7 (first cut)            35 (final cut)
+              [ window  )---|------------------------|
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from microservo.domain.windows import SOURCES, ClosedWindow, Windower, WindowPolicy
+from microservo.errors import InvalidMessage
+from schemas.envelope import Stamp
+from schemas.records import MetricBatch, ServiceFault
+
+S = 1_000_000
+
+
+class Feed:
+    """A windower and its writers; times in seconds."""
+
+    def __init__(self) -> None:
+        self.windower = Windower(WindowPolicy())
+
+    def promise(self, at_s: float, *sources: str) -> list[ClosedWindow]:
+        for source in sources or SOURCES:
+            self.windower.heartbeat(source, stamp(at_s))
+        return list(self.windower.close())
+
+    def point(self, time_s: float, value: float = 1.0, *, stamped_s: float) -> None:
+        self.windower.telemetry(batch((time_s, value)), stamp(stamped_s))
+
+    def counts(self) -> dict[str, int]:
+        total = dict.fromkeys(("read", "in_windows", "late", "duplicate", "dropped", "rejected", "open"), 0)
+        for _, counts in self.windower.ledger:
+            for name in total:
+                total[name] += getattr(counts, name)
+        return {name: count for name, count in total.items() if count}
+
+
+def stamp(at_s: float, writer: str = "w", writers: int = 1) -> Stamp:
+    return Stamp(watermark_us=int(at_s * S), writer=writer, writers=writers, sequence=0, total=0)
+
+
+def batch(*points: tuple[float, float]) -> MetricBatch:
+    return MetricBatch(
+        run_id="run",
+        service="cart",
+        instances=("cart-0",),
+        names=("cpu",),
+        time_us=np.array([time_s * S for time_s, _ in points]).astype("<i8").tobytes(),
+        instance=bytes(2 * len(points)),
+        name=bytes(2 * len(points)),
+        value=np.array([value for _, value in points]).tobytes(),
+    )
+
+
+def means(windows: list[ClosedWindow]) -> list[tuple[int, float]]:
+    return [(window.revision, window.features["metric/cpu/mean"]) for window in windows]
+
+
+def test_a_window_closes_when_every_source_has_passed_its_first_cut() -> None:
+    feed = Feed()
+    feed.point(1, stamped_s=1)
+    assert feed.promise(6.9) == []
+    assert feed.promise(7, *SOURCES[:3]) == []
+    assert means(feed.promise(7, SOURCES[3])) == [(0, 1.0)]
+
+
+def test_nothing_closes_before_every_source_and_every_writer_was_heard() -> None:
+    windower = Windower(WindowPolicy())
+    windower.telemetry(batch((1, 1.0)), stamp(1))
+    for source in SOURCES[1:]:
+        windower.heartbeat(source, stamp(100))
+    windower.heartbeat(SOURCES[0], stamp(100, "one", writers=2))
+    assert list(windower.close()) == [] or windower.watermark_us == 1 * S
+    windower.heartbeat(SOURCES[0], stamp(8, "w", writers=2))
+    assert len(list(windower.close())) == 1
+
+
+def test_a_window_without_late_records_has_one_revision() -> None:
+    feed = Feed()
+    feed.point(1, stamped_s=1)
+    assert len(feed.promise(7)) == 1
+    assert feed.promise(35) == []
+    assert feed.counts() == {"read": 1, "in_windows": 1}
+
+
+def test_a_late_record_makes_a_second_revision() -> None:
+    feed = Feed()
+    feed.point(1, 1.0, stamped_s=1)
+    assert means(feed.promise(7)) == [(0, 1.0)]
+    feed.point(2, 3.0, stamped_s=34)
+    assert means(feed.promise(35)) == [(1, 2.0)]
+    assert feed.counts() == {"read": 2, "in_windows": 1, "late": 1}
+
+
+def test_a_record_that_is_too_late_is_dropped_and_counted() -> None:
+    feed = Feed()
+    feed.point(1, 1.0, stamped_s=1)
+    feed.promise(34)
+    feed.point(2, 3.0, stamped_s=35)
+    assert feed.promise(36) == []
+    assert feed.counts() == {"read": 2, "in_windows": 1, "dropped": 1}
+
+
+def test_lateness_is_read_from_the_stamp_and_not_from_arrival() -> None:
+    feed = Feed()
+    feed.point(1, 1.0, stamped_s=1)
+    for source in SOURCES[1:]:
+        feed.windower.heartbeat(source, stamp(6))
+    feed.point(2, 3.0, stamped_s=8)
+    assert means(feed.promise(40, *SOURCES[1:])) == [(0, 1.0)], (
+        "stamped after the first cut: not in revision 0"
+    )
+    assert means(feed.promise(40)) == [(1, 2.0)]
+
+
+def test_a_window_of_which_everything_is_late_has_only_revision_1() -> None:
+    feed = Feed()
+    feed.promise(8)
+    feed.point(1, 5.0, stamped_s=9)
+    assert means(feed.promise(40)) == [(1, 5.0)]
+
+
+def test_a_repeated_record_counts_once() -> None:
+    feed = Feed()
+    for _ in range(3):
+        feed.point(1, 1.0, stamped_s=1)
+    (window,) = feed.promise(7)
+    assert window.features["metric/cpu/count"] == 1.0
+    feed.promise(35)
+    assert feed.counts() == {"read": 3, "in_windows": 1, "duplicate": 2}
+
+
+def test_a_late_fault_revises_the_label_and_leaves_the_features() -> None:
+    feed = Feed()
+    feed.point(1, stamped_s=1)
+    (first,) = feed.promise(7)
+    assert first.labels == ()
+    fault = ServiceFault(
+        run_id="run",
+        fault_id="f",
+        version=1,
+        kind="cpu-hog",
+        service="cart",
+        root_service="cart",
+        role="root_cause",
+        hops=0,
+        severity=1.0,
+        requested_at_us=0,
+        apply_commanded_at_us=0,
+        applied_at_us=1 * S,
+    )
+    feed.windower.fault(fault, stamp(8))
+    (second,) = feed.promise(35)
+    assert (second.revision, second.features_changed) == (1, False)
+    assert [(found.phase, found.overlap) for found in second.labels] == [("active", 0.8)]
+
+
+@pytest.mark.parametrize("time_s", [-1, 7.000001, 10_000_000])
+def test_a_record_before_1970_or_from_the_future_refuses_its_message(time_s: float) -> None:
+    feed = Feed()
+    with pytest.raises(InvalidMessage, match="before 1970 or beyond"):
+        feed.windower.telemetry(batch((1, 1.0), (time_s, 1.0)), stamp(2))
+    feed.point(1, stamped_s=2)
+    assert len(feed.promise(7)) == 1
+    assert feed.counts() == {"read": 3, "rejected": 2, "open": 1}
+
+
+def test_a_writer_that_takes_its_promise_back_is_refused() -> None:
+    feed = Feed()
+    feed.promise(9)
+    with pytest.raises(InvalidMessage, match="took its promise back"):
+        feed.point(1, stamped_s=8)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        ("value", b"", "column value has 0 entries; expected 1"),
+        ("time_us", b"123", "expected a multiple of 8"),
+        ("name", b"\1\0", "points at entry 1 of a dictionary of 1"),
+    ],
+)
+def test_columns_that_do_not_fit_are_refused(column: str, value: bytes, reason: str) -> None:
+    good = batch((1, 1.0))
+    fields = {name: getattr(good, name) for name in good.__dataclass_fields__}
+    with pytest.raises(InvalidMessage, match=reason):
+        Feed().windower.telemetry(MetricBatch(**fields | {column: value}), stamp(1))
+
+
+def test_an_undefined_slope_alone_is_no_change() -> None:
+    feed = Feed()
+    feed.point(1, 1.0, stamped_s=1)
+    (window,) = feed.promise(7)
+    assert math.isnan(window.features["metric/cpu/slope"])
+    feed.point(1, 1.0, stamped_s=8)
+    assert feed.promise(35) == [], "the same record once more, late"
+    assert feed.counts() == {"read": 2, "in_windows": 1, "duplicate": 1}
+
+
+def test_windows_that_were_final_before_a_restart_are_not_made_again() -> None:
+    windower = Windower(WindowPolicy(), resume_from_us=36 * S)
+    windower.telemetry(batch((1, 1.0), (6, 2.0)), stamp(6))
+    for source in SOURCES:
+        windower.heartbeat(source, stamp(50))
+    assert [window.start_us for window in windower.close()] == [5 * S]
+
+
+def test_a_policy_that_makes_no_sense_is_refused() -> None:
+    with pytest.raises(ValueError, match="makes no sense"):
+        WindowPolicy(size_us=0)
+    with pytest.raises(ValueError, match="makes no sense"):
+        WindowPolicy(first_cut_us=10, final_cut_us=5)
