@@ -1,0 +1,35 @@
+"""Runs a command that does not outlive its supervisor: `python -I -S child.py SUPERVISOR_PID COMMAND...`.
+
+On Linux the kernel is asked to kill this process when the thread that started it ends (prctl(2),
+PR_SET_PDEATHSIG), which stays so across exec. macOS has no such thing: there only the guard watches
+(`microservo.runtime.guard`). Imports as little as it can: it runs before every supervised process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+_NOT_FOUND = 127
+
+
+def main() -> int:
+    """Becomes the command; returns only when that fails."""
+    supervisor, command = int(sys.argv[1]), sys.argv[2:]
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # The supervisor may have died before the line above: then nobody will tell us.
+    if os.getppid() != supervisor:
+        return _NOT_FOUND
+    try:
+        os.execvp(command[0], command)  # noqa: S606 - a shell is what we don't want
+    except OSError as error:
+        sys.stderr.write(f"{command[0]} can't be started: {error}\n")
+    return _NOT_FOUND
+
+
+if __name__ == "__main__":
+    sys.exit(main())
