@@ -33,7 +33,7 @@ from typing import Self, TypeVar
 
 from microservo.errors import InvalidInput, Unavailable
 from microservo.runtime.pid_record import kill_leftovers, write_record
-from microservo.runtime.process import ProcessSpec, signal_group, start_guard, start_process, tail
+from microservo.runtime.process import ProcessSpec, ask_to_end, signal_group, start_guard, start_process, tail
 
 __all__ = ["ProcessSpec", "Supervisor", "kill_leftovers"]
 
@@ -286,7 +286,7 @@ class Supervisor:
             return stopped
         # One that is paused would not see SIGTERM.
         signal_group(process, signal.SIGCONT)
-        process.terminate()
+        ask_to_end(process)
         self._later(child.spec.stop_timeout_s, lambda: self._kill_if_there(child, process))
         return stopped
 
