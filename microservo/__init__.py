@@ -1,0 +1,28 @@
+"""MicroServo: an event-driven testbed for operating microservices.
+
+The library that users import; `Client` is where to begin.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from microservo.adapters.subscription import Received
+    from microservo.client import Client
+
+__all__ = ["Client", "Received"]
+
+
+def __getattr__(name: str) -> Any:
+    """The public names, loaded when first used: small processes import only their own part."""
+    if name == "Client":
+        from microservo.client import Client  # noqa: PLC0415
+
+        return Client
+    if name == "Received":
+        from microservo.adapters.subscription import Received  # noqa: PLC0415
+
+        return Received
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

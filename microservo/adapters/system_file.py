@@ -12,9 +12,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import psutil
+
 from microservo.errors import InvalidInput
 
 DEFAULT_SYSTEM = "default"
+_SAME_PROCESS_S = 1.0
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 
 
@@ -79,3 +82,18 @@ def read_system(name: str) -> SystemFile | None:
 def remove_system(name: str) -> None:
     """Forgets the system; its data and logs stay."""
     (system_dir(name) / "system.json").unlink(missing_ok=True)
+
+
+def is_running(system: SystemFile) -> bool:
+    """Whether the process that runs the system is alive; a reused pid does not count."""
+    try:
+        created_at_s = psutil.Process(system.pid).create_time()
+    except psutil.Error:
+        return False
+    return abs(created_at_s - system.created_at_s) < _SAME_PROCESS_S
+
+
+def running_system(name: str = DEFAULT_SYSTEM) -> SystemFile | None:
+    """The system of that name if it runs now."""
+    system = read_system(name)
+    return system if system is not None and is_running(system) else None
