@@ -1,0 +1,102 @@
+"""Runs on the log: what is known of them and which offsets are theirs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from microservo.adapters.broker import Broker, Consumer, Partition
+from microservo.adapters.datasets.ranges import Ranges, read
+from microservo.domain.windows import SOURCES
+from microservo.errors import InvalidInput, OffsetGap
+from schemas import catalogue
+from schemas.codec import SchemaError, decode_as
+from schemas.records import Experiment
+
+FACTS = (catalogue.FAULT_EVENTS, catalogue.SERVICE_GRAPH, catalogue.ANOMALY_SCORES)
+"""Topics that go into a dataset as they are, by logical name."""
+
+_OPTIONAL = (catalogue.SERVICE_GRAPH, catalogue.ANOMALY_SCORES, catalogue.LABELLED_WINDOWS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLog:
+    """A run and the offsets [first, end) that it takes, by logical topic and partition number."""
+
+    run: Experiment
+    prefix: str
+    offsets: dict[tuple[str, int], tuple[int, int]]
+
+    def ranges(self, *topics: str) -> Ranges:
+        """The ranges of some topics on the broker, without the empty ones."""
+        return {
+            Partition(self.prefix + topic, index): (first, end)
+            for (topic, index), (first, end) in self.offsets.items()
+            if topic in topics and first < end
+        }
+
+    def partition_numbers(self) -> list[int]:
+        """The numbers of the joined topics' partitions."""
+        return sorted({index for topic, index in self.offsets if topic in SOURCES})
+
+
+def runs(broker: Broker, topic_prefix: str = "") -> list[Experiment]:
+    """The newest state of every run, in order of their start; unreadable records are passed over."""
+    newest: dict[str, Experiment] = {}
+    with broker.consumer(group_id=None) as consumer:
+        partitions = consumer.partitions(topic_prefix + catalogue.EXPERIMENTS)
+        ranges = {partition: consumer.offset_range(partition) for partition in partitions}
+        for message in read(consumer, ranges, compacted=True):
+            if message.value is None:
+                newest.pop((message.key or b"").decode(errors="replace"), None)
+            elif run := _experiment(message.value):
+                newest[run.run_id] = run
+    return sorted(newest.values(), key=lambda run: (run.started_at_us, run.run_id))
+
+
+def find_run(broker: Broker, run_id: str, topic_prefix: str = "") -> RunLog:
+    """A run with its offsets; those of a run that goes on end where the log ends now.
+
+    Raises:
+        InvalidInput: there is no such run; the message names those that are there.
+        OffsetGap: the log no longer holds what the run wrote.
+    """
+    found = runs(broker, topic_prefix)
+    run = next((each for each in found if each.run_id == run_id), None)
+    if run is None:
+        known = ", ".join(each.run_id for each in found[-5:]) or "none"
+        msg = f"no run {run_id!r} on {topic_prefix}{catalogue.EXPERIMENTS}; the newest are: {known}"
+        raise InvalidInput(msg)
+    offsets = {}
+    with broker.consumer(group_id=None) as consumer:
+        for topic in (*SOURCES, *FACTS, catalogue.LABELLED_WINDOWS):
+            for partition in _partitions(consumer, topic, topic_prefix):
+                offsets[topic, partition.index] = _range(consumer, run, topic, partition)
+    return RunLog(run=run, prefix=topic_prefix, offsets=offsets)
+
+
+def _experiment(value: bytes) -> Experiment | None:
+    try:
+        return decode_as(Experiment, value)
+    except SchemaError:
+        return None
+
+
+def _partitions(consumer: Consumer, topic: str, prefix: str) -> list[Partition]:
+    try:
+        return consumer.partitions(prefix + topic)
+    except InvalidInput:
+        if topic in _OPTIONAL:
+            return []
+        raise
+
+
+def _range(consumer: Consumer, run: Experiment, topic: str, partition: Partition) -> tuple[int, int]:
+    kept, next_offset = consumer.offset_range(partition)
+    name = f"{topic}/{partition.index}"
+    first = run.start_offsets.get(name, kept)
+    end = run.end_offsets.get(name, next_offset)
+    if first < kept and first < end:
+        raise OffsetGap(partition.topic, partition.index, first, kept)
+    if end > next_offset:
+        raise OffsetGap(partition.topic, partition.index, end, next_offset)
+    return first, max(first, end)

@@ -1,0 +1,155 @@
+"""The tables of a dataset: their files and columns. Instants are UTC microseconds."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+TIME = pa.timestamp("us", tz="UTC")
+
+
+def _table(**columns: pa.DataType) -> pa.Schema:
+    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns.items()])
+
+
+def _nullable(schema: pa.Schema, *names: str) -> pa.Schema:
+    return pa.schema([field.with_nullable(field.name in names) for field in schema])
+
+
+LABEL = pa.struct(
+    [
+        pa.field("fault_id", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("role", pa.string(), nullable=False),
+        pa.field("root_service", pa.string(), nullable=False),
+        pa.field("hops", pa.int32(), nullable=False),
+        pa.field("phase", pa.string(), nullable=False),
+        pa.field("overlap", pa.float64(), nullable=False),
+        pa.field("severity", pa.float64(), nullable=False),
+        pa.field("verdict", pa.string(), nullable=False),
+    ]
+)
+
+WINDOWS = _table(
+    run_id=pa.string(),
+    service=pa.string(),
+    start=TIME,
+    end=TIME,
+    revision=pa.int32(),
+    final=pa.bool_(),
+    anomalous=pa.bool_(),
+    labels=pa.list_(pa.field("item", LABEL, nullable=False)),
+    features=pa.map_(pa.string(), pa.field("value", pa.float64(), nullable=False)),
+    sha256=pa.string(),
+)
+METRICS = _table(
+    time=TIME,
+    service=pa.string(),
+    instance=pa.string(),
+    name=pa.string(),
+    value=pa.float64(),
+    late=pa.bool_(),
+)
+LOGS = _table(
+    time=TIME,
+    service=pa.string(),
+    instance=pa.string(),
+    template=pa.string(),
+    severity=pa.uint8(),
+    trace_id=pa.binary(16),
+    span_id=pa.binary(8),
+    body=pa.string(),
+    late=pa.bool_(),
+)
+TRACES = _table(
+    time=TIME,
+    start=TIME,
+    duration_us=pa.int64(),
+    service=pa.string(),
+    instance=pa.string(),
+    endpoint=pa.string(),
+    peer=pa.string(),
+    kind=pa.uint8(),
+    error=pa.uint8(),
+    trace_id=pa.binary(16),
+    span_id=pa.binary(8),
+    parent_id=pa.binary(8),
+    late=pa.bool_(),
+)
+_OPTIONAL_TIMES = (
+    "apply_commanded_at",
+    "applied_at",
+    "effect_seen_at",
+    "recovery_commanded_at",
+    "recovered_at",
+)
+FAULTS = _nullable(
+    _table(
+        run_id=pa.string(),
+        fault_id=pa.string(),
+        instance=pa.string(),
+        version=pa.int32(),
+        kind=pa.string(),
+        service=pa.string(),
+        state=pa.string(),
+        at=TIME,
+        requested_at=TIME,
+        apply_commanded_at=TIME,
+        applied_at=TIME,
+        effect_seen_at=TIME,
+        recovery_commanded_at=TIME,
+        recovered_at=TIME,
+        normal_at=TIME,
+        duration_us=pa.int64(),
+        parameters=pa.map_(pa.string(), pa.field("value", pa.string(), nullable=False)),
+        verdict=pa.string(),
+        evidence=pa.string(),
+        reason=pa.string(),
+    ),
+    *_OPTIONAL_TIMES,
+    "normal_at",
+)
+SCORES = _table(
+    run_id=pa.string(),
+    service=pa.string(),
+    start=TIME,
+    end=TIME,
+    revision=pa.int32(),
+    algorithm=pa.string(),
+    score=pa.float64(),
+    scored_at=TIME,
+    latency_us=pa.int64(),
+)
+GRAPH = _table(
+    run_id=pa.string(),
+    start=TIME,
+    end=TIME,
+    caller=pa.string(),
+    callee=pa.string(),
+    calls=pa.int64(),
+    errors=pa.int64(),
+)
+LEDGER = _table(
+    source=pa.string(),
+    service=pa.string(),
+    minute=TIME,
+    read=pa.int64(),
+    in_windows=pa.int64(),
+    late=pa.int64(),
+    duplicate=pa.int64(),
+    dropped=pa.int64(),
+    rejected=pa.int64(),
+    unfinished=pa.int64(),
+)
+
+TABLES: dict[str, pa.Schema] = {
+    "windows.parquet": WINDOWS,
+    "metrics.parquet": METRICS,
+    "logs.parquet": LOGS,
+    "traces.parquet": TRACES,
+    "faults.parquet": FAULTS,
+    "fault_events.parquet": FAULTS,
+    "scores.parquet": SCORES,
+    "graph.parquet": GRAPH,
+    "ledger.parquet": LEDGER,
+}
+"""Schema of every table by the name of its file."""

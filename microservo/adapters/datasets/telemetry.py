@@ -1,0 +1,185 @@
+"""Rows of telemetry on their way into a table: collected as packed batches, released in canonical order.
+
+Nothing is done per record in Python: the columns of many batches are joined as bytes and go on as arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from microservo.adapters.datasets.tables import LOGS, METRICS, TRACES
+from microservo.domain.datasets.ordering import Vocabulary, canonical_order, series
+from microservo.domain.telemetry import Batch, Signal, record_count
+from microservo.domain.windows import WindowPolicy
+
+Columns = dict[str, NDArray[Any]]
+"""Columns of equal length by name: numbers, codes of texts, or texts as objects."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How the rows of a signal lie in its batches and in its table.
+
+    Attributes:
+        schema: of the table.
+        texts: column and attribute of the batch's dictionary.
+        numbers: column and the type of its bytes.
+        has_bodies: whether rows have a text of their own.
+    """
+
+    schema: pa.Schema
+    texts: tuple[tuple[str, str], ...]
+    numbers: tuple[tuple[str, str], ...]
+    has_bodies: bool = False
+
+
+LAYOUTS: dict[Signal, Layout] = {
+    "metrics": Layout(
+        schema=METRICS,
+        texts=(("instance", "instances"), ("name", "names")),
+        numbers=(("time_us", "<i8"), ("value", "<f8")),
+    ),
+    "logs": Layout(
+        schema=LOGS,
+        texts=(("instance", "instances"), ("template", "templates")),
+        numbers=(("time_us", "<i8"), ("severity", "u1"), ("trace_id", "V16"), ("span_id", "V8")),
+        has_bodies=True,
+    ),
+    "traces": Layout(
+        schema=TRACES,
+        texts=(("instance", "instances"), ("endpoint", "endpoints"), ("peer", "peers")),
+        numbers=(
+            ("start_us", "<i8"),
+            ("duration_us", "<i8"),
+            ("kind", "u1"),
+            ("error", "u1"),
+            ("trace_id", "V16"),
+            ("span_id", "V8"),
+            ("parent_id", "V8"),
+        ),
+    ),
+}
+
+
+class RowBuffer:
+    """Rows of one signal that wait until all of their minute are there.
+
+    Args:
+        signal: what the rows are of.
+        policy: by which rows are on time, late, or left out because they came too late for any window.
+    """
+
+    def __init__(self, signal: Signal, policy: WindowPolicy) -> None:
+        self._layout = LAYOUTS[signal]
+        self._policy = policy
+        self._batches: list[tuple[Batch, int]] = []
+        self._rest: Columns | None = None
+        self._vocabularies = {name: Vocabulary() for name in ("service", *(c for c, _ in self._layout.texts))}
+
+    def add(self, batch: Batch, watermark_us: int) -> None:
+        """Takes in a batch that the windower accepted, with the promise it travelled with."""
+        self._batches.append((batch, watermark_us))
+
+    def release(self, before_us: int) -> pa.Table:
+        """Removes the rows older than `before_us` and gives each different one once, in canonical order."""
+        columns = self._gathered()
+        old = columns["time_us"] < before_us
+        self._rest = {name: column[~old] for name, column in columns.items()}
+        return self._table({name: column[old] for name, column in columns.items()})
+
+    def windows(self) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64]]:
+        """What rows are here: services, and per row the number of its service and the start of its window."""
+        columns = self._rest = self._gathered()
+        starts = columns["time_us"] - columns["time_us"] % self._policy.size_us
+        return self._vocabularies["service"].texts(), columns["service"], starts
+
+    def _gathered(self) -> Columns:
+        """All rows that are here, but for those that came too late for any window."""
+        batches, self._batches = self._batches, []
+        new = self._joined(batches)
+        end_us = new["time_us"] - new["time_us"] % self._policy.size_us + self._policy.size_us
+        new["late"] = new["stamp"] >= end_us + self._policy.first_cut_us
+        kept = new.pop("stamp") < end_us + self._policy.final_cut_us
+        if not kept.all():
+            new = {name: column[kept] for name, column in new.items()}
+        if self._rest is None:
+            return new
+        return {name: np.concatenate([column, new[name]]) for name, column in self._rest.items()}
+
+    def _joined(self, batches: Sequence[tuple[Batch, int]]) -> Columns:
+        counts = np.array([record_count(batch) for batch, _ in batches], np.int64)
+        services = [self._vocabularies["service"].codes((batch.service,)) for batch, _ in batches]
+        columns: Columns = {
+            "service": np.repeat(np.concatenate(services), counts) if batches else counts,
+            "stamp": np.repeat(np.array([stamp for _, stamp in batches], np.int64), counts),
+        }
+        for name, dtype in self._layout.numbers:
+            columns[name] = np.frombuffer(_bytes(batches, name), dtype)
+        if "time_us" not in columns:
+            columns["time_us"] = columns["start_us"] + columns["duration_us"]
+        for name, dictionary in self._layout.texts:
+            columns[name] = self._codes(batches, counts, name, dictionary)
+        if self._layout.has_bodies:
+            bodies = [body for batch, _ in batches for body in getattr(batch, "bodies")]  # noqa: B009
+            columns["body"] = np.array(bodies, object)
+        return columns
+
+    def _codes(
+        self, batches: Sequence[tuple[Batch, int]], counts: NDArray[np.int64], name: str, dictionary: str
+    ) -> NDArray[np.int64]:
+        if not batches:
+            return np.empty(0, np.int64)
+        vocabulary = self._vocabularies[name]
+        tables = [vocabulary.codes(getattr(batch, dictionary)) for batch, _ in batches]
+        starts = np.cumsum([0] + [len(table) for table in tables[:-1]])
+        index = np.frombuffer(_bytes(batches, name), "<u2")
+        codes: NDArray[np.int64] = np.concatenate(tables)[index + np.repeat(starts, counts)]
+        return codes
+
+    def _table(self, columns: Columns) -> pa.Table:
+        texts = ("service", *(name for name, _ in self._layout.texts))
+        row_series = series([(columns[name], self._vocabularies[name]) for name in texts])
+        order = canonical_order(columns["time_us"], row_series, lambda rows: _tie_keys(columns, texts, rows))
+        arrays = [
+            self._array(columns[_SOURCE_COLUMNS.get(field.name, field.name)][order], field)
+            for field in self._layout.schema
+        ]
+        return pa.Table.from_arrays(arrays, schema=self._layout.schema)
+
+    def _array(self, column: NDArray[Any], field: Any) -> Any:
+        if field.name in self._vocabularies:
+            return pa.array(self._vocabularies[field.name].texts(), pa.string()).take(pa.array(column))
+        if column.dtype.kind == "V":
+            data = pa.py_buffer(np.ascontiguousarray(column))
+            return pa.FixedSizeBinaryArray.from_buffers(field.type, len(column), [None, data])
+        return pa.array(column, field.type)
+
+
+_SOURCE_COLUMNS = {"time": "time_us", "start": "start_us"}
+
+
+def _bytes(batches: Sequence[tuple[Batch, int]], column: str) -> bytes:
+    return b"".join([getattr(batch, column) for batch, _ in batches])
+
+
+def _tie_keys(columns: Columns, sorted_by: Sequence[str], rows: Any) -> list[NDArray[np.int64]]:
+    """Integer keys of all columns but those sorted by already; lateness last."""
+    others = [name for name in columns if name not in (*sorted_by, "time_us", "late")]
+    keys = [key for name in sorted(others) for key in _integers(columns[name][rows])]
+    return [*keys, columns["late"][rows].astype(np.int64)]
+
+
+def _integers(column: NDArray[Any]) -> list[NDArray[np.int64]]:
+    """Keys that are equal exactly where values are the same to the bit, in a fixed order."""
+    if column.dtype.kind == "O":
+        return [np.unique(column, return_inverse=True)[1].astype(np.int64)]
+    if column.dtype.kind in "fV":
+        words = np.ascontiguousarray(column).view("<i8").reshape(len(column), -1)
+        return list(words.T)
+    return [column.astype(np.int64)]

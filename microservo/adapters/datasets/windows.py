@@ -1,0 +1,65 @@
+"""Labelled windows on their way into a table: held until they are final, released in order."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow as pa
+
+from microservo.adapters.datasets.tables import WINDOWS
+from microservo.domain.labels import is_anomalous
+from microservo.domain.windows import ClosedWindow
+from schemas.codec import encode
+
+_NAMES = WINDOWS.names
+
+
+class WindowBuffer:
+    """The revisions of windows that are not released yet."""
+
+    def __init__(self) -> None:
+        self._revisions: dict[tuple[int, str], list[ClosedWindow]] = {}
+
+    def add(self, window: ClosedWindow) -> None:
+        """Takes in one revision; those of a window come in order."""
+        self._revisions.setdefault((window.start_us, window.service), []).append(window)
+
+    def discard(self, service: str, start_us: int) -> None:
+        """Leaves out a window that never became final."""
+        self._revisions.pop((start_us, service), None)
+
+    def release(self, before_us: int) -> pa.Table:
+        """Removes the windows that start before `before_us`, all final, and gives their revisions."""
+        keys = sorted(key for key in self._revisions if key[0] < before_us)
+        return windows_table(self._revisions.pop(key) for key in keys)
+
+
+def windows_table(windows: Iterable[list[ClosedWindow]]) -> pa.Table:
+    """Rows of whole windows: all revisions of one, then of the next."""
+    rows = [
+        _row(revision, final=revision is revisions[-1]) for revisions in windows for revision in revisions
+    ]
+    return pa.table({name: [row[name] for row in rows] for name in _NAMES}, schema=WINDOWS)
+
+
+def value_hash(value: bytes) -> str:
+    """SHA-256 of a message's value, as windows are compared by."""
+    return hashlib.sha256(value).hexdigest()
+
+
+def _row(window: ClosedWindow, *, final: bool) -> dict[str, Any]:
+    return {
+        "run_id": window.run_id,
+        "service": window.service,
+        "start": window.start_us,
+        "end": window.end_us,
+        "revision": window.revision,
+        "final": final,
+        "anomalous": is_anomalous(window.labels),
+        "labels": [asdict(label) for label in window.labels],
+        "features": list(window.features.items()),
+        "sha256": value_hash(encode(window.labelled_window())),
+    }

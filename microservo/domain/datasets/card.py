@@ -1,0 +1,115 @@
+"""The dataset card: `README.md` with the front matter that the Hugging Face hub reads."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from microservo.domain.datasets.manifest import FileEntry, Manifest
+
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_TABLES = {
+    "windows": "every revision of every labelled window: features, labels, whether a fault was at work",
+    "metrics": "metric points",
+    "logs": "log lines with their templates",
+    "traces": "spans; `time` is their end",
+    "faults": "one row per fault and instance, with its measured times, parameters and verdict",
+    "fault_events": "the story of every fault: each version of each row of `faults`",
+    "scores": "what each algorithm said of each window, while the run went on",
+    "graph": "who called whom, per interval",
+    "ledger": "where every record went, per source, service and minute",
+}
+
+
+def dataset_card(manifest: Manifest) -> str:
+    """The text of `README.md`; it says nothing about the machine or the time of the build."""
+    return f"{_front_matter(manifest)}\n{_body(manifest)}"
+
+
+def _front_matter(manifest: Manifest) -> str:
+    lines = [
+        "---",
+        "license: apache-2.0",
+        "language: [en]",
+        f'pretty_name: "MicroServo run {_quoted(manifest.run.run_id)}"',
+        "tags: [aiops, anomaly-detection, root-cause-analysis, microservices, telemetry]",
+        "task_categories: [time-series-forecasting, tabular-classification, other]",
+        f"size_categories: [{_size(sum(entry.rows or 0 for entry in manifest.files))}]",
+        "annotations_creators: [machine-generated]",
+        "source_datasets: [original]",
+        "configs:",
+    ]
+    for entry in _tables(manifest):
+        name = entry.name.removesuffix(".parquet")
+        lines += [f"  - config_name: {name}", "    data_files:", "      - split: train"]
+        lines.append(f"        path: {entry.name}")
+    return "\n".join([*lines, "---", ""])
+
+
+def _body(manifest: Manifest) -> str:
+    run, policy = manifest.run, manifest.policy
+    table_lines = "\n".join(
+        f"| `{entry.name}` | {entry.rows} | {_TABLES[entry.name.removesuffix('.parquet')]} |"
+        for entry in _tables(manifest)
+    )
+    return f"""# MicroServo run {run.run_id}
+
+## Summary
+Telemetry of the target system **{run.target}** under load, with faults injected into it and every window
+labelled with what was really wrong. Started {_instant(run.started_at_us)}, seed {run.seed}, status
+{run.status}. Content hash `{manifest.content_hash}`: anyone who rebuilds the run from the log gets the same.
+`report.html` shows the run.
+
+## Structure
+Canonical Parquet (zstd), instants in UTC microseconds, rows sorted by time and then by all else.
+
+| file | rows | one row is |
+|---|---|---|
+{table_lines}
+
+Trace and span ids are raw bytes; all zeros means none. `manifest.json` holds offsets, schema ids, versions,
+SHA-256 of each file and the counts of the writers.
+
+## Collection
+All of it was taken from an event log. Windows are {_seconds(policy["size_us"])} long. Revision 0 holds what
+was there {_seconds(policy["first_cut_us"])} after a window's end; revision 1 exists where records that came
+up to {_seconds(policy["final_cut_us"])} after the end changed anything. `final` marks the last revision. Rows
+with `late` true came after the first cut. Records that came too late for any window, and refused ones, are
+left out and counted in the ledger: read = in_windows + late + duplicate + dropped + rejected + unfinished.
+{manifest.unfinished_windows} windows were not final when the run ended and are left out.
+
+## Splits
+One split, `train`: a run is a time series. Split it by time, never at random.
+
+## Annotations
+A label names a fault that overlaps a window: its kind, the role of the service (root cause, or affected
+through calls, with the number of hops), the phase that takes the largest share, the share of the window in
+which the mechanism itself confirmed the fault to be in force, its severity, and the verdict of an observer
+that looked for the effect. `anomalous` is true where a fault was in force and not found ineffective.
+
+## Considerations
+The load is synthetic and absolute latencies depend on the machine that the run took place on. Features hold
+nothing about faults: take labels from `labels` and `anomalous` only.
+
+## Citation
+MicroServo, run {run.run_id}, content hash {manifest.content_hash}.
+"""
+
+
+def _tables(manifest: Manifest) -> list[FileEntry]:
+    return [entry for entry in manifest.files if entry.rows is not None]
+
+
+def _size(rows: int) -> str:
+    return next((name for limit, name in _SIZES if rows < limit), "n>1M")
+
+
+def _instant(time_us: int) -> str:
+    return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat(timespec="seconds")
+
+
+def _seconds(us: int) -> str:
+    return f"{us / 1e6:g} s"
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
