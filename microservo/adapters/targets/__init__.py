@@ -1,0 +1,1 @@
+"""Target systems: where their instances are (`local`), and how faults are put on them (`mechanisms`)."""
