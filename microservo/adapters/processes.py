@@ -44,7 +44,7 @@ class ProcessMeter:
         """Metrics by name; who is not in the answer does not run. Rates come with the second reading.
 
         Metrics: `process.cpu.utilization` (cores) and `process.memory.usage` (bytes resident), both with all
-        descendants; `process.threads`, `process.open_file_descriptors`, `process.context_switches` (a second).
+        descendants; `process.threads`, `process.open_file_descriptors`, `process.context_switches` (each s).
         """
         found: dict[str, dict[str, float]] = {}
         after: dict[str, _Counters] = {}

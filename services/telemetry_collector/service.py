@@ -68,6 +68,11 @@ class Collector:
         sampler = Sampler(settings.target_state, clock)
         self._ticker = Ticker(lambda: self._put_sample(sampler), settings.sample_interval_s)
 
+    @property
+    def queued_records(self) -> int:
+        """Records that Kafka does not have yet."""
+        return self._inbox.records
+
     def is_healthy(self) -> bool:
         """Whether Kafka has taken what came in lately."""
         return time.monotonic() - self._shipper.durable_at_s < _SICK_AFTER_S

@@ -1,0 +1,93 @@
+"""Requests in protobuf and in OTLP's JSON."""
+
+import json
+
+import pytest
+from otlp_requests import line, logs, span, traces
+
+from microservo.adapters.otlp.media import Media
+from microservo.adapters.otlp.requests import parse, to_json
+from microservo.domain.telemetry import Signal
+from microservo.errors import InvalidMessage
+
+# From the examples of opentelemetry-proto, shortened.
+SPAN_JSON = {
+    "resourceSpans": [
+        {
+            "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "my.service"}}]},
+            "scopeSpans": [
+                {
+                    "spans": [
+                        {
+                            "traceId": "5B8EFFF798038103D269B633813FC60C",
+                            "spanId": "EEE19B7EC3C1B174",
+                            "parentSpanId": "EEE19B7EC3C1B173",
+                            "name": "I'm a server span",
+                            "startTimeUnixNano": "1544712660000000000",
+                            "endTimeUnixNano": "1544712661000000000",
+                            "kind": 2,
+                            "attributes": [{"key": "traceId", "value": {"stringValue": "not hex"}}],
+                            "links": [
+                                {"traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b174"}
+                            ],
+                            "aFieldOfTheFuture": 1,
+                        }
+                    ]
+                }
+            ],
+        }
+    ]
+}
+
+
+def test_ids_in_json_are_hexadecimal() -> None:
+    request = parse("traces", Media.JSON, json.dumps(SPAN_JSON).encode())
+    found = request.resource_spans[0].scope_spans[0].spans[0]  # type: ignore[union-attr]
+    assert found.trace_id.hex() == "5b8efff798038103d269b633813fc60c"
+    assert found.span_id.hex() == "eee19b7ec3c1b174"
+    assert found.parent_span_id.hex() == "eee19b7ec3c1b173"
+    assert found.links[0].trace_id == found.trace_id
+    assert found.attributes[0].value.string_value == "not hex"
+    assert found.start_time_unix_nano == 1544712660000000000
+    assert found.kind == 2
+
+
+def test_json_and_protobuf_give_the_same_request() -> None:
+    request = traces([span(number=7, peer="redis", failed=True)])
+    document = json.dumps(to_json(request)).encode()
+    assert parse("traces", Media.JSON, document) == request
+    assert parse("traces", Media.PROTOBUF, request.SerializeToString()) == request
+
+
+def test_a_log_record_is_written_as_json_with_hexadecimal_ids() -> None:
+    record = line()
+    record.trace_id = bytes(range(16))
+    assert to_json(record)["traceId"] == "000102030405060708090a0b0c0d0e0f"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff\xfe",
+        b'{"resourceSpans": 3}',
+        b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": "xyz"}]}]}]}',
+        b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"name": "\\ud800"}]}]}]}',
+        b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"startTimeUnixNano": "-1"}]}]}]}',
+        b"[" * 100_000,
+        b'{"a":' * 5_000 + b"1" + b"}" * 5_000,
+    ],
+)
+def test_json_that_is_no_request_is_invalid(body: bytes) -> None:
+    with pytest.raises(InvalidMessage, match=r"ExportTraceServiceRequest|not hexadecimal"):
+        parse("traces", Media.JSON, body)
+
+
+@pytest.mark.parametrize("signal", ["traces", "metrics", "logs"])
+def test_protobuf_that_is_cut_short_is_invalid(signal: Signal) -> None:
+    body = logs([line()]).SerializeToString()
+    with pytest.raises(InvalidMessage, match=r"body of \d+ bytes is no Export"):
+        parse(signal, Media.PROTOBUF, body[:-3])

@@ -1,0 +1,278 @@
+"""Records to rows, and what becomes of those that can't be used."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue, KeyValueList
+from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    DataPointFlags,
+    ExponentialHistogram,
+    ExponentialHistogramDataPoint,
+    Histogram,
+    HistogramDataPoint,
+    Metric,
+    NumberDataPoint,
+    Sum,
+    Summary,
+    SummaryDataPoint,
+)
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from otlp_requests import T0_US, gauge, line, logs, metrics, resource, span, traces
+
+from microservo.adapters.otlp.checks import Decoded
+from microservo.adapters.otlp.decoding import decode
+from microservo.domain.rows import Coded, LogRows, MetricRows, SpanRows
+
+NOW_US = T0_US + 1_000_000
+
+
+def texts(column: Coded) -> list[str]:
+    return [column.names[code] for code in column.codes.tolist()]
+
+
+def only_spans(found: Decoded) -> SpanRows:
+    (rows,) = found.rows
+    assert isinstance(rows, SpanRows)
+    return rows
+
+
+def only_lines(found: Decoded) -> LogRows:
+    (rows,) = found.rows
+    assert isinstance(rows, LogRows)
+    return rows
+
+
+def points_of(found: Decoded) -> list[tuple[str, float]]:
+    return [
+        point
+        for rows in found.rows
+        if isinstance(rows, MetricRows)
+        for point in zip(texts(rows.name), rows.value.tolist(), strict=True)
+    ]
+
+
+def test_a_span_keeps_all_that_a_row_holds() -> None:
+    call = span(T0_US + 5, name="GetCart", duration_us=70, peer="redis", failed=True, number=3, kind=3)
+    call.parent_span_id = (2).to_bytes(8, "big")
+    rows = only_spans(decode(traces([span(), call]), NOW_US))
+    assert (rows.service, rows.instance, rows.count) == ("cart", "cart-0", 2)
+    assert rows.start_us.tolist() == [T0_US, T0_US + 5]
+    assert rows.duration_us.tolist() == [1500, 70]
+    assert texts(rows.endpoint) == ["GetCart", "GetCart"]
+    assert texts(rows.peer) == ["", "redis"]
+    assert rows.kind.tolist() == [2, 3]
+    assert rows.error.tolist() == [0, 1]
+    assert rows.trace_id.tobytes() == (1).to_bytes(16, "big") + (3).to_bytes(16, "big")
+    assert rows.span_id.tobytes() == (1).to_bytes(8, "big") + (3).to_bytes(8, "big")
+    assert rows.parent_id.tobytes() == bytes(8) + (2).to_bytes(8, "big")
+
+
+@pytest.mark.parametrize("service", [None, ""])
+def test_records_without_a_service_belong_to_unknown_service(service: str | None) -> None:
+    rows = only_spans(decode(traces([span()], resource(service, None)), NOW_US))
+    assert (rows.service, rows.instance) == ("unknown_service", "")
+
+
+def _without_time(bad: Span) -> None:
+    bad.end_time_unix_nano = 0
+
+
+def _backwards(bad: Span) -> None:
+    bad.end_time_unix_nano = bad.start_time_unix_nano - 1000
+
+
+def _future(bad: Span) -> None:
+    bad.end_time_unix_nano = (NOW_US + 5_000_001) * 1000
+
+
+def _far_future(bad: Span) -> None:
+    bad.end_time_unix_nano = 2**64 - 1
+
+
+def _short_trace_id(bad: Span) -> None:
+    bad.trace_id = b"short"
+
+
+def _zero_span_id(bad: Span) -> None:
+    bad.span_id = bytes(8)
+
+
+def _long_parent(bad: Span) -> None:
+    bad.parent_span_id = bytes(9)
+
+
+def _long_name(bad: Span) -> None:
+    bad.name = "x" * 257
+
+
+def _odd_kind(bad: Span) -> None:
+    bad.kind = 99  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (_without_time, "no time"),
+        (_backwards, "ends before it starts"),
+        (_future, "more than 5 s in the future"),
+        (_far_future, "more than 5 s in the future"),
+        (_short_trace_id, "trace id is not 16 bytes"),
+        (_zero_span_id, "span id is all zeros"),
+        (_long_parent, "parent span id is not 8 bytes"),
+        (_long_name, "span name is longer than 256"),
+        (_odd_kind, "span kind is not within 0 to 5"),
+    ],
+)
+def test_a_span_that_cannot_be_used_is_put_aside_and_the_others_flow_on(
+    spoil: Callable[[Span], None], reason: str
+) -> None:
+    bad = span(number=2, name="Bad")
+    spoil(bad)
+    found = decode(traces([span(number=1), bad, span(number=3)]), NOW_US)
+    assert only_spans(found).span_id.tobytes() == (1).to_bytes(8, "big") + (3).to_bytes(8, "big")
+    (refused,) = found.refused
+    assert reason in refused.reason
+    document = json.loads(refused.document)
+    assert (document["service"], document["instance"]) == ("cart", "cart-0")
+    assert document["record"]["name"] == bad.name
+    assert document["record"]["traceId"] == bad.trace_id.hex()
+    assert found.count == 3
+
+
+def test_a_span_that_ends_within_the_tolerance_is_kept() -> None:
+    assert only_spans(decode(traces([span(NOW_US, duration_us=5_000_000)]), NOW_US)).count == 1
+
+
+def test_a_request_of_bad_spans_only_has_no_rows() -> None:
+    found = decode(traces([span(0), span(0)]), NOW_US)
+    assert found.rows == ()
+    assert found.reason == "2 x record has no time"
+
+
+def test_nothing_of_a_service_with_an_endless_name_is_kept() -> None:
+    found = decode(traces([span(), span()], resource("s" * 257)), NOW_US)
+    assert found.rows == ()
+    assert [refused.reason for refused in found.refused] == ["service.name is longer than 256 characters"] * 2
+
+
+def test_a_log_line_keeps_all_that_a_row_holds() -> None:
+    one = line(T0_US, "GetCart served in 3 ms", 9)
+    one.trace_id, one.span_id = b"t" * 16, b"s" * 8
+    rows = only_lines(decode(logs([one, line(T0_US + 1, "GetCart served in 4 ms", 17)]), NOW_US))
+    assert rows.bodies == ("GetCart served in 3 ms", "GetCart served in 4 ms")
+    assert texts(rows.template) == ["GetCart served in <*> ms"] * 2
+    assert rows.severity.tolist() == [9, 17]
+    assert rows.trace_id.tobytes() == b"t" * 16 + bytes(16)
+    assert rows.span_id.tobytes() == b"s" * 8 + bytes(8)
+
+
+def test_a_log_line_without_a_time_has_the_time_it_was_observed() -> None:
+    one = line(0)
+    one.observed_time_unix_nano = T0_US * 1000
+    assert only_lines(decode(logs([one]), NOW_US)).time_us.tolist() == [T0_US]
+
+
+@pytest.mark.parametrize("bad", [line(0), line(NOW_US + 6_000_000), line(severity=25), line(severity=-1)])
+def test_a_log_line_that_cannot_be_used_is_put_aside(bad: object) -> None:
+    found = decode(logs([line(), bad]), NOW_US)  # type: ignore[list-item]
+    assert (only_lines(found).count, len(found.refused)) == (1, 1)
+
+
+def test_a_long_body_is_cut_between_characters() -> None:
+    rows = only_lines(decode(logs([line(body="x" + "é" * 20_000), line(body="x" * 20_000)]), NOW_US))
+    assert rows.bodies == ("x" + "é" * 8191, "x" * 16_384)
+
+
+def test_a_body_that_is_no_text_becomes_json() -> None:
+    one = line()
+    one.body.CopyFrom(
+        AnyValue(
+            kvlist_value=KeyValueList(
+                values=[
+                    KeyValue(key="n", value=AnyValue(int_value=3)),
+                    KeyValue(key="b", value=AnyValue(bytes_value=b"\x01")),
+                    KeyValue(key="nothing", value=AnyValue()),
+                ]
+            )
+        )
+    )
+    assert only_lines(decode(logs([one]), NOW_US)).bodies == ('{"n":3,"b":"01","nothing":null}',)
+
+
+def test_gauges_and_sums_keep_their_value() -> None:
+    total = Metric(
+        name="requests",
+        sum=Sum(is_monotonic=True, data_points=[NumberDataPoint(time_unix_nano=T0_US * 1000, as_int=41)]),
+    )
+    found = decode(metrics([gauge(value=0.5), total]), NOW_US)
+    assert points_of(found) == [("queue.depth", 0.5), ("requests", 41.0)]
+
+
+def test_distributions_become_count_and_sum() -> None:
+    at_ns = T0_US * 1000
+    every = [
+        Metric(
+            name="h",
+            histogram=Histogram(data_points=[HistogramDataPoint(time_unix_nano=at_ns, count=4, sum=10.5)]),
+        ),
+        Metric(
+            name="no_sum",
+            histogram=Histogram(data_points=[HistogramDataPoint(time_unix_nano=at_ns, count=2)]),
+        ),
+        Metric(
+            name="e",
+            exponential_histogram=ExponentialHistogram(
+                data_points=[ExponentialHistogramDataPoint(time_unix_nano=at_ns, count=3, sum=1.0)]
+            ),
+        ),
+        Metric(
+            name="s", summary=Summary(data_points=[SummaryDataPoint(time_unix_nano=at_ns, count=1, sum=2.0)])
+        ),
+    ]
+    assert points_of(decode(metrics(every), NOW_US)) == [
+        ("h.count", 4.0),
+        ("h.sum", 10.5),
+        ("no_sum.count", 2.0),
+        ("e.count", 3.0),
+        ("e.sum", 1.0),
+        ("s.count", 1.0),
+        ("s.sum", 2.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (gauge(value=float("nan")), "not a finite number"),
+        (gauge(value=float("-inf")), "not a finite number"),
+        (gauge(at_us=0), "no time"),
+        (gauge(at_us=NOW_US + 5_000_001), "in the future"),
+        (gauge(name=""), "no name"),
+        (gauge(name="x" * 257), "metric name is longer"),
+    ],
+)
+def test_a_point_that_cannot_be_used_is_put_aside(bad: Metric, reason: str) -> None:
+    found = decode(metrics([gauge("good"), bad]), NOW_US)
+    assert points_of(found) == [("good", 3.0)]
+    (refused,) = found.refused
+    assert reason in refused.reason
+    assert json.loads(refused.document)["record"]["gauge"]["dataPoints"]
+
+
+def test_a_bad_point_of_a_distribution_is_put_aside_once() -> None:
+    at_ns = T0_US * 1000
+    points = [
+        HistogramDataPoint(time_unix_nano=at_ns, count=4, sum=float("inf")),
+        HistogramDataPoint(time_unix_nano=at_ns, count=5, sum=1.0),
+        HistogramDataPoint(time_unix_nano=0, count=6, sum=1.0),
+    ]
+    found = decode(metrics([Metric(name="h", histogram=Histogram(data_points=points))]), NOW_US)
+    assert points_of(found) == [("h.count", 5.0), ("h.sum", 1.0)]
+    assert len(found.refused) == 2
+
+
+def test_a_point_that_says_there_is_no_value_is_no_error() -> None:
+    ended = gauge()
+    ended.gauge.data_points[0].flags = DataPointFlags.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK
+    assert decode(metrics([ended]), NOW_US) == Decoded(rows=(), refused=())

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from otlp_requests import T0_US
+
+from microservo.adapters.broker import TopicSpec
+from microservo.runtime.shutdown import Shutdown
+from microservo.testing import ManualClock, MemoryBroker
+from schemas.catalogue import DEAD_LETTER_SUFFIX, SERVICE_GRAPH
+from services.telemetry_collector.service import Collector
+from services.telemetry_collector.settings import Settings
+from services.telemetry_collector.topics import TOPICS
+from tests.unit.telemetry_collector.harness import PARTITIONS, PREFIX, Running, Start
+
+
+@pytest.fixture
+def broker() -> MemoryBroker:
+    broker = MemoryBroker()
+    names = [*TOPICS.values(), *(name + DEAD_LETTER_SUFFIX for name in TOPICS.values()), SERVICE_GRAPH]
+    specs = [TopicSpec(name=PREFIX + name, partitions=PARTITIONS, config={}) for name in names]
+    broker.admin().ensure_topics(specs)
+    return broker
+
+
+@pytest.fixture
+def start(broker: MemoryBroker) -> Start:
+    """Starts a collector whose clock stands at T0_US + 1 s; settings by keyword."""
+
+    @contextmanager
+    def running(*, ship: bool = True, limit_bytes: int = 1024 * 1024, **values: object) -> Iterator[Running]:
+        settings = Settings.model_validate(
+            {
+                "otlp_port": 0,
+                "topic_prefix": PREFIX,
+                "run_id": "run-1",
+                "flush_interval_s": 0.02,
+                "sample_interval_s": 3600,
+                **values,
+            }
+        )
+        shutdown = Shutdown(signals=())
+        clock = ManualClock(T0_US + 1_000_000)
+        with Collector(settings, broker, clock, limit_bytes=limit_bytes) as collector:
+            thread = threading.Thread(target=collector.run, args=(shutdown,))
+            if ship:
+                thread.start()
+            try:
+                yield Running(collector, broker, shutdown, clock)
+            finally:
+                shutdown.request()
+                if ship:
+                    thread.join()
+
+    return running
