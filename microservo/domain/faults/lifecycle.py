@@ -63,12 +63,12 @@ class FaultStory:
     version: int
 
     @classmethod
-    def begin(cls, planned: PlannedFault, *, run_id: str, at_us: int) -> Self:
-        """The story of a fault that was just asked for."""
+    def begin(cls, planned: PlannedFault, *, run_id: str, at_us: int, version: int = 1) -> Self:
+        """The story of a fault that was just asked for; `version` is above 1 after refused requests."""
         event = FaultEvent(
             run_id=run_id,
             fault_id=planned.fault_id,
-            version=1,
+            version=version,
             kind=planned.fault.kind,
             service=planned.service,
             instance=WHOLE,
@@ -78,7 +78,7 @@ class FaultStory:
             duration_us=planned.duration_us,
             parameters=planned.fault.canonical(),
         )
-        return cls(latest={WHOLE: event}, version=1)
+        return cls(latest={WHOLE: event}, version=version)
 
     @property
     def whole(self) -> FaultEvent:

@@ -13,7 +13,7 @@ from microservo.domain.faults.base import Wire
 from microservo.errors import InvalidInput, Retryable
 
 # Filling some gibibytes of memory takes seconds; listing or ending a fault doesn't.
-_APPLY_TIMEOUT_S = 10.0
+_APPLY_TIMEOUT_S = 5.0
 _TIMEOUT_S = 3.0
 _MAX_ANSWER_BYTES = 1_000_000
 _REFUSED = frozenset({400, 404, 409, 422})

@@ -1,0 +1,146 @@
+"""What the injector does to the target: actions, carried out by worker threads, and their outcomes.
+
+An instance may take seconds to answer (a paused one never does), so the loop's thread never waits for one.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from microservo.adapters.targets.mechanisms import Confirmation, Mechanism, TargetInstance
+from microservo.domain.faults.base import MechanismName, Wire
+from microservo.domain.graph import Edge
+from microservo.errors import Fatal, MicroServoError, Retryable
+
+logger = logging.getLogger(__name__)
+
+Verb = Literal["apply", "recover", "check", "release"]
+
+
+class Instance(TargetInstance, Protocol):
+    """An instance as the target lists it."""
+
+    @property
+    def service(self) -> str: ...
+
+
+class Target(Protocol):
+    """The target system as it is at this moment.
+
+    Both methods raise `Unavailable` while no target runs.
+    """
+
+    def instances(self) -> Sequence[Instance]: ...
+
+    def edges(self) -> Iterable[Edge]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """One thing to do on one instance; `fault_id` and `wire` are empty where strangers are released."""
+
+    verb: Verb
+    instance: str
+    mechanism: MechanismName
+    fault_id: str = ""
+    wire: Wire = ("", {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of an action: a confirmation, whether the fault is in force, what was released, an error."""
+
+    action: Action
+    confirmation: Confirmation | None = None
+    holds: bool = False
+    released: tuple[str, ...] = ()
+    error: MicroServoError | None = None
+
+
+class Hands:
+    """Carries out one action at a time, in whichever thread calls.
+
+    Args:
+        clock: epoch microseconds UTC.
+        owned: kinds by id of the faults that should be in force on an instance, asked at that moment.
+    """
+
+    def __init__(
+        self,
+        *,
+        target: Target,
+        mechanisms: Mapping[MechanismName, Mechanism],
+        clock: Callable[[], int],
+        owned: Callable[[str], Mapping[str, str]],
+    ) -> None:
+        self._target = target
+        self._mechanisms = mechanisms
+        self._clock = clock
+        self._owned = owned
+
+    def perform(self, action: Action) -> Outcome:
+        """What came of the action; never raises."""
+        try:
+            return self._perform(action)
+        except MicroServoError as error:
+            return Outcome(action=action, error=error)
+        except Exception as error:
+            logger.exception("%s of %s on %s broke", action.verb, action.fault_id, action.instance)
+            msg = f"{action.verb} broke with {type(error).__name__}: {error}"
+            return Outcome(action=action, error=Fatal(msg))
+
+    def _perform(self, action: Action) -> Outcome:
+        instance = next((each for each in self._target.instances() if each.id == action.instance), None)
+        if instance is None:
+            return self._without_instance(action)
+        mechanism = self._mechanisms[action.mechanism]
+        if action.verb == "release":
+            strangers = mechanism.release_strangers(instance, lambda: self._owned(instance.id))
+            return Outcome(action=action, released=tuple(strangers))
+        if action.verb == "check":
+            return Outcome(action=action, holds=mechanism.holds(instance, action.fault_id, action.wire))
+        act = mechanism.apply if action.verb == "apply" else mechanism.recover
+        return Outcome(action=action, confirmation=act(instance, action.fault_id, action.wire))
+
+    def _without_instance(self, action: Action) -> Outcome:
+        if action.verb == "apply":
+            msg = f"the target has no instance {action.instance} any more; waiting for it"
+            raise Retryable(msg)
+        gone = Confirmation(at_us=self._clock(), evidence="the instance is gone")
+        return Outcome(action=action, confirmation=gone)
+
+
+class Workers(Protocol):
+    """Where actions go and outcomes come from."""
+
+    def submit(self, action: Action) -> None: ...
+
+    def outcomes(self) -> list[Outcome]:
+        """The outcomes since the last call; never waits."""
+
+
+class ThreadWorkers:
+    """`Workers` on threads of their own."""
+
+    def __init__(self, perform: Callable[[Action], Outcome], *, threads: int = 16) -> None:
+        self._perform = perform
+        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="hands")
+        self._done: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+
+    def submit(self, action: Action) -> None:
+        self._pool.submit(lambda: self._done.put(self._perform(action)))
+
+    def outcomes(self) -> list[Outcome]:
+        found: list[Outcome] = []
+        while not self._done.empty():
+            found.append(self._done.get())
+        return found
+
+    def close(self) -> None:
+        """Drops what has not begun; what has begun ends by its own timeouts."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

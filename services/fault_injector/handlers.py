@@ -1,0 +1,96 @@
+"""Messages in, records out to the injector; what can't be read goes to the dead letters."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from microservo.adapters.broker import Message, Producer
+from microservo.runtime.dead_letter import DeadLetters
+from microservo.runtime.metrics import RECORDS_TOTAL
+from schemas.catalogue import FEATURE_WINDOWS, SERVICE_GRAPH
+from schemas.codec import SchemaError, decode_as
+from schemas.records import FaultRequest, FeatureWindow, ServiceGraph
+from services.fault_injector.injector import Injector
+
+logger = logging.getLogger(__name__)
+
+RecordT = TypeVar("RecordT")
+_FLUSH_TIMEOUT_S = 5.0
+_SERVICE = "fault-injector"
+
+
+class Handlers:
+    """What the injector's loop does with messages.
+
+    Args:
+        producer: that of the dead letters, flushed before a batch counts as handled.
+        topic: the physical name of a topic of the contract.
+        run_id: graphs and windows of other runs say nothing about this one; empty takes all.
+    """
+
+    def __init__(
+        self,
+        *,
+        injector: Injector,
+        dead_letters: DeadLetters,
+        producer: Producer,
+        topic: Callable[[str], str],
+        run_id: str,
+    ) -> None:
+        self._injector = injector
+        self._dead_letters = dead_letters
+        self._producer = producer
+        self._graph_topic = topic(SERVICE_GRAPH)
+        self._windows_topic = topic(FEATURE_WINDOWS)
+        self._run_id = run_id
+
+    def requests(self, batch: list[Message]) -> None:
+        """Takes in requests, and returns once what they led to is durable.
+
+        Raises:
+            Retryable: the broker is busy; give the same batch again.
+        """
+        for message in batch:
+            request = self._decoded(FaultRequest, message)
+            if request is not None:
+                self._injector.request(request)
+        self._injector.settle()
+        self._producer.flush(_FLUSH_TIMEOUT_S)
+
+    def observations(self, batch: list[Message]) -> None:
+        """Takes in graphs and windows of this run."""
+        for message in batch:
+            if message.topic == self._graph_topic:
+                graph = self._decoded(ServiceGraph, message)
+                if graph is not None and self._is_ours(graph.run_id):
+                    self._injector.observe_graph(graph)
+            else:
+                window = self._window(message)
+                if window is not None and self._is_ours(window.run_id):
+                    self._injector.observe_window(window)
+
+    def _is_ours(self, run_id: str) -> bool:
+        return self._run_id in ("", run_id)
+
+    def _window(self, message: Message) -> FeatureWindow | None:
+        """Several read the windows, and the detector puts aside what can't be read."""
+        if message.value is None:
+            return None
+        try:
+            return decode_as(FeatureWindow, message.value)
+        except SchemaError as error:
+            RECORDS_TOTAL.labels(_SERVICE, FEATURE_WINDOWS, "rejected").inc()
+            logger.warning("%s[%d] %d: %s", message.topic, message.partition, message.offset, error)
+            return None
+
+    def _decoded(self, record_type: type[RecordT], message: Message) -> RecordT | None:
+        try:
+            record = decode_as(record_type, message.value or b"")
+        except SchemaError as error:
+            self._dead_letters.reject(message, str(error))
+            RECORDS_TOTAL.labels(_SERVICE, message.topic, "rejected").inc()
+            return None
+        RECORDS_TOTAL.labels(_SERVICE, message.topic, "in").inc()
+        return record
