@@ -29,7 +29,7 @@ def facts(loaded: Loaded, plan: Plan, took_s: float) -> list[str]:
         f"Python {platform.python_version()}, Apache Kafka 4.3.0 on the same machine; {ours}",
         f"peers: {', '.join(peers)}",
         f"stream: seed {plan.seed}, {loaded.records} records of {plan.services} services over "
-        f"{plan.seconds} s of event time, in {loaded.messages} messages ({loaded.heartbeats} of them heartbeats); "
+        f"{plan.seconds} s of event time, in {loaded.messages} messages ({loaded.heartbeats} heartbeats); "
         f"the first {loaded.json_records} also as JSON, {json_bytes:.0f} bytes each",
         "a peer stops after its JSON records or 25 s, whichever comes first",
     ]
