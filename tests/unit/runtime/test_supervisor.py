@@ -177,6 +177,14 @@ def test_environment_is_added_and_the_log_is_appended(supervisor: Supervisor, tm
     eventually(lambda: says(tmp_path, "a") == "before\nblue True\n", what="both lines")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc to read the signals from")
+def test_a_command_begins_with_the_usual_signals(supervisor: Supervisor, tmp_path: Path) -> None:
+    argv = ("grep", "SigIgn", "/proc/self/status")
+    supervisor.start(ProcessSpec(name="a", argv=argv, log=tmp_path / "a.log", restart="never"))
+    eventually(lambda: says(tmp_path, "a").endswith("\n"), what="the mask of ignored signals")
+    assert int(says(tmp_path, "a").split()[1], 16) == 0
+
+
 def test_a_log_that_cannot_be_written_is_told(supervisor: Supervisor, tmp_path: Path) -> None:
     (tmp_path / "a.log").mkdir()
     with pytest.raises(Unavailable, match=r"a can't be started with its log .*make that writable"):
