@@ -95,7 +95,12 @@ class Consumer(Protocol):
         """
 
     def offset_range(self, partition: Partition) -> tuple[int, int]:
-        """First offset kept and next offset to be written."""
+        """First offset kept and next offset to be written.
+
+        Raises:
+            InvalidInput: there is no such partition.
+            Retryable: the broker is away for now.
+        """
 
     def offset_at(self, partition: Partition, time_us: int) -> int:
         """First offset whose timestamp is at least `time_us`; the end offset where none is.

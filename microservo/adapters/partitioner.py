@@ -18,7 +18,7 @@ def murmur2(data: bytes) -> int:
 
     Example:
         >>> murmur2(b"21")
-        3321364550
+        3321034988
 
     Source: org.apache.kafka.common.utils.Utils.murmur2.
     """

@@ -166,3 +166,35 @@ def test_clients_of_a_missing_broker_say_how_to_get_one() -> None:
         broker.consumer(group_id=None)
     with pytest.raises(Unavailable, match="no Kafka broker answered"):
         broker.admin().wait_ready(0.5)
+
+
+def test_clients_of_a_broker_that_is_away_are_told_to_try_again(tmp_path: Path) -> None:
+    with running_broker(tmp_path) as process:
+        broker = KafkaBroker(KafkaSettings(bootstrap_servers=process.bootstrap_servers, connect_timeout_s=2))
+        broker.admin().ensure_topics([TopicSpec(name=name, partitions=1, config={}) for name in "ab"])
+        with broker.producer() as producer, broker.consumer(group_id="g") as consumer:
+            consumer.assign({Partition("a", 0): 0})
+            producer.send("a", key=None, value=b"before")
+            producer.flush(FLUSH_S)
+            process.kill()
+            producer.send("a", key=None, value=b"meanwhile")
+            for act in (
+                lambda: producer.flush(0.5),
+                lambda: producer.send("b", key=None, value=b"v"),
+                lambda: consumer.offset_range(Partition("a", 0)),
+                lambda: consumer.offset_at(Partition("a", 0), 0),
+                lambda: consumer.commit({Partition("a", 0): 1}),
+            ):
+                with pytest.raises(Retryable):
+                    act()
+            process.start()
+            producer.flush(FLUSH_S)
+            got: list[bytes | None] = []
+
+            def both_read() -> bool:
+                got.extend(message.value for message in consumer.consume(10, 0.1))
+                return len(got) >= 2
+
+            eventually(both_read, timeout_s=60, what="both messages")
+            assert got == [b"before", b"meanwhile"]
+            consumer.commit({Partition("a", 0): 2})

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Self
 
 import confluent_kafka
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from microservo.adapters.broker import Message, Partition
 from microservo.adapters.kafka.connection import verify
-from microservo.adapters.kafka.errors import translate, translated
+from microservo.adapters.kafka.errors import ErrorLog, is_lasting, is_unknown, translate, translated
 from microservo.adapters.kafka.message import to_message
 from microservo.adapters.kafka.options import KafkaSettings, Start, consumer_options
-from microservo.errors import Fatal, InvalidInput, MicroServoError, Retryable
-
-_log = logging.getLogger(__name__)
+from microservo.errors import Fatal, InvalidInput, MicroServoError, Retryable, Unavailable
 
 Listener = Callable[[list[Partition]], None]
 
@@ -30,9 +28,11 @@ class KafkaConsumer:
     def __init__(self, settings: KafkaSettings, *, group_id: str | None, start: Start) -> None:
         self._settings = settings
         self._group_id = group_id
+        self._log_error = ErrorLog()
         self._failure: MicroServoError | None = None
         # Kept here because a commit is refused by the broker only for a member of an old generation.
         self._held: frozenset[Partition] | None = None
+        self._topics: list[str] = []
         self._on_assign: Listener | None = None
         self._on_revoke: Listener | None = None
         options = consumer_options(settings, group_id=group_id, start=start)
@@ -52,21 +52,18 @@ class KafkaConsumer:
     ) -> None:
         self._needs_group("subscribe")
         self._on_assign, self._on_revoke = on_assign, on_revoke
-        with translated(f"subscribe to {', '.join(topics)}"):
-            self._client.subscribe(list(topics), on_assign=self._get, on_revoke=self._give_up)
+        self._topics = list(topics)
         self._held = frozenset()
+        with translated(f"subscribe to {', '.join(topics)}"):
+            self._join()
 
     def assign(self, positions: Mapping[Partition, int]) -> None:
-        topics = verify(self._client, self._settings).topics
-        for topic, index in positions:
-            # librdkafka would wait for it for ever, without a word.
-            if topic not in topics or index not in topics[topic].partitions:
-                msg = f"there is no {topic}[{index}] to assign; `microservo topics ensure` makes our topics"
-                raise InvalidInput(msg)
+        # librdkafka would wait for unknown ones for ever, without a word.
+        self._refuse_unknown(positions)
         with translated("take up the assigned partitions"):
             self._client.unsubscribe()
             self._client.assign(_with_offsets(positions))
-        self._held = None
+        self._topics, self._held = [], None
 
     def consume(self, max_messages: int, timeout_s: float) -> list[Message]:
         with translated("consume"):
@@ -104,7 +101,7 @@ class KafkaConsumer:
         return [Partition(topic, index) for index in sorted(found.partitions)]
 
     def offset_range(self, partition: Partition) -> tuple[int, int]:
-        with translated(f"read the offsets of {partition.topic}[{partition.index}]"):
+        with self._asking(partition):
             return self._client.get_watermark_offsets(
                 TopicPartition(*partition), timeout=self._settings.connect_timeout_s
             )
@@ -112,10 +109,10 @@ class KafkaConsumer:
     def offset_at(self, partition: Partition, time_us: int) -> int:
         # Kafka keeps milliseconds: the first whole one that is not before the time asked for.
         wanted = TopicPartition(*partition, -(-time_us // 1000))
-        with translated(f"look up a time in {partition.topic}[{partition.index}]"):
+        with self._asking(partition):
             found = self._client.offsets_for_times([wanted], timeout=self._settings.connect_timeout_s)[0]
-        if found.error is not None:
-            raise translate(found.error, f"look up a time in {partition.topic}[{partition.index}]")
+            if found.error is not None:
+                raise KafkaException(found.error)
         return found.offset if found.offset >= 0 else self.offset_range(partition)[1]
 
     def close(self) -> None:
@@ -126,6 +123,29 @@ class KafkaConsumer:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    @contextlib.contextmanager
+    def _asking(self, partition: Partition) -> Iterator[None]:
+        try:
+            yield
+        except KafkaException as exc:
+            if is_unknown(exc.args[0]):
+                # So it calls also one whose broker is away.
+                self._refuse_unknown([partition])
+                msg = f"{partition.topic}[{partition.index}] has no leader for now; ask again"
+                raise Retryable(msg) from exc
+            raise translate(exc.args[0], f"ask for offsets of {partition.topic}[{partition.index}]") from exc
+
+    def _refuse_unknown(self, partitions: Iterable[Partition]) -> None:
+        try:
+            topics = verify(self._client, self._settings).topics
+        except Unavailable as exc:
+            # It answered when this consumer was made: it will be back.
+            raise Retryable(str(exc)) from exc
+        for topic, index in partitions:
+            if topic not in topics or index not in topics[topic].partitions:
+                msg = f"there is no {topic}[{index}]; `microservo topics ensure` makes our topics"
+                raise InvalidInput(msg)
 
     def _get(self, _client: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
         got = _ours(partitions)
@@ -146,22 +166,32 @@ class KafkaConsumer:
             raise InvalidInput(msg)
 
     def _is_error(self, error: KafkaError | None) -> bool:
-        """Whether it is one that librdkafka mends by itself; raises for good ones."""
+        """Whether it is one that joining the group anew mends; raises for others."""
         if error is None:
             return False
-        if error.retriable() and not error.fatal():
-            _log.info("consuming goes on after: %s", error)
-            return True
-        msg = str(translate(error, "consume"))
-        raise Fatal(msg)
+        ours = translate(error, "consume")
+        if not isinstance(ours, Retryable):
+            raise Fatal(str(ours))
+        self._log_error(error)
+        self._join()
+        return True
+
+    def _join(self) -> None:
+        """Joins the group, also anew.
+
+        Where a broker was restarted and no longer coordinates the group, librdkafka gives up asking for the
+        committed offsets but keeps the assignment: without joining anew its partitions would stay silent.
+        """
+        if self._topics:
+            self._client.unsubscribe()
+            self._client.subscribe(self._topics, on_assign=self._get, on_revoke=self._give_up)
 
     def _on_error(self, error: KafkaError) -> None:
         """Keeps what can't mend itself; lost connections can."""
-        lasting = {KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED}
-        if error.fatal() or error.code() in lasting:
+        if is_lasting(error):
             self._failure = Fatal(str(translate(error, "consume")))
         else:
-            _log.info("the Kafka client reports: %s", error)
+            self._log_error(error)
 
 
 def _ours(partitions: list[TopicPartition]) -> list[Partition]:

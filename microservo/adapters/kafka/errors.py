@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import time
 from collections.abc import Iterator
 
 from confluent_kafka import KafkaError, KafkaException
 
-from microservo.errors import Fatal, InvalidInput, MicroServoError, Retryable, Unavailable
+from microservo.errors import Fatal, InvalidInput, MicroServoError, Retryable
+
+_log = logging.getLogger(__name__)
+
+_QUIET_S = 10
 
 _UNKNOWN = frozenset(
     {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
@@ -22,9 +28,12 @@ _REFUSED_INPUT = frozenset(
         KafkaError.POLICY_VIOLATION,
     }
 )
-_ABSENT = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE})
+# A client that was connected finds its broker again by itself; one that never was is `connection.verify`'s.
 _PASSING = frozenset(
     {
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._RESOLVE,
         KafkaError._TIMED_OUT,
         KafkaError._TIMED_OUT_QUEUE,
         KafkaError._QUEUE_FULL,
@@ -47,17 +56,42 @@ def translate(error: KafkaError, act: str) -> MicroServoError:
     """Our error for one of librdkafka's; `act` says what was tried, as in "read the offsets of a-topic"."""
     if error.fatal():
         return Fatal(f"could not {act}: {error.str()}; a restart makes a new client")
-    if error.code() in _UNKNOWN:
+    if is_unknown(error):
         return InvalidInput(
             f"could not {act}: no such topic or partition; `microservo topics ensure` makes ours"
         )
     if error.code() in _REFUSED_INPUT:
         return InvalidInput(f"could not {act}: {error.str()}")
-    if error.code() in _ABSENT:
-        return Unavailable(f"could not {act}: {error.str()}; is the broker running?")
     if error.retriable() or error.code() in _PASSING:
         return Retryable(f"could not {act} yet: {error.str()}")
     return Fatal(f"could not {act}: {error.name()}: {error.str()}")
+
+
+def is_unknown(error: KafkaError) -> bool:
+    """Whether the topic or partition is not known: to the broker, or to a client that can't reach it."""
+    return error.code() in _UNKNOWN
+
+
+def is_lasting(error: KafkaError) -> bool:
+    """Whether an error that a client reports beside its work can't mend itself, as a lost connection can."""
+    return error.fatal() or error.code() in {
+        KafkaError._AUTHENTICATION,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+    }
+
+
+class ErrorLog:
+    """Logs what a client reports while it mends itself, one line in ten seconds at most."""
+
+    def __init__(self) -> None:
+        self._quiet_until_s = 0.0
+
+    def __call__(self, error: KafkaError) -> None:
+        """Logs the error, or leaves it out."""
+        now_s = time.monotonic()
+        if now_s >= self._quiet_until_s:
+            self._quiet_until_s = now_s + _QUIET_S
+            _log.warning("the Kafka client goes on after: %s", error.str())
 
 
 @contextlib.contextmanager

@@ -65,9 +65,11 @@ def common_options(settings: KafkaSettings) -> Options:
         "client.id": "microservo",
         "security.protocol": settings.security_protocol,
         "logger": _log,
-        "log.connection.close": False,
+        # Only what is critical: while a broker is away each client would log forty lines a second. Errors
+        # reach us as such, see `errors.ErrorLog`.
+        "log_level": 2,
         # A broker that was restarted is found again within a second, not ten.
-        "reconnect.backoff.ms": 50,
+        "reconnect.backoff.ms": 500,
         "reconnect.backoff.max.ms": 1000,
         "socket.nagle.disable": True,
         # An unknown topic is an error after this long; half a minute otherwise.

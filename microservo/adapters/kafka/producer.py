@@ -7,17 +7,17 @@ from collections.abc import Callable
 from typing import Self
 
 import confluent_kafka
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from microservo.adapters.broker import Headers, Message
 from microservo.adapters.kafka.admin import KafkaAdmin
 from microservo.adapters.kafka.connection import verify
-from microservo.adapters.kafka.errors import translate, translated
+from microservo.adapters.kafka.errors import ErrorLog, is_lasting, translate
 from microservo.adapters.kafka.message import to_message
 from microservo.adapters.kafka.options import KafkaSettings, producer_options
 from microservo.adapters.limits import TopicLimits, delivery_listener_failed
 from microservo.adapters.partitioner import partition_of
-from microservo.errors import Fatal, InvalidInput, MicroServoError, Retryable
+from microservo.errors import Fatal, InvalidInput, MicroServoError, Retryable, Unavailable
 
 _POLL_S = 0.1
 
@@ -34,6 +34,7 @@ class KafkaProducer:
         self._limits: dict[str, TopicLimits] = {}
         self._failure: MicroServoError | None = None
         self._closed = threading.Event()
+        self._log_error = ErrorLog()
         options = producer_options(settings, linger_ms=linger_ms) | {"error_cb": self._on_error}
         self._client = confluent_kafka.Producer(options)
         verify(self._client, settings)
@@ -54,20 +55,21 @@ class KafkaProducer:
         self._check()
         self._limits_of(topic).refuse_misfit(topic, key, value, headers, partition)
         try:
-            with translated(f"send to {topic}"):
-                self._client.produce(
-                    topic,
-                    value=value,
-                    key=key,
-                    headers=list(headers),
-                    # librdkafka's own words for "you choose" and for "now".
-                    partition=-1 if partition is None else partition,
-                    timestamp=0 if timestamp_us is None else timestamp_us // 1000,
-                    on_delivery=self._report_to(on_delivery),
-                )
+            self._client.produce(
+                topic,
+                value=value,
+                key=key,
+                headers=list(headers),
+                # librdkafka's own words for "you choose" and for "now".
+                partition=-1 if partition is None else partition,
+                timestamp=0 if timestamp_us is None else timestamp_us // 1000,
+                on_delivery=self._report if on_delivery is None else self._report_to(on_delivery),
+            )
         except BufferError as exc:
             msg = f"the queue to Kafka is full, {len(self._client)} messages wait; send again a little later"
             raise Retryable(msg) from exc
+        except KafkaException as exc:
+            raise translate(exc.args[0], f"send to {topic}") from exc
 
     def flush(self, timeout_s: float) -> None:
         waiting = self._client.flush(timeout_s)
@@ -105,14 +107,18 @@ class KafkaProducer:
         while not self._closed.is_set():
             self._client.poll(_POLL_S)
 
+    def _report(self, error: KafkaError | None, message: confluent_kafka.Message) -> None:
+        if error is not None:
+            self._fail(error, f"deliver to {message.topic()}[{message.partition()}]")
+
     def _report_to(
-        self, listener: Callable[[Message], None] | None
+        self, listener: Callable[[Message], None]
     ) -> Callable[[KafkaError | None, confluent_kafka.Message], None]:
         def report(error: KafkaError | None, message: confluent_kafka.Message) -> None:
-            if error is not None:
-                self._fail(error, f"deliver to {message.topic()}[{message.partition()}]")
-            elif listener is not None:
+            if error is None:
                 self._tell(listener, to_message(message))
+            else:
+                self._report(error, message)
 
         return report
 
@@ -125,19 +131,27 @@ class KafkaProducer:
 
     def _on_error(self, error: KafkaError) -> None:
         """Keeps what can't mend itself; lost connections can."""
-        lasting = {KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED}
-        if error.fatal() or error.code() in lasting:
+        if is_lasting(error):
             self._fail(error, "produce")
+        else:
+            self._log_error(error)
 
     def _fail(self, error: KafkaError, act: str) -> None:
         self._failure = self._failure or Fatal(str(translate(error, act)))
 
     def _limits_of(self, topic: str) -> TopicLimits:
         if topic not in self._limits:
-            found = verify(self._client, self._settings).topics.get(topic)
-            if found is None:
-                msg = f"there is no topic {topic!r}; `microservo topics ensure` makes ours"
-                raise InvalidInput(msg)
-            limit = KafkaAdmin(self._settings).max_message_bytes(topic)
-            self._limits[topic] = TopicLimits(partitions=len(found.partitions), max_message_bytes=limit)
+            try:
+                self._limits[topic] = self._ask_limits(topic)
+            except Unavailable as exc:
+                # It answered when this producer was made: it will be back.
+                raise Retryable(str(exc)) from exc
         return self._limits[topic]
+
+    def _ask_limits(self, topic: str) -> TopicLimits:
+        found = verify(self._client, self._settings).topics.get(topic)
+        if found is None:
+            msg = f"there is no topic {topic!r}; `microservo topics ensure` makes ours"
+            raise InvalidInput(msg)
+        limit = KafkaAdmin(self._settings).max_message_bytes(topic)
+        return TopicLimits(partitions=len(found.partitions), max_message_bytes=limit)

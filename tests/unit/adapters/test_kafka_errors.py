@@ -4,7 +4,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from microservo.adapters.kafka.errors import translate, translated
-from microservo.errors import Fatal, InvalidInput, MicroServoError, Retryable, Unavailable
+from microservo.errors import Fatal, InvalidInput, MicroServoError, Retryable
 
 
 @pytest.mark.parametrize(
@@ -16,9 +16,9 @@ from microservo.errors import Fatal, InvalidInput, MicroServoError, Retryable, U
         (KafkaError.MSG_SIZE_TOO_LARGE, InvalidInput),
         (KafkaError.TOPIC_EXCEPTION, InvalidInput),
         (KafkaError.INVALID_CONFIG, InvalidInput),
-        (KafkaError._TRANSPORT, Unavailable),
-        (KafkaError._ALL_BROKERS_DOWN, Unavailable),
-        (KafkaError._RESOLVE, Unavailable),
+        (KafkaError._TRANSPORT, Retryable),
+        (KafkaError._ALL_BROKERS_DOWN, Retryable),
+        (KafkaError._RESOLVE, Retryable),
         (KafkaError._TIMED_OUT, Retryable),
         (KafkaError._QUEUE_FULL, Retryable),
         (KafkaError.REBALANCE_IN_PROGRESS, Retryable),
