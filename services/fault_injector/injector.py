@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from microservo.domain.faults.base import MechanismName
 from microservo.domain.faults.lifecycle import AffectedService, FaultStory
 from microservo.domain.graph import CallGraph, affected_services
-from microservo.errors import Unavailable
+from microservo.errors import InvalidInput, Unavailable
 from microservo.runtime.metrics import FAULTS_ACTIVE
 from schemas.records import FaultRequest, FeatureWindow, ServiceGraph
 from services.fault_injector.actions import Target, Workers
@@ -150,6 +150,6 @@ class Injector:
     def _affected(self, service: str) -> tuple[AffectedService, ...]:
         try:
             on_paper = tuple(self._target.edges())
-        except Unavailable:
+        except (Unavailable, InvalidInput):
             on_paper = ()
         return affected_services(self._graph.edges(on_paper), service, self._outside)

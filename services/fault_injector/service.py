@@ -14,7 +14,7 @@ from microservo.adapters.kafka import KafkaBroker
 from microservo.adapters.targets.local import LocalTarget
 from microservo.adapters.targets.mechanisms import Mechanism, local_mechanisms
 from microservo.domain.faults.base import MechanismName
-from microservo.errors import Retryable, Unavailable
+from microservo.errors import InvalidInput, Retryable, Unavailable
 from microservo.runtime.dead_letter import DeadLetters
 from microservo.runtime.health import HealthServer
 from microservo.runtime.loop import consume_loop
@@ -180,7 +180,7 @@ def _observations(settings: FaultInjectorSettings, broker: Broker, clock: Callab
 def _instances(target: Target) -> dict[str, tuple[str, ...]]:
     try:
         found = target.instances()
-    except Unavailable:
+    except (Unavailable, InvalidInput):
         return {}
     services = sorted({instance.service for instance in found})
     return {name: tuple(each.id for each in found if each.service == name) for name in services}

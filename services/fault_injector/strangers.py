@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Collection
 
 from microservo.domain.faults.base import MechanismName
-from microservo.errors import Unavailable
+from microservo.errors import InvalidInput, Unavailable
 from services.fault_injector.actions import Action, Outcome, Target, Workers
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Strangers:
         """Begins; without a target there is nothing to repair."""
         try:
             instances = self._target.instances()
-        except Unavailable:
+        except (Unavailable, InvalidInput):
             return
         for mechanism in self._mechanisms:
             for instance in instances:

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+
+from microservo.domain.faults.base import MECHANISMS, Fault
+from microservo.domain.faults.catalogue import (
+    KINDS,
+    LATEST_START_US,
+    LONGEST_US,
+    PlannedFault,
+    describe,
+    parse_request,
+)
+from microservo.errors import InvalidInput
+from schemas.records import FaultRequest
+
+NOW_US = 1_800_000_000_000_000
+SERVICES = {"cartservice": ["cartservice-0", "cartservice-1"], "frontend": ["frontend-0"], "gone": []}
+
+# What people write, and what goes over the wire.
+EXAMPLES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
+    "noop": ({}, {}),
+    "process-kill": ({}, {}),
+    "process-pause": ({}, {}),
+    "cpu-hog": ({"load": "50%"}, {"workers": 2, "load_ratio": 0.5}),
+    "memory-hog": ({"size": "64MiB"}, {"bytes": 64 * 2**20}),
+    "network-delay": (
+        {"latency": "300ms", "jitter": "50ms"},
+        {"latency_us": 300_000, "jitter_us": 50_000},
+    ),
+    "network-loss": ({"ratio": "30%"}, {"ratio": 0.3}),
+    "network-bandwidth": ({"rate": "1Mbit/s"}, {"bytes_per_s": 125_000}),
+    "connection-reset": ({}, {"ratio": 0.5}),
+    "http-delay": ({"delay": "1.5s"}, {"delay_us": 1_500_000, "ratio": 1.0, "endpoint": ""}),
+    "http-abort": (
+        {"status": "500", "endpoint": "GetCart"},
+        {"status": 500, "ratio": 0.5, "endpoint": "GetCart"},
+    ),
+    "app-exception": ({"ratio": "0.2"}, {"ratio": 0.2, "endpoint": ""}),
+}
+BAD = [
+    ("cpu-hog", {"workers": "0"}, "workers: 0 is out of range; give 1 to 64"),
+    ("cpu-hog", {"load": "150%"}, "load: 1.5 is out of range"),
+    ("memory-hog", {"size": "64"}, "size: '64' is not understood"),
+    ("memory-hog", {"size": "1TiB"}, "size: '1TiB' is not understood"),
+    ("memory-hog", {"size": "100GiB"}, "size: 100GiB is out of range; give 1MiB to 16GiB"),
+    ("network-delay", {}, "needs the parameter 'latency'; add for example latency=300ms"),
+    ("network-delay", {"latency": "300"}, "latency: '300' is not understood"),
+    ("network-delay", {"latency": "-3ms"}, "latency: -3ms is out of range; give 1ms to 60s"),
+    ("network-delay", {"latency": "3ms", "speed": "9"}, "no parameter 'speed'; it takes latency, jitter"),
+    ("network-loss", {}, "needs the parameter 'ratio'"),
+    ("network-loss", {"ratio": "0"}, "ratio: 0.0 is out of range"),
+    ("network-bandwidth", {"rate": "1Mbps"}, "rate: '1Mbps' is not understood"),
+    ("connection-reset", {"ratio": "2"}, "ratio: 2.0 is out of range"),
+    ("http-delay", {"ratio": "1"}, "needs the parameter 'delay'"),
+    ("http-abort", {"status": "200"}, "status: 200 is out of range; give 400 to 599"),
+    ("http-abort", {"endpoint": "a b"}, "endpoint: 'a b' is not understood"),
+    ("app-exception", {"ratio": "many"}, "ratio: 'many' is not understood"),
+    ("noop", {"ratio": "1"}, "noop has no parameter 'ratio'; it takes none"),
+    ("process-kill", {"signal": "9"}, "process-kill has no parameter 'signal'"),
+    ("process-pause", {"for": "9s"}, "process-pause has no parameter 'for'"),
+]
+
+
+def request(**changes: Any) -> FaultRequest:
+    good = FaultRequest(
+        fault_id="f-1",
+        action="inject",
+        requested_at_us=NOW_US,
+        kind="network-delay",
+        service="cartservice",
+        parameters={"latency": "300ms"},
+        duration_us=20_000_000,
+    )
+    return replace(good, **changes)
+
+
+def parse(**changes: Any) -> PlannedFault:
+    return parse_request(request(**changes), SERVICES, MECHANISMS, now_us=NOW_US)
+
+
+def example(kind: str) -> Fault:
+    return KINDS[kind].from_text(EXAMPLES[kind][0])
+
+
+def test_every_kind_has_an_example_and_its_own_name() -> None:
+    assert set(EXAMPLES) == set(KINDS)
+    assert all(kind.kind == name for name, kind in KINDS.items())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_parameters_become_canonical(kind: str) -> None:
+    text, canonical = EXAMPLES[kind]
+    planned = parse(kind=kind, parameters=text)
+    assert planned.fault.wire() == (kind, canonical)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fault_is_rebuilt_from_its_record(kind: str) -> None:
+    fault = example(kind)
+    assert KINDS[kind].from_canonical(fault.canonical()) == fault
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fields_and_parameters_are_the_same(kind: str) -> None:
+    assert [p.field for p in KINDS[kind].parameters] == [entry.name for entry in fields(KINDS[kind])]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_severity_is_a_share(kind: str) -> None:
+    assert 0 <= example(kind).severity <= 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_but_the_control_must_show_an_effect(kind: str) -> None:
+    expectations = example(kind).expectations()
+    assert bool(expectations) == (kind != "noop")
+    for expectation in expectations:
+        assert expectation.change > 0
+        assert expectation.feature.format(target="cartservice").split("/")[0] in ("metric", "request", "call")
+        assert ("{target}" in expectation.feature) == (expectation.where == "callers")
+
+
+@pytest.mark.parametrize(("kind", "parameters", "message"), BAD)
+def test_bad_parameters_are_refused(kind: str, parameters: dict[str, str], message: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parse(kind=kind, parameters=parameters)
+    assert message in str(refused.value)
+
+
+def test_canonical_parameters_of_another_kind_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="no canonical parameters of network-delay"):
+        KINDS["network-delay"].from_canonical({"ratio": "1"})
+
+
+def test_an_unknown_kind_is_refused_with_the_nearest() -> None:
+    with pytest.raises(InvalidInput, match=r"did you mean 'network-delay'\? choose one of noop"):
+        parse(kind="network-deley")
+
+
+def test_an_unknown_service_is_refused_with_those_there_are() -> None:
+    with pytest.raises(InvalidInput, match=r"no service 'cart'.*cartservice, frontend"):
+        parse(service="cart")
+
+
+def test_an_unknown_instance_is_refused_with_those_there_are() -> None:
+    with pytest.raises(InvalidInput, match="no instance of cartservice 'frontend-0'"):
+        parse(instances=("frontend-0",))
+
+
+def test_a_service_without_instances_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="has no instances"):
+        parse(service="gone")
+
+
+def test_no_service_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="name a service"):
+        parse(service="")
+
+
+def test_a_mechanism_that_the_target_lacks_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="needs the mechanism 'sidecar'"):
+        parse_request(request(), SERVICES, ["process", "none"], now_us=NOW_US)
+
+
+@pytest.mark.parametrize("duration_us", [0, -1, LONGEST_US + 1])
+def test_bad_durations_are_refused(duration_us: int) -> None:
+    with pytest.raises(InvalidInput, match="duration"):
+        parse(duration_us=duration_us)
+
+
+@pytest.mark.parametrize("duration_us", [0, 1, LONGEST_US + 1])
+def test_a_kill_takes_any_duration(duration_us: int) -> None:
+    assert parse(kind="process-kill", parameters={}, duration_us=duration_us).duration_us == duration_us
+
+
+def test_a_kill_takes_no_negative_duration() -> None:
+    with pytest.raises(InvalidInput, match="duration"):
+        parse(kind="process-kill", parameters={}, duration_us=-1)
+
+
+@pytest.mark.parametrize("fault_id", ["", "a b", "x" * 65, "é", "a\n"])
+def test_bad_ids_are_refused(fault_id: str) -> None:
+    with pytest.raises(InvalidInput, match="fault id"):
+        parse(fault_id=fault_id)
+
+
+def test_a_start_long_ago_is_refused_and_a_little_ago_is_not() -> None:
+    assert parse(start_at_us=NOW_US - LATEST_START_US).start_at_us == NOW_US - LATEST_START_US
+    with pytest.raises(InvalidInput, match="in the past"):
+        parse(start_at_us=NOW_US - LATEST_START_US - 1)
+
+
+def test_a_request_that_was_stuck_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="in the past"):
+        parse(requested_at_us=NOW_US - LATEST_START_US - 1)
+
+
+def test_no_instance_means_all_of_them() -> None:
+    assert parse().instances == ("cartservice-0", "cartservice-1")
+    assert parse(instances=("cartservice-1", "cartservice-1")).instances == ("cartservice-1",)
+
+
+def test_without_known_services_the_target_is_left_to_others() -> None:
+    assert parse_request(request(service="any"), None).service == "any"
+
+
+def test_the_description_names_everything_that_people_need() -> None:
+    described = {kind.name: kind for kind in describe(["none", "process"])}
+    assert list(described) == list(KINDS)
+    assert described["noop"].available
+    assert not described["network-delay"].available
+    latency, jitter = described["network-delay"].parameters
+    assert (latency.default, latency.allowed, latency.unit) == (None, "1ms to 60s", "duration")
+    assert jitter.default == "0ms"
+    assert all(kind.summary for kind in described.values())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_defaults_are_within_the_range(kind: str) -> None:
+    for parameter in KINDS[kind].parameters:
+        if parameter.default is not None:
+            parameter.read(parameter.default)

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from microservo.domain.faults.catalogue import PlannedFault
+from microservo.domain.faults.lifecycle import (
+    TRANSITIONS,
+    WHOLE,
+    AffectedService,
+    FaultStory,
+    fold,
+    rejection,
+)
+from microservo.domain.faults.network_delay import NetworkDelay
+from microservo.errors import InvalidInput
+from schemas.records import FaultEvent, FaultState
+
+PLANNED = PlannedFault(
+    fault_id="f-1",
+    fault=NetworkDelay(latency_us=300_000, jitter_us=0),
+    service="cart",
+    instances=("cart-0", "cart-1"),
+    start_at_us=100,
+    duration_us=1_000,
+    requested_at_us=100,
+)
+AFFECTED = (
+    AffectedService(service="cart", role="root_cause", hops=0),
+    AffectedService(service="front", role="affected", hops=1),
+)
+PATHS: dict[FaultState, tuple[FaultState, ...]] = {
+    "requested": (),
+    "rejected": ("rejected",),
+    "scheduled": ("scheduled",),
+    "applying": ("scheduled", "applying"),
+    "active": ("scheduled", "applying", "active"),
+    "recovering": ("scheduled", "applying", "active", "recovering"),
+    "recovered": ("scheduled", "applying", "active", "recovering", "recovered"),
+    "stopped": ("scheduled", "applying", "active", "recovering", "stopped"),
+    "failed": ("scheduled", "applying", "recovering", "failed"),
+}
+
+
+def begun() -> FaultStory:
+    return FaultStory.begin(PLANNED, run_id="run-1", at_us=100)
+
+
+def told() -> list[FaultEvent]:
+    """The events of a fault on two instances, of which the second recovers later."""
+    story = begun()
+    events = [story.whole]
+
+    def step(instance: str, state: FaultState, at_us: int, **changes: int) -> None:
+        nonlocal story
+        story = story.advance(instance, state, at_us, **changes)
+        events.append(story.latest[instance])
+
+    step(WHOLE, "scheduled", 100)
+    step("cart-0", "applying", 110, apply_commanded_at_us=110)
+    step("cart-1", "applying", 111, apply_commanded_at_us=111)
+    step("cart-1", "active", 120, applied_at_us=119)
+    step("cart-0", "active", 125, applied_at_us=124)
+    step("cart-0", "recovering", 200, recovery_commanded_at_us=200)
+    step("cart-0", "recovered", 210, recovered_at_us=209)
+    step("cart-1", "recovering", 220, recovery_commanded_at_us=220)
+    step("cart-1", "recovered", 230, recovered_at_us=229)
+    return events
+
+
+def in_state(state: FaultState) -> FaultStory:
+    story = begun()
+    for each in PATHS[state]:
+        story = story.advance("" if each in ("scheduled", "rejected") else "cart-0", each, 1)
+    return story
+
+
+@pytest.mark.parametrize("after", sorted(TRANSITIONS))
+@pytest.mark.parametrize("before", sorted(TRANSITIONS))
+def test_only_legal_steps_are_taken(before: FaultState, after: FaultState) -> None:
+    story = in_state(before)
+    if after in TRANSITIONS[before]:
+        assert story.advance("cart-0", after, 2).state("cart-0") == after
+    else:
+        with pytest.raises(InvalidInput, match=f"can't go from {before} to {after}"):
+            story.advance("cart-0", after, 2)
+
+
+def test_versions_count_without_a_gap() -> None:
+    assert [event.version for event in told()] == list(range(1, 11))
+
+
+def test_times_are_kept_and_never_fall() -> None:
+    for before, after in pairwise(told()):
+        assert after.at_us >= before.at_us
+    last = told()[-1]
+    assert (last.apply_commanded_at_us, last.applied_at_us) == (111, 119)
+    assert (last.recovery_commanded_at_us, last.recovered_at_us) == (220, 229)
+
+
+@given(st.integers(min_value=0, max_value=10**6))
+def test_a_story_is_the_same_whatever_order_its_events_are_read_in(seed: int) -> None:
+    events = [*told(), *told()]
+    random.Random(seed).shuffle(events)
+    assert fold(events) == fold(told())
+
+
+def test_a_fault_is_applied_with_the_first_instance_and_recovered_with_the_last() -> None:
+    events = told()
+    both_applied = fold(events[:6])["f-1"].times()
+    assert both_applied["applied_at_us"] == 119
+    half = fold(events[:8])["f-1"]
+    assert half.times()["recovered_at_us"] is None
+    assert half.times()["recovery_commanded_at_us"] is None
+    assert not half.is_over
+    over = fold(events)["f-1"]
+    assert over.is_over
+    assert over.times()["recovered_at_us"] == 229
+
+
+def test_every_service_is_told_in_the_version_of_the_story() -> None:
+    story = fold(told()[:5])["f-1"]
+    root, caller = story.service_faults(AFFECTED)
+    assert (root.role, root.hops, root.service) == ("root_cause", 0, "cart")
+    assert (caller.role, caller.hops, caller.service) == ("affected", 1, "front")
+    assert root.version == caller.version == 5
+    assert root.severity == pytest.approx(0.3)
+    assert (root.applied_at_us, root.apply_commanded_at_us, root.requested_at_us) == (119, 110, 100)
+
+
+def test_a_refused_request_of_a_taken_id_leaves_the_fault_as_it_is() -> None:
+    before = fold(told()[:5])["f-1"]
+    event, after = rejection(before.whole, before)
+    assert event.version == 6
+    assert after.state("cart-1") == "active"
+    assert after.whole.state == "scheduled"
+    assert after.version == 6
+
+
+def test_the_id_of_a_refused_request_is_free() -> None:
+    refused = begun().advance(WHOLE, "rejected", 1)
+    assert not refused.is_accepted
+    again = FaultStory.begin(PLANNED, run_id="run-1", at_us=2, version=refused.version + 1)
+    assert fold([refused.whole, again.whole])["f-1"].state(WHOLE) == "requested"
+
+
+def test_a_failed_application_ends_with_a_recovery() -> None:
+    story = in_state("recovering").advance("cart-0", "failed", 9, recovered_at_us=9)
+    assert story.is_over
+    assert story.times()["recovered_at_us"] == 9
