@@ -16,7 +16,6 @@ Example::
 from __future__ import annotations
 
 import getpass
-import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,10 +27,10 @@ from typing import TYPE_CHECKING, Self
 from microservo.adapters.broker import Broker, TopicState
 from microservo.adapters.clock import now_us
 from microservo.adapters.connection import Connection, connect
-from microservo.adapters.datasets.runs import runs
 from microservo.adapters.fault_log import latest_events, wait_for_event
 from microservo.adapters.subscription import Start, Subscription
 from microservo.adapters.system_file import SystemFile
+from microservo.adapters.targets.local import LocalTarget
 from microservo.adapters.topics import DEFAULT_PARTITIONS, topic_specs
 from microservo.domain.faults.catalogue import check_id, parse_request
 from microservo.domain.faults.units import parse_duration
@@ -226,6 +225,8 @@ class Client:
 
     def runs(self) -> list[Experiment]:
         """The newest state of every run, in order of their start."""
+        from microservo.adapters.datasets.runs import runs  # noqa: PLC0415  # loads pyarrow, as below
+
         return runs(self._connection.broker, self.topic_prefix)
 
     def rebuild_dataset(
@@ -275,10 +276,9 @@ class Client:
         """Instances by service of the target that runs here; None leaves the judgement to the injector."""
         if self.system is None or not Path(self.system.target_state).exists():
             return None
-        state = json.loads(Path(self.system.target_state).read_text("utf-8"))
         services: dict[str, list[str]] = {}
-        for instance in state["instances"]:
-            services.setdefault(instance["service"], []).append(instance["id"])
+        for instance in LocalTarget(Path(self.system.target_state)).instances():
+            services.setdefault(instance.service, []).append(instance.id)
         return services
 
     def _command(self, request: FaultRequest) -> None:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from microservo.adapters.broker import Broker
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
-from microservo.adapters.system_file import DEFAULT_SYSTEM, SystemFile, running_system
+from microservo.adapters.system_file import DEFAULT_SYSTEM, SystemFile, running_system, running_systems
 from microservo.errors import InvalidInput, Unavailable
 
 
@@ -29,14 +29,15 @@ def connect(
 
     Args:
         bootstrap_servers: host:port of one or more brokers, separated by commas.
-        system: name of a system that runs on this machine; comes before the environment.
+        system: name of a system that runs on this machine; comes before the environment. Without it, the
+            one called "default" counts, or the only one that runs.
         topic_prefix: put before every topic name; `MICROSERVO_TOPIC_PREFIX` or the system's own if not given.
 
     Raises:
         Unavailable: nothing was named, or the named system does not run.
         InvalidInput: the settings of the broker contradict one another.
     """
-    found = running_system(system or DEFAULT_SYSTEM)
+    found = running_system(system) if system else _only_system()
     named = bootstrap_servers or (None if system else os.environ.get("MICROSERVO_BOOTSTRAP_SERVERS"))
     if named is None and found is None:
         raise Unavailable(_nothing_runs(system))
@@ -63,6 +64,13 @@ def kafka_settings(bootstrap_servers: str | None = None) -> KafkaSettings:
         raise InvalidInput(msg) from error
 
 
+def _only_system() -> SystemFile | None:
+    """The default system, or another one if it is the only one that runs."""
+    found = running_systems()
+    default = next((each for each in found if each.name == DEFAULT_SYSTEM), None)
+    return default or (found[0] if len(found) == 1 else None)
+
+
 def _prefix(given: str | None, system: SystemFile | None) -> str:
     if given is not None:
         return given
@@ -74,6 +82,10 @@ def _variable(location: tuple[int | str, ...]) -> str:
 
 
 def _nothing_runs(system: str | None) -> str:
+    names = ", ".join(each.name for each in running_systems())
+    if names:
+        what = "several systems run" if system is None else f"no system {system!r} runs"
+        return f"{what}; choose with --system: {names}"
     if system is None or system == DEFAULT_SYSTEM:
         return "no running system; start one with `microservo up` or give --bootstrap-servers"
     return (

@@ -93,7 +93,13 @@ def is_running(system: SystemFile) -> bool:
     return abs(created_at_s - system.created_at_s) < _SAME_PROCESS_S
 
 
-def running_system(name: str = DEFAULT_SYSTEM) -> SystemFile | None:
+def running_system(name: str) -> SystemFile | None:
     """The system of that name if it runs now."""
     system = read_system(name)
     return system if system is not None and is_running(system) else None
+
+
+def running_systems() -> list[SystemFile]:
+    """Every system of this machine that runs now, by name."""
+    names = sorted(path.parent.name for path in (home() / "systems").glob("*/system.json"))
+    return [system for name in names if (system := running_system(name)) is not None]

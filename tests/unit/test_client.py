@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import json
 import os
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import microservo
 from microservo import Client
 from microservo.adapters import system_file
 from microservo.adapters.broker import Message
+from microservo.adapters.targets.local import Instance, Loadgen, TargetState, write_state
 from microservo.errors import InvalidInput, MicroServoError, Unavailable
 from microservo.testing import ManualClock, MemoryBroker
 from schemas.codec import encode
@@ -287,7 +288,7 @@ def test_without_a_broker_or_a_system_the_way_out_is_told() -> None:
 
 def test_the_running_system_is_found_by_its_file_and_its_target_is_known(empty_home: Path) -> None:
     state = empty_home / "target.json"
-    state.write_text(json.dumps({"instances": [{"id": "cartservice-0", "service": "cartservice"}]}), "utf-8")
+    write_state(state, a_target())
     system_file.write_system(a_system(state, created_at_s=psutil.Process().create_time()))
     client = Client()
     assert (client.topic_prefix, client.system is not None) == ("lab-", True)
@@ -302,6 +303,22 @@ def test_the_file_of_a_system_that_died_is_not_believed() -> None:
         Client()
 
 
+def a_target() -> TargetState:
+    cart = Instance(
+        id="cartservice-0",
+        service="cartservice",
+        pid=1,
+        started_at_us=1,
+        port=1,
+        control_url="",
+        sidecar_pid=2,
+        sidecar_port=2,
+        sidecar_url="",
+    )
+    load = Loadgen(pid=3, control_url="")
+    return TargetState(topology="t", updated_at_us=1, edges=(), instances=(cart,), loadgen=load)
+
+
 def a_system(target_state: Path, created_at_s: float) -> system_file.SystemFile:
     return system_file.SystemFile(
         name="default",
@@ -314,3 +331,14 @@ def a_system(target_state: Path, created_at_s: float) -> system_file.SystemFile:
         otlp_url="",
         log_dir="",
     )
+
+
+def test_the_only_system_needs_no_name_and_of_several_one_must_be_named(empty_home: Path) -> None:
+    born_s = psutil.Process().create_time()
+    for name in ("blue", "green"):
+        system_file.write_system(replace(a_system(empty_home / "t", created_at_s=born_s), name=name))
+        if name == "blue":
+            assert Client().system is not None
+    with pytest.raises(Unavailable, match="several systems run; choose with --system: blue, green"):
+        Client()
+    assert Client(system="green").topic_prefix == "lab-"

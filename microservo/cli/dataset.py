@@ -1,0 +1,65 @@
+"""`microservo dataset`: rebuild, verify and hash datasets."""
+# ruff: noqa: D301 - click wants the backspace character itself, so these docstrings aren't raw
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from microservo.adapters.datasets import content_hash, verify, verify_against_live
+from microservo.cli.progress import TerminalProgress
+from microservo.cli.session import Session, console, pass_session
+from microservo.errors import MicroServoError
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+@click.group()
+def dataset() -> None:
+    """Rebuild the dataset of a run from the log, check it, hash it.
+
+    \b
+    Examples:
+      microservo dataset rebuild --run latest --out ./dataset
+      microservo dataset verify ./dataset --against-live
+      microservo dataset hash ./dataset
+    """
+
+
+@dataset.command()
+@click.option("--run", "run_id", default="latest", show_default=True, metavar="RUN", help="See `runs list`.")
+@click.option("--out", "out_dir", required=True, type=_FOLDER, metavar="DIR", help="Folder to make.")
+@pass_session
+def rebuild(session: Session, run_id: str, out_dir: Path) -> None:
+    """Rebuild the dataset of a run; the same offsets give the same content hash, everywhere."""
+    client = session.client()
+    with TerminalProgress(console(stderr=True)).stage("dataset") as stage:
+        manifest = client.rebuild_dataset(run_id, out_dir, stage.advance)
+        stage.tell(f"{manifest.run.run_id} in {out_dir}")
+    click.echo(manifest.content_hash)
+
+
+@dataset.command("verify")
+@click.argument("folder", type=_FOLDER, metavar="DIR")
+@click.option("--against-live", is_flag=True, help="Also compare with the windows that were written live.")
+@pass_session
+def verify_dataset(session: Session, folder: Path, *, against_live: bool) -> None:
+    """Check every file, the content hash and the ledger of the dataset in DIR."""
+    problems = verify(folder)
+    if against_live:
+        client = session.client()
+        problems += verify_against_live(folder, client.broker, client.topic_prefix)
+    for problem in problems:
+        click.echo(problem)
+    if problems:
+        msg = f"{len(problems)} problems; rebuild the dataset from the log"
+        raise MicroServoError(msg)
+    click.echo("the dataset holds" + (" and equals the live windows" if against_live else ""))
+
+
+@dataset.command("hash")
+@click.argument("folder", type=_FOLDER, metavar="DIR")
+def hash_dataset(folder: Path) -> None:
+    """Print the content hash of the dataset in DIR, computed from its rows."""
+    click.echo(content_hash(folder))

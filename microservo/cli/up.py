@@ -1,0 +1,72 @@
+"""`microservo up`: the whole system, until Ctrl-C."""
+# ruff: noqa: D301 - click wants the backspace character itself, so these docstrings aren't raw
+
+from __future__ import annotations
+
+import threading
+
+import click
+
+from microservo.adapters.system_file import DEFAULT_SYSTEM
+from microservo.cli.progress import TerminalProgress
+from microservo.cli.session import Session, console, pass_session
+from microservo.cli.signals import orderly_end
+from microservo.cli.system_options import chosen_name, options_of, system_options
+from microservo.system import EmbeddedSystem
+
+
+@click.command()
+@click.option("--name", help="Name of the system; systems of different names run side by side.")
+@system_options
+@pass_session
+def up(
+    session: Session,
+    *,
+    name: str | None,
+    seed: int,
+    journeys_per_s: float,
+    partitions: int,
+    topology: str,
+) -> None:
+    """Run the whole system on this machine until Ctrl-C.
+
+    Broker, target system under load, telemetry, labelled windows, detectors and fault injector. What lies on
+    the topics stays for the next start.
+
+    \b
+    Examples:
+      microservo up
+      microservo up --name second --journeys-per-s 4
+      microservo --bootstrap-servers kafka:9092 up
+    """
+    options = options_of(
+        session,
+        name=chosen_name(name, session.system, DEFAULT_SYSTEM),
+        seed=seed,
+        journeys_per_s=journeys_per_s,
+        partitions=partitions,
+        topology=topology,
+    )
+    screen = console()
+    with orderly_end(), EmbeddedSystem(options, TerminalProgress(screen)) as system:
+        system.start()
+        screen.print(_welcome(system))
+        try:
+            threading.Event().wait()
+        finally:
+            screen.print("stopping ...")
+
+
+def _welcome(system: EmbeddedSystem) -> str:
+    which = "" if system.options.name == "default" else f" --system {system.options.name}"
+    return f"""
+[bold green]{system.run_id} is running[/]: broker {system.file.bootstrap_servers}, OTLP {system.file.otlp_url}
+logs in {system.file.log_dir}
+
+From another terminal:
+  microservo{which} fault request network-delay --target service=cartservice \\
+      --param latency=300ms --duration 20s --wait
+  microservo{which} subscribe labelled-windows
+  microservo{which} dataset rebuild --run latest --out ./dataset
+
+Ctrl-C stops everything."""

@@ -1,0 +1,83 @@
+"""Values on the command line: `key=value` pairs, targets, instants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import click
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where a fault shall hit."""
+
+    service: str
+    instances: tuple[str, ...]
+
+
+class TargetType(click.ParamType):
+    """`service=NAME[,instance=ID]...`."""
+
+    name = "target"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Target:
+        if isinstance(value, Target):
+            return value
+        services: list[str] = []
+        instances: list[str] = []
+        for part in str(value).split(","):
+            key, separator, name = part.strip().partition("=")
+            if not separator or not name or key not in ("service", "instance"):
+                self.fail(f"{part!r} is no part of a target; write service=NAME[,instance=ID]", param, ctx)
+            (services if key == "service" else instances).append(name)
+        if len(services) != 1:
+            self.fail(f"{value!r} names {len(services)} services; write exactly one service=NAME", param, ctx)
+        return Target(service=services[0], instances=tuple(instances))
+
+
+class InstantType(click.ParamType):
+    """An instant as ISO 8601 with a time zone, in UTC if it says `Z`."""
+
+    name = "instant"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        try:
+            instant = datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no instant; write one like 2026-01-31T12:00:00Z", param, ctx)
+        if instant.tzinfo is None:
+            self.fail(f"{value!r} has no time zone; append Z for UTC", param, ctx)
+        return instant
+
+
+class StartType(InstantType):
+    """`earliest`, `latest`, or an instant."""
+
+    name = "earliest|latest|instant"
+
+    def convert(  # type: ignore[override]
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime | Literal["earliest", "latest"]:
+        if value == "earliest":
+            return "earliest"
+        return "latest" if value == "latest" else super().convert(value, param, ctx)
+
+
+def parameters_of(pairs: Sequence[str]) -> dict[str, str]:
+    """The parameters of `key=value` pairs; a usage error where one isn't, or a key comes twice."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not separator or not key:
+            msg = f"--param {pair!r} is no pair; write NAME=VALUE, for example latency=300ms"
+            raise click.UsageError(msg)
+        if key in found:
+            msg = f"--param {key} was given twice; give it once"
+            raise click.UsageError(msg)
+        found[key] = value
+    return found

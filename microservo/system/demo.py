@@ -1,0 +1,193 @@
+"""The scripted run: faults one after another on a running system, then the dataset of it all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from microservo.adapters.fault_log import in_order, keep_newest
+from microservo.adapters.subscription import Subscription
+from microservo.adapters.topologies import read_topology
+from microservo.client import Client
+from microservo.domain.campaign import CampaignFault, busiest_services, campaign
+from microservo.domain.faults.catalogue import KINDS
+from microservo.domain.faults.lifecycle import LAST_STATES
+from microservo.errors import Unavailable
+from microservo.system.embedded import EmbeddedSystem
+from microservo.system.progress import Progress, Stage
+from schemas.catalogue import FAULT_EVENTS
+from schemas.records import FaultEvent
+
+WARM_UP_S = 25.0
+_TARGETS = 5
+"""Faults go to the busiest services only: where there is traffic, they show."""
+_PATIENCE_S = 60.0
+_POLL_S = 0.1
+_DRAIN_MARGIN_S = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoResult:
+    """What came of a demo: the newest event of each fault, the dataset, and what is wrong with it."""
+
+    faults: list[FaultEvent]
+    out_dir: Path
+    content_hash: str
+    problems: list[str]
+
+
+class Demo:
+    """Runs a campaign on a system that was started.
+
+    Args:
+        faults: how many.
+        out_dir: where the dataset goes.
+    """
+
+    def __init__(self, system: EmbeddedSystem, progress: Progress, *, faults: int, out_dir: Path) -> None:
+        self._system = system
+        self._client = system.client
+        self._progress = progress
+        self._out_dir = out_dir
+        options = system.options
+        # The control shows nothing; it is there for those who ask for it.
+        kinds = [name for name in KINDS if name != "noop"]
+        services = busiest_services(read_topology(options.topology))[:_TARGETS]
+        self.plan = campaign(options.seed, kinds, services, faults)
+
+    def run(self) -> DemoResult:
+        """Warm-up, campaign, drain, dataset.
+
+        Raises:
+            Unavailable: a fault was not heard of.
+        """
+        policy = self._system.options.policy
+        self._system.wait_for_windows(max(1, round(WARM_UP_S * 1e6 / policy.size_us)))
+        run_campaign(self._client, self._system.run_id, self.plan, self._progress)
+        drain_s = (policy.final_cut_us + policy.size_us) / 1e6 + _DRAIN_MARGIN_S
+        self._count_down("late records, until every window is final", drain_s)
+        with self._progress.stage("end of the run") as stage:
+            self._system.finish_run()
+            faults = [event for event in self._client.faults() if event.run_id == self._system.run_id]
+            self._system.stop_processes()
+            stage.tell("target and pipeline stopped")
+        return self._make_dataset(faults)
+
+    def _count_down(self, title: str, duration_s: float) -> None:
+        begin_s = time.monotonic()
+        with self._progress.stage(title) as stage:
+            while (gone_s := time.monotonic() - begin_s) < duration_s:
+                stage.advance(gone_s, duration_s)
+                stage.tell(f"{duration_s - gone_s:.0f} s")
+                time.sleep(_POLL_S)
+            stage.tell(f"{duration_s:.0f} s waited")
+
+    def _make_dataset(self, faults: list[FaultEvent]) -> DemoResult:
+        # pyarrow takes a while to load, and only the end of a demo needs it.
+        from microservo.adapters.datasets import verify  # noqa: PLC0415
+
+        with self._progress.stage("dataset") as stage:
+            manifest = self._client.rebuild_dataset(self._system.run_id, self._out_dir, stage.advance)
+            stage.tell(f"{manifest.content_hash[:16]}… in {self._out_dir}")
+        with self._progress.stage("verification") as stage:
+            problems = verify(self._out_dir)
+            stage.tell(f"{len(problems)} problems" if problems else "every file and the ledger hold")
+        return DemoResult(
+            faults=faults,
+            out_dir=self._out_dir,
+            content_hash=manifest.content_hash,
+            problems=problems,
+        )
+
+
+def run_campaign(client: Client, run_id: str, plan: list[CampaignFault], progress: Progress) -> None:
+    """Injects the faults of a plan, each after the one before has recovered and its quiet time has passed.
+
+    Raises:
+        Unavailable: nothing was heard of a fault.
+    """
+    for number, fault in enumerate(plan, start=1):
+        # The run's own part keeps ids apart on a broker that many demos have used.
+        fault_id = f"{run_id.removeprefix('run-')}-{number}-{fault.kind}"
+        parameters = "".join(f" {name}={value}" for name, value in fault.parameters.items())
+        title = f"fault {number}/{len(plan)}: {fault.kind} on {fault.service}{parameters}"
+        with progress.stage(title) as stage, client.subscribe(FAULT_EVENTS) as events:
+            client.request_fault(
+                fault.kind,
+                service=fault.service,
+                duration=f"{fault.duration_s}s",
+                parameters=fault.parameters,
+                fault_id=fault_id,
+            )
+            _Watch(fault_id, fault, events, stage).until_quiet()
+
+
+class _Watch:
+    """Follows one fault to its end and through the quiet time after it."""
+
+    def __init__(self, fault_id: str, fault: CampaignFault, events: Subscription, stage: Stage) -> None:
+        self._fault_id = fault_id
+        self._fault = fault
+        self._events = events
+        self._stage = stage
+        self._newest: dict[tuple[str, str], FaultEvent] = {}
+        self._begin_s = time.monotonic()
+        self._over_s: float | None = None
+
+    def until_quiet(self) -> None:
+        """Returns when the quiet time is over."""
+        limit_s = self._fault.duration_s + _PATIENCE_S
+        while not self._is_quiet():
+            received = self._events.poll(_POLL_S)
+            if received is not None and isinstance(received.record, FaultEvent):
+                self._take(received.record)
+            if self._over_s is None and time.monotonic() - self._begin_s > limit_s:
+                msg = f"fault {self._fault_id} was not over after {limit_s:g} s; is the injector running?"
+                raise Unavailable(msg)
+            self._show()
+        self._stage.tell(story(in_order(self._newest.values())))
+
+    def _is_quiet(self) -> bool:
+        return self._over_s is not None and time.monotonic() - self._over_s >= self._fault.gap_s
+
+    def _take(self, event: FaultEvent) -> None:
+        if event.fault_id != self._fault_id:
+            return
+        keep_newest(self._newest, event)
+        states = {each.state for each in in_order(self._newest.values())}
+        if self._over_s is None and states <= LAST_STATES:
+            self._over_s = time.monotonic()
+
+    def _show(self) -> None:
+        total_s = self._fault.duration_s + self._fault.gap_s
+        if self._over_s is None:
+            done_s = min(time.monotonic() - self._begin_s, self._fault.duration_s)
+            left = f"{self._fault.duration_s - done_s:.0f} s left"
+        else:
+            quiet_s = time.monotonic() - self._over_s
+            done_s = self._fault.duration_s + quiet_s
+            left = f"quiet for {max(0.0, self._fault.gap_s - quiet_s):.0f} s"
+        self._stage.advance(done_s, total_s)
+        self._stage.tell(f"{story(in_order(self._newest.values()))}, {left}")
+
+
+_TIMES: Mapping[str, str] = {
+    "applied_at_us": "applied",
+    "effect_seen_at_us": "effect",
+    "recovered_at_us": "recovered",
+}
+
+
+def story(events: list[FaultEvent]) -> str:
+    """What is known of a fault by its newest events, for example "active, applied +0.05 s"."""
+    if not events:
+        return "requested"
+    event = max(events, key=lambda each: each.version)
+    times = [
+        f"{word} +{(at_us - event.requested_at_us) / 1e6:.2f} s"
+        for field, word in _TIMES.items()
+        if (at_us := getattr(event, field)) is not None
+    ]
+    return ", ".join([event.state + (f" ({event.reason})" if event.reason else ""), *times])

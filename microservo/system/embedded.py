@@ -1,0 +1,253 @@
+"""The embedded system as one thing that starts and stops."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from microservo.adapters.broker import Broker
+from microservo.adapters.connection import kafka_settings
+from microservo.adapters.kafka import KafkaBroker
+from microservo.adapters.kafka.embedded import EmbeddedBroker, default_cache_dir
+from microservo.adapters.ports import free_ports
+from microservo.adapters.subscription import Subscription
+from microservo.adapters.system_file import SystemFile, remove_system, write_system
+from microservo.adapters.topologies import read_topology, topology_path
+from microservo.client import Client
+from microservo.errors import MicroServoError, Unavailable
+from microservo.runtime.local_target import LocalTargetRunner
+from microservo.runtime.supervisor import Supervisor, kill_leftovers
+from microservo.system.claim import claimed
+from microservo.system.options import SystemOptions
+from microservo.system.processes import (
+    COLLECTOR,
+    HEALTH_NAMES,
+    INJECTOR,
+    KAFKA,
+    Pipeline,
+    kafka_spec,
+)
+from microservo.system.progress import Progress
+from microservo.system.run_record import RunRecord, ensure_topics
+from schemas.catalogue import LABELLED_WINDOWS
+from schemas.records import LabelledWindow, RunStatus
+
+_KAFKA_START_S = 90.0
+_PROCESSES_START_S = 120.0
+_FIRST_WINDOW_S = 120.0
+
+
+class EmbeddedSystem:
+    """Broker, pipeline, target and load; use it as a context, which leaves nothing behind however it ends.
+
+    ::
+
+        claim the name ─► broker ─► topics, run begins ─► collector, streams, detectors ─► target, load
+                       ─► injector ─► first labelled window ─► ... ─► run ends ─► all stop, last first
+
+    Args:
+        options: how it shall run.
+        progress: told of every stage.
+    """
+
+    def __init__(self, options: SystemOptions, progress: Progress) -> None:
+        self.options = options
+        self._progress = progress
+        self._folders = options.folders
+        self._topology = read_topology(options.topology)
+        self._stack = contextlib.ExitStack()
+        self._supervisor: Supervisor | None = None
+        self._target: LocalTargetRunner | None = None
+        self._record: RunRecord | None = None
+        self._broker: Broker | None = None
+        self._file: SystemFile | None = None
+
+    @property
+    def client(self) -> Client:
+        """A client of this system."""
+        return Client(broker=self.broker, topic_prefix=self.options.topic_prefix)
+
+    @property
+    def broker(self) -> Broker:
+        """The broker that the system is on."""
+        assert self._broker is not None
+        return self._broker
+
+    @property
+    def run_id(self) -> str:
+        """The run that was begun."""
+        assert self._record is not None
+        return self._record.run_id
+
+    @property
+    def file(self) -> SystemFile:
+        """What is written down about the system."""
+        assert self._file is not None
+        return self._file
+
+    def start(self) -> None:
+        """Starts everything, stage by stage, up to the first labelled window.
+
+        Raises:
+            InvalidInput: the name is taken, or a topic has other partitions than asked for.
+            Unavailable: a part did not get ready; the message has the end of its log.
+        """
+        self._stack.enter_context(claimed(self.options.name))
+        kill_leftovers(self._folders.processes)
+        remove_system(self.options.name)
+        self._supervisor = self._stack.enter_context(Supervisor(record=self._folders.processes))
+        servers = self._start_broker(self._supervisor)
+        self._begin_run(servers)
+        self._start_processes(self._supervisor, servers)
+        self.wait_for_windows(1)
+
+    def wait_for_windows(self, count: int) -> None:
+        """Waits until the entry service has `count` labelled windows of this run more.
+
+        Raises:
+            Unavailable: they did not come.
+        """
+        topic = self.options.topic_prefix + LABELLED_WINDOWS
+        with (
+            self._progress.stage("first labelled windows" if count > 1 else "first labelled window") as stage,
+            Subscription(self.broker, topic) as windows,
+        ):
+            seen: set[int] = set()
+            deadline_s = time.monotonic() + _FIRST_WINDOW_S + count * self.options.policy.size_us / 1e6
+            while len(seen) < count:
+                if time.monotonic() > deadline_s:
+                    came = f"{len(seen)} of {count} labelled windows came"
+                    msg = f"only {came} in time; the logs in {self._folders.logs} may tell why"
+                    raise Unavailable(msg)
+                received = windows.poll(0.2)
+                window = received.record if received else None
+                if isinstance(window, LabelledWindow) and self._is_entry(window):
+                    seen.add(window.start_us)
+                    stage.advance(len(seen), count)
+
+    def finish_run(self, status: RunStatus = "finished") -> None:
+        """Ends the run: what comes later is no part of it. A second call does nothing."""
+        if self._record is not None:
+            self._record.end(status)
+
+    def stop_processes(self) -> None:
+        """Stops everything but the broker, so that the rest of the machine's power is free."""
+        assert self._supervisor is not None
+        for name in reversed(list(self._supervisor.pids())):
+            if name != KAFKA:
+                self._supervisor.stop(name)
+
+    def stop(self, status: RunStatus = "finished") -> None:
+        """Ends the run and stops everything, what was started last first; may be repeated."""
+        try:
+            # A broker that is gone can't take the end of the run; everything else still has to stop.
+            with contextlib.suppress(MicroServoError):
+                self.finish_run(status)
+        finally:
+            remove_system(self.options.name)
+            self._stack.close()
+            if self._target is not None:
+                self._target.close()
+
+    def _start_broker(self, supervisor: Supervisor) -> str:
+        if self.options.bootstrap_servers:
+            with self._progress.stage("broker") as stage:
+                stage.tell(self.options.bootstrap_servers)
+                KafkaBroker(kafka_settings(self.options.bootstrap_servers)).admin().wait_ready(10)
+            return self.options.bootstrap_servers
+        port, controller_port = free_ports(2)
+        broker = EmbeddedBroker(
+            self._folders.kafka, port=port, controller_port=controller_port, cache_dir=default_cache_dir()
+        )
+        with self._progress.stage("download of the broker") as stage:
+            broker.prepare(stage.advance)
+            stage.tell("Apache Kafka, in the cache")
+        with self._progress.stage("broker") as stage:
+            supervisor.start(kafka_spec(broker.argv(), self._folders.logs, lambda: broker.ready(0.5)))
+            supervisor.wait_ready([KAFKA], _KAFKA_START_S)
+            stage.tell(broker.bootstrap_servers)
+        return broker.bootstrap_servers
+
+    def _begin_run(self, servers: str) -> None:
+        self._broker = KafkaBroker(kafka_settings(servers))
+        with self._progress.stage("topics") as stage:
+            ensure_topics(self._broker, self.options)
+            self._record = RunRecord(self._broker, self.options, target=self._topology.name)
+            self._record.begin()
+            stage.tell(f"{self.run_id}, {self.options.partitions} partitions")
+
+    def _start_processes(self, supervisor: Supervisor, servers: str) -> None:
+        otlp_port, *health_ports = free_ports(1 + len(HEALTH_NAMES))
+        pipeline = Pipeline(
+            options=self.options,
+            bootstrap_servers=servers,
+            run_id=self.run_id,
+            otlp_port=otlp_port,
+            health_ports=dict(zip(HEALTH_NAMES, health_ports, strict=True)),
+        )
+        self._target = self._make_target(supervisor, f"http://127.0.0.1:{otlp_port}")
+        self._write_file(pipeline)
+        specs = [pipeline.collector(), pipeline.streams(), *pipeline.detectors()]
+        with self._progress.stage("pipeline") as stage:
+            supervisor.start_all(specs)
+            supervisor.wait_ready([COLLECTOR], _PROCESSES_START_S)
+            supervisor.wait_ready([spec.name for spec in specs], _PROCESSES_START_S)
+            stage.tell(", ".join(spec.name for spec in specs))
+        with self._progress.stage("target") as stage:
+            self._target.start()
+            self._target.wait_ready(_PROCESSES_START_S)
+            stage.tell(f"{self._topology.name}: {len(self._topology.services)} services under load")
+        with self._progress.stage("fault injector"):
+            supervisor.start(pipeline.injector())
+            supervisor.wait_ready([INJECTOR], _PROCESSES_START_S)
+
+    def _make_target(self, supervisor: Supervisor, otlp_url: str) -> LocalTargetRunner:
+        return LocalTargetRunner(
+            supervisor,
+            topology=self._topology,
+            topology_path=_topology_file(self.options.topology),
+            state_file=self._folders.target_state,
+            otlp_url=otlp_url,
+            log_dir=self._folders.logs,
+            seed=self.options.seed,
+            journeys_per_s=self.options.journeys_per_s,
+        )
+
+    def _write_file(self, pipeline: Pipeline) -> None:
+        self._file = SystemFile(
+            name=self.options.name,
+            bootstrap_servers=pipeline.bootstrap_servers,
+            topic_prefix=self.options.topic_prefix,
+            run_id=self.run_id,
+            pid=os.getpid(),
+            created_at_s=psutil.Process().create_time(),
+            target_state=str(self._folders.target_state),
+            otlp_url=f"http://127.0.0.1:{pipeline.otlp_port}",
+            log_dir=str(self._folders.logs),
+            ports={"otlp": pipeline.otlp_port, **pipeline.health_ports},
+        )
+        write_system(self._file)
+
+    def _is_entry(self, window: LabelledWindow) -> bool:
+        return window.run_id == self.run_id and window.service == self._topology.entry
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop("finished" if exc_type is None else "aborted")
+
+
+def _topology_file(topology: str) -> Path:
+    return Path(topology).absolute() if topology.endswith(".toml") else topology_path(topology)

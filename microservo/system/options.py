@@ -1,0 +1,74 @@
+"""What an embedded system can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from microservo.adapters.system_file import DEFAULT_SYSTEM, system_dir
+from microservo.adapters.topics import DEFAULT_PARTITIONS
+from microservo.domain.windows import WindowPolicy
+
+ALGORITHMS = ("n-sigma", "random")
+"""One detector process for each: the algorithm, and chance as its control."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemOptions:
+    """How a system shall run.
+
+    Attributes:
+        name: systems of different names run side by side.
+        seed: of everything random in the run.
+        journeys_per_s: rate of the users' journeys.
+        partitions: of each topic that has to be made.
+        topology: name of a shipped topology, or path of one.
+        bootstrap_servers: a Kafka to use instead of the embedded one.
+        topic_prefix: put before every topic name.
+        policy: how windows are cut, in microseconds.
+    """
+
+    name: str = DEFAULT_SYSTEM
+    seed: int = 0
+    journeys_per_s: float = 8.0
+    partitions: int = DEFAULT_PARTITIONS
+    topology: str = "online-boutique"
+    bootstrap_servers: str | None = None
+    topic_prefix: str = ""
+    policy: WindowPolicy = field(default_factory=WindowPolicy)
+
+    @property
+    def folders(self) -> Folders:
+        """Where the system keeps what it writes.
+
+        Raises:
+            InvalidInput: the name makes no safe folder.
+        """
+        return Folders(system_dir(self.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """The places in a system's folder."""
+
+    root: Path
+
+    @property
+    def kafka(self) -> Path:
+        """The embedded broker's data; it stays when the system ends."""
+        return self.root / "kafka"
+
+    @property
+    def logs(self) -> Path:
+        """One log per process."""
+        return self.root / "logs"
+
+    @property
+    def target_state(self) -> Path:
+        """The state file of the target."""
+        return self.root / "target" / "target.json"
+
+    @property
+    def processes(self) -> Path:
+        """What the supervisor has started."""
+        return self.root / "processes.json"

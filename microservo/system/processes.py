@@ -1,0 +1,138 @@
+"""The processes of the pipeline: how each is started, and how it shows that it is ready."""
+
+from __future__ import annotations
+
+import http.client
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from microservo.runtime.supervisor import ProcessSpec
+from microservo.system.options import ALGORITHMS, Folders, SystemOptions
+
+_HEALTH_TIMEOUT_S = 0.5
+COLLECTOR = "telemetry-collector"
+INJECTOR = "fault-injector"
+STREAMS = "streams"
+KAFKA = "kafka"
+KAFKA_STOP_TIMEOUT_S = 20.0
+
+
+def detector_name(algorithm: str) -> str:
+    """The name of the process that runs an algorithm."""
+    return f"detector-{algorithm}"
+
+
+HEALTH_NAMES = (COLLECTOR, INJECTOR, STREAMS, *(detector_name(each) for each in ALGORITHMS))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """The services of one run; makes the specs of their processes.
+
+    Attributes:
+        health_ports: by process name.
+    """
+
+    options: SystemOptions
+    bootstrap_servers: str
+    run_id: str
+    otlp_port: int
+    health_ports: Mapping[str, int]
+
+    @property
+    def folders(self) -> Folders:
+        """Where the system keeps what it writes."""
+        return self.options.folders
+
+    def collector(self) -> ProcessSpec:
+        """Takes telemetry from the target."""
+        return self._spec(
+            COLLECTOR,
+            "services.telemetry_collector",
+            MICROSERVO_OTLP_PORT=str(self.otlp_port),
+            MICROSERVO_TARGET_STATE=str(self.folders.target_state),
+        )
+
+    def streams(self) -> ProcessSpec:
+        """Joins telemetry with faults into labelled windows."""
+        policy = self.options.policy
+        return self._spec(
+            STREAMS,
+            "streams",
+            MICROSERVO_PARTITIONS=str(self.options.partitions),
+            MICROSERVO_WINDOW_S=_seconds(policy.size_us),
+            MICROSERVO_FIRST_CUT_S=_seconds(policy.first_cut_us),
+            MICROSERVO_FINAL_CUT_S=_seconds(policy.final_cut_us),
+            MICROSERVO_FUTURE_S=_seconds(policy.future_us),
+        )
+
+    def detectors(self) -> list[ProcessSpec]:
+        """Score windows, one process for each algorithm."""
+        return [
+            self._spec(
+                detector_name(algorithm),
+                "services.detector",
+                MICROSERVO_ALGORITHM=algorithm,
+                MICROSERVO_ALGORITHM_SEED=str(self.options.seed),
+            )
+            for algorithm in ALGORITHMS
+        ]
+
+    def injector(self) -> ProcessSpec:
+        """Carries out fault requests; needs the target's state file."""
+        return self._spec(
+            INJECTOR,
+            "services.fault_injector",
+            # It repairs what it has broken before it leaves.
+            stop_timeout_s=15,
+            MICROSERVO_TARGET_STATE=str(self.folders.target_state),
+        )
+
+    def _spec(self, name: str, module: str, *, stop_timeout_s: float = 10, **env: str) -> ProcessSpec:
+        port = self.health_ports[name]
+        return ProcessSpec(
+            name=name,
+            argv=(sys.executable, "-m", module),
+            env={**self._environment(), "MICROSERVO_HEALTH_PORT": str(port), **env},
+            log=self.folders.logs / f"{name}.log",
+            stop_timeout_s=stop_timeout_s,
+            ready=lambda: is_healthy(port),
+        )
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "MICROSERVO_BOOTSTRAP_SERVERS": self.bootstrap_servers,
+            "MICROSERVO_TOPIC_PREFIX": self.options.topic_prefix,
+            "MICROSERVO_RUN_ID": self.run_id,
+            # Services work in vectors of a few hundred numbers: threads of BLAS would only cost memory.
+            "OPENBLAS_NUM_THREADS": "1",
+        }
+
+
+def kafka_spec(argv: list[str], log_dir: Path, ready: Callable[[], bool]) -> ProcessSpec:
+    """The process of the embedded broker."""
+    return ProcessSpec(
+        name=KAFKA,
+        argv=tuple(argv),
+        log=log_dir / f"{KAFKA}.log",
+        stop_timeout_s=KAFKA_STOP_TIMEOUT_S,
+        ready=ready,
+    )
+
+
+def is_healthy(port: int) -> bool:
+    """Whether a process of this machine answers 200 on /healthz."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_HEALTH_TIMEOUT_S)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _seconds(us: int) -> str:
+    return f"{us / 1e6:g}"

@@ -1,0 +1,108 @@
+"""The record of a run on `experiments`: written when it begins, and again when it ends."""
+
+from __future__ import annotations
+
+import platform
+import secrets
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+from microservo.adapters.broker import Broker
+from microservo.adapters.clock import now_us
+from microservo.adapters.topics import topic_specs
+from microservo.system.options import SystemOptions
+from schemas.catalogue import EXPERIMENTS, catalogue
+from schemas.codec import encode
+from schemas.envelope import cloud_event
+from schemas.records import Experiment, RunStatus
+
+_FLUSH_S = 30.0
+_PACKAGES = ("microservo", "confluent-kafka", "faust-streaming", "numpy")
+
+
+def new_run_id(time_us: int) -> str:
+    """A run id that sorts by time, for example run-20261122-214500-ab12."""
+    instant = datetime.fromtimestamp(time_us / 1e6, UTC)
+    return f"run-{instant:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+class RunRecord:
+    """A run from its first offset to its last.
+
+    Args:
+        broker: has all topics already.
+    """
+
+    def __init__(self, broker: Broker, options: SystemOptions, *, target: str) -> None:
+        self._broker = broker
+        self._prefix = options.topic_prefix
+        time_us = now_us()
+        self._run = Experiment(
+            run_id=new_run_id(time_us),
+            status="running",
+            seed=options.seed,
+            target=target,
+            started_at_us=time_us,
+            window_us=options.policy.size_us,
+            first_cut_us=options.policy.first_cut_us,
+            final_cut_us=options.policy.final_cut_us,
+            start_offsets=self._offsets(),
+            end_offsets={},
+            versions={"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        )
+
+    @property
+    def run_id(self) -> str:
+        """Identity of the run."""
+        return self._run.run_id
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was ended."""
+        return self._run.status != "running"
+
+    def begin(self) -> None:
+        """Writes that the run has begun."""
+        self._write()
+
+    def end(self, status: RunStatus) -> None:
+        """Writes that the run is over, with the offsets reached; a second call does nothing."""
+        if self.is_over:
+            return
+        self._run = replace(self._run, status=status, finished_at_us=now_us(), end_offsets=self._offsets())
+        self._write()
+
+    def _offsets(self) -> dict[str, int]:
+        """The end of every partition by 'topic/partition', by logical names."""
+        with self._broker.consumer(group_id=None) as consumer:
+            return {
+                f"{name}/{partition.index}": consumer.offset_range(partition)[1]
+                for name, topic in catalogue().items()
+                for partition in consumer.partitions(topic.physical(self._prefix))
+            }
+
+    def _write(self) -> None:
+        headers = cloud_event(
+            event_type="microservo.experiment",
+            source="/system",
+            event_id=f"{self.run_id}/{self._run.status}",
+            time_us=now_us(),
+        )
+        with self._broker.producer(linger_ms=0) as producer:
+            producer.send(
+                self._prefix + EXPERIMENTS,
+                key=self.run_id.encode(),
+                value=encode(self._run),
+                headers=headers,
+            )
+            producer.flush(_FLUSH_S)
+
+
+def ensure_topics(broker: Broker, options: SystemOptions) -> None:
+    """Makes the topics that are missing.
+
+    Raises:
+        InvalidInput: one is there with another number of partitions.
+    """
+    broker.admin().ensure_topics(topic_specs(prefix=options.topic_prefix, partitions=options.partitions))
