@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from synthetic import Story, faults, messages
 
 from microservo.adapters.broker import Broker, TopicSpec
@@ -171,6 +169,3 @@ def _ends(broker: Broker, prefix: str) -> dict[str, int]:
             for name in _TOPICS
             for partition in consumer.partitions(prefix + name)
         }
-
-
-__all__ = ["Story", "create_topics", "experiment", "fault_events", "record_run", "replace"]

@@ -22,7 +22,7 @@ _STEPS = (
     ("commanded", "apply_commanded_at"),
     ("applied", "applied_at"),
     ("effect seen", "effect_seen_at"),
-    ("recovery commanded", "recovery_commanded_at"),
+    ("recovery told", "recovery_commanded_at"),
     ("recovered", "recovered_at"),
     ("normal", "normal_at"),
 )

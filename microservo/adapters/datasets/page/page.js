@@ -21,6 +21,7 @@
     Object.entries(attributes).forEach(([name, value]) => made.setAttribute(name, value));
     return made;
   };
+  const clock = (seconds) => new Date(seconds * 1e3).toISOString().slice(11, 19);
   const shown = (value) =>
     value == null ? "–" : Math.abs(value) >= 100 ? value.toFixed(0) : String(+value.toPrecision(3));
 
@@ -42,13 +43,9 @@
       if (!root) continue;
       ctx.fillStyle = colour(band.kind, 1);
       ctx.fillRect(from, bbox.top, to - from, 3 * pixel);
-      ctx.save();
-      ctx.beginPath();
-      ctx.rect(from, bbox.top, to - from, bbox.height);
-      ctx.clip();
+      if (ctx.measureText(band.kind).width + 8 * pixel > to - from) continue;
       ctx.fillStyle = style("--ink");
       ctx.fillText(band.kind, from + 4 * pixel, bbox.top + 6 * pixel);
-      ctx.restore();
     }
     ctx.restore();
   };
@@ -63,10 +60,11 @@
 
   const options = (service, width, what) => {
     const axis = { stroke: style("--soft"), grid: { stroke: style("--line"), width: 1 }, ticks: { show: false } };
+    const points = { show: false };
     const algorithms = showScores ? Object.keys(service.scores) : [];
     return {
       width,
-      height: 150,
+      height: 140,
       tzDate: utc,
       cursor: { sync: { key: sync.key }, drag: { x: true, y: false }, points: { size: 5 } },
       scales: {
@@ -75,17 +73,17 @@
         ...Object.fromEntries(algorithms.map((name) => [name, { range: (_p, _l, high) => [0, (high || 1) * 1.25] }])),
       },
       axes: [
-        { ...axis, space: 80 },
+        { ...axis, space: 90, size: 26, values: (_plot, ticks) => ticks.map(clock) },
         { ...axis, size: 56, values: (_plot, ticks) => ticks.map(shown) },
         ...algorithms.slice(0, 1).map((name) => ({
           ...axis, scale: name, side: 1, size: 48, grid: { show: false }, values: (_plot, ticks) => ticks.map(shown),
         })),
       ],
       series: [
-        { label: "UTC", value: (_plot, at) => (at == null ? "–" : new Date(at * 1e3).toISOString().slice(11, 19)) },
-        { label: what.label, stroke: style("--metric"), width: 1.5, value: (_plot, value) => shown(value) },
+        { label: "UTC", value: (_plot, at) => (at == null ? "–" : clock(at)) },
+        { label: what.label, stroke: style("--metric"), width: 1.5, points, value: (_plot, value) => shown(value) },
         ...algorithms.map((name, index) => ({
-          label: `score ${name}`, scale: name, stroke: scoreColours[index % scoreColours.length], width: 1,
+          label: `score ${name}`, scale: name, stroke: scoreColours[index % scoreColours.length], width: 1, points,
           dash: index ? [4, 3] : undefined, value: (_plot, value) => shown(value),
         })),
       ],

@@ -1,0 +1,76 @@
+"""Manifest and card."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from microservo.domain.datasets.card import dataset_card
+from microservo.domain.datasets.manifest import FileEntry, Manifest, RunFacts, tables_hash
+from microservo.errors import InvalidInput
+
+MANIFEST = Manifest(
+    run=RunFacts(
+        run_id="run-1",
+        status="finished",
+        seed=7,
+        target='the "boutique"',
+        started_at_us=1_700_000_000_000_000,
+        finished_at_us=None,
+        versions={"microservo": "0.1.0"},
+    ),
+    policy={
+        "size_us": 5_000_000,
+        "first_cut_us": 2_000_000,
+        "final_cut_us": 30_000_000,
+        "future_us": 5_000_000,
+    },
+    offsets={"telemetry-logs/0": (3, 17)},
+    schema_ids={"log_batch.v1": 6},
+    versions={"python": "3.11"},
+    totals={"telemetry-logs": {"produced": 5}},
+    final_until_us={"0": 12},
+    unfinished_windows=2,
+    files=(
+        FileEntry(name="README.md", size_bytes=1, sha256="aa"),
+        FileEntry(name="logs.parquet", size_bytes=2, sha256="bb", rows=50_000, content_sha256="cc"),
+    ),
+    content_hash="dd",
+)
+
+
+def test_a_manifest_survives_its_file() -> None:
+    assert Manifest.from_json(MANIFEST.to_json()) == MANIFEST
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", json.dumps({**json.loads(MANIFEST.to_json()), "format_version": 99})],
+    ids=["empty", "list", "nothing in it", "another version"],
+)
+def test_what_is_no_manifest_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput, match=r"manifest\.json can't be read"):
+        Manifest.from_json(text)
+
+
+def test_only_tables_count_for_the_content_hash() -> None:
+    table = MANIFEST.files[1]
+    assert tables_hash(MANIFEST.files) == tables_hash((table,))
+    assert tables_hash((table,)) != tables_hash((replace(table, content_sha256="ee"),))
+
+
+def test_files_are_found_by_name() -> None:
+    assert MANIFEST.file("logs.parquet") is MANIFEST.files[1]
+    assert MANIFEST.file("nothing") is None
+
+
+def test_the_card_has_front_matter_for_each_table() -> None:
+    card = dataset_card(MANIFEST)
+    front = card.split("---\n")[1]
+    assert "size_categories: [10K<n<100K]" in front
+    assert "  - config_name: logs\n    data_files:\n      - split: train\n" in front
+    assert "        path: logs.parquet\n" in front
+    assert "| `logs.parquet` | 50000 |" in card
+    assert "2 windows were not final" in card
