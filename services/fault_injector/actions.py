@@ -118,6 +118,9 @@ class Hands:
 class Workers(Protocol):
     """Where actions go and outcomes come from."""
 
+    def use(self, hands: Hands) -> None:
+        """Tells whose hands carry out what is submitted from now on."""
+
     def submit(self, action: Action) -> None: ...
 
     def outcomes(self) -> list[Outcome]:
@@ -127,13 +130,18 @@ class Workers(Protocol):
 class ThreadWorkers:
     """`Workers` on threads of their own."""
 
-    def __init__(self, perform: Callable[[Action], Outcome], *, threads: int = 16) -> None:
-        self._perform = perform
+    def __init__(self, *, threads: int = 16) -> None:
+        self._hands: Hands | None = None
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="hands")
         self._done: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
 
+    def use(self, hands: Hands) -> None:
+        self._hands = hands
+
     def submit(self, action: Action) -> None:
-        self._pool.submit(lambda: self._done.put(self._perform(action)))
+        assert self._hands is not None
+        perform = self._hands.perform
+        self._pool.submit(lambda: self._done.put(perform(action)))
 
     def outcomes(self) -> list[Outcome]:
         found: list[Outcome] = []

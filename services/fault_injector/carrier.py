@@ -114,6 +114,10 @@ class Carrier:
             fault.checking.add(instance)
             self._workers.submit(fault.action("check", instance))
 
+    def fix_affected(self, fault: OpenFault) -> None:
+        """Settles, once and for all, whom the fault concerns."""
+        fault.affected = fault.affected or self._affected(fault.story.whole.service)
+
     def expect_end(self, fault: OpenFault, instance: str) -> None:
         """Plans the recovery of an instance on which the fault is in force."""
         self._schedule.enter(fault.due_at_us(instance), "recover", fault.id, instance)
@@ -138,7 +142,7 @@ class Carrier:
         if fault.story.instances:
             return
         now_us = self._clock()
-        fault.affected = self._affected(fault.story.whole.service)
+        self.fix_affected(fault)
         events = []
         for instance in fault.instances:
             events.append(

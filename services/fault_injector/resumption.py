@@ -120,7 +120,9 @@ class Resumption:
         logger.info("fault %s is taken up again", fault.id)
         self._casebook.open[fault.id] = fault
         self._casebook.set_story(fault.story)
-        if not fault.story.instances:
+        if fault.story.instances:
+            self._carrier.fix_affected(fault)
+        else:
             self._take_up_scheduled(fault)
         self._verdicts.watch(fault)
         for instance in fault.story.instances:

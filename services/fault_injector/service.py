@@ -21,7 +21,7 @@ from microservo.runtime.loop import consume_loop
 from microservo.runtime.shutdown import Shutdown
 from microservo.runtime.stamped import StampedWriter
 from schemas.catalogue import FAULT_EVENTS, FAULT_REQUESTS, FEATURE_WINDOWS, SERVICE_FAULTS, SERVICE_GRAPH
-from services.fault_injector.actions import Hands, Target, ThreadWorkers
+from services.fault_injector.actions import Hands, Target, ThreadWorkers, Workers
 from services.fault_injector.casebook import Casebook
 from services.fault_injector.handlers import Handlers
 from services.fault_injector.injector import Injector
@@ -74,21 +74,15 @@ def run(
         stack.enter_context(HealthServer(settings.health_port, pulse.is_felt))
         producer = stack.enter_context(broker.producer(linger_ms=LINGER_MS))
         writer = stack.enter_context(_writer(settings, broker, clock))
-        journal = Journal(
-            producer=producer, writer=writer, events_topic=settings.topic(FAULT_EVENTS), clock=clock
-        )
-        casebook = Casebook(journal)
-        hands = Hands(target=target, mechanisms=mechanisms, clock=clock, owned=casebook.owned)
-        workers = stack.enter_context(closing(ThreadWorkers(hands.perform)))
-        injector = Injector(
-            casebook=casebook,
-            journal=journal,
+        workers = stack.enter_context(closing(ThreadWorkers()))
+        injector = build_injector(
+            settings,
+            producer=producer,
+            writer=writer,
             target=target,
-            mechanisms=frozenset(mechanisms),
+            mechanisms=mechanisms,
             workers=workers,
             clock=clock,
-            run_id=settings.run_id,
-            outside=settings.outside_services,
         )
         resume(injector, settings, broker, target, clock)
         handlers = _handlers(settings, injector, producer)
@@ -106,6 +100,34 @@ def run(
             requests, handlers.requests, shutdown=shutdown, timeout_s=POLL_TIMEOUT_S, on_idle=housekeeping
         )
         _end_all(injector, writer)
+
+
+def build_injector(
+    settings: FaultInjectorSettings,
+    *,
+    producer: Producer,
+    writer: StampedWriter,
+    target: Target,
+    mechanisms: Mapping[MechanismName, Mechanism],
+    workers: Workers,
+    clock: Callable[[], int],
+) -> Injector:
+    """The injector with everything that it needs; the workers get to know here what they work on."""
+    journal = Journal(
+        producer=producer, writer=writer, events_topic=settings.topic(FAULT_EVENTS), clock=clock
+    )
+    casebook = Casebook(journal)
+    workers.use(Hands(target=target, mechanisms=mechanisms, clock=clock, owned=casebook.owned))
+    return Injector(
+        casebook=casebook,
+        journal=journal,
+        target=target,
+        mechanisms=frozenset(mechanisms),
+        workers=workers,
+        clock=clock,
+        run_id=settings.run_id,
+        outside=settings.outside_services,
+    )
 
 
 def resume(

@@ -1,0 +1,272 @@
+"""The injector on a broker in memory, with hands that only pretend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+from microservo.adapters.broker import Message, TopicSpec
+from microservo.adapters.targets.mechanisms.base import Confirmation, Owned, TargetInstance
+from microservo.domain.faults.base import Wire
+from microservo.errors import MicroServoError, Unavailable
+from microservo.runtime.dead_letter import DeadLetters
+from microservo.runtime.stamped import StampedWriter
+from microservo.testing import ManualClock, MemoryBroker
+from schemas.catalogue import catalogue
+from schemas.codec import decode_as, encode
+from schemas.records import FaultEvent, FaultRequest, FeatureWindow, ServiceFault
+from services.fault_injector.actions import Action, Hands, Outcome
+from services.fault_injector.handlers import Handlers
+from services.fault_injector.service import WRITER, build_injector, resume
+from services.fault_injector.settings import FaultInjectorSettings
+
+# In the past, for the broker in memory stamps its messages by the wall clock.
+NOW_US = 1_700_000_000_000_000
+SECOND_US = 1_000_000
+PREFIX = "t-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FakeInstance:
+    id: str
+    service: str
+    pid: int | None = 1
+    started_at_us: int = 0
+    control_url: str = ""
+    sidecar_url: str = ""
+
+
+class FakeTarget:
+    """Two instances of cart and one of front, which calls cart."""
+
+    def __init__(self) -> None:
+        self.running = True
+        self.listed = [
+            FakeInstance(id="cart-0", service="cart"),
+            FakeInstance(id="cart-1", service="cart"),
+            FakeInstance(id="front-0", service="front"),
+        ]
+
+    def instances(self) -> Sequence[FakeInstance]:
+        if not self.running:
+            msg = "no target is running"
+            raise Unavailable(msg)
+        return self.listed
+
+    def edges(self) -> Iterable[tuple[str, str]]:
+        return [("front", "cart"), ("loadgen", "front")]
+
+
+class FakeMechanism:
+    """Remembers what is in force; fails as it is told.
+
+    Attributes:
+        active: (instance, fault id) in force.
+        errors: what to raise instead of acting, by verb and instance; taken in order, None acts.
+        log: every effort, in order.
+    """
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self.active: set[tuple[str, str]] = set()
+        self.errors: dict[tuple[str, str], list[MicroServoError]] = {}
+        self.log: list[tuple[str, str, str]] = []
+
+    def apply(self, instance: TargetInstance, fault_id: str, wire: Wire) -> Confirmation:
+        self._act("apply", instance, fault_id)
+        self.active.add((instance.id, fault_id))
+        return self._confirmed("in force")
+
+    def recover(self, instance: TargetInstance, fault_id: str, wire: Wire) -> Confirmation:
+        self._act("recover", instance, fault_id)
+        self.active.discard((instance.id, fault_id))
+        return self._confirmed("out of force")
+
+    def holds(self, instance: TargetInstance, fault_id: str, wire: Wire) -> bool:
+        self._act("holds", instance, fault_id)
+        return (instance.id, fault_id) in self.active
+
+    def release_strangers(self, instance: TargetInstance, owned: Owned) -> list[str]:
+        self._act("release", instance, "")
+        found = [fault_id for name, fault_id in sorted(self.active) if name == instance.id]
+        strangers = [fault_id for fault_id in found if fault_id not in owned()]
+        self.active -= {(instance.id, fault_id) for fault_id in strangers}
+        return strangers
+
+    def efforts(self, verb: str) -> list[tuple[str, str]]:
+        return [(instance, fault_id) for each, instance, fault_id in self.log if each == verb]
+
+    def _act(self, verb: str, instance: TargetInstance, fault_id: str) -> None:
+        self.log.append((verb, instance.id, fault_id))
+        if waiting := self.errors.get((verb, instance.id)):
+            raise waiting.pop(0)
+
+    def _confirmed(self, evidence: str) -> Confirmation:
+        self._clock.advance(10)
+        return Confirmation(at_us=self._clock(), evidence=evidence)
+
+
+class StepWorkers:
+    """Acts when outcomes are asked for; what is `held` waits."""
+
+    def __init__(self) -> None:
+        self.hands: Hands | None = None
+        self.waiting: list[Action] = []
+        self.held = False
+
+    def use(self, hands: Hands) -> None:
+        self.hands = hands
+
+    def submit(self, action: Action) -> None:
+        self.waiting.append(action)
+
+    def outcomes(self) -> list[Outcome]:
+        assert self.hands is not None
+        if self.held:
+            return []
+        actions, self.waiting = self.waiting, []
+        return [self.hands.perform(action) for action in actions]
+
+
+@dataclass
+class World:
+    """What outlives an injector: the broker, the target, the clock."""
+
+    clock: ManualClock = field(default_factory=lambda: ManualClock(NOW_US))
+    broker: MemoryBroker = field(default_factory=MemoryBroker)
+    target: FakeTarget = field(default_factory=FakeTarget)
+
+    def __post_init__(self) -> None:
+        self.mechanism = FakeMechanism(self.clock)
+        names = [PREFIX + name for name in catalogue()]
+        names += [f"{PREFIX}{name}-dlq" for name, topic in catalogue().items() if topic.dead_letters]
+        self.broker.admin().ensure_topics([TopicSpec(name=each, partitions=2, config={}) for each in names])
+
+    def messages(self, topic: str) -> list[Message]:
+        """All messages of a topic but heartbeats, partition after partition."""
+        with self.broker.consumer(group_id=None) as consumer:
+            positions = {partition: 0 for partition in consumer.partitions(PREFIX + topic)}
+            consumer.assign(positions)
+            wanted = sum(consumer.offset_range(partition)[1] for partition in positions)
+            found = consumer.consume(wanted, 10) if wanted else []
+        return [message for message in found if message.value is not None]
+
+    def events(self, fault_id: str = "f-1") -> list[FaultEvent]:
+        found = [decode_as(FaultEvent, message.value or b"") for message in self.messages("fault-events")]
+        return sorted((each for each in found if each.fault_id == fault_id), key=lambda each: each.version)
+
+    def states(self, fault_id: str = "f-1", instance: str = "cart-0") -> list[str]:
+        """The states told of an instance, and of the whole."""
+        return [each.state for each in self.events(fault_id) if each.instance in ("", instance)]
+
+    def faults(self, service: str, fault_id: str = "f-1") -> list[ServiceFault]:
+        found = [decode_as(ServiceFault, message.value or b"") for message in self.messages("service-faults")]
+        chosen = [each for each in found if (each.service, each.fault_id) == (service, fault_id)]
+        return sorted(chosen, key=lambda each: each.version)
+
+
+class Running:
+    """One life of an injector in a world."""
+
+    def __init__(self, world: World, **settings: Any) -> None:
+        self.world = world
+        given = {"topic_prefix": PREFIX, "run_id": "run-1", "target_state": Path("unused"), **settings}
+        self.settings = FaultInjectorSettings(**given)
+        self.workers = StepWorkers()
+        self.producer = world.broker.producer()
+        self.writer = StampedWriter(
+            world.broker,
+            f"{PREFIX}service-faults",
+            writer=WRITER,
+            run_id=lambda: "run-1",
+            clock=world.clock,
+            source="test",
+        )
+        self.injector = build_injector(
+            self.settings,
+            producer=self.producer,
+            writer=self.writer,
+            target=world.target,
+            mechanisms={
+                "none": world.mechanism,
+                "process": world.mechanism,
+                "workload": world.mechanism,
+                "sidecar": world.mechanism,
+            },
+            workers=self.workers,
+            clock=world.clock,
+        )
+        self.handlers = Handlers(
+            injector=self.injector,
+            dead_letters=DeadLetters(self.producer, PREFIX),
+            producer=self.producer,
+            topic=self.settings.topic,
+            run_id="run-1",
+        )
+        resume(self.injector, self.settings, world.broker, world.target, world.clock)
+
+    def ask(self, request: FaultRequest) -> Self:
+        """Puts a request on its topic and lets it be handled."""
+        topic = self.settings.topic("fault-requests")
+        sent: list[Message] = []
+        self.producer.send(
+            topic, key=request.fault_id.encode(), value=encode(request), on_delivery=sent.append
+        )
+        self.producer.flush(10)
+        self.handlers.requests(sent)
+        return self
+
+    def tick(self, times: int = 3) -> Self:
+        """Some rounds of the loop, at one instant."""
+        for _ in range(times):
+            self.injector.tick()
+            self.writer.tick()
+        return self
+
+    def pass_s(self, seconds: float) -> Self:
+        """Lets time pass, in steps of 50 ms."""
+        for _ in range(round(seconds * 20)):
+            self.world.clock.advance(50_000)
+            self.tick(2)
+        return self
+
+
+def request(fault_id: str = "f-1", **changes: Any) -> FaultRequest:
+    """Delays one of the two carts for ten seconds."""
+    good = FaultRequest(
+        fault_id=fault_id,
+        action="inject",
+        requested_at_us=NOW_US,
+        kind="network-delay",
+        service="cart",
+        instances=("cart-0",),
+        parameters={"latency": "300ms"},
+        duration_us=10 * SECOND_US,
+    )
+    return replace(good, **changes)
+
+
+def stop(fault_id: str = "f-1") -> FaultRequest:
+    return FaultRequest(fault_id=fault_id, action="stop", requested_at_us=NOW_US)
+
+
+def window(index: int, service: str, features: dict[str, float], *, run_id: str = "run-1") -> FeatureWindow:
+    """The window that begins `index` times five seconds after NOW_US (before it, if negative)."""
+    start_us = NOW_US + index * 5 * SECOND_US
+    return FeatureWindow(
+        run_id=run_id,
+        service=service,
+        start_us=start_us,
+        end_us=start_us + 5 * SECOND_US,
+        revision=0,
+        names=tuple(sorted(features)),
+        values=tuple(features[name] for name in sorted(features)),
+    )
+
+
+def message(topic: str, value: bytes | None, key: bytes = b"k") -> Message:
+    return Message(
+        topic=PREFIX + topic, partition=0, offset=0, timestamp_us=NOW_US, key=key, value=value, headers=()
+    )

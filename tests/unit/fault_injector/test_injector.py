@@ -1,0 +1,378 @@
+"""Requests, confirmations, failures and verdicts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from microservo.domain.faults.catalogue import KINDS
+from microservo.errors import InvalidInput, Retryable
+from schemas.codec import encode
+from schemas.envelope import Stamp
+from schemas.records import FaultRequest, ServiceGraph
+from tests.unit.fault_injector.harness import (
+    NOW_US,
+    SECOND_US,
+    Running,
+    World,
+    message,
+    request,
+    stop,
+    window,
+)
+
+WHOLE_STORY = ["requested", "scheduled", "applying", "active", "recovering", "recovered"]
+PARAMETERS = {
+    "network-delay": {"latency": "300ms"},
+    "network-loss": {"ratio": "30%"},
+    "network-bandwidth": {"rate": "1Mbit/s"},
+    "http-delay": {"delay": "300ms"},
+}
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def running(world: World) -> Running:
+    return Running(world).tick()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_applied_and_recovered(world: World, running: Running, kind: str) -> None:
+    running.ask(request(kind=kind, parameters=PARAMETERS.get(kind, {}))).tick().pass_s(11)
+    assert world.states() == WHOLE_STORY
+    assert world.mechanism.active == set()
+
+
+def test_times_are_those_that_the_mechanism_confirmed(world: World, running: Running) -> None:
+    running.ask(request()).tick().pass_s(11)
+    last = world.events()[-1]
+    assert last.apply_commanded_at_us == NOW_US
+    assert last.applied_at_us == NOW_US + 10
+    assert last.recovery_commanded_at_us is not None
+    assert last.recovered_at_us is not None
+    late_us = last.recovery_commanded_at_us - (NOW_US + 10 + 10 * SECOND_US)
+    assert 0 <= late_us <= 100_000
+    assert last.recovered_at_us > last.recovery_commanded_at_us
+    assert last.evidence == "out of force"
+    assert last.parameters == {"latency_us": "300000", "jitter_us": "0"}
+
+
+def test_a_kill_is_over_when_the_instance_is_back(world: World, running: Running) -> None:
+    world.mechanism.errors["recover", "cart-0"] = [Retryable("not yet")] * 3
+    running.ask(request(kind="process-kill", parameters={}, duration_us=0)).tick().pass_s(1)
+    assert world.states() == WHOLE_STORY
+    assert len(world.mechanism.efforts("recover")) == 4
+
+
+def test_every_service_concerned_is_told_and_users_are_not(world: World, running: Running) -> None:
+    running.ask(request()).tick().pass_s(11)
+    root, caller = world.faults("cart"), world.faults("front")
+    assert [each.version for each in root] == [each.version for each in caller] == [3, 4, 5, 6]
+    assert {(each.role, each.hops) for each in root} == {("root_cause", 0)}
+    assert {(each.role, each.hops, each.root_service) for each in caller} == {("affected", 1, "cart")}
+    assert root[0].applied_at_us is None
+    assert root[1].applied_at_us == NOW_US + 10
+    assert root[3].recovered_at_us is not None
+    assert world.faults("loadgen") == []
+
+
+def test_who_is_affected_is_fixed_when_the_fault_is_applied(world: World, running: Running) -> None:
+    running.injector.observe_graph(graph("checkout", "cart"))
+    running.ask(request()).tick()
+    running.injector.observe_graph(graph("newcomer", "cart"))
+    running.pass_s(11)
+    assert len(world.faults("checkout")) == 4
+    assert world.faults("newcomer") == world.faults("front") == []
+
+
+def test_the_target_is_not_touched_before_the_story_is_durable(
+    world: World, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(timeout_s: float) -> None:
+        msg = "the broker is busy"
+        raise Retryable(msg)
+
+    running.ask(request(start_at_us=NOW_US + SECOND_US))
+    world.clock.advance(SECOND_US)
+    with monkeypatch.context() as patched:
+        patched.setattr(running.producer, "flush", busy)
+        with pytest.raises(Retryable):
+            running.tick()
+        assert world.mechanism.efforts("apply") == []
+    running.tick()
+    assert world.mechanism.efforts("apply") == [("cart-0", "f-1")]
+    assert [each.version for each in world.events()] == [1, 2, 3, 4]
+
+
+def test_several_instances_begin_with_the_first_and_end_with_the_last(world: World, running: Running) -> None:
+    world.mechanism.errors["recover", "cart-1"] = [Retryable("silent")] * 4
+    running.ask(request(instances=())).tick().pass_s(13)
+    ends = {each.instance: each for each in world.events() if each.state == "recovered"}
+    last = world.faults("cart")[-1]
+    assert last.applied_at_us == min(each.applied_at_us or 0 for each in ends.values())
+    assert last.recovered_at_us == ends["cart-1"].recovered_at_us
+    assert (ends["cart-1"].recovered_at_us or 0) > (ends["cart-0"].recovered_at_us or 0)
+
+
+def test_two_faults_on_one_target_are_both_labelled(world: World, running: Running) -> None:
+    running.ask(request("f-1")).tick()
+    running.ask(request("f-2", kind="cpu-hog", parameters={})).tick()
+    assert world.mechanism.active == {("cart-0", "f-1"), ("cart-0", "f-2")}
+    running.pass_s(11)
+    for fault_id in ("f-1", "f-2"):
+        assert world.states(fault_id) == WHOLE_STORY
+        assert world.faults("cart", fault_id)[-1].recovered_at_us is not None
+
+
+def test_a_later_start_is_waited_for(world: World, running: Running) -> None:
+    running.ask(request(start_at_us=NOW_US + 5 * SECOND_US)).tick().pass_s(4)
+    assert world.states() == ["requested", "scheduled"]
+    running.pass_s(2)
+    assert world.states()[-1] == "active"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"kind": "magic"}, "no kind 'magic'"),
+        ({"service": "nobody"}, "no service 'nobody'"),
+        ({"instances": ("cart-9",)}, "no instance of cart 'cart-9'"),
+        ({"duration_us": -1}, "the duration is -1"),
+        ({"parameters": {"latency": "300"}}, "not understood"),
+        ({"parameters": {}}, "needs the parameter 'latency'"),
+        ({"requested_at_us": NOW_US - 61 * SECOND_US}, "in the past"),
+    ],
+)
+def test_what_can_not_be_is_refused_and_touches_nothing(
+    world: World, running: Running, changes: dict[str, Any], reason: str
+) -> None:
+    running.ask(request(**changes)).tick().pass_s(1)
+    [event] = world.events()
+    assert event.state == "rejected"
+    assert reason in event.reason
+    assert world.mechanism.efforts("apply") == []
+    assert world.faults("cart") == []
+
+
+def test_a_bad_id_is_refused_under_what_fits_of_it(world: World, running: Running) -> None:
+    running.ask(request("x" * 1000))
+    [event] = world.events("x" * 64)
+    assert "fault id" in event.reason
+
+
+def test_without_a_target_requests_are_refused(world: World, running: Running) -> None:
+    world.target.running = False
+    running.ask(request())
+    assert world.events()[-1].reason == "no target is running"
+
+
+def test_a_corrected_request_may_take_the_id_of_a_refused_one(world: World, running: Running) -> None:
+    running.ask(request(kind="magic")).ask(request()).tick()
+    assert world.states() == ["rejected", "requested", "scheduled", "applying", "active"]
+    assert [each.version for each in world.events()] == [1, 2, 3, 4, 5]
+
+
+def test_a_request_that_is_read_twice_is_carried_out_once(world: World, running: Running) -> None:
+    running.ask(request()).ask(request()).tick()
+    assert world.states() == WHOLE_STORY[:4]
+    assert len(world.mechanism.efforts("apply")) == 1
+
+
+def test_a_refused_request_that_is_read_twice_is_refused_once(world: World, running: Running) -> None:
+    running.ask(request(kind="magic")).ask(request(kind="magic"))
+    assert world.states() == ["rejected"]
+
+
+def test_another_request_of_a_taken_id_is_refused_and_changes_nothing(world: World, running: Running) -> None:
+    running.ask(request()).tick()
+    running.ask(request(parameters={"latency": "5ms"})).tick()
+    assert "is taken" in world.events()[-1].reason
+    running.pass_s(11)
+    assert world.states()[-2:] == ["recovering", "recovered"]
+    assert [each.version for each in world.events()] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_a_stop_ends_a_fault_before_its_time(world: World, running: Running) -> None:
+    running.ask(request()).tick().pass_s(1)
+    running.ask(stop()).tick()
+    assert world.states()[-2:] == ["recovering", "stopped"]
+    last = world.events()[-1]
+    assert last.reason == "stopped by request"
+    assert last.recovered_at_us is not None
+    assert world.mechanism.active == set()
+    running.pass_s(11)
+    assert world.states()[-1] == "stopped"
+
+
+def test_a_stop_before_the_start_touches_nothing(world: World, running: Running) -> None:
+    running.ask(request(start_at_us=NOW_US + 5 * SECOND_US)).ask(stop()).tick().pass_s(6)
+    assert world.states() == ["requested", "scheduled", "stopped"]
+    assert world.mechanism.efforts("apply") == []
+    running.ask(stop())
+    assert world.states()[-1] == "stopped"
+
+
+def test_a_stop_while_it_is_being_applied_follows_the_confirmation(world: World, running: Running) -> None:
+    running.workers.held = True
+    running.ask(request()).tick()
+    running.ask(stop()).tick()
+    assert world.states()[-1] == "applying"
+    running.workers.held = False
+    running.tick()
+    assert world.states()[-3:] == ["active", "recovering", "stopped"]
+
+
+@pytest.mark.parametrize("before", [[], [request()]])
+def test_a_stop_of_what_is_not_there_is_refused(
+    world: World, running: Running, before: list[FaultRequest]
+) -> None:
+    for each in before:
+        running.ask(each).tick().pass_s(12)
+    running.ask(stop())
+    assert world.events()[-1].state == "rejected"
+    assert "nothing to stop" in world.events()[-1].reason
+
+
+def test_an_application_that_is_refused_fails_and_ends(world: World, running: Running) -> None:
+    world.mechanism.errors["apply", "cart-0"] = [InvalidInput("not enough memory")]
+    running.ask(request()).tick()
+    assert world.states()[-3:] == ["applying", "recovering", "failed"]
+    last = world.events()[-1]
+    assert "not enough memory" in last.reason
+    assert last.applied_at_us is None
+    assert last.verdict == "inconclusive"
+    assert world.faults("front")[-1].recovered_at_us == last.recovered_at_us is not None
+
+
+def test_a_silent_instance_is_asked_again_for_a_while(world: World, running: Running) -> None:
+    world.mechanism.errors["apply", "cart-0"] = [Retryable("silent")] * 3
+    running.ask(request()).tick().pass_s(2)
+    assert world.states()[-1] == "active"
+
+
+def test_a_lastingly_silent_instance_fails_and_is_recovered(world: World, running: Running) -> None:
+    world.mechanism.errors["apply", "cart-0"] = [Retryable("silent")] * 100
+    running.ask(request()).tick().pass_s(8)
+    assert world.states()[-1] == "failed"
+    assert world.mechanism.efforts("recover") == [("cart-0", "f-1")]
+
+
+def test_a_mechanism_that_breaks_fails_the_fault_and_not_the_injector(
+    world: World, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        msg = "bug"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(world.mechanism, "apply", broken)
+    running.ask(request()).tick()
+    assert "broke with RuntimeError: bug" in world.events()[-1].reason
+
+
+def test_recovery_is_tried_until_it_is_confirmed(world: World, running: Running) -> None:
+    world.mechanism.errors["recover", "cart-0"] = [Retryable("silent")] * 10
+    running.ask(request()).tick().pass_s(12)
+    assert world.states()[-1] == "recovering"
+    running.pass_s(10)
+    assert world.states()[-1] == "recovered"
+
+
+def test_a_fault_that_a_restarted_instance_lost_is_applied_again(world: World, running: Running) -> None:
+    running.ask(request()).tick().pass_s(2)
+    world.mechanism.active.clear()
+    running.pass_s(2)
+    assert world.mechanism.active == {("cart-0", "f-1")}
+    again = world.events()[-1]
+    assert again.state == "active"
+    assert again.evidence.startswith("applied again")
+    assert again.applied_at_us == NOW_US + 10
+    running.pass_s(10)
+    assert world.states()[-1] == "recovered"
+
+
+def test_an_instance_that_is_gone_holds_no_fault(world: World, running: Running) -> None:
+    running.ask(request()).tick()
+    del world.target.listed[0]
+    running.pass_s(11)
+    assert world.events()[-1].evidence == "the instance is gone"
+
+
+def test_the_verdict_is_told_in_later_versions(world: World, running: Running) -> None:
+    slow, fast = {"call/cart/p50_ms": 300.0}, {"call/cart/p50_ms": 3.0}
+    cart = {"metric/x/mean": 1.0}
+    for index in range(-6, 0):
+        running.injector.observe_window(window(index, "front", fast))
+        running.injector.observe_window(window(index, "cart", cart))
+    running.ask(request()).tick()
+    for index in range(5):
+        running.pass_s(5)
+        running.injector.observe_window(window(index, "front", slow if index < 2 else fast))
+        running.injector.observe_window(window(index, "cart", cart))
+        running.tick()
+    verdicts = [each.verdict for each in world.faults("front")]
+    assert verdicts == ["pending", "pending", "confirmed", "confirmed", "confirmed", "confirmed"]
+    last = world.faults("front")[-1]
+    assert last.effect_seen_at_us == NOW_US + 10
+    # Recovered a little after ten seconds, so the first window that begins afterwards is the third.
+    assert last.normal_at_us == NOW_US + 15 * SECOND_US
+    event = world.events()[-1]
+    assert (event.state, event.verdict, event.version) == ("recovered", "confirmed", last.version)
+    assert "call/cart/p50_ms" in world.events()[4].evidence
+
+
+def test_windows_of_other_runs_say_nothing(world: World, running: Running) -> None:
+    batch = [
+        message("feature-windows", encode(window(0, "cart", {"a": 1.0}, run_id="other"))),
+        message("feature-windows", None),
+        message("feature-windows", b"rubbish"),
+        message("service-graph", b"rubbish"),
+    ]
+    running.handlers.observations(batch)
+    assert [each.value for each in world.messages("service-graph-dlq")] == [b"rubbish"]
+    assert world.messages("feature-windows-dlq") == []
+
+
+def test_a_request_that_can_not_be_read_is_put_aside_and_the_next_is_heard(
+    world: World, running: Running
+) -> None:
+    running.handlers.requests(
+        [message("fault-requests", b"rubbish"), message("fault-requests", encode(request()))]
+    )
+    assert [each.value for each in world.messages("fault-requests-dlq")] == [b"rubbish"]
+    assert world.states() == ["requested", "scheduled"]
+
+
+def test_service_faults_are_stamped(world: World, running: Running) -> None:
+    running.ask(request()).tick().pass_s(11)
+    for each in world.messages("service-faults"):
+        stamp = Stamp.read(each.headers)
+        assert stamp.writer == "fault-injector"
+        assert stamp.watermark_us >= NOW_US
+        assert each.header("run") == b"run-1"
+
+
+def test_shutdown_ends_every_fault(world: World, running: Running) -> None:
+    running.ask(request("f-1")).ask(request("f-2", start_at_us=NOW_US + 60 * SECOND_US)).tick()
+    running.injector.shut_down()
+    running.tick()
+    assert running.injector.is_at_rest
+    assert world.mechanism.active == set()
+    assert world.states("f-1")[-1] == world.states("f-2")[-1] == "stopped"
+    assert world.events("f-1")[-1].reason == "injector shut down"
+
+
+def graph(caller: str, callee: str) -> ServiceGraph:
+    return ServiceGraph(
+        run_id="run-1",
+        start_us=NOW_US,
+        end_us=NOW_US + 1,
+        callers=(caller,),
+        callees=(callee,),
+        calls=(3,),
+        errors=(0,),
+    )
