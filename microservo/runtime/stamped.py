@@ -6,7 +6,7 @@ skips.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -181,38 +181,44 @@ def _event_type(topic: str) -> str:
 
 
 def _last_positions(broker: Broker, topic: str, writer: str) -> list[_Position]:
+    """What the writer last said on each partition, looking back ever further until it is found.
+
+    All partitions are read at once: each new assignment costs a fetch that was under way, over a second.
+    """
+    found: dict[Partition, _Position] = {}
     with broker.consumer(group_id=None) as consumer:
-        return [_last_position(consumer, partition, writer) for partition in consumer.partitions(topic)]
+        ranges = {partition: consumer.offset_range(partition) for partition in consumer.partitions(topic)}
+        ends = {partition: end for partition, (first, end) in ranges.items() if end > first}
+        look_back = _FIRST_LOOK_BACK
+        while ends:
+            begins = {each: max(ranges[each][0], end - look_back) for each, end in ends.items()}
+            for message in _read(consumer, begins, ends):
+                if stamp := _own(message, writer):
+                    last = _Position(stamp.watermark_us, stamp.sequence + 1, stamp.total)
+                    found[Partition(message.topic, message.partition)] = last
+            ends = {each: at for each, at in begins.items() if each not in found and at > ranges[each][0]}
+            look_back *= 4
+    return [found.get(partition, _Position()) for partition in ranges]
 
 
-def _last_position(consumer: Consumer, partition: Partition, writer: str) -> _Position:
-    """What the writer last said on a partition, looking back ever further until it is found."""
-    first, end = consumer.offset_range(partition)
-    look_back = _FIRST_LOOK_BACK
-    while end > first:
-        begin = max(first, end - look_back)
-        stamps = [
-            stamp for message in _read(consumer, partition, begin, end) if (stamp := _own(message, writer))
-        ]
-        if stamps:
-            last = stamps[-1]
-            return _Position(last.watermark_us, last.sequence + 1, last.total)
-        end = begin
-        look_back *= 4
-    return _Position()
-
-
-def _read(consumer: Consumer, partition: Partition, begin: int, end: int) -> list[Message]:
-    consumer.assign({partition: begin})
+def _read(
+    consumer: Consumer, begins: Mapping[Partition, int], ends: Mapping[Partition, int]
+) -> list[Message]:
+    """Every message from `begins` up to `ends`, in offset order within each partition."""
+    consumer.assign(begins)
     found: list[Message] = []
-    while not found or found[-1].offset < end - 1:
-        batch = consumer.consume(end - begin, _READ_TIMEOUT_S)
+    missing = sum(ends.values()) - sum(begins.values())
+    while missing:
+        batch = consumer.consume(missing, _READ_TIMEOUT_S)
         if not batch:
-            wanted = f"{partition.topic}[{partition.index}] from {begin} to {end}"
-            msg = f"{wanted}: nothing arrived within {_READ_TIMEOUT_S:g} s; the next effort may succeed"
+            wanted = ", ".join(f"{topic}[{index}]" for topic, index in begins)
+            msg = f"{missing} messages of {wanted} did not arrive in {_READ_TIMEOUT_S:g} s; try again"
             raise Retryable(msg)
-        found += batch
-    return [message for message in found if message.offset < end]
+        # Other writers of the topic go on meanwhile; what is after the end was not asked for.
+        wanted_now = [each for each in batch if each.offset < ends[Partition(each.topic, each.partition)]]
+        found += wanted_now
+        missing -= len(wanted_now)
+    return found
 
 
 def _own(message: Message, writer: str) -> Stamp | None:
