@@ -12,12 +12,14 @@ from microservo.adapters.broker import Broker
 from microservo.adapters.clock import now_us
 from microservo.adapters.topics import topic_specs
 from microservo.system.options import SystemOptions
+from microservo.system.patience import patiently
 from schemas.catalogue import EXPERIMENTS, catalogue
 from schemas.codec import encode
 from schemas.envelope import cloud_event
 from schemas.records import Experiment, RunStatus
 
 _FLUSH_S = 30.0
+_OFFSETS_S = 30.0
 _PACKAGES = ("microservo", "confluent-kafka", "faust-streaming", "numpy")
 
 
@@ -75,6 +77,10 @@ class RunRecord:
 
     def _offsets(self) -> dict[str, int]:
         """The end of every partition by 'topic/partition', by logical names."""
+        # A partition that was made a moment ago may have no leader yet.
+        return patiently(self._offsets_now, _OFFSETS_S)
+
+    def _offsets_now(self) -> dict[str, int]:
         with self._broker.consumer(group_id=None) as consumer:
             return {
                 f"{name}/{partition.index}": consumer.offset_range(partition)[1]
