@@ -7,6 +7,8 @@ from synthetic import Story, faults, messages
 from microservo.adapters.broker import Broker, TopicSpec
 from microservo.domain.join import take
 from microservo.domain.windows import SOURCES, ClosedWindow, Windower, WindowPolicy
+from microservo.errors import Retryable
+from microservo.testing import eventually
 from schemas import catalogue
 from schemas.codec import encode
 from schemas.records import AnomalyScore, Experiment, FaultEvent, ServiceGraph
@@ -28,6 +30,8 @@ def create_topics(broker: Broker, *, prefix: str = "", partitions: int = 3) -> N
         for name in _TOPICS
     ]
     broker.admin().ensure_topics(specs)
+    # A real broker says that a topic is there before each partition has a leader.
+    eventually(lambda: _has_leaders(broker, prefix), what="leaders of all partitions")
 
 
 def record_run(broker: Broker, story: Story, *, prefix: str = "", partitions: int = 3) -> Experiment:
@@ -160,6 +164,13 @@ def _graph(story: Story) -> ServiceGraph:
         calls=tuple(range(len(callers))),
         errors=(0,) * len(callers),
     )
+
+
+def _has_leaders(broker: Broker, prefix: str) -> bool:
+    try:
+        return bool(_ends(broker, prefix))
+    except Retryable:
+        return False
 
 
 def _ends(broker: Broker, prefix: str) -> dict[str, int]:
