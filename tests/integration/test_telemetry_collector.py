@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from otlp_requests import resource, span, traces
 
-from microservo.adapters.broker import Broker, Message, TopicSpec
+from microservo.adapters.broker import Broker, Message, Partition, TopicSpec
 from microservo.adapters.clock import now_us
 from microservo.adapters.opentelemetry_sdk import Instrumentation
 from microservo.adapters.ports import free_ports
@@ -84,16 +84,18 @@ class Site:
         self._environment["MICROSERVO_TARGET_STATE"] = str(state_file)
 
     def messages(self, topic: str) -> list[Message]:
-        """All of a topic, partition by partition."""
+        """All of a topic that is there now, in offset order within each partition."""
         found: list[Message] = []
         with self.broker.consumer(group_id=None) as consumer:
-            for partition in consumer.partitions(self.prefix + topic):
-                at, end = consumer.offset_range(partition)
-                consumer.assign({partition: at})
-                while at < end:
-                    batch = consumer.consume(end - at, 10.0)
-                    found += batch
-                    at += len(batch)
+            ranges = {each: consumer.offset_range(each) for each in consumer.partitions(self.prefix + topic)}
+            consumer.assign({each: first for each, (first, _) in ranges.items()})
+            missing = sum(end - first for first, end in ranges.values())
+            while missing > 0:
+                batch = consumer.consume(missing, 10.0)
+                assert batch, f"{missing} messages of {topic} did not arrive"
+                inside = [each for each in batch if each.offset < ranges[_place(each)][1]]
+                found += inside
+                missing -= len(inside)
         return found
 
     def _is_healthy(self, process: subprocess.Popen[bytes]) -> bool:
@@ -103,6 +105,10 @@ class Site:
                 return bool(answer.status == 200)
         except OSError:
             return False
+
+
+def _place(message: Message) -> Partition:
+    return Partition(message.topic, message.partition)
 
 
 @pytest.fixture
