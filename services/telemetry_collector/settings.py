@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from pydantic import Field
+from pydantic_settings import SettingsConfigDict
 
 from microservo.runtime.settings import ServiceSettings
 
 
 class Settings(ServiceSettings):
-    """Settings of the telemetry collector."""
+    """Settings of the telemetry collector; an empty variable counts as unset."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True)
 
     otlp_port: int = Field(default=4318, ge=0, le=65535, description="Port of OTLP/HTTP; 0 takes any.")
     otlp_threads: int = Field(default=64, ge=1, description="Requests that may wait for Kafka at once.")

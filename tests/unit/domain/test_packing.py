@@ -1,7 +1,7 @@
 """What is packed is what is read."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microservo.domain.bounded_names import OTHER, BoundedNames
@@ -40,6 +40,7 @@ def metric_rows(points: list[Point]) -> list[MetricRows]:
     ]
 
 
+@settings(deadline=None)
 @given(POINTS)
 def test_metric_points_come_back_sorted_by_time(points: list[Point]) -> None:
     batches = list(pack_metrics("run", metric_rows(points), admit_name=keep))
@@ -60,6 +61,7 @@ def test_metric_points_come_back_sorted_by_time(points: list[Point]) -> None:
     assert all(record_count(batch) <= MAX_RECORDS for batch in batches)
 
 
+@settings(deadline=None)
 @given(POINTS)
 def test_a_dictionary_holds_only_what_occurs_in_its_batch(points: list[Point]) -> None:
     for batch in pack_metrics("run", metric_rows(points), admit_name=keep):

@@ -1,7 +1,7 @@
 """The constant part of a log line."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microservo.domain.templates import MASK, MAX_TEMPLATE_CHARS, template_of
@@ -9,21 +9,25 @@ from microservo.domain.templates import MASK, MAX_TEMPLATE_CHARS, template_of
 NUMBERS = st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False))
 
 
+@settings(deadline=None)
 @given(NUMBERS, NUMBERS)
 def test_lines_that_differ_in_numbers_have_one_template(one: float, other: float) -> None:
     assert template_of(f"served in {one} ms") == template_of(f"served in {other} ms") == "served in <*> ms"
 
 
+@settings(deadline=None)
 @given(st.uuids(), st.uuids())
 def test_lines_that_differ_in_uuids_have_one_template(one: object, other: object) -> None:
     assert template_of(f"order {one} shipped") == template_of(f"order {other} shipped")
 
 
+@settings(deadline=None)
 @given(st.ip_addresses(v=4), st.integers(1, 65535))
 def test_addresses_are_masked_with_their_port(address: object, port: int) -> None:
     assert template_of(f"lost {address}:{port} again") == "lost <*> again"
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(exclude_characters="'\n", codec="utf-8"), max_size=80))
 def test_quoted_text_is_masked(text: str) -> None:
     assert template_of(f"no user '{text}' here") == "no user <*> here"
@@ -48,6 +52,7 @@ def test_variable_parts_are_masked_and_words_stay(body: str, template: str) -> N
     assert template_of(body) == template
 
 
+@settings(deadline=None)
 @given(st.text(max_size=3000))
 def test_any_text_has_a_short_template_on_one_line(body: str) -> None:
     template = template_of(body)

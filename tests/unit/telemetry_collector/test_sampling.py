@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from otlp_requests import T0_US
 
@@ -135,6 +135,7 @@ def test_an_unreadable_state_file_leaves_the_instances_as_they_were(tmp_path: Pa
         read_target(state)
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1e6), st.floats(0, 1e3), st.floats(0.1, 10))
 def test_the_next_due_time_is_ahead_and_on_the_grid(due_s: float, behind_s: float, interval_s: float) -> None:
     later_s = next_due(due_s, due_s + behind_s, interval_s)
