@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from jgo.maven import MavenContext
-from requests import RequestException
 
 from microservo.adapters.kafka.embedded.lock import KAFKA_VERSION, Pin, kafka_pins, sha256_of
 from microservo.errors import Fatal, Unavailable
@@ -164,7 +163,8 @@ def _fetched(pin: Pin, incoming: Path, fetch: Fetch, cancelled: threading.Event)
             # A folder per attempt: jgo refuses to write over what a broken attempt left.
             folder = incoming / hashlib.sha256(f"{pin}{attempt}".encode()).hexdigest()[:16]
             return fetch(pin, folder)
-        except (OSError, RequestException, RuntimeError) as exc:
+        # jgo says RuntimeError of a jar that no repository has; requests' own errors are OSErrors.
+        except (OSError, RuntimeError) as exc:
             reason = exc
     msg = (
         f"{pin} of the embedded broker can't be fetched ({reason}); other ways: "
