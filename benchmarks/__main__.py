@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -26,6 +27,8 @@ _JSON_RECORDS = 400_000
 def main() -> int:
     """Measures, prints the table and writes `latest.json` and `latest.md`."""
     arguments = _arguments()
+    # As Ctrl-C does, so that no broker is left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     console = Console()
     plan = Plan(seed=arguments.seed, seconds=arguments.seconds, start_us=_start_us(arguments.seconds))
     started_s = time.monotonic()
