@@ -55,6 +55,10 @@ class RootGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:
+            # Whoever read us has enough; Python would complain once more while it closes stdout.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(OK)
         except MicroServoError as error:
             if ctx.params.get("verbose"):
                 traceback.print_exc()
@@ -74,10 +78,6 @@ class RootGroup(click.Group):
             return FAILURE
         except (click.Abort, KeyboardInterrupt):
             return INTERRUPTED
-        except BrokenPipeError:
-            # Whoever read us has enough; Python would complain once more while it closes stdout.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return OK
         return result if isinstance(result, int) else OK
 
 

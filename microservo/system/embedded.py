@@ -165,7 +165,7 @@ class EmbeddedSystem:
         broker = EmbeddedBroker(
             self._folders.kafka, port=port, controller_port=controller_port, cache_dir=default_cache_dir()
         )
-        with self._progress.stage("download of the broker") as stage:
+        with self._progress.stage("broker's files") as stage:
             broker.prepare(stage.advance)
             stage.tell("Apache Kafka, in the cache")
         with self._progress.stage("broker") as stage:

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from click.testing import CliRunner, Result
+
+from microservo.cli import cli
+from microservo.cli.session import Session
+from microservo.client import Client
+from microservo.testing import ManualClock, MemoryBroker
+from schemas.codec import encode
+
+NOON_US = 1_800_000_000_000_000
+Run = Callable[..., Result]
+Put = Callable[..., None]
+
+
+@pytest.fixture
+def broker() -> MemoryBroker:
+    broker = MemoryBroker(ManualClock(NOON_US))
+    Client(broker=broker).ensure_topics(partitions=2)
+    return broker
+
+
+@pytest.fixture
+def run(broker: MemoryBroker) -> Run:
+    """Calls the command line on a broker in memory."""
+    session = Session(make_client=lambda: Client(broker=broker, clock=ManualClock(NOON_US)))
+
+    def call(*arguments: str) -> Result:
+        return CliRunner().invoke(cli, arguments, obj=session)
+
+    return call
+
+
+@pytest.fixture
+def put(broker: MemoryBroker) -> Put:
+    """Puts records on a topic."""
+
+    def write(topic: str, key: str, *records: object) -> None:
+        with broker.producer() as producer:
+            for record in records:
+                producer.send(topic, key=key.encode(), value=encode(record))
+
+    return write

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import click
+import psutil
+import pytest
+from click.testing import CliRunner, Result
+
+from microservo.adapters.system_file import SystemFile, write_system
+from microservo.cli import cli
+from microservo.cli.doctor import examine
+from microservo.cli.root import COMMANDS
+from microservo.system.claim import claimed
+
+Run = Callable[..., Result]
+
+
+def every_command(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield path
+    if isinstance(command, click.Group):
+        ctx = click.Context(command)
+        for name in command.list_commands(ctx):
+            found = command.get_command(ctx, name)
+            assert found is not None
+            yield from every_command(found, (*path, name))
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MICROSERVO_HOME", str(tmp_path))
+    monkeypatch.delenv("MICROSERVO_BOOTSTRAP_SERVERS", raising=False)
+
+
+@pytest.mark.parametrize("path", list(every_command(cli)), ids=" ".join)
+def test_every_command_explains_itself(path: Sequence[str]) -> None:
+    result = CliRunner().invoke(cli, [*path, "--help"])
+    assert result.exit_code == 0
+    assert "Usage: microservo" in result.stdout
+    # A page must fit a terminal without being broken by hand.
+    assert "\b" not in result.stdout
+
+
+def test_the_exit_codes_are_documented() -> None:
+    text = CliRunner().invoke(cli, ["--help"]).stdout
+    assert all(code in text for code in ("0 done", "1 failed", "2 refused", "3 something", "130 interrupted"))
+
+
+def test_every_group_shows_examples() -> None:
+    for name in COMMANDS:
+        if name not in ("completion", "doctor"):
+            assert "Example" in CliRunner().invoke(cli, [name, "--help"]).stdout, name
+
+
+def test_without_a_system_commands_say_how_to_start_one() -> None:
+    result = CliRunner().invoke(cli, ["runs", "list"])
+    assert result.exit_code == 3
+    assert result.stderr == (
+        "error: no running system; start one with `microservo up` or give --bootstrap-servers\n"
+    )
+
+
+def test_verbose_adds_the_traceback() -> None:
+    assert "Traceback" in CliRunner().invoke(cli, ["--verbose", "runs", "list"]).stderr
+
+
+def test_a_misspelt_command_is_a_usage_error() -> None:
+    result = CliRunner().invoke(cli, ["fualt"])
+    assert (result.exit_code, "microservo --help" in result.stderr) == (2, True)
+
+
+def test_topics_are_listed_described_and_made(run: Run) -> None:
+    assert "labelled-windows" in run("topics", "list").stdout
+    description = run("topics", "describe", "service-faults").stdout
+    assert "service-faults-dlq" in description
+    assert "every message is stamped" in description
+    assert len(run("topics", "describe").stdout.split("\n\n")) == 11
+    assert run("topics", "describe", "nothing").exit_code == 2
+    assert run("topics", "ensure", "--partitions", "2").stdout == "all topics are there\n"
+    other = run("topics", "ensure", "--partitions", "3")
+    assert (other.exit_code, other.stderr.startswith("error: ")) == (2, True)
+
+
+def test_no_runs_yet_says_what_makes_one(run: Run) -> None:
+    assert "microservo demo" in run("runs", "list").stdout
+    latest = run("dataset", "rebuild", "--out", "nowhere")
+    assert (latest.exit_code, "there is no run yet" in latest.stderr) == (2, True)
+
+
+def test_a_folder_that_is_no_dataset_is_refused(run: Run, tmp_path: Path) -> None:
+    assert run("dataset", "verify", str(tmp_path)).exit_code == 2
+    assert run("dataset", "hash", str(tmp_path)).exit_code == 2
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_name_the_command(shell: str) -> None:
+    result = CliRunner().invoke(cli, ["completion", shell])
+    assert (result.exit_code, "_MICROSERVO_COMPLETE" in result.stdout) == (0, True)
+
+
+def test_the_doctor_looks_at_what_matters() -> None:
+    findings = {each.what: each for each in examine()}
+    assert {"Python", "processor cores", "free memory", "Java runtime", "embedded broker"} <= set(findings)
+    assert findings["Python"].fine
+    assert all(each.fine or each.advice for each in findings.values())
+
+
+@pytest.mark.parametrize("command", ["up", "demo"])
+def test_a_name_that_is_taken_is_refused_with_the_way_out(command: str) -> None:
+    _write_running("blue")
+    with claimed("blue"):
+        result = CliRunner().invoke(cli, [command, "--name", "blue"])
+    assert result.exit_code == 2
+    assert "--name other" in result.stderr
+    assert "run run-1" in result.stderr
+
+
+def test_two_names_at_once_are_refused() -> None:
+    result = CliRunner().invoke(cli, ["--system", "blue", "up", "--name", "green"])
+    assert (result.exit_code, "differ" in result.stderr) == (2, True)
+
+
+def test_a_folder_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "precious.txt").write_text("mine", "utf-8")
+    result = CliRunner().invoke(cli, ["demo", "--out", str(tmp_path)])
+    assert (result.exit_code, "is not empty" in result.stderr) == (2, True)
+
+
+def test_a_reader_that_has_enough_ends_the_command_quietly() -> None:
+    command = [sys.executable, "-c", _ENDLESS]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        complaint = process.stderr.read()
+    assert (process.returncode, complaint) == (0, b"")
+
+
+_ENDLESS = """
+import click
+from microservo.cli import cli
+
+@click.command()
+def endless():
+    while True:
+        click.echo("a line that nobody wants")
+
+cli.get_command = lambda ctx, name: endless
+cli.main(["endless"])
+"""
+
+
+def _write_running(name: str) -> None:
+    write_system(
+        SystemFile(
+            name=name,
+            bootstrap_servers="127.0.0.1:1",
+            topic_prefix="",
+            run_id="run-1",
+            pid=os.getpid(),
+            created_at_s=psutil.Process().create_time(),
+            target_state="",
+            otlp_url="",
+            log_dir="",
+        )
+    )

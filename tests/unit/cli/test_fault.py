@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from click.testing import Result
+
+from microservo.client import Client
+from microservo.testing import MemoryBroker
+from schemas.records import FaultEvent, FaultRequest, FaultState
+
+NOON_US = 1_800_000_000_000_000
+Run = Callable[..., Result]
+Put = Callable[..., None]
+DELAY = ("fault", "request", "network-delay", "--target", "service=cartservice", "--duration", "20s")
+
+
+def requests_on(broker: MemoryBroker) -> list[FaultRequest]:
+    received = Client(broker=broker).subscribe("fault-requests", start="earliest", until_end=True)
+    return [each.record for each in received if isinstance(each.record, FaultRequest)]
+
+
+def an_event(
+    version: int, state: FaultState, *, instance: str = "cartservice-0", reason: str = ""
+) -> FaultEvent:
+    return FaultEvent(
+        run_id="run-1",
+        fault_id="f-1",
+        version=version,
+        kind="network-delay",
+        service="cartservice",
+        instance=instance,
+        state=state,
+        at_us=NOON_US + version,
+        requested_at_us=NOON_US,
+        duration_us=1_000_000,
+        parameters={},
+        applied_at_us=NOON_US + 250_000,
+        reason=reason,
+    )
+
+
+def test_a_request_is_sent_as_written(run: Run, broker: MemoryBroker) -> None:
+    result = run(*DELAY, "--param", "latency=300ms", "--param", "jitter=50ms", "--id", "slow-1")
+    assert (result.exit_code, result.stdout) == (0, "slow-1\n")
+    (request,) = requests_on(broker)
+    assert (request.service, request.duration_us) == ("cartservice", 20_000_000)
+    assert request.parameters == {"latency": "300ms", "jitter": "50ms"}
+
+
+def test_instances_and_a_later_start_can_be_named(run: Run, broker: MemoryBroker) -> None:
+    target = "service=cartservice,instance=cartservice-0,instance=cartservice-1"
+    result = run(
+        *("fault", "request", "noop", "--target", target, "--duration", "1s"),
+        *("--at", "2027-01-31T12:00:00Z", "--json"),
+    )
+    assert json.loads(result.stdout)["fault_id"].startswith("noop-")
+    (request,) = requests_on(broker)
+    assert request.instances == ("cartservice-0", "cartservice-1")
+    assert request.start_at_us == 1_801_396_800_000_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("network-dealy", "--target", "service=a", "--duration", "1s"), "did you mean 'network-delay'"),
+        (("noop", "--target", "service=a", "--duration", "-1s"), "the duration is -1000000 us"),
+        (("noop", "--target", "service=a", "--duration", "1 fortnight"), "fortnight"),
+        (("noop", "--target", "service=a"), "give more than zero"),
+        (("noop", "--target", "cartservice", "--duration", "1s"), "service=NAME"),
+        (("noop", "--target", "service=a,service=b", "--duration", "1s"), "exactly one service"),
+        (("noop", "--duration", "1s"), "--target"),
+        (("network-delay", "--target", "service=a", "--duration", "1s"), "latency"),
+        (("noop", "--target", "service=a", "--duration", "1s", "--param", "x"), "NAME=VALUE"),
+        (("noop", "--target", "service=a", "--duration", "1s", "--param", "x=1", "--param", "x=2"), "twice"),
+        (("noop", "--target", "service=a", "--duration", "1s", "--at", "noon"), "2026-01-31T12:00:00Z"),
+        (("noop", "--target", "service=a", "--duration", "1s", "--at", "2026-01-31T12:00:00"), "time zone"),
+    ],
+)
+def test_what_cannot_be_carried_out_is_refused_in_one_line(
+    run: Run, broker: MemoryBroker, arguments: tuple[str, ...], complaint: str
+) -> None:
+    result = run("fault", "request", *arguments)
+    first = result.stderr.splitlines()[0]
+    assert result.exit_code == 2
+    assert first.startswith("error: ")
+    assert complaint in first
+    assert "Traceback" not in result.stderr
+    assert requests_on(broker) == []
+
+
+def test_faults_are_listed_with_their_times_after_the_request(run: Run, put: Put) -> None:
+    put("fault-events", "f-1", an_event(1, "requested", instance=""), an_event(2, "active"))
+    result = run("fault", "list")
+    assert result.exit_code == 0
+    assert "cartservice-0" in result.stdout
+    assert "+0.25 s" in result.stdout
+    (line,) = run("fault", "list", "--json").stdout.splitlines()
+    assert json.loads(line)["state"] == "active"
+
+
+def test_an_empty_list_says_how_to_ask_for_a_fault(run: Run) -> None:
+    assert "fault request --help" in run("fault", "list").stdout
+
+
+def test_stopping_asks_and_refuses_what_is_not_there(run: Run, put: Put, broker: MemoryBroker) -> None:
+    put("fault-events", "f-1", an_event(1, "active"))
+    assert run("fault", "stop", "f-1").exit_code == 0
+    assert requests_on(broker)[0].action == "stop"
+    unknown = run("fault", "stop", "f-2")
+    assert (unknown.exit_code, "fault list" in unknown.stderr) == (2, True)
+
+
+def test_kinds_are_shown_with_parameters_units_and_defaults(run: Run) -> None:
+    everything = run("fault", "kinds").stdout
+    assert "network-delay" in everything
+    assert "latency (required)" in everything
+    one = run("fault", "kinds", "network-delay").stdout
+    assert "--param latency=" in one
+    assert "default 0ms" in one
+    assert json.loads(run("fault", "kinds", "noop", "--json").stdout)["name"] == "noop"
+    assert run("fault", "kinds", "nope").exit_code == 2
+
+
+def test_waiting_prints_the_story_to_its_end(run: Run, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+    _answer_requests(monkeypatch, put, an_event(1, "requested", instance=""), an_event(2, "recovered"))
+    result = run(*DELAY, "--param", "latency=300ms", "--id", "f-1", "--wait")
+    assert result.exit_code == 0
+    assert [line.split()[1] for line in result.stdout.splitlines()[1:]] == ["requested", "recovered"]
+
+
+@pytest.mark.parametrize(("state", "code"), [("rejected", 2), ("failed", 1)])
+def test_waiting_tells_by_its_exit_code_how_the_fault_ended(
+    run: Run, put: Put, monkeypatch: pytest.MonkeyPatch, state: FaultState, code: int
+) -> None:
+    _answer_requests(monkeypatch, put, an_event(1, state, reason="out of memory"))
+    result = run(*DELAY, "--param", "latency=300ms", "--id", "f-1", "--wait")
+    assert result.exit_code == code
+    assert "out of memory" in result.stderr
+
+
+def _answer_requests(monkeypatch: pytest.MonkeyPatch, put: Put, *events: FaultEvent) -> None:
+    """Stands for the injector: its events come right after the request."""
+    command = Client._command
+
+    def command_and_answer(client: Client, request: FaultRequest) -> None:
+        command(client, request)
+        put("fault-events", "f-1", *events)
+
+    monkeypatch.setattr(Client, "_command", command_and_answer)
