@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
+from typing import TypeVar
 
 from microservo.adapters.broker import Broker, Consumer, Producer
 from microservo.adapters.clock import now_us
@@ -14,7 +15,7 @@ from microservo.adapters.kafka import KafkaBroker
 from microservo.adapters.targets.local import LocalTarget
 from microservo.adapters.targets.mechanisms import Mechanism, local_mechanisms
 from microservo.domain.faults.base import MechanismName
-from microservo.errors import InvalidInput, Retryable, Unavailable
+from microservo.errors import InvalidInput, MicroServoError, Retryable, Unavailable
 from microservo.runtime.dead_letter import DeadLetters
 from microservo.runtime.health import HealthServer
 from microservo.runtime.loop import consume_loop
@@ -39,6 +40,8 @@ from services.fault_injector.settings import FaultInjectorSettings
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 WRITER = "fault-injector"
 POLL_TIMEOUT_S = 0.01
 """The longest that a confirmation waits for the loop: a part of every label's latency."""
@@ -48,6 +51,7 @@ SHUTDOWN_S = 4.0
 """How long faults may take to end at shutdown, before the supervisor loses its patience; the rest is repaired
 by the next start."""
 _LONGEST_ROUND_S = 60.0
+_START_PAUSE_S = 0.5
 _MAX_OBSERVATIONS = 1000
 
 
@@ -73,7 +77,7 @@ def run(
     with ExitStack() as stack:
         stack.enter_context(HealthServer(settings.health_port, pulse.is_felt))
         producer = stack.enter_context(broker.producer(linger_ms=LINGER_MS))
-        writer = stack.enter_context(_writer(settings, broker, clock))
+        writer = stack.enter_context(_patiently(shutdown, lambda: _writer(settings, broker, clock)))
         workers = stack.enter_context(closing(ThreadWorkers()))
         injector = build_injector(
             settings,
@@ -84,9 +88,11 @@ def run(
             workers=workers,
             clock=clock,
         )
-        resume(injector, settings, broker, target, clock)
+        _patiently(shutdown, lambda: resume(injector, settings, broker, target, clock))
         handlers = _handlers(settings, injector, producer)
-        observations = stack.enter_context(_observations(settings, broker, clock))
+        observations = stack.enter_context(
+            _patiently(shutdown, lambda: _observations(settings, broker, clock))
+        )
 
         def housekeeping() -> None:
             handlers.observations(observations.consume(_MAX_OBSERVATIONS, 0.0))
@@ -167,6 +173,17 @@ class _Pulse:
         return time.monotonic() - self._last_s < _LONGEST_ROUND_S
 
 
+def _patiently(shutdown: Shutdown, make: Callable[[], T]) -> T:
+    """What `make` gives as soon as it gives anything; right after a start the broker may need a moment."""
+    while True:
+        try:
+            return make()
+        except Retryable as error:
+            logger.warning("starting failed for now: %s", error)
+            if shutdown.wait(_START_PAUSE_S):
+                raise
+
+
 def _writer(settings: FaultInjectorSettings, broker: Broker, clock: Callable[[], int]) -> StampedWriter:
     return StampedWriter(
         broker,
@@ -194,8 +211,12 @@ def _observations(settings: FaultInjectorSettings, broker: Broker, clock: Callab
     consumer = broker.consumer(group_id=None)
     since_us = max(0, clock() - LOOK_BACK_US)
     topics = (settings.topic(SERVICE_GRAPH), settings.topic(FEATURE_WINDOWS))
-    positions = [positions_since(consumer, topic, since_us) for topic in topics]
-    consumer.assign({**positions[0], **positions[1]})
+    try:
+        graphs, windows = (positions_since(consumer, topic, since_us) for topic in topics)
+    except MicroServoError:
+        consumer.close()
+        raise
+    consumer.assign({**graphs, **windows})
     return consumer
 
 

@@ -1,0 +1,294 @@
+"""The injector as a process, on a real broker and a small target of real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from microservo.adapters.broker import Broker, Message, TopicSpec
+from microservo.adapters.clock import now_us
+from microservo.adapters.ports import free_ports
+from microservo.adapters.targets.local import Instance, LocalTarget
+from microservo.adapters.targets.mechanisms import local_mechanisms
+from microservo.adapters.targets.mechanisms.control_api import ControlApi, call
+from microservo.domain.faults.catalogue import KINDS
+from microservo.domain.faults.lifecycle import FaultStory, fold
+from microservo.domain.topology import load_topology
+from microservo.errors import InvalidInput, Retryable
+from microservo.runtime.local_target import LocalTargetRunner
+from microservo.runtime.supervisor import Supervisor
+from microservo.testing import eventually
+from schemas.catalogue import catalogue
+from schemas.codec import decode_as, encode
+from schemas.records import FaultEvent, FaultRequest, ServiceFault
+from services.fault_injector.log_reader import read_log
+
+pytestmark = pytest.mark.integration
+
+Start = Callable[[], AbstractContextManager["subprocess.Popen[bytes]"]]
+PATIENCE_S = 120
+SECOND_US = 1_000_000
+TINY = """
+name = "tiny"
+entry = "front"
+[services.front.endpoints.Home]
+calls = [ { service = "back", endpoint = "Get" } ]
+[services.back.endpoints.Get]
+response_bytes = 500
+[[journeys]]
+name = "look"
+steps = [ { endpoint = "Home" } ]
+"""
+PARAMETERS = {
+    "cpu-hog": {"workers": "1", "load": "20%"},
+    "memory-hog": {"size": "16MiB"},
+    "network-delay": {"latency": "50ms", "jitter": "5ms"},
+    "network-loss": {"ratio": "10%"},
+    "network-bandwidth": {"rate": "1Mbit/s"},
+    "http-delay": {"delay": "50ms", "endpoint": "Get"},
+    "http-abort": {"status": "503", "ratio": "50%"},
+    "app-exception": {"ratio": "50%", "endpoint": "Get"},
+}
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The state file of a running target."""
+    home = tmp_path_factory.mktemp("target")
+    path, state_file = home / "tiny.toml", home / "target.json"
+    path.write_text(TINY)
+    with Supervisor() as supervisor:
+        runner = LocalTargetRunner(
+            supervisor,
+            topology=load_topology(TINY, "tiny.toml"),
+            topology_path=path,
+            state_file=state_file,
+            otlp_url=f"http://127.0.0.1:{free_ports(1)[0]}",
+            log_dir=home / "logs",
+            seed=7,
+            journeys_per_s=5,
+        )
+        runner.start()
+        runner.wait_ready(PATIENCE_S)
+        yield state_file
+    runner.close()
+
+
+class Lab:
+    """Asks for faults and reads what is told of them."""
+
+    def __init__(self, broker: Broker, prefix: str, state_file: Path) -> None:
+        self.broker = broker
+        self.prefix = prefix
+        self.target = LocalTarget(state_file)
+        names = [prefix + name for name in catalogue()]
+        names += [f"{prefix}{name}-dlq" for name, topic in catalogue().items() if topic.dead_letters]
+        specs = [TopicSpec(name=name, partitions=2, config={}) for name in names]
+        broker.admin().ensure_topics(specs)
+
+    def ask(self, fault_id: str, kind: str, *, seconds: float = 0.5, **changes: Any) -> None:
+        given: dict[str, Any] = {
+            "service": "back",
+            "parameters": PARAMETERS.get(kind, {}),
+            "duration_us": round(seconds * SECOND_US),
+            **changes,
+        }
+        self.send(
+            FaultRequest(fault_id=fault_id, action="inject", requested_at_us=now_us(), kind=kind, **given)
+        )
+
+    def stop(self, fault_id: str) -> None:
+        self.send(FaultRequest(fault_id=fault_id, action="stop", requested_at_us=now_us()))
+
+    def send(self, request: FaultRequest) -> None:
+        self.send_bytes(encode(request), request.fault_id.encode())
+
+    def send_bytes(self, value: bytes, key: bytes = b"k") -> None:
+        with self.broker.producer(linger_ms=0) as producer:
+            producer.send(f"{self.prefix}fault-requests", key=key, value=value)
+            producer.flush(30)
+
+    def story(self, fault_id: str) -> FaultStory | None:
+        events = [decode_as(FaultEvent, each.value or b"") for each in self.messages("fault-events")]
+        return fold(event for event in events if event.fault_id == fault_id).get(fault_id)
+
+    def state(self, fault_id: str, instance: str = "back-0") -> str:
+        story = self.story(fault_id)
+        return "" if story is None else story.state(instance)
+
+    def wait_for(self, fault_id: str, *states: str) -> FaultStory:
+        eventually(
+            lambda: self.state(fault_id) in states,
+            timeout_s=PATIENCE_S,
+            what=f"{fault_id} to be {' or '.join(states)}",
+        )
+        story = self.story(fault_id)
+        assert story is not None
+        return story
+
+    def faults(self, fault_id: str) -> list[ServiceFault]:
+        messages = [each for each in self.messages("service-faults") if each.value is not None]
+        found = [decode_as(ServiceFault, each.value or b"") for each in messages]
+        return [each for each in found if each.fault_id == fault_id]
+
+    def messages(self, topic: str) -> list[Message]:
+        with suppress(Retryable):  # a topic that was just made may have no leader yet
+            return list(read_log(self.broker, self.prefix + topic))
+        return []
+
+    def instance(self) -> Instance:
+        return self.target.instances("back")[0]
+
+    def in_force(self) -> list[str]:
+        """Ids of the faults that the instance and its sidecar make now."""
+        instance = self.instance()
+        pages = [call(url, "GET", "/faults") for url in (instance.control_url, instance.sidecar_url)]
+        return [fault["id"] for page in pages for fault in page["faults"]]
+
+
+@pytest.fixture
+def lab(kafka_broker: Broker, topic_prefix: str, target: Path) -> Lab:
+    return Lab(kafka_broker, topic_prefix, target)
+
+
+@pytest.fixture
+def start(kafka_bootstrap_servers: str, lab: Lab, target: Path, tmp_path: Path) -> Start:
+    environment = {
+        **os.environ,
+        "MICROSERVO_BOOTSTRAP_SERVERS": kafka_bootstrap_servers,
+        "MICROSERVO_TOPIC_PREFIX": lab.prefix,
+        "MICROSERVO_RUN_ID": "run-1",
+        "MICROSERVO_TARGET_STATE": str(target),
+    }
+
+    @contextmanager
+    def running() -> Iterator[subprocess.Popen[bytes]]:
+        argv = [sys.executable, "-m", "services.fault_injector"]
+        with (tmp_path / "injector.log").open("ab") as log:
+            process = subprocess.Popen(argv, env=environment, stderr=log, stdout=log)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+    return running
+
+
+def test_every_kind_is_applied_confirmed_and_recovered(lab: Lab, start: Start) -> None:
+    with start():
+        for kind in KINDS:
+            lab.ask(kind, kind)
+            times = lab.wait_for(kind, "recovered", "failed").times()
+            assert lab.state(kind) == "recovered", lab.story(kind)
+            assert times["applied_at_us"] is not None
+            assert times["recovered_at_us"] is not None
+            assert times["applied_at_us"] < times["recovered_at_us"]
+            services = {(each.service, each.role) for each in lab.faults(kind)}
+            assert services == {("back", "root_cause"), ("front", "affected")}
+    assert lab.in_force() == []
+
+
+def test_two_faults_act_on_one_instance_at_once(lab: Lab, start: Start) -> None:
+    with start():
+        lab.ask("f-1", "network-delay", seconds=60)
+        lab.ask("f-2", "app-exception", seconds=60)
+        eventually(lambda: sorted(lab.in_force()) == ["f-1", "f-2"], timeout_s=PATIENCE_S, what="both")
+        lab.stop("f-1")
+        lab.wait_for("f-1", "stopped")
+        assert lab.in_force() == ["f-2"]
+        lab.stop("f-2")
+        lab.wait_for("f-2", "stopped")
+    assert lab.in_force() == []
+
+
+def test_bad_requests_are_refused_and_the_next_is_carried_out(lab: Lab, start: Start) -> None:
+    with start():
+        lab.send_bytes(b"rubbish")
+        lab.ask("bad", "network-delay", parameters={"latency": "300"})
+        lab.ask("good", "network-delay", seconds=60)
+        lab.wait_for("good", "active")
+        refused = lab.wait_for("bad", "rejected")
+        assert "not understood" in refused.whole.reason
+        assert lab.in_force() == ["good"]
+        assert [each.value for each in lab.messages("fault-requests-dlq")] == [b"rubbish"]
+        lab.stop("good")
+        lab.wait_for("good", "stopped")
+
+
+def test_a_killed_injector_goes_on_where_it_was(lab: Lab, start: Start) -> None:
+    with start() as process:
+        lab.ask("short", "network-loss", seconds=1)
+        lab.ask("long", "network-delay", seconds=3600)
+        lab.ask("pause", "process-pause", seconds=1)
+        for fault_id in ("short", "long", "pause"):
+            lab.wait_for(fault_id, "active", "recovering", "recovered")
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    call(lab.instance().sidecar_url, "PUT", "/faults/stranger", body=BODY)
+    with start():
+        lab.wait_for("short", "recovered")
+        lab.wait_for("pause", "recovered")
+        eventually(lambda: lab.in_force() == ["long"], timeout_s=PATIENCE_S, what="only the open fault")
+        assert lab.state("long") == "active"
+        lab.stop("long")
+        lab.wait_for("long", "stopped")
+    assert lab.in_force() == []
+
+
+BODY = {"kind": "network-delay", "parameters": {"latency_us": 1000, "jitter_us": 0}}
+
+
+def test_a_fault_follows_its_instance_through_a_restart(lab: Lab, start: Start) -> None:
+    with start():
+        lab.ask("f-1", "app-exception", seconds=3600)
+        lab.wait_for("f-1", "active")
+        lab.ask("f-2", "process-kill")
+        lab.wait_for("f-2", "recovered")
+        eventually(lambda: lab.in_force() == ["f-1"], timeout_s=PATIENCE_S, what="the fault to be back")
+        eventually(
+            lambda: "applied again" in lab.wait_for("f-1", "active").latest["back-0"].evidence,
+            timeout_s=PATIENCE_S,
+            what="the story to tell it",
+        )
+        lab.stop("f-1")
+        lab.wait_for("f-1", "stopped")
+
+
+def test_an_orderly_end_leaves_nothing_broken(lab: Lab, start: Start) -> None:
+    with start() as process:
+        lab.ask("f-1", "network-delay", seconds=3600)
+        lab.ask("f-2", "process-pause", seconds=3600)
+        lab.wait_for("f-1", "active")
+        lab.wait_for("f-2", "active")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == 0
+    for fault_id in ("f-1", "f-2"):
+        story = lab.story(fault_id)
+        assert story is not None
+        assert story.latest["back-0"].state == "stopped"
+        assert story.latest["back-0"].reason == "injector shut down"
+    assert lab.in_force() == []
+    pid = lab.instance().pid
+    assert pid is not None
+    assert psutil.Process(pid).status() != psutil.STATUS_STOPPED
+
+
+def test_the_control_api_tells_refusals_from_silence(lab: Lab) -> None:
+    instance = lab.instance()
+    sidecar = local_mechanisms(now_us)["sidecar"]
+    with pytest.raises(InvalidInput, match="refused with 422"):
+        sidecar.apply(instance, "f-1", ("magic", {}))
+    nobody = ControlApi(lambda _: f"http://127.0.0.1:{free_ports(1)[0]}")
+    with pytest.raises(Retryable, match="no answer"):
+        nobody.recover(instance, "f-1", ("network-delay", {}))
+    assert "not active" in sidecar.recover(instance, "never", ("network-delay", {})).evidence
