@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+
+
+class RecordedStage:
+    """Remembers what it was told."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.texts: list[str] = []
+        self.shares: list[float] = []
+
+    def advance(self, done: float, total: float) -> None:
+        self.shares.append(done / total)
+
+    def tell(self, text: str) -> None:
+        self.texts.append(text)
+
+
+class RecordedProgress:
+    """Remembers its stages."""
+
+    def __init__(self) -> None:
+        self.stages: list[RecordedStage] = []
+
+    @contextlib.contextmanager
+    def stage(self, title: str) -> Iterator[RecordedStage]:
+        self.stages.append(RecordedStage(title))
+        yield self.stages[-1]
+
+
+@pytest.fixture
+def progress() -> RecordedProgress:
+    return RecordedProgress()

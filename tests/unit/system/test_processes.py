@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from microservo.errors import InvalidInput
+from microservo.runtime.health import HealthServer
+from microservo.system.claim import claimed
+from microservo.system.options import SystemOptions
+from microservo.system.processes import HEALTH_NAMES, Pipeline, is_healthy
+from services.detector.settings import DetectorSettings
+from services.fault_injector.settings import FaultInjectorSettings
+from services.telemetry_collector.settings import Settings as CollectorSettings
+from streams.settings import StreamsSettings
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MICROSERVO_HOME", str(tmp_path))
+
+
+@pytest.fixture
+def pipeline() -> Pipeline:
+    return Pipeline(
+        options=SystemOptions(name="lab", seed=11, topic_prefix="lab-"),
+        bootstrap_servers="127.0.0.1:7",
+        run_id="run-1",
+        otlp_port=4444,
+        health_ports={name: 5000 + number for number, name in enumerate(HEALTH_NAMES)},
+    )
+
+
+def test_each_service_reads_what_it_is_told(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = pipeline.detectors()[0]
+    cases = [
+        (pipeline.collector(), CollectorSettings),
+        (pipeline.streams(), StreamsSettings),
+        (detector, DetectorSettings),
+        (pipeline.injector(), FaultInjectorSettings),
+    ]
+    for spec, settings_class in cases:
+        with monkeypatch.context() as patch:
+            for name, value in spec.env.items():
+                patch.setenv(name, value)
+            settings = settings_class()
+        assert settings.kafka.bootstrap_servers == "127.0.0.1:7"
+        assert (settings.run_id, settings.topic_prefix) == ("run-1", "lab-")
+        assert settings.health_port == pipeline.health_ports[spec.name]
+
+
+def test_the_streams_cut_windows_as_the_run_says(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in pipeline.streams().env.items():
+        monkeypatch.setenv(name, value)
+    assert StreamsSettings().policy() == pipeline.options.policy
+
+
+def test_the_parts_that_touch_the_target_find_its_state(pipeline: Pipeline) -> None:
+    state = str(pipeline.folders.target_state)
+    assert pipeline.collector().env["MICROSERVO_TARGET_STATE"] == state
+    assert pipeline.injector().env["MICROSERVO_TARGET_STATE"] == state
+    assert pipeline.collector().env["MICROSERVO_OTLP_PORT"] == "4444"
+
+
+def test_processes_have_names_and_logs_of_their_own(pipeline: Pipeline) -> None:
+    specs = [pipeline.collector(), pipeline.streams(), *pipeline.detectors(), pipeline.injector()]
+    assert sorted(spec.name for spec in specs) == sorted(HEALTH_NAMES)
+    assert len({spec.log for spec in specs}) == len(specs)
+
+
+def test_health_is_what_the_process_answers() -> None:
+    well = [True]
+    with HealthServer(0, lambda: well[0]) as server:
+        assert is_healthy(server.port)
+        well[0] = False
+        assert not is_healthy(server.port)
+    assert not is_healthy(server.port)
+
+
+def test_a_name_is_claimed_by_one_at_a_time() -> None:
+    with claimed("lab"), claimed("other"), pytest.raises(InvalidInput, match="--name other"), claimed("lab"):
+        pass
+    with claimed("lab"):
+        pass

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+
+from microservo.client import Client
+from microservo.errors import InvalidInput, Retryable
+from microservo.system.options import SystemOptions
+from microservo.system.patience import patiently
+from microservo.system.run_record import RunRecord, ensure_topics, new_run_id
+from microservo.testing import MemoryBroker
+
+OPTIONS = SystemOptions(seed=11, partitions=2, topic_prefix="lab-")
+
+
+@pytest.fixture
+def broker() -> MemoryBroker:
+    broker = MemoryBroker()
+    ensure_topics(broker, OPTIONS)
+    return broker
+
+
+def test_a_run_is_recorded_with_the_offsets_it_begins_and_ends_at(broker: MemoryBroker) -> None:
+    client = Client(broker=broker, topic_prefix="lab-")
+    with broker.producer() as producer:
+        producer.send("lab-fault-events", key=b"k", value=b"before", partition=1)
+        record = RunRecord(broker, OPTIONS, target="online-boutique")
+        record.begin()
+        (begun,) = client.runs()
+        producer.send("lab-fault-events", key=b"k", value=b"during", partition=1)
+        record.end("finished")
+        producer.send("lab-fault-events", key=b"k", value=b"after", partition=1)
+        record.end("aborted")
+    (ended,) = client.runs()
+    assert (begun.status, begun.seed, begun.target) == ("running", 11, "online-boutique")
+    assert (begun.start_offsets["fault-events/1"], begun.end_offsets) == (1, {})
+    assert (ended.status, ended.end_offsets["fault-events/1"]) == ("finished", 2)
+    assert ended.finished_at_us is not None
+    assert begun.window_us == OPTIONS.policy.size_us
+
+
+def test_run_ids_sort_by_time_and_differ() -> None:
+    first, second = new_run_id(1_800_000_000_000_000), new_run_id(1_800_000_001_000_000)
+    assert first.startswith("run-20270115-080000-")
+    assert first < second
+    assert len({new_run_id(0) for _ in range(20)}) > 1
+
+
+def test_topics_with_other_partitions_are_refused(broker: MemoryBroker) -> None:
+    with pytest.raises(InvalidInput):
+        ensure_topics(broker, SystemOptions(partitions=3, topic_prefix="lab-"))
+
+
+def test_patience_ends() -> None:
+    efforts: list[int] = []
+
+    def act() -> int:
+        efforts.append(1)
+        if len(efforts) < 3:
+            msg = "no leader yet"
+            raise Retryable(msg)
+        return 42
+
+    def never() -> int:
+        msg = "no leader yet"
+        raise Retryable(msg)
+
+    assert patiently(act, timeout_s=30) == 42
+    with pytest.raises(Retryable):
+        patiently(never, timeout_s=0)
