@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from microservo.adapters.otlp import answers
-from microservo.adapters.otlp.media import MAX_BODY_BYTES, Media, TooLarge, media_of
+from microservo.adapters.otlp.media import Media, TooLarge, media_of
 from microservo.domain.telemetry import Signal
 from microservo.errors import InvalidInput, InvalidMessage
 from microservo.runtime.metrics import REQUESTS_TOTAL
@@ -41,7 +41,7 @@ class Receiver:
         clock: Callable[[], int],
         *,
         answer_timeout_s: float,
-        limit_bytes: int = MAX_BODY_BYTES,
+        limit_bytes: int,
     ) -> None:
         self._inbox = inbox
         self._clock = clock

@@ -12,7 +12,6 @@ from typing import Self
 from microservo.adapters.broker import Broker
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
-from microservo.adapters.otlp.media import MAX_BODY_BYTES
 from microservo.runtime.health import HealthServer
 from microservo.runtime.metrics import RECORDS_TOTAL
 from microservo.runtime.shutdown import Shutdown
@@ -37,31 +36,23 @@ _SICK_AFTER_S = 15.0
 
 
 class Collector:
-    """The whole service on one broker; one thread calls `run`, the others are its own.
+    """The whole service on one broker; one thread calls `run`, the others are its own."""
 
-    Args:
-        limit_bytes: the largest body of a request, after decompression.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        broker: Broker,
-        clock: Callable[[], int] = now_us,
-        *,
-        limit_bytes: int = MAX_BODY_BYTES,
-    ) -> None:
+    def __init__(self, settings: Settings, broker: Broker, clock: Callable[[], int] = now_us) -> None:
         self._settings = settings
         self._inbox = Inbox(settings.queue_records, min(_HURRY_RECORDS, settings.queue_records))
         self._shipper = _shipper(settings, broker, clock, self._inbox)
         self._receiver = Receiver(
-            self._inbox, clock, answer_timeout_s=settings.answer_timeout_s, limit_bytes=limit_bytes
+            self._inbox,
+            clock,
+            answer_timeout_s=settings.answer_timeout_s,
+            limit_bytes=settings.otlp_body_bytes,
         )
         self._server = WsgiServer(
             self._receiver,
             port=settings.otlp_port,
             threads=settings.otlp_threads,
-            max_request_body_size=limit_bytes,
+            max_request_body_size=settings.otlp_body_bytes,
             connection_limit=_CONNECTIONS,
             asyncore_use_poll=True,
             recv_bytes=_RECEIVE_BYTES,

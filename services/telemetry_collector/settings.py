@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from microservo.adapters.otlp.media import MAX_BODY_BYTES
 from microservo.runtime.settings import ServiceSettings
 
 
@@ -17,6 +18,9 @@ class Settings(ServiceSettings):
 
     otlp_port: int = Field(default=4318, ge=0, le=65535, description="Port of OTLP/HTTP; 0 takes any.")
     otlp_threads: int = Field(default=64, ge=1, description="Requests that may wait for Kafka at once.")
+    otlp_body_bytes: int = Field(
+        default=MAX_BODY_BYTES, ge=1, description="Largest request body, after decompression."
+    )
     target_state: Path | None = Field(
         default=None, description="State file of the target; unset watches none."
     )

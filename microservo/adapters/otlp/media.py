@@ -11,6 +11,13 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 """The limit that the OTLP specification recommends, after decompression."""
 _GZIP_WINDOW = 31
 _STEP_BYTES = 256 * 1024
+_MAX_RATIO = 100
+_ANY_RATIO_BYTES = 2 * 1024 * 1024
+"""Up to here any ratio is fine. Telemetry shrinks to a tenth or a thirtieth; gzip goes to a thousandth.
+
+A body that unpacks so far is made of empty records: two bytes each, nearly two hundred once parsed, so that 64 KB
+would become gigabytes.
+"""
 
 
 class Media(Enum):
@@ -57,10 +64,11 @@ def gunzip(body: bytes, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
     """The unpacked body; never holds more than `limit_bytes` and a step.
 
     Raises:
-        TooLarge: it unpacks to more than `limit_bytes`.
+        TooLarge: it unpacks to more than `limit_bytes`, or above 2 MiB to more than 100 times its size.
         InvalidMessage: it isn't gzip, or is cut short.
     """
     unpacked = bytearray()
+    limit_bytes = min(limit_bytes, max(_ANY_RATIO_BYTES, _MAX_RATIO * len(body)))
     rest = body
     try:
         while rest:

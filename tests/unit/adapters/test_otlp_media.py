@@ -1,6 +1,7 @@
 """Media types, and gzip that is bounded."""
 
 import gzip
+import random
 import tracemalloc
 import zlib
 
@@ -38,7 +39,7 @@ def test_other_compressions_are_refused() -> None:
         is_gzip("zstd")
 
 
-@pytest.mark.parametrize("size_bytes", [0, 1, 255 * 1024, 256 * 1024, 256 * 1024 + 1, 3 * MIB])
+@pytest.mark.parametrize("size_bytes", [0, 1, 255 * 1024, 256 * 1024, 256 * 1024 + 1, 2 * MIB])
 def test_what_was_packed_is_unpacked(size_bytes: int) -> None:
     body = bytes(index * 7 % 251 for index in range(997)) * (size_bytes // 997 + 1)
     assert gunzip(gzip.compress(body[:size_bytes])) == body[:size_bytes]
@@ -69,6 +70,18 @@ def test_a_bomb_is_stopped_at_the_limit_and_fills_no_memory() -> None:
         assert tracemalloc.get_traced_memory()[1] < 4 * MIB
     finally:
         tracemalloc.stop()
+
+
+def test_a_small_body_of_very_many_empty_records_is_stopped() -> None:
+    empty_spans = b"\x12\x00" * (32 * MIB)
+    with pytest.raises(TooLarge, match=r"more than 6[0-9]{6} bytes; send smaller batches"):
+        gunzip(gzip.compress(empty_spans))
+
+
+def test_a_large_body_that_is_packed_as_telemetry_is_passes() -> None:
+    chance = random.Random(7)
+    body = b"".join(chance.randbytes(8) + bytes(152) for _ in range(5 * MIB // 160))
+    assert len(gunzip(gzip.compress(body))) == len(body)
 
 
 def test_a_body_of_exactly_the_limit_passes() -> None:

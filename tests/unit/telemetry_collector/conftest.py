@@ -31,7 +31,7 @@ def start(broker: MemoryBroker) -> Start:
     """Starts a collector whose clock stands at T0_US + 1 s; settings by keyword."""
 
     @contextmanager
-    def running(*, ship: bool = True, limit_bytes: int = 1024 * 1024, **values: object) -> Iterator[Running]:
+    def running(*, ship: bool = True, **values: object) -> Iterator[Running]:
         settings = Settings.model_validate(
             {
                 "otlp_port": 0,
@@ -44,7 +44,7 @@ def start(broker: MemoryBroker) -> Start:
         )
         shutdown = Shutdown(signals=())
         clock = ManualClock(T0_US + 1_000_000)
-        with Collector(settings, broker, clock, limit_bytes=limit_bytes) as collector:
+        with Collector(settings, broker, clock) as collector:
             thread = threading.Thread(target=collector.run, args=(shutdown,))
             if ship:
                 thread.start()

@@ -183,7 +183,7 @@ def test_other_paths_and_methods_are_answered_404_and_405(start: Start) -> None:
 
 
 def test_a_gzip_bomb_is_answered_413(start: Start) -> None:
-    with start(limit_bytes=100_000) as running:
+    with start(otlp_body_bytes=100_000) as running:
         answer = running.send("/v1/traces", gzip.compress(bytes(10_000_000)), encoding="gzip")
         assert (answer.status, answer.headers["Content-Type"]) == (413, "application/x-protobuf")
         assert Status.FromString(answer.body).code == 8
@@ -191,7 +191,7 @@ def test_a_gzip_bomb_is_answered_413(start: Start) -> None:
 
 
 def test_a_large_plain_body_is_answered_413(start: Start) -> None:
-    with start(limit_bytes=100_000) as running:
+    with start(otlp_body_bytes=100_000) as running:
         assert running.send("/v1/traces", bytes(100_001)).status == 413
 
 
