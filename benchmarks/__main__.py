@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import tempfile
@@ -31,7 +32,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     console = Console()
     plan = Plan(seed=arguments.seed, seconds=arguments.seconds, start_us=_start_us(arguments.seconds))
-    started_s = time.monotonic()
+    started_s, load_before = time.monotonic(), os.getloadavg()[0]
     with (
         tempfile.TemporaryDirectory() as scratch,
         console.status("starting the broker") as status,
@@ -46,7 +47,7 @@ def main() -> int:
     figures += live_figures(arguments.system)
     console.print(*engines.remarks, sep="\n")
     show(figures, console)
-    write(figures, facts(loaded, plan, time.monotonic() - started_s), arguments.out)
+    write(figures, facts(loaded, plan, time.monotonic() - started_s, load_before), arguments.out)
     console.print(f"written to {arguments.out}")
     return 0
 
