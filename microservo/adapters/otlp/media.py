@@ -15,8 +15,8 @@ _MAX_RATIO = 100
 _ANY_RATIO_BYTES = 2 * 1024 * 1024
 """Up to here any ratio is fine. Telemetry shrinks to a tenth or a thirtieth; gzip goes to a thousandth.
 
-A body that unpacks so far is made of empty records: two bytes each, nearly two hundred once parsed, so that 64 KB
-would become gigabytes.
+A body that unpacks so far is made of empty records: two bytes each, nearly two hundred once parsed, so that
+64 KB would become gigabytes.
 """
 
 
