@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from microservo.adapters.datasets.tables import LOGS, METRICS, TRACES
-from microservo.domain.datasets.ordering import Vocabulary, canonical_order, series
+from microservo.domain.datasets.ordering import Codes, Vocabulary, canonical_order, series
 from microservo.domain.telemetry import Batch, Signal, record_count
 from microservo.domain.windows import WindowPolicy
 
@@ -93,7 +93,7 @@ class RowBuffer:
         self._rest = {name: column[~old] for name, column in columns.items()}
         return self._table({name: column[old] for name, column in columns.items()})
 
-    def windows(self) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64]]:
+    def windows(self) -> tuple[list[str], Codes, NDArray[np.int64]]:
         """What rows are here: services, and per row the number of its service and the start of its window."""
         columns = self._rest = self._gathered()
         starts = columns["time_us"] - columns["time_us"] % self._policy.size_us
@@ -116,7 +116,7 @@ class RowBuffer:
         counts = np.array([record_count(batch) for batch, _ in batches], np.int64)
         services = [self._vocabularies["service"].codes((batch.service,)) for batch, _ in batches]
         columns: Columns = {
-            "service": np.repeat(np.concatenate(services), counts) if batches else counts,
+            "service": np.repeat(np.concatenate(services), counts) if batches else np.empty(0, np.int32),
             "stamp": np.repeat(np.array([stamp for _, stamp in batches], np.int64), counts),
         }
         for name, dtype in self._layout.numbers:
@@ -132,14 +132,14 @@ class RowBuffer:
 
     def _codes(
         self, batches: Sequence[tuple[Batch, int]], counts: NDArray[np.int64], name: str, dictionary: str
-    ) -> NDArray[np.int64]:
+    ) -> Codes:
         if not batches:
-            return np.empty(0, np.int64)
+            return np.empty(0, np.int32)
         vocabulary = self._vocabularies[name]
         tables = [vocabulary.codes(getattr(batch, dictionary)) for batch, _ in batches]
         starts = np.cumsum([0] + [len(table) for table in tables[:-1]])
         index = np.frombuffer(_bytes(batches, name), "<u2")
-        codes: NDArray[np.int64] = np.concatenate(tables)[index + np.repeat(starts, counts)]
+        codes: Codes = np.concatenate(tables)[index + np.repeat(starts, counts)]
         return codes
 
     def _table(self, columns: Columns) -> pa.Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
@@ -13,8 +14,6 @@ from microservo.adapters.datasets.tables import WINDOWS
 from microservo.domain.labels import is_anomalous
 from microservo.domain.windows import ClosedWindow
 from schemas.codec import encode
-
-_NAMES = WINDOWS.names
 
 
 class WindowBuffer:
@@ -39,10 +38,25 @@ class WindowBuffer:
 
 def windows_table(windows: Iterable[list[ClosedWindow]]) -> pa.Table:
     """Rows of whole windows: all revisions of one, then of the next."""
-    rows = [
-        _row(revision, final=revision is revisions[-1]) for revisions in windows for revision in revisions
-    ]
-    return pa.table({name: [row[name] for row in rows] for name in _NAMES}, schema=WINDOWS)
+    rows = [(each, each is revisions[-1]) for revisions in windows for each in revisions]
+    facts = [_facts(window, final=final) for window, final in rows]
+    arrays = {
+        field.name: pa.array([row[field.name] for row in facts], field.type)
+        for field in WINDOWS
+        if field.name != "features"
+    }
+    arrays["features"] = _features([window for window, _ in rows]).cast(WINDOWS.field("features").type)
+    return pa.Table.from_arrays([arrays[name] for name in WINDOWS.names], schema=WINDOWS)
+
+
+def _features(windows: list[ClosedWindow]) -> pa.Array:
+    """The column of features; put together by hand, several times as fast as from pairs."""
+    offsets = list(itertools.accumulate((len(window.features) for window in windows), initial=0))
+    names = [name for window in windows for name in window.features]
+    values = [value for window in windows for value in window.features.values()]
+    return pa.MapArray.from_arrays(
+        pa.array(offsets, pa.int32()), pa.array(names, pa.string()), pa.array(values, pa.float64())
+    )
 
 
 def value_hash(value: bytes) -> str:
@@ -50,7 +64,7 @@ def value_hash(value: bytes) -> str:
     return hashlib.sha256(value).hexdigest()
 
 
-def _row(window: ClosedWindow, *, final: bool) -> dict[str, Any]:
+def _facts(window: ClosedWindow, *, final: bool) -> dict[str, Any]:
     return {
         "run_id": window.run_id,
         "service": window.service,
@@ -60,6 +74,5 @@ def _row(window: ClosedWindow, *, final: bool) -> dict[str, Any]:
         "final": final,
         "anomalous": is_anomalous(window.labels),
         "labels": [asdict(label) for label in window.labels],
-        "features": list(window.features.items()),
         "sha256": value_hash(encode(window.labelled_window())),
     }

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Index = NDArray[np.intp]
+Codes = NDArray[np.int32]
 TieKeys = Callable[[Index], Sequence[NDArray[np.int64]]]
 
 _SERIES_BITS = 31
@@ -23,19 +24,19 @@ class Vocabulary:
 
     def __init__(self) -> None:
         self._codes: dict[str, int] = {}
-        self._cache: dict[tuple[str, ...], NDArray[np.int64]] = {}
+        self._cache: dict[tuple[str, ...], Codes] = {}
 
     def __len__(self) -> int:
         return len(self._codes)
 
-    def codes(self, texts: tuple[str, ...]) -> NDArray[np.int64]:
+    def codes(self, texts: tuple[str, ...]) -> Codes:
         """The number of each text, shape (texts,); quick for a tuple that was asked for before."""
         found = self._cache.get(texts)
         if found is None:
             if len(self._cache) >= _CACHED_TUPLES:
                 self._cache.clear()
             codes = self._codes
-            found = np.array([codes.setdefault(text, len(codes)) for text in texts], np.int64)
+            found = np.array([codes.setdefault(text, len(codes)) for text in texts], np.int32)
             self._cache[texts] = found
         return found
 
@@ -51,7 +52,7 @@ class Vocabulary:
         return ranks
 
 
-def series(columns: Sequence[tuple[NDArray[np.int64], Vocabulary]]) -> NDArray[np.int64]:
+def series(columns: Sequence[tuple[Codes, Vocabulary]]) -> NDArray[np.int64]:
     """One number per row that sorts as the tuple of its texts does.
 
     Args:
