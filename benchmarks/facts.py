@@ -24,7 +24,8 @@ def facts(loaded: Loaded, plan: Plan, took_s: float, load_before: float) -> list
     json_bytes = loaded.json_bytes / max(loaded.json_records, 1)
     peers = [line.partition(";")[0] for line in _PEERS.read_text("utf-8").splitlines() if line[:1].isalpha()]
     return [
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {took_s:.0f} s in all, load average before it {load_before:.1f}",
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {took_s:.0f} s in all, "
+        f"load average before it {load_before:.1f}",
         f"{_processor()}, {os.cpu_count()} cores, {memory_gib:.0f} GiB, {platform.platform(terse=True)}",
         f"Python {platform.python_version()}, Apache Kafka 4.3.0 on the same machine; {ours}",
         f"peers: {', '.join(peers)}",
