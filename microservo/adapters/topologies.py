@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import microservo
 from microservo.domain.topology import Topology, load_topology
 from microservo.errors import InvalidInput
 
 # Both an editable install and a wheel have deploy/ beside the package.
-_SHIPPED = Path(microservo.__file__).resolve().parent.parent / "deploy" / "topologies"
+_SHIPPED = Path(__file__).resolve().parents[2] / "deploy" / "topologies"
 
 
 def shipped_topologies() -> list[str]:

@@ -53,8 +53,10 @@ def up(
         screen.print(_welcome(system))
         try:
             threading.Event().wait()
-        finally:
+        except KeyboardInterrupt:
             screen.print("stopping ...")
+            system.finish_run()  # the way `up` ends: this run is no aborted one
+            raise
 
 
 def _welcome(system: EmbeddedSystem) -> str:

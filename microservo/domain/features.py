@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microservo.domain.window_rows import Dictionary, Rows
 from microservo.domain.telemetry import CLIENT_SPAN, SERVER_SPAN, Signal
+from microservo.domain.window_rows import Dictionary, Rows
 
 Features = dict[str, float]
 

@@ -62,7 +62,7 @@ OVERLAPPING = (
     Planned(kind="app-exception", service="adservice", parameters={"ratio": "60%"}),
 )
 SURVIVOR = Planned(
-    kind="http-delay", service="shippingservice", duration="20s", parameters={"delay": "200ms"}
+    kind="http-delay", service="cartservice", duration="20s", parameters={"delay": "200ms"}
 )
 """In force while the processes of the pipeline are killed."""
 ALL = (*(fault for lane in LANES for fault in lane), ALONE, *OVERLAPPING, SURVIVOR)
