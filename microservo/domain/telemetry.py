@@ -1,7 +1,7 @@
 """Telemetry in columns: packed batches as NumPy arrays, checked, and back.
 
-A column of a batch is the little-endian bytes of one number per record (docs/decisions/0003-columns.md), so reading
-a batch costs the same whether it holds one record or five hundred.
+A column of a batch is the little-endian bytes of one number per record (docs/decisions/0003-columns.md), so
+reading a batch costs the same whether it holds one record or five hundred.
 """
 
 from __future__ import annotations
