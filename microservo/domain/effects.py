@@ -117,6 +117,8 @@ class _Watch:
     recovered_at_us: int | None = None
     series: dict[tuple[str, Expectation], _Series] = field(default_factory=dict)
     looked: set[str] = field(default_factory=set)
+    whole_windows: int = 0
+    whole_windows_looked: int = 0
     overlapping_target_windows: int = 0
     newest_us: dict[str, int] = field(default_factory=dict)
     seen_at_us: int | None = None
@@ -129,11 +131,22 @@ class _Watch:
             return
         if service == self.target and self._overlaps(window):
             self.overlapping_target_windows += 1
+        looked = False
         for expectation in self._about(service):
             series = self._series(service, expectation, history)
             value = None if series is None else window.value(series.feature)
             if series is not None and value is not None:
                 self._compare(service, window, series, value)
+                looked = True
+        if looked or service in self.looked:
+            self._count_whole(window, looked=looked)
+
+    def has_looked(self) -> bool:
+        """Whether there was enough to see: a value in a window that lay wholly within the fault.
+
+        Where no such window can be (a short fault), a value in any window that overlaps it.
+        """
+        return bool(self.looked) and (self.whole_windows_looked > 0 or self.whole_windows == 0)
 
     def normal_at_us(self) -> int | None:
         """Start of the first window in which all that had moved was back."""
@@ -191,6 +204,12 @@ class _Watch:
             self.seen_at_us = seen_us
             change = f"went from {series.baseline:.6g} to {value:.6g}"
             self.evidence = f"{service}: {series.feature} {change} (asked for {series.threshold:.6g})"
+
+    def _count_whole(self, window: _Window, *, looked: bool) -> None:
+        over_us = self.recovered_at_us
+        if window.start_us >= self.applied_at_us and (over_us is None or window.end_us <= over_us):
+            self.whole_windows += 1
+            self.whole_windows_looked += looked
 
     def _overlaps(self, window: _Window) -> bool:
         over_us = self.recovered_at_us
@@ -254,7 +273,7 @@ class EffectObserver:
         return Judgement(
             fault_id=watch.fault_id,
             verdict="inconclusive",
-            evidence="too few windows before or during the fault, or no traffic",
+            evidence="too few windows before or during the fault, or no traffic in them",
             is_final=True,
         )
 
@@ -271,7 +290,7 @@ class EffectObserver:
 
     def _has_enough(self, watch: _Watch) -> bool:
         if watch.expectations:
-            return bool(watch.looked)
+            return watch.has_looked()
         before = self._history.count(watch.target, watch.applied_at_us)
         return before >= LEAST_BASELINE and watch.overlapping_target_windows > 0
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from microservo.domain.faults.base import Expectation, Fault, MechanismName, Parameter
-from microservo.domain.faults.symptoms import slower_calls
+from microservo.domain.faults.symptoms import slower_calls, timed_out_calls
 from microservo.domain.faults.units import DURATION, RATIO, TEXT
 
 _FULL_SEVERITY_US = 1_000_000
@@ -49,4 +49,8 @@ class HttpDelay(Fault):
 
     def expectations(self) -> tuple[Expectation, ...]:
         some = self.endpoint != ""
-        return (slower_calls(self.delay_us / 1000, ratio=self.ratio, some_endpoints=some),)
+        delay_ms = self.delay_us / 1000
+        return (
+            slower_calls(delay_ms, ratio=self.ratio, some_endpoints=some),
+            *timed_out_calls(delay_ms, self.ratio),
+        )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from microservo.domain.faults.base import Expectation, Fault, MechanismName, Parameter
-from microservo.domain.faults.symptoms import slower_calls
+from microservo.domain.faults.symptoms import slower_calls, timed_out_calls
 from microservo.domain.faults.units import DURATION
 
 _FULL_SEVERITY_US = 1_000_000
@@ -47,4 +47,5 @@ class NetworkDelay(Fault):
         return min(1.0, self.latency_us / _FULL_SEVERITY_US)
 
     def expectations(self) -> tuple[Expectation, ...]:
-        return (slower_calls(self.latency_us / 1000),)
+        delay_ms = self.latency_us / 1000
+        return (slower_calls(delay_ms), *timed_out_calls(delay_ms, 1.0))

@@ -7,6 +7,7 @@ from microservo.domain.faults.base import Expectation
 # Callers give up after some hundred milliseconds, so no more than this can be asked of a quantile.
 _MOST_MS = 150.0
 _LEAST_ERROR_SHARE = 0.01
+_SHORT_TIMEOUT_MS = 200.0
 
 
 def slower_calls(delay_ms: float, *, ratio: float = 1.0, some_endpoints: bool = False) -> Expectation:
@@ -22,6 +23,16 @@ def slower_calls(delay_ms: float, *, ratio: float = 1.0, some_endpoints: bool = 
         feature=f"call/{{target}}/{_quantile(0.0 if some_endpoints else ratio)}_ms",
         change=min(delay_ms / 2, _MOST_MS),
     )
+
+
+def timed_out_calls(delay_ms: float, ratio: float) -> tuple[Expectation, ...]:
+    """Calls to the target that are slowed beyond what callers wait for fail; none, if they aren't.
+
+    Args:
+        delay_ms: what one slowed call takes longer.
+        ratio: share of slowed calls.
+    """
+    return (failing_calls(ratio / 2),) if delay_ms >= _SHORT_TIMEOUT_MS else ()
 
 
 def failing_calls(ratio: float, *, some_endpoints: bool = False) -> Expectation:

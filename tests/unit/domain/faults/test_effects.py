@@ -150,6 +150,26 @@ def test_no_traffic_is_inconclusive() -> None:
     assert scene.last.verdict == "inconclusive"
 
 
+def test_traffic_that_stops_during_the_fault_is_inconclusive() -> None:
+    scene = Scene()
+    scene.windows(10)
+    scene.watch()
+    scene.windows(1)
+    scene.windows(3, front={"metric/x/mean": 1.0})
+    scene.recovered()
+    scene.windows(2)
+    assert scene.last.verdict == "inconclusive"
+
+
+def test_a_fault_shorter_than_a_window_is_judged_by_what_overlaps_it() -> None:
+    scene = Scene()
+    scene.windows(10)
+    scene.watch()
+    scene.recovered(APPLIED_US + SIZE_US)
+    scene.windows(4)
+    assert scene.last.verdict == "ineffective"
+
+
 def test_a_single_strange_window_before_does_not_spoil_the_baseline() -> None:
     scene = Scene()
     scene.windows(9)
