@@ -57,7 +57,8 @@ def find_run(broker: Broker, run_id: str, topic_prefix: str = "") -> RunLog:
     """A run with its offsets; those of a run that goes on end where the log ends now.
 
     Raises:
-        InvalidInput: there is no such run; the message names those that are there.
+        InvalidInput: there is no such run (the message names those that are there), or the joined topics
+            differ in their number of partitions.
         OffsetGap: the log no longer holds what the run wrote.
     """
     found = runs(broker, topic_prefix)
@@ -71,6 +72,7 @@ def find_run(broker: Broker, run_id: str, topic_prefix: str = "") -> RunLog:
         for topic in (*SOURCES, *FACTS, catalogue.LABELLED_WINDOWS):
             for partition in _partitions(consumer, topic, topic_prefix):
                 offsets[topic, partition.index] = _range(consumer, run, topic, partition)
+    _refuse_uneven(offsets)
     return RunLog(run=run, prefix=topic_prefix, offsets=offsets)
 
 
@@ -88,6 +90,14 @@ def _partitions(consumer: Consumer, topic: str, prefix: str) -> list[Partition]:
         if topic in _OPTIONAL:
             return []
         raise
+
+
+def _refuse_uneven(offsets: dict[tuple[str, int], tuple[int, int]]) -> None:
+    counts = {source: sum(topic == source for topic, _ in offsets) for source in SOURCES}
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"{source} {count}" for source, count in counts.items())
+        msg = f"joined topics need the same number of partitions, but have: {told}; make them anew"
+        raise InvalidInput(msg)
 
 
 def _range(consumer: Consumer, run: Experiment, topic: str, partition: Partition) -> tuple[int, int]:

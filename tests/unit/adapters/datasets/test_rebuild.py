@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from recorded_run import create_topics, experiment, record_run
-from synthetic import START_US, Story
+from synthetic import START_US, Story, messages
 
+from microservo.adapters.broker import TopicSpec
 from microservo.adapters.datasets import content_hash, rebuild, runs, verify, verify_against_live
 from microservo.adapters.datasets.facts import ledger_rows
 from microservo.domain.datasets.manifest import Manifest
@@ -206,6 +207,26 @@ def test_what_can_not_be_read_is_counted_and_the_rest_flows_on(tmp_path: Path) -
     assert sum(row.rejected for row in ledger) == 4
 
 
+def test_a_message_that_was_lost_before_the_log_is_noticed(tmp_path: Path) -> None:
+    """Its offset was never given, so only the writer's own counts can tell."""
+    broker = MemoryBroker()
+    story = Story(seconds=10)
+    create_topics(broker, partitions=1)
+    sent = messages(story, partitions=1)
+    metrics = [at for at, each in enumerate(sent) if each.topic == "telemetry-metrics" and each.value]
+    lost = metrics[len(metrics) // 2]
+    with broker.producer() as producer:
+        for at, each in enumerate(sent):
+            if at != lost:
+                producer.send(each.topic, key=each.key, value=each.value, headers=each.headers, partition=0)
+        producer.send(catalogue.EXPERIMENTS, key=b"run-1", value=encode(experiment(story, {}, {})))
+    rebuild(broker, run_id="run-1", out_dir=tmp_path / "d")
+    problems = verify(tmp_path / "d")
+    assert "telemetry-metrics: 1 missing messages by the writers' stamps" in problems
+    assert any("missing records" in problem for problem in problems)
+    assert any("produced by the writers' stamps" in problem for problem in problems)
+
+
 def test_windows_that_are_not_final_are_left_out_and_counted(tmp_path: Path) -> None:
     broker = MemoryBroker()
     record_run(broker, replace(STORY, drain_s=3))
@@ -231,6 +252,18 @@ def test_a_run_that_is_not_there_is_refused(recorded: MemoryBroker, tmp_path: Pa
     with pytest.raises(InvalidInput, match="no run 'run-9' on experiments; the newest are: run-1"):
         rebuild(recorded, run_id="run-9", out_dir=tmp_path / "d")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_joined_topics_that_differ_in_partitions_are_refused(tmp_path: Path) -> None:
+    broker = MemoryBroker()
+    broker.admin().ensure_topics([TopicSpec(name=catalogue.TELEMETRY_LOGS, partitions=2, config={})])
+    others = (catalogue.TELEMETRY_METRICS, catalogue.TELEMETRY_TRACES, catalogue.SERVICE_FAULTS)
+    for name in (*others, catalogue.FAULT_EVENTS, catalogue.EXPERIMENTS):
+        broker.admin().ensure_topics([TopicSpec(name=name, partitions=3, config={})])
+    with broker.producer() as producer:
+        producer.send(catalogue.EXPERIMENTS, key=b"run-1", value=encode(experiment(STORY, {}, {})))
+    with pytest.raises(InvalidInput, match="telemetry-logs 2"):
+        rebuild(broker, run_id="run-1", out_dir=tmp_path / "d")
 
 
 def test_a_folder_that_holds_something_is_refused(recorded: MemoryBroker, tmp_path: Path) -> None:
