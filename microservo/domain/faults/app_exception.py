@@ -12,7 +12,10 @@ from microservo.domain.faults.units import RATIO, TEXT
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppException(Fault):
-    """Such a request is answered 500, its span is an error, and the log has the stack trace."""
+    """The instance's own code raises on requests.
+
+    Such a request is answered 500, its span is an error, and the log has the stack trace.
+    """
 
     kind: ClassVar[str] = "app-exception"
     mechanism: ClassVar[MechanismName] = "workload"

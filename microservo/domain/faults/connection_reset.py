@@ -12,7 +12,10 @@ from microservo.domain.faults.units import RATIO
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionReset(Fault):
-    """A real RST in place of the answer; the request never reaches the instance."""
+    """Requests find their connection reset (RST).
+
+    Such a request never reaches the instance.
+    """
 
     kind: ClassVar[str] = "connection-reset"
     mechanism: ClassVar[MechanismName] = "sidecar"

@@ -11,7 +11,10 @@ from microservo.domain.faults.units import COUNT, RATIO
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CpuHog(Fault):
-    """Together the workers take at most one core of an instance; more of them make requests wait longer."""
+    """Threads inside the instance burn its processor time.
+
+    Together they take at most one core of an instance; more of them make requests wait longer.
+    """
 
     kind: ClassVar[str] = "cpu-hog"
     mechanism: ClassVar[MechanismName] = "workload"

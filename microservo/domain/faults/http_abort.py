@@ -12,7 +12,10 @@ from microservo.domain.faults.units import COUNT, RATIO, TEXT
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpAbort(Fault):
-    """Callers' spans are errors from 500 on; a 4xx shows only in the requests that the instance misses."""
+    """Requests are answered with an error status and never reach the instance.
+
+    Callers' spans are errors from 500 on; a 4xx shows only in the requests that the instance misses.
+    """
 
     kind: ClassVar[str] = "http-abort"
     mechanism: ClassVar[MechanismName] = "sidecar"

@@ -14,7 +14,10 @@ _FULL_SEVERITY_US = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpDelay(Fault):
-    """The wait happens before the instance, so its own spans stay short while its callers' grow."""
+    """Requests reach the instance later.
+
+    The wait happens before the instance, so its own spans stay short while its callers' grow.
+    """
 
     kind: ClassVar[str] = "http-delay"
     mechanism: ClassVar[MechanismName] = "sidecar"

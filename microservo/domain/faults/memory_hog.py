@@ -13,7 +13,10 @@ _FULL_SEVERITY_BYTES = 2**30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryHog(Fault):
-    """Refused by the instance where the machine hasn't that much to spare."""
+    """The instance holds more memory, every page of it written.
+
+    Refused by the instance where the machine hasn't that much to spare.
+    """
 
     kind: ClassVar[str] = "memory-hog"
     mechanism: ClassVar[MechanismName] = "workload"

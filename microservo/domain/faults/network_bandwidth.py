@@ -18,7 +18,10 @@ _NOISE_MS = 6.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkBandwidth(Fault):
-    """One link for all connections of the instance, first come, first served; only what leaves it counts."""
+    """The instance's link carries fewer bytes per second.
+
+    One link for all connections of the instance, first come, first served; only what leaves it counts.
+    """
 
     kind: ClassVar[str] = "network-bandwidth"
     mechanism: ClassVar[MechanismName] = "sidecar"

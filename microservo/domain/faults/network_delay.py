@@ -15,7 +15,10 @@ _MOST_US = 60_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkDelay(Fault):
-    """Adds latency ± jitter (uniform, never below zero) to each segment."""
+    """What leaves the instance takes longer, by latency ± jitter.
+
+    The jitter is uniform, and the delay of a segment never below zero.
+    """
 
     kind: ClassVar[str] = "network-delay"
     mechanism: ClassVar[MechanismName] = "sidecar"

@@ -15,7 +15,10 @@ _RETRANSMISSION_MS = 200.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkLoss(Fault):
-    """What a loss means to the receiver: the segment, and all behind it, comes a retransmission later."""
+    """Segments that leave the instance are lost, and sent again.
+
+    What a loss means to the receiver: the segment, and all behind it, comes a retransmission later.
+    """
 
     kind: ClassVar[str] = "network-loss"
     mechanism: ClassVar[MechanismName] = "sidecar"

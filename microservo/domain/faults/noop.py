@@ -10,7 +10,10 @@ from microservo.domain.faults.base import Expectation, Fault, MechanismName
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noop(Fault):
-    """Touches nothing, and so expects nothing: its verdict should be ineffective."""
+    """Nothing happens, under a label: the control.
+
+    It expects nothing, so its verdict should be ineffective.
+    """
 
     kind: ClassVar[str] = "noop"
     mechanism: ClassVar[MechanismName] = "none"

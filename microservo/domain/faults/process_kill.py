@@ -11,7 +11,10 @@ from microservo.domain.faults.symptoms import failing_calls
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessKill(Fault):
-    """Applied when the process is gone, recovered when the one that replaces it is healthy."""
+    """The process ends at once (SIGKILL); its supervisor brings it back.
+
+    Applied when the process is gone, recovered when the one that replaces it is healthy.
+    """
 
     kind: ClassVar[str] = "process-kill"
     mechanism: ClassVar[MechanismName] = "process"

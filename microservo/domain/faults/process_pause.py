@@ -11,7 +11,10 @@ from microservo.domain.faults.symptoms import failing_calls, fewer_requests, slo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessPause(Fault):
-    """The kernel still accepts connections, but nothing answers: callers wait and time out."""
+    """The process stands still (SIGSTOP), and callers wait.
+
+    The kernel still accepts connections, but nothing answers, so that callers time out.
+    """
 
     kind: ClassVar[str] = "process-pause"
     mechanism: ClassVar[MechanismName] = "process"
