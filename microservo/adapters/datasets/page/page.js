@@ -12,7 +12,7 @@
   let metric = data.metrics[0].key;
   let showScores = true;
   let charts = [];
-  let range = null;
+  let range = { min: data.from, max: data.to };
   let following = false;
 
   const element = (tag, text, attributes = {}) => {
@@ -68,7 +68,7 @@
       tzDate: utc,
       cursor: { sync: { key: sync.key }, drag: { x: true, y: false }, points: { size: 5 } },
       scales: {
-        x: { min: data.from, max: data.to },
+        x: { auto: false, min: range.min, max: range.max },
         y: { range: (_plot, low, high) => [Math.min(0, low ?? 0), (high || 1) * 1.25] },
         ...Object.fromEntries(algorithms.map((name) => [name, { range: (_p, _l, high) => [0, (high || 1) * 1.25] }])),
       },
@@ -93,6 +93,7 @@
 
   const draw = () => {
     charts.forEach((plot) => plot.destroy());
+    charts = [];
     host.replaceChildren();
     const what = data.metrics.find((each) => each.key === metric);
     charts = data.services.map((service) => {
@@ -104,7 +105,6 @@
       const columns = [service.x, service.metrics[metric], ...(showScores ? Object.values(service.scores) : [])];
       return new uPlot(options(service, card.clientWidth - 18, what), columns, card);
     });
-    if (range) charts[0]?.setScale("x", range);
   };
 
   const buttons = data.metrics.map((each) => {
@@ -120,8 +120,7 @@
     draw();
   });
   document.getElementById("whole").addEventListener("click", () => {
-    range = { min: data.from, max: data.to };
-    charts[0]?.setScale("x", range);
+    charts[0]?.setScale("x", { min: data.from, max: data.to });
   });
   document.getElementById("kinds").append(...kinds.map((kind) => {
     const entry = element("span", "");
