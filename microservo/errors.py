@@ -43,5 +43,5 @@ class OffsetGap(Fatal):
 
     def __init__(self, topic: str, partition: int, expected: int, got: int) -> None:
         super().__init__(
-            f"{topic}[{partition}]: expected offset {expected}, got {got}; a restart reads from the last commit"
+            f"{topic}[{partition}]: expected offset {expected}, got {got}; a restart re-reads them"
         )

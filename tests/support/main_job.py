@@ -61,9 +61,7 @@ OVERLAPPING = (
     Planned(kind="network-delay", service="adservice", parameters={"latency": "150ms"}),
     Planned(kind="app-exception", service="adservice", parameters={"ratio": "60%"}),
 )
-SURVIVOR = Planned(
-    kind="http-delay", service="cartservice", duration="20s", parameters={"delay": "200ms"}
-)
+SURVIVOR = Planned(kind="http-delay", service="cartservice", duration="20s", parameters={"delay": "200ms"})
 """In force while the processes of the pipeline are killed."""
 ALL = (*(fault for lane in LANES for fault in lane), ALONE, *OVERLAPPING, SURVIVOR)
 KILLED = (INJECTOR, COLLECTOR, STREAMS, KAFKA)
