@@ -18,7 +18,7 @@ from __future__ import annotations
 import getpass
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -281,14 +281,16 @@ class Client:
             services.setdefault(instance.service, []).append(instance.id)
         return services
 
-    def _command(self, request: FaultRequest) -> None:
-        headers = cloud_event(
-            event_type="microservo.fault_request",
-            source="/client",
-            event_id=f"{request.fault_id}/{request.action}",
-            time_us=request.requested_at_us,
-        )
+    def _command(self, draft: FaultRequest) -> None:
         with self._connection.broker.producer(linger_ms=0) as producer:
+            # Finding the broker took a while; what a fault's times count from is the sending.
+            request = replace(draft, requested_at_us=self._clock())
+            headers = cloud_event(
+                event_type="microservo.fault_request",
+                source="/client",
+                event_id=f"{request.fault_id}/{request.action}",
+                time_us=request.requested_at_us,
+            )
             producer.send(
                 self._physical(catalogue.FAULT_REQUESTS),
                 key=request.fault_id.encode(),

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import click
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
 
 from microservo.adapters.subscription import Subscription
 from microservo.cli.documents import to_json
@@ -174,25 +175,16 @@ def follow(events: Subscription, fault_id: str, patience_s: float) -> Iterator[F
 
 def fault_table(events: list[FaultEvent]) -> Table:
     """Faults with their measured times, each after the request."""
-    table = Table(
-        "fault",
-        "kind",
-        "target",
-        "state",
-        "requested",
-        "applied",
-        "effect seen",
-        "recovered",
-        "normal",
-        "effect",
-    )
+    table = Table(Column("fault", overflow="fold"), "kind", Column("target", overflow="fold"), "state")
+    for name in ("requested", "applied", "effect seen", "recovered", "normal", "effect"):
+        table.add_column(name)
     for event in events:
         origin_us = event.requested_at_us
         table.add_row(
             event.fault_id,
             event.kind,
             event.instance or event.service,
-            event.state + (f": {event.reason}" if event.reason else ""),
+            event.state + (f": {escape(event.reason)}" if event.reason else ""),
             date_time(origin_us),
             after(event.applied_at_us, origin_us),
             after(event.effect_seen_at_us, origin_us),

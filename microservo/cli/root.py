@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 import traceback
@@ -16,6 +17,7 @@ import click
 from microservo.cli.session import Session
 from microservo.errors import InvalidInput, MicroServoError, Unavailable
 
+_SILENT = logging.NullHandler()
 OK, FAILURE, USAGE, UNAVAILABLE, INTERRUPTED = 0, 1, 2, 3, 130
 
 # Each command is loaded when it is called: `--help` and completion stay quick.
@@ -108,7 +110,7 @@ Exit codes: 0 done · 1 failed · 2 refused (usage or input) · 3 something need
 )
 @click.option("--topic-prefix", metavar="TEXT", help="Put before every topic name.")
 @click.option("--system", metavar="NAME", help="A system that runs on this machine, if not 'default'.")
-@click.option("-v", "--verbose", is_flag=True, help="Show tracebacks of errors.")
+@click.option("-v", "--verbose", is_flag=True, help="Show warnings, and tracebacks of errors.")
 @click.version_option(package_name="microservo")
 @click.pass_context
 def cli(
@@ -140,5 +142,8 @@ def cli(
     """
     if os.environ.get("NO_COLOR"):
         ctx.color = False
+    if not verbose:
+        # Without any handler Python prints warnings on stderr, where people expect our one line.
+        logging.getLogger().addHandler(_SILENT)
     if not isinstance(ctx.obj, Session):
         ctx.obj = Session(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix, system=system)

@@ -13,7 +13,7 @@ from rich.console import Console
 if TYPE_CHECKING:
     from microservo.client import Client
 
-_PLAIN_WIDTH = 160
+_PLAIN_WIDTH = 180
 """Columns of a table that no terminal shows."""
 
 

@@ -109,8 +109,8 @@ def run_campaign(client: Client, run_id: str, plan: list[CampaignFault], progres
         Unavailable: nothing was heard of a fault.
     """
     for number, fault in enumerate(plan, start=1):
-        # The run's own part keeps ids apart on a broker that many demos have used.
-        fault_id = f"{run_id.removeprefix('run-')}-{number}-{fault.kind}"
+        # The end of the run's id keeps faults apart on a broker that many demos have used.
+        fault_id = f"{fault.kind}-{run_id[-11:]}-{number}"
         parameters = "".join(f" {name}={value}" for name, value in fault.parameters.items())
         title = f"fault {number}/{len(plan)}: {fault.kind} on {fault.service}{parameters}"
         with progress.stage(title) as stage, client.subscribe(FAULT_EVENTS) as events:

@@ -24,6 +24,7 @@ from microservo.errors import MicroServoError, Unavailable
 from microservo.runtime.local_target import LocalTargetRunner
 from microservo.runtime.supervisor import Supervisor, kill_leftovers
 from microservo.system.claim import claimed
+from microservo.system.logs import fresh_logs
 from microservo.system.options import SystemOptions
 from microservo.system.processes import (
     COLLECTOR,
@@ -101,6 +102,7 @@ class EmbeddedSystem:
         self._stack.enter_context(claimed(self.options.name))
         kill_leftovers(self._folders.processes)
         remove_system(self.options.name)
+        self._stack.enter_context(fresh_logs(self._folders.logs))
         self._supervisor = self._stack.enter_context(Supervisor(record=self._folders.processes))
         servers = self._start_broker(self._supervisor)
         self._begin_run(servers)
@@ -179,6 +181,8 @@ class EmbeddedSystem:
         with self._progress.stage("topics") as stage:
             ensure_topics(self._broker, self.options)
             self._record = RunRecord(self._broker, self.options, target=self._topology.name)
+            if not self.options.bootstrap_servers:
+                self._record.close_others(self.client.runs())
             self._record.begin()
             stage.tell(f"{self.run_id}, {self.options.partitions} partitions")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import secrets
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -64,16 +65,22 @@ class RunRecord:
         """Whether it was ended."""
         return self._run.status != "running"
 
+    def close_others(self, known: Iterable[Experiment]) -> None:
+        """Ends the runs that still go on by their record: on a broker of our own, their system was killed."""
+        for run in known:
+            if run.status == "running" and run.run_id != self.run_id:
+                self._write(replace(run, status="aborted", end_offsets=self._run.start_offsets))
+
     def begin(self) -> None:
         """Writes that the run has begun."""
-        self._write()
+        self._write(self._run)
 
     def end(self, status: RunStatus) -> None:
         """Writes that the run is over, with the offsets reached; a second call does nothing."""
         if self.is_over:
             return
         self._run = replace(self._run, status=status, finished_at_us=now_us(), end_offsets=self._offsets())
-        self._write()
+        self._write(self._run)
 
     def _offsets(self) -> dict[str, int]:
         """The end of every partition by 'topic/partition', by logical names."""
@@ -88,18 +95,18 @@ class RunRecord:
                 for partition in consumer.partitions(topic.physical(self._prefix))
             }
 
-    def _write(self) -> None:
+    def _write(self, run: Experiment) -> None:
         headers = cloud_event(
             event_type="microservo.experiment",
             source="/system",
-            event_id=f"{self.run_id}/{self._run.status}",
+            event_id=f"{run.run_id}/{run.status}",
             time_us=now_us(),
         )
         with self._broker.producer(linger_ms=0) as producer:
             producer.send(
                 self._prefix + EXPERIMENTS,
-                key=self.run_id.encode(),
-                value=encode(self._run),
+                key=run.run_id.encode(),
+                value=encode(run),
                 headers=headers,
             )
             producer.flush(_FLUSH_S)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from microservo.errors import InvalidInput
 from microservo.runtime.health import HealthServer
 from microservo.system.claim import claimed
+from microservo.system.logs import fresh_logs
 from microservo.system.options import SystemOptions
 from microservo.system.processes import HEALTH_NAMES, Pipeline, is_healthy
 from services.detector.settings import DetectorSettings
@@ -75,6 +78,15 @@ def test_health_is_what_the_process_answers() -> None:
         well[0] = False
         assert not is_healthy(server.port)
     assert not is_healthy(server.port)
+
+
+def test_the_logs_of_the_last_start_are_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    for number in range(3):
+        with fresh_logs(folder):
+            logging.getLogger("microservo.x").warning("start %d", number)
+    assert json.loads((folder / "system.log").read_text("utf-8"))["message"] == "start 2"
+    assert "start 1" in (tmp_path / "logs.previous" / "system.log").read_text("utf-8")
 
 
 def test_a_name_is_claimed_by_one_at_a_time() -> None:

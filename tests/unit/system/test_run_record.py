@@ -38,6 +38,20 @@ def test_a_run_is_recorded_with_the_offsets_it_begins_and_ends_at(broker: Memory
     assert begun.window_us == OPTIONS.policy.size_us
 
 
+def test_a_run_whose_system_was_killed_is_ended_by_the_next(broker: MemoryBroker) -> None:
+    client = Client(broker=broker, topic_prefix="lab-")
+    killed = RunRecord(broker, OPTIONS, target="online-boutique")
+    killed.begin()
+    with broker.producer() as producer:
+        producer.send("lab-fault-events", key=b"k", value=b"during", partition=1)
+    after = RunRecord(broker, OPTIONS, target="online-boutique")
+    after.close_others(client.runs())
+    after.begin()
+    found = {run.run_id: run for run in client.runs()}
+    assert (found[killed.run_id].status, found[after.run_id].status) == ("aborted", "running")
+    assert found[killed.run_id].end_offsets["fault-events/1"] == 1
+
+
 def test_run_ids_sort_by_time_and_differ() -> None:
     first, second = new_run_id(1_800_000_000_000_000), new_run_id(1_800_000_001_000_000)
     assert first.startswith("run-20270115-080000-")

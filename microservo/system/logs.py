@@ -1,0 +1,32 @@
+"""The logs of a system: those of the last start are kept beside those of this one."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from microservo.runtime.logging import JsonFormatter
+
+OWN_LOG = "system.log"
+
+
+@contextlib.contextmanager
+def fresh_logs(folder: Path) -> Iterator[None]:
+    """An empty folder for logs; what this process itself logs goes there too, as `system.log`."""
+    former = folder.with_name(f"{folder.name}.previous")
+    if folder.exists():
+        shutil.rmtree(former, ignore_errors=True)
+        folder.rename(former)
+    folder.mkdir(parents=True)
+    handler = logging.FileHandler(folder / OWN_LOG, encoding="utf-8")
+    handler.setFormatter(JsonFormatter("system"))
+    logger = logging.getLogger()
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
