@@ -124,8 +124,8 @@ class EmbeddedSystem:
             deadline_s = time.monotonic() + _FIRST_WINDOW_S + count * self.options.policy.size_us / 1e6
             while len(seen) < count:
                 if time.monotonic() > deadline_s:
-                    came = f"{len(seen)} of {count} labelled windows came"
-                    msg = f"only {came} in time; the logs in {self._folders.logs} may tell why"
+                    came = f"only {len(seen)} of {count} labelled windows came in time"
+                    msg = f"{came}; {self._troubles()}the logs in {self._folders.logs} may tell why"
                     raise Unavailable(msg)
                 received = windows.poll(0.2)
                 window = received.record if received else None
@@ -156,6 +156,14 @@ class EmbeddedSystem:
             self._stack.close()
             if self._target is not None:
                 self._target.close()
+
+    def _troubles(self) -> str:
+        """The processes that did not stay up, for an error's message."""
+        assert self._supervisor is not None
+        restarts = {name: self._supervisor.restarts(name) for name in self._supervisor.pids()}
+        return "".join(
+            f"{name} was started again {times} times; " for name, times in restarts.items() if times
+        )
 
     def _start_broker(self, supervisor: Supervisor) -> str:
         if self.options.bootstrap_servers:
