@@ -106,7 +106,7 @@ def test_callers_are_labelled_as_affected_with_their_hops(recorded: Recorded) ->
 def test_two_faults_at_once_are_both_labelled(recorded: Recorded) -> None:
     both = {fault.fault_id for fault in OVERLAPPING}
     assert any(
-        both <= {label.fault_id for label in window.labels} for window in windows(recorded, "adservice")
+        both <= {label.fault_id for label in window.labels} for window in windows(recorded, "currencyservice")
     )
 
 

@@ -34,7 +34,8 @@ class Planned:
         return f"{self.kind}-{self.service}"
 
 
-# Lanes run side by side, each on a service of its own; within a lane a fault waits for the one before.
+# Lanes run side by side, each on a service of its own; within a lane a fault waits for the one before. What
+# stops most traffic (a paused catalogue) runs beside faults that show without it.
 LANES: tuple[tuple[Planned, ...], ...] = (
     (
         Planned(
@@ -51,15 +52,15 @@ LANES: tuple[tuple[Planned, ...], ...] = (
         Planned(kind="network-loss", service="productcatalogservice", parameters={"ratio": "40%"}),
     ),
     (
-        Planned(kind="network-bandwidth", service="currencyservice", parameters={"rate": "8kbit/s"}),
-        Planned(kind="connection-reset", service="currencyservice", parameters={"ratio": "60%"}),
-        Planned(kind="noop", service="currencyservice"),
+        Planned(kind="network-bandwidth", service="adservice", parameters={"rate": "8kbit/s"}),
+        Planned(kind="connection-reset", service="adservice", parameters={"ratio": "60%"}),
+        Planned(kind="noop", service="adservice"),
     ),
 )
 ALONE = Planned(kind="cpu-hog", service="recommendationservice", parameters={"workers": "2", "load": "100%"})
 OVERLAPPING = (
-    Planned(kind="network-delay", service="adservice", parameters={"latency": "150ms"}),
-    Planned(kind="app-exception", service="adservice", parameters={"ratio": "60%"}),
+    Planned(kind="network-delay", service="currencyservice", parameters={"latency": "150ms"}),
+    Planned(kind="app-exception", service="currencyservice", parameters={"ratio": "60%"}),
 )
 SURVIVOR = Planned(kind="http-delay", service="cartservice", duration="20s", parameters={"delay": "200ms"})
 """In force while the processes of the pipeline are killed."""
