@@ -18,20 +18,20 @@ from __future__ import annotations
 import getpass
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from microservo.adapters.broker import Broker, TopicState
+from microservo.adapters.broker import Broker
 from microservo.adapters.clock import now_us
 from microservo.adapters.connection import Connection, connect
 from microservo.adapters.fault_log import latest_events, wait_for_event
 from microservo.adapters.subscription import Start, Subscription
 from microservo.adapters.system_file import SystemFile
 from microservo.adapters.targets.local import LocalTarget
-from microservo.adapters.topics import DEFAULT_PARTITIONS, topic_specs
+from microservo.adapters.topics import DEFAULT_PARTITIONS, TopicStatus, topic_specs, topic_statuses
 from microservo.domain.faults.catalogue import check_id, parse_request
 from microservo.domain.faults.units import parse_duration
 from microservo.errors import InvalidInput
@@ -45,19 +45,6 @@ if TYPE_CHECKING:
 
 _FLUSH_S = 30.0
 LATEST_RUN = "latest"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TopicStatus:
-    """A topic of the contract and what the broker has of it; `state` is None where it is missing.
-
-    `messages` counts what lies between the first and the last offset, heartbeats included.
-    """
-
-    topic: catalogue.Topic
-    name: str
-    state: TopicState | None
-    messages: int = 0
 
 
 class Client:
@@ -201,18 +188,7 @@ class Client:
 
     def topics(self) -> list[TopicStatus]:
         """Every topic of the contract, as the broker has it."""
-        present = {state.name: state for state in self._connection.broker.admin().topics()}
-        with self._connection.broker.consumer(group_id=None) as consumer:
-
-            def status(topic: catalogue.Topic) -> TopicStatus:
-                name = topic.physical(self.topic_prefix)
-                if name not in present:
-                    return TopicStatus(topic=topic, name=name, state=None)
-                ranges = [consumer.offset_range(partition) for partition in consumer.partitions(name)]
-                messages = sum(end - first for first, end in ranges)
-                return TopicStatus(topic=topic, name=name, state=present[name], messages=messages)
-
-            return [status(topic) for topic in catalogue.catalogue().values()]
+        return topic_statuses(self._connection.broker, self.topic_prefix)
 
     def ensure_topics(self, partitions: int = DEFAULT_PARTITIONS) -> list[str]:
         """Creates the topics that are missing and returns their names.

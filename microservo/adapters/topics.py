@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from microservo.adapters.broker import TopicSpec
+from dataclasses import dataclass
+
+from microservo.adapters.broker import Broker, TopicSpec, TopicState
 from schemas.catalogue import DEAD_LETTER_SUFFIX, Topic, catalogue
 
 DEFAULT_PARTITIONS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicStatus:
+    """A topic of the contract and what the broker has of it; `state` is None where it is missing.
+
+    `messages` counts what lies between the first and the last offset, heartbeats included.
+    """
+
+    topic: Topic
+    name: str
+    state: TopicState | None
+    messages: int = 0
 
 
 def topic_specs(
@@ -40,3 +55,19 @@ def _with_dead_letters(topic: Topic, prefix: str, partitions: int, replication: 
         name=main.name + DEAD_LETTER_SUFFIX, partitions=1, replication=replication, config=config
     )
     return [main, aside]
+
+
+def topic_statuses(broker: Broker, prefix: str = "") -> list[TopicStatus]:
+    """Every topic of the contract, in its order, as the broker has it."""
+    present = {state.name: state for state in broker.admin().topics()}
+    with broker.consumer(group_id=None) as consumer:
+
+        def status(topic: Topic) -> TopicStatus:
+            name = topic.physical(prefix)
+            if name not in present:
+                return TopicStatus(topic=topic, name=name, state=None)
+            ranges = [consumer.offset_range(partition) for partition in consumer.partitions(name)]
+            messages = sum(end - first for first, end in ranges)
+            return TopicStatus(topic=topic, name=name, state=present[name], messages=messages)
+
+        return [status(topic) for topic in catalogue().values()]

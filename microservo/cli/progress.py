@@ -37,10 +37,6 @@ class TerminalProgress:
         text = f"  {escape(stage.text)}" if stage.text else ""
         self._console.print(f"[green]✓[/] {escape(title)}{text}  {took}")
 
-    def say(self, text: str) -> None:
-        """A line that stays."""
-        self._console.print(escape(text))
-
     def _shown(self, stage: TerminalStage) -> contextlib.AbstractContextManager[object]:
         if self._console.is_terminal:
             return Live(

@@ -7,9 +7,8 @@ from __future__ import annotations
 import click
 from rich.table import Table
 
-from microservo.adapters.topics import DEFAULT_PARTITIONS
+from microservo.adapters.topics import DEFAULT_PARTITIONS, TopicStatus
 from microservo.cli.session import Session, console, pass_session
-from microservo.client import TopicStatus
 from microservo.errors import InvalidInput
 
 

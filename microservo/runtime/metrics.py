@@ -41,12 +41,6 @@ STAGE_LATENCY_SECONDS = Histogram(
     ("stage",),
     buckets=_LATENCY_BUCKETS_S,
 )
-LATENESS_SECONDS = Histogram(
-    "microservo_lateness_seconds",
-    "Seconds between a record's own time and the stamp that it travelled with.",
-    ("topic",),
-    buckets=_LATENCY_BUCKETS_S,
-)
 WATERMARK_LAG_SECONDS = Gauge(
     "microservo_watermark_lag_seconds",
     "Seconds between the wall clock and the event time up to which a joined topic is complete.",

@@ -21,6 +21,3 @@ class Progress(Protocol):
 
     def stage(self, title: str) -> AbstractContextManager[Stage]:
         """A stage that lasts as long as the context; it has failed if that ends with an error."""
-
-    def say(self, text: str) -> None:
-        """A line that stays."""
