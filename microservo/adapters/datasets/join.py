@@ -8,6 +8,7 @@ from typing import cast
 import numpy as np
 
 from microservo.adapters.broker import Message
+from microservo.adapters.datasets.slices import SLICE_US
 from microservo.adapters.datasets.telemetry import RowBuffer
 from microservo.adapters.datasets.windows import WindowBuffer
 from microservo.domain.datasets.ledger import LedgerRow
@@ -58,9 +59,11 @@ class Join:
 
     @property
     def final_before_us(self) -> int:
-        """Every minute that ended by this instant is complete in all partitions; -1 while one is silent."""
-        low = min(self.watermarks_us.values(), default=-1) - self._policy.final_cut_us
-        return low - low % MINUTE_US if low > 0 else -1
+        """Every slice that ended by this instant is complete in all partitions; -1 while one is silent."""
+        # The window of the last row before it may reach beyond it.
+        reach_us = self._policy.final_cut_us + self._policy.size_us
+        low = min(self.watermarks_us.values(), default=-1) - reach_us
+        return low - low % SLICE_US if low > 0 else -1
 
     def take(self, source: str, message: Message) -> int:
         """Takes in one message of a joined topic and returns its promise, -1 if it carries none."""

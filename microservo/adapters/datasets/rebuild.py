@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from threading import Event
 
 import pyarrow as pa
 
-from microservo.adapters.broker import Broker, Message, Partition
+from microservo.adapters.broker import Broker, Message
 from microservo.adapters.datasets.facts import (
     fault_events_table,
     faults_table,
@@ -20,16 +22,20 @@ from microservo.adapters.datasets.facts import (
     scores_table,
 )
 from microservo.adapters.datasets.files import TableFile, file_hash, write_table
-from microservo.adapters.datasets.join import Join
+from microservo.adapters.datasets.merge import Merge, Stored, merged_outcome
 from microservo.adapters.datasets.ranges import BATCH, RangeReader, Ranges
 from microservo.adapters.datasets.report import write_report
 from microservo.adapters.datasets.runs import RunLog, find_run
+from microservo.adapters.datasets.share import Final, Outcome, Read, Share
+from microservo.adapters.datasets.slices import Tables
 from microservo.adapters.datasets.tables import TABLES
 from microservo.adapters.datasets.versions import versions
+from microservo.adapters.datasets.workers import Said, divided, elsewhere, here, processes_for
+from microservo.adapters.kafka import KafkaBroker
 from microservo.domain.datasets.card import dataset_card
 from microservo.domain.datasets.manifest import MANIFEST, FileEntry, Manifest, RunFacts, tables_hash
 from microservo.domain.windows import SOURCES, WindowPolicy
-from microservo.errors import InvalidInput
+from microservo.errors import InvalidInput, Retryable
 from schemas import catalogue
 from schemas.codec import SchemaError, decode
 from schemas.files import schema_ids
@@ -38,7 +44,8 @@ from schemas.records import AnomalyScore, Experiment, FaultEvent, ServiceGraph
 Progress = Callable[[int, int], None]
 """Called with messages read so far and in all."""
 
-_FOREVER_US = 1 << 62
+_PATIENCE_S = 10.0
+_AGAIN_S = 0.2
 _STREAMED = ("windows.parquet", "metrics.parquet", "logs.parquet", "traces.parquet")
 
 
@@ -51,6 +58,7 @@ def rebuild(
     progress: Progress | None = None,
     batch: int = BATCH,
     policy: WindowPolicy | None = None,
+    processes: int | None = None,
 ) -> Manifest:
     """Builds the dataset of a run; the same offsets give the same content hash, everywhere.
 
@@ -65,6 +73,8 @@ def rebuild(
         progress: told after every batch of messages.
         batch: the most messages read at a time; changes nothing but the speed.
         policy: how the windows were cut; by default what the run itself says.
+        processes: how many read the joined topics of a real broker, 0 for this one alone; by default as many
+            as pay. Changes nothing but the speed.
 
     Raises:
         InvalidInput: no such run, or `out_dir` is not empty.
@@ -74,20 +84,60 @@ def rebuild(
     if out_dir.is_dir() and any(out_dir.iterdir()):
         msg = f"{out_dir} is not empty; give a new folder or remove it"
         raise InvalidInput(msg)
-    log = find_run(broker, run_id, topic_prefix)
+    log = _found(broker, run_id, topic_prefix)
     with _beside(out_dir) as folder:
         build = _Build(log, folder, policy or _policy(log.run))
+        facts, joined = log.ranges(*FACT_TYPES), log.ranges(*SOURCES)
+        steps = _Steps(progress, [facts, joined])
         with broker.consumer(group_id=None) as consumer:
-            facts, joined = log.ranges(*FACT_TYPES), log.ranges(*SOURCES)
-            steps = _Steps(progress, [facts, joined])
             for messages in RangeReader(consumer, facts, batch=batch):
                 build.facts(messages)
-                steps.done(messages)
-            reader = RangeReader(consumer, joined, batch=batch, from_us=log.run.started_at_us)
-            for messages in reader:
-                build.joined(messages, reader)
-                steps.done(messages)
-        return build.finish()
+                steps.done(len(messages))
+        share = build.share(joined, batch)
+        count = (
+            processes_for(broker, steps.total, len(share.partition_numbers))
+            if processes is None
+            else processes
+        )
+        outcome = _joined(broker, share, count, build, steps)
+        return build.finish(outcome)
+
+
+def _found(broker: Broker, run_id: str, topic_prefix: str) -> RunLog:
+    """The run; asks again for a while, since topics that were just made have no leaders yet."""
+    deadline_s = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return find_run(broker, run_id, topic_prefix)
+        except Retryable:
+            if time.monotonic() > deadline_s:
+                raise
+            Event().wait(_AGAIN_S)
+
+
+def _joined(broker: Broker, share: Share, processes: int, build: _Build, steps: _Steps) -> Outcome:
+    """Reads the joined topics, here or in other processes, into the files that grow."""
+    merge = Merge(max(1, processes))
+    outcomes: dict[int, Outcome] = {}
+    with closing(_said(broker, share, processes, build.folder)) as said:
+        for number, step in said:
+            if isinstance(step, Stored):
+                merge.add(number, step)
+            elif isinstance(step, Final):
+                for tables in merge.final(number, step.number):
+                    build.append(tables)
+            elif isinstance(step, Read):
+                steps.done(step.messages)
+            elif isinstance(step, Outcome):
+                outcomes[number] = step
+    return merged_outcome([outcomes[number] for number in sorted(outcomes)])
+
+
+def _said(broker: Broker, share: Share, processes: int, folder: Path) -> Generator[Said, None, None]:
+    if processes and isinstance(broker, KafkaBroker):
+        yield from elsewhere(broker.settings, divided(share, processes), folder)
+    else:
+        yield from here(broker, share)
 
 
 FACT_TYPES: dict[str, type[FaultEvent] | type[ServiceGraph] | type[AnomalyScore]] = {
@@ -102,13 +152,13 @@ class _Steps:
 
     def __init__(self, progress: Progress | None, ranges: list[Ranges]) -> None:
         self._progress = progress
-        self._total = sum(end - first for each in ranges for first, end in each.values())
+        self.total = sum(end - first for each in ranges for first, end in each.values())
         self._done = 0
 
-    def done(self, messages: list[Message]) -> None:
-        self._done += len(messages)
+    def done(self, messages: int) -> None:
+        self._done += messages
         if self._progress:
-            self._progress(self._done, self._total)
+            self._progress(self._done, self.total)
 
 
 class _Build:
@@ -116,12 +166,10 @@ class _Build:
 
     def __init__(self, log: RunLog, folder: Path, policy: WindowPolicy) -> None:
         self._log = log
-        self._folder = folder
+        self.folder = folder
         self._policy = policy
-        self._join = Join(run_id=log.run.run_id, policy=policy, partition_numbers=log.partition_numbers())
         self._facts: dict[str, list[object]] = {topic: [] for topic in FACT_TYPES}
         self._unreadable = dict.fromkeys(FACT_TYPES, 0)
-        self._released_us = -1
         self._open = ExitStack()
         self._files = {
             name: self._open.enter_context(TableFile(folder / name, TABLES[name])) for name in _STREAMED
@@ -137,45 +185,40 @@ class _Build:
             elif record.run_id == self._log.run.run_id:
                 self._facts[topic].append(record)
 
-    def joined(self, messages: list[Message], reader: RangeReader) -> None:
-        """Takes in messages of the joined topics, and writes what is complete by then."""
-        for message in messages:
-            source = message.topic.removeprefix(self._log.prefix)
-            stamp_us = self._join.take(source, message)
-            reader.stands_at(Partition(message.topic, message.partition), stamp_us)
-        self._join.close()
-        if self._join.final_before_us > self._released_us:
-            self._release(self._join.final_before_us)
+    def share(self, ranges: Ranges, batch: int) -> Share:
+        """All that there is to read of the joined topics."""
+        return Share(
+            run_id=self._log.run.run_id,
+            prefix=self._log.prefix,
+            policy=self._policy,
+            partition_numbers=self._log.partition_numbers(),
+            ranges=ranges,
+            from_us=self._log.run.started_at_us,
+            batch=batch,
+        )
 
-    def finish(self) -> Manifest:
+    def append(self, tables: Tables) -> None:
+        """Takes in the next rows of the large tables."""
+        for name, rows in tables.items():
+            self._files[name].append(rows)
+
+    def finish(self, outcome: Outcome) -> Manifest:
         """Writes what is left, and all about it."""
-        unfinished = self._join.unfinished()
-        windows = {(service, start_us) for _, service, start_us in unfinished}
-        for service, start_us in windows:
-            self._join.windows.discard(service, start_us)
-        self._release(_FOREVER_US)
         with self._open:
             files = [file.close() for file in self._files.values()]
-        files += [write_table(self._folder / name, table) for name, table in self._small_tables(unfinished)]
-        manifest = self._manifest(tuple(sorted(files, key=lambda file: file.name)), len(windows))
-        return _described(self._folder, manifest)
+        files += [write_table(self.folder / name, table) for name, table in self._small_tables(outcome)]
+        manifest = self._manifest(tuple(sorted(files, key=lambda file: file.name)), outcome)
+        return _described(self.folder, manifest)
 
-    def _release(self, before_us: int) -> None:
-        self._files["windows.parquet"].append(self._join.windows.release(before_us))
-        for signal, rows in self._join.rows.items():
-            self._files[f"{signal}.parquet"].append(rows.release(before_us))
-        self._released_us = before_us
-
-    def _small_tables(self, unfinished: dict[tuple[str, str, int], int]) -> Iterator[tuple[str, pa.Table]]:
+    def _small_tables(self, outcome: Outcome) -> Iterator[tuple[str, pa.Table]]:
         events = self._facts[catalogue.FAULT_EVENTS]
         yield "fault_events.parquet", fault_events_table(events)  # type: ignore[arg-type]
         yield "faults.parquet", faults_table(events)  # type: ignore[arg-type]
         yield "graph.parquet", graph_table(self._facts[catalogue.SERVICE_GRAPH])  # type: ignore[arg-type]
         yield "scores.parquet", scores_table(self._facts[catalogue.ANOMALY_SCORES])  # type: ignore[arg-type]
-        yield "ledger.parquet", ledger_table(self._join.ledger(unfinished))
+        yield "ledger.parquet", ledger_table(outcome.ledger)
 
-    def _manifest(self, files: tuple[FileEntry, ...], unfinished: int) -> Manifest:
-        totals = {source: asdict(audit.totals) for source, audit in self._join.audits.items()}
+    def _manifest(self, files: tuple[FileEntry, ...], outcome: Outcome) -> Manifest:
         facts = {
             topic: {"records": len(records), "unreadable": self._unreadable[topic]}
             for topic, records in self._facts.items()
@@ -186,9 +229,9 @@ class _Build:
             offsets={f"{topic}/{index}": ends for (topic, index), ends in sorted(self._log.offsets.items())},
             schema_ids={f"{name}.v{version}": number for (name, version), number in schema_ids().items()},
             versions=versions(),
-            totals=totals | facts,
-            final_until_us={str(index): time_us for index, time_us in self._join.watermarks_us.items()},
-            unfinished_windows=unfinished,
+            totals=outcome.totals | facts,
+            final_until_us={str(index): time_us for index, time_us in outcome.watermarks_us.items()},
+            unfinished_windows=len(outcome.unfinished),
             files=files,
             content_hash=tables_hash(files),
         )

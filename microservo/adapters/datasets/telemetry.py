@@ -1,4 +1,4 @@
-"""Rows of telemetry on their way into a table: collected as packed batches, released in canonical order.
+"""Rows of telemetry collected as packed batches, until all of their slice of event time are there.
 
 Nothing is done per record in Python: the columns of many batches are joined as bytes and go on as arrays.
 """
@@ -14,12 +14,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from microservo.adapters.datasets.tables import LOGS, METRICS, TRACES
-from microservo.domain.datasets.ordering import Codes, Vocabulary, canonical_order, series
+from microservo.domain.datasets.ordering import Codes, Vocabulary
 from microservo.domain.telemetry import Batch, Signal, record_count
 from microservo.domain.windows import WindowPolicy
 
-Columns = dict[str, NDArray[Any]]
-"""Columns of equal length by name: numbers, codes of texts, or texts as objects."""
+Columns = dict[str, Any]
+"""Columns of equal length by name: arrays of numbers or codes of texts; bodies as an Arrow array."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +37,11 @@ class Layout:
     texts: tuple[tuple[str, str], ...]
     numbers: tuple[tuple[str, str], ...]
     has_bodies: bool = False
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The columns whose texts repeat, in the order they are sorted by."""
+        return ("service", *(name for name, _ in self.texts))
 
 
 LAYOUTS: dict[Signal, Layout] = {
@@ -68,7 +73,7 @@ LAYOUTS: dict[Signal, Layout] = {
 
 
 class RowBuffer:
-    """Rows of one signal that wait until all of their minute are there.
+    """Rows of one signal that wait until all of their slice are there.
 
     Args:
         signal: what the rows are of.
@@ -80,18 +85,18 @@ class RowBuffer:
         self._policy = policy
         self._batches: list[tuple[Batch, int]] = []
         self._rest: Columns | None = None
-        self._vocabularies = {name: Vocabulary() for name in ("service", *(c for c, _ in self._layout.texts))}
+        self._vocabularies = {name: Vocabulary() for name in self._layout.text_columns}
 
     def add(self, batch: Batch, watermark_us: int) -> None:
         """Takes in a batch that the windower accepted, with the promise it travelled with."""
         self._batches.append((batch, watermark_us))
 
     def release(self, before_us: int) -> pa.Table:
-        """Removes the rows older than `before_us` and gives each different one once, in canonical order."""
+        """Removes the rows older than `before_us` and gives them as they came, texts as dictionaries."""
         columns = self._gathered()
         old = columns["time_us"] < before_us
-        self._rest = {name: column[~old] for name, column in columns.items()}
-        return self._table({name: column[old] for name, column in columns.items()})
+        self._rest = {name: _where(column, ~old) for name, column in columns.items()}
+        return pa.table({name: self._arrow(name, _where(column, old)) for name, column in columns.items()})
 
     def windows(self) -> tuple[list[str], Codes, NDArray[np.int64]]:
         """What rows are here: services, and per row the number of its service and the start of its window."""
@@ -107,10 +112,10 @@ class RowBuffer:
         new["late"] = new["stamp"] >= end_us + self._policy.first_cut_us
         kept = new.pop("stamp") < end_us + self._policy.final_cut_us
         if not kept.all():
-            new = {name: column[kept] for name, column in new.items()}
+            new = {name: _where(column, kept) for name, column in new.items()}
         if self._rest is None:
             return new
-        return {name: np.concatenate([column, new[name]]) for name, column in self._rest.items()}
+        return {name: _behind(column, new[name]) for name, column in self._rest.items()}
 
     def _joined(self, batches: Sequence[tuple[Batch, int]]) -> Columns:
         counts = np.array([record_count(batch) for batch, _ in batches], np.int64)
@@ -127,7 +132,7 @@ class RowBuffer:
             columns[name] = self._codes(batches, counts, name, dictionary)
         if self._layout.has_bodies:
             bodies = [body for batch, _ in batches for body in getattr(batch, "bodies")]  # noqa: B009
-            columns["body"] = np.array(bodies, object)
+            columns["body"] = pa.array(bodies, pa.string())
         return columns
 
     def _codes(
@@ -142,44 +147,31 @@ class RowBuffer:
         codes: Codes = np.concatenate(tables)[index + np.repeat(starts, counts)]
         return codes
 
-    def _table(self, columns: Columns) -> pa.Table:
-        texts = ("service", *(name for name, _ in self._layout.texts))
-        row_series = series([(columns[name], self._vocabularies[name]) for name in texts])
-        order = canonical_order(columns["time_us"], row_series, lambda rows: _tie_keys(columns, texts, rows))
-        arrays = [
-            self._array(columns[_SOURCE_COLUMNS.get(field.name, field.name)][order], field)
-            for field in self._layout.schema
-        ]
-        return pa.Table.from_arrays(arrays, schema=self._layout.schema)
-
-    def _array(self, column: NDArray[Any], field: Any) -> Any:
-        if field.name in self._vocabularies:
-            return pa.array(self._vocabularies[field.name].texts(), pa.string()).take(pa.array(column))
-        if column.dtype.kind == "V":
-            data = pa.py_buffer(np.ascontiguousarray(column))
-            return pa.FixedSizeBinaryArray.from_buffers(field.type, len(column), [None, data])
-        return pa.array(column, field.type)
+    def _arrow(self, name: str, column: Any) -> Any:
+        if name in self._vocabularies:
+            texts = pa.array(self._vocabularies[name].texts(), pa.string())
+            return pa.DictionaryArray.from_arrays(pa.array(column), texts)
+        return column if isinstance(column, pa.Array) else as_array(column)
 
 
-_SOURCE_COLUMNS = {"time": "time_us", "start": "start_us"}
+def as_array(column: NDArray[Any], kind: Any = None) -> Any:
+    """An Arrow array of numbers, or of bytes of fixed width."""
+    if column.dtype.kind == "V":
+        data = pa.py_buffer(np.ascontiguousarray(column))
+        kind = kind or pa.binary(column.dtype.itemsize)
+        return pa.FixedSizeBinaryArray.from_buffers(kind, len(column), [None, data])
+    return pa.array(column, kind)
+
+
+def _where(column: Any, mask: NDArray[np.bool_]) -> Any:
+    return column.filter(pa.array(mask)) if isinstance(column, pa.Array) else column[mask]
+
+
+def _behind(column: Any, more: Any) -> Any:
+    if isinstance(column, pa.Array):
+        return pa.concat_arrays([column, more])
+    return np.concatenate([column, more])
 
 
 def _bytes(batches: Sequence[tuple[Batch, int]], column: str) -> bytes:
     return b"".join([getattr(batch, column) for batch, _ in batches])
-
-
-def _tie_keys(columns: Columns, sorted_by: Sequence[str], rows: Any) -> list[NDArray[np.int64]]:
-    """Integer keys of all columns but those sorted by already; lateness last."""
-    others = [name for name in columns if name not in (*sorted_by, "time_us", "late")]
-    keys = [key for name in sorted(others) for key in _integers(columns[name][rows])]
-    return [*keys, columns["late"][rows].astype(np.int64)]
-
-
-def _integers(column: NDArray[Any]) -> list[NDArray[np.int64]]:
-    """Keys that are equal exactly where values are the same to the bit, in a fixed order."""
-    if column.dtype.kind == "O":
-        return [np.unique(column, return_inverse=True)[1].astype(np.int64)]
-    if column.dtype.kind in "fV":
-        words = np.ascontiguousarray(column).view("<i8").reshape(len(column), -1)
-        return list(words.T)
-    return [column.astype(np.int64)]

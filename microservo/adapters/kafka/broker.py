@@ -14,6 +14,11 @@ class KafkaBroker:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
 
+    @property
+    def settings(self) -> KafkaSettings:
+        """How it is reached."""
+        return self._settings
+
     def consumer(self, *, group_id: str | None, start: Start = "earliest") -> KafkaConsumer:
         return KafkaConsumer(self._settings, group_id=group_id, start=start)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,13 @@ class LedgerRow:
         """What the records went to, summed; equal to `read` where nothing was lost."""
         settled = self.in_windows + self.late + self.duplicate + self.dropped + self.rejected
         return settled + self.unfinished
+
+    def plus(self, other: LedgerRow) -> LedgerRow:
+        """This row with the counts of another of the same source, service and minute."""
+        return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in _COUNTS})
+
+
+_COUNTS = ("read", "in_windows", "late", "duplicate", "dropped", "rejected", "unfinished")
 
 
 def ledger_problems(rows: Iterable[LedgerRow], produced: Mapping[str, int]) -> list[str]:

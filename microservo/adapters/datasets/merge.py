@@ -1,0 +1,92 @@
+"""The slices of several readers as one sequence, in order of event time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from microservo.adapters.datasets.rows import in_order
+from microservo.adapters.datasets.share import Outcome
+from microservo.adapters.datasets.slices import Tables
+from microservo.domain.datasets.ledger import LedgerRow
+from microservo.domain.telemetry import SIGNALS
+
+
+class Stored(NamedTuple):
+    """A slice by its number, and what brings its tables."""
+
+    number: int
+    tables: Callable[[], Tables]
+
+
+class Merge:
+    """Holds slices back until every reader is beyond them.
+
+    Args:
+        readers: how many there are; they are told apart by number.
+    """
+
+    def __init__(self, readers: int) -> None:
+        self._final = [-1] * readers
+        self._waiting: dict[int, list[tuple[int, Stored]]] = {}
+
+    def add(self, reader: int, stored: Stored) -> None:
+        """Takes in a slice."""
+        self._waiting.setdefault(stored.number, []).append((reader, stored))
+
+    def final(self, reader: int, number: int) -> Iterator[Tables]:
+        """Takes in that a reader is beyond all slices before `number`, and gives those that are whole now."""
+        self._final[reader] = number
+        for ready in sorted(each for each in self._waiting if each < min(self._final)):
+            # By reader, so that nothing follows which was quicker.
+            yield _merged([stored.tables() for _, stored in sorted(self._waiting.pop(ready), key=_reader)])
+
+
+def merged_outcome(outcomes: Sequence[Outcome]) -> Outcome:
+    """What all readers came to together."""
+    first = outcomes[0]
+    totals = {
+        source: {name: sum(each.totals[source][name] for each in outcomes) for name in counts}
+        for source, counts in first.totals.items()
+    }
+    watermarks = {index: at_us for each in outcomes for index, at_us in each.watermarks_us.items()}
+    ledger: dict[tuple[str, str, int], LedgerRow] = {}
+    for row in (row for each in outcomes for row in each.ledger):
+        key = (row.source, row.service, row.minute_us)
+        ledger[key] = ledger[key].plus(row) if key in ledger else row
+    return Outcome(
+        totals=totals,
+        watermarks_us=dict(sorted(watermarks.items())),
+        ledger=list(ledger.values()),
+        unfinished=sorted({window for each in outcomes for window in each.unfinished}),
+    )
+
+
+def _reader(item: tuple[int, Stored]) -> int:
+    return item[0]
+
+
+def _merged(slices: Sequence[Tables]) -> Tables:
+    found: dict[str, pa.Table] = {}
+    windows = [each["windows.parquet"] for each in slices if "windows.parquet" in each]
+    if windows:
+        found["windows.parquet"] = _windows(windows)
+    for signal in SIGNALS:
+        name = f"{signal}.parquet"
+        if rows := [each[name] for each in slices if name in each]:
+            found[name] = in_order(signal, rows)
+    return found
+
+
+def _windows(tables: Sequence[pa.Table]) -> pa.Table:
+    """By start, then by service; a service's windows come from one reader, with their revisions in order."""
+    if len(tables) == 1:
+        return tables[0]
+    windows = pa.concat_tables(tables)
+    starts = windows.column("start").cast(pa.int64()).to_numpy()
+    services = pc.rank(windows.column("service").combine_chunks(), tiebreaker="dense").to_numpy()
+    return windows.take(pa.array(np.lexsort((services, starts))))

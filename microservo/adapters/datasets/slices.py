@@ -1,0 +1,44 @@
+"""Slices of event time: what one reader of a run hands on, so that several readers' rows can be merged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+SLICE_US = 20_000_000
+"""Length of a slice in microseconds; changes nothing but how much is held at a time."""
+
+Tables = Mapping[str, pa.Table]
+"""Tables by the name of their file in the dataset."""
+
+
+def by_slice(table: pa.Table, time_column: str) -> Iterator[tuple[int, pa.Table]]:
+    """The rows by the number of their slice, which is their time divided by `SLICE_US`."""
+    if not table.num_rows:
+        return
+    numbers = table.column(time_column).cast(pa.int64()).to_numpy() // SLICE_US
+    different = np.unique(numbers).tolist()
+    for number in different:
+        yield number, table if len(different) == 1 else table.filter(pa.array(numbers == number))
+
+
+def store(folder: Path, number: int, tables: Tables) -> None:
+    """Writes a slice into files of Arrow's own format."""
+    for name, table in tables.items():
+        path = str(folder / f"{number}-{name}.arrow")
+        with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+
+
+def take_up(folder: Path, number: int) -> Tables:
+    """The tables of a stored slice, mapped into memory; its files are gone when the tables are."""
+    found = {}
+    for path in sorted(folder.glob(f"{number}-*.arrow")):
+        with pa.memory_map(str(path)) as source:
+            name = path.name.removeprefix(f"{number}-").removesuffix(".arrow")
+            found[name] = pa.ipc.open_file(source).read_all()
+        path.unlink()
+    return found

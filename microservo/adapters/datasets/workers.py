@@ -1,0 +1,146 @@
+"""The shares of a rebuild, each read by a process of its own or, where that does not pay, right here."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from microservo import errors
+from microservo.adapters.broker import Broker
+from microservo.adapters.datasets.merge import Stored
+from microservo.adapters.datasets.share import Final, Outcome, Read, Share, Sliced, Step, work
+from microservo.adapters.datasets.slices import take_up
+from microservo.adapters.datasets.tasks import task
+from microservo.adapters.kafka import KafkaBroker, KafkaSettings
+
+_PAYS_MESSAGES = 8000
+"""Fewer are read sooner than a process starts."""
+_END_S = 10
+
+Said = tuple[int, Step | Stored]
+"""Number of a share, and its step."""
+
+
+def processes_for(broker: Broker, messages: int, partition_numbers: int) -> int:
+    """How many processes pay for reading so many messages; 0 where none does."""
+    if not isinstance(broker, KafkaBroker) or messages < _PAYS_MESSAGES:
+        return 0
+    wanted = min(os.cpu_count() or 1, partition_numbers)
+    return wanted if wanted > 1 else 0
+
+
+def divided(share: Share, count: int) -> list[Share]:
+    """The share in `count` parts, each partition number in one of them, with about equally many messages."""
+    load = dict.fromkeys(share.partition_numbers, 0)
+    for partition, (first, end) in share.ranges.items():
+        load[partition.index] += end - first
+    parts: list[list[int]] = [[] for _ in range(count)]
+    for number in sorted(load, key=lambda number: (-load[number], number)):
+        min(parts, key=lambda part: sum(load[each] for each in part)).append(number)
+    return [_part(share, sorted(part)) for part in parts]
+
+
+def here(broker: Broker, share: Share) -> Iterator[Said]:
+    """The steps of the one share, read in this process."""
+    with broker.consumer(group_id=None) as consumer:
+        for step in work(consumer, share):
+            yield 0, _in_memory(step) if isinstance(step, Sliced) else step
+
+
+def elsewhere(settings: KafkaSettings, shares: Sequence[Share], scratch: Path) -> Iterator[Said]:
+    """The steps of all shares as their processes tell them; the processes end with the iterator.
+
+    Raises:
+        MicroServoError: as a worker met it.
+        Fatal: a worker ended without a word.
+    """
+    told: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
+    with ExitStack() as open_:
+        folders = []
+        for number, share in enumerate(shares):
+            folders.append(Path(open_.enter_context(tempfile.TemporaryDirectory(dir=scratch))))
+            process = open_.enter_context(_process(task(settings, share, folders[number])))
+            threading.Thread(target=_listen, args=(number, process, told), daemon=True).start()
+        left = set(range(len(shares)))
+        while left:
+            number, line = told.get()
+            if number not in left:
+                continue
+            step = _heard(line, folders[number])
+            if isinstance(step, Outcome):
+                left.discard(number)
+            yield number, step
+
+
+def _in_memory(step: Sliced) -> Stored:
+    return Stored(step.number, lambda: step.tables)
+
+
+def _part(share: Share, numbers: list[int]) -> Share:
+    return Share(
+        run_id=share.run_id,
+        prefix=share.prefix,
+        policy=share.policy,
+        partition_numbers=numbers,
+        ranges={partition: each for partition, each in share.ranges.items() if partition.index in numbers},
+        from_us=share.from_us,
+        batch=share.batch,
+    )
+
+
+@contextmanager
+def _process(given: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "microservo.adapters.datasets.worker"]
+    # A session of its own: Ctrl-C reaches this process alone, which then ends the workers.
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdin is not None
+    try:
+        process.stdin.write(given + "\n")
+        process.stdin.close()
+        yield process
+    finally:
+        process.kill()
+        process.wait(_END_S)
+
+
+def _listen(number: int, process: subprocess.Popen[str], told: queue.SimpleQueue[tuple[int, str]]) -> None:
+    assert process.stdout is not None
+    with process.stdout as lines:
+        for line in lines:
+            told.put((number, line))
+    told.put((number, ""))
+
+
+def _heard(line: str, folder: Path) -> Step | Stored:
+    if not line:
+        msg = "a worker of the rebuild ended without a word; its standard error says why"
+        raise errors.Fatal(msg)
+    said: dict[str, Any] = json.loads(line)
+    if "error" in said:
+        raise _error(said["error"], said["message"])
+    if "slice" in said:
+        return Stored(said["slice"], lambda: take_up(folder, said["slice"]))
+    if "read" in said:
+        return Read(said["read"])
+    if "final" in said:
+        return Final(said["final"])
+    return Outcome.from_json(said["outcome"])
+
+
+def _error(name: str, message: str) -> errors.MicroServoError:
+    """The worker's error anew: of its own kind, with its own words."""
+    kind: type[errors.MicroServoError] = getattr(errors, name)
+    error = kind.__new__(kind)
+    error.args = (message,)
+    return error
