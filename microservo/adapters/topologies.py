@@ -28,14 +28,23 @@ def topology_path(name: str) -> Path:
     return _SHIPPED / f"{name}.toml"
 
 
+def topology_file(name_or_path: str | Path) -> Path:
+    """Where the shipped topology of this name lies, or the path itself if it ends in .toml.
+
+    Raises:
+        InvalidInput: no shipped one has this name.
+    """
+    given = Path(name_or_path)
+    return given if given.suffix == ".toml" else topology_path(str(name_or_path))
+
+
 def read_topology(name_or_path: str | Path) -> Topology:
     """The shipped topology of this name, or the one in the file at this path (it ends in .toml).
 
     Raises:
         InvalidInput: there is none, or it can't be read as a topology.
     """
-    given = Path(name_or_path)
-    path = given if given.suffix == ".toml" else topology_path(str(name_or_path))
+    path = topology_file(name_or_path)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -24,6 +24,7 @@ OK, FAILURE, USAGE, UNAVAILABLE, INTERRUPTED = 0, 1, 2, 3, 130
 COMMANDS: Mapping[str, str] = {
     "demo": "microservo.cli.demo:demo",
     "up": "microservo.cli.up:up",
+    "target": "microservo.cli.target:target",
     "fault": "microservo.cli.fault:fault",
     "subscribe": "microservo.cli.subscribe:subscribe",
     "topics": "microservo.cli.topics:topics",

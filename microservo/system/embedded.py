@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -18,7 +17,7 @@ from microservo.adapters.kafka.embedded import EmbeddedBroker, default_cache_dir
 from microservo.adapters.ports import free_ports
 from microservo.adapters.subscription import Subscription
 from microservo.adapters.system_file import SystemFile, remove_system, write_system
-from microservo.adapters.topologies import read_topology, topology_path
+from microservo.adapters.topologies import read_topology, topology_file
 from microservo.client import Client
 from microservo.errors import MicroServoError, Unavailable
 from microservo.runtime.local_target import LocalTargetRunner
@@ -223,7 +222,7 @@ class EmbeddedSystem:
         return LocalTargetRunner(
             supervisor,
             topology=self._topology,
-            topology_path=_topology_file(self.options.topology),
+            topology_path=topology_file(self.options.topology).absolute(),
             state_file=self._folders.target_state,
             otlp_url=otlp_url,
             log_dir=self._folders.logs,
@@ -259,7 +258,3 @@ class EmbeddedSystem:
         traceback: TracebackType | None,
     ) -> None:
         self.stop("finished" if exc_type is None else "aborted")
-
-
-def _topology_file(topology: str) -> Path:
-    return Path(topology).absolute() if topology.endswith(".toml") else topology_path(topology)

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from microservo.adapters.broker import Broker
 from microservo.adapters.clock import now_us
 from microservo.adapters.topics import topic_specs
+from microservo.errors import InvalidInput
 from microservo.system.options import SystemOptions
 from microservo.system.patience import patiently
 from schemas.catalogue import EXPERIMENTS, catalogue
@@ -35,14 +36,17 @@ class RunRecord:
 
     Args:
         broker: has all topics already.
+        run_id: name of the run; a new one where none is given.
     """
 
-    def __init__(self, broker: Broker, options: SystemOptions, *, target: str) -> None:
+    def __init__(
+        self, broker: Broker, options: SystemOptions, *, target: str, run_id: str | None = None
+    ) -> None:
         self._broker = broker
         self._prefix = options.topic_prefix
         time_us = now_us()
         self._run = Experiment(
-            run_id=new_run_id(time_us),
+            run_id=run_id or new_run_id(time_us),
             status="running",
             seed=options.seed,
             target=target,
@@ -70,6 +74,21 @@ class RunRecord:
         for run in known:
             if run.status == "running" and run.run_id != self.run_id:
                 self._write(replace(run, status="aborted", end_offsets=self._run.start_offsets))
+
+    def resume(self, known: Iterable[Experiment]) -> bool:
+        """Goes on with the run of this id if it still goes on by its record: its system was killed.
+
+        Raises:
+            InvalidInput: that run is over; its dataset is what it is.
+        """
+        former = next((run for run in known if run.run_id == self.run_id), None)
+        if former is None:
+            return False
+        if former.status != "running":
+            msg = f"run {self.run_id!r} is over ({former.status}); give this one another id"
+            raise InvalidInput(msg)
+        self._run = replace(self._run, started_at_us=former.started_at_us, start_offsets=former.start_offsets)
+        return True
 
     def begin(self) -> None:
         """Writes that the run has begun."""

@@ -52,6 +52,26 @@ def test_a_run_whose_system_was_killed_is_ended_by_the_next(broker: MemoryBroker
     assert found[killed.run_id].end_offsets["fault-events/1"] == 1
 
 
+def test_a_named_run_goes_on_after_a_kill_but_not_after_its_end(broker: MemoryBroker) -> None:
+    client = Client(broker=broker, topic_prefix="lab-")
+    killed = RunRecord(broker, OPTIONS, target="online-boutique", run_id="monday")
+    assert not killed.resume(client.runs())
+    killed.begin()
+    with broker.producer() as producer:
+        producer.send("lab-fault-events", key=b"k", value=b"during", partition=1)
+    again = RunRecord(broker, OPTIONS, target="online-boutique", run_id="monday")
+    assert again.resume(client.runs())
+    again.end("finished")
+    (run,) = client.runs()
+    assert (run.status, run.start_offsets["fault-events/1"], run.end_offsets["fault-events/1"]) == (
+        "finished",
+        0,
+        1,
+    )
+    with pytest.raises(InvalidInput, match="'monday' is over \\(finished\\); give this one another id"):
+        RunRecord(broker, OPTIONS, target="online-boutique", run_id="monday").resume(client.runs())
+
+
 def test_run_ids_sort_by_time_and_differ() -> None:
     first, second = new_run_id(1_800_000_000_000_000), new_run_id(1_800_000_001_000_000)
     assert first.startswith("run-20270115-080000-")

@@ -1,0 +1,143 @@
+"""The target system on its own: its processes and their load, and the record of the run where one is named.
+
+What embedded systems do in one process, containers do in many: this is the part of the one that holds the
+target, and the run with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from microservo.adapters.connection import kafka_settings
+from microservo.adapters.kafka import KafkaBroker
+from microservo.adapters.topologies import read_topology, topology_file
+from microservo.client import Client
+from microservo.errors import MicroServoError
+from microservo.runtime.health import HealthServer
+from microservo.runtime.local_target import LocalTargetRunner
+from microservo.runtime.supervisor import Supervisor
+from microservo.system.options import SystemOptions
+from microservo.system.progress import Progress
+from microservo.system.run_record import RunRecord
+from schemas.records import RunStatus
+
+_BROKER_S = 30.0
+_PROCESSES_START_S = 120.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetOptions:
+    """How a target on its own shall run.
+
+    Attributes:
+        otlp_url: where its telemetry goes.
+        state_file: what others find it by; one log per process goes into `logs` beside it.
+        run_id: the run to record on the broker that `system` names; None needs no broker.
+        health_port: of /healthz and /metrics, 0 for any; None serves none.
+        system: topology, seed, load, broker, prefix.
+    """
+
+    otlp_url: str
+    state_file: Path
+    run_id: str | None = None
+    health_port: int | None = None
+    system: SystemOptions
+
+
+class TargetSystem:
+    """A target with its load; use it as a context, which leaves no process behind however it ends.
+
+    Args:
+        options: how it shall run.
+        progress: told of every stage.
+
+    Raises:
+        InvalidInput: there is no such topology.
+    """
+
+    def __init__(self, options: TargetOptions, progress: Progress) -> None:
+        self.options = options
+        self._progress = progress
+        self._topology = read_topology(options.system.topology)
+        self._stack = contextlib.ExitStack()
+        self._record: RunRecord | None = None
+        self._runner: LocalTargetRunner | None = None
+
+    def start(self) -> None:
+        """Begins the run where one is named, and starts everything.
+
+        Raises:
+            InvalidInput: the run is over already.
+            Unavailable: no broker answers, or a process did not get ready; it shows the end of its log.
+        """
+        if self.options.run_id is not None:
+            self._begin_run(self.options.run_id)
+        supervisor = self._stack.enter_context(Supervisor())
+        runner = self._runner = self._make_runner(supervisor)
+        with self._progress.stage("target") as stage:
+            runner.start()
+            runner.wait_ready(_PROCESSES_START_S)
+            stage.tell(f"{self._topology.name}: {len(self._topology.services)} services under load")
+        if self.options.health_port is not None:
+            # Instances come and go with the faults; without its users there is no target.
+            self._stack.enter_context(
+                HealthServer(self.options.health_port, lambda: runner.state.loadgen.pid is not None)
+            )
+
+    def finish_run(self, status: RunStatus = "finished") -> None:
+        """Ends the run where one was begun: what comes later is no part of it. A second call does nothing."""
+        if self._record is not None:
+            self._record.end(status)
+
+    def stop(self, status: RunStatus = "finished") -> None:
+        """Ends the run and stops everything, the load first; may be repeated."""
+        try:
+            self.finish_run(status)
+        except MicroServoError as error:
+            # A broker that is gone can't take the end of the run; the processes still have to stop.
+            _log.warning("the end of run %s could not be written: %s", self.options.run_id, error)
+        finally:
+            self._stack.close()
+            if self._runner is not None:
+                self._runner.close()
+
+    def _begin_run(self, run_id: str) -> None:
+        options = self.options.system
+        with self._progress.stage("run") as stage:
+            broker = KafkaBroker(kafka_settings(options.bootstrap_servers))
+            broker.admin().wait_ready(_BROKER_S)
+            record = RunRecord(broker, options, target=self._topology.name, run_id=run_id)
+            resumed = record.resume(Client(broker=broker, topic_prefix=options.topic_prefix).runs())
+            record.begin()
+            self._record = record
+            stage.tell(f"{run_id} goes on" if resumed else f"{run_id} has begun")
+
+    def _make_runner(self, supervisor: Supervisor) -> LocalTargetRunner:
+        system = self.options.system
+        return LocalTargetRunner(
+            supervisor,
+            topology=self._topology,
+            topology_path=topology_file(system.topology).absolute(),
+            state_file=self.options.state_file.absolute(),
+            otlp_url=self.options.otlp_url,
+            log_dir=self.options.state_file.absolute().parent / "logs",
+            seed=system.seed,
+            journeys_per_s=system.journeys_per_s,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop("finished" if exc_type is None else "aborted")
