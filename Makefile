@@ -31,17 +31,17 @@ check: install ## the quick half: format, lint, types, import contracts, unit te
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest tests/unit tests/contract -m 'not integration' -q
+	$(BIN)/pytest tests/unit tests/contract -m 'not integration' -q -n 2
 
 test: check ## everything, on a real broker and real processes
-	$(BIN)/pytest tests/contract tests/integration tests/e2e -m 'integration or e2e' -q
+	$(BIN)/pytest tests/contract tests/integration -m integration -q -n 2 --dist loadfile
+	$(BIN)/pytest tests/e2e -m e2e -q
 
 format: install ## put the code into the house's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 bench: install ## measure against peers and the limit; writes benchmarks/results
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks
 
 clean: ## remove what was installed and built
