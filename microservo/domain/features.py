@@ -16,7 +16,7 @@ Quantiles are nearest-rank: a value that was measured, never one in between.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -85,15 +85,20 @@ def _slopes(
 
 
 def _log_features(rows: Rows, dictionary: Dictionary) -> Iterator[tuple[str, float]]:
-    severities, counts = np.unique(rows["severity"], return_counts=True)
     levels: dict[str, int] = {}
-    for severity, count in zip(severities.tolist(), counts.tolist(), strict=True):
+    for severity, count in _counted(rows["severity"]):
         levels[_level(severity)] = levels.get(_level(severity), 0) + count
     for level, count in levels.items():
         yield f"log/severity/{level}", float(count)
-    templates, counts = np.unique(rows["template"], return_counts=True)
-    for template, count in zip(templates.tolist(), counts.tolist(), strict=True):
+    for template, count in _counted(rows["template"]):
         yield f"log/template/{dictionary.text(template)}", float(count)
+
+
+def _counted(column: NDArray[Any]) -> Iterator[tuple[int, int]]:
+    """Each number of a column of small numbers, and how often it is there."""
+    counts = np.bincount(column)
+    found = np.flatnonzero(counts)
+    return zip(found.tolist(), counts[found].tolist(), strict=True)
 
 
 def _level(severity: int) -> str:
@@ -106,24 +111,36 @@ def _span_features(
 ) -> Iterator[tuple[str, float]]:
     if not len(rows):
         return
-    yield from _latency_features(f"{prefix}/{_ALL}", rows["duration"], rows["error"])
-    order = np.argsort(rows[column], kind="stable")
-    ordered = rows[order]
-    edges = np.append(_group_starts(ordered[column]), len(ordered))
-    for start, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-        group = ordered[start:end]
-        name = text(int(group[column][0]))
-        if name:
-            yield from _latency_features(f"{prefix}/{name}", group["duration"], group["error"])
+    duration_us, failed = rows["duration"], rows["error"] != 0
+    whole = np.zeros(1, np.intp)
+    yield from _latency_features(prefix, [_ALL], np.sort(duration_us), failed, whole)
+    order = np.lexsort((duration_us, rows[column]))
+    ordered = rows[column][order]
+    starts = _group_starts(ordered)
+    names = [text(number) for number in ordered[starts].tolist()]
+    yield from _latency_features(prefix, names, duration_us[order], failed[order], starts)
 
 
-def _latency_features(prefix: str, duration_us: Any, error: Any) -> Iterator[tuple[str, float]]:
-    count = len(duration_us)
-    ordered = np.sort(duration_us)
-    yield f"{prefix}/count", float(count)
-    yield f"{prefix}/error_share", int(np.count_nonzero(error)) / count
-    for name, share in _QUANTILES:
-        yield f"{prefix}/{name}", int(ordered[max(0, int(np.ceil(share * count)) - 1)]) / 1000
+def _latency_features(
+    prefix: str,
+    names: Sequence[str],
+    duration_us: NDArray[np.int64],
+    failed: NDArray[np.bool_],
+    starts: NDArray[np.intp],
+) -> Iterator[tuple[str, float]]:
+    """Of each group with a name; `duration_us` rises within each, and each begins at one of `starts`."""
+    counts = np.diff(np.append(starts, len(duration_us)))
+    failures = np.add.reduceat(failed, starts, dtype=np.intp).tolist()
+    ranked = [
+        duration_us[starts + np.ceil(share * counts).astype(np.intp) - 1].tolist() for _, share in _QUANTILES
+    ]
+    for group, (name, count) in enumerate(zip(names, counts.tolist(), strict=True)):
+        if not name:
+            continue
+        yield f"{prefix}/{name}/count", float(count)
+        yield f"{prefix}/{name}/error_share", failures[group] / count
+        for (quantile, _), values in zip(_QUANTILES, ranked, strict=True):
+            yield f"{prefix}/{name}/{quantile}", values[group] / 1000
 
 
 def _group_starts(column: NDArray[Any]) -> NDArray[np.intp]:

@@ -57,6 +57,8 @@ class Dictionary:
         self._numbers: dict[str, int] = {}
         self._texts: list[str] = []
         self._cache: dict[tuple[str, ...], NDArray[np.int32]] = {}
+        self._order: list[int] = []
+        self._ranks: NDArray[np.int32] = np.empty(0, np.int32)
 
     def numbers(self, texts: tuple[str, ...]) -> NDArray[np.int32]:
         """The number of each text, shape (texts,)."""
@@ -73,14 +75,17 @@ class Dictionary:
         return self._texts[number]
 
     def in_order_of_text(self, numbers: NDArray[np.int32]) -> NDArray[np.int32]:
-        """The same column with each number replaced by the rank of its text within the column."""
-        unique, inverse = np.unique(numbers, return_inverse=True)
-        if len(unique) == 1:
-            return np.zeros(len(numbers), np.int32)
-        order = sorted(range(len(unique)), key=lambda position: self._texts[unique[position]])
-        ranks = np.empty(len(unique), np.int32)
-        ranks[order] = np.arange(len(unique), dtype=np.int32)
-        return ranks[inverse]
+        """The same column with each number replaced by the rank of its text among all texts known."""
+        if len(self._ranks) != len(self._texts):
+            self._rank()
+        return self._ranks[numbers]
+
+    def _rank(self) -> None:
+        """Ranks anew; new texts go behind the sorted ones, where sorting has little left to do."""
+        self._order += range(len(self._order), len(self._texts))
+        self._order.sort(key=self._texts.__getitem__)
+        self._ranks = np.empty(len(self._texts), np.int32)
+        self._ranks[self._order] = np.arange(len(self._texts), dtype=np.int32)
 
     def _number(self, text: str) -> int:
         number = self._numbers.setdefault(text, len(self._texts))
@@ -111,21 +116,38 @@ def rows(batch: Batch, dictionary: Dictionary) -> Rows:
 
 def distinct(signal: Signal, blocks: Sequence[Rows], dictionary: Dictionary) -> Rows:
     """All rows of the blocks, sorted by all their columns (text by its text), each different one once."""
-    merged: Rows = np.concatenate(blocks) if blocks else np.empty(0, ROW_TYPES[signal])
+    merged = _joined(ROW_TYPES[signal], blocks)
     if len(merged) < 2:
         return merged
-    keys: list[NDArray[Any]] = []
+    keys: dict[str, NDArray[Any]] = {}
     for column in sorted_columns(signal):
         values = merged[column]
-        keys.append(dictionary.in_order_of_text(values) if column in _TEXT_COLUMNS[signal] else values)
-    order = np.lexsort(keys[::-1])
-    merged = merged[order]
-    new = np.zeros(len(merged), bool)
-    new[0] = True
-    for key in keys:
-        ordered = key[order]
-        new[1:] |= ordered[1:] != ordered[:-1]
-    return merged if new.all() else merged[new]
+        text = column in _TEXT_COLUMNS[signal]
+        keys[column] = dictionary.in_order_of_text(values) if text else values
+    merged = merged[np.lexsort(list(keys.values())[::-1])]
+    repeated = _repeated(merged)
+    return merged[np.append(True, ~repeated)] if repeated.any() else merged
+
+
+def _joined(row_type: np.dtype[np.void], blocks: Sequence[Rows]) -> Rows:
+    """All rows of the blocks; np.concatenate would compare the types of the blocks field by field."""
+    merged: Rows = np.empty(sum(map(len, blocks)), row_type)
+    end = 0
+    for block in blocks:
+        start, end = end, end + len(block)
+        merged[start:end] = block
+    return merged
+
+
+def _repeated(ordered: Rows) -> NDArray[np.bool_]:
+    """Of each row but the first, whether it equals the one before; NaN equals nothing."""
+    same: NDArray[np.bool_] = ordered["time"][1:] == ordered["time"][:-1]
+    for column in ordered.dtype.names or ():
+        # Hardly any two rows share their instant, so the other columns are seldom looked at.
+        if not same.any():
+            break
+        same &= ordered[column][1:] == ordered[column][:-1]
+    return same
 
 
 def sorted_columns(signal: Signal) -> tuple[str, ...]:
