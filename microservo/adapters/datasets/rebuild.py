@@ -13,7 +13,7 @@ from threading import Event
 
 import pyarrow as pa
 
-from microservo.adapters.broker import Broker, Message
+from microservo.adapters.broker import Broker, Consumer, Message
 from microservo.adapters.datasets.facts import (
     fault_events_table,
     faults_table,
@@ -25,7 +25,7 @@ from microservo.adapters.datasets.files import TableFile, file_hash, write_table
 from microservo.adapters.datasets.merge import Merge, Stored, merged_outcome
 from microservo.adapters.datasets.ranges import BATCH, RangeReader, Ranges
 from microservo.adapters.datasets.report import write_report
-from microservo.adapters.datasets.runs import RunLog, find_run
+from microservo.adapters.datasets.runs import RunLog, run_log
 from microservo.adapters.datasets.share import Final, Outcome, Read, Share
 from microservo.adapters.datasets.slices import Tables
 from microservo.adapters.datasets.tables import TABLES
@@ -84,31 +84,26 @@ def rebuild(
     if out_dir.is_dir() and any(out_dir.iterdir()):
         msg = f"{out_dir} is not empty; give a new folder or remove it"
         raise InvalidInput(msg)
-    log = _found(broker, run_id, topic_prefix)
-    with _beside(out_dir) as folder:
+    with _beside(out_dir) as folder, broker.consumer(group_id=None) as consumer:
+        log = _found(consumer, run_id, topic_prefix)
         build = _Build(log, folder, policy or _policy(log.run))
         facts, joined = log.ranges(*FACT_TYPES), log.ranges(*SOURCES)
         steps = _Steps(progress, [facts, joined])
-        with broker.consumer(group_id=None) as consumer:
-            for messages in RangeReader(consumer, facts, batch=batch):
-                build.facts(messages)
-                steps.done(len(messages))
         share = build.share(joined, batch)
-        count = (
-            processes_for(broker, steps.total, len(share.partition_numbers))
-            if processes is None
-            else processes
-        )
-        outcome = _joined(broker, share, count, build, steps)
-        return build.finish(outcome)
+        if processes is None:
+            processes = processes_for(broker, steps.total, len(share.partition_numbers))
+        for messages in RangeReader(consumer, facts, batch=batch):
+            build.facts(messages)
+            steps.done(len(messages))
+        return build.finish(_joined(broker, share, processes, build, steps))
 
 
-def _found(broker: Broker, run_id: str, topic_prefix: str) -> RunLog:
+def _found(consumer: Consumer, run_id: str, topic_prefix: str) -> RunLog:
     """The run; asks again for a while, since topics that were just made have no leaders yet."""
     deadline_s = time.monotonic() + _PATIENCE_S
     while True:
         try:
-            return find_run(broker, run_id, topic_prefix)
+            return run_log(consumer, run_id, topic_prefix)
         except Retryable:
             if time.monotonic() > deadline_s:
                 raise

@@ -41,19 +41,29 @@ class RunLog:
 
 def runs(broker: Broker, topic_prefix: str = "") -> list[Experiment]:
     """The newest state of every run, in order of their start; unreadable records are passed over."""
-    newest: dict[str, Experiment] = {}
     with broker.consumer(group_id=None) as consumer:
-        partitions = consumer.partitions(topic_prefix + catalogue.EXPERIMENTS)
-        ranges = {partition: consumer.offset_range(partition) for partition in partitions}
-        for message in read(consumer, ranges, compacted=True):
-            if message.value is None:
-                newest.pop((message.key or b"").decode(errors="replace"), None)
-            elif run := _experiment(message.value):
-                newest[run.run_id] = run
+        return _runs(consumer, topic_prefix)
+
+
+def _runs(consumer: Consumer, topic_prefix: str) -> list[Experiment]:
+    newest: dict[str, Experiment] = {}
+    partitions = consumer.partitions(topic_prefix + catalogue.EXPERIMENTS)
+    ranges = {partition: consumer.offset_range(partition) for partition in partitions}
+    for message in read(consumer, ranges, compacted=True):
+        if message.value is None:
+            newest.pop((message.key or b"").decode(errors="replace"), None)
+        elif run := _experiment(message.value):
+            newest[run.run_id] = run
     return sorted(newest.values(), key=lambda run: (run.started_at_us, run.run_id))
 
 
 def find_run(broker: Broker, run_id: str, topic_prefix: str = "") -> RunLog:
+    """As `run_log`, with a consumer of its own."""
+    with broker.consumer(group_id=None) as consumer:
+        return run_log(consumer, run_id, topic_prefix)
+
+
+def run_log(consumer: Consumer, run_id: str, topic_prefix: str = "") -> RunLog:
     """A run with its offsets; those of a run that goes on end where the log ends now.
 
     Raises:
@@ -61,17 +71,16 @@ def find_run(broker: Broker, run_id: str, topic_prefix: str = "") -> RunLog:
             differ in their number of partitions.
         OffsetGap: the log no longer holds what the run wrote.
     """
-    found = runs(broker, topic_prefix)
+    found = _runs(consumer, topic_prefix)
     run = next((each for each in found if each.run_id == run_id), None)
     if run is None:
         known = ", ".join(each.run_id for each in found[-5:]) or "none"
         msg = f"no run {run_id!r} on {topic_prefix}{catalogue.EXPERIMENTS}; the newest are: {known}"
         raise InvalidInput(msg)
     offsets = {}
-    with broker.consumer(group_id=None) as consumer:
-        for topic in (*SOURCES, *FACTS, catalogue.LABELLED_WINDOWS):
-            for partition in _partitions(consumer, topic, topic_prefix):
-                offsets[topic, partition.index] = _range(consumer, run, topic, partition)
+    for topic in (*SOURCES, *FACTS, catalogue.LABELLED_WINDOWS):
+        for partition in _partitions(consumer, topic, topic_prefix):
+            offsets[topic, partition.index] = _range(consumer, run, topic, partition)
     _refuse_uneven(offsets)
     return RunLog(run=run, prefix=topic_prefix, offsets=offsets)
 

@@ -44,7 +44,7 @@ SHOWN = (
 class ServiceSeries:
     """Everything known of one service, by window."""
 
-    starts: set[int] = field(default_factory=set)
+    ends: dict[int, int] = field(default_factory=dict)
     features: dict[str, Points] = field(default_factory=dict)
     scores: dict[str, Points] = field(default_factory=dict)
     labels: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -63,25 +63,28 @@ def read_series(folder: Path) -> dict[str, ServiceSeries]:
 
 
 def thinned(
-    starts: Values, values: Values, points: int, how: Literal["mean", "max"]
+    instants: Values, values: Values, points: int, how: Literal["mean", "max"]
 ) -> tuple[Values, Values]:
     """At most `points` pairs: neighbours become one, by their mean or highest value; NaN where all are.
+
+    It stands at the mean of their instants.
 
     Example:
         >>> thinned(np.array([0.0, 1.0, 2.0]), np.array([1.0, 5.0, 2.0]), 2, "max")[1].tolist()
         [5.0, 2.0]
     """
-    width = -(-len(starts) // points) if len(starts) else 1
+    width = -(-len(instants) // points) if len(instants) else 1
     if width == 1:
-        return starts, values
-    firsts = np.arange(0, len(starts), width)
+        return instants, values
+    firsts = np.arange(0, len(instants), width)
     known = ~np.isnan(values)
     counts = np.add.reduceat(known, firsts)
     if how == "max":
         result = np.maximum.reduceat(np.where(known, values, -np.inf), firsts)
     else:
         result = np.add.reduceat(np.where(known, values, 0.0), firsts) / np.maximum(counts, 1)
-    return starts[firsts], np.where(counts > 0, result, np.nan)
+    middles = np.add.reduceat(instants, firsts) / np.diff(np.append(firsts, len(instants)))
+    return middles, np.where(counts > 0, result, np.nan)
 
 
 def points_per_series(services: int, series: int) -> int:
@@ -93,12 +96,12 @@ def points_per_series(services: int, series: int) -> int:
 def _add_windows(found: dict[str, ServiceSeries], rows: pa.Table) -> None:
     services = rows.column("service").to_pylist()
     starts = _micros(rows, "start")
-    for service, start in zip(services, starts, strict=True):
-        found.setdefault(service, ServiceSeries()).starts.add(start)
+    ends = _micros(rows, "end")
+    for service, start, end in zip(services, starts, ends, strict=True):
+        found.setdefault(service, ServiceSeries()).ends[start] = end
     for feature, row, value in _features(rows):
         points = found[services[row]].features.setdefault(feature, {})
         points[starts[row]] = value
-    ends = _micros(rows, "end")
     for row, labels in enumerate(rows.column("labels").to_pylist()):
         for label in labels:
             known = found[services[row]].labels.setdefault(label["fault_id"], {"from": starts[row], **label})

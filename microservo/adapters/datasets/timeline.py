@@ -31,11 +31,12 @@ def timeline(folder: Path) -> dict[str, Any]:
     algorithms = {name for series in found.values() for name in series.scores}
     points = points_per_series(len(found), len(SHOWN) + len(algorithms))
     services = [_service(name, series, in_force, points) for name, series in sorted(found.items())]
-    instants = [start for series in found.values() for start in series.starts]
+    starts = [start for series in found.values() for start in series.ends]
+    ends = [end for series in found.values() for end in series.ends.values()]
     return {
         "metrics": [{"key": shown.key, "label": shown.label} for shown in SHOWN],
-        "from": min(instants, default=0) / 1e6,
-        "to": max(instants, default=1) / 1e6,
+        "from": min(starts, default=0) / 1e6,
+        "to": max(ends, default=1) / 1e6,
         "services": services,
     }
 
@@ -49,13 +50,12 @@ def as_script(value: object) -> str:
 def _service(
     name: str, series: ServiceSeries, in_force: Mapping[str, tuple[int, int | None]], points: int
 ) -> dict[str, Any]:
-    starts = sorted(series.starts)
     xs: Sequence[float | None] = []
     metrics = {}
     for shown in SHOWN:
-        xs, metrics[shown.key] = _column(starts, _chosen(series, shown), points, shown)
+        xs, metrics[shown.key] = _column(series.ends, _chosen(series, shown), points, shown)
     scores = {
-        algorithm: _column(starts, found, points, SHOWN[0])[1]
+        algorithm: _column(series.ends, found, points, SHOWN[0])[1]
         for algorithm, found in sorted(series.scores.items())
     }
     bands = [_band(label, in_force) for label in series.labels.values()]
@@ -68,12 +68,17 @@ def _chosen(series: ServiceSeries, shown: Shown) -> Points:
 
 
 def _column(
-    starts: Sequence[int], found: Points, points: int, shown: Shown
+    ends: Mapping[int, int], found: Points, points: int, shown: Shown
 ) -> tuple[list[float | None], list[float | None]]:
-    """Thinned instants in seconds, and values with None where there is none."""
-    values = np.array([found.get(start, np.nan) for start in starts]) * shown.factor
+    """Thinned instants in seconds, and values with None where there is none.
+
+    A value stands in the middle of its window: at its start, an effect would show before its fault.
+    """
+    windows = sorted(ends.items())
+    values = np.array([found.get(start, np.nan) for start, _ in windows]) * shown.factor
     values[~np.isfinite(values)] = np.nan
-    seconds, kept = thinned(np.array(starts) / 1e6, values, points, shown.thinned_by)
+    middles = np.array([(start + end) / 2e6 for start, end in windows])
+    seconds, kept = thinned(middles, values, points, shown.thinned_by)
     return seconds.tolist(), [None if np.isnan(v) else float(f"{v:.{_DIGITS}g}") for v in kept]
 
 
