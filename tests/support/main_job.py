@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from microservo.adapters.broker import Message
@@ -162,24 +162,25 @@ class Recorded:
     logs: Path
 
 
-def read_all(client: Client, *topics: str, run_id: str | None = None) -> list[Message]:
-    """Every message of the topics (logical names), of one run where its header tells."""
-    found = []
-    for topic in topics:
-        with client.broker.consumer(group_id=None) as consumer:
-            partitions = consumer.partitions(client.topic_prefix + topic)
-            ranges = {at: consumer.offset_range(at) for at in partitions}
-            consumer.assign({at: first for at, (first, _) in ranges.items()})
-            left = {at: end for at, (first, end) in ranges.items() if end > first}
-            while left:
-                for message in consumer.consume(2000, 5):
-                    found.append(message)
-                    for at, end in list(left.items()):
-                        if message.partition == at.index and message.offset >= end - 1:
-                            del left[at]
+@cache
+def read_all(client: Client, *topics: str, run_id: str | None = None) -> tuple[Message, ...]:
+    """Every message of the topics (logical names), of one run where its header tells; read once."""
+    found = [message for topic in topics for message in _read(client, client.topic_prefix + topic)]
     if run_id is None:
-        return found
-    return [message for message in found if message.header("run") == run_id.encode()]
+        return tuple(found)
+    return tuple(message for message in found if message.header("run") == run_id.encode())
+
+
+def _read(client: Client, topic: str) -> Iterator[Message]:
+    with client.broker.consumer(group_id=None) as consumer:
+        ranges = {at: consumer.offset_range(at) for at in consumer.partitions(topic)}
+        consumer.assign({at: first for at, (first, _) in ranges.items()})
+        left = {at.index: end for at, (first, end) in ranges.items() if end > first}
+        while left:
+            for message in consumer.consume(500, 0.5):
+                yield message
+                if message.offset >= left.get(message.partition, 0) - 1:
+                    left.pop(message.partition, None)
 
 
 def _together(jobs: Sequence[Callable[[], None]]) -> None:
