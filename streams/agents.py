@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, cast
@@ -35,11 +36,14 @@ class Join:
         self._app = app
         self._settings = settings
         self._policy = settings.policy()
-        self._topics = frozenset(map(settings.topic, SOURCES))
+        self._topics = {settings.topic(source): source for source in SOURCES}
+        self._taken = {
+            topic: MESSAGES_TOTAL.labels(_SERVICE, source, "in") for topic, source in self._topics.items()
+        }
         self._checkpoints = checkpoints
         self._outputs = outputs
         self._joiners: dict[int, Joiner] = {}
-        self._checkpoint_due: dict[int, float] = {}
+        self._flush_due = 0.0
         self.heard_at = time.monotonic()
         """When the last message arrived, on the monotonic clock; heartbeats flow, so silence is ill."""
 
@@ -59,17 +63,20 @@ class Join:
     async def _take(self, event: Any) -> None:
         message = event.message
         joiner = self._joiner(message.partition)
-        source = message.topic.removeprefix(self._settings.topic_prefix)
         headers = list(message.headers or ())
         self.heard_at = time.monotonic()
-        MESSAGES_TOTAL.labels(_SERVICE, source, "in").inc()
+        self._taken[message.topic].inc()
         try:
+            source = self._topics[message.topic]
             joiner.take(source, message.offset, message.value, headers, cast(Acknowledgeable, event))
         except InvalidMessage as error:
             await self._outputs.reject(_as_message(message, headers), str(error))
         for closed in joiner.windows():
             await self._outputs.window(closed, joiner.partition)
-        await self._checkpoint_if_due(joiner)
+        self._checkpoint(joiner)
+        if self.heard_at >= self._flush_due:
+            self._flush_due = self.heard_at + self._settings.checkpoint_s
+            await self._flush()
 
     def _joiner(self, partition: int) -> Joiner:
         joiner = self._joiners.get(partition)
@@ -79,25 +86,31 @@ class Join:
             self._joiners[partition] = joiner
         return joiner
 
-    async def _checkpoint_if_due(self, joiner: Joiner) -> None:
-        now = time.monotonic()
-        if now < self._checkpoint_due.get(joiner.partition, 0.0):
-            return
-        self._checkpoint_due[joiner.partition] = now + self._settings.checkpoint_s
-        await self._checkpoint(joiner)
+    def _checkpoint(self, joiner: Joiner) -> None:
+        """Writes the checkpoint of the partition whose message is at hand.
 
-    async def _checkpoint(self, joiner: Joiner) -> None:
-        """Outputs durable, then the checkpoint, then acknowledged: a crash in between only repeats bytes."""
-        watermark_us = joiner.windower.watermark_us
-        key = str(joiner.partition)
-        if watermark_us <= (self._checkpoints.get(key) or _NO_CHECKPOINT):
-            return
-        await self._outputs.durable()
-        self._checkpoints[key] = watermark_us
-        await self._app.producer.flush()
-        joiner.release(watermark_us)
-        self._settle(joiner)
-        WATERMARK_LAG_SECONDS.labels(key).set((now_us() - watermark_us) / 1e6)
+        Of no other: the table sends it to the changelog partition that the current event came from.
+        """
+        if joiner.durable_us > joiner.checkpoint_us:
+            joiner.checkpoint_us = joiner.durable_us
+            self._checkpoints[str(joiner.partition)] = joiner.checkpoint_us
+
+    async def _flush(self) -> None:
+        """Outputs durable, then their checkpoint, then acknowledged: a crash in between only repeats bytes.
+
+        One flush serves all partitions, for the agent stands still meanwhile: it makes the outputs durable
+        that the next checkpoints vouch for, and the checkpoints written since the flush before.
+        """
+        before = [(each, each.windower.watermark_us, each.checkpoint_us) for each in self._joiners.values()]
+        await asyncio.gather(self._outputs.durable(), self._app.producer.flush())
+        for joiner, watermark_us, checkpoint_us in before:
+            if self._joiners.get(joiner.partition) is not joiner:
+                continue  # it moved away while the agent waited
+            joiner.durable_us = watermark_us
+            joiner.release(checkpoint_us)
+            self._settle(joiner)
+            lag_s = (now_us() - watermark_us) / 1e6
+            WATERMARK_LAG_SECONDS.labels(str(joiner.partition)).set(lag_s)
 
     def _settle(self, joiner: Joiner) -> None:
         """Moves the counts of minutes that are over from the ledger to the metrics."""

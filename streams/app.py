@@ -15,6 +15,7 @@ from microservo.domain.windows import SOURCES
 from microservo.errors import Unavailable
 from streams.agents import Join
 from streams.credentials import broker_urls, credentials
+from streams.drain import step_messages
 from streams.outputs import Outputs
 from streams.settings import StreamsSettings
 
@@ -66,6 +67,7 @@ def create_app(settings: StreamsSettings, *, partitions: int, producer: Producer
         agent_supervisor=CrashingSupervisor,
         loghandlers=[],
     )
+    step_messages(app)
     checkpoints = app.Table("checkpoints", default=int, partitions=partitions, key_type=str, value_type=int)
     join = Join(app, settings, checkpoints, Outputs(producer, settings.topic_prefix))
     source = app.topic(*(settings.topic(name) for name in SOURCES), **_RAW)

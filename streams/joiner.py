@@ -30,6 +30,10 @@ class Joiner:
     def __init__(self, partition: int, policy: WindowPolicy, *, resume_from_us: int) -> None:
         self.partition = partition
         self.windower = Windower(policy, resume_from_us=resume_from_us)
+        self.durable_us = resume_from_us
+        """Watermark up to which all windows are known to be on the broker."""
+        self.checkpoint_us = resume_from_us
+        """The last checkpoint that was written."""
         self._policy = policy
         self._next_offset: dict[str, int] = {}
         self._held: dict[str, deque[tuple[int | ServiceFault, Acknowledgeable]]] = {}

@@ -148,6 +148,22 @@ def test_windows_equal_the_pure_join_though_the_worker_is_killed(pipeline: Pipel
     assert pipeline.windows() == truth
 
 
+def test_windows_equal_the_pure_join_though_one_of_two_workers_is_killed(pipeline: Pipeline) -> None:
+    sent = messages(STORY, partitions=PARTITIONS)
+    truth = expected(sent)
+    half = len(sent) // 2
+    pipeline.send(sent[:half])
+    with pipeline.worker() as first, pipeline.worker() as second:
+        eventually(pipeline.windows, timeout_s=90, interval_s=0.3, what="windows")
+        first.send_signal(signal.SIGKILL)
+        pipeline.send(sent[half:])
+        eventually(
+            lambda: len(pipeline.windows()) >= len(truth), timeout_s=90, interval_s=0.5, what="every window"
+        )
+        assert second.poll() is None
+    assert pipeline.windows() == truth
+
+
 def test_what_can_not_be_read_is_a_dead_letter_and_the_rest_flows_on(pipeline: Pipeline) -> None:
     sent = messages(STORY, partitions=PARTITIONS)
     bad = [
