@@ -8,13 +8,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
-from recorded_run import record_run
+from recorded_run import create_topics, record_run
 from synthetic import Story
 
 from microservo.adapters.datasets import content_hash, read_manifest, rebuild, verify, verify_against_live
+from microservo.adapters.datasets.share import Share
+from microservo.adapters.datasets.workers import elsewhere
 from microservo.adapters.kafka import KafkaBroker
+from microservo.domain.windows import WindowPolicy
+from microservo.errors import Fatal
 from microservo.testing import MemoryBroker, eventually
+from schemas.catalogue import TELEMETRY_LOGS
 
 pytestmark = pytest.mark.integration
 
@@ -45,6 +51,49 @@ def test_a_real_broker_gives_the_same_dataset_on_any_number_of_partitions(
         assert verify(folder) == []
         assert verify_against_live(folder, kafka_broker, topic_prefix) == []
     assert hashes == {expected}
+
+
+@pytest.mark.parametrize("partitions", [3, 12])
+def test_how_many_processes_read_does_not_matter(
+    kafka_broker: KafkaBroker, topic_prefix: str, tmp_path: Path, partitions: int
+) -> None:
+    record_run(kafka_broker, STORY, prefix=topic_prefix, partitions=partitions)
+    steps: list[tuple[int, int]] = []
+    for processes in (0, 2):
+        folder = tmp_path / str(processes)
+        rebuild(
+            kafka_broker,
+            run_id=STORY.run_id,
+            out_dir=folder,
+            topic_prefix=topic_prefix,
+            processes=processes,
+            progress=lambda *step: steps.append(step),
+        )
+    assert steps[-1][0] == steps[-1][1] > 0
+    for path in sorted((tmp_path / "0").iterdir()):
+        assert path.read_bytes() == (tmp_path / "2" / path.name).read_bytes(), path.name
+
+
+def test_an_error_in_a_worker_is_told_and_leaves_nothing(
+    kafka_broker: KafkaBroker, topic_prefix: str, tmp_path: Path
+) -> None:
+    create_topics(kafka_broker, prefix=topic_prefix, partitions=1)
+    with kafka_broker.consumer(group_id=None) as consumer:
+        (partition,) = consumer.partitions(topic_prefix + TELEMETRY_LOGS)
+    share = Share(
+        run_id=STORY.run_id,
+        prefix=topic_prefix,
+        policy=WindowPolicy(),
+        partition_numbers=[0],
+        ranges={partition: (5, 9)},
+        from_us=0,
+        batch=1000,
+    )
+    with pytest.raises(Fatal, match="Offset out of range"):
+        list(elsewhere(kafka_broker.settings, [share], tmp_path))
+    assert list(tmp_path.iterdir()) == []
+    commands = [" ".join(child.cmdline()) for child in psutil.Process().children()]
+    assert not any("datasets.worker" in command for command in commands)
 
 
 def test_the_archiver_archives_and_leaves_in_order(

@@ -75,7 +75,7 @@ def elsewhere(settings: KafkaSettings, shares: Sequence[Share], scratch: Path) -
             number, line = told.get()
             if number not in left:
                 continue
-            step = _heard(line, folders[number])
+            step = heard(line, folders[number])
             if isinstance(step, Outcome):
                 left.discard(number)
             yield number, step
@@ -122,7 +122,13 @@ def _listen(number: int, process: subprocess.Popen[str], told: queue.SimpleQueue
     told.put((number, ""))
 
 
-def _heard(line: str, folder: Path) -> Step | Stored:
+def heard(line: str, folder: Path) -> Step | Stored:
+    """The step that a line of a worker tells; an empty one is its end.
+
+    Raises:
+        MicroServoError: as the worker met it, of the same kind.
+        Fatal: it ended without a word.
+    """
     if not line:
         msg = "a worker of the rebuild ended without a word; its standard error says why"
         raise errors.Fatal(msg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,12 @@ import pytest
 from recorded_run import create_topics, experiment, record_run
 from synthetic import START_US, Story, messages
 
-from microservo.adapters.broker import TopicSpec
+from microservo.adapters.broker import Consumer, TopicSpec
 from microservo.adapters.datasets import content_hash, rebuild, runs, verify, verify_against_live
 from microservo.adapters.datasets.facts import ledger_rows
+from microservo.adapters.datasets.runs import RunLog, run_log
 from microservo.domain.datasets.manifest import Manifest
-from microservo.errors import InvalidInput, OffsetGap
+from microservo.errors import InvalidInput, OffsetGap, Retryable
 from microservo.testing import MemoryBroker
 from schemas import catalogue
 from schemas.codec import encode
@@ -246,6 +248,24 @@ def test_progress_goes_from_nothing_to_all(recorded: MemoryBroker, tmp_path: Pat
     rebuild(recorded, run_id="run-1", out_dir=tmp_path / "d", progress=lambda *step: steps.append(step))
     assert [done for done, _ in steps] == sorted(done for done, _ in steps)
     assert steps[-1][0] == steps[-1][1] > 0
+
+
+def test_topics_that_were_just_made_are_waited_for(
+    recorded: MemoryBroker, original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def not_at_once(consumer: Consumer, run_id: str, prefix: str) -> RunLog:
+        asked.append(run_id)
+        if len(asked) == 1:
+            msg = "no leader for now"
+            raise Retryable(msg)
+        return run_log(consumer, run_id, prefix)
+
+    monkeypatch.setattr(sys.modules[rebuild.__module__], "run_log", not_at_once)
+    manifest = rebuild(recorded, run_id="run-1", out_dir=tmp_path / "d")
+    assert len(asked) == 2
+    assert manifest.content_hash == content_hash(original)
 
 
 def test_a_run_that_is_not_there_is_refused(recorded: MemoryBroker, tmp_path: Path) -> None:

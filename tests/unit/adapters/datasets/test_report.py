@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from recorded_run import record_run
-from synthetic import Story
+from synthetic import START_US, Story
 
 from microservo.adapters.datasets import rebuild
 from microservo.adapters.datasets.series import points_per_series, thinned
@@ -65,6 +65,15 @@ def test_each_service_has_its_windows_scores_and_bands(original: Path) -> None:
         for band in service["bands"]:
             assert band["to"] > band["from"]
     assert bands > 0
+
+
+def test_points_stand_in_the_middle_of_their_windows(original: Path) -> None:
+    data = data_of((original / "report.html").read_text("utf-8"))
+    assert data["from"] == START_US / 1e6
+    assert data["to"] == START_US / 1e6 + 90
+    services = data["services"]
+    assert isinstance(services, list)
+    assert services[0]["x"][:2] == [START_US / 1e6 + 2.5, START_US / 1e6 + 7.5]
 
 
 def test_a_report_says_nothing_about_when_it_was_made(recorded: MemoryBroker, tmp_path: Path) -> None:
