@@ -14,7 +14,7 @@ from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 from microservo.adapters.broker import TopicSpec, TopicState
-from microservo.adapters.kafka.connection import verify
+from microservo.adapters.kafka.connection import made, verify
 from microservo.adapters.kafka.errors import translate, translated
 from microservo.adapters.kafka.options import KafkaSettings, common_options
 from microservo.adapters.limits import refuse_other_partitions
@@ -28,7 +28,7 @@ class KafkaAdmin:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        self._client = AdminClient(common_options(settings))
+        self._client = made(AdminClient, common_options(settings))
 
     def ensure_topics(self, specs: Sequence[TopicSpec]) -> list[str]:
         present = {name: len(topic.partitions) for name, topic in self._metadata().topics.items()}

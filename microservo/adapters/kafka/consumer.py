@@ -10,7 +10,7 @@ import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from microservo.adapters.broker import Message, Partition
-from microservo.adapters.kafka.connection import verify
+from microservo.adapters.kafka.connection import made, verify
 from microservo.adapters.kafka.errors import ErrorLog, is_lasting, is_unknown, translate, translated
 from microservo.adapters.kafka.message import to_message
 from microservo.adapters.kafka.options import KafkaSettings, Start, consumer_options
@@ -36,7 +36,7 @@ class KafkaConsumer:
         self._on_assign: Listener | None = None
         self._on_revoke: Listener | None = None
         options = consumer_options(settings, group_id=group_id, start=start)
-        self._client = confluent_kafka.Consumer(options | {"error_cb": self._on_error})
+        self._client = made(confluent_kafka.Consumer, options | {"error_cb": self._on_error})
         try:
             verify(self._client, settings)
         except BaseException:

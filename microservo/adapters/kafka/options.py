@@ -26,7 +26,10 @@ _QUEUE_KIB = 32 * 1024
 class KafkaSettings(BaseSettings):
     """How to reach Kafka; each field is also the environment variable MICROSERVO_ + its name."""
 
-    model_config = SettingsConfigDict(env_prefix="MICROSERVO_", env_ignore_empty=True, frozen=True)
+    # What was given is never part of an error: a password may stand in it.
+    model_config = SettingsConfigDict(
+        env_prefix="MICROSERVO_", env_ignore_empty=True, frozen=True, hide_input_in_errors=True
+    )
 
     bootstrap_servers: str = "127.0.0.1:9092"
     """Host and port of one or more brokers, separated by commas."""

