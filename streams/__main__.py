@@ -12,8 +12,6 @@ from microservo.runtime.logging import configure_logging
 from streams.app import create_app, partitions_of
 from streams.settings import StreamsSettings
 
-_SILENCE_S = 30.0
-
 
 def main() -> None:
     """Settings, then logging, then the worker until a signal ends it."""
@@ -25,7 +23,7 @@ def main() -> None:
         app, join = create_app(settings, partitions=partitions, producer=producer)
 
         def is_healthy() -> bool:
-            return time.monotonic() - join.heard_at < _SILENCE_S
+            return time.monotonic() - join.heard_at < settings.silence_s
 
         with HealthServer(settings.health_port, is_healthy):
             worker = faust.Worker(

@@ -12,7 +12,7 @@ import faust
 from microservo.adapters.broker import Message
 from microservo.adapters.clock import now_us
 from microservo.domain.windows import SOURCES
-from microservo.errors import InvalidMessage
+from microservo.errors import Fatal, InvalidMessage
 from microservo.runtime.metrics import MESSAGES_TOTAL, RECORDS_TOTAL, WATERMARK_LAG_SECONDS
 from streams.joiner import Acknowledgeable, Joiner
 from streams.outputs import Outputs
@@ -59,6 +59,17 @@ class Join:
             del self._joiners[partition]
         for joiner in self._joiners.values():
             joiner.abandon()
+
+    async def stop_if_silent(self) -> None:
+        """Stops a worker that hears nothing, so that supervision starts it anew.
+
+        Joined topics carry heartbeats. After a rebalance Faust's consumer can fall silent for good, with all
+        signs of health (faust#175, #640); a fresh start reads on from the last commit.
+        """
+        silent_s = time.monotonic() - self.heard_at
+        if silent_s > self._settings.silence_s:
+            msg = f"no message for {silent_s:.0f} s, not even a heartbeat; the worker stops to begin anew"
+            await self._app.crash(Fatal(msg))
 
     async def _take(self, event: Any) -> None:
         message = event.message

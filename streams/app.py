@@ -15,10 +15,10 @@ from microservo.domain.windows import SOURCES
 from microservo.errors import Unavailable
 from streams.agents import Join
 from streams.credentials import broker_urls, credentials
-from streams.drain import step_messages
 from streams.outputs import Outputs
 from streams.settings import StreamsSettings
 
+_LOOK_S = 1.0
 _RAW = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
 
 
@@ -67,10 +67,10 @@ def create_app(settings: StreamsSettings, *, partitions: int, producer: Producer
         agent_supervisor=CrashingSupervisor,
         loghandlers=[],
     )
-    step_messages(app)
     checkpoints = app.Table("checkpoints", default=int, partitions=partitions, key_type=str, value_type=int)
     join = Join(app, settings, checkpoints, Outputs(producer, settings.topic_prefix))
     source = app.topic(*(settings.topic(name) for name in SOURCES), **_RAW)
     app.agent(source, name="join")(join.run)
     app.on_partitions_assigned.connect(join.on_assigned)
+    app.timer(interval=_LOOK_S)(join.stop_if_silent)
     return app, join

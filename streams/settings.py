@@ -18,6 +18,11 @@ class StreamsSettings(ServiceSettings):
     first_cut_s: float = Field(default=2.0, ge=0, description="Wait after a window's end for revision 0.")
     final_cut_s: float = Field(default=30.0, ge=0, description="How long late records still count.")
     future_s: float = Field(default=5.0, ge=0, description="How far ahead of its stamp a record may lie.")
+    silence_s: float = Field(
+        default=20.0,
+        gt=0,
+        description="Seconds of silence, without even heartbeats, that stop a worker.",
+    )
     checkpoint_s: float = Field(default=1.0, gt=0, description="Seconds between checkpoints.")
 
     def policy(self) -> WindowPolicy:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from synthetic import Sent, Story, messages
 
-from microservo.adapters.broker import Message, TopicSpec
+from microservo.adapters.broker import Message
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
+from microservo.adapters.topics import topic_specs
 from microservo.domain.join import take
 from microservo.domain.windows import SOURCES, Windower, WindowPolicy
+from microservo.runtime.supervisor import ProcessSpec, Supervisor
 from microservo.testing import eventually
 from schemas import catalogue
-from schemas.codec import encode
+from schemas.codec import decode_as, encode
+from schemas.records import MetricBatch
 
 pytestmark = pytest.mark.integration
 
@@ -50,17 +55,14 @@ class Pipeline:
 
     def __init__(self, broker: KafkaBroker, settings: KafkaSettings, prefix: str, logs: Path) -> None:
         self.broker, self.prefix = broker, prefix
-        self._log = (logs / "streams.log").open("ab")
+        self._log = logs / "streams.log"
         self._env = os.environ | {
             "MICROSERVO_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
             "MICROSERVO_TOPIC_PREFIX": prefix,
             "MICROSERVO_CHECKPOINT_S": "0.2",
+            "MICROSERVO_SILENCE_S": "8",
         }
-        names = [topic.name for topic in catalogue.catalogue().values() if topic.joined]
-        names += [name + catalogue.DEAD_LETTER_SUFFIX for name in SOURCES]
-        broker.admin().ensure_topics(
-            [TopicSpec(name=prefix + name, partitions=PARTITIONS, config={}) for name in names]
-        )
+        broker.admin().ensure_topics(topic_specs(prefix=prefix, partitions=PARTITIONS))
 
     def send(self, sent: list[Sent]) -> None:
         with self.broker.producer() as producer:
@@ -75,15 +77,19 @@ class Pipeline:
             producer.flush(30)
 
     @contextmanager
-    def worker(self) -> Iterator[subprocess.Popen[bytes]]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "streams"], env=self._env, stdout=self._log, stderr=self._log
-        )
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait()
+    def workers(self, count: int = 1) -> Iterator[Supervisor]:
+        """Workers under supervision, as they always run: one that stops itself is started anew."""
+        with Supervisor() as supervisor:
+            for number in range(count):
+                supervisor.start(
+                    ProcessSpec(
+                        name=f"streams-{number}",
+                        argv=(sys.executable, "-m", "streams"),
+                        env=self._env,
+                        log=self._log,
+                    )
+                )
+            yield supervisor
 
     def read(self, *topics: str) -> list[Message]:
         """Everything on the topics so far."""
@@ -109,65 +115,47 @@ class Pipeline:
             assert found.setdefault(key, message.value or b"") == message.value
         return found
 
-    def close(self) -> None:
-        self._log.close()
+    def has_more_than(self, count: int) -> bool:
+        return len(self.windows()) > count
 
 
 @pytest.fixture
 def pipeline(
     kafka_broker: KafkaBroker, kafka_settings: KafkaSettings, topic_prefix: str, tmp_path: Path
-) -> Iterator[Pipeline]:
-    pipeline = Pipeline(kafka_broker, kafka_settings, topic_prefix, tmp_path)
-    yield pipeline
-    pipeline.close()
+) -> Pipeline:
+    return Pipeline(kafka_broker, kafka_settings, topic_prefix, tmp_path)
 
 
-def test_windows_equal_the_pure_join_though_the_worker_is_killed(pipeline: Pipeline) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_windows_equal_the_pure_join_though_workers_are_killed(pipeline: Pipeline, workers: int) -> None:
     sent = messages(STORY, partitions=PARTITIONS)
     truth = expected(sent)
-    thirds = [sent[: len(sent) // 3], sent[len(sent) // 3 : 2 * len(sent) // 3], sent[2 * len(sent) // 3 :]]
-    before = 0
-    for third in thirds[:2]:
-        pipeline.send(third)
-        with pipeline.worker() as worker:
-            grown = eventually(
-                lambda least=before: (now := len(pipeline.windows())) > least and now,  # type: ignore[misc]
-                timeout_s=90,
-                interval_s=0.3,
-                what="more windows",
-            )
-            before = int(grown)
-            worker.send_signal(signal.SIGKILL)
-    pipeline.send(thirds[2])
-    with pipeline.worker() as worker:
+    third = len(sent) // 3
+    with pipeline.workers(workers) as supervisor:
+        for number, part in enumerate((sent[:third], sent[third : 2 * third])):
+            before = len(pipeline.windows())
+            pipeline.send(part)
+            eventually(partial(pipeline.has_more_than, before), timeout_s=120, interval_s=0.3, what="windows")
+            pid = supervisor.pids()[f"streams-{number % workers}"]
+            if pid is not None:
+                os.kill(pid, signal.SIGKILL)
+        pipeline.send(sent[2 * third :])
         eventually(
-            lambda: len(pipeline.windows()) >= len(truth), timeout_s=90, interval_s=0.5, what="every window"
+            partial(pipeline.has_more_than, len(truth) - 1),
+            timeout_s=180,
+            interval_s=0.5,
+            what="every window",
         )
-        worker.terminate()
-        assert worker.wait(20) == 0
-    assert pipeline.windows() == truth
-
-
-def test_windows_equal_the_pure_join_though_one_of_two_workers_is_killed(pipeline: Pipeline) -> None:
-    sent = messages(STORY, partitions=PARTITIONS)
-    truth = expected(sent)
-    half = len(sent) // 2
-    pipeline.send(sent[:half])
-    with pipeline.worker() as first, pipeline.worker() as second:
-        eventually(pipeline.windows, timeout_s=90, interval_s=0.3, what="windows")
-        first.send_signal(signal.SIGKILL)
-        pipeline.send(sent[half:])
-        eventually(
-            lambda: len(pipeline.windows()) >= len(truth), timeout_s=90, interval_s=0.5, what="every window"
-        )
-        assert second.poll() is None
     assert pipeline.windows() == truth
 
 
 def test_what_can_not_be_read_is_a_dead_letter_and_the_rest_flows_on(pipeline: Pipeline) -> None:
     sent = messages(STORY, partitions=PARTITIONS)
+    oversized = b"\0\0\0\0\6" + b"\xff" * 3_000_000
     bad = [
         (catalogue.TELEMETRY_METRICS, b"no avro at all", "names no known schema"),
+        (catalogue.TELEMETRY_METRICS, from_the_future(sent), "before 1970 or beyond"),
+        (catalogue.TELEMETRY_LOGS, oversized, "body does not follow"),
         (catalogue.TELEMETRY_LOGS, sent[0].value[:-4] if sent[0].value else b"", "body does not follow"),
         (catalogue.TELEMETRY_TRACES, next(s.value for s in sent if s.value), "expected a SpanBatch"),
     ]
@@ -186,18 +174,32 @@ def test_what_can_not_be_read_is_a_dead_letter_and_the_rest_flows_on(pipeline: P
     unstamped = Sent(topic=catalogue.SERVICE_FAULTS, partition=0, key=b"cart", value=b"\0", headers=())
     pipeline.send([*sent[: middle + 1], *wrong, unstamped, *sent[middle + 1 :]])
     truth = expected(sent)
-    with pipeline.worker():
+    with pipeline.workers():
         eventually(
-            lambda: len(pipeline.windows()) >= len(truth), timeout_s=90, interval_s=0.5, what="every window"
+            partial(pipeline.has_more_than, len(truth) - 1),
+            timeout_s=180,
+            interval_s=0.5,
+            what="every window",
         )
     assert pipeline.windows() == truth
     letters = {
-        letter.topic.removeprefix(pipeline.prefix): letter
+        (letter.topic.removeprefix(pipeline.prefix), letter.value): (
+            letter.header("dlq_reason") or b""
+        ).decode()
         for letter in pipeline.read(*(name + catalogue.DEAD_LETTER_SUFFIX for name in SOURCES))
     }
-    assert len(letters) == 4
+    assert len(letters) == len(bad) + 1
     for topic, value, reason in bad:
-        letter = letters[topic + catalogue.DEAD_LETTER_SUFFIX]
-        assert letter.value == value
-        assert reason in (letter.header("dlq_reason") or b"").decode()
-    assert b"no stamp" in (letters["service-faults-dlq"].header("dlq_reason") or b"")
+        assert reason in letters[topic + catalogue.DEAD_LETTER_SUFFIX, value]
+    assert "no stamp" in letters["service-faults-dlq", unstamped.value]
+
+
+def from_the_future(sent: list[Sent]) -> bytes:
+    """A batch whose records are dated a day after all others."""
+    batch = next(
+        decode_as(MetricBatch, one.value)
+        for one in sent
+        if one.topic == catalogue.TELEMETRY_METRICS and one.value
+    )
+    later = np.frombuffer(batch.time_us, "<i8") + 86_400_000_000
+    return encode(replace(batch, time_us=later.tobytes()))
