@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SEED ?= 7
 FAULTS ?= 6
-OUT ?= datasets/demo
+OUT ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up test test-fast check format bench clean
@@ -21,7 +21,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 demo: install ## run the main job: break a real system, label it, score it, keep the dataset
-	$(BIN)/microservo demo --seed $(SEED) --faults $(FAULTS) --out $(OUT)
+	$(BIN)/microservo demo --seed $(SEED) --faults $(FAULTS) $(if $(OUT),--out $(OUT))
 
 up: install ## run the whole system until Ctrl-C
 	$(BIN)/microservo up

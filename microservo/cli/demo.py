@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from rich.box import SIMPLE
 from rich.table import Table
 
 from microservo.cli.progress import TerminalProgress
@@ -75,12 +76,11 @@ def demo(
 
 def summary(faults: list[FaultEvent]) -> Table:
     """The faults of a run with their measured times, each after the request."""
-    table = Table("fault", "target", "state", "applied", "effect seen", "recovered", "normal", "verdict")
+    # Two lines for each fault, so that nothing is cut on a terminal of 80 columns.
+    table = Table("fault", "applied", "effect", "recovered", "normal", "verdict", box=SIMPLE)
     for event in faults:
         table.add_row(
-            event.kind,
-            event.instance or event.service,
-            event.state,
+            f"{event.kind}\n[dim]{event.instance or event.service}[/dim]",
             *(
                 after(time_us, event.requested_at_us)
                 for time_us in (
@@ -90,7 +90,7 @@ def summary(faults: list[FaultEvent]) -> Table:
                     event.normal_at_us,
                 )
             ),
-            event.verdict,
+            event.verdict if event.state == "recovered" else f"{event.verdict}\n{event.state}",
         )
     return table
 
