@@ -80,7 +80,7 @@ def summary(faults: list[FaultEvent]) -> Table:
     table = Table("fault", "applied", "effect", "recovered", "normal", "verdict", box=SIMPLE)
     for event in faults:
         table.add_row(
-            f"{event.kind}\n[dim]{event.instance or event.service}[/dim]",
+            f"{event.kind}\n[dim]{event.service}[/dim]",
             *(
                 after(time_us, event.requested_at_us)
                 for time_us in (
