@@ -24,8 +24,9 @@ def main() -> int:
     # The supervisor may have died before the line above: then nobody will tell us.
     if os.getppid() != supervisor:
         return _NOT_FOUND
-    # Python ignores these two for itself; what is ignored stays so across exec.
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+    # What is ignored stays so across exec: Python ignores the first two for itself, and a shell the last two
+    # for what it starts in the background.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
     try:
         os.execvp(command[0], command)  # noqa: S606 - a shell is what we don't want
