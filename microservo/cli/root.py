@@ -7,6 +7,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -86,6 +87,8 @@ class RootGroup(click.Group):
 
 def main() -> None:
     """The console script."""
+    # A shell script has what it starts in the background ignore SIGINT; here it always means: end in order.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     cli.main()
 
 
