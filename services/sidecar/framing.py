@@ -8,6 +8,7 @@ opaque bytes.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import NamedTuple
@@ -40,7 +41,7 @@ class _Body(Enum):
     UNTIL_CLOSE = auto()
 
 
-class Framer:
+class Framer(ABC):
     """One direction; `opaque` once its bytes are known not to be HTTP/1 (then for good)."""
 
     def __init__(self) -> None:
@@ -152,11 +153,13 @@ class Framer:
         except httptools.HttpParserError:
             self.opaque = True
 
+    @abstractmethod
     def _new_parser(self) -> httptools.HttpRequestParser:
-        raise NotImplementedError
+        """A parser of the messages of this direction."""
 
+    @abstractmethod
     def _describe(self) -> Head | None:
-        raise NotImplementedError
+        """What the head that was just parsed says; None where nothing acts on it."""
 
     def _is_bodyless(self) -> bool:
         return False
