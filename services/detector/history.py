@@ -40,6 +40,8 @@ class History:
         Raises:
             Retryable: the broker stopped answering on the way.
         """
+        if not end_offset:
+            return []  # the log begins here, as at the start of a run: its first scores needn't wait
         kept: dict[Watched, deque[FeatureWindow]] = defaultdict(lambda: deque(maxlen=self._keep))
         with self._broker.consumer(group_id=None) as consumer:
             for message in _messages(consumer, partition, end_offset):
@@ -65,7 +67,8 @@ def _messages(consumer: Consumer, partition: Partition, end_offset: int) -> Iter
     if offset < end_offset:
         consumer.assign({partition: offset})
     while offset < end_offset:
-        batch = consumer.consume(_BATCH, 0.2)
+        # Asking for no more than is there keeps a batch from waiting for company.
+        batch = consumer.consume(min(_BATCH, end_offset - offset), 0.2)
         if not batch and not (batch := consumer.consume(1, _SILENCE_S)):
             msg = f"{partition.topic}[{partition.index}]: silence at offset {offset} before {end_offset}"
             raise Retryable(msg)

@@ -199,6 +199,11 @@ def test_the_past_is_bounded_to_the_newest_windows_of_each_service(system: Syste
     assert [each.start_us for each in past if each.service == "ad"] == [0]
 
 
+def test_where_the_log_begins_there_is_no_past_to_ask_the_broker_for() -> None:
+    without_topics = MemoryBroker()
+    assert History(without_topics, run_id="run-1").before(Partition(WINDOWS, 0), 0) == []
+
+
 def test_the_past_ends_before_the_offset_and_bears_what_can_not_be_read(system: System) -> None:
     system.publish(window(0, 0.0))
     system.raw(b"cart", b"garbage")
