@@ -20,7 +20,8 @@ from schemas.catalogue import LABELLED_WINDOWS
 
 _COUNTER = 'microservo_messages_total{outcome="in",service="streams"'
 _TIMEOUT_S = 120
-_LOOK_S = 0.1
+_LOOK_S = 0.5
+"""Not oftener: rendering the metrics takes time from what is measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
