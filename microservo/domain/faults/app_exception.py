@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from microservo.domain.faults.base import Expectation, Fault, MechanismName, Parameter
+from microservo.domain.faults.shared_parameters import ENDPOINT, SHARE_OF_REQUESTS
 from microservo.domain.faults.symptoms import failing_calls
-from microservo.domain.faults.units import RATIO, TEXT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,18 +19,7 @@ class AppException(Fault):
 
     kind: ClassVar[str] = "app-exception"
     mechanism: ClassVar[MechanismName] = "workload"
-    parameters: ClassVar[tuple[Parameter, ...]] = (
-        Parameter(
-            name="ratio",
-            field="ratio",
-            unit=RATIO,
-            doc="share of requests",
-            default="50%",
-            low=0.001,
-            high=1,
-        ),
-        Parameter(name="endpoint", field="endpoint", unit=TEXT, doc="only this one; empty: all", default=""),
-    )
+    parameters: ClassVar[tuple[Parameter, ...]] = (SHARE_OF_REQUESTS, ENDPOINT)
 
     ratio: float
     endpoint: str

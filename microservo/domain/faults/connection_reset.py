@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from microservo.domain.faults.base import Expectation, Fault, MechanismName, Parameter
+from microservo.domain.faults.shared_parameters import SHARE_OF_REQUESTS
 from microservo.domain.faults.symptoms import failing_calls
-from microservo.domain.faults.units import RATIO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,17 +19,7 @@ class ConnectionReset(Fault):
 
     kind: ClassVar[str] = "connection-reset"
     mechanism: ClassVar[MechanismName] = "sidecar"
-    parameters: ClassVar[tuple[Parameter, ...]] = (
-        Parameter(
-            name="ratio",
-            field="ratio",
-            unit=RATIO,
-            doc="share of requests",
-            default="50%",
-            low=0.001,
-            high=1,
-        ),
-    )
+    parameters: ClassVar[tuple[Parameter, ...]] = (SHARE_OF_REQUESTS,)
 
     ratio: float
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from microservo.domain.faults.base import Expectation, Fault, MechanismName, Parameter
+from microservo.domain.faults.shared_parameters import ENDPOINT, SHARE_OF_REQUESTS
 from microservo.domain.faults.symptoms import failing_calls, fewer_requests
-from microservo.domain.faults.units import COUNT, RATIO, TEXT
+from microservo.domain.faults.units import COUNT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,16 +30,8 @@ class HttpAbort(Fault):
             low=400,
             high=599,
         ),
-        Parameter(
-            name="ratio",
-            field="ratio",
-            unit=RATIO,
-            doc="share of requests",
-            default="50%",
-            low=0.001,
-            high=1,
-        ),
-        Parameter(name="endpoint", field="endpoint", unit=TEXT, doc="only this one; empty: all", default=""),
+        SHARE_OF_REQUESTS,
+        ENDPOINT,
     )
 
     status: int

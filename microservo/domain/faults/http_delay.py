@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from microservo.domain.faults.base import Expectation, Fault, MechanismName, Parameter
+from microservo.domain.faults.shared_parameters import ENDPOINT, SHARE_OF_REQUESTS
 from microservo.domain.faults.symptoms import slower_calls, timed_out_calls
-from microservo.domain.faults.units import DURATION, RATIO, TEXT
+from microservo.domain.faults.units import DURATION
 
 _FULL_SEVERITY_US = 1_000_000
 
@@ -30,16 +31,8 @@ class HttpDelay(Fault):
             low=1_000,
             high=60_000_000,
         ),
-        Parameter(
-            name="ratio",
-            field="ratio",
-            unit=RATIO,
-            doc="share of requests",
-            default="100%",
-            low=0.001,
-            high=1,
-        ),
-        Parameter(name="endpoint", field="endpoint", unit=TEXT, doc="only this one; empty: all", default=""),
+        replace(SHARE_OF_REQUESTS, default="100%"),
+        ENDPOINT,
     )
 
     delay_us: int

@@ -1,0 +1,19 @@
+"""Parameters that several kinds have, so that they are spelt and bounded alike."""
+
+from __future__ import annotations
+
+from microservo.domain.faults.base import Parameter
+from microservo.domain.faults.units import RATIO, TEXT
+
+SHARE_OF_REQUESTS = Parameter(
+    name="ratio",
+    field="ratio",
+    unit=RATIO,
+    doc="share of requests",
+    default="50%",
+    low=0.001,
+    high=1,
+)
+ENDPOINT = Parameter(
+    name="endpoint", field="endpoint", unit=TEXT, doc="only this one; empty: all", default=""
+)
