@@ -41,6 +41,11 @@ def free_ports(n: int) -> list[int]:
     return found
 
 
+def free_port_at_best(wanted: int) -> int:
+    """`wanted` if nothing listens there, else any other free port; 0 wants none in particular."""
+    return wanted if wanted and _is_free(wanted) else free_ports(1)[0]
+
+
 def _is_free(port: int) -> bool:
     with contextlib.closing(socket.socket()) as probe:
         # As servers do: a port whose last connection is still winding down can be listened on.

@@ -14,10 +14,20 @@ from microservo.cli.signals import orderly_end
 from microservo.cli.system_options import chosen_name, options_of, system_options
 from microservo.system import EmbeddedSystem
 
+OTLP_PORT = 4318
+"""Where the SDKs of OpenTelemetry send by default."""
+
 
 @click.command()
 @click.option("--name", help="Name of the system; systems of different names run side by side.")
 @system_options
+@click.option(
+    "--otlp-port",
+    type=click.IntRange(min=0, max=65535),
+    default=OTLP_PORT,
+    show_default=True,
+    help="Where to take OTLP/HTTP; another free port if that is taken, and for 0.",
+)
 @pass_session
 def up(
     session: Session,
@@ -27,6 +37,7 @@ def up(
     journeys_per_s: float,
     partitions: int,
     topology: str,
+    otlp_port: int,
 ) -> None:
     """Run the whole system on this machine until Ctrl-C.
 
@@ -46,6 +57,7 @@ def up(
         journeys_per_s=journeys_per_s,
         partitions=partitions,
         topology=topology,
+        otlp_port=otlp_port,
     )
     screen = console()
     with orderly_end(), EmbeddedSystem(options, TerminalProgress(screen)) as system:

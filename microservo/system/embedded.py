@@ -14,7 +14,7 @@ from microservo.adapters.broker import Broker
 from microservo.adapters.connection import kafka_settings
 from microservo.adapters.kafka import KafkaBroker
 from microservo.adapters.kafka.embedded import EmbeddedBroker, default_cache_dir
-from microservo.adapters.ports import free_ports
+from microservo.adapters.ports import free_port_at_best, free_ports
 from microservo.adapters.subscription import Subscription
 from microservo.adapters.system_file import SystemFile, remove_system, write_system
 from microservo.adapters.topologies import read_topology, topology_file
@@ -194,13 +194,13 @@ class EmbeddedSystem:
             stage.tell(f"{self.run_id}, {self.options.partitions} partitions")
 
     def _start_processes(self, supervisor: Supervisor, servers: str) -> None:
-        otlp_port, *health_ports = free_ports(1 + len(HEALTH_NAMES))
+        otlp_port = free_port_at_best(self.options.otlp_port)
         pipeline = Pipeline(
             options=self.options,
             bootstrap_servers=servers,
             run_id=self.run_id,
             otlp_port=otlp_port,
-            health_ports=dict(zip(HEALTH_NAMES, health_ports, strict=True)),
+            health_ports=dict(zip(HEALTH_NAMES, free_ports(len(HEALTH_NAMES)), strict=True)),
         )
         self._target = self._make_target(supervisor, f"http://127.0.0.1:{otlp_port}")
         self._write_file(pipeline)

@@ -26,6 +26,7 @@ class SystemOptions:
         bootstrap_servers: a Kafka to use instead of the embedded one.
         topic_prefix: put before every topic name.
         policy: how windows are cut, in microseconds.
+        otlp_port: where to take OTLP/HTTP; another free port where something listens there, or for 0.
     """
 
     name: str = DEFAULT_SYSTEM
@@ -36,6 +37,7 @@ class SystemOptions:
     bootstrap_servers: str | None = None
     topic_prefix: str = ""
     policy: WindowPolicy = field(default_factory=WindowPolicy)
+    otlp_port: int = 0
 
     @property
     def folders(self) -> Folders:
