@@ -12,6 +12,7 @@ from typing import Self
 from microservo.adapters.broker import Broker
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
+from microservo.domain.rows import MetricRows
 from microservo.runtime.health import HealthServer
 from microservo.runtime.metrics import RECORDS_TOTAL
 from microservo.runtime.shutdown import Shutdown
@@ -34,11 +35,25 @@ _DRAIN_S = 10.0
 _DRAIN_STEP_S = 0.02
 _SICK_AFTER_S = 15.0
 
+Sample = Callable[[], list[MetricRows]]
+
 
 class Collector:
-    """The whole service on one broker; one thread calls `run`, the others are its own."""
+    """The whole service on one broker; one thread calls `run`, the others are its own.
 
-    def __init__(self, settings: Settings, broker: Broker, clock: Callable[[], int] = now_us) -> None:
+    Args:
+        sample: what is put on the metrics' topic at each interval; by default what the target's processes
+            and the host use.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        broker: Broker,
+        clock: Callable[[], int] = now_us,
+        *,
+        sample: Sample | None = None,
+    ) -> None:
         self._settings = settings
         self._inbox = Inbox(settings.queue_records, min(_HURRY_RECORDS, settings.queue_records))
         self._shipper = _shipper(settings, broker, clock, self._inbox)
@@ -59,8 +74,8 @@ class Collector:
             ident=None,
         )
         self.port = self._server.port
-        sampler = Sampler(settings.target_state, clock)
-        self._ticker = Ticker(lambda: self._put_sample(sampler), settings.sample_interval_s)
+        take_sample = sample or Sampler(settings.target_state, clock).sample
+        self._ticker = Ticker(lambda: self._put(take_sample()), settings.sample_interval_s)
 
     @property
     def queued_records(self) -> int:
@@ -100,8 +115,8 @@ class Collector:
         self._server.close()
         self._shipper.close()
 
-    def _put_sample(self, sampler: Sampler) -> None:
-        parcel = Parcel(signal="metrics", rows=sampler.sample())
+    def _put(self, sample: list[MetricRows]) -> None:
+        parcel = Parcel(signal="metrics", rows=sample)
         try:
             self._inbox.put(parcel)
         except InboxFull as error:

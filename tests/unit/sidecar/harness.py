@@ -12,7 +12,7 @@ from services.sidecar.fault_set import FaultSet
 from services.sidecar.handlers import Handlers
 from services.sidecar.proxy import Proxy
 
-PATIENCE_S = 30
+PATIENCE_S = 120
 
 
 class Instance(ThreadingHTTPServer):

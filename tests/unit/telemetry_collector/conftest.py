@@ -28,7 +28,10 @@ def broker() -> MemoryBroker:
 
 @pytest.fixture
 def start(broker: MemoryBroker) -> Start:
-    """Starts a collector whose clock stands at T0_US + 1 s; settings by keyword."""
+    """Starts a collector whose clock stands at T0_US + 1 s, and that samples nothing; settings by keyword.
+
+    A sample would come at a moment of its own: in the queue, and so on the topics, there is what was sent.
+    """
 
     @contextmanager
     def running(*, ship: bool = True, **values: object) -> Iterator[Running]:
@@ -38,13 +41,12 @@ def start(broker: MemoryBroker) -> Start:
                 "topic_prefix": PREFIX,
                 "run_id": "run-1",
                 "flush_interval_s": 0.02,
-                "sample_interval_s": 3600,
                 **values,
             }
         )
         shutdown = Shutdown(signals=())
         clock = ManualClock(T0_US + 1_000_000)
-        with Collector(settings, broker, clock) as collector:
+        with Collector(settings, broker, clock, sample=list) as collector:
             thread = threading.Thread(target=collector.run, args=(shutdown,))
             if ship:
                 thread.start()

@@ -14,7 +14,7 @@ from services.telemetry_collector.service import Collector
 
 PREFIX = "t-"
 PARTITIONS = 3
-PATIENCE_S = 20
+PATIENCE_S = 120
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,8 @@ ALL = [
 
 
 def records(running: Running, topic: str) -> list[bytes]:
-    """What senders sent; the host's own metrics and heartbeats are left out."""
-    found = [message for message in running.messages(topic) if message.key != b"host"]
-    return [message.value for message in found if message.value is not None]
+    """What senders sent; heartbeats are left out."""
+    return [message.value for message in running.messages(topic) if message.value is not None]
 
 
 @pytest.mark.parametrize(("path", "request_", "response", "topic"), ALL)
@@ -203,7 +202,7 @@ def test_an_empty_request_is_answered_at_once(start: Start) -> None:
 
 def test_a_full_queue_is_answered_429_until_kafka_has_taken_it(start: Start) -> None:
     body = traces([span()] * 10).SerializeToString()
-    with start(ship=False, queue_records=29, answer_timeout_s=20) as running:
+    with start(ship=False, queue_records=29, answer_timeout_s=60) as running:
         statuses: list[int] = []
         waiting = [
             threading.Thread(target=lambda: statuses.append(running.send("/v1/traces", body).status))
@@ -233,7 +232,6 @@ def _refused(running: Running, body: bytes) -> tuple[int, str] | None:
 
 def test_one_request_larger_than_the_queue_is_let_in_alone(start: Start) -> None:
     with start(queue_records=5) as running:
-        eventually(lambda: running.collector.queued_records == 0, what="an empty queue")
         assert running.send("/v1/traces", traces([span()] * 10).SerializeToString()).status == 200
 
 
