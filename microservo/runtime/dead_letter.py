@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 
 from microservo.adapters.broker import Headers, Message, Producer
 from microservo.errors import InvalidInput
@@ -14,18 +16,29 @@ logger = logging.getLogger(__name__)
 _FRAMING_BYTES = 4096
 """Room left for Kafka's own framing of a message and its headers."""
 _REASON_BYTES = 1024
+_QUIET_S = 1.0
+"""How long after a line in the log about a topic the next is withheld."""
 
 
 class DeadLetters:
     """Writes to the dead-letter topics, through a producer that the caller flushes before committing.
 
+    All are counted in the metrics. The log has one line per topic and second at most, which says how many
+    there were since the line before: a sender that sends nothing but rubbish can't flood it.
+
     Args:
         prefix: what stands before the logical names of topics on this broker.
+        clock_s: seconds that never fall, for the lines in the log.
     """
 
-    def __init__(self, producer: Producer, prefix: str = "") -> None:
+    def __init__(
+        self, producer: Producer, prefix: str = "", *, clock_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self._producer = producer
         self._prefix = prefix
+        self._clock_s = clock_s
+        self._told_at_s: dict[str, float] = {}
+        self._untold: dict[str, int] = {}
 
     def reject(self, message: Message, reason: str) -> None:
         """Puts a message aside: key, value and headers as they were, coordinates and reason in added headers.
@@ -41,11 +54,7 @@ class DeadLetters:
         )
         topic = message.topic.removeprefix(self._prefix)
         self._put(topic, message.key, message.value, message.headers, added)
-        logger.warning(
-            "dead letter: %s",
-            reason,
-            extra={"topic": message.topic, "partition": message.partition, "offset": message.offset},
-        )
+        self._tell(message.topic, reason, partition=message.partition, offset=message.offset)
 
     def reject_bytes(
         self, topic: str, raw: bytes, reason: str, content_type: str = "application/octet-stream"
@@ -61,7 +70,17 @@ class DeadLetters:
             ("content-type", content_type.encode()),
         )
         self._put(topic, None, raw, (), added)
-        logger.warning("dead letter: %s", reason, extra={"topic": self._prefix + topic})
+        self._tell(self._prefix + topic, reason)
+
+    def _tell(self, topic: str, reason: str, **place: int) -> None:
+        now_s = self._clock_s()
+        if now_s - self._told_at_s.get(topic, -_QUIET_S) < _QUIET_S:
+            self._untold[topic] = self._untold.get(topic, 0) + 1
+            return
+        self._told_at_s[topic] = now_s
+        untold = self._untold.pop(topic, 0)
+        more = f" (and {untold} more since the line before)" if untold else ""
+        logger.warning("dead letter: %s%s", reason, more, extra={"topic": topic, **place})
 
     def _put(
         self, topic: str, key: bytes | None, value: bytes | None, headers: Headers, added: Headers

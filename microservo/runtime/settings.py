@@ -20,7 +20,10 @@ class ServiceSettings(BaseSettings):
         'lab-fault-events'
     """
 
-    model_config = SettingsConfigDict(env_prefix="MICROSERVO_", frozen=True, extra="ignore")
+    # What was given is never part of an error: among the broker's settings there are passwords.
+    model_config = SettingsConfigDict(
+        env_prefix="MICROSERVO_", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     kafka: KafkaSettings = Field(default_factory=KafkaSettings, description="How to reach the broker.")
     topic_prefix: str = Field(default="", description="Put before every topic name.")

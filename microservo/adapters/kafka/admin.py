@@ -53,8 +53,9 @@ class KafkaAdmin:
     def wait_ready(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         while True:
+            left_s = max(0.05, min(1.0, deadline - time.monotonic()))
             try:
-                verify(self._client, self._settings, max(0.05, min(1.0, deadline - time.monotonic())))
+                verify(self._client, self._settings, left_s, patience_s=timeout_s)
             except Unavailable:
                 if time.monotonic() >= deadline:
                     raise

@@ -43,19 +43,28 @@ def made(kind: Callable[[Options], T], options: Options) -> T:
         raise InvalidInput(msg) from exc
 
 
-def verify(client: _Client, settings: KafkaSettings, timeout_s: float | None = None) -> ClusterMetadata:
-    """The cluster as the broker describes it.
+def verify(
+    client: _Client,
+    settings: KafkaSettings,
+    timeout_s: float | None = None,
+    *,
+    patience_s: float | None = None,
+) -> ClusterMetadata:
+    """The cluster as the broker describes it, asked for `timeout_s` (by default the settings' connect timeout).
+
+    One who asks again and again gives `patience_s`, the whole time, for the error to name.
 
     Raises:
-        Unavailable: no broker answered within `timeout_s`, or the settings' connect timeout; or it did, and
-            the two would not trust one another. Finding that out takes two seconds more at most.
+        Unavailable: no broker answered in time; or it did, and the two would not trust one another. Finding
+            that out takes two seconds more at most.
     """
     timeout_s = settings.connect_timeout_s if timeout_s is None else timeout_s
     try:
         return client.list_topics(timeout=timeout_s)
     except KafkaException as exc:
         msg = _distrust(settings) or (
-            f"no Kafka broker answered at {settings.bootstrap_servers} within {timeout_s:g} s "
+            f"no Kafka broker answered at {settings.bootstrap_servers} within "
+            f"{timeout_s if patience_s is None else patience_s:g} s "
             f"({exc.args[0].str()}, {settings.security_protocol}); "
             "start the embedded one with `microservo up`, or set MICROSERVO_BOOTSTRAP_SERVERS to your own"
         )

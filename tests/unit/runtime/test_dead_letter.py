@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import logging
+
+import pytest
+
 from microservo.adapters.broker import Message, Partition, TopicSpec
 from microservo.runtime.dead_letter import DeadLetters
 from microservo.runtime.metrics import DEAD_LETTERS_TOTAL
@@ -81,3 +85,23 @@ def test_bytes_that_never_were_a_message_are_kept_with_their_type() -> None:
     assert (letter.key, letter.value) == (None, b"{half")
     assert letter.header("content-type") == b"application/json"
     assert letter.header("dlq_topic") == b"lab-telemetry-logs"
+
+
+def test_a_flood_is_one_line_per_topic_and_second_that_says_how_many(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    times_s = iter([0.0, 0.1, 0.2, 0.9, 1.0, 1.1, 5.0])
+    letters = DeadLetters(broker_with_dead_letters().producer(), "lab-", clock_s=lambda: next(times_s))
+    caplog.set_level(logging.WARNING)
+    before = DEAD_LETTERS_TOTAL.labels("fault-requests")._value.get()
+    letters.reject(rejected(b"k", b"v"), "first")
+    letters.reject_bytes("telemetry-logs", b"{half", "of another topic")
+    for reason in ("second", "third", "fourth", "fifth", "sixth"):
+        letters.reject(rejected(b"k", b"v"), reason)
+    assert [record.getMessage() for record in caplog.records] == [
+        "dead letter: first",
+        "dead letter: of another topic",
+        "dead letter: fourth (and 2 more since the line before)",
+        "dead letter: sixth (and 1 more since the line before)",
+    ]
+    assert DEAD_LETTERS_TOTAL.labels("fault-requests")._value.get() == before + 6
