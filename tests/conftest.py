@@ -7,9 +7,16 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
 from microservo.adapters.kafka.embedded import running_broker
+
+# How long an example takes is up to the machine. All else is as Hypothesis has it, in CI or elsewhere.
+settings.register_profile(
+    "any-machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any-machine")
 
 
 @pytest.fixture(scope="session")

@@ -205,10 +205,10 @@ def test_up_runs_until_it_is_told_to_end_and_leaves_nothing(
             assert process.poll() is None, log.read_text()
             children = psutil.Process(process.pid).children(recursive=True)
             process.send_signal(sent)
-            process.wait(60)
+            process.wait(120)
         finally:
             process.kill()
-    _, alive = psutil.wait_procs(children, timeout=10)
+    _, alive = psutil.wait_procs(children, timeout=60)
     assert (process.returncode, alive) == (130, [])
     assert len(children) >= 10
     (run,) = [json.loads(line) for line in call("runs", "list", "--json").stdout.splitlines()]

@@ -87,7 +87,7 @@ def publish(producer: Producer, prefix: str, indexes: range) -> None:
             producer.send(
                 prefix + FEATURE_WINDOWS, key=service.encode(), value=value, headers=(("run", b"run-1"),)
             )
-    producer.flush(20)
+    producer.flush(60)
 
 
 def collect(broker: Broker, prefix: str, count: int) -> list[AnomalyScore]:
@@ -101,7 +101,7 @@ def collect(broker: Broker, prefix: str, count: int) -> list[AnomalyScore]:
             scores.extend(decode_as(AnomalyScore, message.value or b"") for message in messages)
             return len({(score.service, score.start_us) for score in scores}) >= count
 
-        eventually(enough, timeout_s=60, what=f"{count} scored windows")
+        eventually(enough, timeout_s=120, what=f"{count} scored windows")
     return scores
 
 
@@ -119,7 +119,7 @@ def test_a_kill_in_the_middle_loses_no_score_and_changes_none(
         with start() as process:
             scores = collect(kafka_broker, topics, WINDOWS * len(SERVICES))
             process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
     assert {(score.service, score.start_us, repr(score.score)) for score in scores} == {
         (*key, score) for key, score in expected().items()
     }

@@ -58,7 +58,7 @@ def target(tmp_path: Path) -> Iterator[LocalTarget]:
 
 
 def ask(port: int, path: str) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_S)
     try:
         connection.request("GET", path)
         response = connection.getresponse()
@@ -83,8 +83,10 @@ def test_a_tiny_topology_runs_and_a_killed_instance_comes_back(target: LocalTarg
 
     assert before.pid
     os.kill(before.pid, signal.SIGKILL)
-    eventually(lambda: one(target, "front-0").pid != before.pid, what="the state file to show it")
-    eventually(lambda: one(target, "front-0").pid, what="the next process")
+    eventually(
+        lambda: one(target, "front-0").pid != before.pid, timeout_s=START_S, what="the state file to show it"
+    )
+    eventually(lambda: one(target, "front-0").pid, timeout_s=START_S, what="the next process")
     after = one(target, "front-0")
     assert after.started_at_us > before.started_at_us
     assert (after.port, after.control_url) == (before.port, before.control_url)
@@ -96,7 +98,7 @@ def test_a_tiny_topology_runs_and_a_killed_instance_comes_back(target: LocalTarg
 
 def test_the_load_goes_through_the_sidecars(target: LocalTarget) -> None:
     def requests(instance: Instance) -> int:
-        connection = http.client.HTTPConnection(instance.sidecar_url.removeprefix("http://"), timeout=30)
+        connection = http.client.HTTPConnection(instance.sidecar_url.removeprefix("http://"), timeout=START_S)
         try:
             connection.request("GET", "/metrics")
             page = connection.getresponse().read().decode()

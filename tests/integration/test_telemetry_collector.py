@@ -44,7 +44,7 @@ pytestmark = pytest.mark.integration
 
 JOINED = (TELEMETRY_METRICS, TELEMETRY_LOGS, TELEMETRY_TRACES)
 PARTITIONS = 3
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 class Site:
@@ -91,7 +91,7 @@ class Site:
             consumer.assign({each: first for each, (first, _) in ranges.items()})
             missing = sum(end - first for first, end in ranges.values())
             while missing > 0:
-                batch = consumer.consume(missing, 10.0)
+                batch = consumer.consume(missing, PATIENCE_S)
                 assert batch, f"{missing} messages of {topic} did not arrive"
                 inside = [each for each in batch if each.offset < ranges[_place(each)][1]]
                 found += inside
@@ -208,7 +208,9 @@ def test_spans_of_the_real_sdk_arrive_as_they_were_sent(site: Site) -> None:
         assert set(tee.results) == {SpanExportResult.SUCCESS}
         found = [row for batch in span_batches(site) for row in rows_of(batch)]
         assert sorted(found) == sorted(map(row_of, tee.sent.get_finished_spans()))
-        graph = eventually(lambda: site.messages(SERVICE_GRAPH), what="the service graph")
+        graph = eventually(
+            lambda: site.messages(SERVICE_GRAPH), timeout_s=PATIENCE_S, what="the service graph"
+        )
         edges = [decode_as(ServiceGraph, each.value or b"") for each in graph]
         assert {(each.callers, each.callees) for each in edges} == {(("frontend",), ("cart",))}
         stop(process)

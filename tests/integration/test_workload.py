@@ -6,8 +6,6 @@ import gzip
 import json
 import os
 import signal
-import socket
-import statistics
 import subprocess
 import sys
 import threading
@@ -27,11 +25,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from microservo.adapters.ports import free_ports
 from microservo.testing import eventually
 
 pytestmark = pytest.mark.integration
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 SERVICES = ("front", "middle", "store")
 TOPOLOGY = Path(__file__).with_name("workload_row.toml")
 # Without a proxy, whatever the environment says.
@@ -102,7 +101,7 @@ class Row:
     def __init__(self, folder: Path, receiver: Receiver) -> None:
         self.folder = folder
         self.receiver = receiver
-        self.ports = {name: (free_port(), free_port()) for name in SERVICES}
+        self.ports = {name: tuple(free_ports(2)) for name in SERVICES}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         peers = {name: [f"http://127.0.0.1:{port}"] for name, (port, _) in self.ports.items()}
         (folder / "peers.json").write_text(json.dumps(peers))
@@ -169,12 +168,6 @@ def http(method: str, url: str, data: bytes | None = None, headers: Any = None) 
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read().decode()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_healthy(control_port: int) -> None:
@@ -244,14 +237,20 @@ def test_metrics_arrive_and_agree_with_the_control_port(row: Row) -> None:
     receiver = row.receiver
     names = ("request.count", "request.errors", "active_requests", "duration")
     wanted = {"cache.hit_ratio", *(f"http.server.{name}" for name in names)}
-    eventually(lambda: wanted <= {name for service, name, _ in receiver.metrics if service == "middle"})
-    eventually(lambda: any(name == "cache.hit_ratio" and value for _, name, value in receiver.metrics))
+    eventually(
+        lambda: wanted <= {name for service, name, _ in receiver.metrics if service == "middle"},
+        timeout_s=DEADLINE_S,
+    )
+    eventually(
+        lambda: any(name == "cache.hit_ratio" and value for _, name, value in receiver.metrics),
+        timeout_s=DEADLINE_S,
+    )
     _, text = http("GET", f"http://127.0.0.1:{row.ports['store'][1]}/metrics")
     count = next(
         float(line.split()[1]) for line in text.splitlines() if line.startswith("http_server_request_c")
     )
     reading = ("store", "http.server.request.count", count)
-    eventually(lambda: reading in receiver.metrics)
+    eventually(lambda: reading in receiver.metrics, timeout_s=DEADLINE_S)
 
 
 def test_an_exception_shows_as_any_bug_would_and_goes(row: Row) -> None:
@@ -275,21 +274,22 @@ def test_an_exception_shows_as_any_bug_would_and_goes(row: Row) -> None:
 def test_a_cpu_hog_burns_the_instance_s_cpu_slows_its_requests_and_goes(row: Row) -> None:
     process = psutil.Process(row.processes["store"].pid)
 
-    def typical_s() -> float:
-        return statistics.median(row.ask("store", "Get")[2] for _ in range(15))
+    def fastest_s() -> float:
+        # What else runs on this machine makes some requests slow; the hog is to slow each.
+        return min(row.ask("store", "Get")[2] for _ in range(15))
 
     def spent_s() -> float:
         times = process.cpu_times()
         return float(times.user + times.system)
 
-    calm_s, threads = typical_s(), process.num_threads()
+    calm_s, threads = fastest_s(), process.num_threads()
     body = {"kind": "cpu-hog", "parameters": {"workers": 4, "load_ratio": 1.0}}
     status, answer = row.control("store", "PUT", "/faults/f-2", body)
     assert status == 200
     assert "4 threads busy" in answer["evidence"]
     before_s = spent_s()
     eventually(lambda: spent_s() - before_s > 1.0, timeout_s=DEADLINE_S, what="a second of burnt CPU")
-    assert typical_s() > calm_s
+    eventually(lambda: fastest_s() > calm_s, timeout_s=DEADLINE_S, what="slower requests")
     assert row.control("store", "DELETE", "/faults/f-2")[0] == 200
     assert process.num_threads() <= threads + 1, "the loop's own helper thread may stay"
 
@@ -357,7 +357,7 @@ def test_a_dependency_that_hangs_or_dies_shows_in_its_caller(row: Row) -> None:
 
 
 def test_users_come_at_an_adjustable_rate_and_their_traces_begin_with_them(row: Row) -> None:
-    control_port = free_port()
+    control_port = free_ports(1)[0]
     arguments = [sys.executable, "-m", "services.loadgen", "--topology", str(TOPOLOGY)]
     arguments += ["--entry-url", f"http://127.0.0.1:{row.ports['front'][0]}", "--rate", "0", "--seed", "7"]
     arguments += ["--otlp", row.receiver.url, "--control-port", str(control_port)]
@@ -369,7 +369,9 @@ def test_users_come_at_an_adjustable_rate_and_their_traces_begin_with_them(row: 
         assert http("PUT", rate, b'{"journeys_per_s": -1}')[0] == 422
         assert json.loads(http("PUT", rate, b'{"journeys_per_s": 50}')[1]) == {"journeys_per_s": 50.0}
         receiver = row.receiver
-        users = eventually(lambda: [span for name, span in receiver.spans if name == "loadgen"])
+        users = eventually(
+            lambda: [span for name, span in receiver.spans if name == "loadgen"], timeout_s=DEADLINE_S
+        )
         assert attributes(users[0].attributes)["peer.service"] == "front"
         assert users[0].kind == Span.SPAN_KIND_CLIENT
         trace_id = users[0].trace_id
@@ -384,7 +386,7 @@ def test_users_come_at_an_adjustable_rate_and_their_traces_begin_with_them(row: 
 
 
 def test_an_instance_stops_in_order_with_or_without_a_collector(row: Row) -> None:
-    collector, nobody = row.receiver.url, f"http://127.0.0.1:{free_port()}"
+    collector, nobody = row.receiver.url, f"http://127.0.0.1:{free_ports(1)[0]}"
     _, trace_id, _ = row.ask("store", "Get")
     assert row.stop("store") == 0
     row.receiver.url = nobody

@@ -5,6 +5,7 @@ import urllib.request
 
 import pytest
 
+from microservo.adapters.ports import free_ports
 from microservo.runtime.health import HealthServer
 from microservo.runtime.metrics import WINDOWS_TOTAL
 
@@ -36,7 +37,8 @@ def test_metrics_are_given_in_prometheus_text() -> None:
 
 
 def test_a_closed_server_listens_no_more_and_can_be_closed_again() -> None:
-    server = HealthServer(0, lambda: True)
+    # Not a port of the kernel's choice: that might go to somebody else once it is free.
+    server = HealthServer(free_ports(1)[0], lambda: True)
     get(server.port, "/healthz")
     server.close()
     server.close()
