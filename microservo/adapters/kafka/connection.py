@@ -50,7 +50,7 @@ def verify(
     *,
     patience_s: float | None = None,
 ) -> ClusterMetadata:
-    """The cluster as the broker describes it, asked for `timeout_s` (by default the settings' connect timeout).
+    """The cluster as the broker describes it, within `timeout_s` (by default the settings' connect timeout).
 
     One who asks again and again gives `patience_s`, the whole time, for the error to name.
 
