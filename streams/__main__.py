@@ -9,13 +9,14 @@ import faust
 from microservo.adapters.kafka import KafkaBroker
 from microservo.runtime.health import HealthServer
 from microservo.runtime.logging import configure_logging
+from microservo.runtime.settings import settings_or_exit
 from streams.app import create_app, partitions_of
 from streams.settings import StreamsSettings
 
 
 def main() -> None:
     """Settings, then logging, then the worker until a signal ends it."""
-    settings = StreamsSettings()
+    settings = settings_or_exit(StreamsSettings, "streams")
     configure_logging("streams", settings.log_level)
     broker = KafkaBroker(settings.kafka)
     partitions = partitions_of(broker.admin(), settings)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
 from microservo.adapters.broker import Broker
+from microservo.adapters.environment import from_environment
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
 from microservo.adapters.system_file import DEFAULT_SYSTEM, SystemFile, running_system, running_systems
-from microservo.errors import InvalidInput, Unavailable
+from microservo.errors import Unavailable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,14 +53,10 @@ def kafka_settings(bootstrap_servers: str | None = None) -> KafkaSettings:
     """The settings of the environment, with these servers where given.
 
     Raises:
-        InvalidInput: they contradict one another.
+        InvalidInput: they can't be used, or contradict one another.
     """
-    try:
-        return KafkaSettings(bootstrap_servers=bootstrap_servers) if bootstrap_servers else KafkaSettings()
-    except ValidationError as error:
-        problems = "; ".join(f"{_variable(each['loc'])}{each['msg']}" for each in error.errors())
-        msg = f"the broker's settings can't be used: {problems}"
-        raise InvalidInput(msg) from error
+    given = {"bootstrap_servers": bootstrap_servers} if bootstrap_servers else {}
+    return from_environment(KafkaSettings, **given)
 
 
 def _only_system() -> SystemFile | None:
@@ -75,10 +70,6 @@ def _prefix(given: str | None, system: SystemFile | None) -> str:
     if given is not None:
         return given
     return os.environ.get("MICROSERVO_TOPIC_PREFIX") or (system.topic_prefix if system else "")
-
-
-def _variable(location: tuple[int | str, ...]) -> str:
-    return f"MICROSERVO_{str(location[0]).upper()}: " if location else ""
 
 
 def _nothing_runs(system: str | None) -> str:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import sys
+from typing import Literal, TypeVar
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from microservo.adapters.environment import PREFIX, from_environment
 from microservo.adapters.kafka.options import KafkaSettings
+from microservo.errors import InvalidInput
+
+T = TypeVar("T", bound="ServiceSettings")
 
 
 class ServiceSettings(BaseSettings):
@@ -22,7 +27,7 @@ class ServiceSettings(BaseSettings):
 
     # What was given is never part of an error: among the broker's settings there are passwords.
     model_config = SettingsConfigDict(
-        env_prefix="MICROSERVO_", frozen=True, extra="ignore", hide_input_in_errors=True
+        env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True
     )
 
     kafka: KafkaSettings = Field(default_factory=KafkaSettings, description="How to reach the broker.")
@@ -36,3 +41,15 @@ class ServiceSettings(BaseSettings):
     def topic(self, name: str) -> str:
         """The physical name of a topic of the contract."""
         return self.topic_prefix + name
+
+
+def settings_or_exit(kind: type[T], program: str) -> T:
+    """The settings of this process; ends it with one line that says what is wrong with them.
+
+    Raises:
+        SystemExit: some can't be used.
+    """
+    try:
+        return from_environment(kind)
+    except InvalidInput as error:
+        sys.exit(f"{program}: {error}")

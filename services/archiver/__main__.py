@@ -5,6 +5,7 @@ import sys
 
 from microservo.errors import MicroServoError
 from microservo.runtime.logging import configure_logging
+from microservo.runtime.settings import settings_or_exit
 from microservo.runtime.shutdown import Shutdown
 from services.archiver.service import run
 from services.archiver.settings import ArchiverSettings
@@ -12,7 +13,7 @@ from services.archiver.settings import ArchiverSettings
 
 def main() -> int:
     """Archives finished runs until SIGTERM or SIGINT."""
-    settings = ArchiverSettings()
+    settings = settings_or_exit(ArchiverSettings, "archiver")
     configure_logging("archiver", settings.log_level)
     try:
         with Shutdown() as shutdown:

@@ -5,6 +5,7 @@ import sys
 
 from microservo.errors import MicroServoError
 from microservo.runtime.logging import configure_logging
+from microservo.runtime.settings import settings_or_exit
 from microservo.runtime.shutdown import Shutdown
 from services.detector.service import run
 from services.detector.settings import DetectorSettings
@@ -12,7 +13,7 @@ from services.detector.settings import DetectorSettings
 
 def main() -> int:
     """Scores windows until SIGTERM or SIGINT."""
-    settings = DetectorSettings()
+    settings = settings_or_exit(DetectorSettings, "detector")
     configure_logging("detector", settings.log_level)
     try:
         with Shutdown() as shutdown:

@@ -5,6 +5,7 @@ import sys
 
 from microservo.errors import MicroServoError
 from microservo.runtime.logging import configure_logging
+from microservo.runtime.settings import settings_or_exit
 from microservo.runtime.shutdown import Shutdown
 from services.fault_injector.service import run
 from services.fault_injector.settings import FaultInjectorSettings
@@ -12,7 +13,7 @@ from services.fault_injector.settings import FaultInjectorSettings
 
 def main() -> int:
     """Carries out fault requests until SIGTERM or SIGINT."""
-    settings = FaultInjectorSettings()
+    settings = settings_or_exit(FaultInjectorSettings, "fault-injector")
     configure_logging("fault-injector", settings.log_level)
     try:
         with Shutdown() as shutdown:

@@ -5,6 +5,7 @@ import sys
 
 from microservo.errors import MicroServoError
 from microservo.runtime.logging import configure_logging
+from microservo.runtime.settings import settings_or_exit
 from microservo.runtime.shutdown import Shutdown
 from services.telemetry_collector.service import run
 from services.telemetry_collector.settings import Settings
@@ -13,7 +14,7 @@ from services.telemetry_collector.topics import WRITER
 
 def main() -> int:
     """Collects telemetry until SIGTERM or SIGINT."""
-    settings = Settings()
+    settings = settings_or_exit(Settings, "telemetry-collector")
     configure_logging(WRITER, settings.log_level)
     try:
         with Shutdown() as shutdown:
