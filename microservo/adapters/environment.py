@@ -13,7 +13,7 @@ from microservo.errors import InvalidInput
 T = TypeVar("T", bound=BaseSettings)
 PREFIX = "MICROSERVO_"
 _MAY_HOLD_SECRETS = ("PASSWORD", "KAFKA")
-"""In the name of a variable, so its value is not shown; MICROSERVO_KAFKA can hold all the broker's settings."""
+"""In the name of a variable whose value is not shown; MICROSERVO_KAFKA can hold all of the broker's."""
 
 
 def from_environment(kind: type[T], **given: Any) -> T:

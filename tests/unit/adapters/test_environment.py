@@ -48,6 +48,6 @@ def test_a_variable_that_can_hold_a_password_is_never_shown(
 def test_a_process_whose_settings_are_wrong_ends_with_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MICROSERVO_LOG_LEVEL", "LOUD")
     with pytest.raises(
-        SystemExit, match="^streams: the settings can't be used: MICROSERVO_LOG_LEVEL is 'LOUD'"
+        SystemExit, match=r"^streams: the settings can't be used: MICROSERVO_LOG_LEVEL is 'LOUD'"
     ):
         settings_or_exit(ServiceSettings, "streams")
