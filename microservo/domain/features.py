@@ -16,133 +16,211 @@ Quantiles are nearest-rank: a value that was measured, never one in between.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from microservo.domain.telemetry import CLIENT_SPAN, SERVER_SPAN, Signal
-from microservo.domain.window_rows import Dictionary, Rows
+from microservo.domain.dictionary import Dictionary, Numbers
+from microservo.domain.telemetry import CLIENT_SPAN, SERVER_SPAN, Float64, Int64
+from microservo.domain.window_rows import LogRows, MetricRows, SpanRows, WindowRows
 
 Features = dict[str, float]
 
-_LEVELS = ("trace", "debug", "info", "warn", "error", "fatal")
-_QUANTILES = (("p50_ms", 0.50), ("p90_ms", 0.90), ("p99_ms", 0.99))
+_STATISTICS = ("/count", "/min", "/max", "/mean", "/last", "/slope")
+_LATENCIES = ("/count", "/error_share", "/p50_ms", "/p90_ms", "/p99_ms")
+_SHARES = np.array([[0.50], [0.90], [0.99]])
+_COUNT_ALONE = ("",)
+_LEVELS = ("trace", "debug", "info", "warn", "error", "fatal", "unknown")
+# OpenTelemetry severity numbers come in ranges of four: 1-4 trace, 5-8 debug, ... 21-24 fatal.
+_LEVEL_OF = np.array([(number - 1) // 4 if 1 <= number <= 24 else 6 for number in range(256)])
 _ALL = "*"
+_KEPT_LAYOUTS = 256
 
 
-def features(rows: Mapping[Signal, Rows], start_us: int, dictionary: Dictionary) -> Features:
-    """The features of a window, sorted by name.
+class _Layout(NamedTuple):
+    """Names of a family of features in their order, and the place of each among the numbers computed."""
+
+    names: tuple[str, ...]
+    places: NDArray[np.intp]
+
+
+_Part = tuple[_Layout, NDArray[Any]]
+
+
+class FeatureMaker:
+    """Renders windows. Windows of a service mostly have the same features, so names are kept.
 
     Args:
-        rows: distinct rows of each signal, sorted as `microservo.domain.window_rows.distinct` leaves them.
-        start_us: start of the window; slopes are computed relative to it.
-        dictionary: the one that the rows were made with.
+        dictionary: the one that rows are numbered with.
     """
-    found = dict(_metric_features(rows["metrics"], start_us, dictionary))
-    found.update(_log_features(rows["logs"], dictionary))
-    spans = rows["traces"]
-    for prefix, kind, column in (("request", SERVER_SPAN, "endpoint"), ("call", CLIENT_SPAN, "peer")):
-        found.update(_span_features(prefix, spans[spans["kind"] == kind], column, dictionary.text))
-    return dict(sorted(found.items()))
+
+    def __init__(self, dictionary: Dictionary) -> None:
+        self._dictionary = dictionary
+        self._layouts: dict[tuple[str, bytes], _Layout] = {}
+
+    def features(self, rows: WindowRows, start_us: int) -> Features:
+        """The features of a window, sorted by name.
+
+        Args:
+            rows: the distinct rows of the window.
+            start_us: start of the window; slopes are computed relative to it.
+        """
+        parts = list(self._parts(rows, start_us))
+        if not parts:
+            return {}
+        names = [name for layout, _ in parts for name in layout.names]
+        values = np.concatenate([numbers[layout.places] for layout, numbers in parts], dtype=np.float64)
+        return dict(zip(names, values.tolist(), strict=True))
+
+    def _parts(self, rows: WindowRows, start_us: int) -> Iterator[_Part]:
+        """Families of features whose names begin alike, in the order of how they begin."""
+        if rows.traces is not None:
+            yield from self._spans("call", rows.traces, CLIENT_SPAN, rows.traces.peer)
+        if rows.logs is not None:
+            yield from self._logs(rows.logs)
+        if rows.metrics is not None:
+            yield self._metrics(rows.metrics, start_us)
+        if rows.traces is not None:
+            yield from self._spans("request", rows.traces, SERVER_SPAN, rows.traces.endpoint)
+
+    def _metrics(self, rows: MetricRows, start_us: int) -> _Part:
+        starts = _group_starts(rows.name)
+        groups = rows.name[starts]
+        layout = self._layout("metric", groups, _STATISTICS, lambda: self._texts(groups))
+        return layout, _statistics(rows, starts, start_us)
+
+    def _logs(self, rows: LogRows) -> Iterator[_Part]:
+        levels, counts = _counted(_LEVEL_OF[rows.severity])
+        yield (
+            self._layout("log/severity", levels, _COUNT_ALONE, lambda: [_LEVELS[level] for level in levels]),
+            counts,
+        )
+        templates, counts = _counted(rows.template)
+        yield (
+            self._layout("log/template", templates, _COUNT_ALONE, lambda: self._texts(templates)),
+            counts,
+        )
+
+    def _spans(self, family: str, rows: SpanRows, kind: int, column: Numbers) -> Iterator[_Part]:
+        chosen = np.flatnonzero(rows.kind == kind)
+        if not len(chosen):
+            return
+        duration_us, failed, group = rows.duration_us[chosen], rows.error[chosen] != 0, column[chosen]
+        order = np.lexsort((duration_us, group))
+        starts = _group_starts(group[order])
+        groups = group[order][starts]
+        # A span without a peer or endpoint counts among all only.
+        layout = self._layout(
+            family, groups, _LATENCIES, lambda: [_ALL, *(text or None for text in self._texts(groups))]
+        )
+        # All of them are one more group, in front.
+        duration_us = np.concatenate((np.sort(duration_us), duration_us[order]))
+        failed = np.concatenate((failed, failed[order]))
+        yield layout, _latencies(duration_us, failed, np.append(0, starts + len(chosen)))
+
+    def _texts(self, numbers: NDArray[Any]) -> list[str]:
+        return [self._dictionary.text(number) for number in numbers.tolist()]
+
+    def _layout(
+        self,
+        family: str,
+        groups: NDArray[Any],
+        statistics: Sequence[str],
+        texts: Callable[[], Sequence[str | None]],
+    ) -> _Layout:
+        key = (family, groups.tobytes())
+        layout = self._layouts.get(key)
+        if layout is None:
+            if len(self._layouts) >= _KEPT_LAYOUTS:
+                self._layouts.clear()
+            layout = self._layouts[key] = _layout_of(family, texts(), statistics)
+        return layout
 
 
-def _metric_features(rows: Rows, start_us: int, dictionary: Dictionary) -> Iterator[tuple[str, float]]:
-    if not len(rows):
-        return
-    starts = _group_starts(rows["name"])
-    counts = np.diff(np.append(starts, len(rows)))
-    value, seconds = rows["value"], (rows["time"] - start_us) / 1e6
-    last = value[starts + counts - 1]
-    table = (
-        ("count", counts),
-        ("min", np.minimum.reduceat(value, starts)),
-        ("max", np.maximum.reduceat(value, starts)),
-        ("mean", np.add.reduceat(value, starts) / counts),
-        ("last", last),
-        ("slope", _slopes(seconds, value, starts, counts)),
+def same_features(one: Features, other: Features) -> bool:
+    """Whether two windows have the same features; undefined numbers are the same, zeros of two signs not."""
+    if one is other:
+        return True
+    return one.keys() == other.keys() and _comparable(one) == _comparable(other)
+
+
+def _comparable(features: Features) -> bytes:
+    values = np.fromiter(features.values(), np.float64, len(features))
+    values[np.isnan(values)] = np.nan
+    return values.tobytes()
+
+
+def _layout_of(family: str, groups: Sequence[str | None], statistics: Sequence[str]) -> _Layout:
+    """The layout of numbers that come statistic by statistic, each for every group; None is left out."""
+    places = {
+        f"{family}/{group}{statistic}": row * len(groups) + column
+        for row, statistic in enumerate(statistics)
+        for column, group in enumerate(groups)
+        if group is not None
+    }
+    names = tuple(sorted(places))
+    return _Layout(names, np.array([places[name] for name in names], np.intp))
+
+
+def _statistics(rows: MetricRows, starts: NDArray[np.intp], start_us: int) -> Float64:
+    """Of each group of points, statistic by statistic."""
+    value, counts = rows.value, _lengths(starts, len(rows))
+    mean = np.add.reduceat(value, starts) / counts
+    seconds = (rows.time_us - start_us) / 1e6
+    return np.concatenate(
+        (
+            counts,
+            np.minimum.reduceat(value, starts),
+            np.maximum.reduceat(value, starts),
+            mean,
+            value[starts + counts - 1],
+            _slopes(seconds, value, mean, starts, counts),
+        )
     )
-    names = [dictionary.text(number) for number in rows["name"][starts]]
-    for statistic, column in table:
-        for name, number in zip(names, column.tolist(), strict=True):
-            yield f"metric/{name}/{statistic}", float(number)
 
 
 def _slopes(
-    seconds: NDArray[np.float64],
-    value: NDArray[np.float64],
-    starts: NDArray[np.intp],
-    counts: NDArray[np.intp],
-) -> NDArray[np.float64]:
+    seconds: Float64, value: Float64, mean: Float64, starts: NDArray[np.intp], counts: NDArray[np.intp]
+) -> Float64:
     """Least-squares slope of each group, about the group's means so that large values lose no digits."""
-    group = np.repeat(np.arange(len(starts)), counts)
-    t = seconds - (np.add.reduceat(seconds, starts) / counts)[group]
-    v = value - (np.add.reduceat(value, starts) / counts)[group]
+    t = seconds - np.repeat(np.add.reduceat(seconds, starts) / counts, counts)
+    v = value - np.repeat(mean, counts)
     spread = np.add.reduceat(t * t, starts)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(spread > 0, np.add.reduceat(t * v, starts) / spread, np.nan)
 
 
-def _log_features(rows: Rows, dictionary: Dictionary) -> Iterator[tuple[str, float]]:
-    levels: dict[str, int] = {}
-    for severity, count in _counted(rows["severity"]):
-        levels[_level(severity)] = levels.get(_level(severity), 0) + count
-    for level, count in levels.items():
-        yield f"log/severity/{level}", float(count)
-    for template, count in _counted(rows["template"]):
-        yield f"log/template/{dictionary.text(template)}", float(count)
+def _latencies(
+    duration_us: Int64, failed: NDArray[np.bool_], starts: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Of each group of spans, statistic by statistic; `duration_us` rises within a group."""
+    counts = _lengths(starts, len(duration_us))
+    failures = np.add.reduceat(failed, starts, dtype=np.intp)
+    ranks = np.ceil(_SHARES * counts).astype(np.intp) - 1
+    quantiles_ms = duration_us[starts + ranks] / 1000
+    return np.concatenate((counts, failures / counts, quantiles_ms.ravel()))
 
 
-def _counted(column: NDArray[Any]) -> Iterator[tuple[int, int]]:
-    """Each number of a column of small numbers, and how often it is there."""
+def _counted(column: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The different numbers of a column of small numbers, and how often each is there."""
     counts = np.bincount(column)
     found = np.flatnonzero(counts)
-    return zip(found.tolist(), counts[found].tolist(), strict=True)
-
-
-def _level(severity: int) -> str:
-    """OpenTelemetry severity numbers come in ranges of four: 1-4 trace, 5-8 debug, ... 21-24 fatal."""
-    return _LEVELS[(severity - 1) // 4] if 1 <= severity <= 24 else "unknown"
-
-
-def _span_features(
-    prefix: str, rows: Rows, column: str, text: Callable[[int], str]
-) -> Iterator[tuple[str, float]]:
-    if not len(rows):
-        return
-    duration_us, failed = rows["duration"], rows["error"] != 0
-    whole = np.zeros(1, np.intp)
-    yield from _latency_features(prefix, [_ALL], np.sort(duration_us), failed, whole)
-    order = np.lexsort((duration_us, rows[column]))
-    ordered = rows[column][order]
-    starts = _group_starts(ordered)
-    names = [text(number) for number in ordered[starts].tolist()]
-    yield from _latency_features(prefix, names, duration_us[order], failed[order], starts)
-
-
-def _latency_features(
-    prefix: str,
-    names: Sequence[str],
-    duration_us: NDArray[np.int64],
-    failed: NDArray[np.bool_],
-    starts: NDArray[np.intp],
-) -> Iterator[tuple[str, float]]:
-    """Of each group with a name; `duration_us` rises within each, and each begins at one of `starts`."""
-    counts = np.diff(np.append(starts, len(duration_us)))
-    failures = np.add.reduceat(failed, starts, dtype=np.intp).tolist()
-    ranked = [
-        duration_us[starts + np.ceil(share * counts).astype(np.intp) - 1].tolist() for _, share in _QUANTILES
-    ]
-    for group, (name, count) in enumerate(zip(names, counts.tolist(), strict=True)):
-        if not name:
-            continue
-        yield f"{prefix}/{name}/count", float(count)
-        yield f"{prefix}/{name}/error_share", failures[group] / count
-        for (quantile, _), values in zip(_QUANTILES, ranked, strict=True):
-            yield f"{prefix}/{name}/{quantile}", values[group] / 1000
+    return found, counts[found]
 
 
 def _group_starts(column: NDArray[Any]) -> NDArray[np.intp]:
     """Positions at which a sorted column takes a new value, the first included."""
-    return np.flatnonzero(np.append(True, column[1:] != column[:-1]))
+    changes = np.empty(len(column), np.bool_)
+    changes[0] = True
+    np.not_equal(column[1:], column[:-1], out=changes[1:])
+    return np.flatnonzero(changes)
+
+
+def _lengths(starts: NDArray[np.intp], end: int) -> NDArray[np.intp]:
+    """How long the groups are that begin at `starts` and fill up to `end`."""
+    lengths = np.empty_like(starts)
+    np.subtract(starts[1:], starts[:-1], out=lengths[:-1])
+    lengths[-1] = end - starts[-1]
+    return lengths

@@ -39,22 +39,23 @@ class Ledger:
     """The accounts of one windower."""
 
     def __init__(self) -> None:
-        self._accounts: dict[Account, Counts] = {}
+        # By plain tuples, which are made in a third of the time: counts are asked for with every message.
+        self._accounts: dict[tuple[str, str, str, int], Counts] = {}
 
     def counts(self, run_id: str, source: str, service: str, time_us: int) -> Counts:
         """The counts of the account that an instant belongs to, to be added to."""
-        account = Account(run_id, source, service, time_us - time_us % MINUTE_US)
+        account = (run_id, source, service, time_us - time_us % MINUTE_US)
         counts = self._accounts.get(account)
         if counts is None:
             counts = self._accounts[account] = Counts()
         return counts
 
     def __iter__(self) -> Iterator[tuple[Account, Counts]]:
-        return iter(sorted(self._accounts.items()))
+        return iter([(Account(*account), counts) for account, counts in sorted(self._accounts.items())])
 
     def settle(self, before_us: int) -> list[tuple[Account, Counts]]:
         """Removes and returns the accounts of minutes that ended by `before_us`, in order."""
-        done = sorted(item for item in self._accounts.items() if item[0].minute_us + MINUTE_US <= before_us)
+        done = [item for item in self if item[0].minute_us + MINUTE_US <= before_us]
         for account, _ in done:
             del self._accounts[account]
         return done

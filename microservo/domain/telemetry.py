@@ -7,7 +7,7 @@ reading a batch costs the same whether it holds one record or five hundred.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,11 @@ UInt16 = NDArray[np.uint16]
 UInt8 = NDArray[np.uint8]
 UInt64 = NDArray[np.uint64]
 Float64 = NDArray[np.float64]
+
+_INT64 = np.dtype("<i8")
+_UINT16 = np.dtype("<u2")
+_UINT64 = np.dtype("<u8")
+_FLOAT64 = np.dtype("<f8")
 
 CLIENT_SPAN = 3
 SERVER_SPAN = 2
@@ -64,19 +69,92 @@ class SpanColumns:
     span_id: UInt64
 
 
+class _Layout(NamedTuple):
+    """What the columns of a batch must be.
+
+    Attributes:
+        time: column that says how many records there are; eight bytes each.
+        widths: bytes per record of each column.
+        dictionaries: what each index column points into.
+    """
+
+    time: str
+    widths: dict[str, int]
+    dictionaries: dict[str, str]
+
+
+_LAYOUTS: dict[type[Batch], _Layout] = {
+    MetricBatch: _Layout(
+        time="time_us",
+        widths={"instance": 2, "name": 2, "value": 8},
+        dictionaries={"instance": "instances", "name": "names"},
+    ),
+    LogBatch: _Layout(
+        time="time_us",
+        widths={"trace_id": 16, "instance": 2, "severity": 1, "template": 2, "span_id": 8},
+        dictionaries={"instance": "instances", "template": "templates"},
+    ),
+    SpanBatch: _Layout(
+        time="start_us",
+        widths={
+            "duration_us": 8,
+            "trace_id": 16,
+            "parent_id": 8,
+            "instance": 2,
+            "endpoint": 2,
+            "peer": 2,
+            "kind": 1,
+            "error": 1,
+            "span_id": 8,
+        },
+        dictionaries={"instance": "instances", "endpoint": "endpoints", "peer": "peers"},
+    ),
+}
+
+
+def check(batch: Batch) -> int:
+    """How many records a batch holds, once its columns are known to fit together.
+
+    Raises:
+        InvalidMessage: columns of different lengths, or an index that points nowhere.
+    """
+    layout = _LAYOUTS[type(batch)]
+    time_bytes = len(getattr(batch, layout.time))
+    count, rest = divmod(time_bytes, 8)
+    if rest:
+        msg = f"time column of {time_bytes} bytes; expected a multiple of 8"
+        raise InvalidMessage(msg)
+    for name, width in layout.widths.items():
+        if len(getattr(batch, name)) != count * width:
+            _refuse(name, len(getattr(batch, name)) / width, count)
+    if isinstance(batch, LogBatch) and len(batch.bodies) != count:
+        _refuse("bodies", len(batch.bodies), count)
+    if count:
+        for name, dictionary in layout.dictionaries.items():
+            _check_index(name, getattr(batch, name), len(getattr(batch, dictionary)))
+    return count
+
+
+def times_us(batch: Batch) -> Int64:
+    """The event times of a checked batch, shape (records,): microseconds UTC."""
+    if isinstance(batch, SpanBatch):
+        ends: Int64 = np.frombuffer(batch.start_us, _INT64) + np.frombuffer(batch.duration_us, _INT64)
+        return ends
+    return np.frombuffer(batch.time_us, _INT64)
+
+
 def metric_columns(batch: MetricBatch) -> MetricColumns:
     """The columns of a metric batch.
 
     Raises:
         InvalidMessage: columns of different lengths, or an index that points nowhere.
     """
-    time_us = _int64(batch.time_us)
-    count = len(time_us)
+    check(batch)
     return MetricColumns(
-        time_us=time_us,
-        instance=_index(batch.instance, count, len(batch.instances), "instance"),
-        name=_index(batch.name, count, len(batch.names), "name"),
-        value=_column(batch.value, "<f8", count, "value"),
+        time_us=times_us(batch),
+        instance=np.frombuffer(batch.instance, _UINT16),
+        name=np.frombuffer(batch.name, _UINT16),
+        value=np.frombuffer(batch.value, _FLOAT64),
     )
 
 
@@ -86,17 +164,13 @@ def log_columns(batch: LogBatch) -> LogColumns:
     Raises:
         InvalidMessage: columns of different lengths, or an index that points nowhere.
     """
-    time_us = _int64(batch.time_us)
-    count = len(time_us)
-    _column(batch.trace_id, "V16", count, "trace_id")
-    if len(batch.bodies) != count:
-        _refuse("bodies", len(batch.bodies), count)
+    check(batch)
     return LogColumns(
-        time_us=time_us,
-        instance=_index(batch.instance, count, len(batch.instances), "instance"),
-        severity=_column(batch.severity, "u1", count, "severity"),
-        template=_index(batch.template, count, len(batch.templates), "template"),
-        span_id=_column(batch.span_id, "<u8", count, "span_id"),
+        time_us=times_us(batch),
+        instance=np.frombuffer(batch.instance, _UINT16),
+        severity=np.frombuffer(batch.severity, np.uint8),
+        template=np.frombuffer(batch.template, _UINT16),
+        span_id=np.frombuffer(batch.span_id, _UINT64),
     )
 
 
@@ -106,49 +180,32 @@ def span_columns(batch: SpanBatch) -> SpanColumns:
     Raises:
         InvalidMessage: columns of different lengths, or an index that points nowhere.
     """
-    start_us = _int64(batch.start_us)
-    count = len(start_us)
-    duration_us: Int64 = _column(batch.duration_us, "<i8", count, "duration_us")
-    _column(batch.trace_id, "V16", count, "trace_id")
-    _column(batch.parent_id, "V8", count, "parent_id")
+    check(batch)
     return SpanColumns(
-        time_us=start_us + duration_us,
-        duration_us=duration_us,
-        instance=_index(batch.instance, count, len(batch.instances), "instance"),
-        endpoint=_index(batch.endpoint, count, len(batch.endpoints), "endpoint"),
-        peer=_index(batch.peer, count, len(batch.peers), "peer"),
-        kind=_column(batch.kind, "u1", count, "kind"),
-        error=_column(batch.error, "u1", count, "error"),
-        span_id=_column(batch.span_id, "<u8", count, "span_id"),
+        time_us=times_us(batch),
+        duration_us=np.frombuffer(batch.duration_us, _INT64),
+        instance=np.frombuffer(batch.instance, _UINT16),
+        endpoint=np.frombuffer(batch.endpoint, _UINT16),
+        peer=np.frombuffer(batch.peer, _UINT16),
+        kind=np.frombuffer(batch.kind, np.uint8),
+        error=np.frombuffer(batch.error, np.uint8),
+        span_id=np.frombuffer(batch.span_id, _UINT64),
     )
 
 
 def record_count(batch: Batch) -> int:
-    """How many records a batch holds."""
-    times = batch.start_us if isinstance(batch, SpanBatch) else batch.time_us
-    return len(times) // 8
+    """How many records a batch holds, by its column of times alone."""
+    return len(getattr(batch, _LAYOUTS[type(batch)].time)) // 8
 
 
-def _int64(column: bytes) -> Int64:
-    if len(column) % 8:
-        msg = f"time column of {len(column)} bytes; expected a multiple of 8"
+def _check_index(name: str, column: bytes, size: int) -> None:
+    # An index into one entry can only be zeros, and most batches are of one instance.
+    if size == 1 and column == bytes(len(column)):
+        return
+    highest = int(np.maximum.reduce(np.frombuffer(column, _UINT16)))
+    if highest >= size:
+        msg = f"column {name} points at entry {highest} of a dictionary of {size}"
         raise InvalidMessage(msg)
-    return np.frombuffer(column, "<i8")
-
-
-def _column(column: bytes, dtype: str, count: int, name: str) -> NDArray[Any]:
-    width = np.dtype(dtype).itemsize
-    if len(column) != count * width:
-        _refuse(name, len(column) / width, count)
-    return np.frombuffer(column, dtype)
-
-
-def _index(column: bytes, count: int, size: int, name: str) -> UInt16:
-    index: UInt16 = _column(column, "<u2", count, name)
-    if count and int(index.max()) >= size:
-        msg = f"column {name} points at entry {int(index.max())} of a dictionary of {size}"
-        raise InvalidMessage(msg)
-    return index
 
 
 def _refuse(name: str, got: float, expected: int) -> None:

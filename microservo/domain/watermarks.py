@@ -20,7 +20,8 @@ class Watermarks:
 
     def __init__(self, sources: Sequence[str]) -> None:
         self._promises: dict[str, dict[str, int]] = {source: {} for source in sources}
-        self._writers: dict[str, int] = dict.fromkeys(sources, 1)
+        self._lows = dict.fromkeys(sources, UNKNOWN)
+        self._low = UNKNOWN
 
     def hear(self, source: str, stamp: Stamp) -> None:
         """Takes in the promise that a message of `source` carries.
@@ -34,12 +35,9 @@ class Watermarks:
             msg = f"{stamp.writer} took its promise back: {before} was followed by {stamp.watermark_us}"
             raise InvalidMessage(msg)
         promises[stamp.writer] = stamp.watermark_us
-        self._writers[source] = stamp.writers
+        self._lows[source] = min(promises.values()) if len(promises) >= stamp.writers else UNKNOWN
+        self._low = min(self._lows.values())
 
     def low(self) -> int:
         """Microseconds UTC that no on-time record can be older than; UNKNOWN while a writer is unheard."""
-        return min(self._of(source) for source in self._promises)
-
-    def _of(self, source: str) -> int:
-        promises = self._promises[source]
-        return min(promises.values()) if len(promises) >= self._writers[source] else UNKNOWN
+        return self._low

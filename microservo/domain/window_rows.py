@@ -1,198 +1,161 @@
-"""Rows of telemetry as NumPy records, with text replaced by numbers that a dictionary keeps.
+"""The rows of a window at its cut: those of all its blocks, each different one once.
 
-Duplicates and order: rows are sorted by all their columns before anything is computed, so that a result
-depends on the *set* of rows and on nothing else: not on arrival, batch size, partition or writer.
+What is computed from them depends on the *set* of the rows and on nothing else: not on arrival, batch size,
+partition or writer. Rows of metrics are brought into one order by all their columns, since their numbers are
+summed; of logs and spans only counts and quantiles are taken, which no order can change.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from microservo.domain.telemetry import Batch, Signal, log_columns, metric_columns, span_columns
-from schemas.records import LogBatch, MetricBatch, SpanBatch
-
-Rows = NDArray[np.void]
-
-METRIC_ROW = np.dtype([("time", "i8"), ("name", "i4"), ("instance", "i4"), ("value", "f8")])
-LOG_ROW = np.dtype(
-    [
-        ("time", "i8"),
-        ("severity", "u1"),
-        ("template", "i4"),
-        ("instance", "i4"),
-        ("span", "u8"),
-        ("body", "u4"),
-    ]
-)
-SPAN_ROW = np.dtype(
-    [
-        ("time", "i8"),
-        ("kind", "u1"),
-        ("endpoint", "i4"),
-        ("peer", "i4"),
-        ("duration", "i8"),
-        ("error", "u1"),
-        ("instance", "i4"),
-        ("span", "u8"),
-    ]
-)
-ROW_TYPES: dict[Signal, np.dtype[np.void]] = {"metrics": METRIC_ROW, "logs": LOG_ROW, "traces": SPAN_ROW}
-_TEXT_COLUMNS: dict[Signal, tuple[str, ...]] = {
-    "metrics": ("name", "instance"),
-    "logs": ("template", "instance"),
-    "traces": ("endpoint", "peer", "instance"),
-}
-_CACHED_DICTIONARIES = 4096
+from microservo.domain.blocks import Block, joined
+from microservo.domain.dictionary import Dictionary, Numbers
+from microservo.domain.telemetry import Float64, Int64, Signal, UInt8
 
 
-class Dictionary:
-    """Text to numbers and back. Numbers follow arrival, so they never leave this process."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricRows:
+    """Distinct points, ordered by name (as number), time, text of the instance and value."""
 
-    def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
-        self._texts: list[str] = []
-        self._cache: dict[tuple[str, ...], NDArray[np.int32]] = {}
-        self._order: list[int] = []
-        self._ranks: NDArray[np.int32] = np.empty(0, np.int32)
+    name: Numbers
+    time_us: Int64
+    value: Float64
 
-    def numbers(self, texts: tuple[str, ...]) -> NDArray[np.int32]:
-        """The number of each text, shape (texts,)."""
-        found = self._cache.get(texts)
-        if found is None:
-            if len(self._cache) >= _CACHED_DICTIONARIES:
-                self._cache.clear()
-            found = np.fromiter(map(self._number, texts), np.int32, len(texts))
-            self._cache[texts] = found
-        return found
-
-    def text(self, number: int) -> str:
-        """The text of a number."""
-        return self._texts[number]
-
-    def in_order_of_text(self, numbers: NDArray[np.int32]) -> NDArray[np.int32]:
-        """The same column with each number replaced by the rank of its text among all texts known."""
-        if len(self._ranks) != len(self._texts):
-            self._rank()
-        return self._ranks[numbers]
-
-    def _rank(self) -> None:
-        """Ranks anew; new texts go behind the sorted ones, where sorting has little left to do."""
-        self._order += range(len(self._order), len(self._texts))
-        self._order.sort(key=self._texts.__getitem__)
-        self._ranks = np.empty(len(self._texts), np.int32)
-        self._ranks[self._order] = np.arange(len(self._texts), dtype=np.int32)
-
-    def _number(self, text: str) -> int:
-        number = self._numbers.setdefault(text, len(self._texts))
-        if number == len(self._texts):
-            self._texts.append(text)
-        return number
+    def __len__(self) -> int:
+        return len(self.time_us)
 
 
-def signal_of(batch: Batch) -> Signal:
-    """What a batch is of."""
-    if isinstance(batch, MetricBatch):
-        return "metrics"
-    return "logs" if isinstance(batch, LogBatch) else "traces"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRows:
+    """Distinct log lines, in no order."""
+
+    severity: UInt8
+    template: Numbers
+
+    def __len__(self) -> int:
+        return len(self.severity)
 
 
-def rows(batch: Batch, dictionary: Dictionary) -> Rows:
-    """The rows of a batch, in its order.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanRows:
+    """Distinct spans, in no order."""
 
-    Raises:
-        InvalidMessage: the columns don't fit together.
+    kind: UInt8
+    endpoint: Numbers
+    peer: Numbers
+    duration_us: Int64
+    error: UInt8
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowRows:
+    """The distinct rows of a window; None where it has none of a signal."""
+
+    metrics: MetricRows | None = None
+    logs: LogRows | None = None
+    traces: SpanRows | None = None
+
+    def counts(self) -> dict[Signal, int]:
+        """How many rows there are of each signal."""
+        rows: dict[Signal, MetricRows | LogRows | SpanRows | None] = {
+            "metrics": self.metrics,
+            "logs": self.logs,
+            "traces": self.traces,
+        }
+        return {signal: 0 if of_signal is None else len(of_signal) for signal, of_signal in rows.items()}
+
+
+def metric_rows(blocks: Sequence[Block], dictionary: Dictionary) -> MetricRows:
+    """The distinct points of the blocks, in their order."""
+    columns = joined("metrics", blocks)
+    name, time = columns["name"], columns["time_us"]
+    order = np.lexsort((time, name))
+    same = _equals_before(order, time, name)
+    if same.any():
+        order = _settled(order, same, columns, dictionary)
+    return MetricRows(name=name[order], time_us=time[order], value=columns["value"][order])
+
+
+def log_rows(blocks: Sequence[Block]) -> LogRows:
+    """The distinct log lines of the blocks."""
+    columns = joined("logs", blocks)
+    hint = columns["time_us"].view(np.uint64) ^ columns["span"] ^ columns["body"]
+    columns = _distinct(hint, columns)
+    return LogRows(severity=columns["severity"], template=columns["template"])
+
+
+def span_rows(blocks: Sequence[Block]) -> SpanRows:
+    """The distinct spans of the blocks."""
+    columns = joined("traces", blocks)
+    columns = _distinct(columns["start_us"].view(np.uint64) ^ columns["span"], columns)
+    return SpanRows(
+        kind=columns["kind"],
+        endpoint=columns["endpoint"],
+        peer=columns["peer"],
+        duration_us=columns["duration_us"],
+        error=columns["error"],
+    )
+
+
+def _settled(
+    order: NDArray[np.intp], same: NDArray[np.bool_], columns: dict[str, NDArray[Any]], dictionary: Dictionary
+) -> NDArray[np.intp]:
+    """An order by name and time, with points that share both put in order too, each different one once."""
+    places = np.flatnonzero(_in_runs(same))
+    tied = order[places]
+    value, instance = columns["value"][tied], columns["instance"][tied]
+    keys = (
+        # Zeros of both signs are one value, and the order must not tell which of them came first.
+        value.view(np.int64),
+        value,
+        dictionary.ranks(instance),
+        columns["time_us"][tied],
+        columns["name"][tied],
+    )
+    order[places] = tied[np.lexsort(keys)]
+    repeated = _equals_before(order, columns["time_us"], columns["name"])
+    repeated &= _equals_before(order, columns["value"], columns["instance"])
+    kept: NDArray[np.intp] = order[np.append(True, ~repeated)]
+    return kept
+
+
+def _distinct(hint: NDArray[np.uint64], columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The columns with each different row once.
+
+    Args:
+        hint: equal for equal rows and seldom for others; only rows that share it are compared.
+        columns: the columns of all rows.
     """
-    if isinstance(batch, MetricBatch):
-        return _metric_rows(batch, dictionary)
-    if isinstance(batch, LogBatch):
-        return _log_rows(batch, dictionary)
-    return _span_rows(batch, dictionary)
+    order = np.argsort(hint)
+    same = _equals_before(order, hint)
+    if not same.any():
+        return columns
+    suspects = order[_in_runs(same)]
+    suspects = suspects[np.lexsort([column[suspects] for column in columns.values()])]
+    keep = np.ones(len(hint), np.bool_)
+    keep[suspects[1:][_equals_before(suspects, *columns.values())]] = False
+    return {name: column[keep] for name, column in columns.items()}
 
 
-def distinct(signal: Signal, blocks: Sequence[Rows], dictionary: Dictionary) -> Rows:
-    """All rows of the blocks, sorted by all their columns (text by its text), each different one once."""
-    merged = _joined(ROW_TYPES[signal], blocks)
-    if len(merged) < 2:
-        return merged
-    keys: dict[str, NDArray[Any]] = {}
-    for column in sorted_columns(signal):
-        values = merged[column]
-        text = column in _TEXT_COLUMNS[signal]
-        keys[column] = dictionary.in_order_of_text(values) if text else values
-    merged = merged[np.lexsort(list(keys.values())[::-1])]
-    repeated = _repeated(merged)
-    return merged[np.append(True, ~repeated)] if repeated.any() else merged
-
-
-def _joined(row_type: np.dtype[np.void], blocks: Sequence[Rows]) -> Rows:
-    """All rows of the blocks; np.concatenate would compare the types of the blocks field by field."""
-    merged: Rows = np.empty(sum(map(len, blocks)), row_type)
-    end = 0
-    for block in blocks:
-        start, end = end, end + len(block)
-        merged[start:end] = block
-    return merged
-
-
-def _repeated(ordered: Rows) -> NDArray[np.bool_]:
-    """Of each row but the first, whether it equals the one before; NaN equals nothing."""
-    same: NDArray[np.bool_] = ordered["time"][1:] == ordered["time"][:-1]
-    for column in ordered.dtype.names or ():
-        # Hardly any two rows share their instant, so the other columns are seldom looked at.
-        if not same.any():
-            break
-        same &= ordered[column][1:] == ordered[column][:-1]
+def _equals_before(order: NDArray[np.intp], *columns: NDArray[Any]) -> NDArray[np.bool_]:
+    """Of each row but the first in this order, whether it equals the one before; NaN equals nothing."""
+    same = np.ones(len(order) - 1, np.bool_)
+    for column in columns:
+        ordered = column[order]
+        same &= ordered[1:] == ordered[:-1]
     return same
 
 
-def sorted_columns(signal: Signal) -> tuple[str, ...]:
-    """The columns of a signal in the order they are sorted by: what features group by comes first."""
-    first = {
-        "metrics": ("name", "time"),
-        "logs": ("severity", "template"),
-        "traces": ("kind", "endpoint", "duration"),
-    }
-    chosen = first[signal]
-    return chosen + tuple(name for name in ROW_TYPES[signal].names or () if name not in chosen)
-
-
-def _metric_rows(batch: MetricBatch, dictionary: Dictionary) -> Rows:
-    columns = metric_columns(batch)
-    table = np.empty(len(columns.time_us), METRIC_ROW)
-    table["time"] = columns.time_us
-    table["value"] = columns.value
-    table["name"] = dictionary.numbers(batch.names)[columns.name]
-    table["instance"] = dictionary.numbers(batch.instances)[columns.instance]
-    return table
-
-
-def _log_rows(batch: LogBatch, dictionary: Dictionary) -> Rows:
-    columns = log_columns(batch)
-    table = np.empty(len(columns.time_us), LOG_ROW)
-    table["time"] = columns.time_us
-    table["severity"] = columns.severity
-    table["span"] = columns.span_id
-    table["template"] = dictionary.numbers(batch.templates)[columns.template]
-    table["instance"] = dictionary.numbers(batch.instances)[columns.instance]
-    # Two lines of one template in one instant are duplicates only if their text is the same too.
-    table["body"] = np.fromiter(map(crc32, map(str.encode, batch.bodies)), np.uint32, len(batch.bodies))
-    return table
-
-
-def _span_rows(batch: SpanBatch, dictionary: Dictionary) -> Rows:
-    columns = span_columns(batch)
-    table = np.empty(len(columns.time_us), SPAN_ROW)
-    table["time"] = columns.time_us
-    table["duration"] = columns.duration_us
-    table["kind"] = columns.kind
-    table["error"] = columns.error
-    table["span"] = columns.span_id
-    table["endpoint"] = dictionary.numbers(batch.endpoints)[columns.endpoint]
-    table["peer"] = dictionary.numbers(batch.peers)[columns.peer]
-    table["instance"] = dictionary.numbers(batch.instances)[columns.instance]
-    return table
+def _in_runs(same: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Of each row, whether it equals the one before or the one after."""
+    in_runs: NDArray[np.bool_] = np.append(same, False) | np.append(False, same)
+    return in_runs

@@ -20,12 +20,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from microservo.domain.features import Features, features
+from microservo.domain.blocks import Block, block_of, signal_of, split
+from microservo.domain.dictionary import Dictionary
+from microservo.domain.features import FeatureMaker, Features, same_features
 from microservo.domain.labels import FaultBook
 from microservo.domain.ledger import Ledger
-from microservo.domain.telemetry import SIGNALS, Batch, Signal
+from microservo.domain.telemetry import SIGNALS, Batch, Signal, check, times_us
 from microservo.domain.watermarks import Watermarks
-from microservo.domain.window_rows import Dictionary, Rows, distinct, rows, signal_of
+from microservo.domain.window_rows import WindowRows, log_rows, metric_rows, span_rows
 from microservo.errors import InvalidMessage
 from schemas import catalogue
 from schemas.envelope import Stamp
@@ -122,15 +124,20 @@ class _Due(NamedTuple):
     revision: int
 
 
-def _blocks() -> dict[Signal, list[Rows]]:
+def _blocks() -> dict[Signal, list[Block]]:
     return {signal: [] for signal in SIGNALS}
+
+
+def _zeros() -> dict[Signal, int]:
+    return dict.fromkeys(SIGNALS, 0)
 
 
 @dataclass(slots=True)
 class _OpenWindow:
-    on_time: dict[Signal, list[Rows]] = field(default_factory=_blocks)
-    late: dict[Signal, list[Rows]] = field(default_factory=_blocks)
-    distinct_on_time: dict[Signal, int] = field(default_factory=dict)
+    on_time: dict[Signal, list[Block]] = field(default_factory=_blocks)
+    late: dict[Signal, list[Block]] = field(default_factory=_blocks)
+    received: dict[Signal, int] = field(default_factory=_zeros)
+    distinct_on_time: dict[Signal, int] = field(default_factory=_zeros)
     features: Features = field(default_factory=dict)
     labels: tuple[Label, ...] = ()
 
@@ -148,6 +155,7 @@ class Windower:
         self._resume_from_us = resume_from_us
         self._watermarks = Watermarks(SOURCES)
         self._dictionary = Dictionary()
+        self._maker = FeatureMaker(self._dictionary)
         self._faults = FaultBook()
         self._windows: dict[tuple[str, str, int], _OpenWindow] = {}
         self._due: list[_Due] = []
@@ -182,20 +190,22 @@ class Windower:
             InvalidMessage: the columns don't fit together, a record lies before 1970 or too far in the
                 future, or the writer takes back an earlier promise. Nothing of the batch is used.
         """
-        self._watermarks.hear(_SOURCE_OF[signal_of(batch)], stamp)
-        table = rows(batch, self._dictionary)
-        if not len(table):
+        signal = signal_of(batch)
+        self._watermarks.hear(_SOURCE_OF[signal], stamp)
+        count = check(batch)
+        if not count:
             return -1
-        first, last = int(table["time"].min()), int(table["time"].max())
+        times = times_us(batch)
+        first, last = int(np.minimum.reduce(times)), int(np.maximum.reduce(times))
         if first < 0 or last > stamp.watermark_us + self._policy.future_us:
-            self._reject(batch, len(table), stamp)
+            self._reject(batch, count, stamp)
         start, end = self._policy.start_of(first), self._policy.start_of(last)
+        block = block_of(batch, self._dictionary)
         if start == end:
-            self._sort_in(batch, start, table, stamp)
+            self._sort_in(batch, start, count, block, stamp)
         else:
-            starts = table["time"] - table["time"] % self._policy.size_us
-            for one in np.unique(starts).tolist():
-                self._sort_in(batch, one, table[starts == one], stamp)
+            for one, size, part in split(signal, block, times, self._policy.size_us):
+                self._sort_in(batch, one, size, part, stamp)
         return end + self._policy.size_us
 
     def close(self) -> Iterator[ClosedWindow]:
@@ -227,20 +237,21 @@ class Windower:
         )
         raise InvalidMessage(msg)
 
-    def _sort_in(self, batch: Batch, start_us: int, table: Rows, stamp: Stamp) -> None:
+    def _sort_in(self, batch: Batch, start_us: int, count: int, block: Block, stamp: Stamp) -> None:
         end_us = start_us + self._policy.size_us
         final_us = end_us + self._policy.final_cut_us
         if final_us <= self._resume_from_us:
             return
         signal = signal_of(batch)
         counts = self.ledger.counts(batch.run_id, _SOURCE_OF[signal], batch.service, start_us)
-        counts.read += len(table)
+        counts.read += count
         if final_us <= stamp.watermark_us:
-            counts.dropped += len(table)
+            counts.dropped += count
             return
         window = self._window(batch.run_id, batch.service, start_us)
+        window.received[signal] += count
         on_time = stamp.watermark_us < end_us + self._policy.first_cut_us
-        (window.on_time if on_time else window.late)[signal].append(table)
+        (window.on_time if on_time else window.late)[signal].append(block)
 
     def _window(self, run_id: str, service: str, start_us: int) -> _OpenWindow:
         key = (run_id, service, start_us)
@@ -255,9 +266,9 @@ class Windower:
     def _first(self, due: _Due) -> ClosedWindow | None:
         """Revision 0; none for a window of which everything is late."""
         window = self._windows[due.run_id, due.service, due.start_us]
-        table = self._distinct(window.on_time)
-        window.distinct_on_time = {signal: len(table[signal]) for signal in SIGNALS}
-        window.features = features(table, due.start_us, self._dictionary)
+        rows = self._rows(window.on_time)
+        window.distinct_on_time = rows.counts()
+        window.features = self._maker.features(rows, due.start_us)
         window.labels = self._labels(due)
         if not any(window.distinct_on_time.values()):
             return None
@@ -267,37 +278,36 @@ class Windower:
         """Revision 1, if it says anything that revision 0 did not."""
         window = self._windows.pop((due.run_id, due.service, due.start_us))
         before, labels_before = window.features, window.labels
-        late = any(window.late.values())
-        if late:
-            everything = {signal: window.on_time[signal] + window.late[signal] for signal in SIGNALS}
-            table = self._distinct(everything)
-            window.features = features(table, due.start_us, self._dictionary)
-        else:
-            table = None
-        self._settle(due, window, table)
+        accepted = window.distinct_on_time
+        if any(window.late.values()):
+            rows = self._rows({signal: window.on_time[signal] + window.late[signal] for signal in SIGNALS})
+            accepted = rows.counts()
+            window.features = self._maker.features(rows, due.start_us)
+        self._settle(due, window, accepted)
         window.labels = self._labels(due)
-        # NaN differs from itself; as text the same features are the same.
-        features_changed = late and repr(before) != repr(window.features)
+        features_changed = not same_features(before, window.features)
         first_was_empty = not any(window.distinct_on_time.values())
         if not features_changed and window.labels == labels_before and not first_was_empty:
             return None
         return self._closed(due, window, features_changed=features_changed or first_was_empty)
 
-    def _settle(self, due: _Due, window: _OpenWindow, table: dict[Signal, Rows] | None) -> None:
+    def _settle(self, due: _Due, window: _OpenWindow, accepted: dict[Signal, int]) -> None:
         """Enters where each record of a final window went."""
         for signal, source in _SOURCE_OF.items():
-            received = sum(map(len, window.on_time[signal])) + sum(map(len, window.late[signal]))
-            if not received:
-                continue
-            on_time = window.distinct_on_time[signal]
-            accepted = on_time if table is None else len(table[signal])
-            counts = self.ledger.counts(due.run_id, source, due.service, due.start_us)
-            counts.in_windows += on_time
-            counts.late += accepted - on_time
-            counts.duplicate += received - accepted
+            received, on_time = window.received[signal], window.distinct_on_time[signal]
+            if received:
+                counts = self.ledger.counts(due.run_id, source, due.service, due.start_us)
+                counts.in_windows += on_time
+                counts.late += accepted[signal] - on_time
+                counts.duplicate += received - accepted[signal]
 
-    def _distinct(self, blocks: dict[Signal, list[Rows]]) -> dict[Signal, Rows]:
-        return {signal: distinct(signal, blocks[signal], self._dictionary) for signal in SIGNALS}
+    def _rows(self, blocks: dict[Signal, list[Block]]) -> WindowRows:
+        metrics, logs, traces = (blocks[signal] for signal in SIGNALS)
+        return WindowRows(
+            metrics=metric_rows(metrics, self._dictionary) if metrics else None,
+            logs=log_rows(logs) if logs else None,
+            traces=span_rows(traces) if traces else None,
+        )
 
     def _labels(self, due: _Due) -> tuple[Label, ...]:
         end_us = due.start_us + self._policy.size_us

@@ -3,36 +3,100 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microservo.domain.features import features
-from microservo.domain.telemetry import SIGNALS, Signal
-from microservo.domain.window_rows import LOG_ROW, METRIC_ROW, ROW_TYPES, SPAN_ROW, Dictionary, Rows, distinct
+from microservo.domain.blocks import Block, block_of
+from microservo.domain.dictionary import Dictionary
+from microservo.domain.features import FeatureMaker, same_features
+from microservo.domain.window_rows import WindowRows, log_rows, metric_rows, span_rows
+from schemas.records import LogBatch, MetricBatch, SpanBatch
 
 S = 1_000_000
+WORDS = ("", "cpu", "memory", "GetCart", "AddItem", "redis", "cart-0", "cart-1")
+DICTIONARY = Dictionary()
 
 
-def of(**blocks: Rows) -> dict[str, float]:
-    rows = {
-        signal: distinct(signal, [blocks[signal]] if signal in blocks else [], WORDS) for signal in SIGNALS
-    }
-    return features(rows, 0, WORDS)
+def of(
+    *, metrics: Sequence[Block] = (), logs: Sequence[Block] = (), traces: Sequence[Block] = ()
+) -> dict[str, float]:
+    rows = WindowRows(
+        metrics=metric_rows(metrics, DICTIONARY) if metrics else None,
+        logs=log_rows(logs) if logs else None,
+        traces=span_rows(traces) if traces else None,
+    )
+    return FeatureMaker(DICTIONARY).features(rows, 0)
 
 
-WORDS = Dictionary()
-WORDS.numbers(("", "cpu", "memory", "GetCart", "AddItem", "redis", "cart-0"))
+def packed(column: Sequence[float], dtype: str) -> bytes:
+    return np.array(column).astype(dtype).tobytes()
 
 
-def metric(*points: tuple[int, int, float]) -> Rows:
-    return np.array([(time, name, 6, value) for time, name, value in points], METRIC_ROW)
+def metric(*points: tuple[int, int, float], instances: Sequence[int] | None = None) -> Block:
+    """Points of (time, name, value)."""
+    times, names, values = zip(*points, strict=True)
+    batch = MetricBatch(
+        run_id="run",
+        service="cart",
+        instances=WORDS,
+        names=WORDS,
+        time_us=packed(times, "<i8"),
+        instance=packed(instances or [6] * len(points), "<u2"),
+        name=packed(names, "<u2"),
+        value=packed(values, "<f8"),
+    )
+    return block_of(batch, DICTIONARY)
+
+
+def logs(*lines: tuple[int, int, int, str]) -> Block:
+    """Lines of (time, severity, template, body)."""
+    times, severities, templates, bodies = zip(*lines, strict=True)
+    batch = LogBatch(
+        run_id="run",
+        service="cart",
+        instances=("cart-0",),
+        templates=WORDS,
+        time_us=packed(times, "<i8"),
+        instance=bytes(2 * len(lines)),
+        severity=packed(severities, "u1"),
+        template=packed(templates, "<u2"),
+        trace_id=bytes(16 * len(lines)),
+        span_id=bytes(8 * len(lines)),
+        bodies=bodies,
+    )
+    return block_of(batch, DICTIONARY)
+
+
+def spans(*each: tuple[int, int, int, int, int], ids: Sequence[int] | None = None) -> Block:
+    """Spans of (kind, endpoint, peer, duration, error)."""
+    kinds, endpoints, peers, durations, errors = zip(*each, strict=True)
+    count = len(each)
+    batch = SpanBatch(
+        run_id="run",
+        service="cart",
+        instances=("cart-0",),
+        endpoints=WORDS,
+        peers=WORDS,
+        start_us=bytes(8 * count),
+        duration_us=packed(durations, "<i8"),
+        instance=bytes(2 * count),
+        endpoint=packed(endpoints, "<u2"),
+        peer=packed(peers, "<u2"),
+        kind=packed(kinds, "u1"),
+        error=packed(errors, "u1"),
+        trace_id=bytes(16 * count),
+        span_id=packed(ids or range(count), "<u8"),
+        parent_id=bytes(8 * count),
+    )
+    return block_of(batch, DICTIONARY)
 
 
 def test_a_metric_has_count_extremes_mean_last_and_slope() -> None:
-    found = of(metrics=metric((2 * S, 1, 7.0), (0, 1, 1.0), (1 * S, 1, 4.0), (0, 2, 5.0)))
+    found = of(metrics=[metric((2 * S, 1, 7.0), (0, 1, 1.0), (1 * S, 1, 4.0), (0, 2, 5.0))])
     assert found == {
         "metric/cpu/count": 3.0,
         "metric/cpu/last": 7.0,
@@ -52,21 +116,33 @@ def test_a_metric_has_count_extremes_mean_last_and_slope() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 5 * S), st.floats(-1e9, 1e9)), min_size=1, max_size=40, unique=True))
 def test_metric_features_agree_with_numpy(points: list[tuple[int, float]]) -> None:
-    found = of(metrics=metric(*((time, 1, value) for time, value in points)))
-    values = np.array([value for _, value in points])
+    found = of(metrics=[metric(*((time, 1, value) for time, value in points))])
+    values = np.array(sorted({(time, value + 0.0) for time, value in points}))[:, 1]
     assert found["metric/cpu/mean"] == pytest.approx(values.mean(), rel=1e-9, abs=1e-6)
     assert (found["metric/cpu/min"], found["metric/cpu/max"]) == (values.min(), values.max())
-    seconds = np.array([time for time, _ in points]) / S
+    seconds = np.array(sorted({(time, value + 0.0) for time, value in points}))[:, 0] / S
     if np.ptp(seconds) > 0.01:
         slope = np.polyfit(seconds - seconds.mean(), values, 1)[0]
         assert found["metric/cpu/slope"] == pytest.approx(slope, rel=1e-5, abs=1e-2)
 
 
+def test_points_of_one_instant_are_ordered_by_instance_and_value() -> None:
+    """The last of them is the highest of the last instance by name, whatever its number and arrival."""
+    points = ((0, 1, 9.0), (0, 1, 3.0), (0, 1, 5.0), (0, 1, 4.0))
+    found = of(metrics=[metric(*points, instances=[6, 7, 7, 6])])
+    assert (found["metric/cpu/last"], found["metric/cpu/count"]) == (5.0, 4.0)
+
+
+@pytest.mark.parametrize("values", [(0.0, -0.0), (-0.0, 0.0)])
+def test_of_zeros_with_two_signs_one_is_kept_and_always_the_same(values: tuple[float, float]) -> None:
+    found = of(metrics=[metric(*((0, 1, value) for value in values))])
+    assert found["metric/cpu/count"] == 1.0
+    assert math.copysign(1, found["metric/cpu/last"]) == -1
+
+
 def test_logs_are_counted_by_level_and_template() -> None:
-    rows = np.array(
-        [(0, 9, 3, 6, 1, 1), (1, 10, 3, 6, 1, 1), (2, 17, 4, 6, 1, 1), (3, 0, 4, 6, 1, 1)], LOG_ROW
-    )
-    assert of(logs=rows) == {
+    block = logs((0, 9, 3, "a"), (1, 10, 3, "a"), (2, 17, 4, "a"), (3, 0, 4, "a"))
+    assert of(logs=[block]) == {
         "log/severity/error": 1.0,
         "log/severity/info": 2.0,
         "log/severity/unknown": 1.0,
@@ -75,19 +151,14 @@ def test_logs_are_counted_by_level_and_template() -> None:
     }
 
 
-def spans(*each: tuple[int, int, int, int, int]) -> Rows:
-    return np.array(
-        [
-            (0, kind, endpoint, peer, duration, error, 6, n)
-            for n, (kind, endpoint, peer, duration, error) in enumerate(each)
-        ],
-        SPAN_ROW,
-    )
+def test_lines_of_one_instant_are_one_only_if_their_text_is_the_same() -> None:
+    block = logs((0, 9, 3, "a"), (0, 9, 3, "b"), (0, 9, 3, "a"))
+    assert of(logs=[block, block])["log/template/GetCart"] == 2.0
 
 
 def test_requests_and_calls_have_count_errors_and_measured_quantiles() -> None:
     served = [(2, 3, 0, 1000 * ms, int(ms == 100)) for ms in range(1, 101)]
-    found = of(traces=spans(*served, (3, 4, 5, 2500, 1), (1, 4, 0, 9_000_000, 1)))
+    found = of(traces=[spans(*served, (3, 4, 5, 2500, 1), (1, 4, 0, 9_000_000, 1))])
     assert {name: value for name, value in found.items() if name.startswith("request/GetCart")} == {
         "request/GetCart/count": 100.0,
         "request/GetCart/error_share": 0.01,
@@ -100,18 +171,65 @@ def test_requests_and_calls_have_count_errors_and_measured_quantiles() -> None:
     assert not any("AddItem" in name for name in found), "internal spans are neither requests nor calls"
 
 
-@pytest.mark.parametrize("signal", SIGNALS)
-def test_rows_are_distinct_and_sorted_whatever_their_order(signal: Signal) -> None:
+def test_a_span_without_a_peer_counts_among_all_only() -> None:
+    found = of(traces=[spans((3, 3, 0, 1000, 0), (3, 3, 5, 3000, 0))])
+    assert {name for name in found if name.endswith("count")} == {"call/*/count", "call/redis/count"}
+    assert found["call/*/count"] == 2.0
+
+
+def test_rows_are_distinct_and_the_same_whatever_their_order() -> None:
     rng = np.random.default_rng(3)
-    table = np.zeros(60, ROW_TYPES[signal])
-    for column in table.dtype.names or ():
-        table[column] = rng.integers(0, 4, 60)
-    doubled = np.concatenate([table, table])
-    once = distinct(signal, [table], WORDS)
-    again = distinct(signal, [rng.permutation(doubled), table], WORDS)
-    assert once.tobytes() == again.tobytes()
-    assert len(np.unique(table)) == len(once)
+    few = rng.integers(0, 3, (4, 60)).tolist()
+    points = [(time, 1 + name, float(value)) for time, name, value, _ in zip(*few, strict=True)]
+    instances = [6 + number % 2 for number in few[3]]
+    lines = [
+        (time, 9 + level, 3 + template, str(body)) for time, level, template, body in zip(*few, strict=True)
+    ]
+    served = [(2 + kind % 2, 3 + at, 5, took, 0) for kind, at, took, _ in zip(*few, strict=True)]
+    ids = few[3]
+
+    def shuffled(order: list[int]) -> dict[str, float]:
+        return of(
+            metrics=[metric(*(points[n] for n in order), instances=[instances[n] for n in order])],
+            logs=[logs(*(lines[n] for n in order))],
+            traces=[spans(*(served[n] for n in order), ids=[ids[n] for n in order])],
+        )
+
+    once = shuffled(list(range(60)))
+    again = shuffled(rng.permutation([*range(60), *range(60), *range(30)]).tolist())
+    assert same_features(once, again)
+    assert once["metric/cpu/count"] == len(
+        {(point, instance) for point, instance in zip(points, instances, strict=True) if point[1] == 1}
+    )
+    assert once["log/template/GetCart"] == len({line for line in lines if line[2] == 3})
+    assert once["request/*/count"] == len(
+        {(span, one) for span, one in zip(served, ids, strict=True) if span[0] == 2}
+    )
+
+
+def test_texts_are_told_apart_where_every_message_numbers_its_own() -> None:
+    def named(name: str, value: float) -> Block:
+        batch = MetricBatch(
+            run_id="run",
+            service="cart",
+            instances=("cart-0",),
+            names=(name,),
+            time_us=packed([1], "<i8"),
+            instance=bytes(2),
+            name=bytes(2),
+            value=packed([value], "<f8"),
+        )
+        return block_of(batch, DICTIONARY)
+
+    found = of(metrics=[named("cpu", 1.0), named("memory", 2.0), named("cpu", 3.0)])
+    assert (found["metric/cpu/count"], found["metric/memory/last"]) == (2.0, 2.0)
 
 
 def test_an_empty_window_has_no_features() -> None:
     assert of() == {}
+
+
+def test_undefined_numbers_are_the_same_and_zeros_of_two_signs_not() -> None:
+    assert same_features({"a": math.nan}, {"a": -math.nan})
+    assert not same_features({"a": 0.0}, {"a": -0.0})
+    assert not same_features({"a": 1.0}, {"b": 1.0})

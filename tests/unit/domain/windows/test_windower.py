@@ -138,6 +138,20 @@ def test_a_repeated_record_counts_once() -> None:
     assert feed.counts() == {"read": 3, "in_windows": 1, "duplicate": 2}
 
 
+def test_records_of_one_message_go_to_their_windows_in_whatever_order_they_are() -> None:
+    feed = Feed()
+    points = ((11.0, 4.0), (1.0, 1.0), (6.0, 3.0), (2.0, 2.0), (11.0, 4.0))
+    feed.windower.telemetry(batch(*points), stamp(6.5))
+    closed = feed.promise(18)
+    assert [(window.start_us // S, window.features["metric/cpu/mean"]) for window in closed] == [
+        (0, 1.5),
+        (5, 3.0),
+        (10, 4.0),
+    ]
+    feed.promise(60)
+    assert feed.counts() == {"read": 5, "in_windows": 4, "duplicate": 1}
+
+
 def test_a_late_fault_revises_the_label_and_leaves_the_features() -> None:
     feed = Feed()
     feed.point(1, stamped_s=1)

@@ -1,0 +1,167 @@
+"""What a window keeps of a message until its cut: columns of bytes, as they came.
+
+Nothing is computed per record here but what the body of a log line is kept by. Telemetry comes in many small
+messages, and a step over the columns of one costs as much as the same step over all rows of a window.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microservo.domain.dictionary import Dictionary, Numbers
+from microservo.domain.telemetry import Batch, Int64, Signal
+from schemas.records import LogBatch, MetricBatch, SpanBatch
+
+COLUMNS: dict[Signal, dict[str, np.dtype[Any]]] = {
+    "metrics": {
+        "time_us": np.dtype("<i8"),
+        "value": np.dtype("<f8"),
+        "name": np.dtype("<u2"),
+        "instance": np.dtype("<u2"),
+    },
+    "logs": {
+        "time_us": np.dtype("<i8"),
+        "span": np.dtype("<u8"),
+        "severity": np.dtype("u1"),
+        "body": np.dtype("=u4"),
+        "template": np.dtype("<u2"),
+        "instance": np.dtype("<u2"),
+    },
+    "traces": {
+        "start_us": np.dtype("<i8"),
+        "duration_us": np.dtype("<i8"),
+        "span": np.dtype("<u8"),
+        "kind": np.dtype("u1"),
+        "error": np.dtype("u1"),
+        "endpoint": np.dtype("<u2"),
+        "peer": np.dtype("<u2"),
+        "instance": np.dtype("<u2"),
+    },
+}
+"""The columns of a block and the numbers in them; those that point into texts come last."""
+
+
+class Block(NamedTuple):
+    """Rows of one message that belong to one window.
+
+    Attributes:
+        columns: bytes of each column, in the order of `COLUMNS`.
+        texts: what each column that points into texts points into, as numbers of the windower's dictionary.
+    """
+
+    columns: tuple[bytes, ...]
+    texts: tuple[Numbers, ...]
+
+
+def signal_of(batch: Batch) -> Signal:
+    """What a batch is of."""
+    if isinstance(batch, MetricBatch):
+        return "metrics"
+    return "logs" if isinstance(batch, LogBatch) else "traces"
+
+
+def block_of(batch: Batch, dictionary: Dictionary) -> Block:
+    """All rows of a checked batch."""
+    if isinstance(batch, MetricBatch):
+        return Block(
+            (batch.time_us, batch.value, batch.name, batch.instance),
+            (dictionary.numbers(batch.names), dictionary.numbers(batch.instances)),
+        )
+    if isinstance(batch, LogBatch):
+        return Block(
+            (
+                batch.time_us,
+                batch.span_id,
+                batch.severity,
+                _checksums(batch.bodies),
+                batch.template,
+                batch.instance,
+            ),
+            (dictionary.numbers(batch.templates), dictionary.numbers(batch.instances)),
+        )
+    return _span_block(batch, dictionary)
+
+
+def split(signal: Signal, block: Block, times_us: Int64, size_us: int) -> Iterator[tuple[int, int, Block]]:
+    """The rows of a block by the window they fall into: its start, how many, and they.
+
+    Args:
+        signal: what the block is of.
+        block: rows of any windows.
+        times_us: their event times, shape (rows,).
+        size_us: length of a window.
+    """
+    starts = times_us - times_us % size_us
+    changes = np.flatnonzero(starts[1:] != starts[:-1]) + 1
+    if len(changes) and np.min(np.diff(starts)) < 0:
+        order = np.argsort(times_us, kind="stable")
+        yield from split(signal, _reordered(signal, block, order), times_us[order], size_us)
+        return
+    widths = [dtype.itemsize for dtype in COLUMNS[signal].values()]
+    edges = [0, *changes.tolist(), len(starts)]
+    for begin, end in itertools.pairwise(edges):
+        parts = [
+            column[begin * width : end * width] for column, width in zip(block.columns, widths, strict=True)
+        ]
+        yield int(starts[begin]), end - begin, Block(tuple(parts), block.texts)
+
+
+def joined(signal: Signal, blocks: Sequence[Block]) -> dict[str, NDArray[Any]]:
+    """The columns of all rows of the blocks, by name; those that point into texts as numbers of these."""
+    names = COLUMNS[signal]
+    columns = zip(*(block.columns for block in blocks), strict=True)
+    found = {
+        name: np.frombuffer(b"".join(parts), dtype)
+        for (name, dtype), parts in zip(names.items(), columns, strict=True)
+    }
+    texts = list(zip(*(block.texts for block in blocks), strict=True))
+    for name, dictionaries in zip(list(names)[-len(texts) :], texts, strict=True):
+        found[name] = _numbers(found[name], dictionaries, blocks)
+    return found
+
+
+def _numbers(index: NDArray[np.uint16], texts: Sequence[Numbers], blocks: Sequence[Block]) -> Numbers:
+    """What indexes point at, where those of each block point into texts of its own."""
+    if all(each is texts[0] for each in texts):
+        return texts[0].take(index)
+    sizes = [len(each) for each in texts]
+    rows = [len(block.columns[0]) // 8 for block in blocks]
+    offsets = np.repeat(np.cumsum([0, *sizes[:-1]]), rows)
+    numbers: Numbers = np.concatenate(texts).take(index + offsets)
+    return numbers
+
+
+def _reordered(signal: Signal, block: Block, order: NDArray[np.intp]) -> Block:
+    columns = zip(block.columns, COLUMNS[signal].values(), strict=True)
+    return Block(tuple(np.frombuffer(each, dtype)[order].tobytes() for each, dtype in columns), block.texts)
+
+
+def _checksums(bodies: tuple[str, ...]) -> bytes:
+    # Two lines of one template in one instant are duplicates only if their text is the same too.
+    return np.fromiter(map(crc32, map(str.encode, bodies)), np.uint32, len(bodies)).tobytes()
+
+
+def _span_block(batch: SpanBatch, dictionary: Dictionary) -> Block:
+    return Block(
+        (
+            batch.start_us,
+            batch.duration_us,
+            batch.span_id,
+            batch.kind,
+            batch.error,
+            batch.endpoint,
+            batch.peer,
+            batch.instance,
+        ),
+        (
+            dictionary.numbers(batch.endpoints),
+            dictionary.numbers(batch.peers),
+            dictionary.numbers(batch.instances),
+        ),
+    )
