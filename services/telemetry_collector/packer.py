@@ -10,8 +10,8 @@ from microservo.domain.bounded_names import BoundedNames
 from microservo.domain.packing import pack_logs, pack_metrics, pack_spans
 from microservo.domain.rows import LogRows, MetricRows, Rows, SpanRows
 from microservo.domain.telemetry import Batch, Signal
+from services.telemetry_collector.series_names import SeriesNames
 
-_METRIC_NAMES = 1000
 _TEMPLATES = 200
 _ENDPOINTS = 200
 _PEERS = 200
@@ -30,7 +30,7 @@ class Packer:
 
     def __init__(self, run_id: str) -> None:
         self._run_id = run_id
-        self._names = BoundedNames(_METRIC_NAMES)
+        self._names = SeriesNames()
         self._templates = BoundedNames(_TEMPLATES)
         self._endpoints = BoundedNames(_ENDPOINTS)
         self.peers = BoundedNames(_PEERS)

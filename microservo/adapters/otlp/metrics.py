@@ -1,4 +1,7 @@
-"""Metric data points to rows. A point of a distribution becomes two rows: `<name>.count` and `<name>.sum`."""
+"""Metric data points to rows, each under the name of its time series: `name{key=value,...}`.
+
+A point of a distribution becomes two rows: `name.count{...}` and `name.sum{...}`.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,9 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 
 from microservo.adapters.otlp.checks import MAX_NAME_CHARS, Checks, Decoded, Refused, microseconds, put_aside
 from microservo.adapters.otlp.resource import fault_of, origin_of
+from microservo.adapters.otlp.series import Labels
 from microservo.domain.rows import MetricRows, coded
+from microservo.domain.telemetry import Int64
 
 Distribution: TypeAlias = HistogramDataPoint | ExponentialHistogramDataPoint | SummaryDataPoint
 Point: TypeAlias = NumberDataPoint | Distribution
@@ -54,6 +59,9 @@ class _Table:
         self.names.append(name)
         self.values.append(value)
 
+    def time_us(self) -> Int64:
+        return microseconds([point.time_unix_nano for point in self.points])
+
     def without(self, positions: set[int]) -> _Table:
         kept = _Table()
         for index, row in enumerate(zip(self.metrics, self.points, self.names, self.values, strict=True)):
@@ -67,7 +75,10 @@ def _decode_group(
 ) -> None:
     service, instance = origin_of(group)
     table = _table(metric for scope in group.scope_metrics for metric in scope.metrics)
-    reasons = _faults(table, now_us, fault_of(service, instance)) if table.points else {}
+    if not table.points:
+        return
+    time_us = table.time_us()
+    reasons = _faults(table, time_us, now_us, fault_of(service, instance))
     if reasons:
         # Both rows of a distribution's point stand or fall together, and it is put aside once.
         bad = {id(table.points[index]): (index, why) for index, why in sorted(reasons.items(), reverse=True)}
@@ -76,48 +87,53 @@ def _decode_group(
                 put_aside(_alone(table.metrics[index], table.points[index]), why, service, instance)
             )
         table = table.without({index for index, point in enumerate(table.points) if id(point) in bad})
+        time_us = table.time_us()
     if table.points:
-        rows.append(_rows(table, service, instance))
+        rows.append(_rows(table, time_us, service, instance))
 
 
 def _table(metrics: Iterator[Metric]) -> _Table:
-    table = _Table()
+    table, labels = _Table(), Labels()
     for metric in metrics:
         kind = metric.WhichOneof("data")
         if kind in {"gauge", "sum"}:
-            _add_numbers(table, metric, metric.gauge if kind == "gauge" else metric.sum)
+            _add_numbers(table, labels, metric, metric.gauge if kind == "gauge" else metric.sum)
         elif kind is not None:
-            _add_distributions(table, metric, getattr(metric, kind).data_points)
+            _add_distributions(table, labels, metric, getattr(metric, kind).data_points)
     return table
 
 
-def _add_numbers(table: _Table, metric: Metric, data: object) -> None:
+def _add_numbers(table: _Table, labels: Labels, metric: Metric, data: object) -> None:
+    name = metric.name
     for point in data.data_points:  # type: ignore[attr-defined]  # Gauge and Sum share no base in protobuf
         if point.flags & _NO_VALUE:
             continue
         kind = point.WhichOneof("value")
         value = float("nan") if kind is None else float(getattr(point, kind))
-        table.add(metric, point, metric.name, value)
+        table.add(metric, point, name + labels.of(point.attributes), value)
 
 
-def _add_distributions(table: _Table, metric: Metric, points: list[Distribution]) -> None:
+def _add_distributions(table: _Table, labels: Labels, metric: Metric, points: list[Distribution]) -> None:
+    name = metric.name
     for point in points:
         if point.flags & _NO_VALUE:
             continue
-        table.add(metric, point, f"{metric.name}.count", float(point.count))
+        written = labels.of(point.attributes)
+        table.add(metric, point, f"{name}.count{written}", float(point.count))
         if isinstance(point, SummaryDataPoint) or point.HasField("sum"):
-            table.add(metric, point, f"{metric.name}.sum", point.sum)
+            table.add(metric, point, f"{name}.sum{written}", point.sum)
 
 
-def _faults(table: _Table, now_us: int, of_all: str | None) -> dict[int, str]:
+def _faults(table: _Table, time_us: Int64, now_us: int, of_all: str | None) -> dict[int, str]:
     """Why rows can't be used, by position; `of_all` goes for every one."""
     checks = Checks()
     if of_all is not None:
         checks.refuse(np.ones(len(table.points), bool), of_all)
-    checks.refuse_times(microseconds([point.time_unix_nano for point in table.points]), now_us)
+    checks.refuse_times(time_us, now_us)
     checks.refuse(~np.isfinite(np.array(table.values, np.float64)), "value is not a finite number")
-    checks.refuse([not metric.name for metric in table.metrics], "metric has no name")
-    checks.refuse_long(table.names, "metric name")
+    names = [metric.name for metric in table.metrics]
+    checks.refuse([not name for name in names], "metric has no name")
+    checks.refuse_long(names, "metric name")
     return checks.reasons
 
 
@@ -130,11 +146,11 @@ def _alone(metric: Metric, point: Point) -> Metric:
     return alone
 
 
-def _rows(table: _Table, service: str, instance: str) -> MetricRows:
+def _rows(table: _Table, time_us: Int64, service: str, instance: str) -> MetricRows:
     return MetricRows(
         service=service,
         instance=instance,
-        time_us=microseconds([point.time_unix_nano for point in table.points]),
+        time_us=time_us,
         name=coded(table.names),
         value=np.array(table.values, np.float64),
     )
