@@ -25,6 +25,12 @@ DEAD_LETTERS_TOTAL = Counter(
     "Messages and raw inputs that were put on a dead-letter topic, by the topic they belonged to.",
     ("topic",),
 )
+REFUSED_BODIES_TOTAL = Counter(
+    "microservo_refused_bodies_total",
+    "Request bodies refused with all they held, by the topic meant; reason is unread (too large to be read, "
+    "nothing is kept), or too_large, too_many_records or invalid (kept as dead letters).",
+    ("topic", "reason"),
+)
 RETRIES_TOTAL = Counter(
     "microservo_retries_total",
     "Efforts that failed for now and were repeated; stage is consume, handle, commit or housekeeping.",

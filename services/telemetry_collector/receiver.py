@@ -8,13 +8,16 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from microservo.adapters.otlp import answers
-from microservo.adapters.otlp.media import Media, TooLarge, media_of
+from microservo.adapters.otlp.media import Media, TooLarge, TooManyRecords, media_of
 from microservo.domain.telemetry import Signal
 from microservo.errors import InvalidInput, InvalidMessage
-from microservo.runtime.metrics import REQUESTS_TOTAL
+from microservo.runtime.metrics import REFUSED_BODIES_TOTAL, REQUESTS_TOTAL
+from microservo.runtime.wsgi import UNREAD
 from services.telemetry_collector.handlers import Reply, handle, undecodable
 from services.telemetry_collector.inbox import Inbox, InboxFull, Parcel
 from services.telemetry_collector.requests import Received, received
+from services.telemetry_collector.topics import TOPICS
+from services.telemetry_collector.unread import UnreadBodies
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -33,6 +36,7 @@ class Receiver:
         clock: epoch microseconds UTC, judges what is future-dated.
         answer_timeout_s: how long a request waits for Kafka.
         limit_bytes: the largest body, after decompression.
+        limit_records: how many records one body may hold.
     """
 
     def __init__(
@@ -42,11 +46,14 @@ class Receiver:
         *,
         answer_timeout_s: float,
         limit_bytes: int,
+        limit_records: int,
     ) -> None:
         self._inbox = inbox
         self._clock = clock
         self._answer_timeout_s = answer_timeout_s
         self._limit_bytes = limit_bytes
+        self._limit_records = limit_records
+        self._unread = UnreadBodies()
         # Unpacked bodies are large: only this many requests hold one, the others wait with theirs unread.
         self._decoding = threading.BoundedSemaphore(_DECODERS)
         self._closing = False
@@ -73,21 +80,21 @@ class Receiver:
             request = received(environ, signal, media)
         except InvalidInput as error:
             return _failure(415, str(error), Media.JSON)
+        if UNREAD in environ:
+            return self._left_unread(request)
         if self._closing:
             return _failure(503, "the collector is shutting down; send again", media)
-        if self._inbox.is_full:
-            return _failure(429, "too many records wait for Kafka; send again later", media)
         return self._take_in(request)
 
     def _take_in(self, request: Received) -> Reply:
+        if self._inbox.is_full:
+            return _failure(429, "too many records wait for Kafka; send again later", request.media)
         try:
             parcel, reply = self._decoded(request)
             if parcel.records:
                 self._inbox.put(parcel)
         except InboxFull as error:
             return _failure(429, str(error), request.media)
-        except TooLarge as error:
-            return _failure(413, str(error), request.media)
         if parcel.records and not parcel.durable.wait(self._answer_timeout_s):
             return _failure(503, "Kafka has not taken the records yet; send them again", request.media)
         return reply
@@ -96,12 +103,27 @@ class Receiver:
         with self._decoding:
             raw = request.read()
             try:
-                return handle(
-                    request.signal, request.media, request.unpacked(raw, self._limit_bytes), self._clock()
-                )
+                body = request.unpacked(raw, self._limit_bytes)
+                return handle(request.signal, request.media, body, self._clock(), self._limit_records)
             except InvalidMessage as error:
-                parcel = undecodable(request.signal, raw, request.content_type, str(error))
-                return parcel, _failure(400, str(error), request.media)
+                return self._put_aside(request, raw, 400, "invalid", str(error))
+            except TooManyRecords as error:
+                return self._put_aside(request, raw, 413, "too_many_records", str(error))
+            except TooLarge as error:
+                return self._put_aside(request, raw, 413, "too_large", str(error))
+
+    def _put_aside(
+        self, request: Received, raw: bytes, status: int, kind: str, reason: str
+    ) -> tuple[Parcel, Reply]:
+        REFUSED_BODIES_TOTAL.labels(TOPICS[request.signal], kind).inc()
+        parcel = undecodable(request.signal, raw, request.content_type, reason)
+        return parcel, _failure(status, reason, request.media)
+
+    def _left_unread(self, request: Received) -> Reply:
+        size = f"{request.size_bytes} bytes" if request.size_bytes else "chunks"
+        reason = f"body of {size} is larger than {self._limit_bytes} bytes; send smaller batches"
+        self._unread.tell(request.signal, reason)
+        return _failure(413, reason, request.media)
 
 
 def _failure(status: int, reason: str, media: Media) -> Reply:

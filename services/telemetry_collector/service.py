@@ -62,12 +62,14 @@ class Collector:
             clock,
             answer_timeout_s=settings.answer_timeout_s,
             limit_bytes=settings.otlp_body_bytes,
+            limit_records=settings.otlp_body_records,
         )
         self._server = WsgiServer(
             self._receiver,
             port=settings.otlp_port,
             threads=settings.otlp_threads,
-            max_request_body_size=settings.otlp_body_bytes,
+            # Waitress takes for too large what has just so many.
+            max_request_body_size=settings.otlp_body_bytes + 1,
             connection_limit=_CONNECTIONS,
             asyncore_use_poll=True,
             recv_bytes=_RECEIVE_BYTES,

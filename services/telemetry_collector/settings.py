@@ -21,6 +21,11 @@ class Settings(ServiceSettings):
     otlp_body_bytes: int = Field(
         default=MAX_BODY_BYTES, ge=1, description="Largest request body, after decompression."
     )
+    otlp_body_records: int = Field(
+        default=100_000,
+        ge=1,
+        description="Records that one request body may hold; in JSON, ten values count as one.",
+    )
     target_state: Path | None = Field(
         default=None, description="State file of the target; unset watches none."
     )

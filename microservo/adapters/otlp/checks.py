@@ -50,6 +50,14 @@ class Decoded:
         return "; ".join(f"{times} x {reason}" for reason, times in sorted(reasons.items())[:5])
 
 
+def joined(parts: Sequence[Decoded]) -> Decoded:
+    """What several requests hold, as if they were one."""
+    return Decoded(
+        rows=tuple([rows for part in parts for rows in part.rows]),
+        refused=tuple([refused for part in parts for refused in part.refused]),
+    )
+
+
 class Checks:
     """Collects what is wrong with the records of one column set; the first fault of a record counts."""
 

@@ -31,6 +31,15 @@ class TooLarge(InvalidInput):
     """A body is larger, once unpacked, than the receiver takes."""
 
 
+class TooManyRecords(TooLarge):
+    """A body holds more records than the receiver takes at once."""
+
+    @classmethod
+    def beyond(cls, limit: int, what: str = "records") -> TooManyRecords:
+        """The error of a body with more than `limit`."""
+        return cls(f"body holds more than {limit} {what}; send smaller batches")
+
+
 def media_of(content_type: str) -> Media:
     """The encoding that a Content-Type names; its parameters don't matter.
 
