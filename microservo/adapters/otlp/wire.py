@@ -17,23 +17,27 @@ from microservo.errors import InvalidMessage
 
 PIECE_BYTES = 2 * 1024 * 1024
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_GROUP, _RECORDS = 1, 2
+_OUTER, _INNER = 1, 2
 _LONGEST_VARINT = 10
 
 
-class _Field(NamedTuple):
-    """Where a field stands in a body: from its tag, and from its value on."""
+class _Run(NamedTuple):
+    """Neighbouring fields of one number: where they begin and end in the body."""
 
     number: int
     begin: int
-    value: int
     end: int
+
+    @property
+    def is_large(self) -> bool:
+        """Whether this is one field that is larger than a piece; several never are."""
+        return self.end - self.begin > PIECE_BYTES
 
 
 def pieces(body: bytes, limit_fields: int) -> Iterator[bytes]:
     """Requests that hold together the records of the request `body`, in its order.
 
-    Those of 2 MiB or less are handed on as they are; the pieces of others have no more than that, with their
+    A body of 2 MiB or less is handed on as it is; the pieces of others have no more than that, with their
     resource twice that.
 
     Raises:
@@ -45,40 +49,25 @@ def pieces(body: bytes, limit_fields: int) -> Iterator[bytes]:
         yield body
         return
     walk = _Walk(body, limit_fields)
-    waiting = bytearray()
-    for each in walk.fields(0, len(body)):
-        if waiting and len(waiting) + each.end - each.begin > PIECE_BYTES:
-            yield bytes(waiting)
-            waiting.clear()
-        if each.number == _GROUP and each.end - each.begin > PIECE_BYTES:
-            yield from _pieces_of_group(walk, each)
+    for run in walk.runs(0, len(body)):
+        if run.is_large:
+            yield from _pieces_of_group(walk, walk.inside(run))
         else:
-            waiting += body[each.begin : each.end]
-    if waiting:
-        yield bytes(waiting)
+            yield body[run.begin : run.end]
 
 
-def _pieces_of_group(walk: _Walk, group: _Field) -> Iterator[bytes]:
-    scopes = []
-    # The resource may stand behind what it belongs to.
-    resource = bytearray()
-    for each in walk.fields(group.value, group.end):
-        if each.number == _RECORDS:
-            scopes.append(each)
+def _pieces_of_group(walk: _Walk, runs: list[_Run]) -> Iterator[bytes]:
+    # It may stand behind what it belongs to.
+    resource = b"".join([walk.small(run, "resource") for run in runs if run.number != _INNER])
+    walk.refuse_large(len(resource), "resource")
+    for run in runs:
+        if run.number != _INNER:
+            continue
+        if run.is_large:
+            for records in walk.inside(run):
+                yield _nested(_OUTER, resource + _nested(_INNER, walk.small(records, "record")))
         else:
-            resource += walk.small(each, "resource")
-            walk.refuse_large(len(resource), "resource")
-    records = bytearray()
-    for scope in scopes:
-        for each in walk.fields(scope.value, scope.end):
-            if each.number != _RECORDS:
-                continue
-            record = walk.small(each, "record")
-            if len(records) + len(record) > PIECE_BYTES:
-                yield _nested(_GROUP, bytes(resource) + _nested(_RECORDS, bytes(records)))
-                records.clear()
-            records += record
-    yield _nested(_GROUP, bytes(resource) + _nested(_RECORDS, bytes(records)))
+            yield _nested(_OUTER, resource + walk.small(run, "scope"))
 
 
 class _Walk:
@@ -89,32 +78,51 @@ class _Walk:
         self._limit = limit_fields
         self._left = limit_fields
 
-    def fields(self, at: int, end: int) -> Iterator[_Field]:
-        """The fields of the message that stands there."""
+    def inside(self, run: _Run) -> list[_Run]:
+        """The runs of the message that a run of one field holds."""
+        tag, at = self._varint(run.begin)
+        if tag & 7 != _BYTES:
+            self._refuse(run.begin)
+        return list(self.runs(self._varint(at)[1], run.end))
+
+    def runs(self, at: int, end: int) -> Iterator[_Run]:
+        """The fields of the message that stands there, in runs of 2 MiB at most or of one field."""
+        begin, number = at, 0
         while at < end:
-            self._left -= 1
-            if self._left < 0:
-                raise TooManyRecords.beyond(self._limit, "groups and records")
-            tag, value = self._varint(at)
-            if tag & 7 == _BYTES:
-                length, value = self._varint(value)
-                following = value + length
-            else:
-                following = self._after(tag & 7, value)
+            found, following = self._field(at)
             if following > end:
                 self._refuse(at)
-            yield _Field(tag >> 3, at, value, following)
-            at = following
+            if at > begin and (found != number or following - begin > PIECE_BYTES):
+                yield _Run(number, begin, at)
+                begin = at
+            number, at = found, following
+        if at > begin:
+            yield _Run(number, begin, at)
 
-    def small(self, field: _Field, what: str) -> bytes:
-        """The bytes of a field, tag and all, that must not be larger than a piece."""
-        self.refuse_large(field.end - field.begin, what)
-        return self._body[field.begin : field.end]
+    def small(self, run: _Run, what: str) -> bytes:
+        """The bytes of a run, which must not be larger than a piece."""
+        self.refuse_large(run.end - run.begin, what)
+        return self._body[run.begin : run.end]
 
     def refuse_large(self, size_bytes: int, what: str) -> None:
         if size_bytes > PIECE_BYTES:
             msg = f"one {what} has {size_bytes} bytes, the limit is {PIECE_BYTES}; send smaller ones"
             raise TooLarge(msg)
+
+    def _field(self, at: int) -> tuple[int, int]:
+        """The number of the field that stands there, and where it ends."""
+        self._left -= 1
+        if self._left < 0:
+            raise TooManyRecords.beyond(self._limit, "groups and records")
+        head = self._body[at : at + 3]
+        # Nearly all: a message with a length of two bytes.
+        if len(head) == 3 and head[0] & 0x87 == _BYTES and head[1] > 127 > head[2]:
+            return head[0] >> 3, at + 3 + (head[1] & 127 | head[2] << 7)
+        tag, value = self._varint(at)
+        if tag & 7 == _BYTES:
+            length, value = self._varint(value)
+            return tag >> 3, value + length
+        return tag >> 3, self._after(tag & 7, value)
 
     def _after(self, kind: int, at: int) -> int:
         """Where the value of a field that begins there ends, if it is a number."""

@@ -133,7 +133,7 @@ def test_json_is_refused_by_its_values() -> None:
     ],
 )
 def test_what_does_not_fit_a_piece_is_too_large(body: bytes) -> None:
-    with pytest.raises(TooLarge, match=r"one (record|resource) has .* bytes, the limit is 2097152"):
+    with pytest.raises(TooLarge, match=r"one (record|resource|scope) has .* bytes, the limit is 2097152"):
         list(requests_of("traces", Media.PROTOBUF, body, LIMIT))
 
 
