@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from microservo.adapters.kafka import KafkaBroker
+from microservo.adapters.ports import free_ports
 from microservo.client import Client
 from microservo.testing import eventually
 from schemas.codec import encode
@@ -177,6 +178,7 @@ def test_up_runs_until_it_is_told_to_end_and_leaves_nothing(
     topology, log = tmp_path / "tiny.toml", tmp_path / "up.log"
     topology.write_text(TINY, "utf-8")
     options = ("--bootstrap-servers", kafka_bootstrap_servers, "--topic-prefix", topic_prefix)
+    (otlp_port,) = free_ports(1)
     with (
         log.open("w") as out,
         subprocess.Popen(
@@ -184,6 +186,8 @@ def test_up_runs_until_it_is_told_to_end_and_leaves_nothing(
                 *COMMAND,
                 *options,
                 "up",
+                "--otlp-port",
+                str(otlp_port),
                 "--topology",
                 str(topology),
                 "--journeys-per-s",
@@ -203,6 +207,7 @@ def test_up_runs_until_it_is_told_to_end_and_leaves_nothing(
                 what="the system",
             )
             assert process.poll() is None, log.read_text()
+            assert f"OTLP http://127.0.0.1:{otlp_port}\n" in log.read_text()
             children = psutil.Process(process.pid).children(recursive=True)
             process.send_signal(sent)
             process.wait(120)
