@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
-from microservo.adapters.otlp.checks import Checks, Decoded, Refused, microseconds, put_aside
-from microservo.adapters.otlp.resource import fault_of, origin_of
+from microservo.adapters.otlp.checks import Checks, Decoded, microseconds
+from microservo.adapters.otlp.groups import decode_groups
 from microservo.adapters.otlp.values import text_of
 from microservo.domain.rows import LogRows, coded, id_column
 from microservo.domain.telemetry import Int64
@@ -22,32 +22,18 @@ _LAST_SEVERITY = 24
 
 def decode_logs(request: ExportLogsServiceRequest, now_us: int) -> Decoded:
     """The log records of a request as rows, one group per resource; `now_us` judges what is future-dated."""
-    rows: list[LogRows] = []
-    refused: list[Refused] = []
-    for group in request.resource_logs:
-        _decode_group(group, now_us, rows, refused)
-    return Decoded(rows=tuple(rows), refused=tuple(refused))
-
-
-def _decode_group(group: ResourceLogs, now_us: int, rows: list[LogRows], refused: list[Refused]) -> None:
-    service, instance = origin_of(group)
-    lines = [line for scope in group.scope_logs for line in scope.log_records]
-    if not lines:
-        return
-    columns = _Columns.of(lines)
-    reasons = columns.faults(now_us, fault_of(service, instance))
-    if reasons:
-        refused += [put_aside(lines[index], why, service, instance) for index, why in sorted(reasons.items())]
-        lines = [line for index, line in enumerate(lines) if index not in reasons]
-        columns = _Columns.of(lines)
-    if lines:
-        rows.append(columns.rows(service, instance, [_body(line) for line in lines]))
+    groups = (
+        (group, [line for scope in group.scope_logs for line in scope.log_records])
+        for group in request.resource_logs
+    )
+    return decode_groups(groups, _Columns.of, now_us)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Columns:
     """The fields of many log records, a list for each; bodies are read once they are known to be wanted."""
 
+    lines: Sequence[LogRecord]
     time_us: Int64
     severities: list[int]
     trace_ids: list[bytes]
@@ -56,6 +42,7 @@ class _Columns:
     @classmethod
     def of(cls, lines: Sequence[LogRecord]) -> _Columns:
         return cls(
+            lines=lines,
             time_us=microseconds([line.time_unix_nano or line.observed_time_unix_nano for line in lines]),
             severities=[line.severity_number for line in lines],
             trace_ids=[line.trace_id for line in lines],
@@ -63,7 +50,6 @@ class _Columns:
         )
 
     def faults(self, now_us: int, of_all: str | None) -> dict[int, str]:
-        """Why lines can't be used, by position; `of_all` goes for every one."""
         checks = Checks()
         if of_all is not None:
             checks.refuse(np.ones(len(self.severities), bool), of_all)
@@ -75,7 +61,8 @@ class _Columns:
             checks.refuse(outside, f"severity number is not within 0 to {_LAST_SEVERITY}")
         return checks.reasons
 
-    def rows(self, service: str, instance: str, bodies: Sequence[str]) -> LogRows:
+    def rows(self, service: str, instance: str) -> LogRows:
+        bodies = tuple([_body(line) for line in self.lines])
         return LogRows(
             service=service,
             instance=instance,
@@ -84,7 +71,7 @@ class _Columns:
             template=coded(map(template_of, bodies)),
             trace_id=id_column(self.trace_ids, 16),
             span_id=id_column(self.span_ids, 8),
-            bodies=tuple(bodies),
+            bodies=bodies,
         )
 
 

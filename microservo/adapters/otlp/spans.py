@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span, Status
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from microservo.adapters.otlp.checks import Checks, Decoded, Refused, microseconds, put_aside
-from microservo.adapters.otlp.resource import fault_of, origin_of
+from microservo.adapters.otlp.checks import Checks, Decoded, microseconds
+from microservo.adapters.otlp.groups import decode_groups
 from microservo.domain.rows import SpanRows, coded, id_column
 from microservo.domain.telemetry import Int64
 
@@ -21,25 +21,11 @@ _ERROR = Status.STATUS_CODE_ERROR
 
 def decode_spans(request: ExportTraceServiceRequest, now_us: int) -> Decoded:
     """The spans of a request as rows, one group per resource; `now_us` judges what is future-dated."""
-    rows: list[SpanRows] = []
-    refused: list[Refused] = []
-    for group in request.resource_spans:
-        _decode_group(group, now_us, rows, refused)
-    return Decoded(rows=tuple(rows), refused=tuple(refused))
-
-
-def _decode_group(group: ResourceSpans, now_us: int, rows: list[SpanRows], refused: list[Refused]) -> None:
-    service, instance = origin_of(group)
-    spans = [span for scope in group.scope_spans for span in scope.spans]
-    if not spans:
-        return
-    columns = _Columns.of(spans)
-    reasons = columns.faults(now_us, fault_of(service, instance))
-    if reasons:
-        refused += [put_aside(spans[index], why, service, instance) for index, why in sorted(reasons.items())]
-        columns = _Columns.of([span for index, span in enumerate(spans) if index not in reasons])
-    if columns.names:
-        rows.append(columns.rows(service, instance))
+    groups = (
+        (group, [span for scope in group.scope_spans for span in scope.spans])
+        for group in request.resource_spans
+    )
+    return decode_groups(groups, _Columns.of, now_us)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +57,6 @@ class _Columns:
         )
 
     def faults(self, now_us: int, of_all: str | None) -> dict[int, str]:
-        """Why spans can't be used, by position; `of_all` goes for every one."""
         checks = Checks()
         if of_all is not None:
             checks.refuse(np.ones(len(self.names), bool), of_all)
