@@ -15,7 +15,7 @@ from synthetic import Story
 
 from microservo.adapters.datasets import content_hash, read_manifest, rebuild, verify, verify_against_live
 from microservo.adapters.datasets.share import Share
-from microservo.adapters.datasets.workers import elsewhere
+from microservo.adapters.datasets.workers import Workers
 from microservo.adapters.kafka import KafkaBroker
 from microservo.domain.windows import WindowPolicy
 from microservo.errors import Fatal
@@ -89,8 +89,10 @@ def test_an_error_in_a_worker_is_told_and_leaves_nothing(
         from_us=0,
         batch=1000,
     )
-    with pytest.raises(Fatal, match="Offset out of range"):
-        list(elsewhere(kafka_broker.settings, [share], tmp_path))
+    with Workers(1) as workers:
+        workers.give(kafka_broker.settings, [share], tmp_path)
+        with pytest.raises(Fatal, match="Offset out of range"):
+            list(workers.steps())
     assert list(tmp_path.iterdir()) == []
     commands = [" ".join(child.cmdline()) for child in psutil.Process().children()]
     assert not any("datasets.worker" in command for command in commands)

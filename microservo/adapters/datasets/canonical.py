@@ -17,8 +17,18 @@ from microservo.domain.datasets.content import Part
 _ZEROS = {"string": "", "timestamp[us, tz=UTC]": 0}
 
 
+def canonical(block: pa.Table) -> pa.Table:
+    """The same rows in one chunk, each dictionary with the texts that occur and no others, in their order."""
+    block = block.unify_dictionaries().combine_chunks()
+    for place, name in enumerate(block.column_names):
+        if pa.types.is_dictionary(block.schema.field(name).type) and block.num_rows:
+            array = _in_order_of_text(block.column(name).chunk(0))
+            block = block.set_column(place, block.schema.field(name), array)
+    return block
+
+
 def parts(table: pa.Table) -> Iterator[Part]:
-    """The parts of a block, column by column in the order of the schema."""
+    """The parts of a block that is `canonical`, column by column in the order of the schema."""
     for name in table.column_names:
         column = table.column(name)
         array = column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
@@ -37,6 +47,9 @@ def _parts(path: str, array: Any) -> Iterator[Part]:
     elif pa.types.is_struct(array.type):
         for field, child in zip(array.type, array.flatten(), strict=True):
             yield from _parts(f"{path}.{field.name}", child)
+    elif pa.types.is_dictionary(array.type):
+        yield from _parts(f"{path}.texts", array.dictionary)
+        yield from _parts(path, array.indices)
     elif pa.types.is_string(array.type):
         yield from _text_parts(path, array)
     elif pa.types.is_fixed_size_binary(array.type):
@@ -45,6 +58,17 @@ def _parts(path: str, array: Any) -> Iterator[Part]:
         yield Part(path, f"bytes{width}", memoryview(array.buffers()[1])[first : first + len(array) * width])
     else:
         yield Part(path, str(array.type), _numbers(array))
+
+
+def _in_order_of_text(array: Any) -> Any:
+    codes = array.indices.to_numpy()
+    texts = array.dictionary.to_pylist()
+    used = np.flatnonzero(np.bincount(codes, minlength=len(texts))).tolist()
+    used.sort(key=texts.__getitem__)
+    ranks = np.zeros(len(texts), np.int32)
+    ranks[used] = np.arange(len(used), dtype=np.int32)
+    ordered = pa.array([texts[code] for code in used], pa.string())
+    return pa.DictionaryArray.from_arrays(pa.array(ranks[codes]), ordered, safe=False)
 
 
 def _map_parts(path: str, array: Any) -> Iterator[Part]:

@@ -97,15 +97,13 @@ class Join:
     def unfinished(self) -> dict[tuple[str, str, int], int]:
         """Rows by source, service and start of the windows that are not final."""
         found: dict[tuple[str, str, int], int] = {}
+        reach_us = self._policy.size_us + self._policy.final_cut_us
         for source, signal in _SIGNAL_OF.items():
-            services, codes, starts = self.rows[signal].windows()
-            for code, service in enumerate(services):
+            for service, starts in self.rows[signal].starts():
                 final_us = self._windowers[self._partition_of[service]].watermark_us
-                of_service = starts[codes == code]
-                reach_us = self._policy.size_us + self._policy.final_cut_us
-                opened, counts = np.unique(of_service[of_service + reach_us > final_us], return_counts=True)
+                opened, counts = np.unique(starts[starts + reach_us > final_us], return_counts=True)
                 for start, count in zip(opened.tolist(), counts.tolist(), strict=True):
-                    found[source, service, start] = count
+                    found[source, service, start] = found.get((source, service, start), 0) + count
         return found
 
     def ledger(self, unfinished: dict[tuple[str, str, int], int]) -> list[LedgerRow]:

@@ -14,6 +14,9 @@ from microservo.adapters.datasets.share import Outcome
 from microservo.adapters.datasets.slices import Tables
 from microservo.domain.datasets.ledger import LedgerRow
 from microservo.domain.telemetry import SIGNALS
+from microservo.domain.windows import WindowPolicy
+
+WINDOWS = "windows.parquet"
 
 
 class Stored(NamedTuple):
@@ -28,9 +31,11 @@ class Merge:
 
     Args:
         readers: how many there are; they are told apart by number.
+        policy: how windows are cut.
     """
 
-    def __init__(self, readers: int) -> None:
+    def __init__(self, readers: int, policy: WindowPolicy) -> None:
+        self._policy = policy
         self._final = [-1] * readers
         self._waiting: dict[int, list[tuple[int, Stored]]] = {}
 
@@ -43,7 +48,18 @@ class Merge:
         self._final[reader] = number
         for ready in sorted(each for each in self._waiting if each < min(self._final)):
             # By reader, so that nothing follows which was quicker.
-            yield _merged([stored.tables() for _, stored in sorted(self._waiting.pop(ready), key=_reader)])
+            waiting = sorted(self._waiting.pop(ready), key=_reader)
+            yield self._merged(ready, [stored.tables() for _, stored in waiting])
+
+    def _merged(self, number: int, slices: Sequence[Tables]) -> Tables:
+        found: dict[str, pa.Table] = {}
+        if windows := [each[WINDOWS] for each in slices if WINDOWS in each]:
+            found[WINDOWS] = _windows(windows)
+        for signal in SIGNALS:
+            name = f"{signal}.parquet"
+            if packed := [each[name] for each in slices if name in each]:
+                found[name] = in_order(signal, number, packed, self._policy)
+        return found
 
 
 def merged_outcome(outcomes: Sequence[Outcome]) -> Outcome:
@@ -68,18 +84,6 @@ def merged_outcome(outcomes: Sequence[Outcome]) -> Outcome:
 
 def _reader(item: tuple[int, Stored]) -> int:
     return item[0]
-
-
-def _merged(slices: Sequence[Tables]) -> Tables:
-    found: dict[str, pa.Table] = {}
-    windows = [each["windows.parquet"] for each in slices if "windows.parquet" in each]
-    if windows:
-        found["windows.parquet"] = _windows(windows)
-    for signal in SIGNALS:
-        name = f"{signal}.parquet"
-        if rows := [each[name] for each in slices if name in each]:
-            found[name] = in_order(signal, rows)
-    return found
 
 
 def _windows(tables: Sequence[pa.Table]) -> pa.Table:

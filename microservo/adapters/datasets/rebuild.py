@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from threading import Event
@@ -30,7 +30,7 @@ from microservo.adapters.datasets.share import Final, Outcome, Read, Share
 from microservo.adapters.datasets.slices import Tables
 from microservo.adapters.datasets.tables import TABLES
 from microservo.adapters.datasets.versions import versions
-from microservo.adapters.datasets.workers import Said, divided, elsewhere, here, processes_for
+from microservo.adapters.datasets.workers import Said, Workers, divided, here, most_processes, processes_for
 from microservo.adapters.kafka import KafkaBroker
 from microservo.domain.datasets.card import dataset_card
 from microservo.domain.datasets.manifest import MANIFEST, FileEntry, Manifest, RunFacts, tables_hash
@@ -84,18 +84,23 @@ def rebuild(
     if out_dir.is_dir() and any(out_dir.iterdir()):
         msg = f"{out_dir} is not empty; give a new folder or remove it"
         raise InvalidInput(msg)
-    with _beside(out_dir) as folder, broker.consumer(group_id=None) as consumer:
+    most = most_processes(broker) if processes is None else processes
+    with _beside(out_dir) as folder, Workers(most) as workers, broker.consumer(group_id=None) as consumer:
         log = _found(consumer, run_id, topic_prefix)
-        build = _Build(log, folder, policy or _policy(log.run))
         facts, joined = log.ranges(*FACT_TYPES), log.ranges(*SOURCES)
         steps = _Steps(progress, [facts, joined])
+        build = _Build(log, folder, policy or _policy(log.run))
         share = build.share(joined, batch)
         if processes is None:
-            processes = processes_for(broker, steps.total, len(share.partition_numbers))
+            processes = processes_for(most, steps.total, len(share.partition_numbers))
+        shares = divided(share, processes) if isinstance(broker, KafkaBroker) and processes else []
+        if isinstance(broker, KafkaBroker):
+            workers.give(broker.settings, shares, folder)
         for messages in RangeReader(consumer, facts, batch=batch):
             build.facts(messages)
             steps.done(len(messages))
-        return build.finish(_joined(broker, share, processes, build, steps))
+        said = workers.steps() if shares else here(broker, share)
+        return build.finish(_joined(said, max(1, len(shares)), build, steps))
 
 
 def _found(consumer: Consumer, run_id: str, topic_prefix: str) -> RunLog:
@@ -110,29 +115,21 @@ def _found(consumer: Consumer, run_id: str, topic_prefix: str) -> RunLog:
             Event().wait(_AGAIN_S)
 
 
-def _joined(broker: Broker, share: Share, processes: int, build: _Build, steps: _Steps) -> Outcome:
-    """Reads the joined topics, here or in other processes, into the files that grow."""
-    merge = Merge(max(1, processes))
+def _joined(said: Iterator[Said], readers: int, build: _Build, steps: _Steps) -> Outcome:
+    """Puts what the readers of the joined topics say into the files that grow."""
+    merge = Merge(readers, build.policy)
     outcomes: dict[int, Outcome] = {}
-    with closing(_said(broker, share, processes, build.folder)) as said:
-        for number, step in said:
-            if isinstance(step, Stored):
-                merge.add(number, step)
-            elif isinstance(step, Final):
-                for tables in merge.final(number, step.number):
-                    build.append(tables)
-            elif isinstance(step, Read):
-                steps.done(step.messages)
-            elif isinstance(step, Outcome):
-                outcomes[number] = step
+    for number, step in said:
+        if isinstance(step, Stored):
+            merge.add(number, step)
+        elif isinstance(step, Final):
+            for tables in merge.final(number, step.number):
+                build.append(tables)
+        elif isinstance(step, Read):
+            steps.done(step.messages)
+        elif isinstance(step, Outcome):
+            outcomes[number] = step
     return merged_outcome([outcomes[number] for number in sorted(outcomes)])
-
-
-def _said(broker: Broker, share: Share, processes: int, folder: Path) -> Generator[Said, None, None]:
-    if processes and isinstance(broker, KafkaBroker):
-        yield from elsewhere(broker.settings, divided(share, processes), folder)
-    else:
-        yield from here(broker, share)
 
 
 FACT_TYPES: dict[str, type[FaultEvent] | type[ServiceGraph] | type[AnomalyScore]] = {
@@ -162,7 +159,7 @@ class _Build:
     def __init__(self, log: RunLog, folder: Path, policy: WindowPolicy) -> None:
         self._log = log
         self.folder = folder
-        self._policy = policy
+        self.policy = policy
         self._facts: dict[str, list[object]] = {topic: [] for topic in FACT_TYPES}
         self._unreadable = dict.fromkeys(FACT_TYPES, 0)
         self._open = ExitStack()
@@ -185,7 +182,7 @@ class _Build:
         return Share(
             run_id=self._log.run.run_id,
             prefix=self._log.prefix,
-            policy=self._policy,
+            policy=self.policy,
             partition_numbers=self._log.partition_numbers(),
             ranges=ranges,
             from_us=self._log.run.started_at_us,
@@ -220,7 +217,7 @@ class _Build:
         }
         return Manifest(
             run=_run_facts(self._log.run),
-            policy=asdict(self._policy),
+            policy=asdict(self.policy),
             offsets={f"{topic}/{index}": ends for (topic, index), ends in sorted(self._log.offsets.items())},
             schema_ids={f"{name}.v{version}": number for (name, version), number in schema_ids().items()},
             versions=versions(),

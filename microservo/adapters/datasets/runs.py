@@ -71,16 +71,22 @@ def run_log(consumer: Consumer, run_id: str, topic_prefix: str = "") -> RunLog:
             differ in their number of partitions.
         OffsetGap: the log no longer holds what the run wrote.
     """
+    # All is asked before anything is read: behind a fetch that waits for more, an answer takes long.
+    kept = {
+        (topic, partition): consumer.offset_range(partition)
+        for topic in (*SOURCES, *FACTS, catalogue.LABELLED_WINDOWS)
+        for partition in _partitions(consumer, topic, topic_prefix)
+    }
     found = _runs(consumer, topic_prefix)
     run = next((each for each in found if each.run_id == run_id), None)
     if run is None:
         known = ", ".join(each.run_id for each in found[-5:]) or "none"
         msg = f"no run {run_id!r} on {topic_prefix}{catalogue.EXPERIMENTS}; the newest are: {known}"
         raise InvalidInput(msg)
-    offsets = {}
-    for topic in (*SOURCES, *FACTS, catalogue.LABELLED_WINDOWS):
-        for partition in _partitions(consumer, topic, topic_prefix):
-            offsets[topic, partition.index] = _range(consumer, run, topic, partition)
+    offsets = {
+        (topic, partition.index): _range(consumer, run, topic, partition, now)
+        for (topic, partition), now in kept.items()
+    }
     _refuse_uneven(offsets)
     return RunLog(run=run, prefix=topic_prefix, offsets=offsets)
 
@@ -109,13 +115,18 @@ def _refuse_uneven(offsets: dict[tuple[str, int], tuple[int, int]]) -> None:
         raise InvalidInput(msg)
 
 
-def _range(consumer: Consumer, run: Experiment, topic: str, partition: Partition) -> tuple[int, int]:
-    kept, next_offset = consumer.offset_range(partition)
+def _range(
+    consumer: Consumer, run: Experiment, topic: str, partition: Partition, kept: tuple[int, int]
+) -> tuple[int, int]:
     name = f"{topic}/{partition.index}"
-    first = run.start_offsets.get(name, kept)
+    if run.end_offsets.get(name, 0) > kept[1]:
+        # The run may have ended since it was asked for.
+        kept = consumer.offset_range(partition)
+    oldest, next_offset = kept
+    first = run.start_offsets.get(name, oldest)
     end = run.end_offsets.get(name, next_offset)
-    if first < kept and first < end:
-        raise OffsetGap(partition.topic, partition.index, first, kept)
+    if first < oldest and first < end:
+        raise OffsetGap(partition.topic, partition.index, first, oldest)
     if end > next_offset:
         raise OffsetGap(partition.topic, partition.index, end, next_offset)
     return first, max(first, end)

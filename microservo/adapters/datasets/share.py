@@ -134,7 +134,7 @@ def _slices(join: Join, before_us: int) -> Iterator[Sliced]:
     for number, table in by_slice(join.windows.release(before_us), "start"):
         found.setdefault(number, {})["windows.parquet"] = table
     for signal, rows in join.rows.items():
-        for number, table in by_slice(rows.release(before_us), "time_us"):
+        for number, table in rows.release(before_us):
             found.setdefault(number, {})[f"{signal}.parquet"] = table
     for number in sorted(found):
         yield Sliced(number, found[number])

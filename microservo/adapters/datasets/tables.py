@@ -5,6 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 
 TIME = pa.timestamp("us", tz="UTC")
+TEXT = pa.dictionary(pa.int32(), pa.string())
+"""Text that repeats from row to row."""
 
 
 def _table(**columns: pa.DataType) -> pa.Schema:
@@ -43,17 +45,17 @@ WINDOWS = _table(
 )
 METRICS = _table(
     time=TIME,
-    service=pa.string(),
-    instance=pa.string(),
-    name=pa.string(),
+    service=TEXT,
+    instance=TEXT,
+    name=TEXT,
     value=pa.float64(),
     late=pa.bool_(),
 )
 LOGS = _table(
     time=TIME,
-    service=pa.string(),
-    instance=pa.string(),
-    template=pa.string(),
+    service=TEXT,
+    instance=TEXT,
+    template=TEXT,
     severity=pa.uint8(),
     trace_id=pa.binary(16),
     span_id=pa.binary(8),
@@ -64,10 +66,10 @@ TRACES = _table(
     time=TIME,
     start=TIME,
     duration_us=pa.int64(),
-    service=pa.string(),
-    instance=pa.string(),
-    endpoint=pa.string(),
-    peer=pa.string(),
+    service=TEXT,
+    instance=TEXT,
+    endpoint=TEXT,
+    peer=TEXT,
     kind=pa.uint8(),
     error=pa.uint8(),
     trace_id=pa.binary(16),

@@ -23,6 +23,7 @@ _GARBAGE_EVERY = 50_000
 
 def main() -> int:
     """Works one share off; slices go into files, and what else there is to say, to stdout."""
+    gc.freeze()
     gc.set_threshold(_GARBAGE_EVERY)
     given = json.loads(sys.stdin.readline())
     folder = Path(given["folder"])

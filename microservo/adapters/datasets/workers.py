@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -12,7 +13,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from microservo import errors
 from microservo.adapters.broker import Broker
@@ -32,15 +33,20 @@ _MEMORY = {
 }
 """Has glibc give back what messages took: a third less is held; others don't know these."""
 
+Process = subprocess.Popen[str]
 Said = tuple[int, Step | Stored]
 """Number of a share, and its step."""
 
 
-def processes_for(broker: Broker, messages: int, partition_numbers: int) -> int:
-    """How many processes pay for reading so many messages; 0 where none does."""
-    if not isinstance(broker, KafkaBroker) or messages < _PAYS_MESSAGES:
-        return 0
-    wanted = min(os.cpu_count() or 1, partition_numbers)
+def most_processes(broker: Broker) -> int:
+    """How many processes may pay, however much there is to read; 0 where none does."""
+    cores = os.cpu_count() or 1
+    return cores if isinstance(broker, KafkaBroker) and cores > 1 else 0
+
+
+def processes_for(most: int, messages: int, partition_numbers: int) -> int:
+    """How many of them pay for reading so many messages; 0 where none does."""
+    wanted = min(most, partition_numbers) if messages >= _PAYS_MESSAGES else 0
     return wanted if wanted > 1 else 0
 
 
@@ -62,26 +68,48 @@ def here(broker: Broker, share: Share) -> Iterator[Said]:
             yield 0, _in_memory(step) if isinstance(step, Sliced) else step
 
 
-def elsewhere(settings: KafkaSettings, shares: Sequence[Share], scratch: Path) -> Iterator[Said]:
-    """The steps of all shares as their processes tell them; the processes end with the iterator.
+class Workers:
+    """Processes that read shares; started when this is entered, and ended when it is left.
 
-    Raises:
-        MicroServoError: as a worker met it.
-        Fatal: a worker ended without a word.
+    They need a moment before they can work, so they are best started before it is known what there is to do.
     """
-    told: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
-    with ExitStack() as open_:
-        folders = []
-        for number, share in enumerate(shares):
-            folders.append(Path(open_.enter_context(tempfile.TemporaryDirectory(dir=scratch))))
-            process = open_.enter_context(_process(task(settings, share, folders[number])))
-            threading.Thread(target=_listen, args=(number, process, told), daemon=True).start()
-        left = set(range(len(shares)))
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._open = ExitStack()
+        self._processes: list[Process] = []
+        self._folders: list[Path] = []
+        self._told: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
+
+    def __enter__(self) -> Self:
+        for number in range(self._count):
+            process = self._open.enter_context(_process())
+            self._processes.append(process)
+            threading.Thread(target=_listen, args=(number, process, self._told), daemon=True).start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._open.close()
+
+    def give(self, settings: KafkaSettings, shares: Sequence[Share], scratch: Path) -> None:
+        """Has a process begin with each share; there must be as many. Rows go through files in `scratch`."""
+        for process, share in zip(self._processes, shares, strict=False):
+            self._folders.append(Path(self._open.enter_context(tempfile.TemporaryDirectory(dir=scratch))))
+            _give(process, task(settings, share, self._folders[-1]))
+
+    def steps(self) -> Iterator[Said]:
+        """The steps of all shares as their processes tell them.
+
+        Raises:
+            MicroServoError: as a worker met it.
+            Fatal: a worker ended without a word.
+        """
+        left = set(range(len(self._folders)))
         while left:
-            number, line = told.get()
+            number, line = self._told.get()
             if number not in left:
                 continue
-            step = heard(line, folders[number])
+            step = heard(line, self._folders[number])
             if isinstance(step, Outcome):
                 left.discard(number)
             yield number, step
@@ -104,7 +132,7 @@ def _part(share: Share, numbers: list[int]) -> Share:
 
 
 @contextmanager
-def _process(given: str) -> Iterator[subprocess.Popen[str]]:
+def _process() -> Iterator[Process]:
     command = [sys.executable, "-m", "microservo.adapters.datasets.worker"]
     # A session of its own: Ctrl-C reaches this process alone, which then ends the workers.
     process = subprocess.Popen(
@@ -117,15 +145,22 @@ def _process(given: str) -> Iterator[subprocess.Popen[str]]:
     )
     assert process.stdin is not None
     try:
-        process.stdin.write(given + "\n")
-        process.stdin.close()
         yield process
     finally:
         process.kill()
         process.wait(_END_S)
+        process.stdin.close()
 
 
-def _listen(number: int, process: subprocess.Popen[str], told: queue.SimpleQueue[tuple[int, str]]) -> None:
+def _give(process: Process, given: str) -> None:
+    assert process.stdin is not None
+    # One that is gone can't be written to; that it is gone is heard when it is listened to.
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(given + "\n")
+        process.stdin.flush()
+
+
+def _listen(number: int, process: Process, told: queue.SimpleQueue[tuple[int, str]]) -> None:
     assert process.stdout is not None
     with process.stdout as lines:
         for line in lines:

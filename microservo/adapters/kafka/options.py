@@ -71,8 +71,9 @@ def common_options(settings: KafkaSettings) -> Options:
         # Only what is critical: while a broker is away each client would log forty lines a second. Errors
         # reach us as such, see `errors.ErrorLog`.
         "log_level": 2,
-        # A broker that was restarted is found again within a second, not ten.
-        "reconnect.backoff.ms": 500,
+        # A broker that was restarted is found again within a second, not ten; and half of the least wait
+        # passes before a new client, told the brokers' names, connects to the first of them.
+        "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 1000,
         "socket.nagle.disable": True,
         # An unknown topic is an error after this long; half a minute otherwise.

@@ -60,7 +60,8 @@ labelled with what was really wrong. Started {_instant(run.started_at_us)}, seed
 `report.html` shows the run.
 
 ## Structure
-Canonical Parquet (zstd), instants in UTC microseconds, rows sorted by time and then by all else.
+Canonical Parquet (zstd), instants in UTC microseconds. Rows of `metrics`, `logs` and `traces` lie window by
+window, as those of `windows` do: sorted by start of their window, service, time and then by all else.
 
 | file | rows | one row is |
 |---|---|---|

@@ -1,116 +1,98 @@
 """The one order of rows, whatever order they were read in, and what counts as the same row.
 
-Rows are sorted by time, then by series (service, instance and name), then by all else they hold.
+Rows are sorted by window, service, time and series (instance and name), then by all else they hold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Index = NDArray[np.intp]
-Codes = NDArray[np.int32]
 TieKeys = Callable[[Index], Sequence[NDArray[np.int64]]]
 
-_SERIES_BITS = 31
-_KEY_BITS = 63
-_CACHED_TUPLES = 4096
+_KEY_LIMIT = 1 << 62
+_LEFT_OUT = np.iinfo(np.int64).max
 
 
-class Vocabulary:
-    """Texts as small numbers, given out in order of appearance."""
+class Key(NamedTuple):
+    """A column to sort by.
 
-    def __init__(self) -> None:
-        self._codes: dict[str, int] = {}
-        self._cache: dict[tuple[str, ...], Codes] = {}
+    Attributes:
+        values: of shape (rows,); from 0 to below `limit` in all rows that are kept.
+        limit: so many values are possible.
+    """
 
-    def __len__(self) -> int:
-        return len(self._codes)
-
-    def codes(self, texts: tuple[str, ...]) -> Codes:
-        """The number of each text, shape (texts,); quick for a tuple that was asked for before."""
-        found = self._cache.get(texts)
-        if found is None:
-            if len(self._cache) >= _CACHED_TUPLES:
-                self._cache.clear()
-            codes = self._codes
-            found = np.array([codes.setdefault(text, len(codes)) for text in texts], np.int32)
-            self._cache[texts] = found
-        return found
-
-    def texts(self) -> list[str]:
-        """The texts by their numbers."""
-        return list(self._codes)
-
-    def ranks(self) -> NDArray[np.int64]:
-        """The place of each number's text among all texts, sorted by code point."""
-        ranks = np.empty(len(self), np.int64)
-        for rank, text in enumerate(sorted(self._codes)):
-            ranks[self._codes[text]] = rank
-        return ranks
+    values: NDArray[np.int64]
+    limit: int
 
 
-def series(columns: Sequence[tuple[Codes, Vocabulary]]) -> NDArray[np.int64]:
-    """One number per row that sorts as the tuple of its texts does.
+def ranked(texts: Iterable[str]) -> dict[str, int]:
+    """The place of each different text among all of them, sorted by code point.
+
+    >>> ranked(["b", "a", "b"])
+    {'a': 0, 'b': 1}
+    """
+    return {text: rank for rank, text in enumerate(sorted(set(texts)))}
+
+
+def canonical_order(keys: Sequence[Key], kept: NDArray[np.bool_], tie_keys: TieKeys) -> Index:
+    """Indices that put the kept rows in canonical order, with one of each set of identical rows.
 
     Args:
-        columns: codes of shape (rows,) and the vocabulary they are from, most significant first.
+        keys: what the rows are sorted by, most significant first.
+        kept: which rows count at all, shape (rows,).
+        tie_keys: gives, for rows that agree in all keys, further ones of all else they hold, most significant
+            first. Rows that agree in all of these but the last are the same row; the one with the lowest last
+            key is kept.
     """
-    combined = np.zeros(len(columns[0][0]), np.int64)
-    for codes, vocabulary in columns:
-        combined = combined * max(1, len(vocabulary)) + vocabulary.ranks()[codes]
-    return combined
-
-
-def canonical_order(time_us: NDArray[np.int64], row_series: NDArray[np.int64], tie_keys: TieKeys) -> Index:
-    """Indices that put rows in canonical order and keep one of each set of identical rows.
-
-    Args:
-        time_us: microseconds UTC, shape (rows,).
-        row_series: `series`, shape (rows,).
-        tie_keys: gives, for rows that agree in time and series, keys of all else they hold, most significant
-            first.
-            Rows that agree in all of these but the last are the same row; the one with the lowest last key is
-            kept.
-    """
-    order = _by_time_and_series(time_us, row_series)
-    tied = _tied(time_us[order], row_series[order])
-    if not tied.any():
+    order, repeats = _sorted(keys, kept)
+    if not repeats.any():
         return order
+    tied = np.zeros(len(order), bool)
+    tied[1:] |= repeats
+    tied[:-1] |= repeats
     places = np.flatnonzero(tied)
     rows = order[places]
-    keys = [time_us[rows], row_series[rows], *tie_keys(rows)]
-    within = np.lexsort(keys[::-1])
+    found = [*(key.values[rows] for key in keys), *tie_keys(rows)]
+    within = np.lexsort(found[::-1])
     order[places] = rows[within]
     keep = np.ones(len(order), bool)
-    keep[places] = _first_of_each([key[within] for key in keys[:-1]])
+    keep[places] = _first_of_each([column[within] for column in found[:-1]])
     return order[keep]
 
 
-def _by_time_and_series(time_us: NDArray[np.int64], row_series: NDArray[np.int64]) -> Index:
-    """One sort of packed keys, three times as fast as one by two keys; that one where they don't fit."""
-    if len(time_us) == 0:
-        return np.empty(0, np.intp)
-    since = time_us - time_us.min()
-    if int(row_series.max()) >> _SERIES_BITS or int(since.max()) >> (_KEY_BITS - _SERIES_BITS):
-        return np.lexsort((row_series, time_us))
-    return np.argsort((since << _SERIES_BITS) | row_series)
+def _sorted(keys: Sequence[Key], kept: NDArray[np.bool_]) -> tuple[Index, NDArray[np.bool_]]:
+    """The kept rows in order of the keys, and of each but the first whether it agrees with the one before.
+
+    One sort of packed keys is several times as fast as one by many; that one where they don't fit.
+    """
+    if math.prod(key.limit for key in keys) >= _KEY_LIMIT:
+        rows = np.flatnonzero(kept)
+        order = rows[np.lexsort([key.values[rows] for key in reversed(keys)])]
+        return order, _repeats([key.values[order] for key in keys])
+    packed = keys[0].values.astype(np.int64)
+    for key in keys[1:]:
+        packed *= key.limit
+        packed += key.values
+    packed[~kept] = _LEFT_OUT
+    order = np.argsort(packed)[: np.count_nonzero(kept)]
+    return order, _repeats([packed[order]])
 
 
-def _tied(time_us: NDArray[np.int64], row_series: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether a sorted row has a neighbour of the same time and series."""
-    same = (time_us[1:] == time_us[:-1]) & (row_series[1:] == row_series[:-1])
-    tied = np.zeros(len(time_us), bool)
-    tied[1:] |= same
-    tied[:-1] |= same
-    return tied
+def _repeats(columns: Sequence[NDArray[np.int64]]) -> NDArray[np.bool_]:
+    """Of each row but the first, whether it agrees with the one before."""
+    same = np.ones(max(0, len(columns[0]) - 1), bool)
+    for column in columns:
+        same &= column[1:] == column[:-1]
+    return same
 
 
 def _first_of_each(keys: Sequence[NDArray[np.int64]]) -> NDArray[np.bool_]:
-    first = np.zeros(len(keys[0]), bool)
-    first[:1] = True
-    for key in keys:
-        first[1:] |= key[1:] != key[:-1]
+    first = np.ones(len(keys[0]), bool)
+    first[1:] = ~_repeats(keys)
     return first

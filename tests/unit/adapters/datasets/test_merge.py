@@ -34,7 +34,7 @@ ROW = LedgerRow(
 
 
 def test_a_slice_waits_for_the_slowest_reader() -> None:
-    merge = Merge(2)
+    merge = Merge(2, WindowPolicy())
     merge.add(0, Stored(4, dict))
     assert list(merge.final(0, 9)) == []
     merge.add(1, Stored(4, dict))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from microservo.domain.datasets.ordering import Index, Vocabulary, canonical_order, series
+from microservo.domain.datasets.ordering import Index, Key, canonical_order, ranked
 
 Row = tuple[int, str, str, int, bool]
 ROWS = st.lists(
@@ -21,23 +22,24 @@ ROWS = st.lists(
 )
 
 
-def ordered(rows: Sequence[Row]) -> list[Row]:
+def ordered(rows: Sequence[Row], *, limit: int = 6, kept: Sequence[bool] = ()) -> list[Row]:
     """The rows by `canonical_order`; the last column is the one that does not tell rows apart."""
-    if not rows:
-        return []
-    first, second = Vocabulary(), Vocabulary()
-    texts = [
-        (np.concatenate([first.codes((row[1],)) for row in rows]), first),
-        (np.concatenate([second.codes((row[2],)) for row in rows]), second),
-    ]
-    values = np.array([row[3] for row in rows], np.int64)
-    late = np.array([row[4] for row in rows], np.int64)
+    columns = [column(row[0] for row in rows)]
+    for place in (1, 2):
+        ranks = ranked(str(row[place]) for row in rows)
+        columns.append(column(ranks[str(row[place])] for row in rows))
+    values, late = column(row[3] for row in rows), column(row[4] for row in rows)
+    keys = [Key(columns[0], limit), Key(columns[1], 3), Key(columns[2], 3)]
 
     def ties(index: Index) -> list[NDArray[np.int64]]:
         return [values[index], late[index]]
 
-    order = canonical_order(np.array([row[0] for row in rows], np.int64), series(texts), ties)
-    return [rows[place] for place in order]
+    counted = np.array(kept or [True] * len(rows), bool)
+    return [rows[place] for place in canonical_order(keys, counted, ties)]
+
+
+def column(values: Iterable[int]) -> NDArray[np.int64]:
+    return np.array(list(values), np.int64)
 
 
 @given(rows=ROWS, seed=st.integers(0, 1000))
@@ -57,19 +59,23 @@ def test_of_rows_that_differ_in_lateness_alone_the_one_on_time_stays() -> None:
     assert ordered([(1, "a", "x", 0, True), (1, "a", "x", 0, False)]) == [(1, "a", "x", 0, False)]
 
 
-def test_times_that_are_far_apart_are_sorted_too() -> None:
-    rows = [(time, "a", "x", 0, False) for time in (1 << 61, 0, 1 << 60)]
-    assert [row[0] for row in ordered(rows)] == [0, 1 << 60, 1 << 61]
+@given(rows=ROWS)
+def test_keys_too_large_to_be_packed_give_the_same_order(rows: list[Row]) -> None:
+    assert ordered(rows, limit=1 << 62) == ordered(rows)
 
 
-def test_the_order_of_texts_does_not_depend_on_when_they_were_met() -> None:
-    early, late = Vocabulary(), Vocabulary()
-    early.codes(("b", "a", "é"))
-    late.codes(("é", "a", "b"))
-    assert [early.texts()[code] for code in np.argsort(early.ranks())] == ["a", "b", "é"]
-    assert [late.texts()[code] for code in np.argsort(late.ranks())] == ["a", "b", "é"]
+@pytest.mark.parametrize("limit", [6, 1 << 62])
+@given(rows=ROWS, seed=st.integers(0, 1000))
+def test_rows_that_do_not_count_change_nothing(limit: int, rows: list[Row], seed: int) -> None:
+    rng = random.Random(seed)
+    kept = [rng.random() < 0.5 for _ in rows]
+    counted = [row for row, counts in zip(rows, kept, strict=True) if counts]
+    assert ordered(rows, limit=limit, kept=kept) == ordered(counted)
+
+
+def test_texts_are_ranked_by_code_point() -> None:
+    assert ranked(["é", "b", "a", "b"]) == {"a": 0, "b": 1, "é": 2}
 
 
 def test_no_rows_have_an_order_too() -> None:
-    none = np.empty(0, np.int64)
-    assert len(canonical_order(none, none, lambda _: [])) == 0
+    assert ordered([]) == []
