@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +28,7 @@ COLUMNS: dict[Signal, dict[str, np.dtype[Any]]] = {
         "time_us": np.dtype("<i8"),
         "span": np.dtype("<u8"),
         "severity": np.dtype("u1"),
-        "body": np.dtype("=u4"),
+        "body": np.dtype(np.int64),
         "template": np.dtype("<u2"),
         "instance": np.dtype("<u2"),
     },
@@ -79,7 +78,7 @@ def block_of(batch: Batch, dictionary: Dictionary) -> Block:
                 batch.time_us,
                 batch.span_id,
                 batch.severity,
-                _checksums(batch.bodies),
+                _fingerprints(batch.bodies),
                 batch.template,
                 batch.instance,
             ),
@@ -112,27 +111,41 @@ def split(signal: Signal, block: Block, times_us: Int64, size_us: int) -> Iterat
         yield int(starts[begin]), end - begin, Block(tuple(parts), block.texts)
 
 
-def joined(signal: Signal, blocks: Sequence[Block]) -> dict[str, NDArray[Any]]:
-    """The columns of all rows of the blocks, by name; those that point into texts as numbers of these."""
-    names = COLUMNS[signal]
-    columns = zip(*(block.columns for block in blocks), strict=True)
-    found = {
-        name: np.frombuffer(b"".join(parts), dtype)
-        for (name, dtype), parts in zip(names.items(), columns, strict=True)
-    }
-    texts = list(zip(*(block.texts for block in blocks), strict=True))
-    for name, dictionaries in zip(list(names)[-len(texts) :], texts, strict=True):
-        found[name] = _numbers(found[name], dictionaries, blocks)
-    return found
+class Columns:
+    """The columns of all rows of some blocks, by name, each put together when it is first asked for.
+
+    Args:
+        signal: what the blocks are of.
+        blocks: at least one.
+    """
+
+    def __init__(self, signal: Signal, blocks: Sequence[Block]) -> None:
+        self.names = tuple(COLUMNS[signal])
+        self._types = COLUMNS[signal]
+        self._columns = dict(
+            zip(self.names, zip(*[block.columns for block in blocks], strict=True), strict=True)
+        )
+        texts = list(zip(*[block.texts for block in blocks], strict=True))
+        self._texts = dict(zip(self.names[-len(texts) :], texts, strict=True))
+        self._joined: dict[str, NDArray[Any]] = {}
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """A column, shape (rows,); of one that points into texts, their numbers."""
+        found = self._joined.get(name)
+        if found is None:
+            parts = self._columns[name]
+            found = np.frombuffer(b"".join(parts), self._types[name])
+            if name in self._texts:
+                found = _numbers(found, self._texts[name], [len(part) // found.itemsize for part in parts])
+            self._joined[name] = found
+        return found
 
 
-def _numbers(index: NDArray[np.uint16], texts: Sequence[Numbers], blocks: Sequence[Block]) -> Numbers:
-    """What indexes point at, where those of each block point into texts of its own."""
-    if all(each is texts[0] for each in texts):
+def _numbers(index: NDArray[np.uint16], texts: Sequence[Numbers], rows: Sequence[int]) -> Numbers:
+    """What indexes point at, where those of each block (of so many rows) point into texts of its own."""
+    if len(set(map(id, texts))) == 1:
         return texts[0].take(index)
-    sizes = [len(each) for each in texts]
-    rows = [len(block.columns[0]) // 8 for block in blocks]
-    offsets = np.repeat(np.cumsum([0, *sizes[:-1]]), rows)
+    offsets = np.repeat(np.cumsum([0, *map(len, texts[:-1])]), rows)
     numbers: Numbers = np.concatenate(texts).take(index + offsets)
     return numbers
 
@@ -142,9 +155,10 @@ def _reordered(signal: Signal, block: Block, order: NDArray[np.intp]) -> Block:
     return Block(tuple(np.frombuffer(each, dtype)[order].tobytes() for each, dtype in columns), block.texts)
 
 
-def _checksums(bodies: tuple[str, ...]) -> bytes:
-    # Two lines of one template in one instant are duplicates only if their text is the same too.
-    return np.fromiter(map(crc32, map(str.encode, bodies)), np.uint32, len(bodies)).tobytes()
+def _fingerprints(bodies: tuple[str, ...]) -> bytes:
+    # Two lines of one template in one instant are duplicates only if their text is the same too. Hashes
+    # differ from process to process, but whether two lines have the same one does not.
+    return np.fromiter(map(hash, bodies), np.int64, len(bodies)).tobytes()
 
 
 def _span_block(batch: SpanBatch, dictionary: Dictionary) -> Block:

@@ -16,6 +16,7 @@ Quantiles are nearest-rank: a value that was measured, never one in between.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -70,7 +71,7 @@ class FeatureMaker:
         parts = list(self._parts(rows, start_us))
         if not parts:
             return {}
-        names = [name for layout, _ in parts for name in layout.names]
+        names = itertools.chain.from_iterable(layout.names for layout, _ in parts)
         values = np.concatenate([numbers[layout.places] for layout, numbers in parts], dtype=np.float64)
         return dict(zip(names, values.tolist(), strict=True))
 

@@ -79,35 +79,35 @@ class _Layout(NamedTuple):
     """
 
     time: str
-    widths: dict[str, int]
-    dictionaries: dict[str, str]
+    widths: tuple[tuple[str, int], ...]
+    dictionaries: tuple[tuple[str, str], ...]
 
 
 _LAYOUTS: dict[type[Batch], _Layout] = {
     MetricBatch: _Layout(
         time="time_us",
-        widths={"instance": 2, "name": 2, "value": 8},
-        dictionaries={"instance": "instances", "name": "names"},
+        widths=(("instance", 2), ("name", 2), ("value", 8)),
+        dictionaries=(("instance", "instances"), ("name", "names")),
     ),
     LogBatch: _Layout(
         time="time_us",
-        widths={"trace_id": 16, "instance": 2, "severity": 1, "template": 2, "span_id": 8},
-        dictionaries={"instance": "instances", "template": "templates"},
+        widths=(("trace_id", 16), ("instance", 2), ("severity", 1), ("template", 2), ("span_id", 8)),
+        dictionaries=(("instance", "instances"), ("template", "templates")),
     ),
     SpanBatch: _Layout(
         time="start_us",
-        widths={
-            "duration_us": 8,
-            "trace_id": 16,
-            "parent_id": 8,
-            "instance": 2,
-            "endpoint": 2,
-            "peer": 2,
-            "kind": 1,
-            "error": 1,
-            "span_id": 8,
-        },
-        dictionaries={"instance": "instances", "endpoint": "endpoints", "peer": "peers"},
+        widths=(
+            ("duration_us", 8),
+            ("trace_id", 16),
+            ("parent_id", 8),
+            ("instance", 2),
+            ("endpoint", 2),
+            ("peer", 2),
+            ("kind", 1),
+            ("error", 1),
+            ("span_id", 8),
+        ),
+        dictionaries=(("instance", "instances"), ("endpoint", "endpoints"), ("peer", "peers")),
     ),
 }
 
@@ -124,13 +124,14 @@ def check(batch: Batch) -> int:
     if rest:
         msg = f"time column of {time_bytes} bytes; expected a multiple of 8"
         raise InvalidMessage(msg)
-    for name, width in layout.widths.items():
-        if len(getattr(batch, name)) != count * width:
-            _refuse(name, len(getattr(batch, name)) / width, count)
+    for name, width in layout.widths:
+        size = len(getattr(batch, name))
+        if size != count * width:
+            _refuse(name, size / width, count)
     if isinstance(batch, LogBatch) and len(batch.bodies) != count:
         _refuse("bodies", len(batch.bodies), count)
     if count:
-        for name, dictionary in layout.dictionaries.items():
+        for name, dictionary in layout.dictionaries:
             _check_index(name, getattr(batch, name), len(getattr(batch, dictionary)))
     return count
 

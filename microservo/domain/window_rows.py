@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microservo.domain.blocks import Block, joined
+from microservo.domain.blocks import Block, Columns
 from microservo.domain.dictionary import Dictionary, Numbers
 from microservo.domain.telemetry import Float64, Int64, Signal, UInt8
 
@@ -76,38 +76,38 @@ class WindowRows:
 
 def metric_rows(blocks: Sequence[Block], dictionary: Dictionary) -> MetricRows:
     """The distinct points of the blocks, in their order."""
-    columns = joined("metrics", blocks)
+    columns = Columns("metrics", blocks)
     name, time = columns["name"], columns["time_us"]
     order = np.lexsort((time, name))
-    same = _equals_before(order, time, name)
-    if same.any():
+    ordered_name, ordered_time = name[order], time[order]
+    same = _equals_before(ordered_time)
+    same &= _equals_before(ordered_name)
+    if np.logical_or.reduce(same):
         order = _settled(order, same, columns, dictionary)
-    return MetricRows(name=name[order], time_us=time[order], value=columns["value"][order])
+        ordered_name, ordered_time = name[order], time[order]
+    return MetricRows(name=ordered_name, time_us=ordered_time, value=columns["value"][order])
 
 
 def log_rows(blocks: Sequence[Block]) -> LogRows:
     """The distinct log lines of the blocks."""
-    columns = joined("logs", blocks)
-    hint = columns["time_us"].view(np.uint64) ^ columns["span"] ^ columns["body"]
-    columns = _distinct(hint, columns)
-    return LogRows(severity=columns["severity"], template=columns["template"])
+    columns = Columns("logs", blocks)
+    hint = columns["time_us"] ^ columns["body"]
+    severity, template = _distinct(hint, columns, ("severity", "template"))
+    return LogRows(severity=severity, template=template)
 
 
 def span_rows(blocks: Sequence[Block]) -> SpanRows:
     """The distinct spans of the blocks."""
-    columns = joined("traces", blocks)
-    columns = _distinct(columns["start_us"].view(np.uint64) ^ columns["span"], columns)
-    return SpanRows(
-        kind=columns["kind"],
-        endpoint=columns["endpoint"],
-        peer=columns["peer"],
-        duration_us=columns["duration_us"],
-        error=columns["error"],
+    columns = Columns("traces", blocks)
+    hint = columns["start_us"].view(np.uint64) ^ columns["span"]
+    kind, endpoint, peer, duration_us, error = _distinct(
+        hint, columns, ("kind", "endpoint", "peer", "duration_us", "error")
     )
+    return SpanRows(kind=kind, endpoint=endpoint, peer=peer, duration_us=duration_us, error=error)
 
 
 def _settled(
-    order: NDArray[np.intp], same: NDArray[np.bool_], columns: dict[str, NDArray[Any]], dictionary: Dictionary
+    order: NDArray[np.intp], same: NDArray[np.bool_], columns: Columns, dictionary: Dictionary
 ) -> NDArray[np.intp]:
     """An order by name and time, with points that share both put in order too, each different one once."""
     places = np.flatnonzero(_in_runs(same))
@@ -122,36 +122,34 @@ def _settled(
         columns["name"][tied],
     )
     order[places] = tied[np.lexsort(keys)]
-    repeated = _equals_before(order, columns["time_us"], columns["name"])
-    repeated &= _equals_before(order, columns["value"], columns["instance"])
-    kept: NDArray[np.intp] = order[np.append(True, ~repeated)]
+    for name in ("value", "instance"):
+        same &= _equals_before(columns[name][order])
+    kept: NDArray[np.intp] = order[np.append(True, ~same)]
     return kept
 
 
-def _distinct(hint: NDArray[np.uint64], columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """The columns with each different row once.
+def _distinct(hint: NDArray[Any], columns: Columns, wanted: Sequence[str]) -> list[NDArray[Any]]:
+    """The wanted columns, with each different row once.
 
     Args:
         hint: equal for equal rows and seldom for others; only rows that share it are compared.
-        columns: the columns of all rows.
+        columns: of all rows.
+        wanted: names of columns.
     """
+    if not np.logical_or.reduce(_equals_before(np.sort(hint))):
+        return [columns[name] for name in wanted]
     order = np.argsort(hint)
-    same = _equals_before(order, hint)
-    if not same.any():
-        return columns
-    suspects = order[_in_runs(same)]
-    suspects = suspects[np.lexsort([column[suspects] for column in columns.values()])]
+    suspects = order[_in_runs(_equals_before(hint[order]))]
+    suspects = suspects[np.lexsort([columns[name][suspects] for name in columns.names])]
+    repeated = np.logical_and.reduce([_equals_before(columns[name][suspects]) for name in columns.names])
     keep = np.ones(len(hint), np.bool_)
-    keep[suspects[1:][_equals_before(suspects, *columns.values())]] = False
-    return {name: column[keep] for name, column in columns.items()}
+    keep[suspects[1:][repeated]] = False
+    return [columns[name][keep] for name in wanted]
 
 
-def _equals_before(order: NDArray[np.intp], *columns: NDArray[Any]) -> NDArray[np.bool_]:
-    """Of each row but the first in this order, whether it equals the one before; NaN equals nothing."""
-    same = np.ones(len(order) - 1, np.bool_)
-    for column in columns:
-        ordered = column[order]
-        same &= ordered[1:] == ordered[:-1]
+def _equals_before(column: NDArray[Any]) -> NDArray[np.bool_]:
+    """Of each row but the first, whether it equals the one before; NaN equals nothing."""
+    same: NDArray[np.bool_] = column[1:] == column[:-1]
     return same
 
 
