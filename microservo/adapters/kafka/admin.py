@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from threading import Event
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigEntry, ConfigResource, ConfigSource
+from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.admin._metadata import ClusterMetadata
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
@@ -35,7 +36,7 @@ class KafkaAdmin:
         refuse_other_partitions(specs, present)
         missing = [spec for spec in specs if spec.name not in present]
         created = self._create(missing) if missing else []
-        self._wait_visible(specs)
+        self._wait_visible(specs, created)
         return created
 
     def topics(self) -> list[TopicState]:
@@ -100,13 +101,17 @@ class KafkaAdmin:
                 created.append(name)
         return created
 
-    def _wait_visible(self, specs: Sequence[TopicSpec]) -> None:
-        """Waits until the topics are there and led: creation returns before every client can see it."""
+    def _wait_visible(self, specs: Sequence[TopicSpec], created: Collection[str]) -> None:
+        """Waits until the topics are there and led: creation returns before every client can see it.
+
+        A broker names itself the leader of what it has just made before it acts as one.
+        """
         deadline = time.monotonic() + self._settings.connect_timeout_s
         wanted = {spec.name for spec in specs}
-        while not (wanted <= self._led_topics()):
+        new = [TopicPartition(s.name, i) for s in specs if s.name in created for i in range(s.partitions)]
+        while not (wanted <= self._led_topics() and self._answered(new)):
             if time.monotonic() >= deadline:
-                missing = ", ".join(sorted(wanted - self._led_topics()))
+                missing = ", ".join(sorted(wanted - self._led_topics() or created))
                 msg = (
                     f"created topics are not visible after {self._settings.connect_timeout_s:g} s: {missing}"
                 )
@@ -118,6 +123,16 @@ class KafkaAdmin:
     def _led_topics(self) -> set[str]:
         metadata = self._metadata()
         return {name for name in metadata.topics if _led(metadata, [name])}
+
+    def _answered(self, partitions: Sequence[TopicPartition]) -> bool:
+        """Whether the leaders of all these partitions do their work."""
+        if not partitions:
+            return True
+        latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # of the library
+        asked = self._client.list_offsets(
+            dict.fromkeys(partitions, latest), request_timeout=self._settings.connect_timeout_s
+        )
+        return all(future.exception() is None for future in asked.values())
 
     def _entries(self, topic: str) -> dict[str, ConfigEntry]:
         resource = ConfigResource(ResourceType.TOPIC, topic)
