@@ -45,7 +45,10 @@ class Join:
         self._joiners: dict[int, Joiner] = {}
         self._flush_due = 0.0
         self.heard_at = time.monotonic()
-        """When the last message arrived, on the monotonic clock; heartbeats flow, so silence is ill."""
+        """When partitions were assigned or the last message arrived, on the monotonic clock.
+
+        Heartbeats flow, so silence is ill; but a group that waits for a member that was killed is not.
+        """
 
     async def run(self, stream: Any) -> None:
         """The agent. Nothing is acknowledged before the windows that it is part of are final and durable."""
@@ -54,6 +57,7 @@ class Join:
 
     async def on_assigned(self, _app: faust.App, assigned: Iterable[Any], **_: Any) -> None:
         """Drops the joiners that moved away; the others see what they have not acknowledged once more."""
+        self.heard_at = time.monotonic()
         partitions = {tp.partition for tp in assigned if tp.topic in self._topics}
         for partition in set(self._joiners) - partitions:
             del self._joiners[partition]
