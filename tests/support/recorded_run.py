@@ -37,7 +37,7 @@ def create_topics(broker: Broker, *, prefix: str = "", partitions: int = 3) -> N
 def record_run(broker: Broker, story: Story, *, prefix: str = "", partitions: int = 3) -> Experiment:
     """Puts a whole run on the broker, with the windows that a live processor makes of it."""
     create_topics(broker, prefix=prefix, partitions=partitions)
-    starts = _ends(broker, prefix)
+    starts = end_offsets(broker, prefix)
     windowers = [Windower(WindowPolicy()) for _ in range(partitions)]
     with broker.producer() as producer:
         for sent in messages(story, partitions=partitions):
@@ -60,12 +60,19 @@ def record_run(broker: Broker, story: Story, *, prefix: str = "", partitions: in
                         value=encode(record),
                         partition=sent.partition,
                     )
+        producer.flush(60)
+    return finish_run(broker, story, starts, prefix=prefix)
+
+
+def finish_run(broker: Broker, story: Story, starts: dict[str, int], *, prefix: str = "") -> Experiment:
+    """Adds the stories of the faults and the graph, and says that the run is over, here and now."""
+    with broker.producer() as producer:
         for event in fault_events(story):
             producer.send(prefix + catalogue.FAULT_EVENTS, key=event.fault_id.encode(), value=encode(event))
         graph = _graph(story)
         producer.send(prefix + catalogue.SERVICE_GRAPH, key=story.run_id.encode(), value=encode(graph))
         producer.flush(60)
-        run = experiment(story, starts, _ends(broker, prefix))
+        run = experiment(story, starts, end_offsets(broker, prefix))
         producer.send(prefix + catalogue.EXPERIMENTS, key=story.run_id.encode(), value=encode(run))
         producer.flush(60)
     return run
@@ -168,12 +175,13 @@ def _graph(story: Story) -> ServiceGraph:
 
 def _has_leaders(broker: Broker, prefix: str) -> bool:
     try:
-        return bool(_ends(broker, prefix))
+        return bool(end_offsets(broker, prefix))
     except Retryable:
         return False
 
 
-def _ends(broker: Broker, prefix: str) -> dict[str, int]:
+def end_offsets(broker: Broker, prefix: str) -> dict[str, int]:
+    """The next offset of every partition that a run needs, by `topic/partition`."""
     with broker.consumer(group_id=None) as consumer:
         return {
             f"{name}/{partition.index}": consumer.offset_range(partition)[1]

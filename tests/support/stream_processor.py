@@ -1,0 +1,136 @@
+"""The stream processor as processes on topics of its own, and what the pure join says of its messages."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from synthetic import Sent
+
+from microservo.adapters.broker import Message
+from microservo.adapters.kafka import KafkaBroker
+from microservo.adapters.topics import topic_specs
+from microservo.domain.join import take
+from microservo.domain.windows import Windower, WindowPolicy
+from microservo.runtime.supervisor import ProcessSpec, Supervisor
+from schemas import catalogue
+from schemas.codec import encode
+from schemas.envelope import HEARTBEAT_KEY
+
+WINDOW_TOPICS = (catalogue.LABELLED_WINDOWS, catalogue.FEATURE_WINDOWS)
+
+Key = tuple[str, bytes, bytes]
+
+
+def expected(sent: list[Sent], partitions: int) -> dict[Key, bytes]:
+    """What the pure join says, by topic, service and window/revision."""
+    windowers = [Windower(WindowPolicy()) for _ in range(partitions)]
+    found: dict[Key, bytes] = {}
+    for message in sent:
+        windower = windowers[message.partition]
+        take(windower, message.topic, message.value, message.headers)
+        for closed in windower.close():
+            at = (closed.service.encode(), b"%d/%d" % (closed.start_us, closed.revision))
+            found[catalogue.LABELLED_WINDOWS, *at] = encode(closed.labelled_window())
+            if closed.features_changed:
+                found[catalogue.FEATURE_WINDOWS, *at] = encode(closed.feature_window())
+    return found
+
+
+class Pipeline:
+    """Topics under a prefix, and a stream processor on them; its log and files go into a folder."""
+
+    def __init__(self, broker: KafkaBroker, prefix: str, folder: Path, *, partitions: int) -> None:
+        self.broker, self.prefix = broker, prefix
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._last: dict[tuple[str, int], Sent] = {}
+        self._env = {
+            "MICROSERVO_BOOTSTRAP_SERVERS": broker.settings.bootstrap_servers,
+            "MICROSERVO_TOPIC_PREFIX": prefix,
+            "MICROSERVO_CHECKPOINT_S": "0.2",
+            # More than the ten seconds that a group waits for a member that was killed.
+            "MICROSERVO_SILENCE_S": "15",
+        }
+        broker.admin().ensure_topics(topic_specs(prefix=prefix, partitions=partitions))
+
+    def send(self, sent: list[Sent]) -> None:
+        with self._lock:
+            self._put(sent)
+            self._last |= {(one.topic, one.partition): one for one in sent}
+
+    def _put(self, sent: Iterable[Sent]) -> None:
+        with self.broker.producer() as producer:
+            for one in sent:
+                producer.send(
+                    self.prefix + one.topic,
+                    key=one.key,
+                    value=one.value,
+                    headers=one.headers,
+                    partition=one.partition,
+                )
+            producer.flush(60)
+
+    @contextmanager
+    def heartbeats(self) -> Iterator[None]:
+        """Meanwhile no partition falls silent: every second each hears its last promise once more."""
+        over = threading.Event()
+
+        def beat() -> None:
+            while not over.wait(1):
+                with self._lock:
+                    self._put(replace(last, key=HEARTBEAT_KEY, value=None) for last in self._last.values())
+
+        beating = threading.Thread(target=beat)
+        beating.start()
+        try:
+            yield
+        finally:
+            over.set()
+            beating.join()
+
+    @contextmanager
+    def workers(self, count: int = 1) -> Iterator[Supervisor]:
+        """Workers under supervision, as they always run: one that stops itself is started anew."""
+        with Supervisor() as supervisor:
+            for number in range(count):
+                supervisor.start(
+                    ProcessSpec(
+                        name=f"streams-{number}",
+                        argv=(sys.executable, "-m", "streams"),
+                        env=self._env,
+                        log=self._folder / "streams.log",
+                    )
+                )
+            yield supervisor
+
+    def read(self, *topics: str) -> list[Message]:
+        """Everything on the topics so far."""
+        with self.broker.consumer(group_id=None) as consumer:
+            partitions = [at for topic in topics for at in consumer.partitions(self.prefix + topic)]
+            ranges = {at: consumer.offset_range(at) for at in partitions}
+            consumer.assign({at: first for at, (first, _) in ranges.items()})
+            left = sum(end - first for first, end in ranges.values())
+            found: list[Message] = []
+            while len(found) < left:
+                found += consumer.consume(1000, 5)
+            return found
+
+    def windows(self) -> dict[Key, bytes]:
+        """All revisions on the window topics; a repeated one must have the same bytes."""
+        found: dict[Key, bytes] = {}
+        for message in self.read(*WINDOW_TOPICS):
+            key = (
+                message.topic.removeprefix(self.prefix),
+                message.key or b"",
+                message.header("window") or b"",
+            )
+            assert found.setdefault(key, message.value or b"") == message.value
+        return found
+
+    def has_more_than(self, count: int) -> bool:
+        return len(self.windows()) > count
