@@ -11,7 +11,7 @@ import itertools
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import fastavro
 
@@ -28,6 +28,9 @@ _Part = Callable[[Any], bytes]
 _RECURRING = frozenset({"names", "instances", "endpoints", "peers", "templates"})
 """Lists of text that are mostly the same from one record of a service to the next."""
 _KEPT_LISTS = 256
+_PROBE_BYTES = 96
+"""Of a batch, enough to tell its service: frame, run and name."""
+_KNOWN_HEADS = 1024
 
 
 class SchemaError(ValueError):
@@ -79,15 +82,13 @@ def _decode(value: bytes) -> object:
         msg = f"{len(value)} bytes are too few for the five bytes of framing"
         raise SchemaError(msg)
     magic, schema_id = _FRAME.unpack_from(value)
-    if magic != 0 or schema_id not in _readers():
+    reader = _readers().get(schema_id)
+    if magic != 0 or reader is None:
         frame = value[:FRAME_BYTES].hex()
         msg = f"framing {frame} names no known schema; expected 0x00 and an id of topics.toml"
         raise SchemaError(msg)
-    schema, build = _readers()[schema_id]
-    buffer = io.BytesIO(value)
-    buffer.seek(FRAME_BYTES)
     try:
-        record = build(fastavro.schemaless_reader(buffer, schema, None))
+        record, end = reader.read(value)
     except (
         EOFError,
         ValueError,
@@ -100,15 +101,82 @@ def _decode(value: bytes) -> object:
     ) as error:
         msg = f"body does not follow schema id {schema_id}: {error or type(error).__name__}"
         raise SchemaError(msg) from error
-    if buffer.tell() != len(value):
-        msg = f"{len(value) - buffer.tell()} bytes are left over after the record of schema id {schema_id}"
+    if end != len(value):
+        msg = f"{len(value) - end} bytes are left over after the record of schema id {schema_id}"
         raise SchemaError(msg)
     return record
 
 
+class _Head(NamedTuple):
+    """What the first fields of a record hold, and the bytes that say so."""
+
+    value: bytes
+    fields: dict[str, Any]
+
+
+class _Reader:
+    """Reads records of one schema.
+
+    The batches of a service begin alike, with its name and the texts that its columns point into. So the
+    fields in front of the columns are read once and then known again by their bytes.
+    """
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        entries = schema["fields"]
+        columns = [entry["type"] for entry in entries].index("bytes") if _has_columns(schema) else 0
+        self._head = _Fields({**schema, "fields": entries[:columns]}) if columns else None
+        self._rest = _Fields({**schema, "fields": entries[columns:]})
+        self._type = getattr(records, schema["name"])
+        self._known: dict[bytes, _Head] = {}
+
+    def read(self, value: bytes) -> tuple[object, int]:
+        """The record behind the frame, and where it ends."""
+        buffer = io.BytesIO(value)
+        if self._head is None:
+            buffer.seek(FRAME_BYTES)
+            return self._type(**self._rest.read(buffer)), buffer.tell()
+        probe = value[:_PROBE_BYTES]
+        head = self._known.get(probe)
+        if head is None or not value.startswith(head.value):
+            head = self._learn(probe, self._head, buffer)
+        buffer.seek(len(head.value))
+        return self._type(**head.fields, **self._rest.read(buffer)), buffer.tell()
+
+    def _learn(self, probe: bytes, fields: _Fields, buffer: io.BytesIO) -> _Head:
+        buffer.seek(FRAME_BYTES)
+        found = fields.read(buffer)
+        head = _Head(buffer.getvalue()[: buffer.tell()], found)
+        if len(self._known) >= _KNOWN_HEADS:
+            self._known.clear()
+        self._known[probe] = head
+        return head
+
+
+class _Fields:
+    """Reads some consecutive fields of a record."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._schema = _parsed(schema)
+        self._arrays = [entry["name"] for entry in schema["fields"] if _is_array(entry)]
+        self._nested = {
+            entry["name"]: _builder(entry["type"]["items"])
+            for entry in schema["fields"]
+            if _holds_records(entry)
+        }
+
+    def read(self, buffer: io.BytesIO) -> dict[str, Any]:
+        """The fields by name, arrays as tuples."""
+        fields: dict[str, Any] = fastavro.schemaless_reader(buffer, self._schema, None)
+        for name, build_item in self._nested.items():
+            fields[name] = map(build_item, fields[name])
+        for name in self._arrays:
+            fields[name] = tuple(fields[name])
+        return fields
+
+
 @cache
-def _readers() -> dict[int, tuple[Any, Callable[[dict[str, Any]], object]]]:
-    return {schema_ids()[key]: (_parsed(schema), _builder(schema)) for key, schema in avro_schemas().items()}
+def _readers() -> dict[int, _Reader]:
+    return {schema_ids()[key]: _Reader(schema) for key, schema in avro_schemas().items()}
 
 
 @cache
@@ -229,6 +297,10 @@ def _unbuilder(schema: Mapping[str, Any]) -> Callable[[Any], dict[str, Any]]:
         return fields
 
     return unbuild
+
+
+def _has_columns(schema: Mapping[str, Any]) -> bool:
+    return any(entry["type"] == "bytes" for entry in schema["fields"])
 
 
 def _is_array(entry: Mapping[str, Any]) -> bool:

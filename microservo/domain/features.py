@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microservo.domain.dictionary import Dictionary, Numbers
-from microservo.domain.telemetry import CLIENT_SPAN, SERVER_SPAN, Float64, Int64
+from microservo.domain.telemetry import CLIENT_SPAN, SERVER_SPAN, Float64, Int64, UInt8
 from microservo.domain.window_rows import LogRows, MetricRows, SpanRows, WindowRows
 
 Features = dict[str, float]
@@ -37,6 +37,7 @@ _LEVELS = ("trace", "debug", "info", "warn", "error", "fatal", "unknown")
 # OpenTelemetry severity numbers come in ranges of four: 1-4 trace, 5-8 debug, ... 21-24 fatal.
 _LEVEL_OF = np.array([(number - 1) // 4 if 1 <= number <= 24 else 6 for number in range(256)])
 _ALL = "*"
+_ALL_GROUP = -1
 _KEPT_LAYOUTS = 256
 
 
@@ -77,49 +78,48 @@ class FeatureMaker:
 
     def _parts(self, rows: WindowRows, start_us: int) -> Iterator[_Part]:
         """Families of features whose names begin alike, in the order of how they begin."""
-        if rows.traces is not None:
-            yield from self._spans("call", rows.traces, CLIENT_SPAN, rows.traces.peer)
+        spans = None if rows.traces is None else _SpanGroups.of(rows.traces)
+        if spans is not None:
+            yield self._spans("call", CLIENT_SPAN, spans)
         if rows.logs is not None:
             yield from self._logs(rows.logs)
         if rows.metrics is not None:
             yield self._metrics(rows.metrics, start_us)
-        if rows.traces is not None:
-            yield from self._spans("request", rows.traces, SERVER_SPAN, rows.traces.endpoint)
+        if spans is not None:
+            yield self._spans("request", SERVER_SPAN, spans)
 
     def _metrics(self, rows: MetricRows, start_us: int) -> _Part:
         starts = _group_starts(rows.name)
         groups = rows.name[starts]
-        layout = self._layout("metric", groups, _STATISTICS, lambda: self._texts(groups))
+        layout = self._layout("metric", groups.tobytes(), _STATISTICS, lambda: self._texts(groups))
         return layout, _statistics(rows, starts, start_us)
 
     def _logs(self, rows: LogRows) -> Iterator[_Part]:
         levels, counts = _counted(_LEVEL_OF[rows.severity])
         yield (
-            self._layout("log/severity", levels, _COUNT_ALONE, lambda: [_LEVELS[level] for level in levels]),
+            self._layout(
+                "log/severity", levels.tobytes(), _COUNT_ALONE, lambda: [_LEVELS[level] for level in levels]
+            ),
             counts,
         )
         templates, counts = _counted(rows.template)
         yield (
-            self._layout("log/template", templates, _COUNT_ALONE, lambda: self._texts(templates)),
+            self._layout("log/template", templates.tobytes(), _COUNT_ALONE, lambda: self._texts(templates)),
             counts,
         )
 
-    def _spans(self, family: str, rows: SpanRows, kind: int, column: Numbers) -> Iterator[_Part]:
-        chosen = np.flatnonzero(rows.kind == kind)
-        if not len(chosen):
-            return
-        duration_us, failed, group = rows.duration_us[chosen], rows.error[chosen] != 0, column[chosen]
-        order = np.lexsort((duration_us, group))
-        starts = _group_starts(group[order])
-        groups = group[order][starts]
-        # A span without a peer or endpoint counts among all only.
-        layout = self._layout(
-            family, groups, _LATENCIES, lambda: [_ALL, *(text or None for text in self._texts(groups))]
-        )
-        # All of them are one more group, in front.
-        duration_us = np.concatenate((np.sort(duration_us), duration_us[order]))
-        failed = np.concatenate((failed, failed[order]))
-        yield layout, _latencies(duration_us, failed, np.append(0, starts + len(chosen)))
+    def _spans(self, family: str, kind: int, spans: _SpanGroups) -> _Part:
+        def texts() -> list[str | None]:
+            return [
+                self._span_group(group) if of_kind == kind else None
+                for of_kind, group in zip(spans.kinds.tolist(), spans.groups.tolist(), strict=True)
+            ]
+
+        return self._layout(family, spans.key, _LATENCIES, texts), spans.numbers
+
+    def _span_group(self, group: int) -> str | None:
+        """Its text; a span without a peer or endpoint counts among all only."""
+        return _ALL if group == _ALL_GROUP else self._dictionary.text(group) or None
 
     def _texts(self, numbers: NDArray[Any]) -> list[str]:
         return [self._dictionary.text(number) for number in numbers.tolist()]
@@ -127,16 +127,15 @@ class FeatureMaker:
     def _layout(
         self,
         family: str,
-        groups: NDArray[Any],
+        groups: bytes,
         statistics: Sequence[str],
         texts: Callable[[], Sequence[str | None]],
     ) -> _Layout:
-        key = (family, groups.tobytes())
-        layout = self._layouts.get(key)
+        layout = self._layouts.get((family, groups))
         if layout is None:
             if len(self._layouts) >= _KEPT_LAYOUTS:
                 self._layouts.clear()
-            layout = self._layouts[key] = _layout_of(family, texts(), statistics)
+            layout = self._layouts[family, groups] = _layout_of(family, texts(), statistics)
         return layout
 
 
@@ -193,9 +192,40 @@ def _slopes(
         return np.where(spread > 0, np.add.reduceat(t * v, starts) / spread, np.nan)
 
 
-def _latencies(
-    duration_us: Int64, failed: NDArray[np.bool_], starts: NDArray[np.intp]
-) -> NDArray[np.float64]:
+class _SpanGroups(NamedTuple):
+    """Latencies of spans by kind and endpoint or peer; `_ALL_GROUP` of a kind is all of that kind.
+
+    Attributes:
+        kinds: kind of each group.
+        groups: endpoint of each group of SERVER spans, peer of each other, as number.
+        numbers: statistic by statistic, of every group.
+    """
+
+    kinds: UInt8
+    groups: Numbers
+    numbers: Float64
+
+    @property
+    def key(self) -> bytes:
+        """What the groups are, in order."""
+        return self.kinds.tobytes() + self.groups.tobytes()
+
+    @classmethod
+    def of(cls, rows: SpanRows) -> _SpanGroups:
+        """The groups of a window's spans."""
+        # Every span is there twice: once in the group of all.
+        kind = np.concatenate((rows.kind, rows.kind))
+        group = np.full(len(kind), _ALL_GROUP, np.int32)
+        group[len(rows) :] = np.where(rows.kind == SERVER_SPAN, rows.endpoint, rows.peer)
+        duration_us = np.concatenate((rows.duration_us, rows.duration_us))
+        failed = np.concatenate((rows.error, rows.error)) != 0
+        order = np.lexsort((duration_us, group, kind))
+        kind, group = kind[order], group[order]
+        starts = _group_starts(kind, group)
+        return cls(kind[starts], group[starts], _latencies(duration_us[order], failed[order], starts))
+
+
+def _latencies(duration_us: Int64, failed: NDArray[np.bool_], starts: NDArray[np.intp]) -> Float64:
     """Of each group of spans, statistic by statistic; `duration_us` rises within a group."""
     counts = _lengths(starts, len(duration_us))
     failures = np.add.reduceat(failed, starts, dtype=np.intp)
@@ -211,12 +241,13 @@ def _counted(column: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return found, counts[found]
 
 
-def _group_starts(column: NDArray[Any]) -> NDArray[np.intp]:
-    """Positions at which a sorted column takes a new value, the first included."""
-    changes = np.empty(len(column), np.bool_)
+def _group_starts(*columns: NDArray[Any]) -> NDArray[np.intp]:
+    """Positions at which one of some sorted columns takes a new value, the first included."""
+    changes = np.zeros(len(columns[0]), np.bool_)
     changes[0] = True
-    np.not_equal(column[1:], column[:-1], out=changes[1:])
-    return np.flatnonzero(changes)
+    for column in columns:
+        changes[1:] |= column[1:] != column[:-1]
+    return changes.nonzero()[0]
 
 
 def _lengths(starts: NDArray[np.intp], end: int) -> NDArray[np.intp]:
