@@ -7,7 +7,9 @@ from typing import Literal
 
 EffectVerdict = Literal["pending", "confirmed", "ineffective", "inconclusive"]
 FaultAction = Literal["inject", "stop"]
-FaultState = Literal["requested", "rejected", "scheduled", "applying", "active", "recovering", "recovered", "failed", "stopped"]
+FaultState = Literal[
+    "requested", "rejected", "scheduled", "applying", "active", "recovering", "recovered", "failed", "stopped"
+]
 Phase = Literal["applying", "active", "recovering", "after_effect"]
 Role = Literal["root_cause", "affected"]
 RunStatus = Literal["running", "finished", "aborted"]
@@ -244,7 +246,7 @@ class MetricBatch:
     instances: tuple[str, ...]
     """Instances that the points come from; empty string for the service as a whole."""
     names: tuple[str, ...]
-    """Metric names that occur, unit in the metadata of the name."""
+    """Names of the series that occur: metric{attribute=value,...}, attributes sorted, no braces where there are none."""
     time_us: bytes
     """int64 little-endian, one per record: microseconds UTC when the point was measured."""
     instance: bytes
