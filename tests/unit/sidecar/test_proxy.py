@@ -291,9 +291,10 @@ def test_half_closed_stream_still_gets_its_answer(echo: int, sidecar_of: Callabl
 def test_caller_of_a_dead_instance_is_told_so(sidecar_of: Callable[[int], Sidecar]) -> None:
     sidecar = sidecar_of(free_ports(1)[0])
     address = ("127.0.0.1", sidecar.port)
+    # The reset may come while the caller still connects.
     with (
-        socket.create_connection(address, timeout=PATIENCE_S) as connection,
         pytest.raises(ConnectionResetError),
+        socket.create_connection(address, timeout=PATIENCE_S) as connection,
     ):
         connection.recv(1)
     assert sidecar.proxy.traffic.upstream_failures == 1
