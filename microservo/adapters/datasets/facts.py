@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from microservo.adapters.datasets.tables import FAULTS, GRAPH, LEDGER, SCORES
-from microservo.domain.datasets.ledger import LedgerRow
+from microservo.domain.datasets.ledger import LedgerRow, added_up
 from schemas.codec import encode
 from schemas.records import AnomalyScore, FaultEvent, ServiceGraph
 
@@ -17,12 +19,9 @@ T = TypeVar("T")
 
 
 def fault_events_table(events: Iterable[FaultEvent]) -> pa.Table:
-    """Every version of every fault, by fault, version and instance."""
+    """Every version of every fault, by request, fault, version and instance."""
     distinct = {_canonical_bytes(event): event for event in events}
-    ordered = sorted(
-        distinct.items(), key=lambda item: (item[1].fault_id, item[1].version, item[1].instance, item[0])
-    )
-    return _fault_rows(event for _, event in ordered)
+    return _fault_rows(event for _, event in sorted(distinct.items(), key=_place_of_event))
 
 
 def faults_table(events: Iterable[FaultEvent]) -> pa.Table:
@@ -64,15 +63,27 @@ def graph_table(graphs: Iterable[ServiceGraph]) -> pa.Table:
 
 def ledger_table(rows: Iterable[LedgerRow]) -> pa.Table:
     """The ledger by minute, source and service."""
-    ordered = sorted(rows, key=lambda row: (row.minute_us, row.source, row.service))
-    return _rows(LEDGER, (asdict(row) for row in ordered))
+    return _rows(LEDGER, (asdict(row) for row in added_up(rows)))
 
 
-def ledger_rows(table: pa.Table) -> list[LedgerRow]:
-    """The rows of a ledger's table."""
-    minutes = table.column("minute").cast(pa.int64()).to_pylist()
-    rows = table.drop_columns(["minute"]).to_pylist()
-    return [LedgerRow(minute_us=minute, **row) for minute, row in zip(minutes, rows, strict=True)]
+def ledger_rows(path: Path) -> Iterator[LedgerRow]:
+    """The rows of a ledger's file.
+
+    Raises:
+        OSError: it can't be read.
+        pyarrow.ArrowInvalid: it is not Parquet, or damaged.
+    """
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches():
+            minutes = batch.column("minute").cast(pa.int64()).to_pylist()
+            rows = batch.drop_columns(["minute"]).to_pylist()
+            for minute, row in zip(minutes, rows, strict=True):
+                yield LedgerRow(minute_us=minute, **row)
+
+
+def _place_of_event(item: tuple[bytes, FaultEvent]) -> tuple[int, str, int, str, bytes]:
+    value, event = item
+    return event.requested_at_us, event.fault_id, event.version, event.instance, value
 
 
 def _edges(graph: ServiceGraph) -> Iterator[tuple[int, int, str, str, int, int, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,23 +13,27 @@ import pyarrow.parquet as pq
 
 from microservo.adapters.datasets.canonical import canonical, parts
 from microservo.adapters.datasets.tables import TABLES, TEXT
-from microservo.domain.datasets.content import ROWS_PER_BLOCK, ContentHash
+from microservo.domain.datasets.content import ContentHash, rows_per_block
 from microservo.domain.datasets.manifest import FileEntry
 
 _ZSTD_LEVEL = 1
 
 
 class TableFile:
-    """A table that grows by rows in their final order; cut into row groups of `ROWS_PER_BLOCK` rows.
+    """A table that grows by rows in their final order; cut into row groups of `rows_per_block`.
 
     Row groups don't follow how the rows were appended, and nothing of the machine or the time goes in.
+
+    Attributes:
+        pending_rows: how many rows are held until they fill a row group.
     """
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._path = path
         self._schema = schema
         self._pending: list[pa.Table] = []
-        self._pending_rows = 0
+        self.pending_rows = 0
+        self._block_rows = rows_per_block(path.name)
         self._hash = ContentHash()
         self._writer = pq.ParquetWriter(
             path,
@@ -38,20 +43,20 @@ class TableFile:
             use_dictionary=_dictionary_columns(schema),
             # By time one finds the rows one looks for; in other columns it is hardly worth its cost.
             write_statistics=[field.name for field in schema if _is_time(field.type)],
-            write_batch_size=ROWS_PER_BLOCK,
+            write_batch_size=self._block_rows,
             column_encoding={field.name: "DELTA_BINARY_PACKED" for field in schema if _is_time(field.type)},
         )
 
     def append(self, rows: pa.Table) -> None:
         """Adds rows behind those before."""
         self._pending.append(rows)
-        self._pending_rows += rows.num_rows
-        if self._pending_rows >= ROWS_PER_BLOCK:
+        self.pending_rows += rows.num_rows
+        if self.pending_rows >= self._block_rows:
             self._write_whole_blocks()
 
     def close(self) -> FileEntry:
         """Writes what is left and gives the file's entry for the manifest."""
-        if self._pending_rows:
+        if self.pending_rows:
             self._write_block(pa.concat_tables(self._pending))
         self._writer.close()
         size_bytes, sha256 = file_hash(self._path)
@@ -65,16 +70,16 @@ class TableFile:
 
     def _write_whole_blocks(self) -> None:
         rows = pa.concat_tables(self._pending)
-        whole = rows.num_rows - rows.num_rows % ROWS_PER_BLOCK
-        for first in range(0, whole, ROWS_PER_BLOCK):
-            self._write_block(rows.slice(first, ROWS_PER_BLOCK))
+        whole = rows.num_rows - rows.num_rows % self._block_rows
+        for first in range(0, whole, self._block_rows):
+            self._write_block(rows.slice(first, self._block_rows))
         self._pending = [rows.slice(whole)]
-        self._pending_rows = rows.num_rows - whole
+        self.pending_rows = rows.num_rows - whole
 
     def _write_block(self, block: pa.Table) -> None:
         block = canonical(block)
         self._hash.add_block(block.num_rows, parts(block))
-        self._writer.write_table(block, row_group_size=ROWS_PER_BLOCK)
+        self._writer.write_table(block, row_group_size=self._block_rows)
 
     def __enter__(self) -> Self:
         return self
@@ -88,10 +93,11 @@ class TableFile:
         self._writer.close()
 
 
-def write_table(path: Path, rows: pa.Table) -> FileEntry:
-    """Writes a whole table whose rows are in order."""
-    with TableFile(path, rows.schema) as file:
-        file.append(rows)
+def write_table(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> FileEntry:
+    """Writes all the rows of some tables, which are in order."""
+    with TableFile(path, schema) as file:
+        for rows in tables:
+            file.append(rows)
         return file.close()
 
 

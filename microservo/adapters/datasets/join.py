@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -65,6 +66,12 @@ class Join:
         low = min(self.watermarks_us.values(), default=-1) - reach_us
         return low - low % SLICE_US if low > 0 else -1
 
+    @property
+    def held(self) -> int:
+        """How many batches, windows and accounts are in memory, but for those that are open in windowers."""
+        accounts = sum(1 for ledger in self._ledgers() for _ in ledger)
+        return sum(map(len, self.rows.values())) + len(self.windows) + accounts
+
     def take(self, source: str, message: Message) -> int:
         """Takes in one message of a joined topic and returns its promise, -1 if it carries none."""
         windower = self._windowers[message.partition]
@@ -106,24 +113,26 @@ class Join:
                     found[source, service, start] = found.get((source, service, start), 0) + count
         return found
 
-    def ledger(self, unfinished: dict[tuple[str, str, int], int]) -> list[LedgerRow]:
-        """Where every record of the run went."""
-        merged: dict[Account, Counts] = {}
-        for account, counts in self._accounts():
-            total = merged.setdefault(account, Counts())
-            for name in Counts.__slots__:
-                setattr(total, name, getattr(total, name) + getattr(counts, name))
-        left: dict[Account, int] = {}
-        for (source, service, start_us), count in unfinished.items():
-            account = Account(self._run_id, source, service, start_us - start_us % MINUTE_US)
-            left[account] = left.get(account, 0) + count
-        return [_ledger_row(account, counts, left.get(account, 0)) for account, counts in merged.items()]
+    def settled(self, before_us: int) -> list[LedgerRow]:
+        """Removes the counts of minutes that ended by `before_us` and gives those of the run.
 
-    def _accounts(self) -> Iterator[tuple[Account, Counts]]:
-        for ledger in (self._own_ledger, *(windower.ledger for windower in self._windowers.values())):
-            for account, counts in ledger:
-                if account.run_id == self._run_id:
-                    yield account, counts
+        A record that comes later than any window waits for opens the account of its minute anew: rows of the
+        same source, service and minute are to be added up.
+        """
+        self._rejected = {
+            place: count
+            for place, count in self._rejected.items()
+            if place[1].minute_us + MINUTE_US > before_us
+        }
+        return [
+            _ledger_row(account, counts)
+            for ledger in self._ledgers()
+            for account, counts in ledger.settle(before_us)
+            if account.run_id == self._run_id
+        ]
+
+    def _ledgers(self) -> list[Ledger]:
+        return [self._own_ledger, *(windower.ledger for windower in self._windowers.values())]
 
     def _accepted(
         self, source: str, message: Message, stamp: Stamp, record: Record | None, *, own: bool
@@ -177,7 +186,14 @@ def _stamp(message: Message) -> Stamp | None:
         return None
 
 
-def _ledger_row(account: Account, counts: Counts, unfinished: int) -> LedgerRow:
+def unfinished_rows(unfinished: Mapping[tuple[str, str, int], int]) -> Iterator[LedgerRow]:
+    """The ledger's counts of rows in windows that are not final; keys are those of `Join.unfinished`."""
+    for (source, service, start_us), count in unfinished.items():
+        account = Account("", source, service, start_us - start_us % MINUTE_US)
+        yield replace(_ledger_row(account, Counts()), unfinished=count)
+
+
+def _ledger_row(account: Account, counts: Counts) -> LedgerRow:
     return LedgerRow(
         source=account.source,
         service=account.service,
@@ -188,5 +204,5 @@ def _ledger_row(account: Account, counts: Counts, unfinished: int) -> LedgerRow:
         duplicate=counts.duplicate,
         dropped=counts.dropped,
         rejected=counts.rejected,
-        unfinished=unfinished,
+        unfinished=0,
     )

@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 from microservo.adapters.datasets.rows import in_order
 from microservo.adapters.datasets.share import Outcome
 from microservo.adapters.datasets.slices import Tables
-from microservo.domain.datasets.ledger import LedgerRow
 from microservo.domain.telemetry import SIGNALS
 from microservo.domain.windows import WindowPolicy
 
@@ -70,14 +69,9 @@ def merged_outcome(outcomes: Sequence[Outcome]) -> Outcome:
         for source, counts in first.totals.items()
     }
     watermarks = {index: at_us for each in outcomes for index, at_us in each.watermarks_us.items()}
-    ledger: dict[tuple[str, str, int], LedgerRow] = {}
-    for row in (row for each in outcomes for row in each.ledger):
-        key = (row.source, row.service, row.minute_us)
-        ledger[key] = ledger[key].plus(row) if key in ledger else row
     return Outcome(
         totals=totals,
         watermarks_us=dict(sorted(watermarks.items())),
-        ledger=list(ledger.values()),
         unfinished=sorted({window for each in outcomes for window in each.unfinished}),
     )
 

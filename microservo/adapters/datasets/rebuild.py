@@ -11,24 +11,16 @@ from dataclasses import asdict
 from pathlib import Path
 from threading import Event
 
-import pyarrow as pa
-
-from microservo.adapters.broker import Broker, Consumer, Message
-from microservo.adapters.datasets.facts import (
-    fault_events_table,
-    faults_table,
-    graph_table,
-    ledger_table,
-    scores_table,
-)
+from microservo.adapters.broker import Broker, Consumer
 from microservo.adapters.datasets.files import TableFile, file_hash, write_table
 from microservo.adapters.datasets.merge import Merge, Stored, merged_outcome
 from microservo.adapters.datasets.ranges import BATCH, RangeReader, Ranges
 from microservo.adapters.datasets.report import write_report
-from microservo.adapters.datasets.runs import RunLog, run_log
-from microservo.adapters.datasets.share import Final, Outcome, Read, Share
+from microservo.adapters.datasets.runs import FACTS, RunLog, run_log
+from microservo.adapters.datasets.share import Final, Outcome, Read, Settled, Share
 from microservo.adapters.datasets.slices import Tables
 from microservo.adapters.datasets.tables import TABLES
+from microservo.adapters.datasets.told import Told
 from microservo.adapters.datasets.versions import versions
 from microservo.adapters.datasets.workers import Said, Workers, divided, here, most_processes, processes_for
 from microservo.adapters.kafka import KafkaBroker
@@ -36,10 +28,8 @@ from microservo.domain.datasets.card import dataset_card
 from microservo.domain.datasets.manifest import MANIFEST, FileEntry, Manifest, RunFacts, tables_hash
 from microservo.domain.windows import SOURCES, WindowPolicy
 from microservo.errors import InvalidInput, Retryable
-from schemas import catalogue
-from schemas.codec import SchemaError, decode
 from schemas.files import schema_ids
-from schemas.records import AnomalyScore, Experiment, FaultEvent, ServiceGraph
+from schemas.records import Experiment
 
 Progress = Callable[[int, int], None]
 """Called with messages read so far and in all."""
@@ -85,19 +75,23 @@ def rebuild(
         msg = f"{out_dir} is not empty; give a new folder or remove it"
         raise InvalidInput(msg)
     most = most_processes(broker) if processes is None else processes
-    with _beside(out_dir) as folder, Workers(most) as workers, broker.consumer(group_id=None) as consumer:
+    with (
+        _beside(out_dir) as (folder, scratch),
+        Workers(most) as workers,
+        broker.consumer(group_id=None) as consumer,
+    ):
         log = _found(consumer, run_id, topic_prefix)
-        facts, joined = log.ranges(*FACT_TYPES), log.ranges(*SOURCES)
+        facts, joined = log.ranges(*FACTS), log.ranges(*SOURCES)
         steps = _Steps(progress, [facts, joined])
-        build = _Build(log, folder, policy or _policy(log.run))
+        build = _Build(log, folder, scratch, policy or _policy(log.run))
         share = build.share(joined, batch)
         if processes is None:
             processes = processes_for(most, steps.total, len(share.partition_numbers))
         shares = divided(share, processes) if isinstance(broker, KafkaBroker) and processes else []
         if isinstance(broker, KafkaBroker):
-            workers.give(broker.settings, shares, folder)
+            workers.give(broker.settings, shares, scratch)
         for messages in RangeReader(consumer, facts, batch=batch):
-            build.facts(messages)
+            build.told.take(messages)
             steps.done(len(messages))
         said = workers.steps() if shares else here(broker, share)
         return build.finish(_joined(said, max(1, len(shares)), build, steps))
@@ -125,18 +119,13 @@ def _joined(said: Iterator[Said], readers: int, build: _Build, steps: _Steps) ->
         elif isinstance(step, Final):
             for tables in merge.final(number, step.number):
                 build.append(tables)
+        elif isinstance(step, Settled):
+            build.told.settle(step.rows)
         elif isinstance(step, Read):
             steps.done(step.messages)
         elif isinstance(step, Outcome):
             outcomes[number] = step
     return merged_outcome([outcomes[number] for number in sorted(outcomes)])
-
-
-FACT_TYPES: dict[str, type[FaultEvent] | type[ServiceGraph] | type[AnomalyScore]] = {
-    catalogue.FAULT_EVENTS: FaultEvent,
-    catalogue.SERVICE_GRAPH: ServiceGraph,
-    catalogue.ANOMALY_SCORES: AnomalyScore,
-}
 
 
 class _Steps:
@@ -154,28 +143,24 @@ class _Steps:
 
 
 class _Build:
-    """The files of a dataset while they grow."""
+    """The files of a dataset while they grow.
 
-    def __init__(self, log: RunLog, folder: Path, policy: WindowPolicy) -> None:
+    Args:
+        log: the run and its offsets.
+        folder: where the files go.
+        scratch: for what must wait before it can be written.
+        policy: how the windows were cut.
+    """
+
+    def __init__(self, log: RunLog, folder: Path, scratch: Path, policy: WindowPolicy) -> None:
         self._log = log
-        self.folder = folder
+        self._folder = folder
         self.policy = policy
-        self._facts: dict[str, list[object]] = {topic: [] for topic in FACT_TYPES}
-        self._unreadable = dict.fromkeys(FACT_TYPES, 0)
+        self.told = Told(log.run.run_id, log.prefix, scratch)
         self._open = ExitStack()
         self._files = {
             name: self._open.enter_context(TableFile(folder / name, TABLES[name])) for name in _STREAMED
         }
-
-    def facts(self, messages: list[Message]) -> None:
-        """Takes in messages of the topics that go in as they are."""
-        for message in messages:
-            topic = message.topic.removeprefix(self._log.prefix)
-            record = _record(message)
-            if not isinstance(record, FACT_TYPES[topic]):
-                self._unreadable[topic] += 1
-            elif record.run_id == self._log.run.run_id:
-                self._facts[topic].append(record)
 
     def share(self, ranges: Ranges, batch: int) -> Share:
         """All that there is to read of the joined topics."""
@@ -198,30 +183,18 @@ class _Build:
         """Writes what is left, and all about it."""
         with self._open:
             files = [file.close() for file in self._files.values()]
-        files += [write_table(self.folder / name, table) for name, table in self._small_tables(outcome)]
+        files += [write_table(self._folder / name, TABLES[name], rows) for name, rows in self.told.tables()]
         manifest = self._manifest(tuple(sorted(files, key=lambda file: file.name)), outcome)
-        return _described(self.folder, manifest)
-
-    def _small_tables(self, outcome: Outcome) -> Iterator[tuple[str, pa.Table]]:
-        events = self._facts[catalogue.FAULT_EVENTS]
-        yield "fault_events.parquet", fault_events_table(events)  # type: ignore[arg-type]
-        yield "faults.parquet", faults_table(events)  # type: ignore[arg-type]
-        yield "graph.parquet", graph_table(self._facts[catalogue.SERVICE_GRAPH])  # type: ignore[arg-type]
-        yield "scores.parquet", scores_table(self._facts[catalogue.ANOMALY_SCORES])  # type: ignore[arg-type]
-        yield "ledger.parquet", ledger_table(outcome.ledger)
+        return _described(self._folder, manifest)
 
     def _manifest(self, files: tuple[FileEntry, ...], outcome: Outcome) -> Manifest:
-        facts = {
-            topic: {"records": len(records), "unreadable": self._unreadable[topic]}
-            for topic, records in self._facts.items()
-        }
         return Manifest(
             run=_run_facts(self._log.run),
             policy=asdict(self.policy),
             offsets={f"{topic}/{index}": ends for (topic, index), ends in sorted(self._log.offsets.items())},
             schema_ids={f"{name}.v{version}": number for (name, version), number in schema_ids().items()},
             versions=versions(),
-            totals=outcome.totals | facts,
+            totals=outcome.totals | self.told.totals,
             final_until_us={str(index): time_us for index, time_us in outcome.watermarks_us.items()},
             unfinished_windows=len(outcome.unfinished),
             files=files,
@@ -243,23 +216,17 @@ def _described(folder: Path, manifest: Manifest) -> Manifest:
 
 
 @contextmanager
-def _beside(out_dir: Path) -> Iterator[Path]:
-    """A new folder that becomes `out_dir` if all goes well, and goes away if not."""
+def _beside(out_dir: Path) -> Iterator[tuple[Path, Path]]:
+    """A new folder that becomes `out_dir` if all goes well and goes away if not; one in it goes anyway."""
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}.partial-", dir=out_dir.parent))
     try:
-        yield folder
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            yield folder, Path(scratch)
         folder.chmod(0o755)
         folder.replace(out_dir)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _record(message: Message) -> object:
-    try:
-        return decode(message.value or b"")
-    except SchemaError:
-        return None
 
 
 def _policy(run: Experiment) -> WindowPolicy:

@@ -18,6 +18,9 @@ from microservo.adapters.datasets.timeline import as_script, timeline
 from microservo.domain.datasets.ledger import LedgerRow
 from microservo.domain.datasets.manifest import Manifest
 
+Sums = dict[tuple[str, str], list[int]]
+"""Counts by source and service."""
+
 _STEPS = (
     ("commanded", "apply_commanded_at"),
     ("applied", "applied_at"),
@@ -32,14 +35,14 @@ _COUNTS = ("read", "in_windows", "late", "duplicate", "dropped", "rejected", "un
 
 def write_report(folder: Path, manifest: Manifest) -> None:
     """Writes `report.html` from the tables in `folder`; a function of their content alone."""
-    rows = ledger_rows(pq.read_table(folder / "ledger.parquet"))
+    sums, broken = _summed(ledger_rows(folder / "ledger.parquet"))
     page = Template(_text("page/page.html")).substitute(
         title=escape(manifest.run.run_id),
         lede=escape(_lede(manifest)),
         facts=_facts(manifest),
         faults=_faults(pq.read_table(folder / "faults.parquet")),
-        ledger=_ledger(rows),
-        ledger_verdict=_ledger_verdict(rows),
+        ledger=_ledger(sums),
+        ledger_verdict=_ledger_verdict(broken),
         files=_files(manifest),
         content_hash=escape(manifest.content_hash),
         data=as_script(timeline(folder)),
@@ -116,20 +119,26 @@ def _fault(row: dict[str, Any]) -> list[str]:
     ]
 
 
-def _ledger(rows: Iterable[LedgerRow]) -> str:
-    """Counts summed over the minutes; the table in the dataset has each minute."""
-    sums: dict[tuple[str, str], list[int]] = {}
+def _summed(rows: Iterable[LedgerRow]) -> tuple[Sums, int]:
+    """Counts summed over the minutes, and of how many rows the identity is broken."""
+    sums: Sums = {}
+    broken = 0
     for row in rows:
+        broken += row.read != row.accounted
         counts = sums.setdefault((row.source, row.service), [0] * len(_COUNTS))
         for place, name in enumerate(_COUNTS):
             counts[place] += getattr(row, name)
+    return sums, broken
+
+
+def _ledger(sums: Sums) -> str:
+    """The table in the dataset has each minute."""
     head = ["source", "service", *(f"#{name.replace('_', ' ')}" for name in _COUNTS)]
     lines = [[escape(a), escape(b), *(f"{n:,}" for n in counts)] for (a, b), counts in sorted(sums.items())]
     return _table(head, lines)
 
 
-def _ledger_verdict(rows: Iterable[LedgerRow]) -> str:
-    broken = sum(row.read != row.accounted for row in rows)
+def _ledger_verdict(broken: int) -> str:
     if broken:
         return f'<span class="bad">The identity is broken in {broken} rows.</span>'
     return '<span class="good">The identity holds in every minute.</span>'

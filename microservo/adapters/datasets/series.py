@@ -1,4 +1,7 @@
-"""What the report's timeline shows, read from a dataset's tables and thinned to what a screen can hold."""
+"""What the report's timeline shows, read from a dataset's tables and thinned on the way.
+
+A series is kept as bins of equal length, no more than a screen can hold: memory does not grow with the run.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
-Points = dict[int, float]
-"""Values by the start of their window, in microseconds UTC."""
+Instants = NDArray[np.int64]
 
 POINTS_IN_ALL = 150_000
 _FEWEST_POINTS, _MOST_POINTS = 100, 1_500
@@ -40,51 +42,79 @@ SHOWN = (
 )
 
 
-@dataclass(slots=True)
-class ServiceSeries:
-    """Everything known of one service, by window."""
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From the start of a run's first window to the end of its last, in bins.
 
-    ends: dict[int, int] = field(default_factory=dict)
-    features: dict[str, Points] = field(default_factory=dict)
-    scores: dict[str, Points] = field(default_factory=dict)
-    labels: dict[str, dict[str, Any]] = field(default_factory=dict)
+    Attributes:
+        from_us: microseconds UTC.
+        to_us: microseconds UTC.
+        bin_us: length of a bin, which holds one window or more.
+    """
 
+    from_us: int
+    to_us: int
+    bin_us: int
 
-def read_series(folder: Path) -> dict[str, ServiceSeries]:
-    """The series of each service from `windows.parquet` and `scores.parquet`."""
-    found: dict[str, ServiceSeries] = {}
-    with pq.ParquetFile(folder / "windows.parquet") as file:
-        columns = ["service", "start", "end", "final", "labels", "features"]
-        for index in range(file.metadata.num_row_groups):
-            rows = file.read_row_group(index, columns)
-            _add_windows(found, rows.filter(rows.column("final")).combine_chunks())
-    _add_scores(found, pq.read_table(folder / "scores.parquet"))
-    return found
+    @property
+    def bins(self) -> int:
+        return -(-(self.to_us - self.from_us) // self.bin_us)
 
 
-def thinned(
-    instants: Values, values: Values, points: int, how: Literal["mean", "max"]
-) -> tuple[Values, Values]:
-    """At most `points` pairs: neighbours become one, by their mean or highest value; NaN where all are.
-
-    It stands at the mean of their instants.
+class Series:
+    """Values by bin: of each its mean, or its highest value; infinite and missing ones are passed over.
 
     Example:
-        >>> thinned(np.array([0.0, 1.0, 2.0]), np.array([1.0, 5.0, 2.0]), 2, "max")[1].tolist()
+        >>> series = Series(Span(0, 20, 10))
+        >>> series.add(np.array([0, 5, 10]), np.array([1.0, 5.0, 2.0]))
+        >>> series.points("max").tolist()
         [5.0, 2.0]
     """
-    width = -(-len(instants) // points) if len(instants) else 1
-    if width == 1:
-        return instants, values
-    firsts = np.arange(0, len(instants), width)
-    known = ~np.isnan(values)
-    counts = np.add.reduceat(known, firsts)
-    if how == "max":
-        result = np.maximum.reduceat(np.where(known, values, -np.inf), firsts)
-    else:
-        result = np.add.reduceat(np.where(known, values, 0.0), firsts) / np.maximum(counts, 1)
-    middles = np.add.reduceat(instants, firsts) / np.diff(np.append(firsts, len(instants)))
-    return middles, np.where(counts > 0, result, np.nan)
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+        self._counts = np.zeros(span.bins, np.int64)
+        self._sums = np.zeros(span.bins)
+        self._peaks = np.full(span.bins, -np.inf)
+
+    def add(self, at_us: Instants, values: Values) -> None:
+        """Takes in values by the start of their window; those outside the span are passed over."""
+        inside = (at_us >= self._span.from_us) & (at_us < self._span.to_us) & np.isfinite(values)
+        bins, values = (at_us[inside] - self._span.from_us) // self._span.bin_us, values[inside]
+        np.add.at(self._counts, bins, 1)
+        np.add.at(self._sums, bins, values)
+        np.maximum.at(self._peaks, bins, values)
+
+    def points(self, how: Literal["mean", "max"]) -> Values:
+        """One value per bin, NaN where there is none."""
+        values = self._peaks if how == "max" else self._sums / np.maximum(self._counts, 1)
+        return np.where(self._counts > 0, values, np.nan)
+
+
+@dataclass(slots=True)
+class ServiceSeries:
+    """Everything known of one service; `middles` holds the middles of its windows, in microseconds."""
+
+    span: Span
+    middles: Series = field(init=False)
+    features: dict[str, Series] = field(default_factory=dict)
+    scores: dict[str, Series] = field(default_factory=dict)
+    labels: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.middles = Series(self.span)
+
+
+def read_series(folder: Path) -> tuple[Span, dict[str, ServiceSeries]]:
+    """The series of each service from `windows.parquet` and `scores.parquet`."""
+    algorithms = {name for rows in _blocks(folder, "scores", "algorithm") for name in _unique(rows, 0)}
+    span = _span(folder, len(SHOWN) + len(algorithms))
+    found: dict[str, ServiceSeries] = {}
+    for rows in _blocks(folder, "windows", "service", "start", "end", "final", "labels", "features"):
+        _add_windows(found, span, rows.filter(rows.column("final")).combine_chunks())
+    for rows in _blocks(folder, "scores", "service", "algorithm", "start", "score"):
+        _add_scores(found, rows)
+    return span, found
 
 
 def points_per_series(services: int, series: int) -> int:
@@ -93,45 +123,78 @@ def points_per_series(services: int, series: int) -> int:
     return max(_FEWEST_POINTS, min(_MOST_POINTS, fair))
 
 
-def _add_windows(found: dict[str, ServiceSeries], rows: pa.Table) -> None:
-    services = rows.column("service").to_pylist()
-    starts = _micros(rows, "start")
-    ends = _micros(rows, "end")
-    for service, start, end in zip(services, starts, ends, strict=True):
-        found.setdefault(service, ServiceSeries()).ends[start] = end
-    for feature, row, value in _features(rows):
-        points = found[services[row]].features.setdefault(feature, {})
-        points[starts[row]] = value
+def bins_of(from_us: int, to_us: int, window_us: int, points: int) -> Span:
+    """A span in at most `points` bins of whole windows."""
+    windows = -(-(to_us - from_us) // window_us)
+    return Span(from_us, to_us, window_us * max(1, -(-windows // points)))
+
+
+def _span(folder: Path, series: int) -> Span:
+    services: set[str] = set()
+    starts, ends = [], []
+    window_us = 0
+    for rows in _blocks(folder, "windows", "service", "start", "end"):
+        services.update(_unique(rows, 0))
+        start_us, end_us = _micros(rows, "start"), _micros(rows, "end")
+        starts.append(int(start_us.min()))
+        ends.append(int(end_us.max()))
+        window_us = int(end_us[0] - start_us[0])
+    if not starts:
+        return Span(0, 1_000_000, 1_000_000)
+    return bins_of(min(starts), max(ends), window_us, points_per_series(len(services), series))
+
+
+def _blocks(folder: Path, table: str, *columns: str) -> Iterator[pa.Table]:
+    with pq.ParquetFile(folder / f"{table}.parquet") as file:
+        for index in range(file.metadata.num_row_groups):
+            yield file.read_row_group(index, list(columns))
+
+
+def _unique(rows: pa.Table, column: int) -> list[str]:
+    unique: list[str] = rows.column(column).unique().to_pylist()
+    return unique
+
+
+def _add_windows(found: dict[str, ServiceSeries], span: Span, rows: pa.Table) -> None:
+    starts, ends = _micros(rows, "start"), _micros(rows, "end")
+    services = rows.column("service").to_numpy()
+    for service in _unique(rows, 0):
+        series = found.setdefault(service, ServiceSeries(span))
+        own = services == service
+        series.middles.add(starts[own], (starts[own] + ends[own]) / 2)
+    for feature, places, values in _features(rows):
+        for service in np.unique(services[places]).tolist():
+            own = services[places] == service
+            shown = found[service].features.setdefault(feature, Series(span))
+            shown.add(starts[places[own]], values[own])
     for row, labels in enumerate(rows.column("labels").to_pylist()):
         for label in labels:
-            known = found[services[row]].labels.setdefault(label["fault_id"], {"from": starts[row], **label})
-            known["to"] = ends[row]
+            first = {"from": int(starts[row]), **label}
+            known = found[services[row]].labels.setdefault(label["fault_id"], first)
+            known["to"] = int(ends[row])
 
 
-def _features(rows: pa.Table) -> Iterator[tuple[str, int, float]]:
-    """The features that can be shown, with the number of their row."""
+def _features(rows: pa.Table) -> Iterator[tuple[str, NDArray[np.intp], Values]]:
+    """The features that can be shown, with the rows that have them and their values."""
     for chunk in rows.column("features").chunks:
         offsets = chunk.offsets.to_numpy()
         keys, values = chunk.keys, chunk.items.to_numpy()
         for feature in (name for shown in SHOWN for name in shown.features):
             places = np.flatnonzero(pc.equal(keys, feature).to_numpy(zero_copy_only=False))
-            at_rows = np.searchsorted(offsets, places, "right") - 1
-            for row, value in zip(at_rows.tolist(), values[places].tolist(), strict=True):
-                yield feature, row, value
+            yield feature, np.searchsorted(offsets, places, "right") - 1, values[places]
 
 
 def _add_scores(found: dict[str, ServiceSeries], rows: pa.Table) -> None:
-    columns = (
-        rows.column("service").to_pylist(),
-        rows.column("algorithm").to_pylist(),
-        _micros(rows, "start"),
-        rows.column("score").to_pylist(),
-    )
-    for service, algorithm, start, score in zip(*columns, strict=True):
-        if service in found:
-            found[service].scores.setdefault(algorithm, {})[start] = score
+    starts, scores = _micros(rows, "start"), rows.column("score").to_numpy()
+    services, algorithms = rows.column("service").to_numpy(), rows.column("algorithm").to_numpy()
+    for service in found.keys() & set(services.tolist()):
+        of_service = services == service
+        for algorithm in set(algorithms[of_service].tolist()):
+            own = of_service & (algorithms == algorithm)
+            series = found[service].scores.setdefault(algorithm, Series(found[service].span))
+            series.add(starts[own], scores[own])
 
 
-def _micros(rows: pa.Table, column: str) -> list[int]:
-    micros: list[int] = rows.column(column).cast(pa.int64()).to_pylist()
+def _micros(rows: pa.Table, column: str) -> Instants:
+    micros: Instants = rows.column(column).cast(pa.int64()).to_numpy()
     return micros

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from microservo.adapters.broker import Consumer, Partition
-from microservo.adapters.datasets.join import Join
+from microservo.adapters.datasets.join import Join, unfinished_rows
 from microservo.adapters.datasets.ranges import RangeReader, Ranges
 from microservo.adapters.datasets.slices import SLICE_US, by_slice
 from microservo.domain.datasets.ledger import LedgerRow
@@ -48,13 +48,11 @@ class Outcome:
     Attributes:
         totals: per source, the counts of `SourceTotals`.
         watermarks_us: how far event time came, by partition number.
-        ledger: where every record went.
         unfinished: service and start of the windows that are not final.
     """
 
     totals: dict[str, dict[str, int]]
     watermarks_us: dict[int, int]
-    ledger: list[LedgerRow]
     unfinished: list[tuple[str, int]]
 
     def to_json(self) -> dict[str, Any]:
@@ -65,7 +63,6 @@ class Outcome:
         return cls(
             totals=found["totals"],
             watermarks_us={int(index): time_us for index, time_us in found["watermarks_us"].items()},
-            ledger=[LedgerRow(**row) for row in found["ledger"]],
             unfinished=[(service, start_us) for service, start_us in found["unfinished"]],
         )
 
@@ -92,7 +89,14 @@ class Final:
     number: int
 
 
-Step = Read | Sliced | Final | Outcome
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Counts of the ledger, to be added to those that were told before."""
+
+    rows: list[LedgerRow]
+
+
+Step = Read | Sliced | Final | Settled | Outcome
 
 
 def work(consumer: Consumer, share: Share) -> Iterator[Step]:
@@ -114,9 +118,11 @@ def work(consumer: Consumer, share: Share) -> Iterator[Step]:
             released_us = join.final_before_us
             yield from _slices(join, released_us)
             yield Final(released_us // SLICE_US)
+            yield Settled(join.settled(released_us))
         yield Read(len(messages))
     unfinished = join.unfinished()
     windows = sorted({(service, start_us) for _, service, start_us in unfinished})
+    yield Settled([*join.settled(FOREVER_US), *unfinished_rows(unfinished)])
     for service, start_us in windows:
         join.windows.discard(service, start_us)
     yield from _slices(join, FOREVER_US)
@@ -124,7 +130,6 @@ def work(consumer: Consumer, share: Share) -> Iterator[Step]:
     yield Outcome(
         totals={source: asdict(audit.totals) for source, audit in join.audits.items()},
         watermarks_us=join.watermarks_us,
-        ledger=join.ledger(unfinished),
         unfinished=windows,
     )
 

@@ -10,34 +10,22 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from microservo.adapters.datasets.series import (
-    SHOWN,
-    Points,
-    ServiceSeries,
-    Shown,
-    points_per_series,
-    read_series,
-    thinned,
-)
+from microservo.adapters.datasets.series import SHOWN, Series, ServiceSeries, Shown, read_series
 
 _DIGITS = 4
 
 
 def timeline(folder: Path) -> dict[str, Any]:
     """What the timeline draws: per service windows, metrics, scores and bands of faults; in seconds."""
-    found = read_series(folder)
+    span, found = read_series(folder)
     in_force = _in_force(folder)
-    algorithms = {name for series in found.values() for name in series.scores}
-    points = points_per_series(len(found), len(SHOWN) + len(algorithms))
-    services = [_service(name, series, in_force, points) for name, series in sorted(found.items())]
-    starts = [start for series in found.values() for start in series.ends]
-    ends = [end for series in found.values() for end in series.ends.values()]
     return {
         "metrics": [{"key": shown.key, "label": shown.label} for shown in SHOWN],
-        "from": min(starts, default=0) / 1e6,
-        "to": max(ends, default=1) / 1e6,
-        "services": services,
+        "from": span.from_us / 1e6,
+        "to": span.to_us / 1e6,
+        "services": [_service(name, series, in_force) for name, series in sorted(found.items())],
     }
 
 
@@ -48,38 +36,30 @@ def as_script(value: object) -> str:
 
 
 def _service(
-    name: str, series: ServiceSeries, in_force: Mapping[str, tuple[int, int | None]], points: int
+    name: str, series: ServiceSeries, in_force: Mapping[str, tuple[int, int | None]]
 ) -> dict[str, Any]:
-    xs: Sequence[float | None] = []
-    metrics = {}
-    for shown in SHOWN:
-        xs, metrics[shown.key] = _column(series.ends, _chosen(series, shown), points, shown)
+    """Instants are middles of windows: at their starts, an effect would show before its fault."""
+    middles = series.middles.points("mean")
+    there = ~np.isnan(middles)
+    metrics = {shown.key: _column(_chosen(series, shown), shown, there) for shown in SHOWN}
     scores = {
-        algorithm: _column(series.ends, found, points, SHOWN[0])[1]
-        for algorithm, found in sorted(series.scores.items())
+        algorithm: _column(found, SHOWN[0], there) for algorithm, found in sorted(series.scores.items())
     }
     bands = [_band(label, in_force) for label in series.labels.values()]
     bands.sort(key=lambda band: (band["role"] == "root_cause", band["from"]))
+    xs = (middles[there] / 1e6).tolist()
     return {"name": name, "note": _note(bands), "x": xs, "metrics": metrics, "scores": scores, "bands": bands}
 
 
-def _chosen(series: ServiceSeries, shown: Shown) -> Points:
-    return next((series.features[name] for name in shown.features if name in series.features), {})
+def _chosen(series: ServiceSeries, shown: Shown) -> Series:
+    found = (series.features[name] for name in shown.features if name in series.features)
+    return next(found, Series(series.span))
 
 
-def _column(
-    ends: Mapping[int, int], found: Points, points: int, shown: Shown
-) -> tuple[list[float | None], list[float | None]]:
-    """Thinned instants in seconds, and values with None where there is none.
-
-    A value stands in the middle of its window: at its start, an effect would show before its fault.
-    """
-    windows = sorted(ends.items())
-    values = np.array([found.get(start, np.nan) for start, _ in windows]) * shown.factor
-    values[~np.isfinite(values)] = np.nan
-    middles = np.array([(start + end) / 2e6 for start, end in windows])
-    seconds, kept = thinned(middles, values, points, shown.thinned_by)
-    return seconds.tolist(), [None if np.isnan(v) else float(f"{v:.{_DIGITS}g}") for v in kept]
+def _column(series: Series, shown: Shown, there: NDArray[np.bool_]) -> list[float | None]:
+    """The points where there are windows, None where there is no value."""
+    points = series.points(shown.thinned_by)[there] * shown.factor
+    return [None if np.isnan(v) else float(f"{v:.{_DIGITS}g}") for v in points]
 
 
 def _band(label: Mapping[str, Any], in_force: Mapping[str, tuple[int, int | None]]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from microservo.adapters.datasets.facts import ledger_rows
 from microservo.adapters.datasets.files import file_hash, table_content
@@ -106,9 +105,9 @@ def _loss_problems(folder: Path, manifest: Manifest) -> list[str]:
         if counts.get(what)
     ]
     try:
-        rows = ledger_rows(pq.read_table(folder / _LEDGER))
+        return problems + ledger_problems(
+            ledger_rows(folder / _LEDGER),
+            {source: counts.get("produced", 0) for source, counts in totals.items()},
+        )
     except (OSError, pa.ArrowException, KeyError, TypeError) as error:
         return [*problems, f"{_LEDGER}: can't be read: {error}"]
-    return problems + ledger_problems(
-        rows, {source: counts.get("produced", 0) for source, counts in totals.items()}
-    )

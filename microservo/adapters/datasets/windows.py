@@ -22,6 +22,10 @@ class WindowBuffer:
     def __init__(self) -> None:
         self._revisions: dict[tuple[int, str], list[ClosedWindow]] = {}
 
+    def __len__(self) -> int:
+        """How many windows are held."""
+        return len(self._revisions)
+
     def add(self, window: ClosedWindow) -> None:
         """Takes in one revision; those of a window come in order."""
         self._revisions.setdefault((window.start_us, window.service), []).append(window)

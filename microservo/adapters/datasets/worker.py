@@ -8,10 +8,11 @@ from __future__ import annotations
 import gc
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from microservo.adapters.datasets.share import Final, Outcome, Read, Sliced, Step, work
+from microservo.adapters.datasets.share import Final, Outcome, Read, Settled, Sliced, Step, work
 from microservo.adapters.datasets.slices import store
 from microservo.adapters.datasets.tasks import given_share
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
@@ -49,6 +50,8 @@ def _said(step: Step, folder: Path) -> dict[str, Any]:
         return {"read": step.messages}
     if isinstance(step, Final):
         return {"final": step.number}
+    if isinstance(step, Settled):
+        return {"settled": [asdict(row) for row in step.rows]}
     assert isinstance(step, Outcome)
     return {"outcome": step.to_json()}
 

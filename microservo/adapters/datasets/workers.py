@@ -18,10 +18,11 @@ from typing import Any, Self
 from microservo import errors
 from microservo.adapters.broker import Broker
 from microservo.adapters.datasets.merge import Stored
-from microservo.adapters.datasets.share import Final, Outcome, Read, Share, Sliced, Step, work
+from microservo.adapters.datasets.share import Final, Outcome, Read, Settled, Share, Sliced, Step, work
 from microservo.adapters.datasets.slices import take_up
 from microservo.adapters.datasets.tasks import task
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
+from microservo.domain.datasets.ledger import LedgerRow
 
 _PAYS_MESSAGES = 8000
 """Fewer are read sooner than a process starts."""
@@ -187,6 +188,8 @@ def heard(line: str, folder: Path) -> Step | Stored:
         return Read(said["read"])
     if "final" in said:
         return Final(said["final"])
+    if "settled" in said:
+        return Settled([LedgerRow(**row) for row in said["settled"]])
     return Outcome.from_json(said["outcome"])
 
 

@@ -14,6 +14,14 @@ ROWS_PER_BLOCK = 65_536
 """Rows that are hashed (and stored as one row group) together; part of the definition of the hash."""
 
 
+_WINDOWS_PER_BLOCK = 2048
+
+
+def rows_per_block(name: str) -> int:
+    """How many rows of a file are hashed and stored together: fewer of windows, with their many features."""
+    return _WINDOWS_PER_BLOCK if name == "windows.parquet" else ROWS_PER_BLOCK
+
+
 class Part(NamedTuple):
     """Canonical bytes of one column of a block.
 
@@ -31,7 +39,7 @@ class Part(NamedTuple):
 class ContentHash:
     """SHA-256 over the canonical bytes of a file's rows, block by block.
 
-    Every block but the last holds `ROWS_PER_BLOCK` rows. All parts are framed with their lengths, so no two
+    Every block but the last holds `rows_per_block` rows. All parts are framed with their lengths, so no two
     different contents run into the same bytes.
     """
 

@@ -48,6 +48,15 @@ class LedgerRow:
 _COUNTS = ("read", "in_windows", "late", "duplicate", "dropped", "rejected", "unfinished")
 
 
+def added_up(rows: Iterable[LedgerRow]) -> list[LedgerRow]:
+    """One row for all of the same source, service and minute; by minute, source and service."""
+    sums: dict[tuple[int, str, str], LedgerRow] = {}
+    for row in rows:
+        key = (row.minute_us, row.source, row.service)
+        sums[key] = sums[key].plus(row) if key in sums else row
+    return [sums[key] for key in sorted(sums)]
+
+
 def ledger_problems(rows: Iterable[LedgerRow], produced: Mapping[str, int]) -> list[str]:
     """What is wrong with a ledger: a broken identity, or a source whose writers count otherwise.
 

@@ -64,7 +64,7 @@ def test_a_null_is_no_empty_text() -> None:
 
 def test_row_groups_do_not_follow_how_rows_were_appended(tmp_path: Path) -> None:
     table = pa.table({"a": pa.array(range(2 * ROWS_PER_BLOCK + 7), pa.int64())})
-    whole = write_table(tmp_path / "whole.parquet", table)
+    whole = write_table(tmp_path / "whole.parquet", table.schema, [table])
     with TableFile(tmp_path / "parts.parquet", table.schema) as file:
         for first in range(0, table.num_rows, 50_000):
             file.append(table.slice(first, 50_000))

@@ -15,22 +15,8 @@ from microservo.adapters.datasets.merge import Merge, Stored, merged_outcome
 from microservo.adapters.datasets.share import Outcome, Share
 from microservo.adapters.datasets.slices import SLICE_US, by_slice
 from microservo.adapters.datasets.workers import divided, heard
-from microservo.domain.datasets.ledger import LedgerRow
 from microservo.domain.windows import WindowPolicy
 from microservo.errors import Fatal, OffsetGap
-
-ROW = LedgerRow(
-    source="telemetry-logs",
-    service="cart",
-    minute_us=0,
-    read=3,
-    in_windows=2,
-    late=0,
-    duplicate=0,
-    dropped=1,
-    rejected=0,
-    unfinished=0,
-)
 
 
 def test_a_slice_waits_for_the_slowest_reader() -> None:
@@ -58,16 +44,12 @@ def test_an_error_of_a_worker_keeps_its_kind_and_words(tmp_path: Path) -> None:
 
 
 def test_counts_of_readers_are_summed() -> None:
-    one = Outcome(
-        totals={"telemetry-logs": {"messages": 2}}, watermarks_us={0: 7}, ledger=[ROW], unfinished=[("a", 1)]
-    )
+    one = Outcome(totals={"telemetry-logs": {"messages": 2}}, watermarks_us={0: 7}, unfinished=[("a", 1)])
     other = replace(one, watermarks_us={1: 9})
     merged = merged_outcome([one, Outcome.from_json(other.to_json())])
     assert merged.totals == {"telemetry-logs": {"messages": 4}}
     assert merged.watermarks_us == {0: 7, 1: 9}
     assert merged.unfinished == [("a", 1)]
-    (row,) = merged.ledger
-    assert (row.read, row.in_windows, row.dropped) == (6, 4, 2)
 
 
 @given(loads=st.lists(st.integers(0, 50), min_size=1, max_size=12), count=st.integers(1, 4))

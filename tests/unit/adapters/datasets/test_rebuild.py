@@ -75,7 +75,7 @@ def test_another_seed_gives_another_content(original: Path, tmp_path: Path) -> N
 
 def test_the_tables_hold_what_the_writers_sent(original: Path) -> None:
     metrics = pq.read_table(original / "metrics.parquet")
-    ledger = ledger_rows(pq.read_table(original / "ledger.parquet"))
+    ledger = list(ledger_rows(original / "ledger.parquet"))
     kept = sum(row.in_windows + row.late for row in ledger if row.source == catalogue.TELEMETRY_METRICS)
     late = sum(row.late for row in ledger if row.source == catalogue.TELEMETRY_METRICS)
     assert metrics.num_rows == kept
@@ -164,7 +164,7 @@ def test_rows_sent_twice_are_there_once_and_counted(tmp_path: Path) -> None:
     manifest = rebuild(broker, run_id="run-1", out_dir=tmp_path / "d")
     assert verify(tmp_path / "d") == []
     assert pq.read_table(tmp_path / "d" / "metrics.parquet").num_rows == 1
-    row = ledger_rows(pq.read_table(tmp_path / "d" / "ledger.parquet"))[0]
+    row = next(ledger_rows(tmp_path / "d" / "ledger.parquet"))
     assert (row.read, row.in_windows, row.duplicate) == (2, 1, 1)
     assert manifest.unfinished_windows == 0
 
@@ -209,7 +209,7 @@ def test_what_can_not_be_read_is_counted_and_the_rest_flows_on(tmp_path: Path) -
     manifest = rebuild(broker, run_id="run-1", out_dir=tmp_path / "d")
     assert verify(tmp_path / "d") == []
     assert manifest.totals[catalogue.TELEMETRY_LOGS]["rejected_messages"] == 1
-    ledger = ledger_rows(pq.read_table(tmp_path / "d" / "ledger.parquet"))
+    ledger = list(ledger_rows(tmp_path / "d" / "ledger.parquet"))
     assert sum(row.rejected for row in ledger) == 4
 
 
@@ -243,7 +243,7 @@ def test_windows_that_are_not_final_are_left_out_and_counted(tmp_path: Path) -> 
     windows = pq.read_table(tmp_path / "d" / "windows.parquet", columns=["end"])
     newest = max(windows.column("end").cast(pa.int64()).to_pylist())
     assert newest <= min(manifest.final_until_us.values()) - manifest.policy["final_cut_us"]
-    ledger = ledger_rows(pq.read_table(tmp_path / "d" / "ledger.parquet"))
+    ledger = list(ledger_rows(tmp_path / "d" / "ledger.parquet"))
     assert sum(row.unfinished for row in ledger) > 0
 
 

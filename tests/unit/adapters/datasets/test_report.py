@@ -12,7 +12,7 @@ from recorded_run import record_run
 from synthetic import START_US, Story
 
 from microservo.adapters.datasets import rebuild
-from microservo.adapters.datasets.series import points_per_series, thinned
+from microservo.adapters.datasets.series import Series, bins_of, points_per_series
 from microservo.adapters.datasets.timeline import as_script
 from microservo.testing import MemoryBroker
 
@@ -92,15 +92,25 @@ def test_a_run_without_anything_has_a_report(tmp_path: Path) -> None:
 
 
 def test_long_series_are_thinned_and_keep_their_peaks() -> None:
-    starts = np.arange(10_000.0)
+    span = bins_of(0, 10_000, 1, 100)
+    series = Series(span)
     values = np.zeros(10_000)
     values[5_555] = 9.0
     values[:100] = np.nan
-    thin_starts, thin_values = thinned(starts, values, 100, "max")
-    assert len(thin_starts) == len(thin_values) == 100
-    assert np.nanmax(thin_values) == 9.0
-    assert np.isnan(thin_values[0])
-    assert not np.isnan(thin_values[1:]).any()
+    for first in range(0, 10_000, 999):
+        series.add(np.arange(10_000)[first : first + 999], values[first : first + 999])
+    points = series.points("max")
+    assert len(points) == span.bins == 100
+    assert np.nanmax(points) == 9.0
+    assert np.isnan(points[0])
+    assert not np.isnan(points[1:]).any()
+    assert np.nanmax(series.points("mean")) == 9.0 / 100
+
+
+def test_a_longer_run_has_no_more_points() -> None:
+    assert [bins_of(7, 7 + windows * 5, 5, 1_000).bins for windows in (1, 1_000, 1_001, 10**9)] == [
+        *(1, 1_000, 501, 1_000)
+    ]
 
 
 def test_many_services_share_the_points() -> None:

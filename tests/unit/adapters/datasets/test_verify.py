@@ -22,7 +22,7 @@ from microservo.errors import InvalidInput
 def rewritten(dataset: Path, name: str, table: pa.Table) -> Manifest:
     """Puts another table in place with a manifest that covers it up."""
     manifest = read_manifest(dataset)
-    entry = write_table(dataset / name, table.cast(TABLES[name]))
+    entry = write_table(dataset / name, TABLES[name], [table.cast(TABLES[name])])
     files = tuple(entry if each.name == name else each for each in manifest.files)
     changed = replace(manifest, files=files, content_hash=tables_hash(files))
     (dataset / MANIFEST).write_text(changed.to_json())
@@ -70,7 +70,7 @@ def test_other_parquet_bytes_of_the_same_rows_keep_the_content_hash(dataset: Pat
 
 
 def test_a_ledger_that_does_not_add_up_is_noticed(dataset: Path) -> None:
-    rows = ledger_rows(pq.read_table(dataset / "ledger.parquet"))
+    rows = list(ledger_rows(dataset / "ledger.parquet"))
     rows[0] = replace(rows[0], in_windows=rows[0].in_windows - 1)
     rewritten(dataset, "ledger.parquet", ledger_table(rows))
     problems = verify(dataset)
@@ -79,7 +79,7 @@ def test_a_ledger_that_does_not_add_up_is_noticed(dataset: Path) -> None:
 
 
 def test_a_ledger_that_lost_a_row_is_noticed_by_the_writers_counts(dataset: Path) -> None:
-    rows = ledger_rows(pq.read_table(dataset / "ledger.parquet"))
+    rows = list(ledger_rows(dataset / "ledger.parquet"))
     rewritten(dataset, "ledger.parquet", ledger_table(rows[1:]))
     assert any("produced by the writers' stamps" in problem for problem in verify(dataset))
 

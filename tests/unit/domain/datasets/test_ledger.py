@@ -1,4 +1,4 @@
-"""A broken ledger is noticed."""
+"""A ledger adds up, or it is noticed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from microservo.domain.datasets.ledger import LedgerRow, ledger_problems
+from microservo.domain.datasets.ledger import LedgerRow, added_up, ledger_problems
 
 ROW = LedgerRow(
     source="telemetry-logs",
@@ -47,3 +47,11 @@ def test_a_source_without_any_row_is_noticed() -> None:
 
 def test_a_row_of_a_source_that_nobody_wrote_is_noticed() -> None:
     assert len(ledger_problems([ROW], {})) == 1
+
+
+def test_rows_of_the_same_place_are_added_up() -> None:
+    other = replace(ROW, service="checkout")
+    later = replace(ROW, minute_us=120_000_000)
+    first, second, third = added_up([later, other, ROW, ROW])
+    assert (first.service, first.read, first.accounted) == ("cart", 42, 42)
+    assert (second, third) == (other, later)
