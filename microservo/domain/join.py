@@ -43,7 +43,15 @@ def take(windower: Windower, source: str, value: bytes | None, headers: Sequence
     Raises:
         InvalidMessage: no stamp, not the record of this topic, or refused by the windower.
     """
-    stamp = _stamp(headers)
+    return take_stamped(windower, source, value, _stamp(headers))
+
+
+def take_stamped(windower: Windower, source: str, value: bytes | None, stamp: Stamp) -> Taken:
+    """As `take`, for who has read the stamp already.
+
+    Raises:
+        InvalidMessage: not the record of this topic, or refused by the windower.
+    """
     if value is None:
         windower.heartbeat(source, stamp)
         return Taken()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import cast
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from microservo.adapters.datasets.telemetry import RowBuffer
 from microservo.adapters.datasets.windows import WindowBuffer
 from microservo.domain.datasets.ledger import LedgerRow
 from microservo.domain.datasets.stamps import StampAudit
-from microservo.domain.join import take
+from microservo.domain.join import take_stamped
 from microservo.domain.ledger import MINUTE_US, Account, Counts, Ledger
 from microservo.domain.telemetry import SIGNALS, Batch, Signal, record_count
 from microservo.domain.windows import SOURCES, Windower, WindowPolicy
@@ -43,6 +42,7 @@ class Join:
 
     def __init__(self, *, run_id: str, policy: WindowPolicy, partition_numbers: list[int]) -> None:
         self._run_id = run_id
+        self._run_header = run_id.encode()
         self._policy = policy
         self._windowers = {index: Windower(policy) for index in partition_numbers}
         self._partition_of: dict[str, int] = {}
@@ -74,24 +74,24 @@ class Join:
 
     def take(self, source: str, message: Message) -> int:
         """Takes in one message of a joined topic and returns its promise, -1 if it carries none."""
+        try:
+            stamp = Stamp.read(message.headers)
+        except ValueError:
+            self.audits[source].totals.rejected_messages += 1
+            return -1
         windower = self._windowers[message.partition]
-        audit = self.audits[source]
-        stamp = _stamp(message)
-        own = message.header("run") == self._run_id.encode()
+        own = message.header("run") == self._run_header
         value = message.value if own else None
         try:
-            taken = take(windower, source, value, message.headers)
+            taken = take_stamped(windower, source, value, stamp)
         except InvalidMessage:
-            if stamp is None:
-                audit.totals.rejected_messages += 1
-            elif value is None:
-                audit.saw(message.partition, stamp, 0, own=own)
+            if value is None:
+                self.audits[source].saw(message.partition, stamp, 0, own=own)
             else:
                 self._refused(source, windower, message, stamp)
         else:
-            # A message that was accepted carries a stamp.
-            self._accepted(source, message, cast(Stamp, stamp), taken.record, own=own)
-        return -1 if stamp is None else stamp.watermark_us
+            self._accepted(source, message, stamp, taken.record, own=own)
+        return stamp.watermark_us
 
     def close(self) -> None:
         """Collects the windows whose cut has been passed; call it after every batch of messages."""
@@ -177,13 +177,6 @@ class Join:
 
     def _counts(self, source: str, service: str, stamp: Stamp) -> Counts:
         return self._own_ledger.counts(self._run_id, source, service, stamp.watermark_us)
-
-
-def _stamp(message: Message) -> Stamp | None:
-    try:
-        return Stamp.read(message.headers)
-    except ValueError:
-        return None
 
 
 def unfinished_rows(unfinished: Mapping[tuple[str, str, int], int]) -> Iterator[LedgerRow]:

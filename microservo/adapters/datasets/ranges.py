@@ -78,18 +78,18 @@ class RangeReader:
         batch = []
         for message in found:
             partition = Partition(message.topic, message.partition)
-            expected = self._next[partition]
-            if partition not in self._clocks or message.offset < expected:
+            offset, expected = message.offset, self._next[partition]
+            if partition not in self._clocks or offset < expected:
                 continue
-            if message.offset > expected and not self._compacted:
-                raise OffsetGap(message.topic, message.partition, expected, message.offset)
-            if message.offset >= self._ends[partition]:
+            if offset > expected and not self._compacted:
+                raise OffsetGap(*partition, expected, offset)
+            if offset >= self._ends[partition]:
                 self._finish(partition)
                 continue
             batch.append(message)
-            self._left -= message.offset + 1 - expected
-            self._next[partition] = message.offset + 1
-            if message.offset + 1 == self._ends[partition]:
+            self._left -= offset + 1 - expected
+            self._next[partition] = offset + 1
+            if offset + 1 == self._ends[partition]:
                 self._finish(partition)
         return batch
 

@@ -13,7 +13,7 @@ from microservo.adapters.datasets.join import Join, unfinished_rows
 from microservo.adapters.datasets.ranges import RangeReader, Ranges
 from microservo.adapters.datasets.slices import SLICE_US, by_slice
 from microservo.domain.datasets.ledger import LedgerRow
-from microservo.domain.windows import WindowPolicy
+from microservo.domain.windows import SOURCES, WindowPolicy
 
 FOREVER_US = 1 << 62
 
@@ -109,10 +109,14 @@ def work(consumer: Consumer, share: Share) -> Iterator[Step]:
     join = Join(run_id=share.run_id, policy=share.policy, partition_numbers=share.partition_numbers)
     reader = RangeReader(consumer, share.ranges, batch=share.batch, from_us=share.from_us)
     released_us = -1
+    sources = {share.prefix + source: source for source in SOURCES}
     for messages in reader:
-        for message in messages:
-            source = message.topic.removeprefix(share.prefix)
-            reader.stands_at(Partition(message.topic, message.partition), join.take(source, message))
+        stands_us = {
+            (message.topic, message.partition): join.take(sources[message.topic], message)
+            for message in messages
+        }
+        for place, time_us in stands_us.items():
+            reader.stands_at(Partition(*place), time_us)
         join.close()
         if join.final_before_us > released_us:
             released_us = join.final_before_us
