@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -181,8 +182,9 @@ class _Build:
 
     def finish(self, outcome: Outcome) -> Manifest:
         """Writes what is left, and all about it."""
-        with self._open:
-            files = [file.close() for file in self._files.values()]
+        with self._open, ThreadPoolExecutor() as pool:
+            # All that there was to read is read: the processors are free.
+            files = list(pool.map(TableFile.close, self._files.values()))
         files += [write_table(self._folder / name, TABLES[name], rows) for name, rows in self.told.tables()]
         manifest = self._manifest(tuple(sorted(files, key=lambda file: file.name)), outcome)
         return _described(self._folder, manifest)
