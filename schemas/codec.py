@@ -157,21 +157,11 @@ class _Fields:
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._schema = _parsed(schema)
-        self._arrays = [entry["name"] for entry in schema["fields"] if _is_array(entry)]
-        self._nested = {
-            entry["name"]: _builder(entry["type"]["items"])
-            for entry in schema["fields"]
-            if _holds_records(entry)
-        }
+        self._convert = _converter(schema)
 
     def read(self, buffer: io.BytesIO) -> dict[str, Any]:
-        """The fields by name, arrays as tuples."""
-        fields: dict[str, Any] = fastavro.schemaless_reader(buffer, self._schema, None)
-        for name, build_item in self._nested.items():
-            fields[name] = map(build_item, fields[name])
-        for name in self._arrays:
-            fields[name] = tuple(fields[name])
-        return fields
+        """The fields by name, as our dataclasses hold them."""
+        return self._convert(fastavro.schemaless_reader(buffer, self._schema, None))
 
 
 @cache
@@ -263,22 +253,27 @@ def _without_logical_types(node: Any) -> Any:
     return node
 
 
-def _builder(schema: Mapping[str, Any]) -> Callable[[dict[str, Any]], object]:
-    """A function from fastavro's dict to our dataclass."""
-    record_type = getattr(records, schema["name"])
+def _converter(schema: Mapping[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """A function from fastavro's fields to those of our dataclass."""
     arrays = [entry["name"] for entry in schema["fields"] if _is_array(entry)]
     nested = {
         entry["name"]: _builder(entry["type"]["items"]) for entry in schema["fields"] if _holds_records(entry)
     }
 
-    def build(fields: dict[str, Any]) -> object:
+    def convert(fields: dict[str, Any]) -> dict[str, Any]:
         for name, build_item in nested.items():
             fields[name] = map(build_item, fields[name])
         for name in arrays:
             fields[name] = tuple(fields[name])
-        return record_type(**fields)
+        return fields
 
-    return build
+    return convert
+
+
+def _builder(schema: Mapping[str, Any]) -> Callable[[dict[str, Any]], object]:
+    """A function from fastavro's dict to our dataclass."""
+    record_type, convert = getattr(records, schema["name"]), _converter(schema)
+    return lambda fields: record_type(**convert(fields))
 
 
 def _unbuilder(schema: Mapping[str, Any]) -> Callable[[Any], dict[str, Any]]:

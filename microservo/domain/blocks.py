@@ -97,46 +97,50 @@ def split(signal: Signal, block: Block, times_us: Int64, size_us: int) -> Iterat
         size_us: length of a window.
     """
     starts = times_us - times_us % size_us
-    changes = np.flatnonzero(starts[1:] != starts[:-1]) + 1
-    if len(changes) and np.min(np.diff(starts)) < 0:
+    changes = (starts[1:] != starts[:-1]).nonzero()[0] + 1
+    edges = [0, *changes.tolist(), len(starts)]
+    firsts = starts[edges[:-1]].tolist()
+    if firsts != sorted(firsts):
         order = np.argsort(times_us, kind="stable")
         yield from split(signal, _reordered(signal, block, order), times_us[order], size_us)
         return
     widths = [dtype.itemsize for dtype in COLUMNS[signal].values()]
-    edges = [0, *changes.tolist(), len(starts)]
-    for begin, end in itertools.pairwise(edges):
+    for start, (begin, end) in zip(firsts, itertools.pairwise(edges), strict=True):
         parts = [
             column[begin * width : end * width] for column, width in zip(block.columns, widths, strict=True)
         ]
-        yield int(starts[begin]), end - begin, Block(tuple(parts), block.texts)
+        yield start, end - begin, Block(tuple(parts), block.texts)
 
 
 class Columns:
-    """The columns of all rows of some blocks, by name, each put together when it is first asked for.
+    """The columns of all rows of some windows, by name, each put together when it is first asked for.
+
+    Column ``window`` is the place of the row's window among those given.
 
     Args:
         signal: what the blocks are of.
-        blocks: at least one.
+        windows: blocks of each window; there is at least one block.
     """
 
-    def __init__(self, signal: Signal, blocks: Sequence[Block]) -> None:
-        self.names = tuple(COLUMNS[signal])
-        self._types = COLUMNS[signal]
-        self._columns = dict(
-            zip(self.names, zip(*[block.columns for block in blocks], strict=True), strict=True)
-        )
+    def __init__(self, signal: Signal, windows: Sequence[Sequence[Block]]) -> None:
+        blocks = list(itertools.chain.from_iterable(windows))
+        columns = zip(*[block.columns for block in blocks], strict=True)
         texts = list(zip(*[block.texts for block in blocks], strict=True))
+        self.names = ("window", *COLUMNS[signal])
+        self._types = COLUMNS[signal]
+        self._columns = dict(zip(self._types, columns, strict=True))
         self._texts = dict(zip(self.names[-len(texts) :], texts, strict=True))
-        self._joined: dict[str, NDArray[Any]] = {}
+        self._rows = [len(block.columns[0]) // 8 for block in blocks]
+        of_window = np.repeat(np.arange(len(windows)), list(map(len, windows)))
+        self._joined: dict[str, NDArray[Any]] = {"window": np.repeat(of_window, self._rows)}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """A column, shape (rows,); of one that points into texts, their numbers."""
         found = self._joined.get(name)
         if found is None:
-            parts = self._columns[name]
-            found = np.frombuffer(b"".join(parts), self._types[name])
+            found = np.frombuffer(b"".join(self._columns[name]), self._types[name])
             if name in self._texts:
-                found = _numbers(found, self._texts[name], [len(part) // found.itemsize for part in parts])
+                found = _numbers(found, self._texts[name], self._rows)
             self._joined[name] = found
         return found
 

@@ -18,14 +18,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from microservo.domain.dictionary import Dictionary, Numbers
-from microservo.domain.telemetry import CLIENT_SPAN, SERVER_SPAN, Float64, Int64, UInt8
-from microservo.domain.window_rows import LogRows, MetricRows, SpanRows, WindowRows
+from microservo.domain.dictionary import Dictionary
+from microservo.domain.ordering import order_by
+from microservo.domain.telemetry import CLIENT_SPAN, SERVER_SPAN, Float64
+from microservo.domain.window_rows import MetricRows, SpanRows, WindowRows, Windows
 
 Features = dict[str, float]
 
@@ -37,18 +39,46 @@ _LEVELS = ("trace", "debug", "info", "warn", "error", "fatal", "unknown")
 # OpenTelemetry severity numbers come in ranges of four: 1-4 trace, 5-8 debug, ... 21-24 fatal.
 _LEVEL_OF = np.array([(number - 1) // 4 if 1 <= number <= 24 else 6 for number in range(256)])
 _ALL = "*"
-_ALL_GROUP = -1
+# Groups of spans have a key of two parts: kind, and number of a text or what no text's number can be.
+_KIND_SHIFT = 32
+_GROUP_MASK = (1 << _KIND_SHIFT) - 1
+_ALL_GROUP = _GROUP_MASK
 _KEPT_LAYOUTS = 256
 
 
 class _Layout(NamedTuple):
-    """Names of a family of features in their order, and the place of each among the numbers computed."""
+    """Names of the features of some groups in their order, and the place of each among their numbers."""
 
     names: tuple[str, ...]
     places: NDArray[np.intp]
 
 
-_Part = tuple[_Layout, NDArray[Any]]
+class _Family(NamedTuple):
+    """Features whose names begin alike.
+
+    Attributes:
+        name: how they begin.
+        statistics: how they end.
+        text: what stands between for a group; None for one that is not of this family.
+    """
+
+    name: str
+    statistics: tuple[str, ...]
+    text: Callable[[int], str | None]
+
+
+class _Groups(NamedTuple):
+    """Numbers of groups of rows, ordered by window.
+
+    Attributes:
+        windows: window of each group.
+        keys: what each group is of.
+        numbers: shape (statistics, groups).
+    """
+
+    windows: Windows
+    keys: NDArray[Any]
+    numbers: NDArray[Any]
 
 
 class FeatureMaker:
@@ -61,82 +91,64 @@ class FeatureMaker:
     def __init__(self, dictionary: Dictionary) -> None:
         self._dictionary = dictionary
         self._layouts: dict[tuple[str, bytes], _Layout] = {}
+        self._calls = _Family("call", _LATENCIES, partial(self._span_text, CLIENT_SPAN))
+        self._levels = _Family("log/severity", _COUNT_ALONE, _LEVELS.__getitem__)
+        self._templates = _Family("log/template", _COUNT_ALONE, dictionary.text)
+        self._metrics = _Family("metric", _STATISTICS, dictionary.text)
+        self._requests = _Family("request", _LATENCIES, partial(self._span_text, SERVER_SPAN))
 
-    def features(self, rows: WindowRows, start_us: int) -> Features:
-        """The features of a window, sorted by name.
+    def features(self, rows: WindowRows, start_us: int) -> list[Features]:
+        """The features of each window, sorted by name.
 
         Args:
-            rows: the distinct rows of the window.
-            start_us: start of the window; slopes are computed relative to it.
+            rows: the distinct rows of the windows.
+            start_us: start of all of them; slopes are computed relative to it.
         """
-        parts = list(self._parts(rows, start_us))
-        if not parts:
-            return {}
-        names = itertools.chain.from_iterable(layout.names for layout, _ in parts)
-        values = np.concatenate([numbers[layout.places] for layout, numbers in parts], dtype=np.float64)
-        return dict(zip(names, values.tolist(), strict=True))
+        parts: list[list[tuple[_Layout, NDArray[Any]]]] = [[] for _ in range(rows.windows)]
+        for family, groups in self._families(rows, start_us):
+            edges = np.searchsorted(groups.windows, np.arange(rows.windows + 1)).tolist()
+            for part, (begin, end) in zip(parts, itertools.pairwise(edges), strict=True):
+                if begin < end:
+                    layout = self._layout(family, groups.keys[begin:end])
+                    part.append((layout, groups.numbers[:, begin:end].ravel()[layout.places]))
+        return [_joined(part) for part in parts]
 
-    def _parts(self, rows: WindowRows, start_us: int) -> Iterator[_Part]:
-        """Families of features whose names begin alike, in the order of how they begin."""
-        spans = None if rows.traces is None else _SpanGroups.of(rows.traces)
+    def _families(self, rows: WindowRows, start_us: int) -> Iterator[tuple[_Family, _Groups]]:
+        """In the order of how their names begin."""
+        spans = None if rows.traces is None else _latencies(rows.traces)
         if spans is not None:
-            yield self._spans("call", CLIENT_SPAN, spans)
+            yield self._calls, spans
         if rows.logs is not None:
-            yield from self._logs(rows.logs)
+            yield self._levels, _counts(rows.logs.window, _LEVEL_OF[rows.logs.severity])
+            yield self._templates, _counts(rows.logs.window, rows.logs.template)
         if rows.metrics is not None:
-            yield self._metrics(rows.metrics, start_us)
+            yield self._metrics, _statistics(rows.metrics, start_us)
         if spans is not None:
-            yield self._spans("request", SERVER_SPAN, spans)
+            yield self._requests, spans
 
-    def _metrics(self, rows: MetricRows, start_us: int) -> _Part:
-        starts = _group_starts(rows.name)
-        groups = rows.name[starts]
-        layout = self._layout("metric", groups.tobytes(), _STATISTICS, lambda: self._texts(groups))
-        return layout, _statistics(rows, starts, start_us)
+    def _span_text(self, kind: int, key: int) -> str | None:
+        if key >> _KIND_SHIFT != kind:
+            return None
+        number = key & _GROUP_MASK
+        # A span without a peer or endpoint counts among all only.
+        return _ALL if number == _ALL_GROUP else self._dictionary.text(number) or None
 
-    def _logs(self, rows: LogRows) -> Iterator[_Part]:
-        levels, counts = _counted(_LEVEL_OF[rows.severity])
-        yield (
-            self._layout(
-                "log/severity", levels.tobytes(), _COUNT_ALONE, lambda: [_LEVELS[level] for level in levels]
-            ),
-            counts,
-        )
-        templates, counts = _counted(rows.template)
-        yield (
-            self._layout("log/template", templates.tobytes(), _COUNT_ALONE, lambda: self._texts(templates)),
-            counts,
-        )
-
-    def _spans(self, family: str, kind: int, spans: _SpanGroups) -> _Part:
-        def texts() -> list[str | None]:
-            return [
-                self._span_group(group) if of_kind == kind else None
-                for of_kind, group in zip(spans.kinds.tolist(), spans.groups.tolist(), strict=True)
-            ]
-
-        return self._layout(family, spans.key, _LATENCIES, texts), spans.numbers
-
-    def _span_group(self, group: int) -> str | None:
-        """Its text; a span without a peer or endpoint counts among all only."""
-        return _ALL if group == _ALL_GROUP else self._dictionary.text(group) or None
-
-    def _texts(self, numbers: NDArray[Any]) -> list[str]:
-        return [self._dictionary.text(number) for number in numbers.tolist()]
-
-    def _layout(
-        self,
-        family: str,
-        groups: bytes,
-        statistics: Sequence[str],
-        texts: Callable[[], Sequence[str | None]],
-    ) -> _Layout:
-        layout = self._layouts.get((family, groups))
+    def _layout(self, family: _Family, keys: NDArray[Any]) -> _Layout:
+        key = (family.name, keys.tobytes())
+        layout = self._layouts.get(key)
         if layout is None:
             if len(self._layouts) >= _KEPT_LAYOUTS:
                 self._layouts.clear()
-            layout = self._layouts[family, groups] = _layout_of(family, texts(), statistics)
+            layout = self._layouts[key] = _layout_of(family, keys.tolist())
         return layout
+
+
+def _joined(parts: Sequence[tuple[_Layout, NDArray[Any]]]) -> Features:
+    if not parts:
+        return {}
+    names = itertools.chain.from_iterable(layout.names for layout, _ in parts)
+    values = np.concatenate([numbers for _, numbers in parts], dtype=np.float64)
+    return dict(zip(names, values.tolist(), strict=True))
 
 
 def same_features(one: Features, other: Features) -> bool:
@@ -152,33 +164,34 @@ def _comparable(features: Features) -> bytes:
     return values.tobytes()
 
 
-def _layout_of(family: str, groups: Sequence[str | None], statistics: Sequence[str]) -> _Layout:
-    """The layout of numbers that come statistic by statistic, each for every group; None is left out."""
+def _layout_of(family: _Family, keys: Sequence[int]) -> _Layout:
+    """The layout of numbers that come statistic by statistic, each for every group."""
+    texts = [family.text(key) for key in keys]
     places = {
-        f"{family}/{group}{statistic}": row * len(groups) + column
-        for row, statistic in enumerate(statistics)
-        for column, group in enumerate(groups)
-        if group is not None
+        f"{family.name}/{text}{statistic}": row * len(keys) + column
+        for row, statistic in enumerate(family.statistics)
+        for column, text in enumerate(texts)
+        if text is not None
     }
     names = tuple(sorted(places))
     return _Layout(names, np.array([places[name] for name in names], np.intp))
 
 
-def _statistics(rows: MetricRows, starts: NDArray[np.intp], start_us: int) -> Float64:
-    """Of each group of points, statistic by statistic."""
-    value, counts = rows.value, _lengths(starts, len(rows))
+def _statistics(rows: MetricRows, start_us: int) -> _Groups:
+    """Of each metric."""
+    value, starts = rows.value, _group_starts(rows.window, rows.name)
+    counts = _lengths(starts, len(value))
     mean = np.add.reduceat(value, starts) / counts
     seconds = (rows.time_us - start_us) / 1e6
-    return np.concatenate(
-        (
-            counts,
-            np.minimum.reduceat(value, starts),
-            np.maximum.reduceat(value, starts),
-            mean,
-            value[starts + counts - 1],
-            _slopes(seconds, value, mean, starts, counts),
-        )
+    numbers = (
+        counts,
+        np.minimum.reduceat(value, starts),
+        np.maximum.reduceat(value, starts),
+        mean,
+        value[starts + counts - 1],
+        _slopes(seconds, value, mean, starts, counts),
     )
+    return _Groups(rows.window[starts], rows.name[starts], np.stack(numbers))
 
 
 def _slopes(
@@ -192,53 +205,31 @@ def _slopes(
         return np.where(spread > 0, np.add.reduceat(t * v, starts) / spread, np.nan)
 
 
-class _SpanGroups(NamedTuple):
-    """Latencies of spans by kind and endpoint or peer; `_ALL_GROUP` of a kind is all of that kind.
-
-    Attributes:
-        kinds: kind of each group.
-        groups: endpoint of each group of SERVER spans, peer of each other, as number.
-        numbers: statistic by statistic, of every group.
-    """
-
-    kinds: UInt8
-    groups: Numbers
-    numbers: Float64
-
-    @property
-    def key(self) -> bytes:
-        """What the groups are, in order."""
-        return self.kinds.tobytes() + self.groups.tobytes()
-
-    @classmethod
-    def of(cls, rows: SpanRows) -> _SpanGroups:
-        """The groups of a window's spans."""
-        # Every span is there twice: once in the group of all.
-        kind = np.concatenate((rows.kind, rows.kind))
-        group = np.full(len(kind), _ALL_GROUP, np.int32)
-        group[len(rows) :] = np.where(rows.kind == SERVER_SPAN, rows.endpoint, rows.peer)
-        duration_us = np.concatenate((rows.duration_us, rows.duration_us))
-        failed = np.concatenate((rows.error, rows.error)) != 0
-        order = np.lexsort((duration_us, group, kind))
-        kind, group = kind[order], group[order]
-        starts = _group_starts(kind, group)
-        return cls(kind[starts], group[starts], _latencies(duration_us[order], failed[order], starts))
-
-
-def _latencies(duration_us: Int64, failed: NDArray[np.bool_], starts: NDArray[np.intp]) -> Float64:
-    """Of each group of spans, statistic by statistic; `duration_us` rises within a group."""
-    counts = _lengths(starts, len(duration_us))
+def _latencies(rows: SpanRows) -> _Groups:
+    """Of the spans of each kind and endpoint (SERVER spans) or peer (others), and of all of each kind."""
+    kind = rows.kind.astype(np.int64) << _KIND_SHIFT
+    key = kind | np.where(rows.kind == SERVER_SPAN, rows.endpoint, rows.peer)
+    # Every span is there twice: once in the group of all.
+    key = np.concatenate((kind | _ALL_GROUP, key))
+    window = np.concatenate((rows.window, rows.window))
+    duration_us = np.concatenate((rows.duration_us, rows.duration_us))
+    failed = np.concatenate((rows.error, rows.error)) != 0
+    order = order_by(duration_us, key, window)
+    window, key, duration_us, failed = window[order], key[order], duration_us[order], failed[order]
+    starts = _group_starts(window, key)
+    counts = _lengths(starts, len(key))
     failures = np.add.reduceat(failed, starts, dtype=np.intp)
     ranks = np.ceil(_SHARES * counts).astype(np.intp) - 1
     quantiles_ms = duration_us[starts + ranks] / 1000
-    return np.concatenate((counts, failures / counts, quantiles_ms.ravel()))
+    return _Groups(window[starts], key[starts], np.vstack((counts, failures / counts, quantiles_ms)))
 
 
-def _counted(column: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The different numbers of a column of small numbers, and how often each is there."""
-    counts = np.bincount(column)
-    found = np.flatnonzero(counts)
-    return found, counts[found]
+def _counts(window: Windows, key: NDArray[Any]) -> _Groups:
+    """How often each key is there."""
+    order = order_by(key, window)
+    window, key = window[order], key[order]
+    starts = _group_starts(window, key)
+    return _Groups(window[starts], key[starts], _lengths(starts, len(key))[np.newaxis])
 
 
 def _group_starts(*columns: NDArray[Any]) -> NDArray[np.intp]:

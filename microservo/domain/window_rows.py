@@ -1,4 +1,7 @@
-"""The rows of a window at its cut: those of all its blocks, each different one once.
+"""The rows of windows at their cut: those of all their blocks, each different one once.
+
+Windows of many services are cut at one instant, and a step over the rows of all of them costs little more
+than over those of one. So they are taken together, and every row says which window it is of.
 
 What is computed from them depends on the *set* of the rows and on nothing else: not on arrival, batch size,
 partition or writer. Rows of metrics are brought into one order by all their columns, since their numbers are
@@ -7,7 +10,7 @@ summed; of logs and spans only counts and quantiles are taken, which no order ca
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,100 +19,109 @@ from numpy.typing import NDArray
 
 from microservo.domain.blocks import Block, Columns
 from microservo.domain.dictionary import Dictionary, Numbers
-from microservo.domain.telemetry import Float64, Int64, Signal, UInt8
+from microservo.domain.ordering import order_by
+from microservo.domain.telemetry import SIGNALS, Float64, Int64, Signal, UInt8
+
+Windows = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricRows:
-    """Distinct points, ordered by name (as number), time, text of the instance and value."""
+    """Distinct points, ordered by window, name (as number), time, text of the instance and value."""
 
+    window: Windows
     name: Numbers
     time_us: Int64
     value: Float64
-
-    def __len__(self) -> int:
-        return len(self.time_us)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogRows:
     """Distinct log lines, in no order."""
 
+    window: Windows
     severity: UInt8
     template: Numbers
-
-    def __len__(self) -> int:
-        return len(self.severity)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanRows:
     """Distinct spans, in no order."""
 
+    window: Windows
     kind: UInt8
     endpoint: Numbers
     peer: Numbers
     duration_us: Int64
     error: UInt8
 
-    def __len__(self) -> int:
-        return len(self.kind)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowRows:
-    """The distinct rows of a window; None where it has none of a signal."""
+    """The distinct rows of `windows` windows; None where none of them has any of a signal."""
 
-    metrics: MetricRows | None = None
-    logs: LogRows | None = None
-    traces: SpanRows | None = None
+    windows: int
+    metrics: MetricRows | None
+    logs: LogRows | None
+    traces: SpanRows | None
 
-    def counts(self) -> dict[Signal, int]:
-        """How many rows there are of each signal."""
-        rows: dict[Signal, MetricRows | LogRows | SpanRows | None] = {
-            "metrics": self.metrics,
-            "logs": self.logs,
-            "traces": self.traces,
-        }
-        return {signal: 0 if of_signal is None else len(of_signal) for signal, of_signal in rows.items()}
+    @classmethod
+    def of(cls, windows: Sequence[Mapping[Signal, Sequence[Block]]], dictionary: Dictionary) -> WindowRows:
+        """The rows of windows, each given by its blocks of every signal."""
+
+        def columns(signal: Signal) -> Columns | None:
+            blocks = [window[signal] for window in windows]
+            return Columns(signal, blocks) if any(blocks) else None
+
+        metrics, logs, traces = map(columns, SIGNALS)
+        return cls(
+            windows=len(windows),
+            metrics=None if metrics is None else _metric_rows(metrics, dictionary),
+            logs=None if logs is None else _log_rows(logs),
+            traces=None if traces is None else _span_rows(traces),
+        )
+
+    def counts(self) -> list[dict[Signal, int]]:
+        """How many rows each window has of each signal."""
+        of_signal = [
+            [0] * self.windows if rows is None else np.bincount(rows.window, minlength=self.windows).tolist()
+            for rows in (self.metrics, self.logs, self.traces)
+        ]
+        return [dict(zip(SIGNALS, counts, strict=True)) for counts in zip(*of_signal, strict=True)]
 
 
-def metric_rows(blocks: Sequence[Block], dictionary: Dictionary) -> MetricRows:
-    """The distinct points of the blocks, in their order."""
-    columns = Columns("metrics", blocks)
-    name, time = columns["name"], columns["time_us"]
-    order = np.lexsort((time, name))
-    ordered_name, ordered_time = name[order], time[order]
-    same = _equals_before(ordered_time)
-    same &= _equals_before(ordered_name)
+def _metric_rows(columns: Columns, dictionary: Dictionary) -> MetricRows:
+    window, name, time = columns["window"], columns["name"], columns["time_us"]
+    order = order_by(time, name, window)
+    same = _equals_before(time[order])
+    same &= _equals_before(name[order])
+    same &= _equals_before(window[order])
     if np.logical_or.reduce(same):
         order = _settled(order, same, columns, dictionary)
-        ordered_name, ordered_time = name[order], time[order]
-    return MetricRows(name=ordered_name, time_us=ordered_time, value=columns["value"][order])
-
-
-def log_rows(blocks: Sequence[Block]) -> LogRows:
-    """The distinct log lines of the blocks."""
-    columns = Columns("logs", blocks)
-    hint = columns["time_us"] ^ columns["body"]
-    severity, template = _distinct(hint, columns, ("severity", "template"))
-    return LogRows(severity=severity, template=template)
-
-
-def span_rows(blocks: Sequence[Block]) -> SpanRows:
-    """The distinct spans of the blocks."""
-    columns = Columns("traces", blocks)
-    hint = columns["start_us"].view(np.uint64) ^ columns["span"]
-    kind, endpoint, peer, duration_us, error = _distinct(
-        hint, columns, ("kind", "endpoint", "peer", "duration_us", "error")
+    return MetricRows(
+        window=window[order], name=name[order], time_us=time[order], value=columns["value"][order]
     )
-    return SpanRows(kind=kind, endpoint=endpoint, peer=peer, duration_us=duration_us, error=error)
+
+
+def _log_rows(columns: Columns) -> LogRows:
+    hint = columns["time_us"] ^ columns["body"]
+    window, severity, template = _distinct(hint, columns, ("window", "severity", "template"))
+    return LogRows(window=window, severity=severity, template=template)
+
+
+def _span_rows(columns: Columns) -> SpanRows:
+    hint = columns["start_us"].view(np.uint64) ^ columns["span"]
+    names = ("window", "kind", "endpoint", "peer", "duration_us", "error")
+    window, kind, endpoint, peer, duration_us, error = _distinct(hint, columns, names)
+    return SpanRows(
+        window=window, kind=kind, endpoint=endpoint, peer=peer, duration_us=duration_us, error=error
+    )
 
 
 def _settled(
     order: NDArray[np.intp], same: NDArray[np.bool_], columns: Columns, dictionary: Dictionary
 ) -> NDArray[np.intp]:
-    """An order by name and time, with points that share both put in order too, each different one once."""
+    """An order by window, name and time, with points that share all three put in order too, each once."""
     places = np.flatnonzero(_in_runs(same))
     tied = order[places]
     value, instance = columns["value"][tied], columns["instance"][tied]
@@ -120,6 +132,7 @@ def _settled(
         dictionary.ranks(instance),
         columns["time_us"][tied],
         columns["name"][tied],
+        columns["window"][tied],
     )
     order[places] = tied[np.lexsort(keys)]
     for name in ("value", "instance"):

@@ -14,7 +14,7 @@ docs/decisions/0004-deterministic-windows.md.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ from microservo.domain.labels import FaultBook
 from microservo.domain.ledger import Ledger
 from microservo.domain.telemetry import SIGNALS, Batch, Signal, check, times_us
 from microservo.domain.watermarks import Watermarks
-from microservo.domain.window_rows import WindowRows, log_rows, metric_rows, span_rows
+from microservo.domain.window_rows import WindowRows
 from microservo.errors import InvalidMessage
 from schemas import catalogue
 from schemas.envelope import Stamp
@@ -137,6 +137,8 @@ class _OpenWindow:
     on_time: dict[Signal, list[Block]] = field(default_factory=_blocks)
     late: dict[Signal, list[Block]] = field(default_factory=_blocks)
     received: dict[Signal, int] = field(default_factory=_zeros)
+    rendered: bool = False
+    """Whether what follows is that of revision 0, at least."""
     distinct_on_time: dict[Signal, int] = field(default_factory=_zeros)
     features: Features = field(default_factory=dict)
     labels: tuple[Label, ...] = ()
@@ -266,9 +268,8 @@ class Windower:
     def _first(self, due: _Due) -> ClosedWindow | None:
         """Revision 0; none for a window of which everything is late."""
         window = self._windows[due.run_id, due.service, due.start_us]
-        rows = self._rows(window.on_time)
-        window.distinct_on_time = rows.counts()
-        window.features = self._maker.features(rows, due.start_us)
+        if not window.rendered:
+            self._render_all(due)
         window.labels = self._labels(due)
         if not any(window.distinct_on_time.values()):
             return None
@@ -280,9 +281,8 @@ class Windower:
         before, labels_before = window.features, window.labels
         accepted = window.distinct_on_time
         if any(window.late.values()):
-            rows = self._rows({signal: window.on_time[signal] + window.late[signal] for signal in SIGNALS})
-            accepted = rows.counts()
-            window.features = self._maker.features(rows, due.start_us)
+            everything = {signal: window.on_time[signal] + window.late[signal] for signal in SIGNALS}
+            ((accepted, window.features),) = self._render([everything], due.start_us)
         self._settle(due, window, accepted)
         window.labels = self._labels(due)
         features_changed = not same_features(before, window.features)
@@ -301,13 +301,21 @@ class Windower:
                 counts.late += accepted[signal] - on_time
                 counts.duplicate += received - accepted[signal]
 
-    def _rows(self, blocks: dict[Signal, list[Block]]) -> WindowRows:
-        metrics, logs, traces = (blocks[signal] for signal in SIGNALS)
-        return WindowRows(
-            metrics=metric_rows(metrics, self._dictionary) if metrics else None,
-            logs=log_rows(logs) if logs else None,
-            traces=span_rows(traces) if traces else None,
-        )
+    def _render_all(self, first: _Due) -> None:
+        """Renders revision 0 of every window that is due at the same instant."""
+        same = (first.at_us, first.start_us, 0)
+        peers = [first, *(due for due in self._due if (due.at_us, due.start_us, due.revision) == same)]
+        windows = [self._windows[due.run_id, due.service, due.start_us] for due in peers]
+        rendered = self._render([window.on_time for window in windows], first.start_us)
+        for window, (counts, features) in zip(windows, rendered, strict=True):
+            window.distinct_on_time, window.features, window.rendered = counts, features, True
+
+    def _render(
+        self, windows: Sequence[dict[Signal, list[Block]]], start_us: int
+    ) -> Iterator[tuple[dict[Signal, int], Features]]:
+        """How many distinct rows each window has of each signal, and its features."""
+        rows = WindowRows.of(windows, self._dictionary)
+        return zip(rows.counts(), self._maker.features(rows, start_us), strict=True)
 
     def _labels(self, due: _Due) -> tuple[Label, ...]:
         end_us = due.start_us + self._policy.size_us

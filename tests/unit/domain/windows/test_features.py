@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from microservo.domain.blocks import Block, block_of
 from microservo.domain.dictionary import Dictionary
 from microservo.domain.features import FeatureMaker, same_features
-from microservo.domain.window_rows import WindowRows, log_rows, metric_rows, span_rows
+from microservo.domain.telemetry import Signal
+from microservo.domain.window_rows import WindowRows
 from schemas.records import LogBatch, MetricBatch, SpanBatch
 
 S = 1_000_000
@@ -24,12 +25,9 @@ DICTIONARY = Dictionary()
 def of(
     *, metrics: Sequence[Block] = (), logs: Sequence[Block] = (), traces: Sequence[Block] = ()
 ) -> dict[str, float]:
-    rows = WindowRows(
-        metrics=metric_rows(metrics, DICTIONARY) if metrics else None,
-        logs=log_rows(logs) if logs else None,
-        traces=span_rows(traces) if traces else None,
-    )
-    return FeatureMaker(DICTIONARY).features(rows, 0)
+    rows = WindowRows.of([{"metrics": metrics, "logs": logs, "traces": traces}], DICTIONARY)
+    (found,) = FeatureMaker(DICTIONARY).features(rows, 0)
+    return found
 
 
 def packed(column: Sequence[float], dtype: str) -> bytes:
@@ -223,6 +221,25 @@ def test_texts_are_told_apart_where_every_message_numbers_its_own() -> None:
 
     found = of(metrics=[named("cpu", 1.0), named("memory", 2.0), named("cpu", 3.0)])
     assert (found["metric/cpu/count"], found["metric/memory/last"]) == (2.0, 2.0)
+
+
+def test_windows_that_are_made_together_are_as_if_made_alone() -> None:
+    windows: list[dict[Signal, list[Block]]] = [
+        {"metrics": [metric((0, 1, 1.0), (1, 2, 2.0))], "logs": [], "traces": [spans((2, 3, 0, 10, 0))]},
+        {"metrics": [], "logs": [], "traces": []},
+        {"metrics": [metric((0, 1, 1.0), (0, 1, 5.0))], "logs": [logs((0, 9, 3, "a"))], "traces": []},
+        {"metrics": [], "logs": [logs((0, 9, 3, "a"))], "traces": [spans((2, 3, 0, 10, 0))]},
+    ]
+    rows = WindowRows.of(windows, DICTIONARY)
+    assert rows.counts() == [
+        {"metrics": 2, "logs": 0, "traces": 1},
+        {"metrics": 0, "logs": 0, "traces": 0},
+        {"metrics": 2, "logs": 1, "traces": 0},
+        {"metrics": 0, "logs": 1, "traces": 1},
+    ]
+    together = FeatureMaker(DICTIONARY).features(rows, 0)
+    alone = [of(**window) for window in windows]
+    assert all(same_features(one, other) for one, other in zip(together, alone, strict=True))
 
 
 def test_an_empty_window_has_no_features() -> None:
