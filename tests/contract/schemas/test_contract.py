@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from schemas.codec import FRAME_BYTES, SchemaError, decode, decode_as, encode
 from schemas.examples import examples
 from schemas.files import avro_schemas, schema_ids
 from schemas.generate import generate
-from schemas.records import FaultRequest, MetricBatch
+from schemas.records import FaultRequest, FeatureWindow, MetricBatch
 
 FOLDER = Path(schemas.__file__).parent
 EXAMPLES = [
@@ -153,3 +155,25 @@ def test_every_cut_of_a_message_is_refused() -> None:
     for end in range(len(whole)):
         with pytest.raises(SchemaError):
             decode(whole[:end])
+
+
+def test_a_batch_that_begins_like_another_is_its_own() -> None:
+    (record,) = examples()["metric_batch", 1].values()
+    assert isinstance(record, MetricBatch)
+    renamed = replace(record, names=tuple(name.upper() for name in record.names))
+    longer = replace(record, names=(*record.names, "one more"))
+    for batch in (record, renamed, longer, record, longer):
+        assert decode(encode(batch)) == batch
+
+
+def test_numbers_and_lists_are_written_as_the_reference_implementation_reads_them() -> None:
+    values = (0.0, -0.0, 1.5, math.inf, *map(float, range(300)))
+    names = tuple(f"name {number} äöü" for number in range(len(values)))
+    window = FeatureWindow(
+        run_id="run", service="cart", start_us=0, end_us=5, revision=0, names=names, values=values
+    )
+    parsed = avro.schema.parse(json.dumps(avro_schemas()["feature_window", 1]))
+    read = avro.io.DatumReader(parsed).read(avro.io.BinaryDecoder(io.BytesIO(encode(window)[FRAME_BYTES:])))
+    assert isinstance(read, dict)
+    assert (tuple(read["names"]), tuple(read["values"])) == (names, values)
+    assert decode(encode(replace(window, names=(), values=()))) == replace(window, names=(), values=())

@@ -1,0 +1,107 @@
+"""Avro bodies to records."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import fastavro
+
+from schemas import records
+from schemas.fields import holds_records, is_array, parsed
+
+_PROBE_BYTES = 96
+"""Of a batch, enough to tell its service: frame, run and name."""
+_KNOWN_HEADS = 1024
+_LONGEST_HEAD_BYTES = 16_384
+
+
+class _Head(NamedTuple):
+    """What the first fields of a record hold, and the bytes that say so."""
+
+    value: bytes
+    fields: dict[str, Any]
+
+
+class Reader:
+    """Reads records of one schema.
+
+    The batches of a service begin alike, with its name and the texts that its columns point into. So the
+    fields in front of the columns are read once and then known again by their bytes.
+
+    Args:
+        schema: as in its file.
+        begin: where in a value the body begins.
+    """
+
+    def __init__(self, schema: Mapping[str, Any], begin: int) -> None:
+        self._begin = begin
+        entries = schema["fields"]
+        columns = [entry["type"] for entry in entries].index("bytes") if _has_columns(schema) else 0
+        self._head = _Fields({**schema, "fields": entries[:columns]}) if columns else None
+        self._rest = _Fields({**schema, "fields": entries[columns:]})
+        self._type = getattr(records, schema["name"])
+        self._known: dict[bytes, _Head] = {}
+
+    def read(self, value: bytes) -> tuple[object, int]:
+        """The record that a value holds, and where it ends; raises what fastavro and the record do."""
+        buffer = io.BytesIO(value)
+        if self._head is None:
+            buffer.seek(self._begin)
+            return self._type(**self._rest.read(buffer)), buffer.tell()
+        probe = value[:_PROBE_BYTES]
+        head = self._known.get(probe)
+        if head is None or not value.startswith(head.value):
+            head = self._learn(probe, self._head, buffer)
+        buffer.seek(len(head.value))
+        return self._type(**head.fields, **self._rest.read(buffer)), buffer.tell()
+
+    def _learn(self, probe: bytes, fields: _Fields, buffer: io.BytesIO) -> _Head:
+        buffer.seek(self._begin)
+        found = fields.read(buffer)
+        head = _Head(buffer.getvalue()[: buffer.tell()], found)
+        if len(self._known) >= _KNOWN_HEADS:
+            self._known.clear()
+        if len(head.value) <= _LONGEST_HEAD_BYTES:
+            self._known[probe] = head
+        return head
+
+
+class _Fields:
+    """Reads some consecutive fields of a record."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._schema = parsed(schema)
+        self._convert = _converter(schema)
+
+    def read(self, buffer: io.BytesIO) -> dict[str, Any]:
+        """The fields by name, as our dataclasses hold them."""
+        return self._convert(fastavro.schemaless_reader(buffer, self._schema, None))
+
+
+def _has_columns(schema: Mapping[str, Any]) -> bool:
+    return any(entry["type"] == "bytes" for entry in schema["fields"])
+
+
+def _converter(schema: Mapping[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """A function from fastavro's fields to those of our dataclass."""
+    arrays = [entry["name"] for entry in schema["fields"] if is_array(entry)]
+    nested = {
+        entry["name"]: _builder(entry["type"]["items"]) for entry in schema["fields"] if holds_records(entry)
+    }
+
+    def convert(fields: dict[str, Any]) -> dict[str, Any]:
+        for name, build_item in nested.items():
+            fields[name] = map(build_item, fields[name])
+        for name in arrays:
+            fields[name] = tuple(fields[name])
+        return fields
+
+    return convert
+
+
+def _builder(schema: Mapping[str, Any]) -> Callable[[dict[str, Any]], object]:
+    """A function from fastavro's dict to our dataclass."""
+    record_type, convert = getattr(records, schema["name"]), _converter(schema)
+    return lambda fields: record_type(**convert(fields))
