@@ -12,9 +12,7 @@ from typing import NamedTuple
 
 ROWS_PER_BLOCK = 65_536
 """Rows that are hashed (and stored as one row group) together; part of the definition of the hash."""
-
-
-_WINDOWS_PER_BLOCK = 2048
+_WINDOWS_PER_BLOCK = 1024
 
 
 def rows_per_block(name: str) -> int:

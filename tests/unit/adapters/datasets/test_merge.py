@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 
 from microservo.adapters.broker import Partition
 from microservo.adapters.datasets.merge import Merge, Stored, merged_outcome
-from microservo.adapters.datasets.share import Outcome, Share
+from microservo.adapters.datasets.share import Outcome, Settled, Share
 from microservo.adapters.datasets.slices import SLICE_US, by_slice
 from microservo.adapters.datasets.workers import divided, heard
+from microservo.domain.datasets.ledger import LedgerRow
 from microservo.domain.windows import WindowPolicy
 from microservo.errors import Fatal, OffsetGap
 
@@ -41,6 +43,22 @@ def test_an_error_of_a_worker_keeps_its_kind_and_words(tmp_path: Path) -> None:
         heard('{"error": "OffsetGap", "message": "t[0]: expected offset 3, got 5"}', tmp_path)
     with pytest.raises(Fatal, match="without a word"):
         heard("", tmp_path)
+
+
+def test_counts_of_the_ledger_survive_the_way_from_a_worker(tmp_path: Path) -> None:
+    row = LedgerRow(
+        source="telemetry-logs",
+        service="cart",
+        minute_us=0,
+        read=3,
+        in_windows=2,
+        late=0,
+        duplicate=0,
+        dropped=1,
+        rejected=0,
+        unfinished=0,
+    )
+    assert heard(json.dumps({"settled": [asdict(row)]}), tmp_path) == Settled([row])
 
 
 def test_counts_of_readers_are_summed() -> None:
