@@ -11,8 +11,6 @@ import fastavro
 from schemas import records
 from schemas.fields import holds_records, is_array, parsed
 
-_PROBE_BYTES = 96
-"""Of a batch, enough to tell its service: frame, run and name."""
 _KNOWN_HEADS = 1024
 _LONGEST_HEAD_BYTES = 16_384
 
@@ -50,7 +48,7 @@ class Reader:
         if self._head is None:
             buffer.seek(self._begin)
             return self._type(**self._rest.read(buffer)), buffer.tell()
-        probe = value[:_PROBE_BYTES]
+        probe = _probe(value, self._begin)
         head = self._known.get(probe)
         if head is None or not value.startswith(head.value):
             head = self._learn(probe, self._head, buffer)
@@ -78,6 +76,18 @@ class _Fields:
     def read(self, buffer: io.BytesIO) -> dict[str, Any]:
         """The fields by name, as our dataclasses hold them."""
         return self._convert(fastavro.schemaless_reader(buffer, self._schema, None))
+
+
+def _probe(value: bytes, begin: int) -> bytes:
+    """What heads are looked up by: all up to the end of a batch's first two texts, its run and its service.
+
+    Texts of 64 bytes and more have a length of two bytes, so the end is another; it is only looked up by.
+    """
+    end = begin
+    for _ in range(2):
+        if end < len(value):
+            end += 1 + (value[end] >> 1)
+    return value[:end]
 
 
 def _has_columns(schema: Mapping[str, Any]) -> bool:

@@ -44,6 +44,9 @@ COLUMNS: dict[Signal, dict[str, np.dtype[Any]]] = {
     },
 }
 """The columns of a block and the numbers in them; those that point into texts come last."""
+_MANY_BLOCKS = 8
+_SMALL_BYTES = 1024
+"""Of the column of times: 128 rows."""
 
 
 class Block(NamedTuple):
@@ -112,6 +115,18 @@ def split(signal: Signal, block: Block, times_us: Int64, size_us: int) -> Iterat
         yield start, end - begin, Block(tuple(parts), block.texts)
 
 
+def keep(blocks: list[Block], block: Block) -> None:
+    """Adds a block. Where many have come, small ones that point into the same texts become one.
+
+    A block of one row takes ten times the memory of the row.
+    """
+    blocks.append(block)
+    count = len(blocks)
+    # At powers of two only, so that blocks which can't be put together are not looked at again and again.
+    if count >= _MANY_BLOCKS and count & (count - 1) == 0:
+        blocks[:] = _merged(blocks)
+
+
 class Columns:
     """The columns of all rows of some windows, by name, each put together when it is first asked for.
 
@@ -152,6 +167,19 @@ def _numbers(index: NDArray[np.uint16], texts: Sequence[Numbers], rows: Sequence
     offsets = np.repeat(np.cumsum([0, *map(len, texts[:-1])]), rows)
     numbers: Numbers = np.concatenate(texts).take(index + offsets)
     return numbers
+
+
+def _merged(blocks: Sequence[Block]) -> list[Block]:
+    def texts(block: Block) -> tuple[int, ...]:
+        return tuple(map(id, block.texts))
+
+    merged = [block for block in blocks if len(block.columns[0]) >= _SMALL_BYTES]
+    small = [block for block in blocks if len(block.columns[0]) < _SMALL_BYTES]
+    for _, alike in itertools.groupby(sorted(small, key=texts), texts):
+        parts = list(alike)
+        columns = zip(*[block.columns for block in parts], strict=True)
+        merged.append(Block(tuple(map(b"".join, columns)), parts[0].texts))
+    return merged
 
 
 def _reordered(signal: Signal, block: Block, order: NDArray[np.intp]) -> Block:

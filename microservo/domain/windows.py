@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from microservo.domain.blocks import Block, block_of, signal_of, split
+from microservo.domain.blocks import Block, block_of, keep, signal_of, split
 from microservo.domain.dictionary import Dictionary
 from microservo.domain.features import FeatureMaker, Features, same_features
 from microservo.domain.labels import FaultBook
@@ -253,7 +253,7 @@ class Windower:
         window = self._window(batch.run_id, batch.service, start_us)
         window.received[signal] += count
         on_time = stamp.watermark_us < end_us + self._policy.first_cut_us
-        (window.on_time if on_time else window.late)[signal].append(block)
+        keep((window.on_time if on_time else window.late)[signal], block)
 
     def _window(self, run_id: str, service: str, start_us: int) -> _OpenWindow:
         key = (run_id, service, start_us)

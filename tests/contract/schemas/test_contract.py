@@ -162,7 +162,9 @@ def test_a_batch_that_begins_like_another_is_its_own() -> None:
     assert isinstance(record, MetricBatch)
     renamed = replace(record, names=tuple(name.upper() for name in record.names))
     longer = replace(record, names=(*record.names, "one more"))
-    for batch in (record, renamed, longer, record, longer):
+    long = replace(record, run_id="r" * 64, service="s" * 300)
+    bare = replace(long, service="", instances=(), names=(), time_us=b"", instance=b"", name=b"", value=b"")
+    for batch in (record, renamed, longer, record, longer, long, bare, long):
         assert decode(encode(batch)) == batch
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microservo.domain.blocks import Block, block_of
+from microservo.domain.blocks import Block, block_of, keep
 from microservo.domain.dictionary import Dictionary
 from microservo.domain.features import FeatureMaker, same_features
 from microservo.domain.telemetry import Signal
@@ -240,6 +240,15 @@ def test_windows_that_are_made_together_are_as_if_made_alone() -> None:
     together = FeatureMaker(DICTIONARY).features(rows, 0)
     alone = [of(**window) for window in windows]
     assert all(same_features(one, other) for one, other in zip(together, alone, strict=True))
+
+
+def test_many_small_blocks_become_few_and_say_the_same() -> None:
+    points = [(number % 7, 1 + number % 2, float(number % 5)) for number in range(200)]
+    few: list[Block] = []
+    for point in points:
+        keep(few, metric(point))
+    assert len(few) < 32
+    assert same_features(of(metrics=few), of(metrics=[metric(*points)]))
 
 
 def test_an_empty_window_has_no_features() -> None:
