@@ -81,8 +81,10 @@ class Join:
         headers = list(message.headers or ())
         self.heard_at = time.monotonic()
         self._taken[message.topic].inc()
+        source = self._topics[message.topic]
+        if not joiner.knows(source):
+            joiner.begin(source, await self._beginning(message.tp))
         try:
-            source = self._topics[message.topic]
             joiner.take(source, message.offset, message.value, headers, cast(Acknowledgeable, event))
         except InvalidMessage as error:
             await self._outputs.reject(_as_message(message, headers), str(error))
@@ -92,6 +94,18 @@ class Join:
         if self.heard_at >= self._flush_due:
             self._flush_due = self.heard_at + self._settings.checkpoint_s
             await self._flush()
+
+    async def _beginning(self, partition: Any) -> int:
+        """Where reading must begin: at the group's last commit, or else where the log begins.
+
+        Around a rebalance Faust drops what it had fetched, and only where something was committed does it
+        go back. A joiner that begins behind what was dropped would cut windows with records missing.
+        """
+        committed = self._app.consumer._committed_offset.get(partition)
+        if committed is not None:
+            return int(committed)
+        earliest = await self._app.consumer.earliest_offsets(partition)
+        return int(earliest[partition])
 
     def _joiner(self, partition: int) -> Joiner:
         joiner = self._joiners.get(partition)

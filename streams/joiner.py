@@ -83,6 +83,14 @@ class Joiner:
         self._policy = policy
         self._queues: dict[str, _Queue] = {}
 
+    def knows(self, source: str) -> bool:
+        """Whether it was told where a source begins, or has taken a message of it."""
+        return source in self._queues
+
+    def begin(self, source: str, offset: int) -> None:
+        """Says that the next message of a source must have this offset, or some may be missing before it."""
+        self._queues[source] = _Queue(offset)
+
     def take(
         self,
         source: str,

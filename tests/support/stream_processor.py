@@ -18,7 +18,7 @@ from microservo.domain.join import take
 from microservo.domain.windows import Windower, WindowPolicy
 from microservo.runtime.supervisor import ProcessSpec, Supervisor
 from schemas import catalogue
-from schemas.codec import encode
+from schemas.codec import decode, encode
 from schemas.envelope import HEARTBEAT_KEY
 
 WINDOW_TOPICS = (catalogue.LABELLED_WINDOWS, catalogue.FEATURE_WINDOWS)
@@ -129,7 +129,8 @@ class Pipeline:
                 message.key or b"",
                 message.header("window") or b"",
             )
-            assert found.setdefault(key, message.value or b"") == message.value
+            value = message.value or b""
+            assert found.setdefault(key, value) == value, (key, decode(found[key]), decode(value))
         return found
 
     def has_more_than(self, count: int) -> bool:
