@@ -96,16 +96,14 @@ class Join:
             await self._flush()
 
     async def _beginning(self, partition: Any) -> int:
-        """Where reading must begin: at the group's last commit, or else where the log begins.
+        """Where reading must begin: at the group's last commit, or where the log begins if that is later.
 
         Around a rebalance Faust drops what it had fetched, and only where something was committed does it
         go back. A joiner that begins behind what was dropped would cut windows with records missing.
         """
-        committed = self._app.consumer._committed_offset.get(partition)
-        if committed is not None:
-            return int(committed)
-        earliest = await self._app.consumer.earliest_offsets(partition)
-        return int(earliest[partition])
+        consumer = self._app.consumer
+        earliest = await consumer.earliest_offsets(partition)
+        return max(int(earliest[partition]), int(consumer._committed_offset.get(partition) or 0))
 
     def _joiner(self, partition: int) -> Joiner:
         joiner = self._joiners.get(partition)

@@ -96,7 +96,7 @@ def delivered(offset: int) -> Event:
     return Event(message)
 
 
-@pytest.mark.parametrize(("committed", "begin"), [(None, 7), (40, 40)])
+@pytest.mark.parametrize(("committed", "begin"), [(None, 7), (40, 40), (3, 7)])
 def test_reading_begins_at_the_commit_or_where_the_log_begins(
     app: Any, join: Join, committed: int | None, begin: int
 ) -> None:
@@ -108,7 +108,7 @@ def test_reading_begins_at_the_commit_or_where_the_log_begins(
         asyncio.run(join.run(Stream(delivered(begin + 3))))
 
 
-@pytest.mark.parametrize(("committed", "begin"), [(None, 7), (40, 40)])
+@pytest.mark.parametrize(("committed", "begin"), [(None, 7), (40, 40), (3, 7)])
 def test_what_the_engine_dropped_before_the_first_message_is_missed(
     app: Any, join: Join, committed: int | None, begin: int
 ) -> None:
