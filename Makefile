@@ -33,8 +33,9 @@ check: install ## the quick half: format, lint, types, import contracts, unit te
 	$(BIN)/lint-imports
 	$(BIN)/pytest tests/unit tests/contract -m 'not integration' -q -n 2
 
+# More workers than cores: most of these tests wait, for groups, restarts and time to pass.
 test: check ## everything, on a real broker and real processes
-	$(BIN)/pytest tests/contract tests/integration -m integration -q -n 2 --dist loadfile
+	$(BIN)/pytest tests/contract tests/integration -m integration -q -n 4 --dist worksteal
 	$(BIN)/pytest tests/e2e -m e2e -q
 
 format: install ## put the code into the house's format
