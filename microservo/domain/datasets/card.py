@@ -28,7 +28,6 @@ def dataset_card(manifest: Manifest) -> str:
 def _front_matter(manifest: Manifest) -> str:
     lines = [
         "---",
-        "license: apache-2.0",
         "language: [en]",
         f'pretty_name: "MicroServo run {_quoted(manifest.run.run_id)}"',
         "tags: [aiops, anomaly-detection, root-cause-analysis, microservices, telemetry]",
@@ -90,6 +89,9 @@ that looked for the effect. `anomalous` is true where a fault was in force and n
 ## Considerations
 The load is synthetic and absolute latencies depend on the machine that the run took place on. Features hold
 nothing about faults: take labels from `labels` and `anomalous` only.
+
+## License
+None is given: it is for whoever publishes the run to choose one and put it into the first lines of this file.
 
 ## Citation
 MicroServo, run {run.run_id}, content hash {manifest.content_hash}.
