@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 
 from microservo.adapters.broker import Consumer, Message, Partition
+from microservo.adapters.datasets.backlog import Backlog
 from microservo.errors import OffsetGap, Retryable
 
 Ranges = Mapping[Partition, tuple[int, int]]
@@ -15,11 +16,15 @@ BATCH = 1000
 _ROUND_S = 0.1
 _PATIENCE_S = 60.0
 _AHEAD_US = 60_000_000
-_AHEAD_AGAIN_US = 30_000_000
+_HELD_BYTES = 64 * 2**20
 
 
 class RangeReader:
     """Iterates over the batches of messages in the ranges; partitions come interleaved, each in offset order.
+
+    A broker hands out one partition in large pieces, which may be hours of event time. So what is far ahead
+    of the slowest partition is held back here, and only when that gets too much the partition is paused: a
+    client throws away what it has of a paused one, and fetches it again.
 
     Args:
         consumer: without a group; assigned here.
@@ -27,6 +32,7 @@ class RangeReader:
         batch: the most messages at a time.
         compacted: whether offsets may be missing.
         from_us: event time at which every partition is taken to stand until `stands_at` says more.
+        held_bytes: more than about this many are not held back.
     """
 
     def __init__(
@@ -37,6 +43,7 @@ class RangeReader:
         batch: int = BATCH,
         compacted: bool = False,
         from_us: int = 0,
+        held_bytes: int = _HELD_BYTES,
     ) -> None:
         self._consumer = consumer
         self._batch = batch
@@ -45,6 +52,8 @@ class RangeReader:
         self._ends = {partition: end for partition, (_, end) in ranges.items()}
         self._left = sum(end - first for first, end in ranges.values())
         self._clocks = dict.fromkeys(self._next, from_us)
+        self._backlog = Backlog(self._next)
+        self._held_bytes = held_bytes
         self._paused: set[Partition] = set()
 
     def __iter__(self) -> Iterator[list[Message]]:
@@ -59,13 +68,16 @@ class RangeReader:
         self._consumer.assign(self._next)
         silence_s = 0.0
         while self._clocks:
-            # Asking for no more than is left keeps the last round from waiting for company.
-            found = self._consumer.consume(min(self._batch, self._left), _ROUND_S)
-            silence_s = 0.0 if found else silence_s + _ROUND_S
+            near = self._near()
+            round_s = 0.0 if self._backlog.has(near) else _ROUND_S
+            found = self._fetched(round_s)
+            silence_s = 0.0 if found or not round_s else silence_s + round_s
             if silence_s >= _PATIENCE_S:
                 raise Retryable(self._silence())
-            if batch := self._taken(found):
+            self._take_in(found)
+            if batch := self._backlog.take(near, self._batch):
                 yield batch
+            self._drop_finished()
             self._pace()
 
     def stands_at(self, partition: Partition, time_us: int) -> None:
@@ -73,46 +85,50 @@ class RangeReader:
         if partition in self._clocks:
             self._clocks[partition] = time_us
 
-    def _taken(self, found: list[Message]) -> list[Message]:
-        """The messages that belong to the ranges, after checking that none is missing before them."""
-        batch = []
+    def _near(self) -> list[Partition]:
+        """The partitions that are not far ahead of the slowest."""
+        limit_us = min(self._clocks.values()) + _AHEAD_US
+        return [partition for partition, at_us in self._clocks.items() if at_us <= limit_us]
+
+    def _fetched(self, round_s: float) -> list[Message]:
+        # Asking for no more than is left keeps the last round from waiting for company.
+        return self._consumer.consume(min(self._batch, self._left), round_s) if self._left else []
+
+    def _take_in(self, found: list[Message]) -> None:
+        """Puts the messages that belong to the ranges aside, after checking that none is missing before."""
         for message in found:
             partition = Partition(message.topic, message.partition)
             offset, expected = message.offset, self._next[partition]
-            if partition not in self._clocks or offset < expected:
+            if offset < expected or expected >= self._ends[partition]:
                 continue
             if offset > expected and not self._compacted:
                 raise OffsetGap(*partition, expected, offset)
-            if offset >= self._ends[partition]:
-                self._finish(partition)
-                continue
-            batch.append(message)
-            self._left -= offset + 1 - expected
-            self._next[partition] = offset + 1
-            if offset + 1 == self._ends[partition]:
-                self._finish(partition)
-        return batch
+            following = min(offset + 1, self._ends[partition])
+            if offset < self._ends[partition]:
+                self._backlog.add(partition, message)
+            self._left -= following - expected
+            self._next[partition] = following
+            if following == self._ends[partition]:
+                self._consumer.pause([partition])
+                self._paused.discard(partition)
 
-    def _finish(self, partition: Partition) -> None:
-        if self._clocks.pop(partition, None) is not None:
-            self._left -= self._ends[partition] - self._next[partition]
-            self._consumer.pause([partition])
-            self._paused.discard(partition)
+    def _drop_finished(self) -> None:
+        for partition in [each for each in self._clocks if self._next[each] >= self._ends[each]]:
+            if not self._backlog.has([partition]):
+                del self._clocks[partition]
 
     def _pace(self) -> None:
-        """Pauses what is far ahead of the slowest, so that what must be held stays bounded."""
+        """Pauses what is far ahead while too much is held back, so that it stays bounded."""
         if not self._clocks:
             return
-        slowest = min(self._clocks.values())
-        ahead = {partition for partition, at_us in self._clocks.items() if at_us > slowest + _AHEAD_US}
-        near = {
-            partition for partition in self._paused if self._clocks[partition] <= slowest + _AHEAD_AGAIN_US
-        }
-        if new := sorted(ahead - self._paused):
-            self._consumer.pause(new)
-        if near:
-            self._consumer.resume(sorted(near))
-        self._paused = (self._paused | ahead) - near
+        fetching = {partition for partition in self._clocks if self._next[partition] < self._ends[partition]}
+        if self._backlog.size_bytes > self._held_bytes and (new := fetching - {*self._near()} - self._paused):
+            self._consumer.pause(sorted(new))
+            self._paused |= new
+        some = self._backlog.size_bytes > self._held_bytes // 2
+        if wanted := {each for each in self._paused if not (some and self._backlog.has([each]))}:
+            self._consumer.resume(sorted(wanted))
+            self._paused -= wanted
 
     def _silence(self) -> str:
         waiting = sorted(set(self._clocks) - self._paused)

@@ -123,8 +123,9 @@ def consumer_options(settings: KafkaSettings, *, group_id: str | None, start: St
         # Kafka's lower bound: a member that was killed is missed this long.
         "session.timeout.ms": 6000,
         "heartbeat.interval.ms": 1000,
-        "fetch.message.max.bytes": 4 * _MIB,
-        "fetch.wait.max.ms": 500,
+        "fetch.message.max.bytes": _MIB,
+        # A partition that is resumed waits for the answer under way, which waits for those without news.
+        "fetch.wait.max.ms": 50,
         "queued.min.messages": 50_000,
         "queued.max.messages.kbytes": 32 * 1024,
         # How long a full queue rests before it fetches again: the default second would slow a replay.

@@ -21,7 +21,9 @@ class ScriptedConsumer:
     def __init__(self, batches: list[list[Message]]) -> None:
         self._batches = batches
         self.paused: set[Partition] = set()
-        self.longest_paused: set[Partition] = set()
+        self.paused_early: set[Partition] = set()
+        """Those that were paused while more of them was to come."""
+        self.resumed: set[Partition] = set()
 
     def assign(self, positions: object) -> None:
         """Everything is scripted."""
@@ -36,10 +38,12 @@ class ScriptedConsumer:
 
     def pause(self, partitions: list[Partition]) -> None:
         self.paused |= set(partitions)
-        self.longest_paused |= self.paused
+        to_come = {Partition(each.topic, each.partition) for batch in self._batches for each in batch}
+        self.paused_early |= set(partitions) & to_come
 
     def resume(self, partitions: list[Partition]) -> None:
         self.paused -= set(partitions)
+        self.resumed |= set(partitions)
 
 
 def message(offset: int, partition: int = 0) -> Message:
@@ -93,19 +97,39 @@ def test_what_is_read_twice_counts_once() -> None:
     assert [each.offset for batch in found for each in batch] == [0, 1]
 
 
-def test_a_partition_far_ahead_waits_for_the_slowest() -> None:
-    ahead, behind = Partition(TOPIC, 0), Partition(TOPIC, 1)
-    batches = [[message(0)], [message(1)], [message(0, 1)], [message(1, 1)]]
-    consumer = ScriptedConsumer(batches)
-    slow: Any = consumer
+AHEAD, BEHIND = Partition(TOPIC, 0), Partition(TOPIC, 1)
+
+
+def paced(consumer: ScriptedConsumer, **options: Any) -> list[tuple[int, int]]:
+    """Partition and offset of each message, where one offset is 100 s of event time."""
+    scripted: Any = consumer
     order = []
-    paced = RangeReader(slow, {ahead: (0, 2), behind: (0, 2)})
-    for batch in paced:
-        one = batch[0]
-        order.append((one.partition, one.offset))
-        paced.stands_at(Partition(TOPIC, one.partition), (one.offset + 1) * 100_000_000)
-    assert order == [(0, 0), (1, 0), (0, 1), (1, 1)]
-    assert ahead in consumer.longest_paused
+    reader = RangeReader(scripted, {AHEAD: (0, 3), BEHIND: (0, 2)}, **options)
+    for batch in reader:
+        order += [(each.partition, each.offset) for each in batch]
+        for each in batch:
+            reader.stands_at(Partition(TOPIC, each.partition), (each.offset + 1) * 100_000_000)
+    return order
+
+
+def test_what_is_far_ahead_is_held_back_until_the_slowest_has_come_as_far() -> None:
+    consumer = ScriptedConsumer([[message(0)], [message(1)], [message(2)], [message(0, 1)], [message(1, 1)]])
+    assert paced(consumer, batch=1) == [(0, 0), (1, 0), (0, 1), (1, 1), (0, 2)]
+    assert BEHIND not in consumer.paused_early
+    assert AHEAD not in consumer.paused_early
+
+
+def test_a_partition_is_paused_when_too_much_of_it_would_be_held_back() -> None:
+    consumer = ScriptedConsumer([[message(0)], [message(1)], [message(2)], [message(0, 1)], [message(1, 1)]])
+    assert paced(consumer, batch=1, held_bytes=0) == [(0, 0), (1, 0), (0, 1), (1, 1), (0, 2)]
+    assert AHEAD in consumer.paused_early
+
+
+def test_a_full_backlog_of_a_partition_that_was_paused_is_read_on_when_its_time_has_come() -> None:
+    batches = [[message(offset)] for offset in range(3)] + [[message(offset, 1)] for offset in range(2)]
+    consumer = ScriptedConsumer(batches)
+    paced(consumer, batch=1, held_bytes=0)
+    assert consumer.resumed == {AHEAD}
 
 
 def test_a_message_keeps_its_content() -> None:
