@@ -56,7 +56,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--seed", type=int, default=7, help="seed of the stream")
     parser.add_argument(
-        "--seconds", type=int, default=250, help="event time of the stream; 8000 records each"
+        "--seconds", type=int, default=500, help="event time of the stream; 8000 records each"
     )
     parser.add_argument("--system", default="default", help="running system to read latencies from")
     parser.add_argument(

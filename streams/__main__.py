@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
+from pathlib import Path
 
 import faust
 
@@ -20,8 +22,8 @@ def main() -> None:
     configure_logging("streams", settings.log_level)
     broker = KafkaBroker(settings.kafka)
     partitions = partitions_of(broker.admin(), settings)
-    with broker.producer(linger_ms=5) as producer:
-        app, join = create_app(settings, partitions=partitions, producer=producer)
+    with broker.producer(linger_ms=5) as producer, tempfile.TemporaryDirectory() as folder:
+        app, join = create_app(settings, partitions=partitions, producer=producer, folder=Path(folder))
 
         def is_healthy() -> bool:
             return time.monotonic() - join.heard_at < settings.silence_s

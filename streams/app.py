@@ -7,6 +7,8 @@ reasons are in docs/decisions/0005-faust.md.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import faust
 from mode import CrashingSupervisor
 
@@ -39,19 +41,23 @@ def partitions_of(admin: Admin, settings: StreamsSettings) -> int:
     return next(iter(wanted.values()))
 
 
-def create_app(settings: StreamsSettings, *, partitions: int, producer: Producer) -> tuple[faust.App, Join]:
+def create_app(
+    settings: StreamsSettings, *, partitions: int, producer: Producer, folder: Path
+) -> tuple[faust.App, Join]:
     """The application, ready for a worker, and the state of its one agent.
 
     Args:
         settings: how to reach the broker and how to cut windows.
         partitions: number of partitions of the joined topics.
         producer: where windows and dead letters go.
+        folder: where Faust makes the folders that it has no use for here; else in the working directory.
     """
     app = faust.App(
         settings.topic(settings.streams_group),
         broker=broker_urls(settings.kafka),
         broker_credentials=credentials(settings.kafka),
         store="memory://",
+        datadir=folder,
         topic_partitions=partitions,
         topic_replication_factor=1,
         topic_disable_leader=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import uuid
 from typing import Any
 
@@ -11,10 +12,12 @@ import faust
 from benchmarks.peers.stopwatch import arguments
 
 bootstrap, topic, watch = arguments()
+folder = tempfile.TemporaryDirectory()
 app = faust.App(
     f"bench-faust-{uuid.uuid4().hex[:8]}",
     broker=f"kafka://{bootstrap}",
     store="memory://",
+    datadir=folder.name,
     topic_partitions=4,
     topic_replication_factor=1,
     topic_disable_leader=True,
