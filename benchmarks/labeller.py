@@ -114,7 +114,7 @@ def _outputs(broker: Broker) -> tuple[int, float]:
         consumer.assign({each: 0 for each, end in ends.items() if end})
         total = sum(ends.values())
         seen = 0
-        while seen < total and (batch := consumer.consume(1000, 5)):
+        while seen < total and (batch := consumer.consume(min(1000, total - seen), 5)):
             seen += len(batch)
             windows += sum(message.value is not None for message in batch)
             last_us = max(last_us, *(message.timestamp_us for message in batch))

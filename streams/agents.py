@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, cast
 
 import faust
@@ -43,6 +43,8 @@ class Join:
         self._checkpoints = checkpoints
         self._outputs = outputs
         self._joiners: dict[int, Joiner] = {}
+        self._assigned: list[Any] = []
+        self._earliest: Mapping[Any, int] = {}
         self._flush_due = 0.0
         self.heard_at = time.monotonic()
         """When partitions were assigned or the last message arrived, on the monotonic clock.
@@ -58,7 +60,9 @@ class Join:
     async def on_assigned(self, _app: faust.App, assigned: Iterable[Any], **_: Any) -> None:
         """Drops the joiners that moved away; the others see what they have not acknowledged once more."""
         self.heard_at = time.monotonic()
-        partitions = {tp.partition for tp in assigned if tp.topic in self._topics}
+        self._assigned = [tp for tp in assigned if tp.topic in self._topics]
+        self._earliest = {}
+        partitions = {tp.partition for tp in self._assigned}
         for partition in set(self._joiners) - partitions:
             del self._joiners[partition]
         for joiner in self._joiners.values():
@@ -102,8 +106,10 @@ class Join:
         go back. A joiner that begins behind what was dropped would cut windows with records missing.
         """
         consumer = self._app.consumer
-        earliest = await consumer.earliest_offsets(partition)
-        return max(int(earliest[partition]), int(consumer._committed_offset.get(partition) or 0))
+        if partition not in self._earliest:
+            # Of all at once: Faust's consumer answers only between two fetches, about once a second.
+            self._earliest = await consumer.earliest_offsets(*self._assigned, partition)
+        return max(int(self._earliest[partition]), int(consumer._committed_offset.get(partition) or 0))
 
     def _joiner(self, partition: int) -> Joiner:
         joiner = self._joiners.get(partition)

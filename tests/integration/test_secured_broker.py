@@ -174,7 +174,7 @@ def _read(broker: KafkaBroker, topic: str) -> list[Message]:
         left = sum(end - first for first, end in ranges.values())
         found: list[Message] = []
         while len(found) < left:
-            found += consumer.consume(1000, 5)
+            found += consumer.consume(min(1000, left - len(found)), 5)
         return found
 
 

@@ -117,7 +117,8 @@ class Pipeline:
             left = sum(end - first for first, end in ranges.values())
             found: list[Message] = []
             while len(found) < left:
-                found += consumer.consume(1000, 5)
+                # Asking for no more than is left keeps a batch from waiting for company.
+                found += consumer.consume(min(1000, left - len(found)), 5)
             return found
 
     def windows(self) -> dict[Key, bytes]:
