@@ -61,6 +61,17 @@ def write(figures: Sequence[Figure], facts: Sequence[str], folder: Path) -> None
     (folder / "latest.md").write_text("\n".join(lines), "utf-8")
 
 
+def replace_in(folder: Path, figures: Sequence[Figure], fact: str) -> None:
+    """Puts figures in the place of written ones of the same names, and adds what to know of them."""
+    measured = {each.name: each for each in figures}
+    before = [Figure(**each) for each in json.loads((folder / "latest.json").read_text("utf-8"))]
+    lines = (folder / "latest.md").read_text("utf-8").splitlines()
+    facts = [line.removeprefix("- ") for line in lines if line.startswith("- ")]
+    about = fact.partition(":")[0]
+    kept = [each for each in facts if not each.startswith(about)]
+    write([measured.get(each.name, each) for each in before], [*kept, fact], folder)
+
+
 def show(figures: Sequence[Figure], console: Console) -> None:
     """Prints the table."""
     table = Table(title="MicroServo against peers, one run")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.figures import Figure, figure, show
+from benchmarks.figures import Figure, figure, replace_in, show
 from benchmarks.latencies import Latencies, measure_latencies, quantile
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
 from microservo.adapters.system_file import DEFAULT_SYSTEM, running_system
@@ -45,5 +48,21 @@ def _figures(found: Latencies, command: str) -> Iterator[Figure]:
             )
 
 
+def main() -> int:
+    """Prints the latencies of a running system, and enters them in the results where told to."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
+    parser.add_argument("system", nargs="?", default=DEFAULT_SYSTEM, help="name of the running system")
+    parser.add_argument(
+        "--out", type=Path, help="folder of results to enter them in, e.g. benchmarks/results"
+    )
+    arguments = parser.parse_args()
+    figures = live_figures(arguments.system)
+    show(figures, Console())
+    if arguments.out is not None:
+        when = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+        replace_in(arguments.out, figures, f"latencies: system {arguments.system!r}, read {when}")
+    return 0
+
+
 if __name__ == "__main__":
-    show(live_figures(sys.argv[1] if len(sys.argv) > 1 else DEFAULT_SYSTEM), Console())
+    sys.exit(main())
