@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from microservo.adapters.broker import Broker
+from microservo.adapters.datasets.ranges import read
 from microservo.adapters.ports import free_ports
 from schemas.catalogue import LABELLED_WINDOWS
 
@@ -108,14 +109,7 @@ def _taken(port: int) -> int:
 
 def _outputs(broker: Broker) -> tuple[int, float]:
     """How many labelled windows there are, and when the last was written, in seconds since 1970."""
-    windows, last_us = 0, 0
     with broker.consumer(group_id=None) as consumer:
-        ends = {each: consumer.offset_range(each)[1] for each in consumer.partitions(LABELLED_WINDOWS)}
-        consumer.assign({each: 0 for each, end in ends.items() if end})
-        total = sum(ends.values())
-        seen = 0
-        while seen < total and (batch := consumer.consume(min(1000, total - seen), 5)):
-            seen += len(batch)
-            windows += sum(message.value is not None for message in batch)
-            last_us = max(last_us, *(message.timestamp_us for message in batch))
-    return windows, last_us / 1e6
+        ranges = {each: consumer.offset_range(each) for each in consumer.partitions(LABELLED_WINDOWS)}
+        written_us = [each.timestamp_us for each in read(consumer, ranges) if each.value is not None]
+    return len(written_us), max(written_us) / 1e6

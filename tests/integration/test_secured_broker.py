@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from broker_acts import everything_on
 from certificates import Authority
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._scram import ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
 from pydantic import ValidationError
 from synthetic import Sent, Story, messages
 
-from microservo.adapters.broker import Message, Partition, TopicSpec
+from microservo.adapters.broker import Partition, TopicSpec
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
 from microservo.adapters.kafka.embedded import BrokerProcess, EmbeddedBroker, default_cache_dir
 from microservo.adapters.ports import free_ports
@@ -164,18 +165,6 @@ def _add_scram_user(bootstrap_servers: str) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap_servers})
     for future in admin.alter_user_scram_credentials([entry]).values():
         future.result(30)
-
-
-def _read(broker: KafkaBroker, topic: str) -> list[Message]:
-    """Everything on a topic so far."""
-    with broker.consumer(group_id=None) as consumer:
-        ranges = {at: consumer.offset_range(at) for at in consumer.partitions(topic)}
-        consumer.assign({at: first for at, (first, _) in ranges.items()})
-        left = sum(end - first for first, end in ranges.values())
-        found: list[Message] = []
-        while len(found) < left:
-            found += consumer.consume(min(1000, left - len(found)), 5)
-        return found
 
 
 def _assert_secret(text: str) -> None:
@@ -330,7 +319,7 @@ class _Run:
         assert self.truth
 
     def windows(self) -> set[bytes]:
-        return {m.value or b"" for m in _read(self._broker, self.prefix + catalogue.LABELLED_WINDOWS)}
+        return {m.value or b"" for m in everything_on(self._broker, self.prefix + catalogue.LABELLED_WINDOWS)}
 
     def wait_for_windows(self, worker: subprocess.Popen[bytes]) -> None:
         eventually(

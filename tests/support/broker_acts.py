@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from microservo.adapters.broker import Broker, Consumer, Message, TopicSpec
+from microservo.adapters.datasets import ranges
 from microservo.errors import Fatal
 from microservo.testing import eventually
 
@@ -62,3 +63,10 @@ def consume_until_fatal(consumer: Consumer) -> None:
         return False
 
     eventually(fatal, timeout_s=60, what="Fatal from consume")
+
+
+def everything_on(broker: Broker, *topics: str) -> list[Message]:
+    """All that is on the topics by now."""
+    with broker.consumer(group_id=None) as consumer:
+        partitions = [each for topic in topics for each in consumer.partitions(topic)]
+        return list(ranges.read(consumer, {each: consumer.offset_range(each) for each in partitions}))

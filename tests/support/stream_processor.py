@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from broker_acts import everything_on
 from synthetic import Sent
 
 from microservo.adapters.broker import Message
@@ -110,16 +111,7 @@ class Pipeline:
 
     def read(self, *topics: str) -> list[Message]:
         """Everything on the topics so far."""
-        with self.broker.consumer(group_id=None) as consumer:
-            partitions = [at for topic in topics for at in consumer.partitions(self.prefix + topic)]
-            ranges = {at: consumer.offset_range(at) for at in partitions}
-            consumer.assign({at: first for at, (first, _) in ranges.items()})
-            left = sum(end - first for first, end in ranges.values())
-            found: list[Message] = []
-            while len(found) < left:
-                # Asking for no more than is left keeps a batch from waiting for company.
-                found += consumer.consume(min(1000, left - len(found)), 5)
-            return found
+        return everything_on(self.broker, *(self.prefix + topic for topic in topics))
 
     def windows(self) -> dict[Key, bytes]:
         """All revisions on the window topics; a repeated one must have the same bytes."""
