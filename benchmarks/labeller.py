@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 
 from microservo.adapters.broker import Broker
-from microservo.adapters.datasets.ranges import read
 from microservo.adapters.ports import free_ports
+from microservo.log.ranges import read
 from schemas.catalogue import LABELLED_WINDOWS
 
 _COUNTER = 'microservo_messages_total{outcome="in",service="streams"'

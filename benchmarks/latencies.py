@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from microservo.adapters.broker import Broker, Message
-from microservo.adapters.datasets import find_run
-from microservo.adapters.datasets.ranges import read
+from microservo.datasets import find_run
 from microservo.domain.windows import SOURCES
+from microservo.log.ranges import read
 from schemas.catalogue import ANOMALY_SCORES, FEATURE_WINDOWS, LABELLED_WINDOWS, SERVICE_FAULTS
 from schemas.codec import decode_as
 from schemas.envelope import Stamp

@@ -13,7 +13,7 @@ from rich.console import Console
 from benchmarks.figures import Figure, figure, replace_in, show
 from benchmarks.latencies import Latencies, measure_latencies, quantile
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
-from microservo.adapters.system_file import DEFAULT_SYSTEM, running_system
+from microservo.supervision.system_file import DEFAULT_SYSTEM, running_system
 
 COMMAND = "python -m benchmarks.live"
 _FIRST = "microservo up (in another terminal, and request some faults), then "

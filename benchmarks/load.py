@@ -11,7 +11,7 @@ from benchmarks.stream import RUN_ID, US, Plan, Sent, as_json, messages
 from microservo.adapters.broker import Broker, Producer, TopicSpec
 from microservo.domain.windows import SOURCES, WindowPolicy
 from microservo.errors import Retryable
-from microservo.runtime.stamped import StampedWriter
+from microservo.log.stamped import StampedWriter
 from microservo.testing import ManualClock
 from schemas.catalogue import DEAD_LETTER_SUFFIX, EXPERIMENTS, catalogue
 from schemas.codec import encode

@@ -14,8 +14,8 @@ from typing import Self
 
 import psutil
 
-from microservo.adapters.datasets import rebuild
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
+from microservo.datasets import rebuild
 
 _LOOK_S = 0.05
 _CHILDREN_EVERY = 10

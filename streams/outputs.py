@@ -7,7 +7,7 @@ import asyncio
 from microservo.adapters.broker import Message, Producer
 from microservo.domain.windows import ClosedWindow
 from microservo.errors import Retryable
-from microservo.runtime.dead_letter import DeadLetters
+from microservo.log.dead_letters import DeadLetters
 from microservo.runtime.metrics import WINDOWS_TOTAL
 from schemas import catalogue
 from schemas.codec import encode

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from microservo.adapters.datasets import content_hash, verify, verify_against_live
 from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, console, pass_session
+from microservo.datasets import content_hash, verify, verify_against_live
 from microservo.errors import MicroServoError
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)

@@ -15,9 +15,9 @@ from rich.table import Table
 
 from microservo.adapters.kafka.embedded import default_cache_dir
 from microservo.adapters.kafka.embedded.lock import KAFKA_VERSION
-from microservo.adapters.system_file import home, running_systems
 from microservo.cli.session import console
 from microservo.errors import Unavailable
+from microservo.supervision.system_file import home, running_systems
 
 _GIB = 2**30
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
-from microservo.adapters.subscription import Received
+from microservo.log.subscription import Received
 
 
 def document(received: Received) -> str:

@@ -12,7 +12,6 @@ import click
 from rich.markup import escape
 from rich.table import Column, Table
 
-from microservo.adapters.subscription import Subscription
 from microservo.cli.documents import to_json
 from microservo.cli.lines import describe
 from microservo.cli.session import Session, console, pass_session
@@ -23,6 +22,7 @@ from microservo.domain.faults.catalogue import describe as describe_kinds
 from microservo.domain.faults.lifecycle import LAST_STATES, WHOLE
 from microservo.domain.faults.units import parse_duration
 from microservo.errors import InvalidInput, MicroServoError, Unavailable
+from microservo.log.subscription import Subscription
 from schemas.records import FaultEvent
 
 _PATIENCE_S = 120.0

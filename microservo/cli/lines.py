@@ -7,11 +7,11 @@ from functools import singledispatch
 
 import click
 
-from microservo.adapters.subscription import Received
 from microservo.cli.times import clock_time
 from microservo.domain.faults.units import format_duration
 from microservo.domain.telemetry import log_columns, metric_columns, span_columns
 from microservo.errors import InvalidMessage
+from microservo.log.subscription import Received
 from schemas.records import (
     AnomalyScore,
     Experiment,

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import click
 
-from microservo.adapters.system_file import DEFAULT_SYSTEM
-from microservo.adapters.topics import DEFAULT_PARTITIONS
 from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, console, pass_session
 from microservo.cli.signals import orderly_end
 from microservo.cli.system_options import options_of
+from microservo.log.topics import DEFAULT_PARTITIONS
+from microservo.supervision.system_file import DEFAULT_SYSTEM
 from microservo.system.target import TargetOptions, TargetSystem
 
 

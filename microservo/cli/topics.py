@@ -7,9 +7,9 @@ from __future__ import annotations
 import click
 from rich.table import Table
 
-from microservo.adapters.topics import DEFAULT_PARTITIONS, TopicStatus
 from microservo.cli.session import Session, console, pass_session
 from microservo.errors import InvalidInput
+from microservo.log.topics import DEFAULT_PARTITIONS, TopicStatus
 
 
 @click.group()

@@ -7,11 +7,11 @@ import threading
 
 import click
 
-from microservo.adapters.system_file import DEFAULT_SYSTEM
 from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, console, pass_session
 from microservo.cli.signals import orderly_end
 from microservo.cli.system_options import chosen_name, options_of, system_options
+from microservo.supervision.system_file import DEFAULT_SYSTEM
 from microservo.system import EmbeddedSystem
 
 OTLP_PORT = 4318

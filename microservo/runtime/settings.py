@@ -8,9 +8,9 @@ from typing import Literal, TypeVar
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from microservo.adapters.environment import PREFIX, from_environment
 from microservo.adapters.kafka.options import KafkaSettings
 from microservo.errors import InvalidInput
+from microservo.runtime.environment import PREFIX, from_environment
 
 T = TypeVar("T", bound="ServiceSettings")
 

@@ -6,8 +6,8 @@ import contextlib
 import fcntl
 from collections.abc import Iterator
 
-from microservo.adapters.system_file import read_system, system_dir
 from microservo.errors import InvalidInput
+from microservo.supervision.system_file import read_system, system_dir
 
 
 @contextlib.contextmanager

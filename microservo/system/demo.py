@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from microservo.adapters.fault_log import in_order, keep_newest
-from microservo.adapters.subscription import Subscription
-from microservo.adapters.topologies import read_topology
 from microservo.client import Client
 from microservo.domain.campaign import CampaignFault, busiest_services, campaign
 from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.faults.lifecycle import LAST_STATES
 from microservo.errors import Unavailable
+from microservo.log.faults import in_order, keep_newest
+from microservo.log.subscription import Subscription
+from microservo.platforms.local.topology_files import read_topology
 from microservo.system.embedded import EmbeddedSystem
 from microservo.system.progress import Progress, Stage
 from schemas.catalogue import FAULT_EVENTS
@@ -86,7 +86,7 @@ class Demo:
 
     def _make_dataset(self, faults: list[FaultEvent]) -> DemoResult:
         # pyarrow takes a while to load, and only the end of a demo needs it.
-        from microservo.adapters.datasets import verify  # noqa: PLC0415
+        from microservo.datasets import verify  # noqa: PLC0415
 
         with self._progress.stage("dataset") as stage:
             manifest = self._client.rebuild_dataset(self._system.run_id, self._out_dir, stage.advance)

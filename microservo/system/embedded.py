@@ -11,17 +11,17 @@ from typing import Self
 import psutil
 
 from microservo.adapters.broker import Broker
-from microservo.adapters.connection import kafka_settings
 from microservo.adapters.kafka import KafkaBroker
 from microservo.adapters.kafka.embedded import EmbeddedBroker, default_cache_dir
 from microservo.adapters.ports import free_port_at_best, free_ports
-from microservo.adapters.subscription import Subscription
-from microservo.adapters.system_file import SystemFile, remove_system, write_system
-from microservo.adapters.topologies import read_topology, topology_file
+from microservo.application.connection import kafka_settings
 from microservo.client import Client
 from microservo.errors import MicroServoError, Unavailable
-from microservo.runtime.local_target import LocalTargetRunner
-from microservo.runtime.supervisor import Supervisor, kill_leftovers
+from microservo.log.subscription import Subscription
+from microservo.platforms.local.runner import LocalTargetRunner
+from microservo.platforms.local.topology_files import read_topology, topology_file
+from microservo.supervision.supervisor import Supervisor, kill_leftovers
+from microservo.supervision.system_file import SystemFile, remove_system, write_system
 from microservo.system.claim import claimed
 from microservo.system.logs import fresh_logs
 from microservo.system.options import SystemOptions

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from microservo.adapters.system_file import DEFAULT_SYSTEM, system_dir
-from microservo.adapters.topics import DEFAULT_PARTITIONS
 from microservo.domain.windows import WindowPolicy
+from microservo.log.topics import DEFAULT_PARTITIONS
+from microservo.supervision.system_file import DEFAULT_SYSTEM, system_dir
 
 ALGORITHMS = ("n-sigma", "random")
 """One detector process for each: the algorithm, and chance as its control."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from microservo.runtime.supervisor import ProcessSpec
+from microservo.supervision.supervisor import ProcessSpec
 from microservo.system.options import ALGORITHMS, Folders, SystemOptions
 
 _HEALTH_TIMEOUT_S = 0.5

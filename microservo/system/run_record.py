@@ -11,8 +11,8 @@ from importlib.metadata import version
 
 from microservo.adapters.broker import Broker
 from microservo.adapters.clock import now_us
-from microservo.adapters.topics import topic_specs
 from microservo.errors import InvalidInput
+from microservo.log.topics import topic_specs
 from microservo.system.options import SystemOptions
 from microservo.system.patience import patiently
 from schemas.catalogue import EXPERIMENTS, catalogue

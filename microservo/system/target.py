@@ -13,14 +13,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from microservo.adapters.connection import kafka_settings
 from microservo.adapters.kafka import KafkaBroker
-from microservo.adapters.topologies import read_topology, topology_file
+from microservo.application.connection import kafka_settings
 from microservo.client import Client
 from microservo.errors import MicroServoError
+from microservo.platforms.local.runner import LocalTargetRunner
+from microservo.platforms.local.topology_files import read_topology, topology_file
 from microservo.runtime.health import HealthServer
-from microservo.runtime.local_target import LocalTargetRunner
-from microservo.runtime.supervisor import Supervisor
+from microservo.supervision.supervisor import Supervisor
 from microservo.system.options import SystemOptions
 from microservo.system.progress import Progress
 from microservo.system.run_record import RunRecord

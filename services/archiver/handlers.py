@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from microservo.adapters.broker import Broker, Message
-from microservo.adapters.datasets import rebuild, verify
+from microservo.datasets import rebuild, verify
 from microservo.errors import InvalidInput, OffsetGap, Retryable
 from microservo.runtime.metrics import RECORDS_TOTAL
 from microservo.runtime.shutdown import Shutdown

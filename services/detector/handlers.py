@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from microservo.adapters.broker import Headers, Message, Partition, Producer
 from microservo.domain.detectors import DetectorBank, Watched
 from microservo.errors import InvalidMessage
-from microservo.runtime.dead_letter import DeadLetters
+from microservo.log.dead_letters import DeadLetters
 from microservo.runtime.metrics import RECORDS_TOTAL, SCORES_TOTAL, STAGE_LATENCY_SECONDS
 from schemas.catalogue import FEATURE_WINDOWS
 from schemas.codec import encode

@@ -9,7 +9,7 @@ from microservo.adapters.broker import Broker, Producer
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
 from microservo.domain.detectors import DetectorBank, make_detector
-from microservo.runtime.dead_letter import DeadLetters
+from microservo.log.dead_letters import DeadLetters
 from microservo.runtime.health import HealthServer
 from microservo.runtime.loop import consume_loop
 from microservo.runtime.shutdown import Shutdown

@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from microservo.adapters.targets.mechanisms import Confirmation, Mechanism, TargetInstance
 from microservo.domain.faults.base import MechanismName, Wire
 from microservo.domain.graph import Edge
 from microservo.errors import Fatal, MicroServoError, Retryable
+from microservo.platforms.local.mechanisms import Confirmation, Mechanism, TargetInstance
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from microservo.adapters.broker import Message, Producer
-from microservo.runtime.dead_letter import DeadLetters
+from microservo.log.dead_letters import DeadLetters
 from microservo.runtime.metrics import RECORDS_TOTAL
 from schemas.catalogue import FEATURE_WINDOWS, SERVICE_GRAPH
 from schemas.codec import SchemaError, decode_as

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from microservo.adapters.broker import Headers, Producer
+from microservo.log.stamped import StampedWriter
 from microservo.runtime.metrics import FAULT_EVENTS_TOTAL, RECORDS_TOTAL, STAGE_LATENCY_SECONDS
-from microservo.runtime.stamped import StampedWriter
 from schemas.catalogue import FAULT_EVENTS, SERVICE_FAULTS
 from schemas.codec import encode
 from schemas.envelope import cloud_event

@@ -12,15 +12,15 @@ from typing import TypeVar
 from microservo.adapters.broker import Broker, Consumer, Producer
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
-from microservo.adapters.targets.local import LocalTarget
-from microservo.adapters.targets.mechanisms import Mechanism, local_mechanisms
 from microservo.domain.faults.base import MechanismName
 from microservo.errors import InvalidInput, MicroServoError, Retryable, Unavailable
-from microservo.runtime.dead_letter import DeadLetters
+from microservo.log.dead_letters import DeadLetters
+from microservo.log.stamped import StampedWriter
+from microservo.platforms.local.mechanisms import Mechanism, local_mechanisms
+from microservo.platforms.local.state import LocalTarget
 from microservo.runtime.health import HealthServer
 from microservo.runtime.loop import consume_loop
 from microservo.runtime.shutdown import Shutdown
-from microservo.runtime.stamped import StampedWriter
 from schemas.catalogue import FAULT_EVENTS, FAULT_REQUESTS, FEATURE_WINDOWS, SERVICE_FAULTS, SERVICE_GRAPH
 from services.fault_injector.actions import Hands, Target, ThreadWorkers, Workers
 from services.fault_injector.casebook import Casebook

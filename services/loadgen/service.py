@@ -10,8 +10,8 @@ import aiohttp
 from aiohttp import web
 
 from microservo.adapters.opentelemetry_sdk import Instrumentation, prometheus_text
-from microservo.adapters.topologies import read_topology
 from microservo.domain.topology import Topology
+from microservo.platforms.local.topology_files import read_topology
 from services.loadgen.control import control_application
 from services.loadgen.handlers import JourneyHandler
 from services.loadgen.pace import Pace

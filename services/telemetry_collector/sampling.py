@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from microservo.adapters.processes import HostMeter, ProcessMeter, Wanted
 from microservo.domain.rows import MetricRows, coded
 from microservo.errors import InvalidInput
+from microservo.sources.host.meters import HostMeter, ProcessMeter, Wanted
 from services.telemetry_collector.target import TargetInstance, read_target
 
 logger = logging.getLogger(__name__)

@@ -13,10 +13,10 @@ from microservo.adapters.broker import Broker
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
 from microservo.domain.rows import MetricRows
+from microservo.log.stamped import StampedWriter
 from microservo.runtime.health import HealthServer
 from microservo.runtime.metrics import RECORDS_TOTAL
 from microservo.runtime.shutdown import Shutdown
-from microservo.runtime.stamped import StampedWriter
 from microservo.runtime.wsgi import WsgiServer
 from services.telemetry_collector.inbox import Inbox, InboxFull, Parcel
 from services.telemetry_collector.receiver import Receiver

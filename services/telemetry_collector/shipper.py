@@ -11,9 +11,9 @@ from microservo.adapters.broker import Producer
 from microservo.domain.rows import SpanRows
 from microservo.domain.telemetry import Signal, record_count
 from microservo.errors import Retryable
-from microservo.runtime.dead_letter import DeadLetters
+from microservo.log.dead_letters import DeadLetters
+from microservo.log.stamped import StampedWriter
 from microservo.runtime.metrics import MESSAGES_TOTAL, RECORDS_TOTAL, RETRIES_TOTAL, STAGE_LATENCY_SECONDS
-from microservo.runtime.stamped import StampedWriter
 from schemas.catalogue import SERVICE_GRAPH
 from schemas.codec import encode
 from schemas.envelope import cloud_event

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from microservo.adapters.processes import Wanted
 from microservo.errors import InvalidInput
+from microservo.sources.host.meters import Wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,9 @@ import aiohttp
 from aiohttp import web
 
 from microservo.adapters.opentelemetry_sdk import Instrumentation, prometheus_text
-from microservo.adapters.topologies import read_topology
 from microservo.domain.topology import Service
 from microservo.errors import InvalidInput
+from microservo.platforms.local.topology_files import read_topology
 from services.workload.cache import Caches
 from services.workload.calls import Caller, read_peers
 from services.workload.control import control_application

@@ -18,11 +18,11 @@ import click
 import pytest
 import yaml
 
-from microservo.adapters.datasets import verify
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
 from microservo.adapters.ports import free_ports
 from microservo.cli import cli
 from microservo.client import Client
+from microservo.datasets import verify
 from microservo.runtime.settings import ServiceSettings
 from microservo.system.processes import HEALTH_NAMES
 from microservo.testing import eventually
@@ -199,7 +199,7 @@ def test_the_image_has_what_the_commands_need() -> None:
     assert all((ROOT / source).exists() and f"!{source}" in ignored for source in copied)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
-    assert {*wheel["packages"], *wheel["force-include"]} < copied
+    assert {*wheel["packages"]} < copied
     assert re.findall(r"^USER (.+)$", dockerfile, re.M) == ["microservo"]
     assert all(":" in image for image in re.findall(r"^FROM (\S+)", dockerfile, re.M))
 

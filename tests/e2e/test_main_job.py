@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from main_job import ALL, OVERLAPPING, SURVIVOR, Planned, Recorded, read_all
 
-from microservo.adapters.datasets import content_hash, verify, verify_against_live
+from microservo.datasets import content_hash, verify, verify_against_live
 from microservo.domain.faults.catalogue import KINDS
 from schemas import catalogue
 from schemas.codec import decode_as

@@ -13,10 +13,10 @@ import pytest
 from recorded_run import create_topics, record_run
 from synthetic import Story
 
-from microservo.adapters.datasets import content_hash, read_manifest, rebuild, verify, verify_against_live
-from microservo.adapters.datasets.share import Share
-from microservo.adapters.datasets.workers import Workers
 from microservo.adapters.kafka import KafkaBroker
+from microservo.datasets import content_hash, read_manifest, rebuild, verify, verify_against_live
+from microservo.datasets.share import Share
+from microservo.datasets.workers import Workers
 from microservo.domain.windows import WindowPolicy
 from microservo.errors import Fatal
 from microservo.testing import MemoryBroker, eventually

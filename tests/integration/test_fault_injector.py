@@ -17,15 +17,15 @@ import pytest
 from microservo.adapters.broker import Broker, Message, TopicSpec
 from microservo.adapters.clock import now_us
 from microservo.adapters.ports import free_ports
-from microservo.adapters.targets.local import Instance, LocalTarget
-from microservo.adapters.targets.mechanisms import local_mechanisms
-from microservo.adapters.targets.mechanisms.control_api import ControlApi, call
 from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.faults.lifecycle import FaultStory, fold
 from microservo.domain.topology import load_topology
 from microservo.errors import InvalidInput, Retryable
-from microservo.runtime.local_target import LocalTargetRunner
-from microservo.runtime.supervisor import Supervisor
+from microservo.platforms.local.mechanisms import local_mechanisms
+from microservo.platforms.local.mechanisms.control_api import ControlApi, call
+from microservo.platforms.local.runner import LocalTargetRunner
+from microservo.platforms.local.state import Instance, LocalTarget
+from microservo.supervision.supervisor import Supervisor
 from microservo.testing import eventually
 from schemas.catalogue import catalogue
 from schemas.codec import decode_as, encode

@@ -12,8 +12,8 @@ from recorded_run import end_offsets, finish_run
 from stream_processor import Pipeline, expected
 from synthetic import Story, messages
 
-from microservo.adapters.datasets import rebuild, verify, verify_against_live
 from microservo.adapters.kafka import KafkaBroker
+from microservo.datasets import rebuild, verify, verify_against_live
 from microservo.testing import eventually
 
 pytestmark = pytest.mark.integration

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from microservo.adapters.ports import free_ports
-from microservo.adapters.targets.local import Instance, LocalTarget
 from microservo.domain.topology import load_topology
 from microservo.errors import InvalidInput, Unavailable
-from microservo.runtime.local_target import LocalTargetRunner
-from microservo.runtime.supervisor import Supervisor
+from microservo.platforms.local.runner import LocalTargetRunner
+from microservo.platforms.local.state import Instance, LocalTarget
+from microservo.supervision.supervisor import Supervisor
 from microservo.testing import eventually
 
 pytestmark = pytest.mark.integration

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from microservo.adapters.ports import free_ports
-from microservo.runtime.supervisor import ProcessSpec, Supervisor
+from microservo.supervision.supervisor import ProcessSpec, Supervisor
 from microservo.testing import eventually
 
 pytestmark = pytest.mark.integration

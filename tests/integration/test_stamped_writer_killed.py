@@ -22,7 +22,7 @@ import sys
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
 from microservo.errors import Retryable
-from microservo.runtime.stamped import StampedWriter
+from microservo.log.stamped import StampedWriter
 
 broker = KafkaBroker(KafkaSettings(bootstrap_servers=sys.argv[1]))
 print("loaded", flush=True)

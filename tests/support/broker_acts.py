@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from microservo.adapters.broker import Broker, Consumer, Message, TopicSpec
-from microservo.adapters.datasets import ranges
+from microservo.log import ranges
 from microservo.errors import Fatal
 from microservo.testing import eventually
 

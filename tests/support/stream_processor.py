@@ -14,10 +14,10 @@ from synthetic import Sent
 
 from microservo.adapters.broker import Message
 from microservo.adapters.kafka import KafkaBroker
-from microservo.adapters.topics import topic_specs
 from microservo.domain.join import take
 from microservo.domain.windows import Windower, WindowPolicy
-from microservo.runtime.supervisor import ProcessSpec, Supervisor
+from microservo.log.topics import topic_specs
+from microservo.supervision.supervisor import ProcessSpec, Supervisor
 from schemas import catalogue
 from schemas.codec import decode, encode
 from schemas.envelope import HEARTBEAT_KEY

@@ -11,10 +11,10 @@ import pytest
 
 import microservo
 from microservo import Client
-from microservo.adapters import system_file
 from microservo.adapters.broker import Message
-from microservo.adapters.targets.local import Instance, Loadgen, TargetState, write_state
 from microservo.errors import InvalidInput, MicroServoError, Unavailable
+from microservo.platforms.local.state import Instance, Loadgen, TargetState, write_state
+from microservo.supervision import system_file
 from microservo.testing import ManualClock, MemoryBroker
 from schemas.codec import encode
 from schemas.envelope import HEARTBEAT_KEY

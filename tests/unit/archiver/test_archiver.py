@@ -10,7 +10,7 @@ from recorded_run import record_run
 from synthetic import Story
 
 from microservo.adapters.broker import Message
-from microservo.adapters.datasets import read_manifest, verify
+from microservo.datasets import read_manifest, verify
 from microservo.errors import Retryable
 from microservo.runtime.shutdown import Shutdown
 from microservo.testing import MemoryBroker

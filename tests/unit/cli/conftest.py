@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 
 from microservo.cli import cli
 from microservo.cli.session import Session
-from microservo.client import Client
+from microservo.client.client import Client
 from microservo.testing import ManualClock, MemoryBroker
 from schemas.codec import encode
 

@@ -11,10 +11,10 @@ import psutil
 import pytest
 from click.testing import CliRunner, Result
 
-from microservo.adapters.system_file import SystemFile, write_system
 from microservo.cli import cli
 from microservo.cli.doctor import examine
 from microservo.cli.root import COMMANDS
+from microservo.supervision.system_file import SystemFile, write_system
 from microservo.system.claim import claimed
 
 Run = Callable[..., Result]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from click.testing import Result
 
-from microservo.client import Client
+from microservo.client.client import Client
 from microservo.testing import MemoryBroker
 from schemas.records import FaultEvent, FaultRequest, FaultState
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-from microservo.adapters.subscription import Subscription
+from microservo.log.subscription import Subscription
 from microservo.testing import MemoryBroker
 from schemas.records import (
     AnomalyScore,

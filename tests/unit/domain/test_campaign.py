@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microservo.adapters.topologies import read_topology
 from microservo.domain.campaign import STRONG, busiest_services, campaign
 from microservo.domain.faults.catalogue import KINDS, parse_request
 from microservo.errors import InvalidInput
+from microservo.platforms.local.topology_files import read_topology
 from schemas.records import FaultRequest
 
 NAMES = st.lists(st.text("abc", min_size=1, max_size=3), min_size=1, max_size=6, unique=True)

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from microservo.adapters.topologies import read_topology, shipped_topologies, topology_path
 from microservo.domain.topology import Topology, load_topology
 from microservo.errors import InvalidInput
+from microservo.platforms.local.topology_files import read_topology, shipped_topologies, topology_path
 
 SMALL = """
 name = "small"

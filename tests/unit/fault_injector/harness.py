@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from microservo.adapters.broker import Message, TopicSpec
-from microservo.adapters.targets.mechanisms.base import Confirmation, Owned, TargetInstance
 from microservo.domain.faults.base import Wire
 from microservo.errors import MicroServoError, Unavailable
-from microservo.runtime.dead_letter import DeadLetters
-from microservo.runtime.stamped import StampedWriter
+from microservo.log.dead_letters import DeadLetters
+from microservo.log.stamped import StampedWriter
+from microservo.platforms.mechanism import Confirmation, Owned, TargetInstance
 from microservo.testing import ManualClock, MemoryBroker
 from schemas.catalogue import catalogue
 from schemas.codec import decode_as, encode

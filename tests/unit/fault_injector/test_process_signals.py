@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from microservo.adapters.clock import now_us
-from microservo.adapters.targets.mechanisms.process import ProcessSignals
 from microservo.domain.faults.base import Wire
 from microservo.errors import InvalidInput, Retryable
+from microservo.platforms.local.mechanisms.process import ProcessSignals
 from tests.unit.fault_injector.harness import FakeInstance
 
 PAUSE: Wire = ("process-pause", {})

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from microservo.adapters.clock import now_us
-from microservo.adapters.subscription import Subscription
-from microservo.client import Client
+from microservo.client.client import Client
 from microservo.domain.campaign import CampaignFault
 from microservo.errors import Unavailable
+from microservo.log.subscription import Subscription
 from microservo.system import demo
 from microservo.system.demo import run_campaign, story
 from microservo.testing import MemoryBroker

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from microservo.client import Client
+from microservo.client.client import Client
 from microservo.errors import InvalidInput, Retryable
 from microservo.system.options import SystemOptions
 from microservo.system.patience import patiently

@@ -1,0 +1,201 @@
+"""The joined topics of a run through the windower that also runs live, one per partition number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from microservo.adapters.broker import Message
+from microservo.datasets.slices import SLICE_US
+from microservo.datasets.telemetry import RowBuffer
+from microservo.datasets.windows import WindowBuffer
+from microservo.domain.datasets.ledger import LedgerRow
+from microservo.domain.datasets.stamps import StampAudit
+from microservo.domain.join import take_stamped
+from microservo.domain.ledger import MINUTE_US, Account, Counts, Ledger
+from microservo.domain.telemetry import SIGNALS, Batch, Signal, record_count
+from microservo.domain.windows import SOURCES, Windower, WindowPolicy
+from microservo.errors import InvalidMessage
+from schemas import catalogue
+from schemas.envelope import Stamp
+from schemas.records import ServiceFault
+
+Record = Batch | ServiceFault
+
+_SIGNAL_OF: dict[str, Signal] = {
+    catalogue.TELEMETRY_METRICS: "metrics",
+    catalogue.TELEMETRY_LOGS: "logs",
+    catalogue.TELEMETRY_TRACES: "traces",
+}
+
+
+class Join:
+    """Takes the messages of the joined topics, in any interleaving of the partitions.
+
+    Args:
+        run_id: run whose records count; stamps of all runs do.
+        policy: how the run's windows were cut.
+        partition_numbers: of the joined topics.
+    """
+
+    def __init__(self, *, run_id: str, policy: WindowPolicy, partition_numbers: list[int]) -> None:
+        self._run_id = run_id
+        self._run_header = run_id.encode()
+        self._policy = policy
+        self._windowers = {index: Windower(policy) for index in partition_numbers}
+        self._partition_of: dict[str, int] = {}
+        self._seen_faults: set[tuple[str, str, int]] = set()
+        self._own_ledger = Ledger()
+        self._rejected: dict[tuple[int, Account], int] = {}
+        self.windows = WindowBuffer()
+        self.rows = {signal: RowBuffer(signal, policy) for signal in SIGNALS}
+        self.audits = {source: StampAudit() for source in SOURCES}
+
+    @property
+    def watermarks_us(self) -> dict[int, int]:
+        """How far event time has come, by partition number."""
+        return {index: windower.watermark_us for index, windower in self._windowers.items()}
+
+    @property
+    def final_before_us(self) -> int:
+        """Every slice that ended by this instant is complete in all partitions; -1 while one is silent."""
+        # The window of the last row before it may reach beyond it.
+        reach_us = self._policy.final_cut_us + self._policy.size_us
+        low = min(self.watermarks_us.values(), default=-1) - reach_us
+        return low - low % SLICE_US if low > 0 else -1
+
+    @property
+    def held(self) -> int:
+        """How many batches, windows and accounts are in memory, but for those that are open in windowers."""
+        accounts = sum(1 for ledger in self._ledgers() for _ in ledger)
+        return sum(map(len, self.rows.values())) + len(self.windows) + accounts
+
+    def take(self, source: str, message: Message) -> int:
+        """Takes in one message of a joined topic and returns its promise, -1 if it carries none."""
+        try:
+            stamp = Stamp.read(message.headers)
+        except ValueError:
+            self.audits[source].totals.rejected_messages += 1
+            return -1
+        windower = self._windowers[message.partition]
+        own = message.header("run") == self._run_header
+        value = message.value if own else None
+        try:
+            taken = take_stamped(windower, source, value, stamp)
+        except InvalidMessage:
+            if value is None:
+                self.audits[source].saw(message.partition, stamp, 0, own=own)
+            else:
+                self._refused(source, windower, message, stamp)
+        else:
+            self._accepted(source, message, stamp, taken.record, own=own)
+        return stamp.watermark_us
+
+    def close(self) -> None:
+        """Collects the windows whose cut has been passed; call it after every batch of messages."""
+        for windower in self._windowers.values():
+            for window in windower.close():
+                if window.run_id == self._run_id:
+                    self.windows.add(window)
+            windower.forget()
+
+    def unfinished(self) -> dict[tuple[str, str, int], int]:
+        """Rows by source, service and start of the windows that are not final."""
+        found: dict[tuple[str, str, int], int] = {}
+        reach_us = self._policy.size_us + self._policy.final_cut_us
+        for source, signal in _SIGNAL_OF.items():
+            for service, starts in self.rows[signal].starts():
+                final_us = self._windowers[self._partition_of[service]].watermark_us
+                opened, counts = np.unique(starts[starts + reach_us > final_us], return_counts=True)
+                for start, count in zip(opened.tolist(), counts.tolist(), strict=True):
+                    found[source, service, start] = found.get((source, service, start), 0) + count
+        return found
+
+    def settled(self, before_us: int) -> list[LedgerRow]:
+        """Removes the counts of minutes that ended by `before_us` and gives those of the run.
+
+        A record that comes later than any window waits for opens the account of its minute anew: rows of the
+        same source, service and minute are to be added up.
+        """
+        self._rejected = {
+            place: count
+            for place, count in self._rejected.items()
+            if place[1].minute_us + MINUTE_US > before_us
+        }
+        return [
+            _ledger_row(account, counts)
+            for ledger in self._ledgers()
+            for account, counts in ledger.settle(before_us)
+            if account.run_id == self._run_id
+        ]
+
+    def _ledgers(self) -> list[Ledger]:
+        return [self._own_ledger, *(windower.ledger for windower in self._windowers.values())]
+
+    def _accepted(
+        self, source: str, message: Message, stamp: Stamp, record: Record | None, *, own: bool
+    ) -> None:
+        audit = self.audits[source]
+        if record is None:
+            unread = message.value is not None
+            audit.saw(message.partition, stamp, None if unread else 0, own=own)
+        elif record.run_id != self._run_id:
+            audit.saw(message.partition, stamp, None, own=False)
+        elif isinstance(record, ServiceFault):
+            audit.saw(message.partition, stamp, 1, own=True)
+            self._fault(record, stamp)
+        else:
+            audit.saw(message.partition, stamp, record_count(record), own=True)
+            self._partition_of[record.service] = message.partition
+            self.rows[_SIGNAL_OF[source]].add(record, stamp.watermark_us)
+
+    def _fault(self, fault: ServiceFault, stamp: Stamp) -> None:
+        counts = self._counts(catalogue.SERVICE_FAULTS, fault.service, stamp)
+        version = (fault.service, fault.fault_id, fault.version)
+        counts.read += 1
+        counts.duplicate += version in self._seen_faults
+        counts.in_windows += version not in self._seen_faults
+        self._seen_faults.add(version)
+
+    def _refused(self, source: str, windower: Windower, message: Message, stamp: Stamp) -> None:
+        """Counts a record that could not be used, unless the windower did so itself."""
+        added = self.audits[source].saw(message.partition, stamp, None, own=True)
+        service = (message.key or b"").decode(errors="replace")
+        minute_us = stamp.watermark_us - stamp.watermark_us % MINUTE_US
+        account = Account(self._run_id, source, service, minute_us)
+        rejected = windower.ledger.counts(*account).rejected
+        if rejected == self._rejected.get((message.partition, account), 0):
+            self._reject(source, service, added, stamp)
+        self._rejected[message.partition, account] = rejected
+
+    def _reject(self, source: str, service: str, records: int, stamp: Stamp) -> None:
+        counts = self._counts(source, service, stamp)
+        counts.read += records
+        counts.rejected += records
+
+    def _counts(self, source: str, service: str, stamp: Stamp) -> Counts:
+        return self._own_ledger.counts(self._run_id, source, service, stamp.watermark_us)
+
+
+def unfinished_rows(unfinished: Mapping[tuple[str, str, int], int]) -> Iterator[LedgerRow]:
+    """The ledger's counts of rows in windows that are not final; keys are those of `Join.unfinished`."""
+    for (source, service, start_us), count in unfinished.items():
+        account = Account("", source, service, start_us - start_us % MINUTE_US)
+        yield replace(_ledger_row(account, Counts()), unfinished=count)
+
+
+def _ledger_row(account: Account, counts: Counts) -> LedgerRow:
+    return LedgerRow(
+        source=account.source,
+        service=account.service,
+        minute_us=account.minute_us,
+        read=counts.read,
+        in_windows=counts.in_windows,
+        late=counts.late,
+        duplicate=counts.duplicate,
+        dropped=counts.dropped,
+        rejected=counts.rejected,
+        unfinished=0,
+    )

@@ -1,0 +1,140 @@
+"""Rows of telemetry from one or several readers, in canonical order, each different one once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from microservo.datasets.slices import SLICE_US
+from microservo.datasets.tables import TABLES
+from microservo.datasets.telemetry import LAYOUTS, Batches, as_array
+from microservo.domain.datasets.ordering import Index, Key, canonical_order, ranked
+from microservo.domain.telemetry import Signal
+from microservo.domain.windows import WindowPolicy
+
+Column = NDArray[Any]
+_SOURCE_COLUMNS = {"time": "time_us", "start": "start_us"}
+
+
+def in_order(signal: Signal, number: int, packed: Sequence[pa.Table], policy: WindowPolicy) -> pa.Table:
+    """The rows of a slice as they stand in the dataset, from what its readers packed."""
+    return _Slice(signal, number, packed, policy).table()
+
+
+class _Slice:
+    """The rows of one slice, in the order they came in until `table` picks them.
+
+    Rows that touch the slice only because their batch does, and those too late for any window, are left out.
+    """
+
+    def __init__(self, signal: Signal, number: int, packed: Sequence[pa.Table], policy: WindowPolicy) -> None:
+        self._schema = TABLES[f"{signal}.parquet"]
+        self._layout = LAYOUTS[signal]
+        self._columns = _joined(packed)
+        self._bodies = _bodies(packed) if self._layout.has_bodies else None
+        if signal == "traces":
+            self._columns["time_us"] = self._columns["start_us"] + self._columns["duration_us"]
+        batches = _batches(packed)
+        self._texts = self._decode(batches)
+        self._place(number, np.repeat(np.array(batches.stamps, np.int64), batches.counts), policy)
+
+    def table(self) -> pa.Table:
+        """The rows that count, in order."""
+        order = canonical_order(self._keys(), self._kept, self._tie_keys)
+        arrays = [self._picked(field, order) for field in self._schema]
+        return pa.Table.from_arrays(arrays, schema=self._schema)
+
+    def _decode(self, batches: Batches) -> dict[str, list[str]]:
+        """Turns indices into a batch's own texts to ranks among all texts; the texts by column and rank."""
+        texts = {}
+        counts = np.array(batches.counts)
+        sets = np.array(batches.sets, np.intp)
+        services = ranked(each[0] for each in batches.texts)
+        of_set = np.array([services[each[0]] for each in batches.texts], np.int32)
+        self._columns["service"] = np.repeat(of_set[sets], counts)
+        texts["service"] = list(services)
+        for place, (name, _) in enumerate(self._layout.texts, start=1):
+            ranks = ranked(text for each in batches.texts for text in each[place])
+            table = np.array([ranks[text] for each in batches.texts for text in each[place]], np.int32)
+            firsts = np.cumsum([0, *(len(each[place]) for each in batches.texts)])[:-1]
+            self._columns[name] = table[np.repeat(firsts[sets], counts) + self._columns[name]]
+            texts[name] = list(ranks)
+        return texts
+
+    def _place(self, number: int, stamp_us: Column, policy: WindowPolicy) -> None:
+        """Finds the window of each row, whether it is late, and whether it counts."""
+        time_us = self._columns["time_us"]
+        windows = time_us // policy.size_us
+        starts = windows * policy.size_us
+        waited_us = stamp_us - starts - policy.size_us
+        self._columns["late"] = waited_us >= policy.first_cut_us
+        self._kept = (waited_us < policy.final_cut_us) & (starts // SLICE_US == number)
+        first = number * SLICE_US // policy.size_us
+        self._window = Key(windows - first, SLICE_US // policy.size_us + 2)
+        self._since = Key(time_us - starts, policy.size_us)
+
+    def _keys(self) -> list[Key]:
+        service, *others = self._texts
+        texts = {name: Key(self._columns[name], max(1, len(self._texts[name]))) for name in self._texts}
+        return [self._window, texts[service], self._since, *(texts[name] for name in others)]
+
+    def _tie_keys(self, rows: Index) -> list[NDArray[np.int64]]:
+        """Integer keys of all columns but those sorted by already; lateness last."""
+        keys = [] if self._bodies is None else [*_integers(_values(self._bodies.take(pa.array(rows))))]
+        for name in sorted(self._columns.keys() - self._texts.keys() - {"time_us", "late"}):
+            keys += _integers(self._columns[name][rows])
+        return [*keys, self._columns["late"][rows].astype(np.int64)]
+
+    def _picked(self, field: Any, order: Index) -> Any:
+        if field.name == "body":
+            assert self._bodies is not None
+            return self._bodies.take(pa.array(order))
+        column = np.take(self._columns[_SOURCE_COLUMNS.get(field.name, field.name)], order)
+        if field.name in self._texts:
+            texts = pa.array(self._texts[field.name], pa.string())
+            return pa.DictionaryArray.from_arrays(pa.array(column), texts, safe=False)
+        return as_array(column, field.type)
+
+
+def _joined(packed: Sequence[pa.Table]) -> dict[str, Column]:
+    names = [name for name in packed[0].column_names if name != "body"]
+    parts = {name: [_values(table.column(name).chunk(0)) for table in packed] for name in names}
+    return {name: each[0] if len(each) == 1 else np.concatenate(each) for name, each in parts.items()}
+
+
+def _bodies(packed: Sequence[pa.Table]) -> Any:
+    return pa.concat_arrays([table.column("body").chunk(0) for table in packed])
+
+
+def _batches(packed: Sequence[pa.Table]) -> Batches:
+    """The batches of all readers, under one numbering of their texts."""
+    joined = Batches([], [], [], [])
+    for each in map(Batches.of, packed):
+        joined.sets.extend(number + len(joined.texts) for number in each.sets)
+        joined.counts.extend(each.counts)
+        joined.stamps.extend(each.stamps)
+        joined.texts.extend(each.texts)
+    return joined
+
+
+def _values(array: Any) -> Column:
+    """The values of an array that is no slice, as they lie in memory."""
+    if pa.types.is_fixed_size_binary(array.type):
+        return np.frombuffer(array.buffers()[1], f"V{array.type.byte_width}")[: len(array)]
+    values: Column = array.to_numpy(zero_copy_only=False)
+    return values
+
+
+def _integers(column: Column) -> Iterator[NDArray[np.int64]]:
+    """Keys that are equal exactly where values are the same to the bit, in a fixed order."""
+    if column.dtype.kind == "O":
+        yield np.unique(column, return_inverse=True)[1].astype(np.int64)
+    elif column.dtype.kind in "fV":
+        words = np.ascontiguousarray(column).view("<i8").reshape(len(column), -1)
+        yield from words.T
+    else:
+        yield column.astype(np.int64)

@@ -1,0 +1,149 @@
+"""One reader's share of a run: some partition numbers of the joined topics, slice by slice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from microservo.adapters.broker import Consumer, Partition
+from microservo.datasets.join import Join, unfinished_rows
+from microservo.datasets.slices import SLICE_US, by_slice
+from microservo.domain.datasets.ledger import LedgerRow
+from microservo.domain.windows import SOURCES, WindowPolicy
+from microservo.log.ranges import RangeReader, Ranges
+
+FOREVER_US = 1 << 62
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """What one reader is to do.
+
+    Attributes:
+        run_id: run whose records count.
+        prefix: put before every topic name.
+        policy: how the run's windows were cut.
+        partition_numbers: those of the joined topics that are read.
+        ranges: their offsets.
+        from_us: when the run started.
+        batch: the most messages read at a time.
+    """
+
+    run_id: str
+    prefix: str
+    policy: WindowPolicy
+    partition_numbers: list[int]
+    ranges: Ranges
+    from_us: int
+    batch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a share came to beside its rows.
+
+    Attributes:
+        totals: per source, the counts of `SourceTotals`.
+        watermarks_us: how far event time came, by partition number.
+        unfinished: service and start of the windows that are not final.
+    """
+
+    totals: dict[str, dict[str, int]]
+    watermarks_us: dict[int, int]
+    unfinished: list[tuple[str, int]]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> Outcome:
+        return cls(
+            totals=found["totals"],
+            watermarks_us={int(index): time_us for index, time_us in found["watermarks_us"].items()},
+            unfinished=[(service, start_us) for service, start_us in found["unfinished"]],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """So many messages more were read."""
+
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sliced:
+    """A slice is complete, by its number."""
+
+    number: int
+    tables: dict[str, pa.Table]
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """No slice with a lower number than this follows."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Counts of the ledger, to be added to those that were told before."""
+
+    rows: list[LedgerRow]
+
+
+Step = Read | Sliced | Final | Settled | Outcome
+
+
+def work(consumer: Consumer, share: Share) -> Iterator[Step]:
+    """Reads a share to its end; slices come in their order, the outcome last.
+
+    Raises:
+        OffsetGap: messages of the run are missing.
+        Retryable: the broker stopped answering.
+    """
+    join = Join(run_id=share.run_id, policy=share.policy, partition_numbers=share.partition_numbers)
+    reader = RangeReader(consumer, share.ranges, batch=share.batch, from_us=share.from_us)
+    released_us = -1
+    sources = {share.prefix + source: source for source in SOURCES}
+    for messages in reader:
+        stands_us = {
+            (message.topic, message.partition): join.take(sources[message.topic], message)
+            for message in messages
+        }
+        for place, time_us in stands_us.items():
+            reader.stands_at(Partition(*place), time_us)
+        join.close()
+        if join.final_before_us > released_us:
+            released_us = join.final_before_us
+            yield from _slices(join, released_us)
+            yield Final(released_us // SLICE_US)
+            yield Settled(join.settled(released_us))
+        yield Read(len(messages))
+    unfinished = join.unfinished()
+    windows = sorted({(service, start_us) for _, service, start_us in unfinished})
+    yield Settled([*join.settled(FOREVER_US), *unfinished_rows(unfinished)])
+    for service, start_us in windows:
+        join.windows.discard(service, start_us)
+    yield from _slices(join, FOREVER_US)
+    yield Final(FOREVER_US)
+    yield Outcome(
+        totals={source: asdict(audit.totals) for source, audit in join.audits.items()},
+        watermarks_us=join.watermarks_us,
+        unfinished=windows,
+    )
+
+
+def _slices(join: Join, before_us: int) -> Iterator[Sliced]:
+    found: dict[int, dict[str, pa.Table]] = {}
+    for number, table in by_slice(join.windows.release(before_us), "start"):
+        found.setdefault(number, {})["windows.parquet"] = table
+    for signal, rows in join.rows.items():
+        for number, table in rows.release(before_us):
+            found.setdefault(number, {})[f"{signal}.parquet"] = table
+    for number in sorted(found):
+        yield Sliced(number, found[number])

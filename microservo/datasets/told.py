@@ -1,0 +1,106 @@
+"""What goes into a dataset as it was told: faults, scores, the service graph, and the ledger's counts.
+
+However much it is, little of it is in memory: it waits on disk, and tables are made of ten minutes at a time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from microservo.adapters.broker import Message
+from microservo.datasets.facts import (
+    fault_events_table,
+    faults_table,
+    graph_table,
+    ledger_table,
+    scores_table,
+)
+from microservo.datasets.spool import Spool
+from microservo.domain.datasets.ledger import LedgerRow
+from schemas import catalogue
+from schemas.codec import SchemaError, decode
+from schemas.records import AnomalyScore, FaultEvent, ServiceGraph
+
+Fact = FaultEvent | ServiceGraph | AnomalyScore
+_LEDGER = "ledger"
+
+
+class _Kind(NamedTuple):
+    """A topic's record, and the field that says when it was; rows of its tables are sorted by that first."""
+
+    record: type[Fact]
+    at: str
+    tables: dict[str, Callable[[Iterable[Any]], pa.Table]]
+
+
+KINDS: dict[str, _Kind] = {
+    catalogue.FAULT_EVENTS: _Kind(
+        FaultEvent,
+        "requested_at_us",
+        {"fault_events.parquet": fault_events_table, "faults.parquet": faults_table},
+    ),
+    catalogue.SERVICE_GRAPH: _Kind(ServiceGraph, "start_us", {"graph.parquet": graph_table}),
+    catalogue.ANOMALY_SCORES: _Kind(AnomalyScore, "start_us", {"scores.parquet": scores_table}),
+}
+
+
+class Told:
+    """Collects facts of one run.
+
+    Args:
+        run_id: the run; records of others are passed over.
+        prefix: put before every topic name.
+        folder: for what waits; must be there.
+    """
+
+    def __init__(self, run_id: str, prefix: str, folder: Path) -> None:
+        self._run_id = run_id
+        self._prefix = prefix
+        self._spools = {name: _spool(folder / name) for name in (*KINDS, _LEDGER)}
+        self.totals = {topic: {"records": 0, "unreadable": 0} for topic in KINDS}
+
+    def take(self, messages: Iterable[Message]) -> None:
+        """Takes in messages of the topics that `KINDS` names."""
+        for message in messages:
+            topic = message.topic.removeprefix(self._prefix)
+            kind, value = KINDS[topic], message.value or b""
+            record = _record(value)
+            if not isinstance(record, kind.record):
+                self.totals[topic]["unreadable"] += 1
+            elif record.run_id == self._run_id:
+                self.totals[topic]["records"] += 1
+                self._spools[topic].add(getattr(record, kind.at), value)
+
+    def settle(self, rows: Iterable[LedgerRow]) -> None:
+        """Takes in counts of the ledger; those of the same place are added up."""
+        for row in rows:
+            self._spools[_LEDGER].add(row.minute_us, json.dumps(asdict(row)).encode())
+
+    def tables(self) -> Iterator[tuple[str, Iterator[pa.Table]]]:
+        """The rows of each file by its name, in order, some at a time."""
+        for topic, kind in KINDS.items():
+            for name, table in kind.tables.items():
+                yield name, (table(map(decode, values)) for values in self._spools[topic])
+        yield "ledger.parquet", (ledger_table(map(_ledger_row, values)) for values in self._spools[_LEDGER])
+
+
+def _spool(folder: Path) -> Spool:
+    folder.mkdir()
+    return Spool(folder)
+
+
+def _record(value: bytes) -> object:
+    try:
+        return decode(value)
+    except SchemaError:
+        return None
+
+
+def _ledger_row(value: bytes) -> LedgerRow:
+    return LedgerRow(**json.loads(value))

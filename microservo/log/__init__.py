@@ -1,0 +1,1 @@
+"""How we use Kafka: topics, reading, stamped writing, dead letters, runs."""

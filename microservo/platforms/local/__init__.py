@@ -1,0 +1,1 @@
+"""A target system of real processes on this machine."""

@@ -1,0 +1,220 @@
+"""Runs a topology on this machine: every instance a process with a sidecar before it, and the users' load.
+
+::
+
+    loadgen ─► sidecar ─► frontend-0 ─► sidecar ─► cartservice-0 ─► ...
+
+Ports are chosen once and stay through every restart; so do the entries of the state file.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from microservo.adapters.clock import now_us
+from microservo.adapters.ports import free_ports
+from microservo.domain.topology import Topology
+from microservo.platforms.local.state import Instance, Loadgen, TargetState, write_state
+from microservo.supervision.supervisor import ProcessSpec, Supervisor
+
+LOADGEN = "loadgen"
+_SIDECAR = "-sidecar"
+_HEALTH_TIMEOUT_S = 0.5
+_PORTS_PER_INSTANCE = 4
+
+
+class LocalTargetRunner:
+    """Starts a target under a supervisor and keeps its state file true.
+
+    Args:
+        supervisor: keeps the processes; it, not this, stops them.
+        topology: what to run; `topology_path` is the same as a file, for the processes.
+        state_file: the `target.json` that others read (`microservo.platforms.local.state`).
+        otlp_url: where telemetry goes, e.g. http://127.0.0.1:4318.
+        log_dir: gets one log per process.
+        seed: of every chance the processes take.
+        journeys_per_s: rate of the users' journeys at the start.
+    """
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        *,
+        topology: Topology,
+        topology_path: Path,
+        state_file: Path,
+        otlp_url: str,
+        log_dir: Path,
+        seed: int,
+        journeys_per_s: float,
+        clock: Callable[[], int] = now_us,
+    ) -> None:
+        self._supervisor = supervisor
+        self._topology = topology
+        self._topology_path = topology_path
+        self._state_file = state_file
+        self._peers_file = state_file.with_name("peers.json")
+        self._otlp_url = otlp_url
+        self._log_dir = log_dir
+        self._seed = seed
+        self._journeys_per_s = journeys_per_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._state = self._plan()
+        self._specs = [*self._instance_specs(), self._loadgen_spec()]
+
+    @property
+    def state(self) -> TargetState:
+        """The target as it is now."""
+        with self._lock:
+            return self._state
+
+    @property
+    def names(self) -> list[str]:
+        """The names of its processes in the supervisor."""
+        return [spec.name for spec in self._specs]
+
+    def start(self) -> None:
+        """Starts everything: callees and callers at once, the load last, so that it is stopped first."""
+        self._peers_file.parent.mkdir(parents=True, exist_ok=True)
+        self._peers_file.write_text(json.dumps(self._peers()), encoding="utf-8")
+        write_state(self._state_file, self.state)
+        self._supervisor.add_listener(self._on_change)
+        *instances, load = self._specs
+        self._supervisor.start_all(instances)
+        self._supervisor.start(load)
+
+    def wait_ready(self, timeout_s: float) -> None:
+        """Waits until every process is healthy. Raises `Unavailable` naming the one that is not."""
+        self._supervisor.wait_ready(self.names, timeout_s)
+
+    def close(self) -> None:
+        """Removes the state file, so that no target is found; call it when the supervisor has stopped it."""
+        self._state_file.unlink(missing_ok=True)
+
+    def _plan(self) -> TargetState:
+        names = [
+            (name, f"{name}-{number}")
+            for name, service in self._topology.services.items()
+            for number in range(service.replicas)
+        ]
+        ports = iter(free_ports(len(names) * _PORTS_PER_INSTANCE + 1))
+        return TargetState(
+            topology=self._topology.name,
+            updated_at_us=self._clock(),
+            edges=self._topology.edges(),
+            instances=tuple(_instance(service, instance, ports) for service, instance in names),
+            loadgen=Loadgen(pid=None, control_url=_url(next(ports))),
+        )
+
+    def _peers(self) -> dict[str, list[str]]:
+        peers: dict[str, list[str]] = {}
+        for instance in self._state.instances:
+            peers.setdefault(instance.service, []).append(_url(instance.sidecar_port))
+        return peers
+
+    def _instance_specs(self) -> Iterator[ProcessSpec]:
+        for instance in self._state.instances:
+            yield self._spec(instance.id + _SIDECAR, self._sidecar_argv(instance), instance.sidecar_url)
+            yield self._spec(instance.id, self._workload_argv(instance), instance.control_url)
+
+    def _loadgen_spec(self) -> ProcessSpec:
+        return self._spec(LOADGEN, self._loadgen_argv(), self._state.loadgen.control_url)
+
+    def _spec(self, name: str, argv: tuple[str, ...], health_url: str) -> ProcessSpec:
+        return ProcessSpec(
+            name=name, argv=argv, log=self._log_dir / f"{name}.log", ready=lambda: _is_healthy(health_url)
+        )
+
+    def _workload_argv(self, instance: Instance) -> tuple[str, ...]:
+        return (
+            *_command("workload"),
+            *("--topology", str(self._topology_path), "--service", instance.service),
+            *("--instance", instance.id, "--port", str(instance.port)),
+            *("--control-port", _port(instance.control_url), "--peers", str(self._peers_file)),
+            *("--otlp", self._otlp_url, "--seed", str(self._seed)),
+        )
+
+    def _sidecar_argv(self, instance: Instance) -> tuple[str, ...]:
+        return (
+            *_command("sidecar"),
+            *("--instance", instance.id, "--listen", str(instance.sidecar_port)),
+            *("--upstream", f"127.0.0.1:{instance.port}", "--admin-port", _port(instance.sidecar_url)),
+            *("--seed", str(self._seed)),
+        )
+
+    def _loadgen_argv(self) -> tuple[str, ...]:
+        entry_url = self._peers()[self._topology.entry][0]
+        return (
+            *_command("loadgen"),
+            *("--topology", str(self._topology_path), "--entry-url", entry_url),
+            *("--rate", str(self._journeys_per_s), "--seed", str(self._seed)),
+            *("--otlp", self._otlp_url, "--control-port", _port(self._state.loadgen.control_url)),
+        )
+
+    def _on_change(self, name: str, pid: int | None) -> None:
+        """Runs on the supervisor's thread, which keeps the writes in order."""
+        if name not in self.names:
+            return
+        now = self._clock()
+        with self._lock:
+            self._state = _changed(self._state, name, pid, now)
+        write_state(self._state_file, self._state)
+
+
+def _instance(service: str, instance: str, ports: Iterator[int]) -> Instance:
+    return Instance(
+        id=instance,
+        service=service,
+        pid=None,
+        started_at_us=0,
+        port=next(ports),
+        control_url=_url(next(ports)),
+        sidecar_pid=None,
+        sidecar_port=next(ports),
+        sidecar_url=_url(next(ports)),
+    )
+
+
+def _changed(state: TargetState, name: str, pid: int | None, now_us: int) -> TargetState:
+    if name == LOADGEN:
+        return replace(state, updated_at_us=now_us, loadgen=replace(state.loadgen, pid=pid))
+    instances = tuple(_renewed(each, name, pid, now_us) for each in state.instances)
+    return replace(state, updated_at_us=now_us, instances=instances)
+
+
+def _renewed(instance: Instance, name: str, pid: int | None, now_us: int) -> Instance:
+    if name == instance.id + _SIDECAR:
+        return replace(instance, sidecar_pid=pid)
+    if name != instance.id:
+        return instance
+    return replace(instance, pid=pid, started_at_us=instance.started_at_us if pid is None else now_us)
+
+
+def _command(service: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", f"services.{service}")
+
+
+def _is_healthy(url: str) -> bool:
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=_HEALTH_TIMEOUT_S)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _url(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
+
+
+def _port(url: str) -> str:
+    return url.rpartition(":")[2]

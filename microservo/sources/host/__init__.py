@@ -1,0 +1,1 @@
+"""Telemetry read from outside: the host, and the processes on it."""

@@ -1,0 +1,86 @@
+"""Slices of several readers become one sequence."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from microservo.adapters.broker import Partition
+from microservo.datasets.merge import Merge, Stored, merged_outcome
+from microservo.datasets.share import Outcome, Settled, Share
+from microservo.datasets.slices import SLICE_US, by_slice
+from microservo.datasets.workers import divided, heard
+from microservo.domain.datasets.ledger import LedgerRow
+from microservo.domain.windows import WindowPolicy
+from microservo.errors import Fatal, OffsetGap
+
+
+def test_a_slice_waits_for_the_slowest_reader() -> None:
+    merge = Merge(2, WindowPolicy())
+    merge.add(0, Stored(4, dict))
+    assert list(merge.final(0, 9)) == []
+    merge.add(1, Stored(4, dict))
+    assert list(merge.final(1, 4)) == []
+    assert len(list(merge.final(1, 5))) == 1
+    assert list(merge.final(1, 9)) == []
+
+
+def test_rows_are_cut_by_time() -> None:
+    times = [0, 1, SLICE_US, 5 * SLICE_US + 1]
+    cut = dict(by_slice(pa.table({"time_us": times}), "time_us"))
+    assert {number: table.num_rows for number, table in cut.items()} == {0: 2, 1: 1, 5: 1}
+    assert list(by_slice(pa.table({"time_us": pa.array([], pa.int64())}), "time_us")) == []
+
+
+def test_an_error_of_a_worker_keeps_its_kind_and_words(tmp_path: Path) -> None:
+    with pytest.raises(OffsetGap, match=r"^t\[0\]: expected offset 3, got 5$"):
+        heard('{"error": "OffsetGap", "message": "t[0]: expected offset 3, got 5"}', tmp_path)
+    with pytest.raises(Fatal, match="without a word"):
+        heard("", tmp_path)
+
+
+def test_counts_of_the_ledger_survive_the_way_from_a_worker(tmp_path: Path) -> None:
+    row = LedgerRow(
+        source="telemetry-logs",
+        service="cart",
+        minute_us=0,
+        read=3,
+        in_windows=2,
+        late=0,
+        duplicate=0,
+        dropped=1,
+        rejected=0,
+        unfinished=0,
+    )
+    assert heard(json.dumps({"settled": [asdict(row)]}), tmp_path) == Settled([row])
+
+
+def test_counts_of_readers_are_summed() -> None:
+    one = Outcome(totals={"telemetry-logs": {"messages": 2}}, watermarks_us={0: 7}, unfinished=[("a", 1)])
+    other = replace(one, watermarks_us={1: 9})
+    merged = merged_outcome([one, Outcome.from_json(other.to_json())])
+    assert merged.totals == {"telemetry-logs": {"messages": 4}}
+    assert merged.watermarks_us == {0: 7, 1: 9}
+    assert merged.unfinished == [("a", 1)]
+
+
+@given(loads=st.lists(st.integers(0, 50), min_size=1, max_size=12), count=st.integers(1, 4))
+def test_every_partition_number_is_read_once(loads: list[int], count: int) -> None:
+    share = Share(
+        run_id="run",
+        prefix="",
+        policy=WindowPolicy(),
+        partition_numbers=list(range(len(loads))),
+        ranges={Partition("t", number): (0, load) for number, load in enumerate(loads)},
+        from_us=0,
+        batch=1,
+    )
+    parts = divided(share, count)
+    assert sorted(number for part in parts for number in part.partition_numbers) == share.partition_numbers
+    assert {each for part in parts for each in part.ranges} == set(share.ranges)

@@ -1,0 +1,322 @@
+"""The same log gives the same dataset."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from recorded_run import create_topics, experiment, record_run
+from synthetic import START_US, Story, messages
+
+from microservo.adapters.broker import Consumer, TopicSpec
+from microservo.datasets import content_hash, rebuild, runs, verify, verify_against_live
+from microservo.datasets.facts import ledger_rows
+from microservo.domain.datasets.manifest import Manifest
+from microservo.errors import InvalidInput, OffsetGap, Retryable
+from microservo.log.runs import RunLog, run_log
+from microservo.testing import MemoryBroker
+from schemas import catalogue
+from schemas.codec import encode
+from schemas.envelope import Stamp
+from schemas.records import Experiment, MetricBatch
+
+STORY = Story(seconds=90)
+
+
+def built(story: Story, folder: Path, *, partitions: int = 3, batch: int = 1000) -> Manifest:
+    broker = MemoryBroker()
+    record_run(broker, story, partitions=partitions)
+    return rebuild(broker, run_id=story.run_id, out_dir=folder, batch=batch)
+
+
+def test_two_rebuilds_give_the_same_bytes(recorded: MemoryBroker, original: Path, tmp_path: Path) -> None:
+    rebuild(recorded, run_id="run-1", out_dir=tmp_path / "again")
+    names = sorted(path.name for path in original.iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "again").iterdir())
+    for name in names:
+        assert (original / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("partitions", [1, 12])
+def test_the_number_of_partitions_does_not_matter(original: Path, tmp_path: Path, partitions: int) -> None:
+    manifest = built(STORY, tmp_path / "other", partitions=partitions)
+    assert manifest.content_hash == content_hash(original)
+    assert verify(tmp_path / "other") == []
+
+
+@pytest.mark.parametrize("batch", [1, 7, 333])
+def test_how_many_messages_are_read_at_a_time_does_not_matter(
+    recorded: MemoryBroker, original: Path, tmp_path: Path, batch: int
+) -> None:
+    manifest = rebuild(recorded, run_id="run-1", out_dir=tmp_path / "other", batch=batch)
+    assert manifest.content_hash == content_hash(original)
+
+
+def test_how_records_were_packed_does_not_matter(original: Path, tmp_path: Path) -> None:
+    assert built(replace(STORY, batch=3), tmp_path / "other").content_hash == content_hash(original)
+
+
+def test_another_run_before_and_around_does_not_matter(original: Path, tmp_path: Path) -> None:
+    broker = MemoryBroker()
+    record_run(broker, replace(STORY, run_id="run-0", seed=1, seconds=30, start_us=START_US - 90_000_000))
+    record_run(broker, STORY)
+    manifest = rebuild(broker, run_id="run-1", out_dir=tmp_path / "other")
+    assert manifest.content_hash == content_hash(original)
+    assert [run.run_id for run in runs(broker)] == ["run-0", "run-1"]
+
+
+def test_another_seed_gives_another_content(original: Path, tmp_path: Path) -> None:
+    assert built(replace(STORY, seed=8), tmp_path / "other").content_hash != content_hash(original)
+
+
+def test_the_tables_hold_what_the_writers_sent(original: Path) -> None:
+    metrics = pq.read_table(original / "metrics.parquet")
+    ledger = list(ledger_rows(original / "ledger.parquet"))
+    kept = sum(row.in_windows + row.late for row in ledger if row.source == catalogue.TELEMETRY_METRICS)
+    late = sum(row.late for row in ledger if row.source == catalogue.TELEMETRY_METRICS)
+    assert metrics.num_rows == kept
+    assert sum(metrics.column("late").to_pylist()) == late > 0
+    times = metrics.column("time").cast(pa.int64()).to_pylist()
+    places = [
+        (time - time % 5_000_000, service, time)
+        for time, service in zip(times, metrics.column("service").to_pylist(), strict=True)
+    ]
+    assert places == sorted(places)
+    assert set(metrics.column("name").to_pylist()) == {"cpu", "memory", "queue"}
+    assert sum(row.dropped for row in ledger) > 0
+
+
+def test_texts_and_ids_come_out_as_they_went_in(original: Path) -> None:
+    for row in pq.read_table(original / "logs.parquet").slice(0, 50).to_pylist():
+        number = int(row["body"].split()[1])
+        assert row["trace_id"] == number.to_bytes(16, "little")
+        assert row["span_id"] == number.to_bytes(8, "little")
+        assert row["template"] == ("request <*> failed" if number % 9 == 0 else "request <*> done")
+        assert row["severity"] == (17 if number % 9 == 0 else 9)
+
+
+def test_spans_have_their_start_and_their_end(original: Path) -> None:
+    spans = pq.read_table(original / "traces.parquet", columns=["time", "start", "duration_us"])
+    ends = spans.column("time").cast(pa.int64()).to_pylist()
+    starts = spans.column("start").cast(pa.int64()).to_pylist()
+    durations = spans.column("duration_us").to_pylist()
+    assert ends == [start + length for start, length in zip(starts, durations, strict=True)]
+
+
+def test_exactly_one_revision_of_each_window_is_final(original: Path) -> None:
+    windows = pq.read_table(original / "windows.parquet", columns=["service", "start", "revision", "final"])
+    final: dict[tuple[str, object], list[int]] = {}
+    for row in windows.to_pylist():
+        final.setdefault((row["service"], row["start"]), []).append(row["revision"] if row["final"] else -1)
+    assert all(revisions[-1] >= 0 and revisions[:-1] in ([], [-1]) for revisions in final.values())
+    assert any(len(revisions) == 2 for revisions in final.values())
+
+
+def test_windows_with_a_fault_in_force_are_anomalous(original: Path) -> None:
+    windows = pq.read_table(original / "windows.parquet", columns=["anomalous", "labels"]).to_pylist()
+    for row in windows:
+        assert row["anomalous"] == any(label["overlap"] > 0 for label in row["labels"])
+    assert 0 < sum(row["anomalous"] for row in windows) < len(windows)
+
+
+def test_faults_have_one_row_each_with_their_newest_version(original: Path) -> None:
+    faults = pq.read_table(original / "faults.parquet").to_pylist()
+    assert len({(row["fault_id"], row["instance"]) for row in faults}) == len(faults)
+    assert {row["state"] for row in faults} == {"recovered", "rejected"}
+    assert {row["version"] for row in faults if row["state"] == "recovered"} == {3}
+    events = pq.read_table(original / "fault_events.parquet").to_pylist()
+    assert len(events) == 3 * (len(faults) - 1) + 1
+
+
+def test_rows_sent_twice_are_there_once_and_counted(tmp_path: Path) -> None:
+    """A sender that got no answer sends again: other messages, the same records."""
+    story = Story(seconds=20)
+    broker = MemoryBroker()
+    create_topics(broker, partitions=1)
+    batch = MetricBatch(
+        run_id=story.run_id,
+        service="cart",
+        instances=("cart-0",),
+        names=("cpu",),
+        time_us=(START_US + 1_000_000).to_bytes(8, "little"),
+        instance=b"\0\0",
+        name=b"\0\0",
+        value=b"\0" * 8,
+    )
+    with broker.producer() as producer:
+        for sequence in range(2):
+            headers = Stamp(
+                watermark_us=START_US + 2_000_000, writer="w", sequence=sequence, total=sequence + 1
+            ).headers()
+            producer.send(
+                catalogue.TELEMETRY_METRICS,
+                key=b"cart",
+                value=encode(batch),
+                headers=(*headers, ("run", story.run_id.encode())),
+                partition=0,
+            )
+        _finish_heartbeats(producer, story, after={catalogue.TELEMETRY_METRICS: (2, 2)})
+        producer.send(catalogue.EXPERIMENTS, key=b"run-1", value=encode(experiment(story, {}, {})))
+    manifest = rebuild(broker, run_id="run-1", out_dir=tmp_path / "d")
+    assert verify(tmp_path / "d") == []
+    assert pq.read_table(tmp_path / "d" / "metrics.parquet").num_rows == 1
+    row = next(ledger_rows(tmp_path / "d" / "ledger.parquet"))
+    assert (row.read, row.in_windows, row.duplicate) == (2, 1, 1)
+    assert manifest.unfinished_windows == 0
+
+
+def _finish_heartbeats(producer: object, story: Story, after: dict[str, tuple[int, int]]) -> None:
+    for topic in (
+        catalogue.TELEMETRY_METRICS,
+        catalogue.TELEMETRY_LOGS,
+        catalogue.TELEMETRY_TRACES,
+        catalogue.SERVICE_FAULTS,
+    ):
+        sequence, total = after.get(topic, (0, 0))
+        stamp = Stamp(watermark_us=START_US + 90_000_000, writer="w", sequence=sequence, total=total)
+        headers = (*stamp.headers(), ("run", story.run_id.encode()))
+        producer.send(topic, key=b"__heartbeat__", value=None, headers=headers, partition=0)  # type: ignore[attr-defined]
+
+
+def test_what_can_not_be_read_is_counted_and_the_rest_flows_on(tmp_path: Path) -> None:
+    broker = MemoryBroker()
+    story = Story(seconds=30)
+    run = record_run(broker, story, partitions=1)
+    with broker.consumer(group_id=None) as consumer:
+        partition = consumer.partitions(catalogue.TELEMETRY_LOGS)[0]
+        consumer.assign({partition: run.end_offsets["telemetry-logs/0"] - 1})
+        last = Stamp.read(consumer.consume(1, 1)[0].headers)
+    with broker.producer() as producer:
+        headers = Stamp(
+            watermark_us=last.watermark_us,
+            writer=last.writer,
+            sequence=last.sequence + 1,
+            total=last.total + 4,
+        ).headers()
+        producer.send(
+            catalogue.TELEMETRY_LOGS,
+            key=b"cart",
+            value=b"garbage",
+            headers=(*headers, ("run", b"run-1")),
+            partition=0,
+        )
+        longer = replace(run, end_offsets={})
+        producer.send(catalogue.EXPERIMENTS, key=b"run-1", value=encode(longer))
+    manifest = rebuild(broker, run_id="run-1", out_dir=tmp_path / "d")
+    assert verify(tmp_path / "d") == []
+    assert manifest.totals[catalogue.TELEMETRY_LOGS]["rejected_messages"] == 1
+    ledger = list(ledger_rows(tmp_path / "d" / "ledger.parquet"))
+    assert sum(row.rejected for row in ledger) == 4
+
+
+def test_a_message_that_was_lost_before_the_log_is_noticed(tmp_path: Path) -> None:
+    """Its offset was never given, so only the writer's own counts can tell."""
+    broker = MemoryBroker()
+    story = Story(seconds=10)
+    create_topics(broker, partitions=1)
+    sent = messages(story, partitions=1)
+    metrics = [at for at, each in enumerate(sent) if each.topic == "telemetry-metrics" and each.value]
+    lost = metrics[len(metrics) // 2]
+    with broker.producer() as producer:
+        for at, each in enumerate(sent):
+            if at != lost:
+                producer.send(each.topic, key=each.key, value=each.value, headers=each.headers, partition=0)
+        producer.send(catalogue.EXPERIMENTS, key=b"run-1", value=encode(experiment(story, {}, {})))
+    rebuild(broker, run_id="run-1", out_dir=tmp_path / "d")
+    problems = verify(tmp_path / "d")
+    assert "telemetry-metrics: 1 missing messages by the writers' stamps" in problems
+    assert any("missing records" in problem for problem in problems)
+    assert any("produced by the writers' stamps" in problem for problem in problems)
+
+
+def test_windows_that_are_not_final_are_left_out_and_counted(tmp_path: Path) -> None:
+    broker = MemoryBroker()
+    record_run(broker, replace(STORY, drain_s=3))
+    manifest = rebuild(broker, run_id="run-1", out_dir=tmp_path / "d")
+    assert manifest.unfinished_windows > 0
+    assert verify(tmp_path / "d") == []
+    assert verify_against_live(tmp_path / "d", broker) == []
+    windows = pq.read_table(tmp_path / "d" / "windows.parquet", columns=["end"])
+    newest = max(windows.column("end").cast(pa.int64()).to_pylist())
+    assert newest <= min(manifest.final_until_us.values()) - manifest.policy["final_cut_us"]
+    ledger = list(ledger_rows(tmp_path / "d" / "ledger.parquet"))
+    assert sum(row.unfinished for row in ledger) > 0
+
+
+def test_progress_goes_from_nothing_to_all(recorded: MemoryBroker, tmp_path: Path) -> None:
+    steps: list[tuple[int, int]] = []
+    rebuild(recorded, run_id="run-1", out_dir=tmp_path / "d", progress=lambda *step: steps.append(step))
+    assert [done for done, _ in steps] == sorted(done for done, _ in steps)
+    assert steps[-1][0] == steps[-1][1] > 0
+
+
+def test_topics_that_were_just_made_are_waited_for(
+    recorded: MemoryBroker, original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def not_at_once(consumer: Consumer, run_id: str, prefix: str) -> RunLog:
+        asked.append(run_id)
+        if len(asked) == 1:
+            msg = "no leader for now"
+            raise Retryable(msg)
+        return run_log(consumer, run_id, prefix)
+
+    monkeypatch.setattr(sys.modules[rebuild.__module__], "run_log", not_at_once)
+    manifest = rebuild(recorded, run_id="run-1", out_dir=tmp_path / "d")
+    assert len(asked) == 2
+    assert manifest.content_hash == content_hash(original)
+
+
+def test_a_run_that_is_not_there_is_refused(recorded: MemoryBroker, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="no run 'run-9' on experiments; the newest are: run-1"):
+        rebuild(recorded, run_id="run-9", out_dir=tmp_path / "d")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_joined_topics_that_differ_in_partitions_are_refused(tmp_path: Path) -> None:
+    broker = MemoryBroker()
+    broker.admin().ensure_topics([TopicSpec(name=catalogue.TELEMETRY_LOGS, partitions=2, config={})])
+    others = (catalogue.TELEMETRY_METRICS, catalogue.TELEMETRY_TRACES, catalogue.SERVICE_FAULTS)
+    for name in (*others, catalogue.FAULT_EVENTS, catalogue.EXPERIMENTS):
+        broker.admin().ensure_topics([TopicSpec(name=name, partitions=3, config={})])
+    with broker.producer() as producer:
+        producer.send(catalogue.EXPERIMENTS, key=b"run-1", value=encode(experiment(STORY, {}, {})))
+    with pytest.raises(InvalidInput, match="telemetry-logs 2"):
+        rebuild(broker, run_id="run-1", out_dir=tmp_path / "d")
+
+
+def test_a_folder_that_holds_something_is_refused(recorded: MemoryBroker, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    with pytest.raises(InvalidInput, match="is not empty"):
+        rebuild(recorded, run_id="run-1", out_dir=tmp_path)
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_a_failed_rebuild_leaves_nothing_behind(recorded: MemoryBroker, tmp_path: Path) -> None:
+    def fail(_done: int, _total: int) -> None:
+        msg = "enough"
+        raise RuntimeError(msg)
+
+    with pytest.raises(RuntimeError, match="enough"):
+        rebuild(recorded, run_id="run-1", out_dir=tmp_path / "d", progress=fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_offsets_that_are_not_on_the_log_are_a_gap(recorded: MemoryBroker, tmp_path: Path) -> None:
+    known = runs(recorded)[0]
+    beyond: Experiment = replace(
+        known,
+        run_id="run-2",
+        end_offsets={**known.end_offsets, "telemetry-logs/0": 10**9},
+    )
+    broker = MemoryBroker()
+    create_topics(broker)
+    with broker.producer() as producer:
+        producer.send(catalogue.EXPERIMENTS, key=b"run-2", value=encode(beyond))
+    with pytest.raises(OffsetGap):
+        rebuild(broker, run_id="run-2", out_dir=tmp_path / "d")
