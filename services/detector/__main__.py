@@ -1,28 +1,10 @@
 from __future__ import annotations
 
-import logging
 import sys
 
-from microservo.errors import MicroServoError
-from microservo.runtime.logging import configure_logging
-from microservo.runtime.settings import settings_or_exit
-from microservo.runtime.shutdown import Shutdown
+from microservo.runtime.program import run_program
 from services.detector.service import run
 from services.detector.settings import DetectorSettings
 
-
-def main() -> int:
-    """Scores windows until SIGTERM or SIGINT."""
-    settings = settings_or_exit(DetectorSettings, "detector")
-    configure_logging("detector", settings.log_level)
-    try:
-        with Shutdown() as shutdown:
-            run(settings, shutdown)
-    except MicroServoError:
-        logging.getLogger(__name__).exception("the detector stops")
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program("detector", DetectorSettings, run))

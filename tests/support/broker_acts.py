@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from microservo.adapters.broker import Broker, Consumer, Message, TopicSpec
-from microservo.log import ranges
 from microservo.errors import Fatal
+from microservo.log import ranges
 from microservo.testing import eventually
 
 FLUSH_S = 60

@@ -1,0 +1,77 @@
+"""What a platform is: where a target system lives, which instances it has, what can be done to them.
+
+Several implementations, held by one contract suite (`microservo.testing.check_platform`). Who injects faults or
+measures knows this and no platform: no process id, no port, no URL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from microservo.domain.graph import Edge
+from microservo.platforms.mechanism import Mechanism
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One instance of a service, running or not."""
+
+    id: str
+    service: str
+    is_up: bool
+    started_at_us: int
+    """When it was last started, epoch microseconds UTC; 0 if never."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceChange:
+    """That an instance was started (`up`), or has ended (`down`), at `at_us` (epoch microseconds UTC)."""
+
+    instance: Instance
+    state: Literal["up", "down"]
+    at_us: int
+
+
+Readings = Mapping[str, Mapping[str, float]]
+"""Metrics by instance id; an instance that does not run is not in it."""
+
+
+class Meter(Protocol):
+    """Reads what instances use, from outside; belongs to one thread."""
+
+    def read(self) -> Readings:
+        """The metrics of every running instance; rates are over the time since the reading before.
+
+        Raises:
+            Unavailable: there is no target.
+        """
+
+
+class Platform(Protocol):
+    """A target system as it is at this moment. Several threads may ask.
+
+    `instances`, `edges` and `meter` raise `Unavailable` while no target runs.
+    """
+
+    @property
+    def name(self) -> str:
+        """For example "local"."""
+
+    def instances(self) -> Sequence[Instance]: ...
+
+    def edges(self) -> Iterable[Edge]:
+        """Who may call whom, where the platform knows."""
+
+    def mechanisms(self, kind: str) -> Sequence[Mechanism]:
+        """What can carry a kind of fault here, the best first; [] where nothing can."""
+
+    def watch(self, on_change: Callable[[InstanceChange], None]) -> AbstractContextManager[None]:
+        """Calls `on_change` for each change while the context lasts, from a thread of the platform's.
+
+        What is up when the watch begins is told first, so that a watcher needs no other look.
+        """
+
+    def meter(self) -> Meter: ...

@@ -1,0 +1,82 @@
+"""One policy for what fails for now: try again with growing pauses, until it succeeds or patience ends."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+import tenacity
+
+from microservo.errors import Retryable
+
+T = TypeVar("T")
+
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 5.0
+
+Wait = Callable[[float], bool]
+"""Waits up to so many seconds; True ends the efforts early, as `Shutdown.wait` and `Event.wait` do."""
+
+
+def retry(
+    act: Callable[[], T],
+    *,
+    timeout_s: float | None = None,
+    attempts: int | None = None,
+    first_pause_s: float = FIRST_PAUSE_S,
+    longest_pause_s: float = LONGEST_PAUSE_S,
+    wait: Wait | None = None,
+    on_failure: Callable[[Retryable], None] | None = None,
+) -> T:
+    """What `act` returns, as soon as it returns; each `Retryable` that it raises leads to another effort.
+
+    Args:
+        act: one effort.
+        timeout_s: no effort begins later than this; None for no limit.
+        attempts: so many efforts at the most; None for no limit.
+        first_pause_s: pause after the first failure; each following one is twice as long.
+        longest_pause_s: what pauses grow to.
+        wait: how to wait; when it returns True no further effort is made.
+        on_failure: told of each failure before the pause, to count or log it.
+
+    Raises:
+        Retryable: the last failure, once patience has ended.
+        Exception: whatever else `act` raises, at once.
+
+    Example:
+        >>> retry(lambda: 7)
+        7
+    """
+    pause = wait or threading.Event().wait
+    failures: list[Retryable] = []
+
+    def before_sleep(state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        assert isinstance(error, Retryable)
+        failures[:] = [error]
+        if on_failure is not None:
+            on_failure(error)
+
+    def sleep(seconds: float) -> None:
+        if pause(seconds):
+            raise failures[0]
+
+    efforts = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(Retryable),
+        wait=tenacity.wait_exponential(multiplier=first_pause_s, min=first_pause_s, max=longest_pause_s),
+        stop=_stop(timeout_s, attempts),
+        sleep=sleep,
+        before_sleep=before_sleep,
+        reraise=True,
+    )
+    return efforts(act)
+
+
+def _stop(timeout_s: float | None, attempts: int | None) -> tenacity.stop.stop_base:
+    limits: list[tenacity.stop.stop_base] = []
+    if timeout_s is not None:
+        limits.append(tenacity.stop_before_delay(timeout_s))
+    if attempts is not None:
+        limits.append(tenacity.stop_after_attempt(attempts))
+    return tenacity.stop_any(*limits) if limits else tenacity.stop_never
