@@ -1,7 +1,7 @@
 """What a platform is: where a target system lives, which instances it has, what can be done to them.
 
-Several implementations, held by one contract suite (`microservo.testing.check_platform`). Who injects faults or
-measures knows this and no platform: no process id, no port, no URL.
+Several implementations, held by one contract suite (`microservo.testing.check_platform`). Who injects
+faults or measures knows this and no platform: no process id, no port, no URL.
 """
 
 from __future__ import annotations
