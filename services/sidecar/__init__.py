@@ -11,6 +11,5 @@ sees that in `GET /faults`. Guarantee: bytes of a connection are never lost, cha
 fault that is in force says so; what a fault holds back is sent on at once when the fault ends.
 
 Network faults act on what *leaves* the instance, as `tc netem` on its interface would. The TCP handshake is
-the kernel's and is not delayed. One thread, one event loop, no task while bytes flow; asyncio and httptools
-only, because there is one of these beside every instance.
+the kernel's and is not delayed. One thread, one event loop, no task while bytes flow.
 """
