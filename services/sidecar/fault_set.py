@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from microservo.errors import InvalidInput
 from microservo.platforms.local.control import Conflict
-from services.sidecar.faults import KINDS, REQUEST_FAULTS, SEGMENT_FAULTS
-from services.sidecar.faults.base import Effect, RequestFault, SegmentFault
+from services.sidecar.faults import KINDS
+from services.sidecar.faults.base import REQUEST_FAULTS, SEGMENT_FAULTS, Effect, RequestFault, SegmentFault
 from services.sidecar.framing import Head
 
 

@@ -18,10 +18,10 @@ from microservo.errors import InvalidInput
 from microservo.platforms.local.control import control_application
 from microservo.platforms.local.topology_files import read_topology
 from microservo.runtime.http import LOOPBACK, listen, serve
+from services.workload.board import FaultBoard
 from services.workload.cache import Caches
 from services.workload.calls import Caller, read_peers
-from services.workload.faults import FaultSite
-from services.workload.faults.board import FaultBoard
+from services.workload.faults.base import FaultSite
 from services.workload.handlers import RequestHandler, Spoiler
 from services.workload.settings import Settings
 from services.workload.traffic import Traffic, report

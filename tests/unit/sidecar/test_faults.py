@@ -116,7 +116,7 @@ def test_an_id_is_applied_once() -> None:
 @pytest.mark.parametrize(
     ("kind", "parameters", "sentence"),
     [
-        ("disk-full", {}, "can't make 'disk-full'; it can make network-delay"),
+        ("disk-full", {}, "can't make 'disk-full'; it can make connection-reset"),
         ("network-delay", {"latency_us": 5}, "needs the parameter 'jitter_us'"),
         (
             "network-delay",

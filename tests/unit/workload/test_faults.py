@@ -9,8 +9,8 @@ import pytest
 
 from microservo.errors import InvalidInput
 from microservo.platforms.local.control import Conflict
-from services.workload.faults import FaultSite
-from services.workload.faults.board import FaultBoard
+from services.workload.board import FaultBoard
+from services.workload.faults.base import FaultSite
 
 EXCEPTION: dict[str, object] = {"ratio": 0.5, "endpoint": "Get"}
 

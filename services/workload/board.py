@@ -7,18 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from microservo.adapters.clock import now_us
+from microservo.domain.modules import import_modules
 from microservo.errors import InvalidInput
 from microservo.platforms.local.control import Conflict
 from microservo.platforms.mechanism import Confirmation
-from services.workload.faults import Fault, FaultSite
-from services.workload.faults.app_exception import AppException
-from services.workload.faults.cpu_hog import CpuHog
-from services.workload.faults.memory_hog import MemoryHog
+from services.workload import faults
+from services.workload.faults.base import KINDS, Fault, FaultSite
 from services.workload.faults.parameters import Parameters
 
-KINDS: Mapping[str, Callable[[str, Parameters, FaultSite], Fault]] = {
-    kind.kind: kind for kind in (CpuHog, MemoryHog, AppException)
-}
+import_modules(faults.__name__, faults.__path__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
