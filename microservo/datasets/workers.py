@@ -7,7 +7,6 @@ import json
 import os
 import queue
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from typing import Any, Self
 from microservo import errors
 from microservo.adapters.broker import Broker
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
+from microservo.adapters.processes import child_environment, python_argv
 from microservo.datasets.merge import Stored
 from microservo.datasets.share import Final, Outcome, Read, Settled, Share, Sliced, Step, work
 from microservo.datasets.slices import take_up
@@ -134,15 +134,14 @@ def _part(share: Share, numbers: list[int]) -> Share:
 
 @contextmanager
 def _process() -> Iterator[Process]:
-    command = [sys.executable, "-m", "microservo.datasets.worker"]
     # A session of its own: Ctrl-C reaches this process alone, which then ends the workers.
     process = subprocess.Popen(
-        command,
+        python_argv("microservo.datasets.worker"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env=_MEMORY | os.environ,
+        env=child_environment(_MEMORY),
     )
     assert process.stdin is not None
     try:

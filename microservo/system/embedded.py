@@ -178,7 +178,7 @@ class EmbeddedSystem:
             broker.prepare(stage.advance)
             stage.tell("Apache Kafka, in the cache")
         with self._progress.stage("broker") as stage:
-            supervisor.start(kafka_spec(broker.argv(), self._folders.logs, lambda: broker.ready(0.5)))
+            supervisor.start(kafka_spec(broker, self._folders.logs))
             supervisor.wait_ready([KAFKA], _KAFKA_START_S)
             stage.tell(broker.bootstrap_servers)
         return broker.bootstrap_servers
