@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from microservo.adapters.ports import free_ports
-from microservo.domain.topology import load_topology
+from microservo.domain.topology_file import load_topology
 from microservo.platforms.local.platform import LocalPlatform
 from microservo.platforms.local.runner import LocalTargetRunner
 from microservo.platforms.local.state import LocalInstance, read_state

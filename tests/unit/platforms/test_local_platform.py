@@ -66,9 +66,9 @@ def test_without_a_target_the_platform_says_so(state_file: Path, platform: Local
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('{"instances": []}', "topology: Field required"),
-        ("nonsense", "document: Invalid JSON"),
-        ('{"control_token": "secret', "document: Invalid JSON"),
+        ('{"instances": []}', "topology: expected a value, got none"),
+        ("nonsense", "invalid JSON"),
+        ('{"control_token": "secret', "invalid JSON"),
     ],
 )
 def test_what_is_no_state_is_refused_in_one_line_that_shows_no_token(
