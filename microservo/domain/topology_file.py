@@ -1,4 +1,4 @@
-"""Topology files: TOML in, a `Topology` out; or the first mistake with its place, value and what was expected."""
+"""Topology files: TOML in, a `Topology` out; or the first mistake, with its place and value."""
 
 from __future__ import annotations
 
