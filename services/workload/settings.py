@@ -1,7 +1,7 @@
 """What one instance is told on its command line.
 
-A plain dataclass: the instances stand for a foreign system that reads no MICROSERVO_ variables, and many of
-them run at once, so the memory that pydantic takes in each is better spent elsewhere.
+A plain dataclass: the instances stand for a foreign system, which reads no MICROSERVO_ variables but the token of
+its control port.
 """
 
 from __future__ import annotations
