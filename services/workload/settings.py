@@ -1,7 +1,7 @@
 """What one instance is told on its command line.
 
-A plain dataclass: the instances stand for a foreign system, which reads no MICROSERVO_ variables but the token of
-its control port.
+A plain dataclass: the instances stand for a foreign system, which reads no MICROSERVO_ variables but the
+token of its control port.
 """
 
 from __future__ import annotations
