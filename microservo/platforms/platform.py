@@ -58,7 +58,7 @@ class Meter(Protocol):
 class Platform(Protocol):
     """A target system as it is at this moment. Several threads may ask.
 
-    `instances`, `edges` and `meter` raise `Unavailable` while no target runs.
+    `instances` and `edges` raise `Unavailable` while no target runs.
     """
 
     @property
