@@ -1,23 +1,44 @@
-"""The stories of faults as they lie on `fault-events`."""
+"""Faults on the log: their states on `faults`, their whole history on `fault-events`."""
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from microservo.adapters.broker import Broker
+from microservo.adapters.broker import Broker, Consumer
+from microservo.domain.faults.decider.snapshot import events_of
 from microservo.domain.faults.lifecycle import LAST_STATES, WHOLE
 from microservo.errors import InvalidInput, MicroServoError, Unavailable
+from microservo.log.ranges import Ranges, read
 from microservo.log.subscription import Subscription
-from schemas.records import FaultEvent, FaultState
+from schemas.codec import SchemaError, decode_as
+from schemas.records import FaultEvent, FaultSnapshot, FaultState
+
+logger = logging.getLogger(__name__)
 
 _POLL_S = 0.1
 
 
 def latest_events(broker: Broker, topic: str) -> list[FaultEvent]:
-    """The newest event of every fault and instance, in order of the requests.
+    """The newest event of each instance of the faults that are open or were closed last, by their requests.
 
-    A fault that no instance was touched by is there with its events about the whole.
+    A fault that no instance was touched by is there with its event about the whole. However long the
+    history, only the states are read.
+
+    Args:
+        topic: physical name of `faults`.
+    """
+    with broker.consumer(group_id=None) as consumer:
+        states = newest_states(consumer, ranges_of(consumer, topic))
+    return in_order(event for state in states for event in _readable(state))
+
+
+def all_latest_events(broker: Broker, topic: str) -> list[FaultEvent]:
+    """As `latest_events`, but of every fault there ever was: the whole history is read.
+
+    Args:
+        topic: physical name of `fault-events`.
     """
     newest: dict[tuple[str, str], FaultEvent] = {}
     with Subscription(broker, topic, start="earliest", until_end=True) as events:
@@ -25,6 +46,41 @@ def latest_events(broker: Broker, topic: str) -> list[FaultEvent]:
             if isinstance(received.record, FaultEvent):
                 keep_newest(newest, received.record)
     return in_order(newest.values())
+
+
+def newest_states(consumer: Consumer, ranges: Ranges) -> list[FaultSnapshot]:
+    """The newest state of each fault in these ranges of `faults`, that which changed last at the end.
+
+    What can't be read is passed over, and said in the log. Raises as `microservo.log.ranges.read`.
+    """
+    newest: dict[bytes, FaultSnapshot] = {}
+    for message in read(consumer, ranges, compacted=True):
+        key = message.key or b""
+        newest.pop(key, None)
+        if message.value is None:
+            continue
+        try:
+            newest[key] = decode_as(FaultSnapshot, message.value)
+        except SchemaError as error:
+            logger.warning("%s[%d] %d: %s", message.topic, message.partition, message.offset, error)
+    return list(newest.values())
+
+
+def ranges_of(consumer: Consumer, topic: str) -> Ranges:
+    """All that lies on a topic now.
+
+    Raises:
+        InvalidInput: there is no such topic.
+    """
+    return {partition: consumer.offset_range(partition) for partition in consumer.partitions(topic)}
+
+
+def _readable(state: FaultSnapshot) -> Sequence[FaultEvent]:
+    try:
+        return events_of(state)
+    except SchemaError as error:
+        logger.warning("the state of fault %s can't be read: %s", state.fault_id, error)
+        return ()
 
 
 def keep_newest(newest: dict[tuple[str, str], FaultEvent], event: FaultEvent) -> None:
