@@ -6,13 +6,13 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 
-from microservo.adapters.broker import Broker, Consumer
+from microservo.adapters.broker import Broker
 from microservo.domain.faults.decider.snapshot import events_of
 from microservo.domain.faults.lifecycle import LAST_STATES, WHOLE
 from microservo.errors import InvalidInput, MicroServoError, Unavailable
-from microservo.log.ranges import Ranges, read
+from microservo.log.reader import read_state
 from microservo.log.subscription import Subscription
-from schemas.codec import SchemaError, decode_as
+from schemas.codec import SchemaError
 from schemas.records import FaultEvent, FaultSnapshot, FaultState
 
 logger = logging.getLogger(__name__)
@@ -27,17 +27,18 @@ def latest_events(broker: Broker, topic: str) -> list[FaultEvent]:
     history, only the states are read.
 
     Args:
+        broker: where the topic lies.
         topic: physical name of `faults`.
     """
-    with broker.consumer(group_id=None) as consumer:
-        states = newest_states(consumer, ranges_of(consumer, topic))
-    return in_order(event for state in states for event in _readable(state))
+    states = read_state(broker, topic, FaultSnapshot)
+    return in_order(event for state in states.values() for event in _readable(state))
 
 
 def all_latest_events(broker: Broker, topic: str) -> list[FaultEvent]:
     """As `latest_events`, but of every fault there ever was: the whole history is read.
 
     Args:
+        broker: where the topic lies.
         topic: physical name of `fault-events`.
     """
     newest: dict[tuple[str, str], FaultEvent] = {}
@@ -46,33 +47,6 @@ def all_latest_events(broker: Broker, topic: str) -> list[FaultEvent]:
             if isinstance(received.record, FaultEvent):
                 keep_newest(newest, received.record)
     return in_order(newest.values())
-
-
-def newest_states(consumer: Consumer, ranges: Ranges) -> list[FaultSnapshot]:
-    """The newest state of each fault in these ranges of `faults`, that which changed last at the end.
-
-    What can't be read is passed over, and said in the log. Raises as `microservo.log.ranges.read`.
-    """
-    newest: dict[bytes, FaultSnapshot] = {}
-    for message in read(consumer, ranges, compacted=True):
-        key = message.key or b""
-        newest.pop(key, None)
-        if message.value is None:
-            continue
-        try:
-            newest[key] = decode_as(FaultSnapshot, message.value)
-        except SchemaError as error:
-            logger.warning("%s[%d] %d: %s", message.topic, message.partition, message.offset, error)
-    return list(newest.values())
-
-
-def ranges_of(consumer: Consumer, topic: str) -> Ranges:
-    """All that lies on a topic now.
-
-    Raises:
-        InvalidInput: there is no such topic.
-    """
-    return {partition: consumer.offset_range(partition) for partition in consumer.partitions(topic)}
 
 
 def _readable(state: FaultSnapshot) -> Sequence[FaultEvent]:

@@ -38,10 +38,10 @@ from microservo.domain.faults.decider.events import (
     TimerDue,
 )
 from microservo.errors import InvalidInput, Unavailable
-from microservo.platforms.platform import InstanceChange, Platform
+from microservo.platforms.platform import InstanceChange, Platform, kinds_here, services_of
 from microservo.runtime.metrics import FAULTS_ACTIVE
 from schemas.records import FaultRequest, FeatureWindow, ServiceGraph
-from services.fault_injector.performing import Performer, Workers, every_mechanism
+from services.fault_injector.performing import Performer, Workers
 from services.fault_injector.publishing import FaultPublisher
 
 logger = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class Injector:
         self._publisher = publisher
         self._clock = clock
         # Workers ask from their threads; the state is a value that is replaced in one step.
-        self._workers = workers(Performer(platform, clock, lambda instance: self._state.owned(instance)))
+        self._workers = workers(Performer(platform, clock, self._owned))
         self._observer = EffectObserver()
         self._changes: queue.SimpleQueue[InstanceChange] = queue.SimpleQueue()
         self._to_apply: list[Apply] = []
@@ -144,6 +144,9 @@ class Injector:
         """Begins to end every fault; `is_at_rest` says when that is done."""
         self._learn(ShutDown(now_us=self._clock()))
 
+    def _owned(self, instance: str) -> Mapping[str, str]:
+        return self._state.owned(instance)
+
     def _learn(self, event: Event) -> None:
         self._state, actions = decide(self._state, event)
         for action in actions:
@@ -180,9 +183,7 @@ class Injector:
         while not self._changes.empty():
             change = self._changes.get()
             self._learn(
-                InstanceChanged(
-                    now_us=self._clock(), instance=change.instance.id, is_up=change.state == "up"
-                )
+                InstanceChanged(now_us=self._clock(), instance=change.instance.id, is_up=change.state == "up")
             )
 
     def _do_due(self) -> None:
@@ -200,13 +201,10 @@ class Injector:
             edges = frozenset(self._platform.edges())
         except (Unavailable, InvalidInput) as error:
             return str(error)
-        services: dict[str, tuple[str, ...]] = {}
-        for instance in instances:
-            services[instance.service] = (*services.get(instance.service, ()), instance.id)
         return TargetView(
-            services=services,
+            services={name: tuple(ids) for name, ids in services_of(self._platform).items()},
             edges=edges,
-            mechanisms=frozenset(each.name for each in every_mechanism(self._platform)),
+            kinds=kinds_here(self._platform),
             down=frozenset(instance.id for instance in instances if not instance.is_up),
         )
 

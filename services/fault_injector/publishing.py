@@ -1,4 +1,4 @@
-"""Writing down what happened: service faults for the join, events for everybody, states for the next start."""
+"""Writing down what happened: service faults for the join, events for all, states for the next start."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ class FaultPublisher:
         self._written: dict[int, int] = {}
         self._is_durable = True
 
-    def begin_at(self, stored: Sequence[int], read: Sequence[int]) -> None:
-        """Says where events begin that the states don't know, and up to where a start has read them."""
+    def begin_at(self, stored: Sequence[int], ends: Sequence[int]) -> None:
+        """Says where events begin that the states don't know, and where the events end."""
         self._positions = tuple(stored)
-        self._written = dict(enumerate(read))
+        self._written = dict(enumerate(ends))
 
     def publish(self, action: Publish) -> None:
         """Adds records, to be written by `make_durable` and `store`."""

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TypeVar
 
-from microservo.adapters.broker import Broker, Consumer, Partition, Producer
+from microservo.adapters.broker import Broker, Consumer, Producer
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
 from microservo.domain.faults.decider import InjectorState
 from microservo.errors import MicroServoError, Retryable
 from microservo.log.dead_letters import DeadLetters
+from microservo.log.reader import positions
 from microservo.log.stamped import StampedWriter
 from microservo.platforms.local.platform import LocalPlatform
 from microservo.platforms.platform import Platform
@@ -60,7 +61,7 @@ def run(
         Fatal: what a restart may mend.
     """
     broker = broker or KafkaBroker(settings.kafka)
-    platform = platform or LocalPlatform(settings.target_state)
+    platform = platform or LocalPlatform(settings.target_state, clock=clock)
     pulse = Pulse()
     with ExitStack() as stack:
         stack.enter_context(HealthServer(settings.health_port, pulse.is_felt))
@@ -85,13 +86,11 @@ def run(
             ),
         )
         handlers = _handlers(settings, injector, producer)
-        observations = stack.enter_context(
-            _patiently(shutdown, lambda: _observations(settings, broker, clock))
-        )
+        observed = stack.enter_context(_patiently(shutdown, lambda: observations(settings, broker, clock)))
         stack.enter_context(platform.watch(injector.instance_changed))
 
         def housekeeping() -> None:
-            handlers.observations(observations)
+            handlers.observations(observed)
             injector.tick()
             writer.tick()
             pulse.beat()
@@ -123,7 +122,7 @@ def start(
     """
     left = read_back(broker, settings.topic, clock)
     publisher = FaultPublisher(producer=producer, writer=writer, topic=settings.topic, clock=clock)
-    publisher.begin_at(left.stored, left.read)
+    publisher.begin_at(left.stored, left.ends)
     injector = Injector(
         state=InjectorState(run_id=settings.run_id, outside=settings.outside_services),
         platform=platform,
@@ -166,22 +165,18 @@ def _handlers(settings: FaultInjectorSettings, injector: Injector, producer: Pro
     )
 
 
-def _observations(settings: FaultInjectorSettings, broker: Broker, clock: Callable[[], int]) -> Consumer:
+def observations(settings: FaultInjectorSettings, broker: Broker, clock: Callable[[], int]) -> Consumer:
     """A consumer of graphs and windows that begins a little in the past, so that baselines are known."""
     consumer = broker.consumer(group_id=None)
     since_us = max(0, clock() - LOOK_BACK_US)
     topics = (settings.topic(SERVICE_GRAPH), settings.topic(FEATURE_WINDOWS))
     try:
-        graphs, windows = (_positions_since(consumer, topic, since_us) for topic in topics)
+        graphs, windows = (positions(consumer, topic, since_us) for topic in topics)
     except MicroServoError:
         consumer.close()
         raise
     consumer.assign({**graphs, **windows})
     return consumer
-
-
-def _positions_since(consumer: Consumer, topic: str, since_us: int) -> dict[Partition, int]:
-    return {partition: consumer.offset_at(partition, since_us) for partition in consumer.partitions(topic)}
 
 
 def _end_all(injector: Injector, writer: StampedWriter) -> None:

@@ -30,13 +30,13 @@ class TargetView:
     Attributes:
         services: ids of the instances of each service, running or not.
         edges: who may call whom, as far as the platform knows.
-        mechanisms: names of the mechanisms that it has.
+        kinds: those that it can carry.
         down: instances that are not running.
     """
 
     services: Mapping[str, tuple[str, ...]]
     edges: frozenset[Edge] = frozenset()
-    mechanisms: frozenset[str] = frozenset()
+    kinds: frozenset[str] = frozenset()
     down: frozenset[str] = frozenset()
 
     @property

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
 
-from microservo.domain.faults.base import MechanismName
 from microservo.domain.faults.catalogue import LATEST_START_US, PlannedFault, parse_request
 from microservo.domain.faults.decider.acting import end
 from microservo.domain.faults.decider.state import OpenFault
@@ -49,8 +47,7 @@ def _planned(step: Step, request: FaultRequest) -> PlannedFault:
     target = step.state.target
     if target is None:
         raise Unavailable(step.state.problem)
-    mechanisms = cast("frozenset[MechanismName]", target.mechanisms)
-    return parse_request(request, target.services, mechanisms, now_us=step.now_us)
+    return parse_request(request, target.services, target.kinds, now_us=step.now_us)
 
 
 def _accept(step: Step, request: FaultRequest, planned: PlannedFault, *, version: int) -> None:

@@ -93,7 +93,7 @@ class Step:
         affected = self._affected.get(fault_id, ())
         return Publish(
             events=tuple(self._events[fault_id]),
-            service_faults=tuple(fault.story.service_faults(affected)),
+            service_faults=tuple(fault.story.service_faults(affected)) if affected else (),
             snapshot=snapshot(fault),
             confirmed_at_us=self._confirmed_at_us,
         )
