@@ -14,23 +14,23 @@ from typing import Any
 import psutil
 import pytest
 
-from microservo.adapters.broker import Broker, Message, TopicSpec
+from microservo.adapters.broker import Broker, Message
 from microservo.adapters.clock import now_us
 from microservo.adapters.ports import free_ports
 from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.faults.lifecycle import FaultStory, fold
 from microservo.domain.topology import load_topology
 from microservo.errors import InvalidInput, Retryable
+from microservo.log.reader import read_topic
+from microservo.log.topics import topic_specs
 from microservo.platforms.local.mechanisms.control_api import ControlApi, ControlClient
 from microservo.platforms.local.platform import LocalPlatform
 from microservo.platforms.local.runner import LocalTargetRunner
 from microservo.platforms.local.state import LocalInstance, TargetState, read_state
 from microservo.supervision.supervisor import Supervisor
 from microservo.testing import eventually
-from schemas.catalogue import catalogue
 from schemas.codec import decode_as, encode
 from schemas.records import FaultEvent, FaultRequest, ServiceFault
-from services.fault_injector.log_reader import read_log
 
 pytestmark = pytest.mark.integration
 
@@ -90,10 +90,7 @@ class Lab:
         self.broker = broker
         self.prefix = prefix
         self.state_file = state_file
-        names = [prefix + name for name in catalogue()]
-        names += [f"{prefix}{name}-dlq" for name, topic in catalogue().items() if topic.dead_letters]
-        specs = [TopicSpec(name=name, partitions=2, config={}) for name in names]
-        broker.admin().ensure_topics(specs)
+        broker.admin().ensure_topics(topic_specs(prefix=prefix, partitions=2))
 
     def ask(self, fault_id: str, kind: str, *, seconds: float = 0.5, **changes: Any) -> None:
         given: dict[str, Any] = {
@@ -142,7 +139,7 @@ class Lab:
 
     def messages(self, topic: str) -> list[Message]:
         with suppress(Retryable):  # a topic that was just made may have no leader yet
-            return list(read_log(self.broker, self.prefix + topic))
+            return list(read_topic(self.broker, self.prefix + topic))
         return []
 
     def target(self) -> TargetState:

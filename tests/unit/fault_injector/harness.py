@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from microservo.adapters.broker import Message, TopicSpec
+from microservo.adapters.broker import Message
 from microservo.domain.faults.base import Wire
 from microservo.domain.faults.decider import Event
 from microservo.errors import MicroServoError, Unavailable
 from microservo.log.dead_letters import DeadLetters
 from microservo.log.stamped import StampedWriter
+from microservo.log.topics import topic_specs
 from microservo.platforms.mechanism import Confirmation, Mechanism, Owned
 from microservo.platforms.platform import Instance, InstanceChange, Meter
 from microservo.testing import ManualClock, MemoryBroker
-from schemas.catalogue import catalogue
 from schemas.codec import decode_as, encode
 from schemas.records import FaultEvent, FaultRequest, FeatureWindow, ServiceFault
 from services.fault_injector.handlers import Handlers
@@ -150,9 +150,7 @@ class World:
     def __post_init__(self) -> None:
         self.mechanism = FakeMechanism(self.clock)
         self.target = FakePlatform(self.mechanism)
-        names = [PREFIX + name for name in catalogue()]
-        names += [f"{PREFIX}{name}-dlq" for name, topic in catalogue().items() if topic.dead_letters]
-        self.broker.admin().ensure_topics([TopicSpec(name=each, partitions=2, config={}) for each in names])
+        self.broker.admin().ensure_topics(topic_specs(prefix=PREFIX, partitions=2))
 
     def put(self, topic: str, *values: bytes | None) -> None:
         """Puts messages on the first partition of a topic."""
@@ -224,14 +222,18 @@ class Running:
 
     def ask(self, request: FaultRequest) -> Self:
         """Puts a request on its topic and lets it be handled."""
+        self.handlers.requests(self.send(request))
+        return self
+
+    def send(self, request: FaultRequest) -> list[Message]:
+        """Puts a request on its topic."""
         topic = self.settings.topic("fault-requests")
         sent: list[Message] = []
         self.producer.send(
             topic, key=request.fault_id.encode(), value=encode(request), on_delivery=sent.append
         )
         self.producer.flush(10)
-        self.handlers.requests(sent)
-        return self
+        return sent
 
     def tick(self, times: int = 3) -> Self:
         """Some rounds of the loop, at one instant."""

@@ -36,9 +36,13 @@ def apply_due(step: Step, fault: OpenFault) -> None:
 
 def fix_affected(step: Step, fault: OpenFault) -> OpenFault:
     """The fault with the services that it concerns, by what is known now unless that was settled before."""
-    if fault.affected:
+    if fault.affected and fault.story.instances:
         return fault
-    return step.put(replace(fault, affected=step.state.affected(fault.story.whole.service)))
+    # An earlier process may have been killed when it had written to some of them.
+    given = {each.service for each in fault.affected}
+    now = step.state.affected(fault.story.whole.service)
+    affected = (*fault.affected, *(each for each in now if each.service not in given))
+    return step.put(replace(fault, affected=tuple(sorted(affected, key=lambda each: each.hops))))
 
 
 def end(step: Step, fault: OpenFault, reason: str) -> None:
