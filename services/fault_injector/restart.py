@@ -59,7 +59,8 @@ def read_back(broker: Broker, topic: Callable[[str], str], clock: Callable[[], i
         later = read_topic(broker, topic(SERVICE_FAULTS), start=since_us)
         known = reconciled(known, (), _records(ServiceFault, later))
     ends = tuple(events[partition][1] for partition in sorted(events))
-    return LeftBehind(faults=tuple(known), stored=stored, ends=ends)
+    is_all_stored = all(each.is_stored for each in known)
+    return LeftBehind(faults=tuple(known), stored=ends if is_all_stored else stored, ends=ends)
 
 
 def _stored(states: Iterable[FaultSnapshot], partition: int) -> int:
