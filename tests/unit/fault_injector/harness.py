@@ -32,16 +32,17 @@ PREFIX = "t-"
 
 
 class FakePlatform:
-    """Two instances of cart and one of front, which calls cart; one mechanism carries every kind."""
+    """Two instances of cart and one of front, which calls cart; every mechanism carries every kind."""
 
     name = "fake"
 
-    def __init__(self, mechanism: FakeMechanism) -> None:
-        self.mechanism = mechanism
+    def __init__(self, *mechanisms: FakeMechanism) -> None:
+        self.mechanism = mechanisms[0]
+        self.carriers = mechanisms
         self.listed = [instance("cart-0"), instance("cart-1"), instance("front-0")]
 
     def mechanisms(self, kind: str) -> Sequence[Mechanism]:
-        return [self.mechanism]
+        return self.carriers
 
     def watch(self, on_change: Callable[[InstanceChange], None]) -> AbstractContextManager[None]:
         return nullcontext()
@@ -72,9 +73,8 @@ class FakeMechanism:
         log: every effort, in order.
     """
 
-    name = "fake"
-
-    def __init__(self, clock: ManualClock) -> None:
+    def __init__(self, clock: ManualClock, name: str = "fake") -> None:
+        self.name = name
         self._clock = clock
         self.active: set[tuple[str, str]] = set()
         self.gone: set[str] = set()
@@ -157,6 +157,14 @@ class World:
         with self.broker.producer() as producer:
             for value in values:
                 producer.send(PREFIX + topic, key=b"k", value=value, partition=0)
+            producer.flush(10)
+
+    def forget_states(self) -> None:
+        """Deletes the states of all faults, as on a system from before there were any."""
+        keys = {message.key for message in self.messages("faults")}
+        with self.broker.producer() as producer:
+            for key in keys:
+                producer.send(f"{PREFIX}faults", key=key, value=None)
             producer.flush(10)
 
     def messages(self, topic: str) -> list[Message]:

@@ -321,6 +321,28 @@ def test_a_fault_that_a_restarted_instance_lost_is_applied_again(world: World, r
     assert world.states()[-1] == "recovered"
 
 
+def test_a_fault_that_a_restarted_instance_refuses_is_stopped_and_says_so(
+    world: World, running: Running
+) -> None:
+    running.ask(request()).tick().see("cart-0", "down")
+    world.mechanism.active.clear()
+    world.mechanism.errors["apply", "cart-0"] = [InvalidInput("not enough memory")]
+    running.see("cart-0", "up")
+    assert world.states()[-2:] == ["recovering", "stopped"]
+    assert world.events()[-1].reason == (
+        "could not be applied again, after the instance had lost it: not enough memory"
+    )
+
+
+def test_a_fault_is_looked_for_until_the_restarted_instance_answers(world: World, running: Running) -> None:
+    running.ask(request()).tick().see("cart-0", "down")
+    world.mechanism.active.clear()
+    world.mechanism.errors["holds", "cart-0"] = [Retryable("not listening yet")] * 3
+    running.see("cart-0", "up").pass_s(1)
+    assert world.mechanism.active == {("cart-0", "f-1")}
+    assert world.events()[-1].evidence.startswith("applied again")
+
+
 def test_an_instance_that_is_gone_holds_no_fault(world: World, running: Running) -> None:
     running.ask(request()).tick()
     world.mechanism.gone.add("cart-0")

@@ -233,6 +233,23 @@ def test_what_was_closed_long_ago_is_forgotten_and_its_id_is_free_again(
     assert [each.version for each in world.events("f-1")] == [1, 1]
 
 
+def test_a_fault_of_which_the_request_is_lost_for_good_ends_with_that_reason(world: World) -> None:
+    died_in(world, "scheduled")
+    world.forget_states()
+    Running(world).tick().pass_s(121)
+    assert world.states() == ["requested", "scheduled", "stopped"]
+    assert "found no request" in world.events()[-1].reason
+
+
+def test_without_any_state_the_history_is_read_and_goes_on(world: World) -> None:
+    died_in(world, "active")
+    world.forget_states()
+    Running(world).tick().pass_s(12)
+    assert world.states()[-1] == "recovered"
+    assert len(world.mechanism.efforts("apply")) == 1
+    assert_closed(world.faults("front"), world.events())
+
+
 def test_a_request_read_again_after_a_restart_is_known(world: World) -> None:
     died_in(world, "active")
     running = Running(world).tick().ask(request()).tick()
