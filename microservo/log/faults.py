@@ -58,7 +58,7 @@ def _readable(state: FaultSnapshot) -> Sequence[FaultEvent]:
 
 
 def keep_newest(newest: dict[tuple[str, str], FaultEvent], event: FaultEvent) -> None:
-    """Takes the event in, unless a later version of it is known."""
+    """Enters the event, unless a later version of it is known."""
     key = (event.fault_id, event.instance)
     known = newest.get(key)
     if known is None or known.version <= event.version:

@@ -218,7 +218,7 @@ def _active(state: InjectorState) -> Mapping[str, int]:
     """How many instances each kind of fault is confirmed to be in force on."""
     found: dict[str, int] = {}
     for fault in state.open.values():
-        active = sum(event.state == "active" for event in fault.story.instances.values())
+        active = sum(event.state == "active" for event in fault.status.instances.values())
         if active:
             found[fault.fault.kind] = found.get(fault.fault.kind, 0) + active
     return found

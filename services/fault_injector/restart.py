@@ -82,20 +82,20 @@ def _in_order_of_change(known: Iterable[KnownFault]) -> list[KnownFault]:
 
 def _written_since_us(known: Iterable[KnownFault], now_us: int) -> int | None:
     """Since when a service may know of a version whose event was lost; None if nothing is unfinished."""
-    changes = [_expected_at_us(each) for each in known if is_unfinished(each.story, now_us)]
+    changes = [_expected_at_us(each) for each in known if is_unfinished(each.status, now_us)]
     return max(0, min(changes) - _CLOCK_SLACK_US) if changes else None
 
 
 def _expected_at_us(fault: KnownFault) -> int:
     """When the next change can have been at the earliest: before its start no service hears of a fault."""
     changed_us = _changed_at_us(fault)
-    if fault.request is None or fault.story.instances:
+    if fault.request is None or fault.status.instances:
         return changed_us
     return max(changed_us, fault.request.start_at_us or 0)
 
 
 def _changed_at_us(fault: KnownFault) -> int:
-    return max(event.at_us for event in fault.story.latest.values())
+    return max(event.at_us for event in fault.status.latest.values())
 
 
 def _records(record_type: type[RecordT], messages: Iterable[Message]) -> Iterator[RecordT]:

@@ -180,7 +180,7 @@ def observations(settings: FaultInjectorSettings, broker: Broker, clock: Callabl
 
 
 def _end_all(injector: Injector, writer: StampedWriter) -> None:
-    """Ends every fault, within bounds; the last round makes durable what was told."""
+    """Ends every fault, within bounds; the last round makes durable what was published."""
     deadline_s = time.monotonic() + SHUTDOWN_S
     pace = threading.Event()
     injector.shut_down()
@@ -190,7 +190,7 @@ def _end_all(injector: Injector, writer: StampedWriter) -> None:
             injector.tick()
             writer.tick()
         except Retryable as error:
-            logger.warning("telling the end failed for now: %s", error)
+            logger.warning("publishing the end failed for now: %s", error)
         if is_last:
             return
         pace.wait(POLL_TIMEOUT_S)

@@ -18,7 +18,7 @@ from microservo.adapters.broker import Broker, Message
 from microservo.adapters.clock import now_us
 from microservo.adapters.ports import free_ports
 from microservo.domain.faults.catalogue import KINDS
-from microservo.domain.faults.lifecycle import FaultStory, fold
+from microservo.domain.faults.lifecycle import FaultStatus, fold
 from microservo.domain.topology import load_topology
 from microservo.errors import InvalidInput, Retryable
 from microservo.log.reader import read_topic
@@ -114,23 +114,23 @@ class Lab:
             producer.send(f"{self.prefix}fault-requests", key=key, value=value)
             producer.flush(30)
 
-    def story(self, fault_id: str) -> FaultStory | None:
+    def status(self, fault_id: str) -> FaultStatus | None:
         events = [decode_as(FaultEvent, each.value or b"") for each in self.messages("fault-events")]
         return fold(event for event in events if event.fault_id == fault_id).get(fault_id)
 
     def state(self, fault_id: str, instance: str = "back-0") -> str:
-        story = self.story(fault_id)
-        return "" if story is None else story.state(instance)
+        status = self.status(fault_id)
+        return "" if status is None else status.state(instance)
 
-    def wait_for(self, fault_id: str, *states: str) -> FaultStory:
+    def wait_for(self, fault_id: str, *states: str) -> FaultStatus:
         eventually(
             lambda: self.state(fault_id) in states,
             timeout_s=PATIENCE_S,
             what=f"{fault_id} to be {' or '.join(states)}",
         )
-        story = self.story(fault_id)
-        assert story is not None
-        return story
+        status = self.status(fault_id)
+        assert status is not None
+        return status
 
     def faults(self, fault_id: str) -> list[ServiceFault]:
         messages = [each for each in self.messages("service-faults") if each.value is not None]
@@ -194,7 +194,7 @@ def test_every_kind_is_applied_confirmed_and_recovered(lab: Lab, start: Start) -
         for kind in KINDS:
             lab.ask(kind, kind)
             times = lab.wait_for(kind, "recovered", "failed").times()
-            assert lab.state(kind) == "recovered", lab.story(kind)
+            assert lab.state(kind) == "recovered", lab.status(kind)
             assert times["applied_at_us"] is not None
             assert times["recovered_at_us"] is not None
             assert times["applied_at_us"] < times["recovered_at_us"]
@@ -263,7 +263,7 @@ def test_a_fault_follows_its_instance_through_a_restart(lab: Lab, start: Start) 
         eventually(
             lambda: "applied again" in lab.wait_for("f-1", "active").latest["back-0"].evidence,
             timeout_s=PATIENCE_S,
-            what="the story to tell it",
+            what="the status to tell it",
         )
         lab.stop("f-1")
         lab.wait_for("f-1", "stopped")
@@ -278,10 +278,10 @@ def test_an_orderly_end_leaves_nothing_broken(lab: Lab, start: Start) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_S) == 0
     for fault_id in ("f-1", "f-2"):
-        story = lab.story(fault_id)
-        assert story is not None
-        assert story.latest["back-0"].state == "stopped"
-        assert story.latest["back-0"].reason == "injector shut down"
+        status = lab.status(fault_id)
+        assert status is not None
+        assert status.latest["back-0"].state == "stopped"
+        assert status.latest["back-0"].reason == "injector shut down"
     assert lab.in_force() == []
     pid = lab.instance().pid
     assert pid is not None

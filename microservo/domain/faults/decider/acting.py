@@ -26,7 +26,7 @@ RESTARTED = "the injector restarted before it was applied"
 
 def apply_due(step: Step, fault: OpenFault) -> None:
     """Begins to apply a fault, and settles once and for all whom it concerns."""
-    if fault.story.instances or fault.story.is_over:
+    if fault.status.instances or fault.status.is_over:
         return
     fault = fix_affected(step, fault)
     for instance in fault.instances:
@@ -36,27 +36,27 @@ def apply_due(step: Step, fault: OpenFault) -> None:
 
 def fix_affected(step: Step, fault: OpenFault) -> OpenFault:
     """The fault with the services that it concerns, by what is known now unless that was settled before."""
-    if fault.affected and fault.story.instances:
+    if fault.affected and fault.status.instances:
         return fault
     # An earlier process may have been killed when it had written to some of them.
     given = {each.service for each in fault.affected}
-    now = step.state.affected(fault.story.whole.service)
+    now = step.state.affected(fault.status.whole.service)
     affected = (*fault.affected, *(each for each in now if each.service not in given))
     return step.put(replace(fault, affected=tuple(sorted(affected, key=lambda each: each.hops))))
 
 
 def end(step: Step, fault: OpenFault, reason: str) -> None:
     """Ends a fault before its time."""
-    for instance in fault.instances if fault.story.instances else ():
+    for instance in fault.instances if fault.status.instances else ():
         fault = recover(step, fault, instance, reason)
-    if not fault.story.instances:
+    if not fault.status.instances:
         fault = step.advance(fault, WHOLE, "stopped", reason=reason, verdict="inconclusive")
         close(step, fault)
 
 
 def recover(step: Step, fault: OpenFault, instance: str, reason: str = "") -> OpenFault:
     """Begins recovery; while something is under way on the instance, as soon as that is over."""
-    if fault.story.state(instance) not in ("applying", "active"):
+    if fault.status.state(instance) not in ("applying", "active"):
         return fault
     if instance in fault.under_way:
         return step.put(replace(fault, ending={instance: reason, **fault.ending}))
@@ -66,7 +66,7 @@ def recover(step: Step, fault: OpenFault, instance: str, reason: str = "") -> Op
 
 
 def recover_now(step: Step, fault: OpenFault, instance: str) -> OpenFault:
-    """Tries a recovery that is told already."""
+    """Tries a recovery that is published already."""
     step.do(Recover(fault_id=fault.id, instance=instance, wire=fault.fault.wire()))
     return step.put(fault.acting(instance))
 
@@ -83,7 +83,7 @@ def retry(step: Step, fault: OpenFault, instance: str) -> None:
     """Tries again what was not answered."""
     if instance in fault.under_way:
         return
-    state = fault.story.state(instance)
+    state = fault.status.state(instance)
     if state == "applying":
         _apply(step, fault, instance)
     elif state == "recovering":
@@ -107,7 +107,7 @@ def apply_unanswered(step: Step, fault: OpenFault, event: events.ApplyUnanswered
     instance = event.instance
     fault = fault.answered(instance)
     commanded_us = fault.event(instance).apply_commanded_at_us or step.now_us
-    is_patient = fault.story.state(instance) == "active" or step.now_us < commanded_us + APPLY_WITHIN_US
+    is_patient = fault.status.state(instance) == "active" or step.now_us < commanded_us + APPLY_WITHIN_US
     if is_patient and instance not in fault.ending:
         _pause(step, fault, instance)
     else:
@@ -122,7 +122,7 @@ def recovery_confirmed(step: Step, fault: OpenFault, event: events.RecoveryConfi
         changes["verdict"] = "inconclusive"
     state = fault.last_state(instance)
     fault = step.advance(fault, instance, state, confirmed_at_us=event.at_us, **changes)
-    if fault.story.is_over:
+    if fault.status.is_over:
         over(step, fault)
 
 
@@ -141,7 +141,7 @@ def checked(step: Step, fault: OpenFault, event: events.Checked) -> None:
     fault = step.put(replace(fault, checking=fault.checking - {instance}))
     if instance in fault.under_way:
         return
-    state = fault.story.state(instance)
+    state = fault.status.state(instance)
     if state == "applying":
         _found_applying(step, fault, instance, holds=event.holds)
     elif state == "active" and event.holds is None and instance not in step.state.down:
@@ -153,12 +153,12 @@ def checked(step: Step, fault: OpenFault, event: events.Checked) -> None:
 
 def watch_effect(step: Step, fault: OpenFault) -> None:
     """Lets the observer look for the effect of a fault that was in force."""
-    applied_us = fault.story.times()["applied_at_us"]
+    applied_us = fault.status.times()["applied_at_us"]
     if applied_us is not None:
         step.do(
             Observe(
                 fault_id=fault.id,
-                service=fault.story.whole.service,
+                service=fault.status.whole.service,
                 expectations=fault.fault.expectations(),
                 applied_at_us=applied_us,
             )
@@ -167,7 +167,7 @@ def watch_effect(step: Step, fault: OpenFault) -> None:
 
 def over(step: Step, fault: OpenFault) -> None:
     """A fault is over; one that was never in force has no effect to wait for."""
-    times = fault.story.times()
+    times = fault.status.times()
     if times["applied_at_us"] is None or times["recovered_at_us"] is None:
         close(step, fault)
     else:
@@ -176,7 +176,7 @@ def over(step: Step, fault: OpenFault) -> None:
 
 def close(step: Step, fault: OpenFault) -> None:
     """Nothing more will come of a fault."""
-    step.close(fault.id, ClosedFault(story=fault.story, request=fault.request))
+    step.close(fault.id, ClosedFault(status=fault.status, request=fault.request))
 
 
 def expect_end(step: Step, fault: OpenFault, instance: str) -> None:
@@ -208,7 +208,7 @@ def _in_force(step: Step, fault: OpenFault, instance: str, at_us: int, evidence:
 
 
 def _not_applied(step: Step, fault: OpenFault, instance: str, problem: str) -> None:
-    again = " again, after the instance had lost it" if fault.story.state(instance) == "active" else ""
+    again = " again, after the instance had lost it" if fault.status.state(instance) == "active" else ""
     reason = fault.ending.get(instance, f"could not be applied{again}: {problem}")
     recover(step, _without_ending(fault, instance), instance, reason)
 

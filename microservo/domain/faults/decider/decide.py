@@ -40,7 +40,7 @@ def _restarted(step: Step, event: events.Restarted) -> None:
 
 def _timer_due(step: Step, event: events.TimerDue) -> None:
     fault = step.state.open.get(event.timer.fault_id)
-    if fault is None or fault.story.is_over:
+    if fault is None or fault.status.is_over:
         return
     if event.timer.task == "apply":
         acting.apply_due(step, fault)
@@ -75,7 +75,7 @@ def _instance_changed(step: Step, event: events.InstanceChanged) -> None:
     if not event.is_up:
         return
     for fault in list(step.state.open.values()):
-        state = fault.story.state(instance) if instance in fault.story.instances else ""
+        state = fault.status.state(instance) if instance in fault.status.instances else ""
         fresh = fault.with_attempts(instance, 0)
         if state == "active" and not fault.fault.one_shot:
             acting.check(step, fresh, instance)
@@ -100,8 +100,8 @@ def _recovering(state: InjectorState) -> list[tuple[str, str]]:
     return [
         (fault.id, instance)
         for fault in state.open.values()
-        for instance in fault.story.instances
-        if fault.story.state(instance) == "recovering"
+        for instance in fault.status.instances
+        if fault.status.state(instance) == "recovering"
     ]
 
 
@@ -117,7 +117,7 @@ def _judged(step: Step, event: events.Judged) -> None:
     fault = step.state.open.get(event.judgement.fault_id)
     if fault is None:
         return
-    for instance, latest in sorted(fault.story.instances.items()):
+    for instance, latest in sorted(fault.status.instances.items()):
         if _is_news(latest, event.judgement):
             fault = step.advance(fault, instance, latest.state, **_findings(event.judgement))
     if event.judgement.is_final:
@@ -142,7 +142,7 @@ def _findings(judgement: Judgement) -> dict[str, Any]:
 
 def _shut_down(step: Step, event: events.ShutDown) -> None:
     for fault in list(step.state.open.values()):
-        if not fault.story.is_over:
+        if not fault.status.is_over:
             acting.end(step, fault, SHUT_DOWN)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from microservo.domain.effects import Judgement
-from microservo.domain.faults.lifecycle import AffectedService, FaultStory
+from microservo.domain.faults.lifecycle import AffectedService, FaultStatus
 from microservo.domain.graph import Edge
 from schemas.records import FaultRequest, ServiceGraph
 
@@ -55,7 +55,7 @@ class KnownFault:
         is_stored: whether the state that lies on the topic of states is this one.
     """
 
-    story: FaultStory
+    status: FaultStatus
     request: FaultRequest | None = None
     instances: tuple[str, ...] = ()
     affected: tuple[AffectedService, ...] = ()

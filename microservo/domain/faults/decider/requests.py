@@ -8,7 +8,7 @@ from microservo.domain.faults.catalogue import LATEST_START_US, PlannedFault, pa
 from microservo.domain.faults.decider.acting import end
 from microservo.domain.faults.decider.state import OpenFault
 from microservo.domain.faults.decider.step import Step, rejected
-from microservo.domain.faults.lifecycle import WHOLE, FaultStory, rejection
+from microservo.domain.faults.lifecycle import WHOLE, FaultStatus, rejection
 from microservo.errors import InvalidInput, Unavailable
 from schemas.records import FaultEvent, FaultRequest
 
@@ -22,7 +22,7 @@ def receive(step: Step, request: FaultRequest) -> None:
     if request.action == "stop":
         _stop(step, request)
         return
-    known = step.state.story(request.fault_id)
+    known = step.state.status(request.fault_id)
     if known is not None and known.is_accepted:
         _receive_again(step, request, known)
         return
@@ -51,22 +51,22 @@ def _planned(step: Step, request: FaultRequest) -> PlannedFault:
 
 
 def _accept(step: Step, request: FaultRequest, planned: PlannedFault, *, version: int) -> None:
-    story = FaultStory.begin(planned, run_id=step.state.run_id, at_us=step.now_us, version=version)
+    status = FaultStatus.begin(planned, run_id=step.state.run_id, at_us=step.now_us, version=version)
     fault = step.put(
-        OpenFault(story=story, fault=planned.fault, instances=planned.instances, request=request)
+        OpenFault(status=status, fault=planned.fault, instances=planned.instances, request=request)
     )
-    step.publish(story.whole)
+    step.publish(status.whole)
     step.advance(fault, WHOLE, "scheduled")
     step.schedule(planned.start_at_us, "apply", fault.id)
 
 
-def _receive_again(step: Step, request: FaultRequest, known: FaultStory) -> None:
+def _receive_again(step: Step, request: FaultRequest, known: FaultStatus) -> None:
     first = step.state.request(request.fault_id)
     if not _is_same(request, known, first):
         _refuse(step, request, f"the id {request.fault_id!r} is taken; choose another one")
         return
     fault = step.state.open.get(request.fault_id)
-    if first is not None or fault is None or fault.story.is_over or fault.story.instances:
+    if first is not None or fault is None or fault.status.is_over or fault.status.instances:
         return
     # Its state was lost in a crash before the request was committed, so it comes once more.
     services = {} if step.state.target is None else step.state.target.services
@@ -78,10 +78,10 @@ def _receive_again(step: Step, request: FaultRequest, known: FaultStory) -> None
 
 def _stop(step: Step, request: FaultRequest) -> None:
     fault = step.state.open.get(request.fault_id)
-    if fault is not None and not fault.story.is_over:
+    if fault is not None and not fault.status.is_over:
         end(step, fault, STOPPED)
         return
-    known = step.state.story(request.fault_id)
+    known = step.state.status(request.fault_id)
     if known is not None and known.whole.reason == STOPPED:
         return  # the request that stopped it before it began, read again
     what = "is over already" if known is not None and known.is_accepted else "is not known"
@@ -89,14 +89,14 @@ def _stop(step: Step, request: FaultRequest) -> None:
 
 
 def _refuse(step: Step, request: FaultRequest, reason: str) -> None:
-    known = step.state.story(request.fault_id)
+    known = step.state.status(request.fault_id)
     if known is not None and _is_refused_so(request, known, reason):
         return
-    event, story = rejection(_rejected(step, request, reason), known)
-    rejected(step, event, story)
+    event, status = rejection(_rejected(step, request, reason), known)
+    rejected(step, event, status)
 
 
-def _is_same(request: FaultRequest, known: FaultStory, first: FaultRequest | None) -> bool:
+def _is_same(request: FaultRequest, known: FaultStatus, first: FaultRequest | None) -> bool:
     """Whether a request is the one that a fault began with, read again."""
     if first is not None:
         return request == first
@@ -105,7 +105,7 @@ def _is_same(request: FaultRequest, known: FaultStory, first: FaultRequest | Non
     return begun_with == (request.kind, request.service, request.duration_us, request.requested_at_us)
 
 
-def _is_refused_so(request: FaultRequest, known: FaultStory, reason: str) -> bool:
+def _is_refused_so(request: FaultRequest, known: FaultStatus, reason: str) -> bool:
     """Whether this very refusal is the newest event already: the request is read again."""
     whole = known.whole
     return (whole.state, whole.requested_at_us, whole.reason) == ("rejected", request.requested_at_us, reason)

@@ -14,13 +14,13 @@ from schemas.records import FaultEvent, FaultRequest, FaultSnapshot, ServiceFaul
 
 def snapshot(fault: OpenFault | ClosedFault) -> FaultSnapshot:
     """The state of a fault; its positions are those of nowhere."""
-    whole, request = fault.story.whole, fault.request
+    whole, request = fault.status.whole, fault.request
     affected = fault.affected if isinstance(fault, OpenFault) else ()
-    events = sorted(fault.story.latest.values(), key=lambda event: event.version)
+    events = sorted(fault.status.latest.values(), key=lambda event: event.version)
     return FaultSnapshot(
         fault_id=whole.fault_id,
         run_id=whole.run_id,
-        version=fault.story.version,
+        version=fault.status.version,
         instances=fault.instances if isinstance(fault, OpenFault) else (),
         services=tuple(each.service for each in affected),
         roles=tuple(each.role for each in affected),
@@ -52,7 +52,7 @@ def known_fault(snapshot: FaultSnapshot) -> KnownFault:
         raise SchemaError(msg)
     columns = zip(snapshot.services, snapshot.roles, snapshot.hops, strict=True)
     return KnownFault(
-        story=fold(events)[events[0].fault_id].from_version(snapshot.version),
+        status=fold(events)[events[0].fault_id].from_version(snapshot.version),
         request=next((record for record in records if isinstance(record, FaultRequest)), None),
         instances=snapshot.instances,
         affected=tuple(AffectedService(service=name, role=role, hops=hops) for name, role, hops in columns),
@@ -69,7 +69,7 @@ def reconciled(
         events: those that the states may not know, in any order; what they know already changes nothing.
         service_faults: likewise; a version may have gone to the services, and its event have been lost.
     """
-    faults = {each.story.whole.fault_id: each for each in known}
+    faults = {each.status.whole.fault_id: each for each in known}
     for event in sorted(events, key=lambda event: event.version):
         _add_event(faults, event)
     for record in service_faults:
@@ -81,14 +81,14 @@ def reconciled(
 def _add_event(faults: dict[str, KnownFault], event: FaultEvent) -> None:
     before = faults.get(event.fault_id)
     if before is None:
-        faults[event.fault_id] = KnownFault(story=fold([event])[event.fault_id], is_stored=False)
+        faults[event.fault_id] = KnownFault(status=fold([event])[event.fault_id], is_stored=False)
         return
-    story = before.story.with_event(event)
-    if story is before.story:
+    status = before.status.with_event(event)
+    if status is before.status:
         return
     # It goes to the end, for it has changed last.
     del faults[event.fault_id]
-    faults[event.fault_id] = replace(before, story=story, is_stored=False)
+    faults[event.fault_id] = replace(before, status=status, is_stored=False)
 
 
 def _with_service(fault: KnownFault, record: ServiceFault) -> KnownFault:
@@ -96,6 +96,6 @@ def _with_service(fault: KnownFault, record: ServiceFault) -> KnownFault:
     known = {each.service for each in fault.affected}
     return replace(
         fault,
-        story=fault.story.from_version(record.version),
+        status=fault.status.from_version(record.version),
         affected=fault.affected if record.service in known else (*fault.affected, affected),
     )

@@ -9,7 +9,7 @@ from typing import Self
 from microservo.domain.faults.base import Fault
 from microservo.domain.faults.catalogue import kind_named
 from microservo.domain.faults.decider.events import TargetView
-from microservo.domain.faults.lifecycle import IN_FORCE, AffectedService, FaultStory
+from microservo.domain.faults.lifecycle import IN_FORCE, AffectedService, FaultStatus
 from microservo.domain.graph import OUTSIDE, CallGraph, affected_services
 from schemas.records import FaultEvent, FaultRequest, FaultState
 
@@ -34,7 +34,7 @@ class OpenFault:
         attempts: failed ones in a row, by instance.
     """
 
-    story: FaultStory
+    status: FaultStatus
     fault: Fault
     instances: tuple[str, ...]
     request: FaultRequest | None
@@ -45,38 +45,38 @@ class OpenFault:
     attempts: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def from_story(
+    def from_status(
         cls,
-        story: FaultStory,
+        status: FaultStatus,
         *,
         instances: tuple[str, ...],
         request: FaultRequest | None,
         affected: tuple[AffectedService, ...],
     ) -> Self:
-        """The fault that a story is about.
+        """The fault of this status.
 
         Raises:
             InvalidInput: its kind or parameters are not of this version's catalogue.
         """
-        fault = kind_named(story.whole.kind).from_canonical(story.whole.parameters)
-        meant = tuple(sorted(story.instances)) or instances
-        return cls(story=story, fault=fault, instances=meant, request=request, affected=affected)
+        fault = kind_named(status.whole.kind).from_canonical(status.whole.parameters)
+        meant = tuple(sorted(status.instances)) or instances
+        return cls(status=status, fault=fault, instances=meant, request=request, affected=affected)
 
     @property
     def id(self) -> str:
-        return self.story.whole.fault_id
+        return self.status.whole.fault_id
 
     def event(self, instance: str) -> FaultEvent:
         """The newest event of an instance."""
-        return self.story.latest[instance]
+        return self.status.latest[instance]
 
     def is_in_force(self, instance: str) -> bool:
-        return instance in self.story.latest and self.story.state(instance) in IN_FORCE
+        return instance in self.status.latest and self.status.state(instance) in IN_FORCE
 
     def due_at_us(self, instance: str) -> int:
         """When an applied fault shall be recovered."""
         applied_us = self.event(instance).applied_at_us or 0
-        return applied_us if self.fault.one_shot else applied_us + self.story.whole.duration_us
+        return applied_us if self.fault.one_shot else applied_us + self.status.whole.duration_us
 
     def last_state(self, instance: str) -> FaultState:
         """The state that recovery leads to."""
@@ -107,7 +107,7 @@ class OpenFault:
 class ClosedFault:
     """A fault of which nothing more will come, or a request that was refused."""
 
-    story: FaultStory
+    status: FaultStatus
     request: FaultRequest | None = None
 
 
@@ -138,12 +138,12 @@ class InjectorState:
     @property
     def is_at_rest(self) -> bool:
         """Whether every fault is over."""
-        return all(fault.story.is_over for fault in self.open.values())
+        return all(fault.status.is_over for fault in self.open.values())
 
-    def story(self, fault_id: str) -> FaultStory | None:
+    def status(self, fault_id: str) -> FaultStatus | None:
         """What is known of an id."""
         found = self.open.get(fault_id) or self.closed.get(fault_id)
-        return None if found is None else found.story
+        return None if found is None else found.status
 
     def request(self, fault_id: str) -> FaultRequest | None:
         """The request that a fault began with, as far as known."""

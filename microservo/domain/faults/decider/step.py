@@ -10,7 +10,7 @@ from microservo.domain.faults.decider.actions import Action, Forget, Publish, Sc
 from microservo.domain.faults.decider.events import Task, Timer
 from microservo.domain.faults.decider.snapshot import snapshot
 from microservo.domain.faults.decider.state import CLOSED_KEPT, ClosedFault, InjectorState, OpenFault
-from microservo.domain.faults.lifecycle import AffectedService, FaultStory
+from microservo.domain.faults.lifecycle import AffectedService, FaultStatus
 from schemas.records import FaultEvent, FaultState
 
 FaultT = TypeVar("FaultT", OpenFault, ClosedFault)
@@ -67,12 +67,12 @@ class Step:
         **changes: Any,
     ) -> OpenFault:
         """Enters the next event of a fault, and publishes it."""
-        story = fault.story.advance(instance, state, self.now_us, **changes)
+        status = fault.status.advance(instance, state, self.now_us, **changes)
         if confirmed_at_us is not None:
             self._confirmed_at_us = confirmed_at_us
         self._affected[fault.id] = fault.affected
-        self.publish(story.latest[instance])
-        return self.put(replace(fault, story=story))
+        self.publish(status.latest[instance])
+        return self.put(replace(fault, status=status))
 
     def publish(self, event: FaultEvent) -> None:
         """Publishes an event that is in the state already."""
@@ -85,7 +85,7 @@ class Step:
     def actions(self) -> tuple[Action, ...]:
         """All that is to be done: what is published comes first."""
         # A restart may store the state of a fault and forget it at once.
-        kept = [each for each in self._events if self.state.story(each) is not None]
+        kept = [each for each in self._events if self.state.status(each) is not None]
         return (*map(self._published, kept), *self._actions)
 
     def _published(self, fault_id: str) -> Publish:
@@ -93,20 +93,20 @@ class Step:
         affected = self._affected.get(fault_id, ())
         return Publish(
             events=tuple(self._events[fault_id]),
-            service_faults=tuple(fault.story.service_faults(affected)) if affected else (),
+            service_faults=tuple(fault.status.service_faults(affected)) if affected else (),
             snapshot=snapshot(fault),
             confirmed_at_us=self._confirmed_at_us,
         )
 
 
-def rejected(step: Step, event: FaultEvent, story: FaultStory) -> None:
+def rejected(step: Step, event: FaultEvent, status: FaultStatus) -> None:
     """Enters the refusal of a request, which leaves an open fault of the same id as it is."""
     known = step.state.open.get(event.fault_id)
     if known is not None:
-        step.put(replace(known, story=story))
+        step.put(replace(known, status=status))
     else:
         request = step.state.request(event.fault_id)
-        step.close(event.fault_id, ClosedFault(story=story, request=request))
+        step.close(event.fault_id, ClosedFault(status=status, request=request))
     step.publish(event)
 
 

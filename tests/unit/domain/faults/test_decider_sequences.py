@@ -175,9 +175,9 @@ class Lives(RuleBasedStateMachine):
     @invariant()
     def what_is_open_is_the_newest(self) -> None:
         for event in self.events:
-            story = self.state.story(event.fault_id)
-            assert story is not None
-            assert story.version >= event.version
+            status = self.state.status(event.fault_id)
+            assert status is not None
+            assert status.version >= event.version
 
     def teardown(self) -> None:
         """From here on all goes well, so everything must come to its end."""
@@ -194,9 +194,9 @@ class Lives(RuleBasedStateMachine):
         assert self.in_force == set()
         newest = {(each.fault_id, each.instance): each for each in self.events}
         for (fault_id, instance), event in newest.items():
-            story = self.state.story(fault_id)
-            assert story is not None
-            is_whole = instance == WHOLE and story.instances
+            status = self.state.status(fault_id)
+            assert status is not None
+            is_whole = instance == WHOLE and status.instances
             assert is_whole or event.state in LAST_STATES, event
 
     def outcome(self, action: OnInstance, how: str) -> Event:
@@ -261,8 +261,8 @@ class Lives(RuleBasedStateMachine):
 
     def check_action(self, action: OnInstance) -> None:
         fault = self.state.open[action.fault_id]
-        assert not fault.story.is_over
-        state = fault.story.state(action.instance)
+        assert not fault.status.is_over
+        state = fault.status.state(action.instance)
         allowed = {Apply: ("applying", "active"), Check: ("applying", "active"), Recover: ("recovering",)}
         assert state in allowed[type(action)]
         if not isinstance(action, Check):
