@@ -160,7 +160,7 @@ class Workers(Protocol):
 class ThreadWorkers:
     """`Workers` on threads of their own."""
 
-    def __init__(self, performer: Performer, *, threads: int = 16) -> None:
+    def __init__(self, performer: Performer, *, threads: int = 32) -> None:
         self._perform = performer.perform
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="act")
         self._done: queue.SimpleQueue[Event] = queue.SimpleQueue()
