@@ -16,6 +16,10 @@ __all__ = ["Client", "Received"]
 
 def __getattr__(name: str) -> Any:
     """The public names, loaded when first used: small processes import only their own part."""
+    if name in __all__:
+        from microservo.packages import check_packages  # noqa: PLC0415
+
+        check_packages()
     if name == "Client":
         from microservo.client import Client  # noqa: PLC0415
 

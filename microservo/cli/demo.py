@@ -14,10 +14,13 @@ from microservo.cli.session import Session, console, pass_session
 from microservo.cli.signals import orderly_end
 from microservo.cli.system_options import chosen_name, options_of, system_options
 from microservo.cli.times import after
-from microservo.errors import InvalidInput, MicroServoError
+from microservo.errors import MicroServoError
 from microservo.system import EmbeddedSystem
-from microservo.system.demo import Demo, DemoResult
+from microservo.system.demo import Demo, DemoResult, refuse_folder
 from schemas.records import FaultEvent
+
+_DATASETS = Path("datasets")
+"""Gets a folder per run where none is named."""
 
 
 @click.command()
@@ -52,7 +55,7 @@ def demo(
       microservo demo
       microservo demo --seed 11 --faults 12 --out ./twelve-faults
     """
-    _refuse_used(out_dir)
+    refuse_folder(out_dir or _DATASETS, shall_be_empty=out_dir is not None)
     options = options_of(
         session,
         name=chosen_name(name, session.system, "demo"),
@@ -66,7 +69,7 @@ def demo(
     system = EmbeddedSystem(options, progress)
     with orderly_end(system.kill), system:
         system.start()
-        out = out_dir or Path("datasets") / system.run_id
+        out = out_dir or _DATASETS / system.run_id
         result = Demo(system, progress, faults=faults, out_dir=out).run()
     screen.print(summary(result.faults))
     screen.print(f"dataset   {result.out_dir}")
@@ -94,13 +97,6 @@ def summary(faults: list[FaultEvent]) -> Table:
             event.verdict if event.state == "recovered" else f"{event.verdict}\n{event.state}",
         )
     return table
-
-
-def _refuse_used(out_dir: Path | None) -> None:
-    """A folder that is in use is refused now, not after five minutes."""
-    if out_dir is not None and out_dir.exists() and any(out_dir.iterdir()):
-        msg = f"{out_dir} is not empty; give another folder with --out or remove it"
-        raise InvalidInput(msg)
 
 
 def _refuse_failure(result: DemoResult) -> None:

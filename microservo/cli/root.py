@@ -17,6 +17,7 @@ import click
 
 from microservo.cli.session import Session
 from microservo.errors import InvalidInput, MicroServoError, Unavailable
+from microservo.packages import check_packages
 
 _SILENT = logging.NullHandler()
 OK, FAILURE, USAGE, UNAVAILABLE, INTERRUPTED = 0, 1, 2, 3, 130
@@ -89,6 +90,11 @@ def main() -> None:
     """The console script."""
     # A shell script has what it starts in the background ignore SIGINT; here it always means: end in order.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        check_packages()
+    except MicroServoError as error:
+        _complain(str(error))
+        sys.exit(_code_of(error))
     cli.main()
 
 

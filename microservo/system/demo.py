@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from microservo.adapters.files import check_writable, writable
 from microservo.client import Client
 from microservo.domain.campaign import CampaignFault, busiest_services, campaign
 from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.faults.lifecycle import LAST_STATES
-from microservo.errors import Unavailable
+from microservo.errors import InvalidInput, Unavailable
 from microservo.log.faults import in_order, keep_newest
 from microservo.log.subscription import Subscription
 from microservo.platforms.local.topology_files import read_topology
@@ -100,6 +101,24 @@ class Demo:
             content_hash=manifest.content_hash,
             problems=problems,
         )
+
+
+def refuse_folder(folder: Path, *, shall_be_empty: bool) -> None:
+    """Refuses a folder for a dataset now, and not after five minutes; leaves nothing behind.
+
+    Args:
+        folder: need not be there.
+        shall_be_empty: the dataset goes right into it.
+
+    Raises:
+        InvalidInput: it shall be empty and is not.
+        Unavailable: it can't be written.
+    """
+    with writable(folder, "give another folder with --out"):
+        check_writable(folder)
+        if shall_be_empty and folder.exists() and any(folder.iterdir()):
+            msg = f"{folder} is not empty; give another folder with --out or remove it"
+            raise InvalidInput(msg)
 
 
 def run_campaign(client: Client, run_id: str, plan: list[CampaignFault], progress: Progress) -> None:

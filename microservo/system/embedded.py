@@ -172,12 +172,13 @@ class EmbeddedSystem:
             with contextlib.suppress(MicroServoError):
                 self.finish_run(status)
         finally:
-            # A file that stays names a process that is gone, and so no running system.
+            # A file that stays names a process that is gone, and so no running system and no target.
             with contextlib.suppress(OSError):
                 remove_system(self.options.name)
             self._stack.close()
             if self._target is not None:
-                self._target.close()
+                with contextlib.suppress(OSError):
+                    self._target.close()
 
     def kill(self) -> None:
         """Kills everything at once and waits for nothing; end this process then."""

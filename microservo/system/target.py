@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from microservo.adapters.files import writable
+from microservo.adapters.files import check_writable, writable
 from microservo.adapters.kafka import KafkaBroker
 from microservo.application.connection import kafka_settings
 from microservo.client import Client
@@ -79,12 +79,14 @@ class TargetSystem:
             Unavailable: no broker answers, the state can't be written, or a process did not get ready; then
                 the message has the end of its log.
         """
+        with self._writable():
+            check_writable(self.options.state_file.parent)
         if self.options.run_id is not None:
             self._begin_run(self.options.run_id)
         self._supervisor = self._stack.enter_context(Supervisor(report=self._progress.note))
         runner = self._runner = self._make_runner(self._supervisor)
         with self._progress.stage("target") as stage:
-            with writable(self.options.state_file.absolute().parent, "give another file with --state"):
+            with self._writable():
                 runner.start()
             runner.wait_ready(_PROCESSES_START_S)
             stage.tell(f"{self._topology.name}: {len(self._topology.services)} services under load")
@@ -109,8 +111,13 @@ class TargetSystem:
             _log.warning("the end of run %s could not be written: %s", self.options.run_id, error)
         finally:
             self._stack.close()
+            # A state that stays says of every instance that it is down.
             if self._runner is not None:
-                self._runner.close()
+                with contextlib.suppress(OSError):
+                    self._runner.close()
+
+    def _writable(self) -> contextlib.AbstractContextManager[None]:
+        return writable(self.options.state_file, "give another file with --state")
 
     def kill(self) -> None:
         """Kills everything at once and waits for nothing; end this process then."""

@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from microservo.cli import cli
-from microservo.cli.doctor import examine
 from microservo.cli.root import COMMANDS
 from microservo.supervision.system_file import SystemFile, write_system
 from microservo.system.claim import claimed
+from microservo.system.machine import examine
 
 Run = Callable[..., Result]
 
