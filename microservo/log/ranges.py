@@ -138,7 +138,7 @@ class RangeReader:
         return f"nothing arrived for {_PATIENCE_S:g} s while waiting for {where}; try again"
 
 
-def read(
+def read_ranges(
     consumer: Consumer, ranges: Ranges, *, batch: int = BATCH, compacted: bool = False
 ) -> Iterator[Message]:
     """Every message in the ranges; raises as `RangeReader`."""
