@@ -1,15 +1,22 @@
-"""Finding the broker to talk to: as told, from the environment, or from the system that runs here."""
+"""Finding the broker to talk to: as named, from the environment, or from the system that runs here."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from microservo.adapters.broker import Broker
-from microservo.adapters.kafka import KafkaBroker, KafkaSettings
-from microservo.errors import Unavailable
-from microservo.runtime.environment import from_environment
+from microservo.errors import InvalidInput, Unavailable
 from microservo.supervision.system_file import DEFAULT_SYSTEM, SystemFile, running_system, running_systems
+from schemas import catalogue
+
+if TYPE_CHECKING:
+    from microservo.adapters.kafka import KafkaSettings
+
+__all__ = ["Broker", "Connection", "SystemFile", "connect", "kafka_settings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +26,28 @@ class Connection:
     broker: Broker
     topic_prefix: str
     system: SystemFile | None = None
+
+    def topic(self, name: str) -> str:
+        """The physical name of a topic of the contract, or of the dead-letter topic of one.
+
+        Raises:
+            InvalidInput: there is no such topic; the message names those that are.
+        """
+        if name.removesuffix(catalogue.DEAD_LETTER_SUFFIX) not in catalogue.catalogue():
+            msg = f"there is no topic {name!r}; choose one of {', '.join(catalogue.catalogue())}"
+            raise InvalidInput(msg)
+        return self.topic_prefix + name
+
+    def known_services(self) -> Mapping[str, Sequence[str]] | None:
+        """Instances by service of the target that runs here; None leaves the judgement to the injector."""
+        if self.system is None or not Path(self.system.target_state).exists():
+            return None
+        from microservo.platforms.local.state import LocalTarget  # noqa: PLC0415  # see `connect`
+
+        services: dict[str, list[str]] = {}
+        for instance in LocalTarget(Path(self.system.target_state)).instances():
+            services.setdefault(instance.service, []).append(instance.id)
+        return services
 
 
 def connect(
@@ -40,6 +69,9 @@ def connect(
     named = bootstrap_servers or (None if system else os.environ.get("MICROSERVO_BOOTSTRAP_SERVERS"))
     if named is None and found is None:
         raise Unavailable(_nothing_runs(system))
+    # Loading Kafka's client takes a fifth of a second, which acts without a broker need not spend.
+    from microservo.adapters.kafka import KafkaBroker  # noqa: PLC0415
+
     servers = named or (found.bootstrap_servers if found else "")
     known = found if found is not None and found.bootstrap_servers == servers else None
     return Connection(
@@ -55,6 +87,9 @@ def kafka_settings(bootstrap_servers: str | None = None) -> KafkaSettings:
     Raises:
         InvalidInput: they can't be used, or contradict one another.
     """
+    from microservo.adapters.kafka import KafkaSettings  # noqa: PLC0415  # see `connect`
+    from microservo.runtime.environment import from_environment  # noqa: PLC0415
+
     given = {"bootstrap_servers": bootstrap_servers} if bootstrap_servers else {}
     return from_environment(KafkaSettings, **given)
 

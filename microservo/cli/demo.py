@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.box import SIMPLE
-from rich.table import Table
 
+from microservo.cli.output import Cell, console, print_line, print_table
 from microservo.cli.progress import TerminalProgress
-from microservo.cli.session import Session, console, pass_session
+from microservo.cli.session import Session, pass_session
 from microservo.cli.signals import orderly_end
 from microservo.cli.system_options import chosen_name, options_of, system_options
+from microservo.cli.text import styled
 from microservo.cli.times import after
 from microservo.errors import InvalidInput, MicroServoError
 from microservo.system import EmbeddedSystem
@@ -61,38 +62,28 @@ def demo(
         partitions=partitions,
         topology=topology,
     )
-    screen = console()
-    progress = TerminalProgress(screen)
+    progress = TerminalProgress(console())
     with orderly_end(), EmbeddedSystem(options, progress) as system:
         system.start()
         out = out_dir or Path("datasets") / system.run_id
         result = Demo(system, progress, faults=faults, out_dir=out).run()
-    screen.print(summary(result.faults))
-    screen.print(f"dataset   {result.out_dir}")
-    screen.print(f"report    {result.out_dir / 'report.html'}")
-    screen.print(f"content   {result.content_hash}")
+    columns = ("fault", "applied", "effect", "recovered", "normal", "verdict")
+    print_table(columns, [_row(event) for event in result.faults], lines=False)
+    print_line(f"dataset   {result.out_dir}")
+    print_line(f"report    {result.out_dir / 'report.html'}")
+    print_line(f"content   {result.content_hash}")
     _refuse_failure(result)
 
 
-def summary(faults: list[FaultEvent]) -> Table:
-    """The faults of a run with their measured times, each after the request."""
+def _row(event: FaultEvent) -> Sequence[Cell]:
+    """A fault with its measured times, each after the request."""
     # Two lines for each fault, so that nothing is cut on a terminal of 80 columns.
-    table = Table("fault", "applied", "effect", "recovered", "normal", "verdict", box=SIMPLE)
-    for event in faults:
-        table.add_row(
-            f"{event.kind}\n[dim]{event.service}[/dim]",
-            *(
-                after(time_us, event.requested_at_us)
-                for time_us in (
-                    event.applied_at_us,
-                    event.effect_seen_at_us,
-                    event.recovered_at_us,
-                    event.normal_at_us,
-                )
-            ),
-            event.verdict if event.state == "recovered" else f"{event.verdict}\n{event.state}",
-        )
-    return table
+    times_us = (event.applied_at_us, event.effect_seen_at_us, event.recovered_at_us, event.normal_at_us)
+    return (
+        (event.kind, styled(event.service, dim=True)),
+        *(after(time_us, event.requested_at_us) for time_us in times_us),
+        event.verdict if event.state == "recovered" else (event.verdict, event.state),
+    )
 
 
 def _refuse_used(out_dir: Path | None) -> None:

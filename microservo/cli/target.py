@@ -8,11 +8,12 @@ from pathlib import Path
 
 import click
 
+from microservo.application.topics import DEFAULT_PARTITIONS
+from microservo.cli.output import console, print_line
 from microservo.cli.progress import TerminalProgress
-from microservo.cli.session import Session, console, pass_session
+from microservo.cli.session import Session, pass_session
 from microservo.cli.signals import orderly_end
 from microservo.cli.system_options import options_of
-from microservo.log.topics import DEFAULT_PARTITIONS
 from microservo.supervision.system_file import DEFAULT_SYSTEM
 from microservo.system.target import TargetOptions, TargetSystem
 
@@ -104,13 +105,12 @@ def target(
             topology=topology,
         ),
     )
-    screen = console()
-    with orderly_end(), TargetSystem(options, TerminalProgress(screen)) as system:
+    with orderly_end(), TargetSystem(options, TerminalProgress(console())) as system:
         system.start()
-        screen.print(f"the target is running; its state is in {state_file}. Ctrl-C stops it.")
+        print_line(f"the target is running; its state is in {state_file}. Ctrl-C stops it.")
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
-            screen.print("stopping ...")
+            print_line("stopping ...")
             system.finish_run()  # the way a target ends: this run is no aborted one
             raise

@@ -15,6 +15,7 @@ from microservo.adapters.kafka import KafkaBroker
 from microservo.adapters.kafka.embedded import EmbeddedBroker, default_cache_dir
 from microservo.adapters.ports import free_port_at_best, free_ports
 from microservo.application.connection import kafka_settings
+from microservo.application.progress import Progress
 from microservo.client import Client
 from microservo.errors import MicroServoError, Unavailable
 from microservo.log.subscription import Subscription
@@ -33,7 +34,6 @@ from microservo.system.processes import (
     Pipeline,
     kafka_spec,
 )
-from microservo.system.progress import Progress
 from microservo.system.run_record import RunRecord, ensure_topics
 from schemas.catalogue import LABELLED_WINDOWS
 from schemas.records import LabelledWindow, RunStatus
@@ -189,7 +189,7 @@ class EmbeddedSystem:
             ensure_topics(self._broker, self.options)
             self._record = RunRecord(self._broker, self.options, target=self._topology.name)
             if not self.options.bootstrap_servers:
-                self._record.close_others(self.client.runs())
+                self._record.close_others(self.client.runs.list())
             self._record.begin()
             stage.tell(f"{self.run_id}, {self.options.partitions} partitions")
 

@@ -15,6 +15,7 @@ from typing import Self
 
 from microservo.adapters.kafka import KafkaBroker
 from microservo.application.connection import kafka_settings
+from microservo.application.progress import Progress
 from microservo.client import Client
 from microservo.errors import MicroServoError
 from microservo.platforms.local.runner import LocalTargetRunner
@@ -22,7 +23,6 @@ from microservo.platforms.local.topology_files import read_topology, topology_fi
 from microservo.runtime.health import HealthServer
 from microservo.supervision.supervisor import Supervisor
 from microservo.system.options import SystemOptions
-from microservo.system.progress import Progress
 from microservo.system.run_record import RunRecord
 from schemas.records import RunStatus
 
@@ -113,7 +113,7 @@ class TargetSystem:
             broker = KafkaBroker(kafka_settings(options.bootstrap_servers))
             broker.admin().wait_ready(_BROKER_S)
             record = RunRecord(broker, options, target=self._topology.name, run_id=run_id)
-            resumed = record.resume(Client(broker=broker, topic_prefix=options.topic_prefix).runs())
+            resumed = record.resume(Client(broker=broker, topic_prefix=options.topic_prefix).runs.list())
             record.begin()
             self._record = record
             stage.tell(f"{run_id} goes on" if resumed else f"{run_id} has begun")

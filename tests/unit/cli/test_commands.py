@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -11,8 +9,11 @@ import psutil
 import pytest
 from click.testing import CliRunner, Result
 
+from microservo.application.command import Context
+from microservo.application.connection import Connection
+from microservo.application.machine import CheckMachine
+from microservo.application.table import execute
 from microservo.cli import cli
-from microservo.cli.doctor import examine
 from microservo.cli.root import COMMANDS
 from microservo.supervision.system_file import SystemFile, write_system
 from microservo.system.claim import claimed
@@ -103,10 +104,14 @@ def test_completion_scripts_name_the_command(shell: str) -> None:
 
 
 def test_the_doctor_looks_at_what_matters() -> None:
-    findings = {each.what: each for each in examine()}
+    findings = {each.what: each for each in execute(CheckMachine(), Context(_no_connection))}
     assert {"Python", "processor cores", "free memory", "Java runtime", "embedded broker"} <= set(findings)
     assert findings["Python"].fine
     assert all(each.fine or each.advice for each in findings.values())
+
+
+def _no_connection() -> Connection:
+    pytest.fail("the doctor needs no broker")
 
 
 @pytest.mark.parametrize("command", ["up", "demo"])
@@ -128,31 +133,6 @@ def test_a_folder_in_use_is_refused_before_anything_starts(tmp_path: Path) -> No
     (tmp_path / "precious.txt").write_text("mine", "utf-8")
     result = CliRunner().invoke(cli, ["demo", "--out", str(tmp_path)])
     assert (result.exit_code, "is not empty" in result.stderr) == (2, True)
-
-
-def test_a_reader_that_has_enough_ends_the_command_quietly() -> None:
-    command = [sys.executable, "-c", _ENDLESS]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.readline()
-        process.stdout.close()
-        complaint = process.stderr.read()
-    assert (process.returncode, complaint) == (0, b"")
-
-
-_ENDLESS = """
-import click
-from microservo.cli import cli
-
-@click.command()
-def endless():
-    while True:
-        click.echo("a line that nobody wants")
-
-cli.get_command = lambda ctx, name: endless
-cli.main(["endless"])
-"""
 
 
 def _write_running(name: str) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from click.testing import Result
@@ -17,7 +19,7 @@ DELAY = ("fault", "request", "network-delay", "--target", "service=cartservice",
 
 
 def requests_on(broker: MemoryBroker) -> list[FaultRequest]:
-    received = Client(broker=broker).subscribe("fault-requests", start="earliest", until_end=True)
+    received = Client(broker=broker).topics.subscribe("fault-requests", start="earliest", until_end=True)
     return [each.record for each in received if isinstance(each.record, FaultRequest)]
 
 
@@ -123,29 +125,31 @@ def test_kinds_are_shown_with_parameters_units_and_defaults(run: Run) -> None:
     assert run("fault", "kinds", "nope").exit_code == 2
 
 
-def test_waiting_prints_the_story_to_its_end(run: Run, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
-    _answer_requests(monkeypatch, put, an_event(1, "requested", instance=""), an_event(2, "recovered"))
+def test_waiting_prints_the_story_to_its_end(run: Run, put: Put) -> None:
+    later = threading.Timer(
+        0.3, put, ("fault-events", "f-1", an_event(2, "active"), an_event(3, "recovered"))
+    )
+    put("fault-events", "f-1", an_event(1, "requested", instance=""))
+    later.start()
     result = run(*DELAY, "--param", "latency=300ms", "--id", "f-1", "--wait")
+    later.join()
     assert result.exit_code == 0
-    assert [line.split()[1] for line in result.stdout.splitlines()[1:]] == ["requested", "recovered"]
+    words = [line.split()[1] for line in result.stdout.splitlines()[1:]]
+    assert words == ["requested", "active", "recovered"]
 
 
 @pytest.mark.parametrize(("state", "code"), [("rejected", 2), ("failed", 1)])
-def test_waiting_tells_by_its_exit_code_how_the_fault_ended(
-    run: Run, put: Put, monkeypatch: pytest.MonkeyPatch, state: FaultState, code: int
+def test_waiting_says_by_its_exit_code_how_the_fault_ended(
+    run: Run, put: Put, state: FaultState, code: int
 ) -> None:
-    _answer_requests(monkeypatch, put, an_event(1, state, reason="out of memory"))
+    put("fault-events", "f-1", an_event(1, state, reason="out of memory"))
     result = run(*DELAY, "--param", "latency=300ms", "--id", "f-1", "--wait")
     assert result.exit_code == code
     assert "out of memory" in result.stderr
 
 
-def _answer_requests(monkeypatch: pytest.MonkeyPatch, put: Put, *events: FaultEvent) -> None:
-    """Stands for the injector: its events come right after the request."""
-    command = Client._command
-
-    def command_and_answer(client: Client, request: FaultRequest) -> None:
-        command(client, request)
-        put("fault-events", "f-1", *events)
-
-    monkeypatch.setattr(Client, "_command", command_and_answer)
+def test_what_became_of_an_earlier_fault_of_the_same_id_is_not_taken_for_this_one(run: Run, put: Put) -> None:
+    earlier = replace(an_event(1, "rejected", instance=""), requested_at_us=NOON_US - 1)
+    put("fault-events", "f-1", earlier, an_event(2, "requested", instance=""), an_event(3, "recovered"))
+    result = run(*DELAY, "--param", "latency=300ms", "--id", "f-1", "--wait")
+    assert (result.exit_code, "rejected" in result.stdout) == (0, False)
