@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from schemas import catalogue
 
 if TYPE_CHECKING:
     from microservo.adapters.kafka import KafkaSettings
+    from microservo.platforms.platform import Platform
 
 __all__ = ["Broker", "Connection", "SystemFile", "connect", "kafka_settings"]
 
@@ -38,16 +38,11 @@ class Connection:
             raise InvalidInput(msg)
         return self.topic_prefix + name
 
-    def known_services(self) -> Mapping[str, Sequence[str]] | None:
-        """Instances by service of the target that runs here; None leaves the judgement to the injector."""
-        if self.system is None or not Path(self.system.target_state).exists():
-            return None
-        from microservo.platforms.local.state import LocalTarget  # noqa: PLC0415  # see `connect`
+    def platform(self) -> Platform | None:
+        """Where the target of the running system lives; None while no target runs here."""
+        from microservo.platforms.local.platform import running_platform  # noqa: PLC0415  # see `connect`
 
-        services: dict[str, list[str]] = {}
-        for instance in LocalTarget(Path(self.system.target_state)).instances():
-            services.setdefault(instance.service, []).append(instance.id)
-        return services
+        return None if self.system is None else running_platform(Path(self.system.target_state))
 
 
 def connect(

@@ -15,6 +15,7 @@ from microservo.domain.faults.lifecycle import LAST_STATES
 from microservo.domain.faults.units import parse_duration
 from microservo.errors import InvalidInput, Unavailable
 from microservo.log.faults import latest_events
+from microservo.platforms.platform import Platform, kinds_here, services_of
 from schemas.catalogue import FAULT_EVENTS, FAULT_REQUESTS
 from schemas.codec import SchemaError, encode
 from schemas.envelope import cloud_event
@@ -89,16 +90,8 @@ class WaitForFault(Command[FaultEvent]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KindStatus:
-    """A kind of fault; `here` tells whether the running target can carry it, None while none runs."""
-
-    kind: KindInfo
-    here: bool | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListKinds(Command[tuple[KindStatus, ...]]):
-    """Asks for every kind of fault with its parameters, or for the one of a name."""
+class ListKinds(Command[tuple[KindInfo, ...]]):
+    """Asks for every kind of fault and whether the running target can carry it, or for the one of a name."""
 
     name: str | None = None
 
@@ -121,7 +114,11 @@ def request_fault(command: RequestFault, context: Context) -> RequestedFault:
         start_at_us=None if command.start_at is None else _instant_us(command.start_at),
         requested_by=_user(),
     )
-    parse_request(request, context.connection.known_services())
+    platform = context.connection.platform()
+    if platform is None:
+        parse_request(request)  # the rest is for the injector to judge, which knows the target
+    else:
+        parse_request(request, services_of(platform), kinds_here(platform))
     return _send(request, context)
 
 
@@ -163,7 +160,7 @@ def wait_for_fault(command: WaitForFault, context: Context) -> FaultEvent:
         return fault.wait_for(command.state, command.timeout_s)
 
 
-def list_kinds(command: ListKinds, context: Context) -> tuple[KindStatus, ...]:
+def list_kinds(command: ListKinds, context: Context) -> tuple[KindInfo, ...]:
     """The kinds, in the order of the catalogue.
 
     Raises:
@@ -171,16 +168,16 @@ def list_kinds(command: ListKinds, context: Context) -> tuple[KindStatus, ...]:
     """
     if command.name is not None:
         kind_named(command.name)
-    chosen = [kind for kind in describe() if command.name in (None, kind.name)]
-    has_target = _has_target(context)
-    return tuple(KindStatus(kind=kind, here=kind.available if has_target else None) for kind in chosen)
+    platform = _running_platform(context)
+    carried = None if platform is None else kinds_here(platform)
+    return tuple(kind for kind in describe(carried) if command.name in (None, kind.name))
 
 
-def _has_target(context: Context) -> bool:
+def _running_platform(context: Context) -> Platform | None:
     try:
-        return context.connection.known_services() is not None
+        return context.connection.platform()
     except Unavailable:
-        return False
+        return None
 
 
 def _send(draft: FaultRequest, context: Context) -> RequestedFault:

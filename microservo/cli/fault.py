@@ -5,14 +5,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 
 import click
 
 from microservo.application.faults import (
     FollowFault,
-    KindStatus,
     ListFaults,
     ListKinds,
     RequestFault,
@@ -28,6 +26,8 @@ from microservo.domain.faults.units import parse_duration
 from schemas.records import FaultEvent
 
 _PATIENCE_S = 120.0
+_HERE = {True: "yes", False: "no", None: "?"}
+"""Whether the target that runs here can carry a kind; nobody knows where none runs."""
 _COLUMNS = (
     *("fault", "kind", "target", "state"),
     *("requested", "applied", "effect seen", "recovered", "normal", "effect"),
@@ -140,12 +140,12 @@ def stop(session: Session, fault_id: str) -> None:
 def kinds(session: Session, kind: str | None, *, as_json: bool) -> None:
     """Show every kind of fault, or KIND with its parameters, units and defaults.
 
-    Whether the running target can carry it stands under "here"; "-" while none runs.
+    Whether the running target can carry it stands under "here"; "?" while none runs.
     """
     chosen = session.execute(ListKinds(name=kind))
     if as_json:
         for each in chosen:
-            print_document({**asdict(each.kind), "here": each.here})
+            print_document(each)
     elif kind is not None:
         for line in _manual(chosen[0]):
             print_line(line)
@@ -186,21 +186,21 @@ def _seconds_until_over(duration: str | None, start_at: datetime | None) -> floa
     return wait_s + (parse_duration(duration) / 1e6 if duration else 0.0)
 
 
-def _kind_row(status: KindStatus) -> Sequence[str]:
-    kind = status.kind
+def _kind_row(kind: KindInfo) -> Sequence[str]:
     parameters = (
         each.name if each.default is not None else f"{each.name} (required)" for each in kind.parameters
     )
-    return kind.name, ", ".join(parameters) or "-", kind.mechanism, _here(status), kind.summary
+    mechanisms = ", ".join(kind.mechanisms)
+    return kind.name, ", ".join(parameters) or "-", mechanisms, _HERE[kind.available], kind.summary
 
 
-def _here(status: KindStatus) -> str:
-    return {None: "-", True: "yes", False: "no"}[status.here]
-
-
-def _manual(status: KindStatus) -> list[str]:
-    kind = status.kind
-    lines = [kind.name, f"  {kind.summary}", f"  acts on: {kind.mechanism}; here: {_here(status)}"]
+def _manual(kind: KindInfo) -> list[str]:
+    lines = [
+        kind.name,
+        f"  {kind.summary}",
+        f"  acts on: {', '.join(kind.mechanisms)}",
+        f"  here: {_HERE[kind.available]}",
+    ]
     for each in kind.parameters:
         default = "required" if each.default is None else f"default {each.default or 'empty'}"
         allowed = f", {each.allowed}" if each.allowed else ""

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from microservo.application.command import Context
 from microservo.application.faults import (
     FollowFault,
-    KindStatus,
     ListFaults,
     ListKinds,
     RequestFault,
@@ -17,6 +16,7 @@ from microservo.application.faults import (
 )
 from microservo.application.following import FollowedFault
 from microservo.application.table import execute
+from microservo.domain.faults.catalogue import KindInfo
 from schemas.records import FaultEvent, FaultState
 
 
@@ -82,7 +82,7 @@ class Faults:
         """The newest event of every fault and instance, in order of the requests."""
         return execute(ListFaults(), self._context)
 
-    def kinds(self) -> tuple[KindStatus, ...]:
+    def kinds(self) -> tuple[KindInfo, ...]:
         """Every kind of fault with its parameters, and whether the running target can carry it."""
         return execute(ListKinds(), self._context)
 

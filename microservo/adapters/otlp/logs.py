@@ -71,6 +71,7 @@ class _Columns:
             template=coded(map(template_of, bodies)),
             trace_id=id_column(self.trace_ids, 16),
             span_id=id_column(self.span_ids, 8),
+            line_id=np.zeros(len(bodies), np.uint64),
             bodies=bodies,
         )
 

@@ -42,7 +42,7 @@ def test_every_command_has_a_handler_and_is_a_frozen_value() -> None:
 def test_what_needs_no_broker_works_without_one() -> None:
     context = Context(no_connection)
     kinds = execute(ListKinds(), context)
-    assert {status.here for status in kinds} == {None}
+    assert {kind.available for kind in kinds} == {None}
     with pytest.raises(InvalidInput, match="did you mean 'network-delay'"):
         execute(ListKinds(name="network-dealy"), context)
     with pytest.raises(Unavailable, match="no running system"):
