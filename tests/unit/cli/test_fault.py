@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from click.testing import Result
 
+from microservo.application.connection import Connection
 from microservo.client.client import Client
 from microservo.testing import MemoryBroker
 from schemas.records import FaultEvent, FaultRequest, FaultState
@@ -123,6 +124,27 @@ def test_kinds_are_shown_with_parameters_units_and_defaults(run: Run) -> None:
     assert "default 0ms" in one
     assert json.loads(run("fault", "kinds", "noop", "--json").stdout)["name"] == "noop"
     assert run("fault", "kinds", "nope").exit_code == 2
+
+
+class _Partial:
+    """A platform that can only do something to processes."""
+
+    def mechanisms(self, kind: str) -> list[str]:
+        return ["process"] if kind.startswith("process-") else []
+
+
+def test_a_kind_that_the_running_target_cannot_carry_is_shown_as_such(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert '"available": null' in run("fault", "kinds", "cpu-hog", "--json").stdout
+    monkeypatch.setattr(Connection, "platform", lambda _connection: _Partial())
+    kinds = [json.loads(line) for line in run("fault", "kinds", "--json").stdout.splitlines()]
+    assert {kind["name"] for kind in kinds if kind["available"]} == {"process-kill", "process-pause"}
+    rows = run("fault", "kinds").stdout.splitlines()
+    (kill,) = [row for row in rows if "process-kill" in row]
+    (hog,) = [row for row in rows if "cpu-hog" in row]
+    assert ("yes" in kill, "yes" in hog) == (True, False)
+    assert "here: no" in run("fault", "kinds", "cpu-hog").stdout
 
 
 def test_waiting_prints_the_story_to_its_end(run: Run, put: Put) -> None:
