@@ -71,6 +71,7 @@ class RootGroup(click.Group):
 
     def _exit_code(self, args: Sequence[str] | None, **extra: Any) -> int:
         try:
+            _refuse_bytes(sys.argv[1:] if args is None else args)
             result = super().main(args, "microservo", **extra)
             sys.stdout.flush()
         except ReaderGone:
@@ -97,6 +98,16 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     guard_standard_streams()
     cli.main()
+
+
+def _refuse_bytes(arguments: Sequence[str]) -> None:
+    """Refuses arguments that are no text: some libraries below end the process at them."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            msg = f"argument {argument!r} is not UTF-8; give text, and folders with names that are text"
+            raise click.UsageError(msg) from None
 
 
 def _warnings() -> logging.Handler:

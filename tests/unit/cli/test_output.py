@@ -116,6 +116,17 @@ def test_an_error_that_quotes_a_hostile_name_is_one_safe_line(run: Run) -> None:
     assert (usage.exit_code, is_safe(usage.stderr)) == (2, True)
 
 
+def test_an_argument_that_is_no_text_is_refused_before_a_library_chokes_on_it(run: Run) -> None:
+    for arguments in (
+        ("subscribe", "fault-events", "--group", "\udcff"),
+        ("fault", "request", "noop", "--target", "service=\udcff", "--duration", "1s"),
+        ("dataset", "hash", "/tmp/\udcff"),
+    ):
+        result = run(*arguments)
+        assert (result.exit_code, result.stderr.count("\n"), is_safe(result.stderr)) == (2, 1, True)
+        assert "is not UTF-8" in result.stderr
+
+
 def test_progress_shows_hostile_text_as_escapes() -> None:
     screen = io.StringIO()
     with TerminalProgress(Console(file=screen, width=200)).stage(HOSTILE) as stage:
