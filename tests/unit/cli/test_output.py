@@ -120,7 +120,7 @@ def test_an_argument_that_is_no_text_is_refused_before_a_library_chokes_on_it(ru
     for arguments in (
         ("subscribe", "fault-events", "--group", "\udcff"),
         ("fault", "request", "noop", "--target", "service=\udcff", "--duration", "1s"),
-        ("dataset", "hash", "/tmp/\udcff"),
+        ("dataset", "hash", "data/\udcff"),
     ):
         result = run(*arguments)
         assert (result.exit_code, result.stderr.count("\n"), is_safe(result.stderr)) == (2, 1, True)
