@@ -33,7 +33,12 @@ def dataset() -> None:
 @click.option("--out", "out_dir", required=True, type=_FOLDER, metavar="DIR", help="Folder to make.")
 @pass_session
 def rebuild(session: Session, run_id: str, out_dir: Path) -> None:
-    """Rebuild the dataset of a run; the same offsets give the same content hash, everywhere."""
+    """Rebuild the dataset of a run; the same offsets give the same content hash, everywhere.
+
+    \b
+    Example:
+      microservo dataset rebuild --run latest --out ./dataset
+    """
     progress = TerminalProgress(console(stderr=True))
     manifest = session.execute(RebuildDataset(run_id=run_id, out_dir=out_dir), progress)
     print_line(manifest.content_hash)
@@ -44,7 +49,13 @@ def rebuild(session: Session, run_id: str, out_dir: Path) -> None:
 @click.option("--against-live", is_flag=True, help="Also compare with the windows that were written live.")
 @pass_session
 def verify_dataset(session: Session, folder: Path, *, against_live: bool) -> None:
-    """Check every file, the content hash and the ledger of the dataset in DIR."""
+    """Check every file, the content hash and the ledger of the dataset in DIR.
+
+    \b
+    Examples:
+      microservo dataset verify ./dataset
+      microservo dataset verify ./dataset --against-live
+    """
     problems = session.execute(VerifyDataset(folder=folder, against_live=against_live))
     for problem in problems:
         print_line(problem)
@@ -58,5 +69,10 @@ def verify_dataset(session: Session, folder: Path, *, against_live: bool) -> Non
 @click.argument("folder", type=_FOLDER, metavar="DIR")
 @pass_session
 def hash_dataset(session: Session, folder: Path) -> None:
-    """Print the content hash of the dataset in DIR, computed from its rows."""
+    """Print the content hash of the dataset in DIR, computed from its rows.
+
+    \b
+    Example:
+      microservo dataset hash ./dataset
+    """
     print_line(session.execute(HashDataset(folder=folder)))

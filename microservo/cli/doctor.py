@@ -1,5 +1,7 @@
 """`microservo doctor`: what this machine has, what each missing thing would add, and how to get it."""
 
+# ruff: noqa: D301 - click wants the backspace character itself, so these docstrings aren't raw
+
 from __future__ import annotations
 
 import click
@@ -17,6 +19,10 @@ def doctor(session: Session) -> None:
     """Show what this machine has, what each missing thing would add, and how to get it.
 
     Ends with 3 if something is missing that nothing works without.
+
+    \b
+    Example:
+      microservo doctor
     """
     findings = session.execute(CheckMachine())
     columns = ("what", "found", "", "what it would add, and how to get it")

@@ -112,7 +112,13 @@ def request(
 @click.option("--json", "as_json", is_flag=True, help="JSON, one document per line.")
 @pass_session
 def list_faults(session: Session, *, as_json: bool) -> None:
-    """List every fault with its state and measured times."""
+    """List every fault with its state and measured times.
+
+    \b
+    Examples:
+      microservo fault list
+      microservo fault list --json | jq -r .fault_id
+    """
     found = session.execute(ListFaults())
     if as_json:
         for event in found:
@@ -128,7 +134,12 @@ def list_faults(session: Session, *, as_json: bool) -> None:
 @click.argument("fault_id", metavar="ID")
 @pass_session
 def stop(session: Session, fault_id: str) -> None:
-    """End the fault ID before its time."""
+    """End the fault ID before its time.
+
+    \b
+    Example:
+      microservo fault stop network-delay-1a2b3c4d
+    """
     session.execute(StopFault(fault_id=fault_id))
     print_line(f"asked to stop {fault_id}")
 
@@ -141,6 +152,11 @@ def kinds(session: Session, kind: str | None, *, as_json: bool) -> None:
     """Show every kind of fault, or KIND with its parameters, units and defaults.
 
     Whether the running target can carry it stands under "here"; "?" while none runs.
+
+    \b
+    Examples:
+      microservo fault kinds
+      microservo fault kinds network-delay
     """
     chosen = session.execute(ListKinds(name=kind))
     if as_json:

@@ -27,7 +27,13 @@ def runs() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document per line.")
 @pass_session
 def list_runs(session: Session, *, as_json: bool) -> None:
-    """List all runs, oldest first."""
+    """List all runs, oldest first.
+
+    \b
+    Examples:
+      microservo runs list
+      microservo runs list --json | jq -r .run_id
+    """
     found = session.execute(ListRuns())
     if as_json:
         for run in found:

@@ -26,7 +26,12 @@ def topics() -> None:
 @topics.command("list")
 @pass_session
 def list_topics(session: Session) -> None:
-    """Show every topic: what lies on it, its key, how much there is."""
+    """Show every topic: what lies on it, its key, how much there is.
+
+    \b
+    Example:
+      microservo topics list
+    """
     rows = [
         (
             status.name,
@@ -45,7 +50,12 @@ def list_topics(session: Session) -> None:
 @click.argument("topic", required=False)
 @pass_session
 def describe(session: Session, topic: str | None) -> None:
-    """Tell all about TOPIC, or about every topic."""
+    """Show all about TOPIC, or about every topic.
+
+    \b
+    Example:
+      microservo topics describe labelled-windows
+    """
     for number, status in enumerate(session.execute(ListTopics(name=topic))):
         if number:
             print_line()
@@ -63,7 +73,12 @@ def describe(session: Session, topic: str | None) -> None:
 )
 @pass_session
 def ensure(session: Session, partitions: int) -> None:
-    """Make the topics that are missing; leave the others as they are."""
+    """Make the topics that are missing; leave the others as they are.
+
+    \b
+    Example:
+      microservo --bootstrap-servers kafka:9092 topics ensure --partitions 12
+    """
     made = session.execute(EnsureTopics(partitions=partitions))
     for name in made:
         print_line(f"made {name}")
