@@ -24,6 +24,9 @@ class Progress(Protocol):
     def stage(self, title: str) -> AbstractContextManager[Stage]:
         """A stage that lasts as long as the context; it has failed if that ends with an error."""
 
+    def note(self, text: str) -> None:
+        """A line about something that happened by itself, at any time and from any thread."""
+
 
 class CallbackProgress:
     """Gives what is done and the total of every stage to a function, and shows nothing else."""
@@ -36,6 +39,9 @@ class CallbackProgress:
         """This very object, whatever the title."""
         del title
         yield self
+
+    def note(self, text: str) -> None:
+        """Shows nothing."""
 
     def advance(self, done: float, total: float) -> None:
         """Calls the function."""

@@ -40,6 +40,10 @@ class TerminalProgress:
         text = f"  {stage.text}" if stage.text else ""
         self._print(styled(self._mark("✓", "+"), fg="green"), f" {title}{text}  ", took)
 
+    def note(self, text: str) -> None:
+        """A line of its own, above the stage that goes on."""
+        self._print(styled("!", fg="yellow"), f" {text}")
+
     def _shown(self, stage: TerminalStage) -> contextlib.AbstractContextManager[object]:
         if self._console.is_terminal:
             return Live(

@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import threading
-
 import click
 
 from microservo.cli.output import console, print_line
 from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, pass_session
-from microservo.cli.signals import orderly_end
+from microservo.cli.signals import orderly_end, wait_for_end
 from microservo.cli.system_options import chosen_name, options_of, system_options
 from microservo.cli.text import styled
 from microservo.supervision.system_file import DEFAULT_SYSTEM
@@ -61,15 +59,12 @@ def up(
         topology=topology,
         otlp_port=otlp_port,
     )
-    with orderly_end(), EmbeddedSystem(options, TerminalProgress(console())) as system:
+    system = EmbeddedSystem(options, TerminalProgress(console()))
+    with orderly_end(system.kill), system:
         system.start()
         _welcome(system)
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            print_line("stopping ...")
-            system.finish_run()  # the way `up` ends: this run is no aborted one
-            raise
+        # The way `up` ends: this run is no aborted one.
+        wait_for_end(system.finish_run)
 
 
 def _welcome(system: EmbeddedSystem) -> None:
