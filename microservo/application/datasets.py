@@ -62,7 +62,7 @@ def rebuild_dataset(command: RebuildDataset, context: Context) -> Manifest:
             topic_prefix=context.connection.topic_prefix,
             progress=stage.advance,
         )
-        stage.tell(f"{manifest.run.run_id} in {command.out_dir}")
+        stage.show(f"{manifest.run.run_id} in {command.out_dir}")
     return manifest
 
 

@@ -149,8 +149,13 @@ def follow_fault(command: FollowFault, context: Context) -> FollowedFault:
     """The events so far and those to come."""
     check_id(command.fault_id)
     connection = context.connection
-    topic = connection.topic(FAULT_EVENTS)
-    return FollowedFault(connection.broker, topic, command.fault_id, command.requested_at_us)
+    return FollowedFault(
+        connection.broker,
+        connection.topic(FAULT_EVENTS),
+        command.fault_id,
+        known=lambda: list_faults(ListFaults(), context),
+        requested_at_us=command.requested_at_us,
+    )
 
 
 def wait_for_fault(command: WaitForFault, context: Context) -> FaultEvent:

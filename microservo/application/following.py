@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Self, TypeGuard
 
 from microservo.adapters.broker import Broker
 from microservo.domain.faults.lifecycle import LAST_STATES, WHOLE
 from microservo.errors import InvalidInput, MicroServoError, Unavailable
-from microservo.log.faults import in_order, keep_newest, latest_events
+from microservo.log.faults import in_order, keep_newest
 from microservo.log.reader import tail
 from microservo.log.subscription import Subscription, received_from
 from schemas.records import FaultEvent, FaultState
@@ -32,6 +32,7 @@ class FollowedFault:
         broker: where the events lie.
         topic: physical name of the topic of fault events.
         fault_id: the fault.
+        known: gives the newest events of every fault; asked where `requested_at_us` is 0.
         requested_at_us: when it was requested, for one who has just done so: what an earlier fault of the
             same id went through is left out. 0 follows the newest of that id.
 
@@ -39,7 +40,15 @@ class FollowedFault:
         InvalidInput: there is no such topic.
     """
 
-    def __init__(self, broker: Broker, topic: str, fault_id: str, requested_at_us: int = 0) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        topic: str,
+        fault_id: str,
+        *,
+        known: Callable[[], Iterable[FaultEvent]] = tuple,
+        requested_at_us: int = 0,
+    ) -> None:
         self.fault_id = fault_id
         self._since_us = requested_at_us
         self._newest: dict[tuple[str, str], FaultEvent] = {}
@@ -48,7 +57,7 @@ class FollowedFault:
         # Its place is fixed before we look back, so that no event falls between the two.
         self._coming = Subscription(broker, topic)
         try:
-            self._waiting = deque(self._past(broker, topic))
+            self._waiting = deque(self._past(broker, topic, known))
         except BaseException:
             self._coming.close()
             raise
@@ -120,14 +129,16 @@ class FollowedFault:
         """Leaves the topic."""
         self._coming.close()
 
-    def _past(self, broker: Broker, topic: str) -> list[FaultEvent]:
-        """What is known already, each event once, in the order of versions."""
-        known: list[FaultEvent] = []
+    def _past(
+        self, broker: Broker, topic: str, known: Callable[[], Iterable[FaultEvent]]
+    ) -> list[FaultEvent]:
+        """What has happened already, each event once, in the order of versions."""
+        newest: list[FaultEvent] = []
         if not self._since_us:
-            known = [event for event in latest_events(broker, topic) if event.fault_id == self.fault_id]
-            self._since_us = max((event.requested_at_us for event in known), default=0)
+            newest = [event for event in known() if event.fault_id == self.fault_id]
+            self._since_us = max((event.requested_at_us for event in newest), default=0)
         records = [received_from(message).record for message in tail(broker, topic, _NEWEST)]
-        events = [event for event in (*known, *records) if self._is_mine(event)]
+        events = [event for event in (*newest, *records) if self._is_mine(event)]
         return sorted({event.version: event for event in events}.values(), key=_order)
 
     def _is_mine(self, record: object) -> TypeGuard[FaultEvent]:

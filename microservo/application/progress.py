@@ -14,7 +14,7 @@ class Stage(Protocol):
     def advance(self, done: float, total: float) -> None:
         """So much of it is done."""
 
-    def tell(self, text: str) -> None:
+    def show(self, text: str) -> None:
         """What it is at now; at the end, what came of it."""
 
 
@@ -47,7 +47,7 @@ class CallbackProgress:
         """Calls the function."""
         self._callback(done, total)
 
-    def tell(self, text: str) -> None:
+    def show(self, text: str) -> None:
         """Shows nothing."""
 
 

@@ -79,7 +79,7 @@ class TerminalStage:
         self._measured = total > 0
         self._bar.update(completed=done, total=total)
 
-    def tell(self, text: str) -> None:
+    def show(self, text: str) -> None:
         """What it is at now; at the end, what came of it."""
         self.text = text
 

@@ -68,7 +68,7 @@ class Demo:
             self._system.finish_run()
             faults = [event for event in self._client.faults.list() if event.run_id == self._system.run_id]
             self._system.stop_processes()
-            stage.tell("target and pipeline stopped")
+            stage.show("target and pipeline stopped")
         return self._make_dataset(faults)
 
     def _count_down(self, title: str, duration_s: float) -> None:
@@ -76,17 +76,17 @@ class Demo:
         with self._progress.stage(title) as stage:
             while (gone_s := time.monotonic() - begin_s) < duration_s:
                 stage.advance(gone_s, duration_s)
-                stage.tell(f"{duration_s - gone_s:.0f} s")
+                stage.show(f"{duration_s - gone_s:.0f} s")
                 time.sleep(POLL_S)
-            stage.tell(f"{duration_s:.0f} s waited")
+            stage.show(f"{duration_s:.0f} s waited")
 
     def _make_dataset(self, faults: list[FaultEvent]) -> DemoResult:
         with self._progress.stage("dataset") as stage:
             manifest = self._client.datasets.rebuild(self._system.run_id, self._out_dir, stage.advance)
-            stage.tell(f"{manifest.content_hash[:16]}… in {self._out_dir}")
+            stage.show(f"{manifest.content_hash[:16]}… in {self._out_dir}")
         with self._progress.stage("verification") as stage:
             problems = self._client.datasets.verify(self._out_dir)
-            stage.tell(f"{len(problems)} problems" if problems else "every file and the ledger hold")
+            stage.show(f"{len(problems)} problems" if problems else "every file and the ledger hold")
         return DemoResult(
             faults=faults,
             out_dir=self._out_dir,
@@ -141,7 +141,7 @@ class _Watch:
                 msg = f"fault {fault_id} was not over after {limit_s:g} s; is the injector running?"
                 raise Unavailable(msg)
             self._show()
-        self._stage.tell(story(self._followed.newest))
+        self._stage.show(story(self._followed.newest))
 
     def _is_quiet(self) -> bool:
         return self._over_s is not None and time.monotonic() - self._over_s >= self._fault.gap_s
@@ -156,7 +156,7 @@ class _Watch:
             done_s = self._fault.duration_s + quiet_s
             left = f"quiet for {max(0.0, self._fault.gap_s - quiet_s):.0f} s"
         self._stage.advance(done_s, total_s)
-        self._stage.tell(f"{story(self._followed.newest)}, {left}")
+        self._stage.show(f"{story(self._followed.newest)}, {left}")
 
 
 _TIMES: Mapping[str, str] = {

@@ -87,7 +87,7 @@ class TargetSystem:
             with writable(self.options.state_file.absolute().parent, "give another file with --state"):
                 runner.start()
             runner.wait_ready(_PROCESSES_START_S)
-            stage.tell(f"{self._topology.name}: {len(self._topology.services)} services under load")
+            stage.show(f"{self._topology.name}: {len(self._topology.services)} services under load")
         if self.options.health_port is not None:
             # Instances come and go with the faults; without its users there is no target.
             self._stack.enter_context(
@@ -126,7 +126,7 @@ class TargetSystem:
             resumed = record.resume(Client(broker=broker, topic_prefix=options.topic_prefix).runs.list())
             record.begin()
             self._record = record
-            stage.tell(f"{run_id} goes on" if resumed else f"{run_id} has begun")
+            stage.show(f"{run_id} goes on" if resumed else f"{run_id} has begun")
 
     def _make_runner(self, supervisor: Supervisor) -> LocalTargetRunner:
         system = self.options.system

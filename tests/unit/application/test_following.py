@@ -70,8 +70,10 @@ def test_events_before_and_after_the_following_began_come_once_each(broker: Memo
 
 
 def test_of_a_fault_long_ago_the_newest_events_are_known(broker: MemoryBroker) -> None:
-    put(broker, *STORY, *(an_event(1, "requested", fault_id=f"g-{number}") for number in range(1500)))
-    followed = FollowedFault(broker, TOPIC, "f")
+    put(broker, *(an_event(1, "requested", fault_id=f"g-{number}") for number in range(1500)))
+    followed = FollowedFault(
+        broker, TOPIC, "f", known=lambda: [*STORY[5:], an_event(8, "active", fault_id="g")]
+    )
     assert versions(followed) == [6, 7]
     assert followed.is_over
     assert followed.has_reached("recovered")

@@ -130,7 +130,7 @@ def test_an_argument_that_is_no_text_is_refused_before_a_library_chokes_on_it(ru
 def test_progress_shows_hostile_text_as_escapes() -> None:
     screen = io.StringIO()
     with TerminalProgress(Console(file=screen, width=200)).stage(HOSTILE) as stage:
-        stage.tell(f"[red]{HOSTILE}[/red]")
+        stage.show(f"[red]{HOSTILE}[/red]")
     with pytest.raises(KeyError), TerminalProgress(Console(file=screen, width=200)).stage(HOSTILE):
         raise KeyError
     assert is_safe(screen.getvalue())
