@@ -27,6 +27,13 @@ class RebuildDataset(Command[Manifest]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckFolder(Command[None]):
+    """Refuses a folder that no dataset can be made in, before a run is spent on it."""
+
+    out_dir: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyDataset(Command[tuple[str, ...]]):
     """Checks every file, the content hash and the ledger of the dataset in a folder.
 
@@ -64,6 +71,17 @@ def rebuild_dataset(command: RebuildDataset, context: Context) -> Manifest:
         )
         stage.show(f"{manifest.run.run_id} in {command.out_dir}")
     return manifest
+
+
+def check_folder(command: CheckFolder, _context: Context) -> None:
+    """Returns if the folder will do.
+
+    Raises:
+        InvalidInput: it holds something, or can't be made.
+    """
+    from microservo.datasets.draft import refuse_unusable
+
+    refuse_unusable(command.out_dir)
 
 
 def verify_dataset(command: VerifyDataset, context: Context) -> tuple[str, ...]:

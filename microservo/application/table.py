@@ -7,9 +7,11 @@ from typing import Any, TypeVar, cast
 
 from microservo.application.command import Command, Context
 from microservo.application.datasets import (
+    CheckFolder,
     HashDataset,
     RebuildDataset,
     VerifyDataset,
+    check_folder,
     hash_dataset,
     rebuild_dataset,
     verify_dataset,
@@ -52,6 +54,7 @@ HANDLERS: Mapping[type[Command[Any]], Callable[[Any, Context], Any]] = {
     ListTopics: list_topics,
     EnsureTopics: ensure_topics,
     ListRuns: list_runs,
+    CheckFolder: check_folder,
     RebuildDataset: rebuild_dataset,
     VerifyDataset: verify_dataset,
     HashDataset: hash_dataset,

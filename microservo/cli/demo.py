@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from microservo.application.datasets import CheckFolder
 from microservo.cli.output import Cell, console, print_line, print_table
 from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, pass_session
@@ -15,7 +16,7 @@ from microservo.cli.signals import orderly_end
 from microservo.cli.system_options import chosen_name, options_of, system_options
 from microservo.cli.text import styled
 from microservo.cli.times import after
-from microservo.errors import InvalidInput, MicroServoError
+from microservo.errors import MicroServoError
 from microservo.system import EmbeddedSystem
 from microservo.system.demo import Demo, DemoResult
 from schemas.records import FaultEvent
@@ -53,7 +54,8 @@ def demo(
       microservo demo
       microservo demo --seed 11 --faults 12 --out ./twelve-faults
     """
-    _refuse_used(out_dir)
+    if out_dir is not None:
+        session.execute(CheckFolder(out_dir=out_dir))
     options = options_of(
         session,
         name=chosen_name(name, session.system, "demo"),
@@ -85,13 +87,6 @@ def _row(event: FaultEvent) -> Sequence[Cell]:
         *(after(time_us, event.requested_at_us) for time_us in times_us),
         event.verdict if event.state == "recovered" else (event.verdict, event.state),
     )
-
-
-def _refuse_used(out_dir: Path | None) -> None:
-    """A folder that is in use is refused now, not after five minutes."""
-    if out_dir is not None and out_dir.exists() and any(out_dir.iterdir()):
-        msg = f"{out_dir} is not empty; give another folder with --out or remove it"
-        raise InvalidInput(msg)
 
 
 def _refuse_failure(result: DemoResult) -> None:

@@ -39,6 +39,21 @@ def draft(out_dir: Path) -> Iterator[tuple[Path, Path]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def refuse_unusable(out_dir: Path) -> None:
+    """Refuses what `draft` would refuse, leaving nothing behind: to be asked before long work begins.
+
+    Raises:
+        InvalidInput: `out_dir` is a file or holds something, or no folder can be made there.
+    """
+    _refuse_taken(out_dir)
+    place = next(path for path in out_dir.absolute().parents if path.exists())
+    try:
+        Path(tempfile.mkdtemp(dir=place)).rmdir()
+    except OSError as error:
+        msg = f"can't make {out_dir}: {_reason(error)}; give a folder that can be written to"
+        raise InvalidInput(msg) from error
+
+
 @contextmanager
 def writing(place: Path) -> Iterator[None]:
     """Says what keeps files from being written at a place.

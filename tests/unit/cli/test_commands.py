@@ -127,6 +127,11 @@ def test_a_folder_in_use_is_refused_before_anything_starts(tmp_path: Path) -> No
     (tmp_path / "precious.txt").write_text("mine", "utf-8")
     result = CliRunner().invoke(cli, ["demo", "--out", str(tmp_path)])
     assert (result.exit_code, "is not empty" in result.stderr) == (2, True)
+    file = tmp_path / "precious.txt"
+    for place, complaint in ((file, "is a file"), (file / "dataset", "Not a directory")):
+        result = CliRunner().invoke(cli, ["demo", "--out", str(place)])
+        assert (result.exit_code, complaint in result.stderr, result.stdout) == (2, True, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
 
 
 def _write_running(name: str) -> None:
