@@ -18,6 +18,17 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 _FOREVER = "forever"
 _NEWEST = "newest"
 _DAY_MS = 24 * 60 * 60 * 1000
+_COMMON = {"max.message.bytes": str(MAX_MESSAGE_BYTES), "message.timestamp.type": "CreateTime"}
+_COMPACTED = {
+    "cleanup.policy": "compact",
+    # Only closed segments are compacted, and only once a tenth is superseded: the smallest segments, closed
+    # early, keep what a reader has to go through close to what is in force.
+    "segment.bytes": str(MAX_MESSAGE_BYTES),
+    "segment.ms": "600000",
+    "min.cleanable.dirty.ratio": "0.1",
+    # Who reads a state from its beginning is done within seconds, and so has seen what was deleted meanwhile.
+    "delete.retention.ms": "600000",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,22 +83,18 @@ class Topic:
     @property
     def config(self) -> Mapping[str, str]:
         """The broker's settings for this topic."""
-        return {
-            **_retention_config(self.retention),
-            "max.message.bytes": str(MAX_MESSAGE_BYTES),
-            "message.timestamp.type": "CreateTime",
-        }
+        return {**_retention_config(self.retention), **_COMMON}
 
     @property
     def dead_letter_config(self) -> Mapping[str, str]:
         """The broker's settings for the topic of its dead letters: kept as long, but never compacted."""
         kept = _retention_config(_FOREVER if self.retention == _NEWEST else self.retention)
-        return {**self.config, "cleanup.policy": "delete", **kept}
+        return {"cleanup.policy": "delete", **kept, **_COMMON}
 
 
-def _retention_config(retention: str) -> dict[str, str]:
+def _retention_config(retention: str) -> Mapping[str, str]:
     if retention == _NEWEST:
-        return {"cleanup.policy": "compact"}
+        return _COMPACTED
     if retention == _FOREVER:
         return {"retention.ms": "-1"}
     if days := re.fullmatch(r"(\d+)d", retention):
@@ -127,6 +134,7 @@ def _topic(name: str, entry: Mapping[str, Any]) -> Topic:
 
 FAULT_REQUESTS = "fault-requests"
 FAULT_EVENTS = "fault-events"
+FAULTS = "faults"
 SERVICE_FAULTS = "service-faults"
 SERVICE_GRAPH = "service-graph"
 TELEMETRY_METRICS = "telemetry-metrics"

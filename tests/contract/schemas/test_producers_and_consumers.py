@@ -17,7 +17,7 @@ ROOT = Path(schemas.__file__).parent.parent
 TOPICS = {
     name: value
     for name, value in vars(catalogue).items()
-    if name.isupper() and value in catalogue.catalogue()
+    if isinstance(value, str) and value in catalogue.catalogue()
 }
 """Topics by the constant that names them."""
 HELPERS = "microservo/log"
@@ -50,10 +50,12 @@ def component_of(path: str) -> str | None:
 
 def topics_named(tree: ast.Module) -> Iterator[str]:
     """The topics whose constants a module uses; an import alone is no use."""
+    imported = {name for name in TOPICS if f"{catalogue.__name__}.{name}" in imports(tree)}
     for node in ast.walk(tree):
-        name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
-        if name in TOPICS:
-            yield TOPICS[name]
+        if isinstance(node, ast.Name) and node.id in imported:
+            yield TOPICS[node.id]
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "catalogue" and node.attr in TOPICS:
+            yield TOPICS[node.attr]
 
 
 def imports(tree: ast.Module) -> set[str]:
