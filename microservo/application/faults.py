@@ -14,11 +14,11 @@ from microservo.domain.faults.catalogue import KindInfo, check_id, describe, kin
 from microservo.domain.faults.lifecycle import LAST_STATES
 from microservo.domain.faults.units import parse_duration
 from microservo.errors import InvalidInput, Unavailable
-from microservo.log.faults import latest_events
+from microservo.log.faults import all_latest_events, latest_events
+from microservo.log.publisher import Publisher
 from microservo.platforms.platform import Platform, kinds_here, services_of
-from schemas.catalogue import FAULT_EVENTS, FAULT_REQUESTS
-from schemas.codec import SchemaError, encode
-from schemas.envelope import cloud_event
+from schemas.catalogue import FAULT_EVENTS, FAULTS
+from schemas.codec import SchemaError
 from schemas.records import FaultEvent, FaultRequest, FaultState
 
 _FLUSH_S = 30.0
@@ -64,7 +64,14 @@ class StopFault(Command[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListFaults(Command[tuple[FaultEvent, ...]]):
-    """Asks for the newest event of every fault and instance, in order of the requests."""
+    """Asks for the newest event of each fault and instance, in order of the requests.
+
+    Attributes:
+        history: also of faults that were over so long ago that their states are no longer kept; takes as
+            long as the history is.
+    """
+
+    history: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,10 +146,12 @@ def stop_fault(command: StopFault, context: Context) -> None:
     _send(FaultRequest(fault_id=command.fault_id, action="stop", requested_at_us=context.clock()), context)
 
 
-def list_faults(_command: ListFaults, context: Context) -> tuple[FaultEvent, ...]:
+def list_faults(command: ListFaults, context: Context) -> tuple[FaultEvent, ...]:
     """The newest events."""
     connection = context.connection
-    return tuple(latest_events(connection.broker, connection.topic(FAULT_EVENTS)))
+    if command.history:
+        return tuple(all_latest_events(connection.broker, connection.topic(FAULT_EVENTS)))
+    return tuple(latest_events(connection.broker, connection.topic(FAULTS)))
 
 
 def follow_fault(command: FollowFault, context: Context) -> FollowedFault:
@@ -190,28 +199,14 @@ def _send(draft: FaultRequest, context: Context) -> RequestedFault:
     with connection.broker.producer(linger_ms=0) as producer:
         # Finding the broker took a while; what a fault's times count from is the sending.
         request = replace(draft, requested_at_us=context.clock())
-        headers = cloud_event(
-            event_type="microservo.fault_request",
-            source="/client",
-            event_id=f"{request.fault_id}/{request.action}",
-            time_us=request.requested_at_us,
-        )
-        producer.send(
-            connection.topic(FAULT_REQUESTS),
-            key=request.fault_id.encode(),
-            value=_encoded(request),
-            headers=headers,
-        )
-        producer.flush(_FLUSH_S)
+        publisher = Publisher(producer, "client", prefix=connection.topic_prefix, clock=context.clock)
+        try:
+            publisher.publish(request)
+        except SchemaError as error:  # a name that is no text, say
+            msg = f"the request can't be sent: {error}"
+            raise InvalidInput(msg) from error
+        publisher.flush(_FLUSH_S)
     return RequestedFault(fault_id=request.fault_id, requested_at_us=request.requested_at_us)
-
-
-def _encoded(request: FaultRequest) -> bytes:
-    try:
-        return encode(request)
-    except SchemaError as error:  # a name that is no text, say
-        msg = f"the request can't be sent: {error}"
-        raise InvalidInput(msg) from error
 
 
 def _user() -> str:

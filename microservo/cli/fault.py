@@ -109,17 +109,18 @@ def request(
 
 
 @fault.command("list")
+@click.option("--all", "history", is_flag=True, help="Every fault there ever was; reads the whole history.")
 @click.option("--json", "as_json", is_flag=True, help="JSON, one document per line.")
 @pass_session
-def list_faults(session: Session, *, as_json: bool) -> None:
-    """List every fault with its state and measured times.
+def list_faults(session: Session, *, history: bool, as_json: bool) -> None:
+    """List the faults with their states and measured times: all that go on, and the newest that are over.
 
     \b
     Examples:
       microservo fault list
       microservo fault list --json | jq -r .fault_id
     """
-    found = session.execute(ListFaults())
+    found = session.execute(ListFaults(history=history))
     if as_json:
         for event in found:
             print_document(event)

@@ -69,7 +69,7 @@ def describe(session: Session, topic: str | None) -> None:
     type=click.IntRange(min=1),
     default=DEFAULT_PARTITIONS,
     show_default=True,
-    help="Partitions of each topic that is made; states and dead letters have one.",
+    help="Partitions of each topic whose number the contract leaves open.",
 )
 @pass_session
 def ensure(session: Session, partitions: int) -> None:
@@ -92,7 +92,8 @@ def _description(status: TopicStatus) -> list[str]:
         "purpose": topic.purpose,
         "kind": topic.kind,
         "key": topic.key,
-        "record": f"{topic.record} (schemas/avsc/{topic.record}.v1.avsc)",
+        "records": ", ".join(f"{record} (schemas/avsc/{record}.v*.avsc)" for record in topic.records),
+        "kept": topic.retention,
         "written by": ", ".join(topic.producers),
         "read by": ", ".join(topic.consumers),
         "joined": "yes, every message is stamped" if topic.joined else "no",

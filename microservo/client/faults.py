@@ -78,9 +78,14 @@ class Faults:
         """
         execute(StopFault(fault_id=fault_id), self._context)
 
-    def list(self) -> tuple[FaultEvent, ...]:
-        """The newest event of every fault and instance, in order of the requests."""
-        return execute(ListFaults(), self._context)
+    def list(self, *, history: bool = False) -> tuple[FaultEvent, ...]:
+        """The newest event of each fault and instance, in order of the requests.
+
+        Args:
+            history: also of faults that were over so long ago that their states are no longer kept; takes as
+                long as the history is.
+        """
+        return execute(ListFaults(history=history), self._context)
 
     def kinds(self) -> tuple[KindInfo, ...]:
         """Every kind of fault with its parameters, and whether the running target can carry it."""

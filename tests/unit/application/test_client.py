@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from fault_states import state_of
 from target_states import local_instance, target_state
 
 import microservo
@@ -19,7 +20,7 @@ from microservo.supervision import system_file
 from microservo.testing import ManualClock, MemoryBroker
 from schemas.codec import encode
 from schemas.envelope import HEARTBEAT_KEY
-from schemas.records import Experiment, FaultEvent, FaultRequest, FaultState
+from schemas.records import Experiment, FaultEvent, FaultRequest, FaultSnapshot, FaultState
 
 NOON_US = 1_800_000_000_000_000
 
@@ -67,6 +68,12 @@ def put(broker: MemoryBroker, *events: FaultEvent) -> None:
     with broker.producer() as producer:
         for event in events:
             producer.send("lab-fault-events", key=event.fault_id.encode(), value=encode(event))
+
+
+def put_states(broker: MemoryBroker, *states: FaultSnapshot) -> None:
+    with broker.producer() as producer:
+        for state in states:
+            producer.send("lab-faults", key=state.fault_id.encode(), value=encode(state))
 
 
 def a_run(run_id: str, started_at_us: int) -> Experiment:
@@ -146,7 +153,7 @@ def test_a_start_without_a_time_zone_is_refused(client: Client) -> None:
 
 
 def test_a_running_fault_can_be_stopped_and_no_other(client: Client, broker: MemoryBroker) -> None:
-    put(broker, an_event("on", 1, "active"), an_event("over", 1, "recovered"))
+    put_states(broker, state_of(an_event("on", 1, "active")), state_of(an_event("over", 1, "recovered")))
     client.faults.stop("on")
     assert [(each.fault_id, each.action) for each in requests_on(client)] == [("on", "stop")]
     for fault_id in ("over", "unknown", "not an id"):
@@ -154,18 +161,19 @@ def test_a_running_fault_can_be_stopped_and_no_other(client: Client, broker: Mem
             client.faults.stop(fault_id)
 
 
-def test_faults_are_told_by_their_newest_event(client: Client, broker: MemoryBroker) -> None:
+def test_faults_are_listed_by_their_newest_event(client: Client, broker: MemoryBroker) -> None:
+    rejected = an_event("b", 1, "rejected", instance="", reason="no such service")
     put(
-        broker,
-        an_event("a", 1, "requested", instance=""),
-        an_event("a", 3, "active"),
-        an_event("a", 2, "applying"),
-        an_event("b", 1, "rejected", instance="", reason="no such service"),
+        broker, an_event("long-ago", 1, "recovered"), an_event("a", 2, "applying"), an_event("a", 3, "active")
     )
-    assert [(each.fault_id, each.version, each.state) for each in client.faults.list()] == [
-        ("a", 3, "active"),
-        ("b", 1, "rejected"),
-    ]
+    put_states(
+        broker,
+        state_of(an_event("a", 1, "requested", instance=""), an_event("a", 3, "active")),
+        state_of(rejected),
+    )
+    listed = [(each.fault_id, each.version, each.state) for each in client.faults.list()]
+    assert listed == [("a", 3, "active"), ("b", 1, "rejected")]
+    assert {each.fault_id for each in client.faults.list(history=True)} == {"long-ago", "a"}
 
 
 def test_waiting_ends_when_every_instance_is_there(client: Client, broker: MemoryBroker) -> None:

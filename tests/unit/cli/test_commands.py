@@ -16,6 +16,7 @@ from microservo.application.table import execute
 from microservo.cli import cli
 from microservo.supervision.system_file import SystemFile, write_system
 from microservo.system.claim import claimed
+from schemas.catalogue import catalogue
 
 Run = Callable[..., Result]
 
@@ -73,7 +74,7 @@ def test_topics_are_listed_described_and_made(run: Run) -> None:
     description = run("topics", "describe", "service-faults").stdout
     assert "service-faults-dlq" in description
     assert "every message is stamped" in description
-    assert len(run("topics", "describe").stdout.split("\n\n")) == 11
+    assert len(run("topics", "describe").stdout.split("\n\n")) == len(catalogue())
     assert run("topics", "describe", "nothing").exit_code == 2
     assert run("topics", "ensure", "--partitions", "2").stdout == "all topics are there\n"
     other = run("topics", "ensure", "--partitions", "3")

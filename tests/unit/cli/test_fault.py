@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from click.testing import Result
+from fault_states import state_of
 
 from microservo.application.connection import Connection
 from microservo.client.client import Client
@@ -94,13 +95,16 @@ def test_what_cannot_be_carried_out_is_refused_in_one_line(
 
 
 def test_faults_are_listed_with_their_times_after_the_request(run: Run, put: Put) -> None:
-    put("fault-events", "f-1", an_event(1, "requested", instance=""), an_event(2, "active"))
+    put("faults", "f-1", state_of(an_event(1, "requested", instance=""), an_event(2, "active")))
+    put("fault-events", "f-0", replace(an_event(1, "recovered"), fault_id="f-0"))
     result = run("fault", "list")
     assert result.exit_code == 0
     assert "cartservice-0" in result.stdout
     assert "+0.25 s" in result.stdout
     (line,) = run("fault", "list", "--json").stdout.splitlines()
     assert json.loads(line)["state"] == "active"
+    assert "f-0" not in result.stdout
+    assert "f-0" in run("fault", "list", "--all").stdout
 
 
 def test_an_empty_list_says_how_to_ask_for_a_fault(run: Run) -> None:
@@ -108,7 +112,7 @@ def test_an_empty_list_says_how_to_ask_for_a_fault(run: Run) -> None:
 
 
 def test_stopping_asks_and_refuses_what_is_not_there(run: Run, put: Put, broker: MemoryBroker) -> None:
-    put("fault-events", "f-1", an_event(1, "active"))
+    put("faults", "f-1", state_of(an_event(1, "active")))
     assert run("fault", "stop", "f-1").exit_code == 0
     assert requests_on(broker)[0].action == "stop"
     unknown = run("fault", "stop", "f-2")
