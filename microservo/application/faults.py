@@ -15,7 +15,6 @@ from microservo.domain.faults.lifecycle import LAST_STATES
 from microservo.domain.faults.units import parse_duration
 from microservo.errors import InvalidInput, Unavailable
 from microservo.log.faults import all_latest_events, latest_events
-from microservo.log.publisher import Publisher
 from microservo.platforms.platform import Platform, kinds_here, services_of
 from schemas.catalogue import FAULT_EVENTS, FAULTS
 from schemas.codec import SchemaError
@@ -195,6 +194,8 @@ def _running_platform(context: Context) -> Platform | None:
 
 
 def _send(draft: FaultRequest, context: Context) -> RequestedFault:
+    from microservo.log.publisher import Publisher  # noqa: PLC0415  # loads NumPy, which most acts don't need
+
     connection = context.connection
     with connection.broker.producer(linger_ms=0) as producer:
         # Finding the broker took a while; what a fault's times count from is the sending.

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -103,6 +105,14 @@ def test_the_public_names_are_those_that_are_promised() -> None:
         assert getattr(microservo, name)
     with pytest.raises(AttributeError):
         _ = microservo.nothing_of_the_kind
+
+
+def test_importing_the_client_loads_no_library_that_takes_long() -> None:
+    code = "import sys; from microservo import Client; print(Client and sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "'microservo.client.client'" in loaded
+    for slow in ("confluent_kafka", "numpy", "pyarrow", "rich"):
+        assert f"'{slow}'" not in loaded, slow
 
 
 def test_a_fault_request_lies_on_its_topic_under_its_id(client: Client) -> None:
