@@ -11,6 +11,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from types import TracebackType
 from typing import Any, NoReturn
 
 import click
@@ -64,7 +65,7 @@ class RootGroup(click.Group):
             return super().invoke(ctx)
         except (MicroServoError, OSError) as error:
             if ctx.params.get("verbose"):
-                _print_traceback()
+                _print_traceback(type(error), error, error.__traceback__)
             # Only what is not there may need more than a line: the end of the log of what did not start.
             complain(_message(error), lines=isinstance(error, Unavailable))
             ctx.exit(_code_of(error))
@@ -97,6 +98,7 @@ def main() -> None:
     # A shell script has what it starts in the background ignore SIGINT; here it always means: end in order.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     guard_standard_streams()
+    sys.excepthook = _print_traceback
     cli.main()
 
 
@@ -124,8 +126,9 @@ class _PrintableFormatter(logging.Formatter):
         return "\n".join(map(printable, super().format(record).split("\n")))
 
 
-def _print_traceback() -> None:
-    for line in traceback.format_exc().splitlines():
+def _print_traceback(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+    """Prints where an error comes from, made safe: it may quote what others wrote."""
+    for line in "".join(traceback.format_exception(kind, error, where)).splitlines():
         print(printable(line), file=sys.stderr)
 
 
