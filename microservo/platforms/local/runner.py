@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from microservo.adapters.clock import now_us
 from microservo.adapters.ports import free_ports
+from microservo.adapters.processes import python_argv
 from microservo.domain.topology import Topology
 from microservo.platforms.local.state import Loadgen, LocalInstance, TargetState, write_state
 from microservo.runtime.probe import is_healthy
@@ -167,7 +167,7 @@ class LocalTargetRunner:
         now = self._clock()
         with self._lock:
             self._state = _changed(self._state, name, pid, now)
-        write_state(self._state_file, self._state)
+        self._supervisor.keep_written(self._state_file, lambda: write_state(self._state_file, self.state))
 
 
 def _instance(service: str, instance: str, ports: Iterator[int]) -> LocalInstance:
@@ -203,7 +203,7 @@ def _renewed(instance: LocalInstance, name: str, pid: int | None, now_us: int) -
 
 
 def _command(service: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", f"services.{service}")
+    return python_argv(f"services.{service}")
 
 
 def _url(port: int) -> str:
