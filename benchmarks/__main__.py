@@ -26,7 +26,7 @@ _JSON_RECORDS = 400_000
 
 
 def main() -> int:
-    """Measures, prints the table and writes `latest.json` and `latest.md`; fails where a result is missing."""
+    """Measures, prints the table and writes `latest.json` and `latest.md`; a missing result is a failure."""
     arguments = _arguments()
     # As Ctrl-C does, so that no broker is left behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
