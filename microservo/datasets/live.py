@@ -89,8 +89,7 @@ def _live(message: Message, manifest: Manifest) -> Iterator[tuple[Revision, str]
         window = decode_as(LabelledWindow, message.value)
     except SchemaError:
         return
-    final_us = window.end_us + manifest.policy["final_cut_us"]
     until_us = manifest.final_until_us.get(str(message.partition), -1)
-    if window.run_id == manifest.run.run_id and final_us <= until_us:
+    if window.run_id == manifest.run.run_id and window.end_us <= until_us:
         revision = Revision(window.service, window.start_us, window.revision)
         yield revision, value_hash(message.value)

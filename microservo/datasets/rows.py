@@ -40,7 +40,7 @@ class _Slice:
             self._columns["time_us"] = self._columns["start_us"] + self._columns["duration_us"]
         batches = _batches(packed)
         self._texts = self._decode(batches)
-        self._place(number, np.repeat(np.array(batches.stamps, np.int64), batches.counts), policy)
+        self._place(number, batches, policy)
 
     def table(self) -> pa.Table:
         """The rows that count, in order."""
@@ -65,14 +65,15 @@ class _Slice:
             texts[name] = list(ranks)
         return texts
 
-    def _place(self, number: int, stamp_us: Column, policy: WindowPolicy) -> None:
+    def _place(self, number: int, batches: Batches, policy: WindowPolicy) -> None:
         """Finds the window of each row, whether it is late, and whether it counts."""
         time_us = self._columns["time_us"]
         windows = time_us // policy.size_us
         starts = windows * policy.size_us
-        waited_us = stamp_us - starts - policy.size_us
-        self._columns["late"] = waited_us >= policy.first_cut_us
-        self._kept = (waited_us < policy.final_cut_us) & (starts // SLICE_US == number)
+        ends = starts + policy.size_us
+        self._columns["late"] = ends <= np.repeat(np.array(batches.first_us, np.int64), batches.counts)
+        in_time = ends > np.repeat(np.array(batches.final_us, np.int64), batches.counts)
+        self._kept = in_time & (starts // SLICE_US == number)
         first = number * SLICE_US // policy.size_us
         self._window = Key(windows - first, SLICE_US // policy.size_us + 2)
         self._since = Key(time_us - starts, policy.size_us)
@@ -112,11 +113,12 @@ def _bodies(packed: Sequence[pa.Table]) -> Any:
 
 def _batches(packed: Sequence[pa.Table]) -> Batches:
     """The batches of all readers, under one numbering of their texts."""
-    joined = Batches([], [], [], [])
+    joined = Batches([], [], [], [], [])
     for each in map(Batches.of, packed):
         joined.sets.extend(number + len(joined.texts) for number in each.sets)
         joined.counts.extend(each.counts)
-        joined.stamps.extend(each.stamps)
+        joined.first_us.extend(each.first_us)
+        joined.final_us.extend(each.final_us)
         joined.texts.extend(each.texts)
     return joined
 

@@ -125,6 +125,7 @@ def _part(share: Share, numbers: list[int]) -> Share:
         run_id=share.run_id,
         prefix=share.prefix,
         policy=share.policy,
+        writers=share.writers,
         partition_numbers=numbers,
         ranges={partition: each for partition, each in share.ranges.items() if partition.index in numbers},
         from_us=share.from_us,
