@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from microservo.domain.join import NOTHING_US, Taken, take_stamped
+from microservo.domain.join import Taken, take_stamped
 from microservo.domain.watermarks import UNKNOWN
-from microservo.domain.windows import SOURCES, ClosedWindow, Windower, WindowPolicy
+from microservo.domain.windows import NOTHING_US, SOURCES, ClosedWindow, Windower, WindowPolicy
 from microservo.errors import Fatal, InvalidMessage, OffsetGap
 from schemas.envelope import FOREVER_US, Stamp
 from schemas.records import Experiment, ServiceFault
@@ -73,7 +73,7 @@ class Joiner:
     Args:
         partition: number of the partition.
         policy: how windows are cut.
-        checkpoint: the last checkpoint of a run by its id: windows that end by then were final; UNKNOWN for none.
+        checkpoint: by the id of a run: windows that end by then were final before; UNKNOWN for none.
     """
 
     def __init__(self, partition: int, policy: WindowPolicy, *, checkpoint: Callable[[str], int]) -> None:
@@ -115,9 +115,7 @@ class Joiner:
         if self.checkpoints_us[run_id] == FOREVER_US:
             self._closed.add(run_id)
             return
-        self.windower.open_run(
-            run_id, run.writers if run else (), final_us=self.checkpoints_us[run_id]
-        )
+        self.windower.open_run(run_id, run.writers if run else (), final_us=self.checkpoints_us[run_id])
         if run is not None and run.status != "running":
             self._over[run_id] = run
             self.windower.seal_run(run_id)
@@ -167,7 +165,7 @@ class Joiner:
             self._closed.add(run_id)
 
     def final_us(self) -> dict[str, int]:
-        """By run: windows that end by then are final and were given out; FOREVER_US where the run is closed."""
+        """By run: windows that end by then were given out for good; FOREVER_US where the run is closed."""
         final = {run_id: self.windower.final_us(run_id) for run_id in self.windower.open_runs}
         return final | dict.fromkeys(self._closed, FOREVER_US)
 

@@ -14,7 +14,7 @@ from microservo.datasets.verify import read_manifest
 from microservo.datasets.windows import value_hash
 from microservo.domain.datasets.manifest import Manifest
 from microservo.errors import InvalidInput
-from microservo.log.ranges import read
+from microservo.log.ranges import read_ranges
 from schemas import catalogue
 from schemas.codec import SchemaError, decode_as
 from schemas.records import LabelledWindow
@@ -45,7 +45,7 @@ def verify_against_live(folder: Path, broker: Broker, topic_prefix: str = "") ->
     rebuilt = _rebuilt(folder)
     problems, seen = [], set()
     with broker.consumer(group_id=None) as consumer:
-        for message in read(consumer, _ranges(manifest, topic_prefix)):
+        for message in read_ranges(consumer, _ranges(manifest, topic_prefix)):
             for revision, sha256 in _live(message, manifest):
                 seen.add(revision)
                 if revision not in rebuilt:
@@ -89,7 +89,8 @@ def _live(message: Message, manifest: Manifest) -> Iterator[tuple[Revision, str]
         window = decode_as(LabelledWindow, message.value)
     except SchemaError:
         return
+    final_us = window.end_us + manifest.policy["final_cut_us"]
     until_us = manifest.final_until_us.get(str(message.partition), -1)
-    if window.run_id == manifest.run.run_id and window.end_us <= until_us:
+    if window.run_id == manifest.run.run_id and final_us <= until_us:
         revision = Revision(window.service, window.start_us, window.revision)
         yield revision, value_hash(message.value)

@@ -74,8 +74,8 @@ def is_anomalous(labels: tuple[Label, ...]) -> bool:
 class FaultBook:
     """Every version of every fault, each with the windows that it came too late for.
 
-    Which versions a window may know is decided by the promise they travelled with, never by arrival. Among them
-    the highest version holds.
+    Which versions a window may know is decided by the promise they travelled with, never by arrival. Among
+    them the highest version holds.
     """
 
     def __init__(self) -> None:

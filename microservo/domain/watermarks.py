@@ -132,8 +132,8 @@ class Watermarks:
             raise UndeclaredWriter(msg)
         if source not in self._unheard:
             msg = (
-                f"{stamp.writer} is a second writer of {source} in run {stamp.run!r}, whose record declares none; "
-                "declare all of them before they write"
+                f"{stamp.writer} is a second writer of {source} in run {stamp.run!r}, whose record declares "
+                "none; declare all of them before they write"
             )
             raise UndeclaredWriter(msg)
         self._unheard.discard(source)

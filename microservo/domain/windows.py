@@ -7,9 +7,9 @@ A window [s, e) of a service is rendered twice at most, when every writer of its
                           revision 0: on time         revision 1: if late records changed anything
 
 Whether a record is on time is judged per (record, window) from the promise it travels with (`Stamp`) and the
-cuts of its writer, so any interleaving of the partitions, any batch size, any restart and any writer that joins
-or leaves give the same bytes. Each run is a story of its own: its windows depend on messages stamped for it and
-on its record, and on no other run. Design and proof: docs/decisions/0004-deterministic-windows.md.
+cuts of its writer. So any interleaving of the partitions, any batch size, any restart and any writer that
+joins or leaves give the same bytes. Each run stands alone: its windows depend on the messages that are stamped
+for it and on its record. Design and proof: docs/decisions/0004-deterministic-windows.md.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class WindowPolicy:
 
     Attributes:
         size_us: length of a window.
-        first_cut_us: how long after its end a window waits for what is under way, where a writer's declaration
-            says nothing else.
+        first_cut_us: how long after its end a window waits for what is under way; a declared writer has a cut
+            of its own.
         final_cut_us: how long late records are still accepted, into revision 1; likewise.
         future_us: how far a record may lie ahead of the promise it travels with.
     """
@@ -188,7 +188,7 @@ class _OpenRun:
 class Windower:
     """Joins the records of one partition number into windows.
 
-    Runs are opened by `open_run`, or by the first message that is stamped for one; then without declared writers.
+    Runs are opened by `open_run`, or by the first message stamped for one; then without declared writers.
 
     Args:
         policy: how windows are cut.
@@ -272,8 +272,8 @@ class Windower:
 
         Raises:
             InvalidMessage: the columns don't fit together, a record lies before 1970 or too far in the
-                future, the batch is of another run than its stamp, or the writer is not declared, has left, or
-                takes back an earlier promise. Nothing of the batch is used.
+                future, the batch is of another run than its stamp, or the writer is not declared, has left,
+                or takes back an earlier promise. Nothing of the batch is used.
         """
         signal = signal_of(batch)
         run = self._run(stamp)
@@ -291,10 +291,10 @@ class Windower:
         start, end = self._policy.start_of(first), self._policy.start_of(last)
         block = block_of(batch, self._dictionary)
         if start == end:
-            self._sort_in(run, batch, start, count, block, late)
+            self._sort_in(run, batch, start, (count, block), late)
         else:
             for one, size, part in split(signal, block, times, self._policy.size_us):
-                self._sort_in(run, batch, one, size, part, late)
+                self._sort_in(run, batch, one, (size, part), late)
         return end + self._policy.size_us, late
 
     def close(self, limit_us: int = FOREVER_US) -> Iterator[ClosedWindow]:
@@ -343,12 +343,13 @@ class Windower:
         raise InvalidMessage(msg)
 
     def _sort_in(
-        self, run: _OpenRun, batch: Batch, start_us: int, count: int, block: Block, late: Passed
+        self, run: _OpenRun, batch: Batch, start_us: int, rows: tuple[int, Block], late: Passed
     ) -> None:
+        """Puts the rows of a batch that fall into one window there, or counts them as too late."""
         end_us = start_us + self._policy.size_us
         if end_us <= run.resume_us:
             return
-        signal = signal_of(batch)
+        signal, (count, block) = signal_of(batch), rows
         counts = self.ledger.counts(batch.run_id, _SOURCE_OF[signal], batch.service, start_us)
         counts.read += count
         if end_us <= late.final_us:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from microservo.adapters.broker import Broker, Consumer, Message, Partition
 from microservo.domain.windows import SOURCES
 from microservo.errors import InvalidInput, OffsetGap, Retryable
-from microservo.log.ranges import Ranges, read
+from microservo.log.ranges import Ranges
+from microservo.log.reader import positions, state_of
 from schemas import catalogue
 from schemas.codec import SchemaError, decode_as, encode
 from schemas.envelope import cloud_event
@@ -52,14 +53,7 @@ def runs(broker: Broker, topic_prefix: str = "") -> list[Experiment]:
 
 
 def _runs(consumer: Consumer, topic_prefix: str) -> list[Experiment]:
-    newest: dict[str, Experiment] = {}
-    partitions = consumer.partitions(topic_prefix + catalogue.EXPERIMENTS)
-    ranges = {partition: consumer.offset_range(partition) for partition in partitions}
-    for message in read(consumer, ranges, compacted=True):
-        if message.value is None:
-            newest.pop((message.key or b"").decode(errors="replace"), None)
-        elif run := _experiment(message.value):
-            newest[run.run_id] = run
+    newest = state_of(consumer, topic_prefix + catalogue.EXPERIMENTS, Experiment)
     return sorted(newest.values(), key=lambda run: (run.started_at_us, run.run_id))
 
 
@@ -125,7 +119,7 @@ class KnownRuns:
         if self._consumer is None:
             consumer = self._broker.consumer(group_id=None)
             try:
-                self._next = {each: consumer.offset_range(each)[0] for each in consumer.partitions(self._topic)}
+                self._next = positions(consumer, self._topic)
                 consumer.assign(self._next)
             except BaseException:
                 consumer.close()
@@ -140,7 +134,7 @@ class KnownRuns:
             messages = consumer.consume(_BATCH, _ROUND_S)
             silent_rounds = 0 if messages else silent_rounds + 1
             if silent_rounds > _SILENT_ROUNDS:
-                msg = f"{self._topic} goes on to {dict(ends)}, but nothing arrives after {self._next}; try again"
+                msg = f"{self._topic} ends at {dict(ends)}, but nothing arrives after {self._next}; try again"
                 raise Retryable(msg)
             for message in messages:
                 self._next[Partition(message.topic, message.partition)] = message.offset + 1
@@ -164,8 +158,8 @@ def update_run(
 ) -> Experiment | None:
     """Changes the record of a run and returns what it became, durably; None where there is no such run.
 
-    Others may change it at the same moment. Kafka takes both records, so whoever finds somebody else's between
-    what it read and what it wrote applies its change to that one.
+    Others may change it at the same moment. Kafka takes both records, so whoever finds somebody else's
+    between what it read and what it wrote applies its change to that one.
 
     Raises:
         InvalidInput: as `change` refuses.

@@ -182,9 +182,7 @@ class StampedWriter:
         self.close()
 
 
-def write_farewell(
-    broker: Broker, topic: str, *, writer: str, run_id: str, clock: Callable[[], int]
-) -> None:
+def write_farewell(broker: Broker, topic: str, *, writer: str, run_id: str, clock: Callable[[], int]) -> None:
     """Ends a writer's part in a run, in its name: a stamp without a record on every partition.
 
     Where it ended before, nothing is written.

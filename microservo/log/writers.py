@@ -1,14 +1,15 @@
 """Who writes the joined topics of a run: declared in the run's record before they write, until they leave.
 
-Windows wait for every declared writer, so none may stamp anything before it is known to all that cut windows::
+Windows wait for every declared writer, so none may stamp anything before all that cut windows know of it::
 
-    declare_writer                        from_us: the writer's first stamp
-         |------ durable within _PUBLISH_US ------|
-         |---------------- JOIN_AHEAD_US --------|
-              |- LEASE_US -|  a labeller cuts no window beyond what it knew of the record plus this
+    declared                                                     from_us: its first stamp
+       |------------------------- JOIN_AHEAD_US -------------------------|
+       |-- _PUBLISH_US --| durable by then
+                         |--------- LEASE_US ---------| a labeller that knew the record up to here
+                                                        cuts no window beyond there
 
-What is left of the margin, `JOIN_AHEAD_US - LEASE_US - _PUBLISH_US`, is how far clocks may differ. Wall clocks only
-delay here: which window a record belongs to, and in which revision, its stamp and the record of the run decide.
+What is left of the margin is how far clocks may differ. Wall clocks only delay here: which window a record
+belongs to, and in which revision, is decided by its stamp and the record of the run.
 """
 
 from __future__ import annotations
@@ -72,8 +73,8 @@ def declare_writer(
         final_cut_us: how long they are accepted; by default as the run says.
 
     Returns:
-        Microseconds UTC from which it counts: it must stamp nothing below. A run that nobody recorded needs no
-        declaration; then it is 0.
+        Microseconds UTC from which it counts: it must stamp nothing below. A run that nobody recorded needs
+        no declaration; then it is 0.
 
     Raises:
         InvalidInput: the run is over, or the writer has left it.
@@ -111,7 +112,7 @@ def declare_writer(
             # Known in time, to all; unless somebody who wrote at the same moment has undone it.
             wait(max(0, from_us - clock()) / 1e6)
             entered.clear()
-    msg = f"{writer} could not be declared for run {run_id!r}, the broker takes over {_PUBLISH_US / 1e6:g} s; try again"
+    msg = f"{writer} could not be declared for run {run_id!r} in time: the broker is too slow; try again"
     raise Retryable(msg)
 
 
@@ -125,7 +126,8 @@ def retire_writer(
 ) -> None:
     """Ends the part of a writer that was stopped for good, so that windows wait for it no longer.
 
-    Its farewell is written in its name on every topic that it was declared for; it can't come back to the run.
+    Its farewell is written in its name on every topic that it was declared for. It can't come back to
+    the run.
 
     Raises:
         InvalidInput: there is no such run or writer, or it still writes.
@@ -165,5 +167,5 @@ def _refuse_gone(run: Experiment, writer: str, topics: Sequence[str]) -> None:
         msg = f"run {run.run_id!r} is over ({run.status}); {writer} can't write in it any more"
         raise InvalidInput(msg)
     if any(each.until_us is not None for each in _entries(run.writers, writer, topics)):
-        msg = f"{writer} has left run {run.run_id!r} for good; give the new one another name (MICROSERVO_WRITER)"
+        msg = f"{writer} has left run {run.run_id!r} for good; set MICROSERVO_WRITER to another name"
         raise InvalidInput(msg)

@@ -13,7 +13,8 @@ import numpy as np
 
 from microservo.domain.rows import MetricRows, coded
 from microservo.errors import InvalidInput
-from microservo.sources.host.meters import HostMeter, ProcessMeter, Wanted
+from microservo.platforms.local.meter import ProcessMeter, Wanted
+from microservo.sources.host.meters import HostMeter
 from services.telemetry_collector.target import TargetInstance, read_target
 
 logger = logging.getLogger(__name__)

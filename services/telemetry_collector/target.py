@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from microservo.errors import InvalidInput
-from microservo.sources.host.meters import Wanted
+from microservo.platforms.local.meter import Wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from microservo.sources.host.meters import HostMeter, ProcessMeter, Wanted
+from microservo.platforms.local.meter import ProcessMeter, Wanted
+from microservo.sources.host.meters import HostMeter
 from microservo.testing import eventually
 
 MIB = 1024 * 1024

@@ -1,4 +1,4 @@
-"""What goes into a dataset as it was told: faults, scores, the service graph, and the ledger's counts.
+"""Collects what goes into a dataset as it is: faults, scores, the service graph, and the ledger's counts.
 
 However much it is, little of it is in memory: it waits on disk, and tables are made of ten minutes at a time.
 """
@@ -50,8 +50,8 @@ KINDS: dict[str, _Kind] = {
 }
 
 
-class Told:
-    """Collects facts of one run.
+class FactCollector:
+    """The facts of one run.
 
     Args:
         run_id: the run; records of others are passed over.
@@ -65,8 +65,8 @@ class Told:
         self._spools = {name: _spool(folder / name) for name in (*KINDS, _LEDGER)}
         self.totals = {topic: {"records": 0, "unreadable": 0} for topic in KINDS}
 
-    def take(self, messages: Iterable[Message]) -> None:
-        """Takes in messages of the topics that `KINDS` names."""
+    def add_messages(self, messages: Iterable[Message]) -> None:
+        """Adds messages of the topics that `KINDS` names."""
         for message in messages:
             topic = message.topic.removeprefix(self._prefix)
             kind, value = KINDS[topic], message.value or b""
@@ -77,8 +77,8 @@ class Told:
                 self.totals[topic]["records"] += 1
                 self._spools[topic].add(getattr(record, kind.at), value)
 
-    def settle(self, rows: Iterable[LedgerRow]) -> None:
-        """Takes in counts of the ledger; those of the same place are added up."""
+    def add_ledger_rows(self, rows: Iterable[LedgerRow]) -> None:
+        """Adds counts of the ledger; those of the same place are added up."""
         for row in rows:
             self._spools[_LEDGER].add(row.minute_us, json.dumps(asdict(row)).encode())
 

@@ -1,0 +1,150 @@
+"""What the processes of instances use, read from outside through psutil; a paused one is read too."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from time import monotonic
+
+import psutil
+
+from microservo.platforms.local.state import TargetState
+from microservo.platforms.platform import Readings
+
+_REUSED_AFTER_S = 5.0
+"""A process that began this much later than the one we look for has merely got its pid."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A process to read; `started_at_us` is when it was started, epoch microseconds UTC."""
+
+    pid: int
+    started_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Counters:
+    """Counters of a process at the last reading, to take differences from."""
+
+    cpu_s: Mapping[tuple[int, float], float]
+    switches: int
+    read_at_s: float
+
+
+class ProcessMeter:
+    """Reads processes by a name of the caller's; rates are over the time since the reading before.
+
+    Args:
+        clock_s: seconds that never fall, for the rates.
+    """
+
+    def __init__(self, clock_s: Callable[[], float]) -> None:
+        self._clock_s = clock_s
+        self._before: dict[str, _Counters] = {}
+
+    def read(self, wanted: Mapping[str, Wanted]) -> dict[str, dict[str, float]]:
+        """Metrics by name; who is not in the answer does not run. Rates come with the second reading.
+
+        Metrics: `process.cpu.utilization` (cores) and `process.memory.usage` (bytes resident), both with all
+        descendants; `process.threads`, `process.open_file_descriptors`, `process.context_switches` (each s).
+        """
+        found: dict[str, dict[str, float]] = {}
+        after: dict[str, _Counters] = {}
+        children = _children()
+        for name, process in wanted.items():
+            # Gone between two looks at it: then it does not run.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                root = _running(process)
+                if root is not None:
+                    found[name], after[name] = self._measure(
+                        root, _descendants(root.pid, children), self._before.get(name)
+                    )
+        self._before = after
+        return found
+
+    def _measure(
+        self, root: psutil.Process, family: Iterable[psutil.Process], before: _Counters | None
+    ) -> tuple[dict[str, float], _Counters]:
+        now_s = self._clock_s()
+        with root.oneshot():
+            cpu_s = {_identity(root): _cpu_s(root)}
+            memory_bytes = root.memory_info().rss
+            switches = sum(root.num_ctx_switches())
+            metrics: dict[str, float] = {"process.threads": root.num_threads()}
+            # Another user's process hides its files where we are not root.
+            with contextlib.suppress(psutil.AccessDenied):
+                metrics["process.open_file_descriptors"] = root.num_fds()
+        for child in family:
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied), child.oneshot():
+                cpu_s[_identity(child)] = _cpu_s(child)
+                memory_bytes += child.memory_info().rss
+        metrics["process.memory.usage"] = memory_bytes
+        counters = _Counters(cpu_s, switches, now_s)
+        return metrics | _rates(before, counters, _identity(root)), counters
+
+
+class LocalMeter:
+    """`Meter` of a local target: what `ProcessMeter` reads of each instance that runs.
+
+    Args:
+        state: the target at this moment; raises `Unavailable` while none runs.
+    """
+
+    def __init__(self, state: Callable[[], TargetState]) -> None:
+        self._state = state
+        self._processes = ProcessMeter(monotonic)
+
+    def read(self) -> Readings:
+        running = {
+            each.id: Wanted(pid=each.pid, started_at_us=each.started_at_us)
+            for each in self._state().instances
+            if each.pid is not None
+        }
+        return self._processes.read(running)
+
+
+def _running(wanted: Wanted) -> psutil.Process | None:
+    process = psutil.Process(wanted.pid)
+    if process.create_time() > wanted.started_at_us / 1e6 + _REUSED_AFTER_S:
+        return None
+    return None if process.status() == psutil.STATUS_ZOMBIE else process
+
+
+def _children() -> dict[int, list[psutil.Process]]:
+    """Every process by its parent's pid; one walk for all, since each walk reads the whole of /proc."""
+    children: dict[int, list[psutil.Process]] = {}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            children.setdefault(process.ppid(), []).append(process)
+    return children
+
+
+def _descendants(pid: int, children: Mapping[int, list[psutil.Process]]) -> Iterable[psutil.Process]:
+    for child in children.get(pid, ()):
+        if child.pid != pid:
+            yield child
+            yield from _descendants(child.pid, children)
+
+
+def _identity(process: psutil.Process) -> tuple[int, float]:
+    return process.pid, process.create_time()
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+def _rates(before: _Counters | None, after: _Counters, root: tuple[int, float]) -> dict[str, float]:
+    """Rates between two readings; none for a process that was not there at the first."""
+    if before is None or root not in before.cpu_s or after.read_at_s <= before.read_at_s:
+        return {}
+    interval_s = after.read_at_s - before.read_at_s
+    # A child that is new has spent all it has since the reading before.
+    used_s = sum(max(0.0, cpu_s - before.cpu_s.get(who, 0.0)) for who, cpu_s in after.cpu_s.items())
+    return {
+        "process.cpu.utilization": used_s / interval_s,
+        "process.context_switches": max(0, after.switches - before.switches) / interval_s,
+    }
