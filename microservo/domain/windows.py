@@ -8,24 +8,23 @@ A window [s, e) of a service is rendered twice at most, when every writer of its
 
 Whether a record is on time is judged per (record, window) from the promise it travels with (`Stamp`) and the
 cuts of its writer. So any interleaving of the partitions, any batch size, any restart and any writer that
-joins or leaves give the same bytes. Each run stands alone: its windows depend on the messages that are stamped
-for it and on its record. Design and proof: docs/decisions/0004-deterministic-windows.md.
+joins or leaves give the same bytes. Each run stands alone: its windows depend on the messages that are
+stamped for it and on its record. Design and proof: docs/decisions/0004-deterministic-windows.md.
 """
 
 from __future__ import annotations
 
 import contextlib
-import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from microservo.domain.blocks import Block, block_of, keep, signal_of, split
 from microservo.domain.dictionary import Dictionary
 from microservo.domain.features import FeatureMaker, Features, same_features
-from microservo.domain.labels import FaultBook
 from microservo.domain.ledger import Ledger
+from microservo.domain.open_run import OpenRun, OpenWindow
 from microservo.domain.telemetry import SIGNALS, Batch, Signal, check, times_us
 from microservo.domain.watermarks import NOTHING_PASSED, UNKNOWN, Passed, UndeclaredWriter, Watermarks
 from microservo.domain.window_rows import WindowRows
@@ -119,72 +118,6 @@ class ClosedWindow:
         )
 
 
-def _blocks() -> dict[Signal, list[Block]]:
-    return {signal: [] for signal in SIGNALS}
-
-
-def _zeros() -> dict[Signal, int]:
-    return dict.fromkeys(SIGNALS, 0)
-
-
-@dataclass(slots=True)
-class _OpenWindow:
-    service: str
-    start_us: int
-    on_time: dict[Signal, list[Block]] = field(default_factory=_blocks)
-    late: dict[Signal, list[Block]] = field(default_factory=_blocks)
-    received: dict[Signal, int] = field(default_factory=_zeros)
-    distinct_on_time: dict[Signal, int] = field(default_factory=_zeros)
-    features: Features = field(default_factory=dict)
-    labels: tuple[Label, ...] = ()
-
-
-class _OpenRun:
-    """The windows of a run that are not final, and what its writers promised."""
-
-    def __init__(self, run_id: str, policy: WindowPolicy, final_us: int) -> None:
-        self.run_id = run_id
-        self.watermarks = Watermarks(
-            SOURCES, first_cut_us=policy.first_cut_us, final_cut_us=policy.final_cut_us
-        )
-        self.faults = FaultBook()
-        self.resume_us = final_us
-        self.is_sealed = False
-        self._windows: dict[tuple[int, str], _OpenWindow] = {}
-        self._first: list[tuple[int, str]] = []
-        self._final: list[tuple[int, str]] = []
-
-    @property
-    def final_us(self) -> int:
-        """Windows that end by then are final."""
-        return max(self.resume_us, self.watermarks.passed.final_us)
-
-    def window(self, end_us: int, service: str, start_us: int) -> _OpenWindow:
-        """The window of a service that ends at an instant; opened where it isn't there."""
-        key = (end_us, service)
-        window = self._windows.get(key)
-        if window is None:
-            window = self._windows[key] = _OpenWindow(service, start_us)
-            heapq.heappush(self._first, key)
-            heapq.heappush(self._final, key)
-        return window
-
-    def past_first_cut(self) -> Iterator[list[_OpenWindow]]:
-        """Removes the windows whose revision 0 is due, those that end together at a time."""
-        first_us = self.watermarks.passed.first_us
-        while self._first and self._first[0][0] <= first_us:
-            end_us, together = self._first[0][0], []
-            while self._first and self._first[0][0] == end_us:
-                together.append(self._windows[heapq.heappop(self._first)])
-            yield together
-
-    def past_final_cut(self) -> Iterator[_OpenWindow]:
-        """Removes the windows that nothing can reach any more."""
-        final_us = self.watermarks.passed.final_us
-        while self._final and self._final[0][0] <= final_us:
-            yield self._windows.pop(heapq.heappop(self._final))
-
-
 class Windower:
     """Joins the records of one partition number into windows.
 
@@ -198,7 +131,7 @@ class Windower:
         self._policy = policy
         self._dictionary = Dictionary()
         self._maker = FeatureMaker(self._dictionary)
-        self._runs: dict[str, _OpenRun] = {}
+        self._runs: dict[str, OpenRun] = {}
         self.ledger = Ledger()
 
     def open_run(self, run_id: str, writers: Iterable[RunWriter] = (), *, final_us: int = UNKNOWN) -> None:
@@ -211,7 +144,11 @@ class Windower:
         """
         run = self._runs.get(run_id)
         if run is None:
-            run = self._runs[run_id] = _OpenRun(run_id, self._policy, final_us)
+            policy = self._policy
+            watermarks = Watermarks(
+                SOURCES, first_cut_us=policy.first_cut_us, final_cut_us=policy.final_cut_us
+            )
+            run = self._runs[run_id] = OpenRun(run_id, watermarks, final_us)
         run.watermarks.declare(writers)
 
     def seal_run(self, run_id: str) -> None:
@@ -326,7 +263,7 @@ class Windower:
             if run.final_us >= 0:
                 run.faults.forget(run.final_us - self._policy.size_us)
 
-    def _run(self, stamp: Stamp) -> _OpenRun:
+    def _run(self, stamp: Stamp) -> OpenRun:
         run = self._runs.get(stamp.run)
         if run is None:
             self.open_run(stamp.run)
@@ -343,7 +280,7 @@ class Windower:
         raise InvalidMessage(msg)
 
     def _sort_in(
-        self, run: _OpenRun, batch: Batch, start_us: int, rows: tuple[int, Block], late: Passed
+        self, run: OpenRun, batch: Batch, start_us: int, rows: tuple[int, Block], late: Passed
     ) -> None:
         """Puts the rows of a batch that fall into one window there, or counts them as too late."""
         end_us = start_us + self._policy.size_us
@@ -359,7 +296,7 @@ class Windower:
         window.received[signal] += count
         keep((window.late if end_us <= late.first_us else window.on_time)[signal], block)
 
-    def _first(self, run: _OpenRun, windows: Sequence[_OpenWindow]) -> Iterator[ClosedWindow]:
+    def _first(self, run: OpenRun, windows: Sequence[OpenWindow]) -> Iterator[ClosedWindow]:
         """Revisions 0 of windows that end together; none for a window of which everything is late."""
         rendered = self._render([window.on_time for window in windows], windows[0].start_us)
         for window, (counts, features) in zip(windows, rendered, strict=True):
@@ -368,7 +305,7 @@ class Windower:
             if any(counts.values()):
                 yield self._closed(run, window, revision=0, features_changed=True)
 
-    def _final(self, run: _OpenRun, window: _OpenWindow) -> ClosedWindow | None:
+    def _final(self, run: OpenRun, window: OpenWindow) -> ClosedWindow | None:
         """Revision 1, if it says anything that revision 0 did not."""
         before, labels_before = window.features, window.labels
         accepted = window.distinct_on_time
@@ -383,7 +320,7 @@ class Windower:
             return None
         return self._closed(run, window, revision=1, features_changed=features_changed or first_was_empty)
 
-    def _settle(self, run: _OpenRun, window: _OpenWindow, accepted: dict[Signal, int]) -> None:
+    def _settle(self, run: OpenRun, window: OpenWindow, accepted: dict[Signal, int]) -> None:
         """Enters where each record of a final window went."""
         for signal, source in _SOURCE_OF.items():
             received, on_time = window.received[signal], window.distinct_on_time[signal]
@@ -400,12 +337,12 @@ class Windower:
         rows = WindowRows.of(windows, self._dictionary)
         return zip(rows.counts(), self._maker.features(rows, start_us), strict=True)
 
-    def _labels(self, run: _OpenRun, window: _OpenWindow, *, revision: int) -> tuple[Label, ...]:
+    def _labels(self, run: OpenRun, window: OpenWindow, *, revision: int) -> tuple[Label, ...]:
         end_us = window.start_us + self._policy.size_us
         return run.faults.labels(run.run_id, window.service, window.start_us, end_us, revision=revision)
 
     def _closed(
-        self, run: _OpenRun, window: _OpenWindow, *, revision: int, features_changed: bool
+        self, run: OpenRun, window: OpenWindow, *, revision: int, features_changed: bool
     ) -> ClosedWindow:
         return ClosedWindow(
             run_id=run.run_id,

@@ -12,8 +12,8 @@ _LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 
 RECORDS_TOTAL = Counter(
     "microservo_records_total",
-    "Records handled; outcome is in, out, late, duplicate, dropped, rejected, or unfinished (their window was "
-    "not final when their run ended).",
+    "Records handled; outcome is in, out, late, duplicate, dropped, rejected, or unfinished (their window "
+    "was not final when their run ended).",
     ("service", "topic", "outcome"),
 )
 MESSAGES_TOTAL = Counter(

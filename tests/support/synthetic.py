@@ -43,14 +43,14 @@ class _Writer:
     def send(self, now_us: int, key: bytes, value: bytes | None, records: int, partition: int) -> Sent:
         self.total[partition] = self.total.get(partition, 0) + records
         stamp = Stamp(
+            run=self.run_id,
             watermark_us=now_us,
             writer=f"writer-of-{self.topic}",
             sequence=self.sequence.get(partition, 0),
             total=self.total[partition],
         )
         self.sequence[partition] = stamp.sequence + 1
-        headers = (*stamp.headers(), ("run", self.run_id.encode()))
-        return Sent(topic=self.topic, partition=partition, key=key, value=value, headers=headers)
+        return Sent(topic=self.topic, partition=partition, key=key, value=value, headers=stamp.headers())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

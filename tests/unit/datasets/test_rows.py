@@ -14,6 +14,7 @@ from microservo.datasets.rows import in_order
 from microservo.datasets.slices import SLICE_US
 from microservo.datasets.tables import TABLES
 from microservo.datasets.telemetry import RowBuffer
+from microservo.domain.watermarks import NOTHING_PASSED, Passed
 from microservo.domain.windows import WindowPolicy
 from schemas.records import LogBatch
 
@@ -62,7 +63,9 @@ def table(batches: Sequence[tuple[str, list[Line], int]], readers: int) -> list[
     buffers = [RowBuffer("logs", POLICY) for _ in range(readers)]
     for number, (service, lines, stamp_s) in enumerate(batches):
         batch = batch_of(service, lines, turned=bool(number % 2))
-        buffers[number % readers].add(batch, FIRST_SLICE * SLICE_US + stamp_s * 1_000_000)
+        stamp_us = FIRST_SLICE * SLICE_US + stamp_s * 1_000_000
+        late = Passed(stamp_us - POLICY.first_cut_us, stamp_us - POLICY.final_cut_us)
+        buffers[number % readers].add(batch, late)
     slices: dict[int, list[pa.Table]] = {}
     for buffer in buffers:
         for slice_number, packed in buffer.release(FOREVER_US):
@@ -99,14 +102,14 @@ def test_rows_are_those_that_came_in_time_sorted_and_once_each(
 
 def test_what_comes_for_a_slice_that_is_gone_is_let_go() -> None:
     buffer = RowBuffer("logs", POLICY)
-    buffer.add(batch_of("cart", [(0, 0, 0)], turned=False), 0)
+    buffer.add(batch_of("cart", [(0, 0, 0)], turned=False), NOTHING_PASSED)
     assert [number for number, _ in buffer.release((FIRST_SLICE + 1) * SLICE_US)] == [FIRST_SLICE]
-    buffer.add(batch_of("cart", [(1, 0, 0)], turned=False), 0)
+    buffer.add(batch_of("cart", [(1, 0, 0)], turned=False), NOTHING_PASSED)
     assert list(buffer.release(FOREVER_US)) == []
     assert len(buffer) == 0
 
 
 def test_times_that_are_far_apart_take_no_more_room_than_their_rows() -> None:
     buffer = RowBuffer("logs", POLICY)
-    buffer.add(batch_of("cart", [(0, 0, 0), (10**15, 0, 0)], turned=False), 0)
+    buffer.add(batch_of("cart", [(0, 0, 0), (10**15, 0, 0)], turned=False), NOTHING_PASSED)
     assert [packed.num_rows for _, packed in buffer.release(FOREVER_US)] == [2, 2]
