@@ -28,9 +28,19 @@ def avro_schemas() -> dict[tuple[str, int], dict[str, Any]]:
     return dict(sorted(schemas.items()))
 
 
+@cache
 def newest_schemas() -> dict[str, dict[str, Any]]:
     """The newest schema of every record: what is written now, and what all versions are read as."""
     return {record: schema for (record, _), schema in avro_schemas().items()}
+
+
+def schema_of(record_type: type) -> dict[str, Any]:
+    """The schema that a record is written by.
+
+    Raises:
+        KeyError: it is no record of the contract.
+    """
+    return {schema["name"]: schema for schema in newest_schemas().values()}[record_type.__name__]
 
 
 @cache

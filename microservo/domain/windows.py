@@ -20,12 +20,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from microservo.domain.blocks import Block, block_of, keep, signal_of, split
+from microservo.domain.blocks import Block, block_of, keep, split
 from microservo.domain.dictionary import Dictionary
 from microservo.domain.features import FeatureMaker, Features, same_features
 from microservo.domain.ledger import Ledger
 from microservo.domain.open_run import OpenRun, OpenWindow
-from microservo.domain.telemetry import SIGNALS, Batch, Signal, check, times_us
+from microservo.domain.telemetry import SIGNALS, Batch, Signal, check, signal_of, times_us
 from microservo.domain.watermarks import NOTHING_PASSED, UNKNOWN, Passed, UndeclaredWriter, Watermarks
 from microservo.domain.window_rows import WindowRows
 from microservo.errors import InvalidMessage
@@ -208,9 +208,9 @@ class Windower:
             The end of the newest window that it touches, NOTHING_US for none, and the windows it is late for.
 
         Raises:
-            InvalidMessage: the columns don't fit together, a record lies before 1970 or too far in the
-                future, the batch is of another run than its stamp, or the writer is not declared, has left,
-                or takes back an earlier promise. Nothing of the batch is used.
+            InvalidMessage: an index points nowhere, a record lies before 1970 or too far in the future, the
+                batch is of another run than its stamp, or the writer is not declared, has left, or takes back
+                an earlier promise. Nothing of the batch is used.
         """
         signal = signal_of(batch)
         run = self._run(stamp)

@@ -20,6 +20,7 @@ import pytest
 import schemas
 from schemas import catalogue, compatibility
 from schemas.codec import FRAME_BYTES, SchemaError, decode, decode_as, encode
+from schemas.columns import columns_of
 from schemas.examples import example_bytes, examples, golden_bytes
 from schemas.fields import parsed
 from schemas.files import avro_schemas, newest_schemas, schema_ids
@@ -193,6 +194,41 @@ def batch() -> bytes:
 def test_bytes_that_are_no_record_are_refused_with_the_reason(value: bytes, reason: str) -> None:
     with pytest.raises(SchemaError, match=reason):
         decode(value)
+
+
+def newest_examples() -> list[Any]:
+    newest = {name: next(iter(found.values())) for (name, _), found in sorted(examples().items())}
+    return [
+        pytest.param(newest[name], schema, id=name)
+        for name, schema in newest_schemas().items()
+        if columns_of(schema)
+    ]
+
+
+@pytest.mark.parametrize(("record", "schema"), newest_examples())
+def test_a_record_whose_columns_differ_in_length_is_refused(record: Any, schema: dict[str, Any]) -> None:
+    for column in columns_of(schema):
+        content = getattr(record, column.name)
+        short, long = content[: -column.width], content + content[-column.width :]
+        for uneven in (replace(record, **{column.name: short}), replace(record, **{column.name: long})):
+            if column.may_be_empty and not getattr(uneven, column.name):
+                assert decode(encode(uneven)) == uneven
+                continue
+            with pytest.raises(SchemaError, match=f"column .* has .* one per {column.one_per}"):
+                decode(encode(uneven))
+
+
+def test_every_column_says_where_its_numbers_lie() -> None:
+    for name, schema in newest_schemas().items():
+        fields = {entry["name"]: entry for entry in schema["fields"]}
+        columns = columns_of(schema)
+        assert len({column.one_per for column in columns}) <= 1, name
+        assert {column.name for column in columns if column.dtype} == {
+            entry["name"] for entry in schema["fields"] if entry["type"] == "bytes"
+        }
+        for column in columns:
+            if column.index_into:
+                assert fields[column.index_into]["type"] == {"type": "array", "items": "string"}
 
 
 def test_another_record_than_expected_is_refused() -> None:
