@@ -214,6 +214,7 @@ def _logs(run_id: str, service: str, records: Sequence[_Record]) -> LogBatch:
         template=_column((int(r.number % 9 == 0) for r in records), "<u2"),
         trace_id=b"".join(r.number.to_bytes(16, "little") for r in records),
         span_id=b"".join(r.number.to_bytes(8, "little") for r in records),
+        line_id=_column((r.number + 1 for r in records), "<u8"),
         bodies=tuple(f"request {r.number} {'failed' if r.number % 9 == 0 else 'done'}" for r in records),
     )
 
