@@ -27,7 +27,7 @@ _COMPACTED = {
     "segment.ms": "600000",
     "min.cleanable.dirty.ratio": "0.1",
     # Who reads a state from its beginning is done within seconds, and so has seen what was deleted meanwhile.
-    "delete.retention.ms": "600000",
+    "delete.retention.ms": "60000",
 }
 
 

@@ -19,7 +19,7 @@ from microservo.adapters.clock import now_us
 from microservo.adapters.ports import free_ports
 from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.faults.lifecycle import FaultStatus, fold
-from microservo.domain.topology import load_topology
+from microservo.domain.topology_file import load_topology
 from microservo.errors import InvalidInput, Retryable
 from microservo.log.reader import read_topic
 from microservo.log.topics import topic_specs

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microservo.domain.faults.catalogue import PlannedFault
+from microservo.domain.faults.kinds.network_delay import NetworkDelay
 from microservo.domain.faults.lifecycle import (
     TRANSITIONS,
     WHOLE,
@@ -16,7 +17,6 @@ from microservo.domain.faults.lifecycle import (
     fold,
     rejection,
 )
-from microservo.domain.faults.network_delay import NetworkDelay
 from microservo.errors import InvalidInput
 from schemas.records import FaultEvent, FaultState
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from microservo.domain.faults.base import Expectation, Fault
+from microservo.domain.faults.registry import register
 from microservo.domain.faults.symptoms import failing_calls, fewer_requests, slower_calls
 
 
+@register
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessPause(Fault):
     """The process stands still (SIGSTOP), and callers wait.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from microservo.domain.faults.base import Expectation, Fault, Parameter
+from microservo.domain.faults.registry import register
 from microservo.domain.faults.shared_parameters import ENDPOINT, SHARE_OF_REQUESTS
 from microservo.domain.faults.symptoms import slower_calls, timed_out_calls
 from microservo.domain.faults.units import DURATION
@@ -13,6 +15,7 @@ from microservo.domain.faults.units import DURATION
 _FULL_SEVERITY_US = 1_000_000
 
 
+@register
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpDelay(Fault):
     """Requests reach the instance later.
@@ -21,6 +24,7 @@ class HttpDelay(Fault):
     """
 
     kind: ClassVar[str] = "http-delay"
+    strong: ClassVar[Mapping[str, str]] = {"delay": "400ms"}
     mechanisms: ClassVar[tuple[str, ...]] = ("sidecar",)
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(

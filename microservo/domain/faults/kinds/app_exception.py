@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from microservo.domain.faults.base import Expectation, Fault, Parameter
+from microservo.domain.faults.registry import register
 from microservo.domain.faults.shared_parameters import ENDPOINT, SHARE_OF_REQUESTS
 from microservo.domain.faults.symptoms import failing_calls
 
 
+@register
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppException(Fault):
     """The instance's own code raises on requests.

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from microservo.domain.faults.base import Expectation, Fault, Parameter
+from microservo.domain.faults.registry import register
 from microservo.domain.faults.shared_parameters import ENDPOINT, SHARE_OF_REQUESTS
 from microservo.domain.faults.symptoms import failing_calls, fewer_requests
 from microservo.domain.faults.units import COUNT
 
 
+@register
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpAbort(Fault):
     """Requests are answered with an error status and never reach the instance.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from microservo.domain.faults.base import Expectation, Fault, Parameter
+from microservo.domain.faults.registry import register
 from microservo.domain.faults.symptoms import slower_calls, timed_out_calls
 from microservo.domain.faults.units import DURATION
 
@@ -13,6 +15,7 @@ _FULL_SEVERITY_US = 1_000_000
 _MOST_US = 60_000_000
 
 
+@register
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkDelay(Fault):
     """What leaves the instance takes longer, by latency ± jitter.
@@ -21,6 +24,7 @@ class NetworkDelay(Fault):
     """
 
     kind: ClassVar[str] = "network-delay"
+    strong: ClassVar[Mapping[str, str]] = {"latency": "300ms", "jitter": "50ms"}
     mechanisms: ClassVar[tuple[str, ...]] = ("sidecar",)
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from microservo.domain.faults.base import Expectation, Fault, Parameter
+from microservo.domain.faults.registry import register
 from microservo.domain.faults.symptoms import slower_calls
 from microservo.domain.faults.units import RATE
 
@@ -16,6 +18,7 @@ _ANSWER_BYTES = 600
 _NOISE_MS = 6.0
 
 
+@register
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkBandwidth(Fault):
     """The instance's link carries fewer bytes per second.
@@ -24,6 +27,7 @@ class NetworkBandwidth(Fault):
     """
 
     kind: ClassVar[str] = "network-bandwidth"
+    strong: ClassVar[Mapping[str, str]] = {"rate": "32kbit/s"}
     mechanisms: ClassVar[tuple[str, ...]] = ("sidecar",)
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(

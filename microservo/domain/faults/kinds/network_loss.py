@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from microservo.domain.faults.base import Expectation, Fault, Parameter
+from microservo.domain.faults.registry import register
 from microservo.domain.faults.symptoms import slower_calls
 from microservo.domain.faults.units import RATIO
 
@@ -13,6 +15,7 @@ from microservo.domain.faults.units import RATIO
 _RETRANSMISSION_MS = 200.0
 
 
+@register
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkLoss(Fault):
     """Segments that leave the instance are lost, and sent again.
@@ -21,6 +24,7 @@ class NetworkLoss(Fault):
     """
 
     kind: ClassVar[str] = "network-loss"
+    strong: ClassVar[Mapping[str, str]] = {"ratio": "30%"}
     mechanisms: ClassVar[tuple[str, ...]] = ("sidecar",)
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(name="ratio", field="ratio", unit=RATIO, doc="share of lost segments", low=0.001, high=1),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from microservo.domain.faults.base import Expectation, Fault, Parameter
+from microservo.domain.faults.registry import register
 from microservo.domain.faults.units import SIZE
 
 _FULL_SEVERITY_BYTES = 2**30
 
 
+@register
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryHog(Fault):
     """The instance holds more memory, every page of it written.
@@ -19,6 +22,7 @@ class MemoryHog(Fault):
     """
 
     kind: ClassVar[str] = "memory-hog"
+    strong: ClassVar[Mapping[str, str]] = {"size": "128MiB"}
     mechanisms: ClassVar[tuple[str, ...]] = ("workload",)
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from microservo.domain.faults.base import Expectation, Fault
+from microservo.domain.faults.registry import register
 
 
+@register
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noop(Fault):
     """Nothing happens, under a label: the control.

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from microservo.domain.faults.base import Expectation, Fault
+from microservo.domain.faults.registry import register
 from microservo.domain.faults.symptoms import failing_calls
 
 
+@register
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessKill(Fault):
     """The process ends at once (SIGKILL); its supervisor brings it back.

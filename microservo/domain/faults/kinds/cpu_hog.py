@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from microservo.domain.faults.base import Expectation, Fault, Parameter
+from microservo.domain.faults.registry import register
 from microservo.domain.faults.units import COUNT, RATIO
 
 
+@register
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CpuHog(Fault):
     """Threads inside the instance burn its processor time.
