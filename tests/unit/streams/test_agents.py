@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 from faust.types import TP
 
+from microservo.adapters.clock import now_us
 from microservo.errors import Fatal, OffsetGap
+from microservo.log.runs import KnownRuns
+from microservo.log.topics import topic_specs
 from microservo.testing import MemoryBroker
 from schemas.envelope import Stamp
 from streams.agents import Join
@@ -48,7 +51,10 @@ def app() -> Any:
 
 @pytest.fixture
 def join(app: Any) -> Join:
-    return Join(app, StreamsSettings(silence_s=60), {}, Outputs(MemoryBroker().producer(), ""))
+    broker = MemoryBroker()
+    broker.admin().ensure_topics(topic_specs())
+    runs = KnownRuns(broker, "", now_us)
+    return Join(app, StreamsSettings(silence_s=60), {}, Outputs(broker.producer(), ""), runs)
 
 
 def test_silence_stops_the_worker(app: Any, join: Join) -> None:
@@ -89,7 +95,7 @@ class Stream:
 
 
 def delivered(offset: int) -> Event:
-    stamp = Stamp(watermark_us=1, writer="w", sequence=offset, total=0)
+    stamp = Stamp(run="run", watermark_us=1, writer="w", sequence=offset, total=0)
     tp = TP("telemetry-logs", 0)
     message = SimpleNamespace(tp=tp, topic=tp.topic, partition=0, offset=offset, value=None)
     message.headers = stamp.headers()

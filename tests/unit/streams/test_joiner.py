@@ -7,14 +7,16 @@ from dataclasses import dataclass
 import pytest
 from synthetic import Sent, Story, messages
 
+from microservo.domain.join import stamp_of
+from microservo.domain.watermarks import UNKNOWN
 from microservo.domain.windows import ClosedWindow, WindowPolicy
 from microservo.errors import Fatal, OffsetGap
+from schemas.envelope import FOREVER_US
 from streams.joiner import Joiner
 
 POLICY = WindowPolicy()
 STORY = Story(seconds=20)
 SENT = messages(STORY, partitions=1)
-END_US = 1 << 62
 
 
 @dataclass
@@ -32,7 +34,7 @@ class Log:
     """A joiner and the events of what it was given."""
 
     def __init__(self) -> None:
-        self.joiner = Joiner(0, POLICY, resume_from_us=-1)
+        self.joiner = Joiner(0, POLICY, checkpoint=lambda _: UNKNOWN)
         self.offsets: dict[str, int] = {}
         self.events: list[Event] = []
 
@@ -40,7 +42,7 @@ class Log:
         at = self.offsets.get(one.topic, 0) if offset is None else offset
         self.offsets[one.topic] = at + 1
         event = Event()
-        self.joiner.take(one.topic, at, one.value, one.headers, event)
+        self.joiner.take(one.topic, at, one.value, stamp_of(one.headers), event)
         self.events.append(event)
         return event
 
@@ -55,14 +57,14 @@ class Log:
 def test_nothing_is_acknowledged_before_its_windows_are_final() -> None:
     log = Log()
     log.take_all()
-    log.joiner.release(STORY.start_us + POLICY.final_cut_us)
+    log.joiner.release({STORY.run_id: STORY.start_us})
     assert not any(event.acknowledged for event, one in zip(log.events, SENT, strict=True) if one.value)
 
 
 def test_everything_is_acknowledged_in_the_end() -> None:
     log = Log()
     log.take_all()
-    log.joiner.release(END_US)
+    log.joiner.release({STORY.run_id: FOREVER_US})
     assert all(event.acknowledged for event in log.events)
 
 
@@ -80,7 +82,7 @@ def test_what_is_delivered_again_is_held_again_and_changes_no_window() -> None:
         log.take(one)
         windows += log.joiner.windows()
     assert [repr(window) for window in windows] == plain
-    log.joiner.release(END_US)
+    log.joiner.release({STORY.run_id: FOREVER_US})
     assert all(event.acknowledged for event in log.events[half:])
 
 
@@ -88,7 +90,7 @@ def test_what_was_final_before_it_is_delivered_again_is_acknowledged_at_once() -
     log = Log()
     log.take_all()
     log.joiner.abandon()
-    log.joiner.release(END_US)
+    log.joiner.release({STORY.run_id: FOREVER_US})
     assert log.take(SENT[0], 0).acknowledged
 
 
