@@ -14,7 +14,7 @@ from faust.types import TP
 
 from microservo.adapters.clock import now_us
 from microservo.errors import Fatal, OffsetGap
-from microservo.log.runs import KnownRuns
+from microservo.log.run_records import KnownRuns
 from microservo.log.topics import topic_specs
 from microservo.testing import MemoryBroker
 from schemas.envelope import Stamp
