@@ -5,13 +5,12 @@ However much it is, little of it is in memory: it waits on disk, and tables are 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+from pydantic import TypeAdapter
 
 from microservo.adapters.broker import Message
 from microservo.datasets.facts import (
@@ -29,6 +28,7 @@ from schemas.records import AnomalyScore, FaultEvent, ServiceGraph
 
 Fact = FaultEvent | ServiceGraph | AnomalyScore
 _LEDGER = "ledger"
+_LEDGER_ROW = TypeAdapter(LedgerRow)
 
 
 class _Kind(NamedTuple):
@@ -80,14 +80,17 @@ class FactCollector:
     def add_ledger_rows(self, rows: Iterable[LedgerRow]) -> None:
         """Adds counts of the ledger; those of the same place are added up."""
         for row in rows:
-            self._spools[_LEDGER].add(row.minute_us, json.dumps(asdict(row)).encode())
+            self._spools[_LEDGER].add(row.minute_us, _LEDGER_ROW.dump_json(row))
 
     def tables(self) -> Iterator[tuple[str, Iterator[pa.Table]]]:
         """The rows of each file by its name, in order, some at a time."""
         for topic, kind in KINDS.items():
             for name, table in kind.tables.items():
                 yield name, (table(map(decode, values)) for values in self._spools[topic])
-        yield "ledger.parquet", (ledger_table(map(_ledger_row, values)) for values in self._spools[_LEDGER])
+        yield (
+            "ledger.parquet",
+            (ledger_table(map(_LEDGER_ROW.validate_json, values)) for values in self._spools[_LEDGER]),
+        )
 
 
 def _spool(folder: Path) -> Spool:
@@ -100,7 +103,3 @@ def _record(value: bytes) -> object:
         return decode(value)
     except SchemaError:
         return None
-
-
-def _ledger_row(value: bytes) -> LedgerRow:
-    return LedgerRow(**json.loads(value))

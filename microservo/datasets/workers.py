@@ -8,7 +8,6 @@ import pickle
 import queue
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from typing import Self
 
 from microservo.adapters.broker import Broker
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
+from microservo.adapters.processes import child_environment, python_argv
 from microservo.datasets.merge import Stored
 from microservo.datasets.share import Outcome, Share, Sliced, Step, Task, work
 from microservo.datasets.slices import Kept, load
@@ -147,15 +147,13 @@ def _part(share: Share, numbers: list[int]) -> Share:
 
 @contextmanager
 def _process() -> Iterator[Process]:
-    # `-P`: nothing in the user's folder may stand in for our modules.
-    command = [sys.executable, "-P", "-m", "microservo.datasets.worker"]
     # A session of its own: Ctrl-C reaches this process alone, which then ends the workers.
     process = subprocess.Popen(
-        command,
+        python_argv("microservo.datasets.worker"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
-        env=_MEMORY | os.environ,
+        env=child_environment(_MEMORY),
     )
     assert process.stdin is not None
     try:

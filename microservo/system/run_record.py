@@ -15,8 +15,8 @@ from microservo.errors import InvalidInput
 from microservo.log.run_records import update_run, write_run
 from microservo.log.topics import topic_specs
 from microservo.log.writers import writers_from
+from microservo.runtime.retry import retry
 from microservo.system.options import SystemOptions
-from microservo.system.patience import patiently
 from schemas.catalogue import catalogue
 from schemas.records import Experiment, RunStatus
 
@@ -114,7 +114,7 @@ class RunRecord:
     def _offsets(self) -> dict[str, int]:
         """The end of every partition by 'topic/partition', by logical names."""
         # A partition that was made a moment ago may have no leader yet.
-        return patiently(self._offsets_now, _OFFSETS_S)
+        return retry(self._offsets_now, timeout_s=_OFFSETS_S)
 
     def _offsets_now(self) -> dict[str, int]:
         with self._broker.consumer(group_id=None) as consumer:
