@@ -27,6 +27,8 @@ LOOPBACK_NAMES = frozenset({LOOPBACK, LOOPBACK_6, "localhost"})
 
 _BACKLOG = 2048
 _DRAIN_S = 5
+_KEEP_ALIVE_S = 120
+"""Longer than the minute between two exports of metrics: a connection must not be closed when it is used again."""
 _START_S = 10.0
 
 
@@ -143,6 +145,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_DRAIN_S,
+        timeout_keep_alive=_KEEP_ALIVE_S,
     )
 
 
