@@ -32,6 +32,8 @@ _FLOAT64 = np.dtype("<f8")
 
 CLIENT_SPAN = 3
 SERVER_SPAN = 2
+PRODUCER_SPAN = 4
+CONSUMER_SPAN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

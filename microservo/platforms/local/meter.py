@@ -1,12 +1,16 @@
-"""What processes and the host use, read from outside through psutil; a paused process is read too."""
+"""What the instances of the local target use, read from outside through psutil; a paused process is read too."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import psutil
+
+from microservo.platforms.local.state import LocalTarget
+from microservo.platforms.platform import Instance, Readings
 
 _REUSED_AFTER_S = 5.0
 """A process that began this much later than the one we look for has merely got its pid."""
@@ -27,6 +31,46 @@ class _Counters:
     cpu_s: Mapping[tuple[int, float], float]
     switches: int
     read_at_s: float
+
+
+class MeteredTarget:
+    """The local target as far as it is measured: its instances, and their meter."""
+
+    def __init__(self, target: LocalTarget) -> None:
+        self._target = target
+
+    def instances(self) -> Sequence[Instance]:
+        """All, running or not; raises as `LocalTarget`."""
+        return [
+            Instance(
+                id=each.id,
+                service=each.service,
+                is_up=each.pid is not None,
+                started_at_us=each.started_at_us,
+            )
+            for each in self._target.instances()
+        ]
+
+    def meter(self) -> LocalMeter:
+        """A meter of its own for each who asks, since rates are over the time between its readings."""
+        return LocalMeter(self._target)
+
+
+class LocalMeter:
+    """Reads the processes of the instances, each with all its descendants (see `ProcessMeter`)."""
+
+    def __init__(self, target: LocalTarget) -> None:
+        self._target = target
+        self._processes = ProcessMeter(time.monotonic)
+
+    def read(self) -> Readings:
+        return self._processes.read(
+            {
+                each.id: Wanted(pid=each.pid, started_at_us=each.started_at_us)
+                for each in self._target.instances()
+                if each.pid is not None
+            }
+        )
 
 
 class ProcessMeter:
@@ -79,36 +123,6 @@ class ProcessMeter:
         metrics["process.memory.usage"] = memory_bytes
         counters = _Counters(cpu_s, switches, now_s)
         return metrics | _rates(before, counters, _identity(root)), counters
-
-
-class HostMeter:
-    """Reads the host; rates are over the time since the reading before."""
-
-    def __init__(self, clock_s: Callable[[], float]) -> None:
-        self._clock_s = clock_s
-        self._network: tuple[float, int, int] | None = None
-        psutil.cpu_percent()  # the first call has nothing to compare with and gives 0
-
-    def read(self) -> dict[str, float]:
-        """`system.cpu.utilization` (0 to 1), `system.memory.usage` (bytes), load, network bytes a second."""
-        return {
-            "system.cpu.utilization": psutil.cpu_percent() / 100,
-            "system.memory.usage": float(psutil.virtual_memory().used),
-            "system.cpu.load_average.1m": psutil.getloadavg()[0],
-            **self._network_rates(),
-        }
-
-    def _network_rates(self) -> dict[str, float]:
-        counters = psutil.net_io_counters()
-        now = (self._clock_s(), counters.bytes_recv, counters.bytes_sent)
-        before, self._network = self._network, now
-        if before is None or now[0] <= before[0]:
-            return {}
-        names = ("system.network.receive_rate", "system.network.transmit_rate")
-        return {
-            name: max(0, late - early) / (now[0] - before[0])
-            for name, early, late in zip(names, before[1:], now[1:], strict=True)
-        }
 
 
 def _running(wanted: Wanted) -> psutil.Process | None:
