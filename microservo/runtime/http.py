@@ -28,7 +28,7 @@ LOOPBACK_NAMES = frozenset({LOOPBACK, LOOPBACK_6, "localhost"})
 _BACKLOG = 2048
 _DRAIN_S = 5
 _KEEP_ALIVE_S = 120
-"""Longer than the minute between two exports of metrics: a connection must not be closed when it is used again."""
+"""Longer than the minute between two exports of metrics, which use a connection again."""
 _START_S = 10.0
 
 

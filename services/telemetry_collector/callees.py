@@ -1,16 +1,16 @@
 """Which service answers a call whose span does not say so, from the spans of both sides.
 
-A CLIENT or PRODUCER span and the SERVER or CONSUMER span below it carry the same trace and span id: the service
-of the lower one is whom the upper one called. Either may come first. What was seen together teaches by address,
-so that later calls of the same service to the same address are resolved at once::
+A CLIENT or PRODUCER span and the SERVER or CONSUMER span below it carry the same trace and span id: the
+service of the lower one is whom the upper one called. Either may come first. What was seen together teaches
+by address, so that later calls of the same service to the same address are resolved at once::
 
     call without a peer ─┬─ its child has come ───► the child's service
                          ├─ its address is known ─► the service learned
                          └─ neither ──────────────► the address itself; its parcel waits a short while before,
                                                     but only when the address has just been seen first
 
-All in columns, in memory that does not grow: spans are kept in tables of a fixed size, where a new one takes the
-place of an old one. Each of several collectors knows the spans that it received.
+All in columns, in memory that does not grow: spans are kept in tables of a fixed size, where a new one
+takes the place of an old one. Each of several collectors knows the spans that it received.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from microservo.domain.telemetry import (
     CONSUMER_SPAN,
     PRODUCER_SPAN,
     SERVER_SPAN,
-    Float64,
     UInt64,
 )
 from microservo.sources.source import Parcel

@@ -15,7 +15,7 @@ from microservo.domain.telemetry import Int64
 FUTURE_US = 5_000_000
 """A record may be this far ahead of our clock, for skew between machines; beyond, it is future-dated."""
 _UNITS_US = {"seconds": 10**6, "milliseconds": 10**9, "microseconds": 10**12}
-"""What a time from 2001 to 2286 in such a unit is at least, in microseconds, when it is taken for nanoseconds."""
+"""Least microseconds that a time since 2001 in such a unit becomes when it is taken for nanoseconds."""
 MAX_NAME_CHARS = 256
 
 Mask = NDArray[np.bool_]

@@ -1,10 +1,11 @@
 """Protobuf bodies taken apart before their records are parsed.
 
-So no more than a piece of a large body is in memory as objects (empty spans take eighty times their bytes), and
-a record that can't be parsed costs only itself: protobuf's own parser refuses a whole body for one broken text.
+So no more than a piece of a large body is in memory as objects (empty spans take eighty times their bytes),
+and a record that can't be parsed costs only itself: protobuf's own parser refuses a whole body for one
+broken text.
 
-The requests of all signals are nested alike (opentelemetry-proto, `collector/*/v1`), and a message on the wire
-is the same as bytes. So one message type, whose fields 1 and 2 are bytes, reads every level::
+The requests of all signals are nested alike (opentelemetry-proto, `collector/*/v1`), and a message on the
+wire is the same as bytes. So one message type, whose fields 1 and 2 are bytes, reads every level::
 
     request ── 1 group of a resource ─┬─ 1 resource ── 1 attribute
                                       └─ 2 group of a scope ── 2 record

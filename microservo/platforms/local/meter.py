@@ -1,4 +1,4 @@
-"""What the instances of the local target use, read from outside through psutil; a paused process is read too."""
+"""What the instances of the local target use, read through psutil; a paused process is read too."""
 
 from __future__ import annotations
 

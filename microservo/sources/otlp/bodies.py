@@ -110,7 +110,6 @@ async def read_body(chunks: AsyncIterator[bytes], kind: BodyKind, limit_bytes: i
         TooManyBodies: there is no room for it now.
     """
     _refuse_large(kind.size_bytes, limit_bytes, f"{kind.size_bytes} bytes")
-    share.grow(kind.size_bytes)
     parts: list[bytes] = []
     size_bytes = 0
     async for chunk in chunks:

@@ -1,7 +1,7 @@
 """The ASGI application of OTLP/HTTP: a request in, rows into the sink, the answer when they are durable.
 
-Nothing blocks the event loop: a request that waits for Kafka is a future, and large bodies are decoded by a few
-threads.
+Nothing blocks the event loop: a request that waits for Kafka is a future, and large bodies are decoded by a
+few threads.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -52,7 +52,7 @@ class ReceiverLimits:
     body_bytes: int = MAX_BODY_BYTES
     body_records: int = 100_000
     answer_timeout_s: float = 10.0
-    windows: WindowPolicy = WindowPolicy()
+    windows: WindowPolicy = field(default_factory=WindowPolicy)
 
 
 class Receiver:

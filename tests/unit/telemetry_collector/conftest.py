@@ -9,9 +9,9 @@ from otlp_requests import T0_US
 
 from microservo.adapters.broker import TopicSpec
 from microservo.runtime.shutdown import Shutdown
-from microservo.testing import ManualClock, MemoryBroker
 from microservo.sources.otlp.source import OtlpSource
 from microservo.sources.source import TOPICS
+from microservo.testing import ManualClock, MemoryBroker
 from schemas.catalogue import DEAD_LETTER_SUFFIX, SERVICE_GRAPH
 from services.telemetry_collector.service import Collector
 from services.telemetry_collector.settings import Settings

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from microservo.adapters.broker import Message
 from microservo.runtime.shutdown import Shutdown
-from microservo.testing import ManualClock, MemoryBroker
 from microservo.sources.otlp.source import OtlpSource
+from microservo.testing import ManualClock, MemoryBroker
 from services.telemetry_collector.service import Collector
 
 PREFIX = "t-"
