@@ -16,7 +16,7 @@ import psutil
 
 from microservo.adapters.broker import Broker
 from microservo.adapters.ports import free_ports
-from microservo.log.ranges import read
+from microservo.log.ranges import read_ranges
 from schemas.catalogue import LABELLED_WINDOWS
 
 _COUNTER = 'microservo_messages_total{outcome="in",service="streams"'
@@ -111,5 +111,5 @@ def _outputs(broker: Broker) -> tuple[int, float]:
     """How many labelled windows there are, and when the last was written, in seconds since 1970."""
     with broker.consumer(group_id=None) as consumer:
         ranges = {each: consumer.offset_range(each) for each in consumer.partitions(LABELLED_WINDOWS)}
-        written_us = [each.timestamp_us for each in read(consumer, ranges) if each.value is not None]
+        written_us = [each.timestamp_us for each in read_ranges(consumer, ranges) if each.value is not None]
     return len(written_us), max(written_us) / 1e6

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from microservo.adapters.broker import Broker, Message
 from microservo.datasets import find_run
 from microservo.domain.windows import SOURCES
-from microservo.log.ranges import read
+from microservo.log.ranges import read_ranges
 from schemas.catalogue import ANOMALY_SCORES, FEATURE_WINDOWS, LABELLED_WINDOWS, SERVICE_FAULTS
 from schemas.codec import decode_as
 from schemas.envelope import Stamp
@@ -67,7 +67,7 @@ class _Messages:
                 each: self._offsets.get((topic, each.index), consumer.offset_range(each))
                 for each in consumer.partitions(self._prefix + topic)
             }
-            yield from read(consumer, {each: (a, b) for each, (a, b) in ranges.items() if a < b})
+            yield from read_ranges(consumer, {each: (a, b) for each, (a, b) in ranges.items() if a < b})
 
 
 def label_latencies(messages: Iterable[Message], run_id: str) -> Iterator[float]:

@@ -42,6 +42,10 @@ class OffsetGap(Fatal):
     """Messages are missing between two offsets of a partition."""
 
     def __init__(self, topic: str, partition: int, expected: int, got: int) -> None:
+        self._place = (topic, partition, expected, got)
         super().__init__(
             f"{topic}[{partition}]: expected offset {expected}, got {got}; a restart re-reads them"
         )
+
+    def __reduce__(self) -> tuple[type[OffsetGap], tuple[str, int, int, int]]:
+        return type(self), self._place

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import struct
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from fastavro.read import SchemaResolutionError
 
 from schemas import records
-from schemas.files import avro_schemas, schema_ids
-from schemas.reading import Reader
+from schemas.files import avro_schemas, newest_schemas, schema_ids
+from schemas.reading import Reader, ResolvingReader
 from schemas.writing import Part, parts_of
 
 _FRAME = struct.Struct(">bI")
@@ -43,7 +45,9 @@ def encode(record: object) -> bytes:
 
 
 def decode(value: bytes) -> object:
-    """The record that framed bytes hold, by the schema id they carry.
+    """The record that framed bytes hold, in its newest version.
+
+    The schema id says which version wrote them; fields that it did not know have their defaults.
 
     Raises:
         SchemaError: not framed, an unknown id, cut short, or with bytes left over.
@@ -85,6 +89,7 @@ def _decode(value: bytes) -> object:
         OverflowError,
         struct.error,
         MemoryError,
+        SchemaResolutionError,
     ) as error:
         msg = f"body does not follow schema id {schema_id}: {error or type(error).__name__}"
         raise SchemaError(msg) from error
@@ -94,14 +99,25 @@ def _decode(value: bytes) -> object:
     return record
 
 
+def framing(schema_id: int) -> bytes:
+    """The bytes in front of a body that was written by the schema of this id."""
+    return _FRAME.pack(0, schema_id)
+
+
 @cache
-def _readers() -> dict[int, Reader]:
-    return {schema_ids()[key]: Reader(schema, FRAME_BYTES) for key, schema in avro_schemas().items()}
+def _readers() -> dict[int, Reader | ResolvingReader]:
+    return {schema_ids()[key]: _reader(key[0], schema) for key, schema in avro_schemas().items()}
+
+
+def _reader(record: str, writer: dict[str, Any]) -> Reader | ResolvingReader:
+    newest = newest_schemas()[record]
+    return Reader(newest, FRAME_BYTES) if writer is newest else ResolvingReader(writer, newest, FRAME_BYTES)
 
 
 @cache
 def _writers() -> dict[type, tuple[bytes, list[Part]]]:
+    # Of a record's versions the newest comes last, and is the one that stays.
     return {
-        getattr(records, schema["name"]): (_FRAME.pack(0, schema_ids()[key]), parts_of(schema))
+        getattr(records, schema["name"]): (framing(schema_ids()[key]), parts_of(schema))
         for key, schema in avro_schemas().items()
     }

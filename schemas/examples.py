@@ -1,44 +1,96 @@
-"""Examples of every record, as JSON files a person can read; bytes columns as hexadecimal text."""
+"""Examples of every version of every record, as JSON files a person can read; bytes as hexadecimal text.
+
+`golden/` holds the bytes that each gives: they never change, or old logs can't be read any more.
+`python -m schemas.examples` writes those that are missing.
+"""
 
 from __future__ import annotations
 
-import dataclasses
+import io
 import json
-from importlib.resources import files
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from schemas import records
-from schemas.files import avro_schemas
+import fastavro
+
+from schemas.codec import decode, framing
+from schemas.fields import is_array, parsed
+from schemas.files import avro_schemas, package_folder, schema_ids
+
+Version = tuple[str, int]
+"""Name of a record, and which version of it."""
 
 
-def examples() -> dict[tuple[str, int], dict[str, object]]:
-    """Every example by (record, version) and file name, as records of the contract."""
-    found: dict[tuple[str, int], dict[str, object]] = {}
-    for folder in (files(__name__.partition(".")[0]) / "examples").iterdir():
-        record, _, version = folder.name.partition(".v")
-        schema = avro_schemas()[record, int(version)]
-        found[record, int(version)] = {
-            path.name: _from_json(schema, json.loads(path.read_text("utf-8"))) for path in folder.iterdir()
+def examples() -> dict[Version, dict[str, object]]:
+    """Every example by (record, version) and name, as records of the newest version."""
+    return {
+        version: {name: decode(value) for name, value in found.items()}
+        for version, found in example_bytes().items()
+    }
+
+
+def example_bytes() -> dict[Version, dict[str, bytes]]:
+    """The framed bytes of every example, written by the schema of its own version alone."""
+    return {
+        version: {
+            path.name.removesuffix(".json"): _written(version, json.loads(path.read_text("utf-8")))
+            for path in folder.iterdir()
         }
+        for version, folder in _folders("examples").items()
+    }
+
+
+def golden_bytes() -> dict[Version, dict[str, bytes]]:
+    """The same bytes as they were when the version was made."""
+    return {
+        version: {
+            path.name.removesuffix(".hex"): bytes.fromhex(path.read_text("ascii"))
+            for path in folder.iterdir()
+        }
+        for version, folder in _folders("golden").items()
+    }
+
+
+def _folders(name: str) -> dict[Version, Any]:
+    found = {}
+    for folder in package_folder(name).iterdir():
+        record, _, version = folder.name.partition(".v")
+        found[record, int(version)] = folder
     return found
 
 
-def _from_json(schema: dict[str, Any], fields: dict[str, Any]) -> object:
-    record_type = getattr(records, schema["name"])
+def _written(version: Version, fields: Mapping[str, Any]) -> bytes:
+    schema = avro_schemas()[version]
+    buffer = io.BytesIO()
+    fastavro.schemaless_writer(buffer, parsed(schema), _avro_fields(schema, fields))
+    return framing(schema_ids()[version]) + buffer.getvalue()
+
+
+def _avro_fields(schema: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
     types = {entry["name"]: entry["type"] for entry in schema["fields"]}
-    known = {field.name for field in dataclasses.fields(record_type)}
-    if unknown := set(fields) - known:
-        msg = f"example of {schema['name']} has unknown fields {sorted(unknown)}"
+    if unknown := set(fields) - set(types):
+        msg = f"example of {schema['name']} has unknown fields {sorted(unknown)}; expected {sorted(types)}"
         raise ValueError(msg)
-    return record_type(**{name: _value(types[name], value) for name, value in fields.items()})
+    return {name: _avro_value(types[name], value) for name, value in fields.items()}
 
 
-def _value(kind: Any, value: Any) -> Any:
+def _avro_value(kind: Any, value: Any) -> Any:
     if kind == "bytes":
         return bytes.fromhex(value)
-    if isinstance(kind, dict) and kind["type"] == "array":
-        items = kind["items"]
-        if isinstance(items, dict) and items["type"] == "record":
-            return tuple(_from_json(items, item) for item in value)
-        return tuple(value)
+    if is_array({"type": kind}) and isinstance(kind["items"], Mapping) and kind["items"]["type"] == "record":
+        return [_avro_fields(kind["items"], item) for item in value]
     return value
+
+
+def _write_missing(folder: Path) -> None:
+    for (record, version), found in example_bytes().items():
+        for name, value in found.items():
+            path = folder / f"{record}.v{version}" / f"{name}.hex"
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(f"{value.hex()}\n", "ascii")
+
+
+if __name__ == "__main__":
+    _write_missing(Path(__file__).with_name("golden"))

@@ -7,25 +7,36 @@ import re
 import tomllib
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any
 
 _SCHEMA_FILE = re.compile(r"(?P<record>[a-z_]+)\.v(?P<version>\d+)\.avsc")
+
+
+def package_folder(name: str) -> Traversable:
+    """A folder or file of this package."""
+    return files(__name__.partition(".")[0]) / name
 
 
 @cache
 def avro_schemas() -> dict[tuple[str, int], dict[str, Any]]:
     """Every schema by (record, version), for example ("fault_request", 1)."""
     schemas = {}
-    for path in (files(__name__.partition(".")[0]) / "avsc").iterdir():
+    for path in package_folder("avsc").iterdir():
         if match := _SCHEMA_FILE.fullmatch(path.name):
             schemas[match["record"], int(match["version"])] = json.loads(path.read_text("utf-8"))
     return dict(sorted(schemas.items()))
 
 
+def newest_schemas() -> dict[str, dict[str, Any]]:
+    """The newest schema of every record: what is written now, and what all versions are read as."""
+    return {record: schema for (record, _), schema in avro_schemas().items()}
+
+
 @cache
 def topics_toml() -> dict[str, Any]:
     """The content of `topics.toml`."""
-    return tomllib.loads((files(__name__.partition(".")[0]) / "topics.toml").read_text("utf-8"))
+    return tomllib.loads(package_folder("topics.toml").read_text("utf-8"))
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Avro bodies to records."""
+"""Avro bodies to records of the newest version, whichever version wrote them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Head(NamedTuple):
 
 
 class Reader:
-    """Reads records of one schema.
+    """Reads records of one schema, the newest of its record.
 
     The batches of a service begin alike, with its name and the texts that its columns point into. So the
     fields in front of the columns are read once and then known again by their bytes.
@@ -64,6 +64,33 @@ class Reader:
         if len(head.value) <= _LONGEST_HEAD_BYTES:
             self._known[probe] = head
         return head
+
+
+class ResolvingReader:
+    """Reads what an older version of a record wrote: new fields get their defaults, removed ones are skipped.
+
+    Args:
+        writer: schema that the bodies were written by.
+        reader: newest schema of the record.
+        begin: where in a value the body begins.
+    """
+
+    def __init__(self, writer: Mapping[str, Any], reader: Mapping[str, Any], begin: int) -> None:
+        self._begin = begin
+        self._writer, self._reader = parsed(writer), parsed(reader)
+        self._build = _builder(reader)
+        # The default of bytes is text in Avro's JSON, and fastavro leaves it as it stands.
+        self._bytes = [entry["name"] for entry in reader["fields"] if entry["type"] == "bytes"]
+
+    def read(self, value: bytes) -> tuple[object, int]:
+        """The record that a value holds, and where it ends; raises what fastavro and the record do."""
+        buffer = io.BytesIO(value)
+        buffer.seek(self._begin)
+        fields = fastavro.schemaless_reader(buffer, self._writer, self._reader)
+        for name in self._bytes:
+            if isinstance(fields[name], str):
+                fields[name] = fields[name].encode("latin-1")
+        return self._build(fields), buffer.tell()
 
 
 class _Fields:

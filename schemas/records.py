@@ -7,9 +7,7 @@ from typing import Literal
 
 EffectVerdict = Literal["pending", "confirmed", "ineffective", "inconclusive"]
 FaultAction = Literal["inject", "stop"]
-FaultState = Literal[
-    "requested", "rejected", "scheduled", "applying", "active", "recovering", "recovered", "failed", "stopped"
-]
+FaultState = Literal["requested", "rejected", "scheduled", "applying", "active", "recovering", "recovered", "failed", "stopped"]
 Phase = Literal["applying", "active", "recovering", "after_effect"]
 Role = Literal["root_cause", "affected"]
 RunStatus = Literal["running", "finished", "aborted"]
@@ -40,6 +38,24 @@ class AnomalyScore:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunWriter:
+    """Who writes a joined topic during a run, from when until when, and how long its windows wait for it."""
+
+    topic: str
+    """Logical name of the joined topic."""
+    writer: str
+    """Name of the writer, as in its stamps; stable over restarts."""
+    from_us: int
+    """Microseconds UTC from which it counts: it stamps nothing below."""
+    first_cut_us: int
+    """Microseconds after a window's end until which its records are on time."""
+    final_cut_us: int
+    """Microseconds after a window's end until which its records are accepted."""
+    until_us: int | None = None
+    """Microseconds UTC until which it counts; null while it writes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
     """State of a run, compacted by run id."""
 
@@ -67,6 +83,8 @@ class Experiment:
     """Versions of what ran, by name."""
     finished_at_us: int | None = None
     """Microseconds UTC: end of the run; null while it goes on."""
+    writers: tuple[RunWriter, ...] = ()
+    """Writers of the joined topics, in the order in which they were declared; empty in records before version 2."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,6 +251,8 @@ class LogBatch:
     """8 bytes per line: span id, zeros if none."""
     bodies: tuple[str, ...]
     """Text of each line."""
+    line_id: bytes = b""
+    """uint64 little-endian, one per record: identity of the line, the same where a sender's retry repeats it; 0 for a line without one. Empty if no line has one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,7 +36,7 @@ def connect(
         Unavailable: nothing was named, or the named system does not run.
         InvalidInput: the settings of the broker contradict one another.
     """
-    found = running_system(system) if system else _only_system()
+    found = known_system(system)
     named = bootstrap_servers or (None if system else os.environ.get("MICROSERVO_BOOTSTRAP_SERVERS"))
     if named is None and found is None:
         raise Unavailable(_nothing_runs(system))
@@ -57,6 +57,11 @@ def kafka_settings(bootstrap_servers: str | None = None) -> KafkaSettings:
     """
     given = {"bootstrap_servers": bootstrap_servers} if bootstrap_servers else {}
     return from_environment(KafkaSettings, **given)
+
+
+def known_system(system: str | None = None) -> SystemFile | None:
+    """The system of this name if it runs here; without a name the default one, or the only one that runs."""
+    return running_system(system) if system else _only_system()
 
 
 def _only_system() -> SystemFile | None:

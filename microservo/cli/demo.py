@@ -63,7 +63,8 @@ def demo(
     )
     screen = console()
     progress = TerminalProgress(screen)
-    with orderly_end(), EmbeddedSystem(options, progress) as system:
+    system = EmbeddedSystem(options, progress)
+    with orderly_end(system.kill), system:
         system.start()
         out = out_dir or Path("datasets") / system.run_id
         result = Demo(system, progress, faults=faults, out_dir=out).run()

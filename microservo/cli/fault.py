@@ -12,6 +12,7 @@ import click
 from rich.markup import escape
 from rich.table import Column, Table
 
+from microservo.application.here import carried_kinds
 from microservo.cli.documents import to_json
 from microservo.cli.lines import describe
 from microservo.cli.session import Session, console, pass_session
@@ -27,6 +28,8 @@ from schemas.records import FaultEvent
 
 _PATIENCE_S = 120.0
 _POLL_S = 0.1
+_HERE = {True: "yes", False: "no", None: "?"}
+"""Whether the target that runs here can carry a kind; nobody knows where none runs."""
 
 
 @click.group()
@@ -129,11 +132,12 @@ def stop(session: Session, fault_id: str) -> None:
 @fault.command()
 @click.argument("kind", required=False)
 @click.option("--json", "as_json", is_flag=True, help="JSON, one document per line.")
-def kinds(kind: str | None, *, as_json: bool) -> None:
+@pass_session
+def kinds(session: Session, kind: str | None, *, as_json: bool) -> None:
     """Show every kind of fault, or KIND with its parameters, units and defaults."""
     if kind is not None:
         kind_named(kind)
-    chosen = [info for info in describe_kinds() if kind in (None, info.name)]
+    chosen = [info for info in describe_kinds(carried_kinds(session.system)) if kind in (None, info.name)]
     if as_json:
         for info in chosen:
             click.echo(to_json(info))
@@ -144,8 +148,8 @@ def kinds(kind: str | None, *, as_json: bool) -> None:
     table = Table("kind", "parameters", "acts on", "here", "what")
     for info in chosen:
         parameters = ", ".join(_short(each.name, each.default) for each in info.parameters)
-        here = "yes" if info.available else "no"
-        table.add_row(info.name, parameters or "-", info.mechanism, here, info.summary)
+        here = _HERE[info.available]
+        table.add_row(info.name, parameters or "-", ", ".join(info.mechanisms), here, info.summary)
     console().print(table)
 
 
@@ -217,7 +221,7 @@ def _short(name: str, default: str | None) -> str:
 
 
 def _manual(info: KindInfo) -> str:
-    lines = [info.name, f"  {info.summary}", f"  acts on: {info.mechanism}"]
+    lines = [info.name, f"  {info.summary}", f"  acts on: {', '.join(info.mechanisms)}"]
     for each in info.parameters:
         default = "required" if each.default is None else f"default {each.default or 'empty'}"
         allowed = f", {each.allowed}" if each.allowed else ""

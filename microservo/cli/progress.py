@@ -37,6 +37,10 @@ class TerminalProgress:
         text = f"  {escape(stage.text)}" if stage.text else ""
         self._console.print(f"[green]✓[/] {escape(title)}{text}  {took}")
 
+    def note(self, text: str) -> None:
+        """A line of its own, above the stage that goes on."""
+        self._console.print(f"[yellow]![/] {escape(text)}")
+
     def _shown(self, stage: TerminalStage) -> contextlib.AbstractContextManager[object]:
         if self._console.is_terminal:
             return Live(

@@ -1,30 +1,104 @@
-"""Ctrl-C, SIGTERM and a closed terminal all mean: stop everything, in order, once."""
+"""Ctrl-C, SIGTERM and a closed terminal mean: stop everything, in order; said again: at once."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
-from collections.abc import Iterator
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 from types import FrameType
 
+from rich.console import Console
+from rich.markup import escape
+
+from microservo.errors import MicroServoError
+
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# A terminal that closes may send SIGHUP more than once (the kernel and the shell both do).
+_INSISTING = (signal.SIGINT, signal.SIGTERM)
+_SAME_WISH_S = 0.2
+"""What comes so soon after the first is the same key: wrappers such as `uv run` pass on what the terminal has
+sent already."""
+_INTERRUPTED = 130
+_SHOW_CURSOR = "\x1b[?25h"
 
 
 @contextlib.contextmanager
-def orderly_end() -> Iterator[None]:
-    """Turns the first such signal into KeyboardInterrupt and ignores those that follow.
+def orderly_end(kill: Callable[[], None]) -> Iterator[None]:
+    """Turns the first such signal into KeyboardInterrupt; a second one kills and ends this process at once.
 
-    A second Ctrl-C from an impatient hand would otherwise cut the orderly end short.
+    The second one is heard on a thread of its own, so it works while the orderly end hangs, whatever it
+    hangs in.
+
+    Args:
+        kill: ends whatever this process has started, without waiting for anything.
     """
+    heard = False
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
-        for number in _ENDING:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        nonlocal heard
+        if not heard:
+            heard = True
+            raise KeyboardInterrupt
 
-    former = {number: signal.signal(number, interrupt) for number in _ENDING}
+    hearing, ringing = socket.socketpair()
+    with hearing, ringing:
+        ringing.setblocking(False)
+        listener = threading.Thread(target=_listen, args=(hearing, kill), name="second-signal", daemon=True)
+        listener.start()
+        former_fd = signal.set_wakeup_fd(ringing.fileno(), warn_on_full_buffer=False)
+        former = {number: signal.signal(number, interrupt) for number in _ENDING}
+        try:
+            yield
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(former_fd)
+            ringing.close()
+            listener.join()
+
+
+def wait_for_end(screen: Console, finish_run: Callable[[], None]) -> None:
+    """Waits for the KeyboardInterrupt of `orderly_end`; has the run recorded as finished before it goes on.
+
+    Raises:
+        KeyboardInterrupt: always.
+    """
     try:
-        yield
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        _say(screen, "stopping ... (Ctrl-C again ends everything at once)")
+        try:
+            finish_run()
+        except MicroServoError as error:
+            _say(screen, f"the end of the run was not recorded: {error}")
+        raise
+
+
+def _say(screen: Console, line: str) -> None:
+    # Who reads may be gone already, as `tee` is that got the same Ctrl-C; everything still has to stop.
+    with contextlib.suppress(OSError):
+        screen.print(escape(line))
+
+
+def _listen(hearing: socket.socket, kill: Callable[[], None]) -> None:
+    """Gets each signal's number as the interpreter's own handler hears it, before any Python code runs."""
+    first_s: float | None = None
+    while number := hearing.recv(1):
+        if first_s is None and number[0] in _ENDING:
+            first_s = time.monotonic()
+        elif first_s is not None and number[0] in _INSISTING and time.monotonic() - first_s > _SAME_WISH_S:
+            _end_at_once(kill)
+
+
+def _end_at_once(kill: Callable[[], None]) -> None:
+    try:
+        kill()
+        cursor = _SHOW_CURSOR if sys.stderr.isatty() else ""
+        os.write(2, f"{cursor}\nended at once\n".encode())
     finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
+        os._exit(_INTERRUPTED)

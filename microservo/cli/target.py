@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import click
 
 from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, console, pass_session
-from microservo.cli.signals import orderly_end
+from microservo.cli.signals import orderly_end, wait_for_end
 from microservo.cli.system_options import options_of
 from microservo.log.topics import DEFAULT_PARTITIONS
 from microservo.supervision.system_file import DEFAULT_SYSTEM
@@ -105,12 +104,9 @@ def target(
         ),
     )
     screen = console()
-    with orderly_end(), TargetSystem(options, TerminalProgress(screen)) as system:
+    system = TargetSystem(options, TerminalProgress(screen))
+    with orderly_end(system.kill), system:
         system.start()
         screen.print(f"the target is running; its state is in {state_file}. Ctrl-C stops it.")
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            screen.print("stopping ...")
-            system.finish_run()  # the way a target ends: this run is no aborted one
-            raise
+        # The way a target ends: this run is no aborted one.
+        wait_for_end(screen, system.finish_run)

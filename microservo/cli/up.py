@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import threading
-
 import click
 
 from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, console, pass_session
-from microservo.cli.signals import orderly_end
+from microservo.cli.signals import orderly_end, wait_for_end
 from microservo.cli.system_options import chosen_name, options_of, system_options
 from microservo.supervision.system_file import DEFAULT_SYSTEM
 from microservo.system import EmbeddedSystem
@@ -60,15 +58,12 @@ def up(
         otlp_port=otlp_port,
     )
     screen = console()
-    with orderly_end(), EmbeddedSystem(options, TerminalProgress(screen)) as system:
+    system = EmbeddedSystem(options, TerminalProgress(screen))
+    with orderly_end(system.kill), system:
         system.start()
         screen.print(_welcome(system))
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            screen.print("stopping ...")
-            system.finish_run()  # the way `up` ends: this run is no aborted one
-            raise
+        # The way `up` ends: this run is no aborted one.
+        wait_for_end(screen, system.finish_run)
 
 
 def _welcome(system: EmbeddedSystem) -> str:

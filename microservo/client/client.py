@@ -33,7 +33,8 @@ from microservo.errors import InvalidInput
 from microservo.log.faults import latest_events, wait_for_event
 from microservo.log.subscription import Start, Subscription
 from microservo.log.topics import DEFAULT_PARTITIONS, TopicStatus, topic_specs, topic_statuses
-from microservo.platforms.local.state import LocalTarget
+from microservo.platforms.local.platform import LocalPlatform, running_platform
+from microservo.platforms.platform import kinds_here, services_of
 from microservo.supervision.system_file import SystemFile
 from schemas import catalogue
 from schemas.codec import encode
@@ -132,7 +133,11 @@ class Client:
             start_at_us=None if start_at is None else _instant_us(start_at),
             requested_by=_user(),
         )
-        parse_request(request, self._known_services())
+        platform = self._platform()
+        if platform is None:
+            parse_request(request)
+        else:
+            parse_request(request, services_of(platform), kinds_here(platform))
         self._command(request)
         return request.fault_id
 
@@ -248,14 +253,9 @@ class Client:
             raise InvalidInput(msg)
         return self.topic_prefix + topic
 
-    def _known_services(self) -> Mapping[str, Sequence[str]] | None:
-        """Instances by service of the target that runs here; None leaves the judgement to the injector."""
-        if self.system is None or not Path(self.system.target_state).exists():
-            return None
-        services: dict[str, list[str]] = {}
-        for instance in LocalTarget(Path(self.system.target_state)).instances():
-            services.setdefault(instance.service, []).append(instance.id)
-        return services
+    def _platform(self) -> LocalPlatform | None:
+        """The target that runs here; None leaves the judgement to the injector."""
+        return None if self.system is None else running_platform(Path(self.system.target_state))
 
     def _command(self, draft: FaultRequest) -> None:
         with self._connection.broker.producer(linger_ms=0) as producer:

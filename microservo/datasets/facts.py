@@ -35,9 +35,9 @@ def faults_table(events: Iterable[FaultEvent]) -> pa.Table:
         if known is None or _rank(event) > _rank(known):
             newest[event.fault_id, event.instance] = event
     placed = {fault_id for fault_id, instance in newest if instance}
-    told = [event for event in newest.values() if event.instance or event.fault_id not in placed]
+    shown = [event for event in newest.values() if event.instance or event.fault_id not in placed]
     return _fault_rows(
-        sorted(told, key=lambda event: (event.requested_at_us, event.fault_id, event.instance))
+        sorted(shown, key=lambda event: (event.requested_at_us, event.fault_id, event.instance))
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -90,7 +91,9 @@ class TableFile:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._writer.close()
+        # A file that can't be completed must not hide what went wrong before.
+        with suppress(OSError) if exc_type else nullcontext():
+            self._writer.close()
 
 
 def write_table(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> FileEntry:

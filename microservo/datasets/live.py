@@ -14,7 +14,7 @@ from microservo.datasets.verify import read_manifest
 from microservo.datasets.windows import value_hash
 from microservo.domain.datasets.manifest import Manifest
 from microservo.errors import InvalidInput
-from microservo.log.ranges import read
+from microservo.log.ranges import read_ranges
 from schemas import catalogue
 from schemas.codec import SchemaError, decode_as
 from schemas.records import LabelledWindow
@@ -45,7 +45,7 @@ def verify_against_live(folder: Path, broker: Broker, topic_prefix: str = "") ->
     rebuilt = _rebuilt(folder)
     problems, seen = [], set()
     with broker.consumer(group_id=None) as consumer:
-        for message in read(consumer, _ranges(manifest, topic_prefix)):
+        for message in read_ranges(consumer, _ranges(manifest, topic_prefix)):
             for revision, sha256 in _live(message, manifest):
                 seen.add(revision)
                 if revision not in rebuilt:

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from threading import Event
+from types import TracebackType
+from typing import Self
 
-from microservo.adapters.broker import Broker, Consumer
+from microservo.adapters.broker import Broker, Message
 from microservo.adapters.kafka import KafkaBroker
+from microservo.datasets.collector import FactCollector
+from microservo.datasets.draft import draft, writing
 from microservo.datasets.files import TableFile, file_hash, write_table
 from microservo.datasets.merge import Merge, Stored, merged_outcome
 from microservo.datasets.report import write_report
 from microservo.datasets.share import Final, Outcome, Read, Settled, Share
 from microservo.datasets.slices import Tables
 from microservo.datasets.tables import TABLES
-from microservo.datasets.told import Told
 from microservo.datasets.versions import versions
-from microservo.datasets.workers import Said, Workers, divided, here, most_processes, processes_for
+from microservo.datasets.workers import (
+    Numbered,
+    Workers,
+    divided,
+    in_this_process,
+    most_processes,
+    processes_for,
+)
 from microservo.domain.datasets.card import dataset_card
+from microservo.domain.datasets.ledger import LedgerRow
 from microservo.domain.datasets.manifest import MANIFEST, FileEntry, Manifest, RunFacts, tables_hash
 from microservo.domain.windows import SOURCES, WindowPolicy
-from microservo.errors import InvalidInput, Retryable
 from microservo.log.ranges import BATCH, RangeReader, Ranges
 from microservo.log.runs import FACTS, RunLog, run_log
+from microservo.runtime.retry import retry
 from schemas.files import schema_ids
 from schemas.records import Experiment
 
@@ -36,7 +43,6 @@ Progress = Callable[[int, int], None]
 """Called with messages read so far and in all."""
 
 _PATIENCE_S = 10.0
-_AGAIN_S = 0.2
 _STREAMED = ("windows.parquet", "metrics.parquet", "logs.parquet", "traces.parquet")
 
 
@@ -61,67 +67,55 @@ def rebuild(
         run_id: the run; it may still go on, then the dataset ends where the log ends now.
         out_dir: folder to make; it must not hold anything yet.
         topic_prefix: put before every topic name.
-        progress: told after every batch of messages.
+        progress: called after every batch of messages.
         batch: the most messages read at a time; changes nothing but the speed.
         policy: how the windows were cut; by default what the run itself says.
         processes: how many read the joined topics of a real broker, 0 for this one alone; by default as many
             as pay. Changes nothing but the speed.
 
     Raises:
-        InvalidInput: no such run, or `out_dir` is not empty.
+        InvalidInput: no such run, or `out_dir` is not empty or can't be made.
         OffsetGap: messages of the run are missing.
+        Unavailable: there is no room for the dataset.
         Retryable: the broker stopped answering.
+        Fatal: a process that read for it ended too early.
     """
-    if out_dir.is_dir() and any(out_dir.iterdir()):
-        msg = f"{out_dir} is not empty; give a new folder or remove it"
-        raise InvalidInput(msg)
     most = most_processes(broker) if processes is None else processes
     with (
-        _beside(out_dir) as (folder, scratch),
+        draft(out_dir) as (folder, scratch),
         Workers(most) as workers,
         broker.consumer(group_id=None) as consumer,
     ):
-        log = _found(consumer, run_id, topic_prefix)
+        # Topics that were just made have no leaders yet.
+        log = retry(lambda: run_log(consumer, run_id, topic_prefix), timeout_s=_PATIENCE_S)
         facts, joined = log.ranges(*FACTS), log.ranges(*SOURCES)
         steps = _Steps(progress, [facts, joined])
-        build = _Build(log, folder, scratch, policy or _policy(log.run))
-        share = build.share(joined, batch)
-        if processes is None:
-            processes = processes_for(most, steps.total, len(share.partition_numbers))
-        shares = divided(share, processes) if isinstance(broker, KafkaBroker) and processes else []
-        if isinstance(broker, KafkaBroker):
-            workers.give(broker.settings, shares, scratch)
-        for messages in RangeReader(consumer, facts, batch=batch):
-            build.told.take(messages)
-            steps.done(len(messages))
-        said = workers.steps() if shares else here(broker, share)
-        return build.finish(_joined(said, max(1, len(shares)), build, steps))
+        with _Build(log, folder, scratch, policy or _policy(log.run), out_dir) as build:
+            share = build.share(joined, batch)
+            if processes is None:
+                processes = processes_for(most, steps.total, len(share.partition_numbers))
+            shares = divided(share, processes) if isinstance(broker, KafkaBroker) and processes else []
+            if isinstance(broker, KafkaBroker):
+                workers.assign(broker.settings, shares, scratch)
+            for messages in RangeReader(consumer, facts, batch=batch):
+                build.add_facts(messages)
+                steps.done(len(messages))
+            numbered = workers.steps() if shares else in_this_process(broker, share)
+            return build.finish(_joined(numbered, max(1, len(shares)), build, steps))
 
 
-def _found(consumer: Consumer, run_id: str, topic_prefix: str) -> RunLog:
-    """The run; asks again for a while, since topics that were just made have no leaders yet."""
-    deadline_s = time.monotonic() + _PATIENCE_S
-    while True:
-        try:
-            return run_log(consumer, run_id, topic_prefix)
-        except Retryable:
-            if time.monotonic() > deadline_s:
-                raise
-            Event().wait(_AGAIN_S)
-
-
-def _joined(said: Iterator[Said], readers: int, build: _Build, steps: _Steps) -> Outcome:
-    """Puts what the readers of the joined topics say into the files that grow."""
+def _joined(numbered: Iterator[Numbered], readers: int, build: _Build, steps: _Steps) -> Outcome:
+    """Puts what the readers of the joined topics give into the files that grow."""
     merge = Merge(readers, build.policy)
     outcomes: dict[int, Outcome] = {}
-    for number, step in said:
+    for number, step in numbered:
         if isinstance(step, Stored):
             merge.add(number, step)
         elif isinstance(step, Final):
             for tables in merge.final(number, step.number):
                 build.append(tables)
         elif isinstance(step, Settled):
-            build.told.settle(step.rows)
+            build.add_ledger_rows(step.rows)
         elif isinstance(step, Read):
             steps.done(step.messages)
         elif isinstance(step, Outcome):
@@ -151,17 +145,20 @@ class _Build:
         folder: where the files go.
         scratch: for what must wait before it can be written.
         policy: how the windows were cut.
+        out_dir: the folder as errors call it.
     """
 
-    def __init__(self, log: RunLog, folder: Path, scratch: Path, policy: WindowPolicy) -> None:
+    def __init__(self, log: RunLog, folder: Path, scratch: Path, policy: WindowPolicy, out_dir: Path) -> None:
         self._log = log
         self._folder = folder
+        self._out_dir = out_dir
         self.policy = policy
-        self.told = Told(log.run.run_id, log.prefix, scratch)
         self._open = ExitStack()
-        self._files = {
-            name: self._open.enter_context(TableFile(folder / name, TABLES[name])) for name in _STREAMED
-        }
+        with writing(out_dir):
+            self._facts = FactCollector(log.run.run_id, log.prefix, scratch)
+            self._files = {
+                name: self._open.enter_context(TableFile(folder / name, TABLES[name])) for name in _STREAMED
+            }
 
     def share(self, ranges: Ranges, batch: int) -> Share:
         """All that there is to read of the joined topics."""
@@ -175,19 +172,43 @@ class _Build:
             batch=batch,
         )
 
+    def add_facts(self, messages: list[Message]) -> None:
+        """Adds messages of the topics that go into a dataset as they are."""
+        with writing(self._out_dir):
+            self._facts.add_messages(messages)
+
+    def add_ledger_rows(self, rows: list[LedgerRow]) -> None:
+        """Adds counts of the ledger."""
+        with writing(self._out_dir):
+            self._facts.add_ledger_rows(rows)
+
     def append(self, tables: Tables) -> None:
-        """Takes in the next rows of the large tables."""
-        for name, rows in tables.items():
-            self._files[name].append(rows)
+        """Adds the next rows of the large tables."""
+        with writing(self._out_dir):
+            for name, rows in tables.items():
+                self._files[name].append(rows)
 
     def finish(self, outcome: Outcome) -> Manifest:
         """Writes what is left, and all about it."""
-        with self._open, ThreadPoolExecutor() as pool:
-            # All that there was to read is read: the processors are free.
-            files = list(pool.map(TableFile.close, self._files.values()))
-        files += [write_table(self._folder / name, TABLES[name], rows) for name, rows in self.told.tables()]
-        manifest = self._manifest(tuple(sorted(files, key=lambda file: file.name)), outcome)
-        return _described(self._folder, manifest)
+        with writing(self._out_dir):
+            with ThreadPoolExecutor() as pool:
+                # All that there was to read is read: the processors are free.
+                files = list(pool.map(TableFile.close, self._files.values()))
+            tables = self._facts.tables()
+            files += [write_table(self._folder / name, TABLES[name], rows) for name, rows in tables]
+            manifest = self._manifest(tuple(sorted(files, key=lambda file: file.name)), outcome)
+            return _described(self._folder, manifest)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._open.__exit__(exc_type, exc, traceback)
 
     def _manifest(self, files: tuple[FileEntry, ...], outcome: Outcome) -> Manifest:
         return Manifest(
@@ -196,7 +217,7 @@ class _Build:
             offsets={f"{topic}/{index}": ends for (topic, index), ends in sorted(self._log.offsets.items())},
             schema_ids={f"{name}.v{version}": number for (name, version), number in schema_ids().items()},
             versions=versions(),
-            totals=outcome.totals | self.told.totals,
+            totals=outcome.totals | self._facts.totals,
             final_until_us={str(index): time_us for index, time_us in outcome.watermarks_us.items()},
             unfinished_windows=len(outcome.unfinished),
             files=files,
@@ -215,20 +236,6 @@ def _described(folder: Path, manifest: Manifest) -> Manifest:
     whole = manifest.with_files(*described)
     (folder / MANIFEST).write_text(whole.to_json(), "utf-8")
     return whole
-
-
-@contextmanager
-def _beside(out_dir: Path) -> Iterator[tuple[Path, Path]]:
-    """A new folder that becomes `out_dir` if all goes well and goes away if not; one in it goes anyway."""
-    out_dir.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}.partial-", dir=out_dir.parent))
-    try:
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            yield folder, Path(scratch)
-        folder.chmod(0o755)
-        folder.replace(out_dir)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _policy(run: Experiment) -> WindowPolicy:

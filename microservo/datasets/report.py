@@ -1,122 +1,136 @@
-"""`report.html`: a run on one page that needs nothing but itself."""
+"""`report.html`: a run on one page that needs nothing but itself.
+
+Whatever comes from the run is text there, and nothing else: the template escapes all that it is given but our
+own scripts and styles, and shows what can't be seen as an escape.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from html import escape
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
+import jinja2
 import pyarrow as pa
 import pyarrow.parquet as pq
+from markupsafe import Markup
 
 from microservo.datasets.facts import ledger_rows
-from microservo.datasets.timeline import as_script, timeline
+from microservo.datasets.timeline import timeline
 from microservo.domain.datasets.ledger import LedgerRow
-from microservo.domain.datasets.manifest import Manifest
+from microservo.domain.datasets.manifest import Manifest, RunFacts
+from microservo.domain.text import printable
 
 Sums = dict[tuple[str, str], list[int]]
 """Counts by source and service."""
 
-_STEPS = (
-    ("commanded", "apply_commanded_at"),
-    ("applied", "applied_at"),
-    ("effect seen", "effect_seen_at"),
-    ("recovery told", "recovery_commanded_at"),
-    ("recovered", "recovered_at"),
-    ("normal", "normal_at"),
-)
-_NONE = "-"
+_STEPS = {
+    "commanded": "apply_commanded_at",
+    "applied": "applied_at",
+    "effect seen": "effect_seen_at",
+    "recovery commanded": "recovery_commanded_at",
+    "recovered": "recovered_at",
+    "normal": "normal_at",
+}
 _COUNTS = ("read", "in_windows", "late", "duplicate", "dropped", "rejected", "unfinished")
 
 
 def write_report(folder: Path, manifest: Manifest) -> None:
     """Writes `report.html` from the tables in `folder`; a function of their content alone."""
-    sums, broken = _summed(ledger_rows(folder / "ledger.parquet"))
-    page = Template(_text("page/page.html")).substitute(
-        title=escape(manifest.run.run_id),
-        lede=escape(_lede(manifest)),
+    sums, broken_rows = _summed(ledger_rows(folder / "ledger.parquet"))
+    windows = manifest.file("windows.parquet")
+    page = _template().render(
+        run=manifest.run,
+        windows=windows.rows if windows else 0,
         facts=_facts(manifest),
+        step_names=[f"#{name}" for name in _STEPS],
         faults=_faults(pq.read_table(folder / "faults.parquet")),
-        ledger=_ledger(sums),
-        ledger_verdict=_ledger_verdict(broken),
-        files=_files(manifest),
-        content_hash=escape(manifest.content_hash),
-        data=as_script(timeline(folder)),
-        css=_text("page/page.css"),
-        js=_text("page/page.js"),
-        uplot_css=_text("vendor/uPlot.min.css"),
-        uplot_js=_text("vendor/uPlot.iife.min.js"),
+        count_names=[f"#{name.replace('_', ' ')}" for name in _COUNTS],
+        sums=sorted(sums.items()),
+        broken_rows=broken_rows,
+        files=manifest.files,
+        content_hash=manifest.content_hash,
+        timeline=timeline(folder),
+        css=_own("page/page.css"),
+        js=_own("page/page.js"),
+        uplot_css=_own("vendor/uPlot.min.css"),
+        uplot_js=_own("vendor/uPlot.iife.min.js"),
     )
     (folder / "report.html").write_text(page, "utf-8")
 
 
-def _text(name: str) -> str:
-    return files(__package__ or "").joinpath(name).read_text("utf-8")
-
-
-def _lede(manifest: Manifest) -> str:
-    run, windows = manifest.run, manifest.file("windows.parquet")
-    count = windows.rows if windows else 0
-    return (
-        f"Target system {run.target}, seed {run.seed}, {run.status}: {count} window revisions with labels, "
-        f"rebuilt from the log."
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_finalized,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
+    environment.filters["instant"] = _instant
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    return environment.from_string(_own("page/page.html.jinja"))
 
 
-def _facts(manifest: Manifest) -> str:
+def _finalized(value: object) -> object:
+    """Text from the run in one line, with all characters to be seen; our own markup as it is."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _own(name: str) -> Markup:
+    """A file of this package, which goes into the page as it is."""
+    return Markup(files(__package__ or "").joinpath(name).read_text("utf-8"))  # noqa: S704
+
+
+def _facts(manifest: Manifest) -> dict[str, str]:
     run, policy = manifest.run, manifest.policy
-    ended = run.finished_at_us
-    lasted = f"{(ended - run.started_at_us) / 1e6:.0f} s" if ended else "goes on"
     produced = sum(counts.get("produced", 0) for counts in manifest.totals.values())
-    facts = {
+    return {
         "Started (UTC)": _instant(run.started_at_us),
-        "Lasted": lasted,
+        "Lasted": _lasted(run),
         "Target": run.target,
-        "Seed": run.seed,
+        "Seed": str(run.seed),
         "Windows": f"{policy['size_us'] / 1e6:g} s",
         "Cuts": f"{policy['first_cut_us'] / 1e6:g} s and {policy['final_cut_us'] / 1e6:g} s",
         "Joined records": f"{produced:,}",
         "Not final, left out": f"{manifest.unfinished_windows:,}",
         **{name: version for name, version in manifest.versions.items() if name in ("microservo", "python")},
     }
-    return "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(str(v))}</dd></div>" for k, v in facts.items())
 
 
-def _faults(table: pa.Table) -> str:
+def _lasted(run: RunFacts) -> str:
+    if run.finished_at_us is not None:
+        return f"{(run.finished_at_us - run.started_at_us) / 1e6:.0f} s"
+    return "goes on" if run.status == "running" else "unknown: it was aborted"
+
+
+def _faults(table: pa.Table) -> list[dict[str, Any]]:
     times = [name for name in table.column_names if pa.types.is_timestamp(table.schema.field(name).type)]
     for name in times:
         micros = table.column(name).cast(pa.int64())
         table = table.set_column(table.column_names.index(name), name, micros)
-    head = [
-        "fault",
-        "target",
-        "requested (UTC)",
-        *(f"#{label}" for label, _ in _STEPS),
-        "verdict",
-        "evidence",
-    ]
-    return _table(head, [_fault(row) for row in table.to_pylist()])
+    return [_fault(row) for row in table.to_pylist()]
 
 
-def _fault(row: dict[str, Any]) -> list[str]:
-    requested = row["requested_at"]
-    steps = [_NONE if row[name] is None else f"{(row[name] - requested) / 1e3:,.0f}" for _, name in _STEPS]
-    parameters = ", ".join(f"{name}={value}" for name, value in row["parameters"])
+def _fault(row: dict[str, Any]) -> dict[str, Any]:
+    requested_us = row["requested_at"]
     state = row["state"]
-    outcome = state if state in ("rejected", "failed") else row["verdict"]
-    words = " · ".join(text for text in (row["evidence"], row["reason"]) if text)
-    return [
-        f"<b>{escape(row['kind'])}</b><small>{escape(row['fault_id'])}</small><small>{escape(parameters)}</small>",
-        f"{escape(row['instance'] or row['service'])}<small>{escape(state)}</small>",
-        escape(_instant(requested)),
-        *map(escape, steps),
-        f'<span class="{escape(outcome)}">{escape(outcome)}</span>',
-        escape(words),
-    ]
+    return {
+        "kind": row["kind"],
+        "id": row["fault_id"],
+        "parameters": ", ".join(f"{name}={value}" for name, value in row["parameters"]),
+        "target": row["instance"] or row["service"],
+        "state": state,
+        "requested_at_us": requested_us,
+        "steps_ms": [None if row[at] is None else (row[at] - requested_us) / 1e3 for at in _STEPS.values()],
+        "outcome": state if state in ("rejected", "failed") else row["verdict"],
+        "evidence": " · ".join(text for text in (row["evidence"], row["reason"]) if text),
+    }
 
 
 def _summed(rows: Iterable[LedgerRow]) -> tuple[Sums, int]:
@@ -129,50 +143,6 @@ def _summed(rows: Iterable[LedgerRow]) -> tuple[Sums, int]:
         for place, name in enumerate(_COUNTS):
             counts[place] += getattr(row, name)
     return sums, broken
-
-
-def _ledger(sums: Sums) -> str:
-    """The table in the dataset has each minute."""
-    head = ["source", "service", *(f"#{name.replace('_', ' ')}" for name in _COUNTS)]
-    lines = [[escape(a), escape(b), *(f"{n:,}" for n in counts)] for (a, b), counts in sorted(sums.items())]
-    return _table(head, lines)
-
-
-def _ledger_verdict(broken: int) -> str:
-    if broken:
-        return f'<span class="bad">The identity is broken in {broken} rows.</span>'
-    return '<span class="good">The identity holds in every minute.</span>'
-
-
-def _files(manifest: Manifest) -> str:
-    lines = [
-        [
-            f"<code>{escape(entry.name)}</code>",
-            _NONE if entry.rows is None else f"{entry.rows:,}",
-            f"{entry.size_bytes:,}",
-            f"<code>{escape(entry.sha256)}</code>",
-        ]
-        for entry in manifest.files
-    ]
-    return _table(["file", "#rows", "#bytes", "SHA-256"], lines)
-
-
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A table of cells that are escaped already; a head that begins with # is of numbers."""
-    kinds = ["number" if name.startswith("#") else "" for name in head]
-    kinds[-1] = kinds[-1] or "words"
-    heads = "".join(
-        f'<th class="{kind}" scope="col">{escape(name.removeprefix("#"))}</th>'
-        for name, kind in zip(head, kinds, strict=True)
-    )
-    body = "".join(
-        "<tr>"
-        + "".join(f'<td class="{kind}">{cell}</td>' for cell, kind in zip(line, kinds, strict=True))
-        + "</tr>"
-        for line in lines
-    )
-    body = body or f'<tr><td colspan="{len(head)}">none</td></tr>'
-    return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _instant(time_us: int) -> str:

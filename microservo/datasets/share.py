@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
 
 import pyarrow as pa
 
 from microservo.adapters.broker import Consumer, Partition
+from microservo.adapters.kafka import KafkaSettings
 from microservo.datasets.join import Join, unfinished_rows
 from microservo.datasets.slices import SLICE_US, by_slice
 from microservo.domain.datasets.ledger import LedgerRow
@@ -42,6 +43,15 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What a worker is given: its share, how to reach the broker, and the folder that slices go to."""
+
+    share: Share
+    kafka: KafkaSettings
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What a share came to beside its rows.
 
@@ -54,17 +64,6 @@ class Outcome:
     totals: dict[str, dict[str, int]]
     watermarks_us: dict[int, int]
     unfinished: list[tuple[str, int]]
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, found: dict[str, Any]) -> Outcome:
-        return cls(
-            totals=found["totals"],
-            watermarks_us={int(index): time_us for index, time_us in found["watermarks_us"].items()},
-            unfinished=[(service, start_us) for service, start_us in found["unfinished"]],
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ class Final:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Counts of the ledger, to be added to those that were told before."""
+    """Counts of the ledger, to be added to those before."""
 
     rows: list[LedgerRow]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,12 @@ SLICE_US = 20_000_000
 
 Tables = Mapping[str, pa.Table]
 """Tables by the name of their file in the dataset."""
+
+
+class Kept(NamedTuple):
+    """A slice was stored, by its number."""
+
+    number: int
 
 
 def by_slice(table: pa.Table, time_column: str) -> Iterator[tuple[int, pa.Table]]:
@@ -33,7 +40,7 @@ def store(folder: Path, number: int, tables: Tables) -> None:
             writer.write_table(table)
 
 
-def take_up(folder: Path, number: int) -> Tables:
+def load(folder: Path, number: int) -> Tables:
     """The tables of a stored slice, mapped into memory; its files are gone when the tables are."""
     found = {}
     for path in sorted(folder.glob(f"{number}-*.arrow")):

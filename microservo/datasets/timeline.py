@@ -1,8 +1,7 @@
-"""The data behind the report's timeline, as JSON that is safe inside a page."""
+"""The data behind the report's timeline, as plain JSON values."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from microservo.datasets.series import SHOWN, Series, ServiceSeries, Shown, read_series
+from microservo.domain.text import printable
 
 _DIGITS = 4
 
@@ -29,12 +29,6 @@ def timeline(folder: Path) -> dict[str, Any]:
     }
 
 
-def as_script(value: object) -> str:
-    """JSON that can stand in a script element: no text in it can end the element."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
 def _service(
     name: str, series: ServiceSeries, in_force: Mapping[str, tuple[int, int | None]]
 ) -> dict[str, Any]:
@@ -43,12 +37,20 @@ def _service(
     there = ~np.isnan(middles)
     metrics = {shown.key: _column(_chosen(series, shown), shown, there) for shown in SHOWN}
     scores = {
-        algorithm: _column(found, SHOWN[0], there) for algorithm, found in sorted(series.scores.items())
+        printable(algorithm): _column(found, SHOWN[0], there)
+        for algorithm, found in sorted(series.scores.items())
     }
     bands = [_band(label, in_force) for label in series.labels.values()]
     bands.sort(key=lambda band: (band["role"] == "root_cause", band["from"]))
     xs = (middles[there] / 1e6).tolist()
-    return {"name": name, "note": _note(bands), "x": xs, "metrics": metrics, "scores": scores, "bands": bands}
+    return {
+        "name": printable(name),
+        "note": _note(bands),
+        "x": xs,
+        "metrics": metrics,
+        "scores": scores,
+        "bands": bands,
+    }
 
 
 def _chosen(series: ServiceSeries, shown: Shown) -> Series:
@@ -66,8 +68,8 @@ def _band(label: Mapping[str, Any], in_force: Mapping[str, tuple[int, int | None
     """A fault as it concerns a service: the confirmed times where known, else those of the windows."""
     applied, recovered = in_force.get(label["fault_id"], (label["from"], label["to"]))
     return {
-        "id": label["fault_id"],
-        "kind": label["kind"],
+        "id": printable(label["fault_id"]),
+        "kind": printable(label["kind"]),
         "role": label["role"],
         "from": applied / 1e6,
         "to": (label["to"] if recovered is None else recovered) / 1e6,

@@ -1,4 +1,4 @@
-"""One share of a rebuild in a process of its own: a task of JSON on stdin, steps of JSON on stdout.
+"""One share of a rebuild in a process of its own: a task on stdin, steps on stdout, both pickled.
 
 It is a plain program and no `multiprocessing` child, so a script that rebuilds needs no `__main__` guard.
 """
@@ -6,17 +6,16 @@ It is a plain program and no `multiprocessing` child, so a script that rebuilds 
 from __future__ import annotations
 
 import gc
-import json
 import os
+import pickle
 import sys
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from typing import BinaryIO
 
-from microservo.adapters.kafka import KafkaBroker, KafkaSettings
-from microservo.datasets.share import Final, Outcome, Read, Settled, Sliced, Step, work
-from microservo.datasets.slices import store
-from microservo.datasets.tasks import given_share
+from microservo.adapters.kafka import KafkaBroker
+from microservo.datasets.draft import writing
+from microservo.datasets.share import Sliced, Step, Task, work
+from microservo.datasets.slices import Kept, store
 from microservo.errors import MicroServoError
 
 _GARBAGE_EVERY = 50_000
@@ -27,39 +26,44 @@ def main() -> int:
     """Works one share off; slices go into files, and what else there is to say, to stdout."""
     gc.freeze()
     gc.set_threshold(_GARBAGE_EVERY)
-    given = json.loads(sys.stdin.readline())
-    folder = Path(given["folder"])
-    try:
-        broker = KafkaBroker(KafkaSettings(**given["kafka"]))
-        with broker.consumer(group_id=None) as consumer:
-            for step in work(consumer, given_share(given)):
-                _tell(_said(step, folder))
-    except MicroServoError as error:
-        _tell({"error": type(error).__name__, "message": str(error)})
-        return 1
-    except BrokenPipeError:
-        # Whoever asked for it is gone.
-        return 1
+    with _own_stdout() as out:
+        try:
+            task: Task = pickle.load(sys.stdin.buffer)  # noqa: S301  # from the process that started this one
+        except EOFError:
+            return 0  # there was nothing to do for this one
+        try:
+            for step in _steps(task):
+                _send(out, step)
+        except MicroServoError as error:
+            _send(out, error)
+            return 1
+        except BrokenPipeError:
+            # Whoever asked for it is gone.
+            return 1
     return 0
 
 
-def _said(step: Step, folder: Path) -> dict[str, Any]:
-    if isinstance(step, Sliced):
-        store(folder, step.number, step.tables)
-        return {"slice": step.number}
-    if isinstance(step, Read):
-        return {"read": step.messages}
-    if isinstance(step, Final):
-        return {"final": step.number}
-    if isinstance(step, Settled):
-        return {"settled": [asdict(row) for row in step.rows]}
-    assert isinstance(step, Outcome)
-    return {"outcome": step.to_json()}
+def _steps(task: Task) -> Iterator[Step | Kept]:
+    with KafkaBroker(task.kafka).consumer(group_id=None) as consumer:
+        for step in work(consumer, task.share):
+            if not isinstance(step, Sliced):
+                yield step
+                continue
+            with writing(task.folder):
+                store(task.folder, step.number, step.tables)
+            yield Kept(step.number)
 
 
-def _tell(what: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(what) + "\n")
-    sys.stdout.flush()
+def _own_stdout() -> BinaryIO:
+    """What was stdout; what anybody prints goes to stderr from now on, and not between the steps."""
+    out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return out
+
+
+def _send(out: BinaryIO, what: object) -> None:
+    pickle.dump(what, out, pickle.HIGHEST_PROTOCOL)
+    out.flush()
 
 
 if __name__ == "__main__":

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
+import pickle
 import queue
+import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from microservo import errors
 from microservo.adapters.broker import Broker
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
+from microservo.adapters.processes import child_environment, python_argv
 from microservo.datasets.merge import Stored
-from microservo.datasets.share import Final, Outcome, Read, Settled, Share, Sliced, Step, work
-from microservo.datasets.slices import take_up
-from microservo.datasets.tasks import task
-from microservo.domain.datasets.ledger import LedgerRow
+from microservo.datasets.share import Outcome, Share, Sliced, Step, Task, work
+from microservo.datasets.slices import Kept, load
+from microservo.errors import Fatal, MicroServoError
 
 _PAYS_MESSAGES = 8000
 """Fewer are read sooner than a process starts."""
@@ -34,9 +34,11 @@ _MEMORY = {
 }
 """Has glibc give back what messages took: a third less is held; others don't know these."""
 
-Process = subprocess.Popen[str]
-Said = tuple[int, Step | Stored]
+Process = subprocess.Popen[bytes]
+Numbered = tuple[int, Step | Stored]
 """Number of a share, and its step."""
+Arrived = tuple[int, Step | Kept | MicroServoError | None]
+"""Number of a worker, and its step, its error, or None at its end."""
 
 
 def most_processes(broker: Broker) -> int:
@@ -62,7 +64,7 @@ def divided(share: Share, count: int) -> list[Share]:
     return [_part(share, sorted(part)) for part in parts]
 
 
-def here(broker: Broker, share: Share) -> Iterator[Said]:
+def in_this_process(broker: Broker, share: Share) -> Iterator[Numbered]:
     """The steps of the one share, read in this process."""
     with broker.consumer(group_id=None) as consumer:
         for step in work(consumer, share):
@@ -80,40 +82,58 @@ class Workers:
         self._open = ExitStack()
         self._processes: list[Process] = []
         self._folders: list[Path] = []
-        self._told: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
+        self._arrived: queue.SimpleQueue[Arrived] = queue.SimpleQueue()
 
     def __enter__(self) -> Self:
         for number in range(self._count):
             process = self._open.enter_context(_process())
             self._processes.append(process)
-            threading.Thread(target=_listen, args=(number, process, self._told), daemon=True).start()
+            threading.Thread(target=_listen, args=(number, process, self._arrived), daemon=True).start()
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._open.close()
 
-    def give(self, settings: KafkaSettings, shares: Sequence[Share], scratch: Path) -> None:
-        """Has a process begin with each share; there must be as many. Rows go through files in `scratch`."""
+    def assign(self, settings: KafkaSettings, shares: Sequence[Share], scratch: Path) -> None:
+        """Has a process begin with each share; no more than there are. Rows go through files in `scratch`."""
         for process, share in zip(self._processes, shares, strict=False):
             self._folders.append(Path(self._open.enter_context(tempfile.TemporaryDirectory(dir=scratch))))
-            _give(process, task(settings, share, self._folders[-1]))
+            _send(process, Task(kafka=settings, folder=self._folders[-1], share=share))
 
-    def steps(self) -> Iterator[Said]:
-        """The steps of all shares as their processes tell them.
+    def steps(self) -> Iterator[Numbered]:
+        """The steps of all shares as they arrive from their processes.
 
         Raises:
             MicroServoError: as a worker met it.
-            Fatal: a worker ended without a word.
+            Fatal: a worker ended before its share did.
         """
         left = set(range(len(self._folders)))
         while left:
-            number, line = self._told.get()
+            number, step = self._arrived.get()
             if number not in left:
                 continue
-            step = heard(line, self._folders[number])
+            if step is None:
+                raise Fatal(self._early_end(number))
+            if isinstance(step, MicroServoError):
+                raise step
             if isinstance(step, Outcome):
                 left.discard(number)
-            yield number, step
+            yield number, self._stored(number, step) if isinstance(step, Kept) else step
+
+    def _stored(self, number: int, kept: Kept) -> Stored:
+        return Stored(kept.number, lambda: load(self._folders[number], kept.number))
+
+    def _early_end(self, number: int) -> str:
+        process = self._processes[number]
+        who = f"worker {number + 1} of {len(self._folders)} of the rebuild (process {process.pid})"
+        status = process.wait(_END_S)
+        if status == -signal.SIGKILL:
+            how = "was killed (SIGKILL), by someone or because memory ran out"
+        elif status < 0:
+            how = f"was ended by {signal.Signals(-status).name}"
+        else:
+            how = f"ended too early with status {status}; its standard error says why"
+        return f"{who} {how}; no dataset was written, start it again"
 
 
 def _in_memory(step: Sliced) -> Stored:
@@ -121,28 +141,19 @@ def _in_memory(step: Sliced) -> Stored:
 
 
 def _part(share: Share, numbers: list[int]) -> Share:
-    return Share(
-        run_id=share.run_id,
-        prefix=share.prefix,
-        policy=share.policy,
-        partition_numbers=numbers,
-        ranges={partition: each for partition, each in share.ranges.items() if partition.index in numbers},
-        from_us=share.from_us,
-        batch=share.batch,
-    )
+    ranges = {partition: each for partition, each in share.ranges.items() if partition.index in numbers}
+    return replace(share, partition_numbers=numbers, ranges=ranges)
 
 
 @contextmanager
 def _process() -> Iterator[Process]:
-    command = [sys.executable, "-m", "microservo.datasets.worker"]
     # A session of its own: Ctrl-C reaches this process alone, which then ends the workers.
     process = subprocess.Popen(
-        command,
+        python_argv("microservo.datasets.worker"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
         start_new_session=True,
-        env=_MEMORY | os.environ,
+        env=child_environment(_MEMORY),
     )
     assert process.stdin is not None
     try:
@@ -150,52 +161,26 @@ def _process() -> Iterator[Process]:
     finally:
         process.kill()
         process.wait(_END_S)
-        process.stdin.close()
+        # What it never read is still to be written, to nobody.
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
 
 
-def _give(process: Process, given: str) -> None:
+def _send(process: Process, task: Task) -> None:
     assert process.stdin is not None
-    # One that is gone can't be written to; that it is gone is heard when it is listened to.
+    # One that is gone can't be written to; that it is gone is noticed when it is listened to. Secrets go this
+    # way, for arguments are seen by others.
     with contextlib.suppress(BrokenPipeError):
-        process.stdin.write(given + "\n")
+        pickle.dump(task, process.stdin, pickle.HIGHEST_PROTOCOL)
         process.stdin.flush()
 
 
-def _listen(number: int, process: Process, told: queue.SimpleQueue[tuple[int, str]]) -> None:
+def _listen(number: int, process: Process, arrived: queue.SimpleQueue[Arrived]) -> None:
     assert process.stdout is not None
-    with process.stdout as lines:
-        for line in lines:
-            told.put((number, line))
-    told.put((number, ""))
-
-
-def heard(line: str, folder: Path) -> Step | Stored:
-    """The step that a line of a worker tells; an empty one is its end.
-
-    Raises:
-        MicroServoError: as the worker met it, of the same kind.
-        Fatal: it ended without a word.
-    """
-    if not line:
-        msg = "a worker of the rebuild ended without a word; its standard error says why"
-        raise errors.Fatal(msg)
-    said: dict[str, Any] = json.loads(line)
-    if "error" in said:
-        raise _error(said["error"], said["message"])
-    if "slice" in said:
-        return Stored(said["slice"], lambda: take_up(folder, said["slice"]))
-    if "read" in said:
-        return Read(said["read"])
-    if "final" in said:
-        return Final(said["final"])
-    if "settled" in said:
-        return Settled([LedgerRow(**row) for row in said["settled"]])
-    return Outcome.from_json(said["outcome"])
-
-
-def _error(name: str, message: str) -> errors.MicroServoError:
-    """The worker's error anew: of its own kind, with its own words."""
-    kind: type[errors.MicroServoError] = getattr(errors, name)
-    error = kind.__new__(kind)
-    error.args = (message,)
-    return error
+    try:
+        # The last word of a process that is killed may be cut off in its middle.
+        with process.stdout as steps, contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
+            while True:
+                arrived.put((number, pickle.load(steps)))  # noqa: S301  # from our own child
+    finally:
+        arrived.put((number, None))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microservo.domain.dictionary import Dictionary, Numbers
-from microservo.domain.telemetry import Batch, Int64, Signal
+from microservo.domain.telemetry import Batch, Int64, Signal, line_ids
 from schemas.records import LogBatch, MetricBatch, SpanBatch
 
 COLUMNS: dict[Signal, dict[str, np.dtype[Any]]] = {
@@ -27,6 +27,7 @@ COLUMNS: dict[Signal, dict[str, np.dtype[Any]]] = {
     "logs": {
         "time_us": np.dtype("<i8"),
         "span": np.dtype("<u8"),
+        "line": np.dtype("<u8"),
         "severity": np.dtype("u1"),
         "body": np.dtype(np.int64),
         "template": np.dtype("<u2"),
@@ -80,6 +81,7 @@ def block_of(batch: Batch, dictionary: Dictionary) -> Block:
             (
                 batch.time_us,
                 batch.span_id,
+                line_ids(batch),
                 batch.severity,
                 _fingerprints(batch.bodies),
                 batch.template,

@@ -53,6 +53,7 @@ def pack_logs(run_id: str, rows: Sequence[LogRows], *, admit_template: Admit) ->
     severity = np.concatenate([each.severity for each in rows])
     trace_id = np.concatenate([each.trace_id for each in rows])
     span_id = np.concatenate([each.span_id for each in rows])
+    line_id = np.concatenate([each.line_id for each in rows])
     bodies = [body for each in rows for body in each.bodies]
     body_bytes = np.array([len(body.encode()) for body in bodies], np.int64)
     for part in _parts(time_us, body_bytes):
@@ -69,6 +70,7 @@ def pack_logs(run_id: str, rows: Sequence[LogRows], *, admit_template: Admit) ->
             template=template_column,
             trace_id=trace_id[part].tobytes(),
             span_id=span_id[part].tobytes(),
+            line_id=_bytes(line_id[part], "<u8"),
             bodies=tuple([bodies[index] for index in part.tolist()]),
         )
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microservo.domain.telemetry import Float64, Int64, UInt8
+from microservo.domain.telemetry import Float64, Int64, UInt8, UInt64
 
 Codes = NDArray[np.int64]
 Ids = NDArray[Any]
@@ -44,7 +44,7 @@ class MetricRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogRows:
-    """Log lines of one instance."""
+    """Log lines of one instance; `line_id` is the same where a retry repeats a line, and 0 where unknown."""
 
     service: str
     instance: str
@@ -53,6 +53,7 @@ class LogRows:
     template: Coded
     trace_id: Ids
     span_id: Ids
+    line_id: UInt64
     bodies: tuple[str, ...]
 
     @property

@@ -48,13 +48,18 @@ class MetricColumns:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogColumns:
-    """Log lines of one service; all arrays have shape (lines,)."""
+    """Log lines of one service; all arrays have shape (lines,).
+
+    A sender's retry repeats the `line_id` of a line. A line of id 0 has no identity and is like no other:
+    so are all lines of batches before version 2.
+    """
 
     time_us: Int64
     instance: UInt16
     severity: UInt8
     template: UInt16
     span_id: UInt64
+    line_id: UInt64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,8 +135,11 @@ def check(batch: Batch) -> int:
         size = len(getattr(batch, name))
         if size != count * width:
             _refuse(name, size / width, count)
-    if isinstance(batch, LogBatch) and len(batch.bodies) != count:
-        _refuse("bodies", len(batch.bodies), count)
+    if isinstance(batch, LogBatch):
+        if len(batch.bodies) != count:
+            _refuse("bodies", len(batch.bodies), count)
+        if len(batch.line_id) not in (0, count * 8):
+            _refuse("line_id", len(batch.line_id) / 8, count)
     if count:
         for name, dictionary in layout.dictionaries:
             _check_index(name, getattr(batch, name), len(getattr(batch, dictionary)))
@@ -174,7 +182,13 @@ def log_columns(batch: LogBatch) -> LogColumns:
         severity=np.frombuffer(batch.severity, np.uint8),
         template=np.frombuffer(batch.template, _UINT16),
         span_id=np.frombuffer(batch.span_id, _UINT64),
+        line_id=np.frombuffer(line_ids(batch), _UINT64),
     )
+
+
+def line_ids(batch: LogBatch) -> bytes:
+    """The column of line identities of a checked batch: zeros where it has none."""
+    return batch.line_id or bytes(8 * len(batch.bodies))
 
 
 def span_columns(batch: SpanBatch) -> SpanColumns:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from microservo.adapters.broker import Broker, Consumer, Partition
 from microservo.domain.windows import SOURCES
 from microservo.errors import InvalidInput, OffsetGap
-from microservo.log.ranges import Ranges, read
+from microservo.log.ranges import Ranges
+from microservo.log.reader import state_of
 from schemas import catalogue
-from schemas.codec import SchemaError, decode_as
 from schemas.records import Experiment
 
 FACTS = (catalogue.FAULT_EVENTS, catalogue.SERVICE_GRAPH, catalogue.ANOMALY_SCORES)
@@ -46,14 +46,7 @@ def runs(broker: Broker, topic_prefix: str = "") -> list[Experiment]:
 
 
 def _runs(consumer: Consumer, topic_prefix: str) -> list[Experiment]:
-    newest: dict[str, Experiment] = {}
-    partitions = consumer.partitions(topic_prefix + catalogue.EXPERIMENTS)
-    ranges = {partition: consumer.offset_range(partition) for partition in partitions}
-    for message in read(consumer, ranges, compacted=True):
-        if message.value is None:
-            newest.pop((message.key or b"").decode(errors="replace"), None)
-        elif run := _experiment(message.value):
-            newest[run.run_id] = run
+    newest = state_of(consumer, topic_prefix + catalogue.EXPERIMENTS, Experiment)
     return sorted(newest.values(), key=lambda run: (run.started_at_us, run.run_id))
 
 
@@ -89,13 +82,6 @@ def run_log(consumer: Consumer, run_id: str, topic_prefix: str = "") -> RunLog:
     }
     _refuse_uneven(offsets)
     return RunLog(run=run, prefix=topic_prefix, offsets=offsets)
-
-
-def _experiment(value: bytes) -> Experiment | None:
-    try:
-        return decode_as(Experiment, value)
-    except SchemaError:
-        return None
 
 
 def _partitions(consumer: Consumer, topic: str, prefix: str) -> list[Partition]:

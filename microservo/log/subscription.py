@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
 from typing import Literal, Self
 
-from microservo.adapters.broker import Broker, Consumer, Message, Partition
+from microservo.adapters.broker import Broker, Message, Partition
 from microservo.errors import InvalidInput, Retryable
+from microservo.log import reader
+from microservo.log.ranges import read_ranges
 from schemas.codec import SchemaError, decode
 from schemas.envelope import HEARTBEAT_KEY
 
@@ -19,8 +21,6 @@ Start = Literal["earliest", "latest"] | datetime
 
 _BATCH = 1000
 _POLL_S = 0.2
-_STALL_ROUNDS = 150
-"""Empty rounds of polling, half a minute, after which an end that was seen counts as out of reach."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +67,7 @@ class Subscription(Iterator[Received]):
         self._group_id = group_id
         self._taken: dict[Partition, int] = {}
         self._waiting: deque[Message] = deque()
-        self._empty_rounds = 0
-        self._until: Mapping[Partition, int] | None = None
+        self._rest: Iterator[Message] | None = None
         self._consumer = broker.consumer(
             group_id=group_id, start="earliest" if isinstance(start, datetime) else start
         )
@@ -83,26 +82,20 @@ class Subscription(Iterator[Received]):
 
     def __next__(self) -> Received:
         """The next message; waits for it."""
-        while not self._is_at_end():
-            if received := self.poll(_POLL_S):
-                return received
-            if self._until is not None and self._empty_rounds > _STALL_ROUNDS:
-                msg = f"the topic's end at {dict(self._until)} was not reached; the broker may be down"
-                raise Retryable(msg)
-        raise StopIteration
+        while (received := self.poll(_POLL_S)) is None:
+            if self._rest is not None:
+                raise StopIteration
+        return received
 
     def poll(self, timeout_s: float) -> Received | None:
-        """The next message if there is one within `timeout_s` seconds."""
-        if not self._waiting:
-            self._commit()
-            self._waiting.extend(self._consumer.consume(_BATCH, timeout_s))
-            self._empty_rounds = 0 if self._waiting else self._empty_rounds + 1
-        while self._waiting:
-            message = self._waiting.popleft()
-            where = Partition(message.topic, message.partition)
-            self._taken[where] = message.offset + 1
-            beyond = self._until is not None and message.offset >= self._until[where]
-            if message.key != HEARTBEAT_KEY and not beyond:
+        """The next message if there is one within `timeout_s` seconds, or before the end that was asked for.
+
+        Raises:
+            Retryable: the broker stopped giving messages before that end.
+        """
+        for message in self._arriving(timeout_s) if self._rest is None else self._rest:
+            self._taken[Partition(message.topic, message.partition)] = message.offset + 1
+            if message.key != HEARTBEAT_KEY:
                 return received_from(message)
         return None
 
@@ -111,19 +104,21 @@ class Subscription(Iterator[Received]):
         self._consumer.close()
 
     def _begin(self, topic: str, start: Start, *, until_end: bool) -> None:
-        partitions = self._consumer.partitions(topic)
         if self._group_id is not None:
+            self._consumer.partitions(topic)  # one that is not there is refused here, not in the first poll
             self._consumer.subscribe([topic])
-            return
-        self._taken = {each: _position(self._consumer, each, start) for each in partitions}
-        if until_end:
-            self._until = {each: self._consumer.offset_range(each)[1] for each in partitions}
-        self._consumer.assign(self._taken)
+        elif until_end:
+            ranges = reader.ranges_from(self._consumer, topic, _reader_start(start))
+            self._rest = read_ranges(self._consumer, ranges, compacted=True)
+        else:
+            self._consumer.assign(reader.positions(self._consumer, topic, _reader_start(start)))
 
-    def _is_at_end(self) -> bool:
-        if self._until is None:
-            return False
-        return all(self._taken[each] >= end for each, end in self._until.items())
+    def _arriving(self, timeout_s: float) -> Iterator[Message]:
+        if not self._waiting:
+            self._commit()
+            self._waiting.extend(self._consumer.consume(_BATCH, timeout_s))
+        while self._waiting:
+            yield self._waiting.popleft()
 
     def _commit(self) -> None:
         if self._group_id is None or not self._taken:
@@ -158,13 +153,10 @@ def received_from(message: Message) -> Received:
         return Received(record=None, message=message, problem=str(error))
 
 
-def _position(consumer: Consumer, partition: Partition, start: Start) -> int:
-    first, end = consumer.offset_range(partition)
-    if start == "earliest":
-        return first
-    if start == "latest":
-        return end
+def _reader_start(start: Start) -> reader.Start:
+    if not isinstance(start, datetime):
+        return start
     if start.tzinfo is None:
         msg = f"instant {start.isoformat()} has no time zone; add one, for example +00:00 or Z"
         raise InvalidInput(msg)
-    return consumer.offset_at(partition, int(start.timestamp() * 1_000_000))
+    return int(start.timestamp() * 1_000_000)

@@ -12,25 +12,6 @@ Owned = Callable[[], Mapping[str, str]]
 """Gives the faults that should be in force on an instance at this moment: kind by fault id."""
 
 
-class TargetInstance(Protocol):
-    """What a mechanism must know of an instance; `pid` is None while its process is down."""
-
-    @property
-    def id(self) -> str: ...
-
-    @property
-    def pid(self) -> int | None: ...
-
-    @property
-    def started_at_us(self) -> int: ...
-
-    @property
-    def control_url(self) -> str: ...
-
-    @property
-    def sidecar_url(self) -> str: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmation:
     """That a fault is in force, or out of it, since `at_us` (epoch microseconds), and how that is known."""
@@ -40,23 +21,33 @@ class Confirmation:
 
 
 class Mechanism(Protocol):
-    """Carries faults on single instances. Several threads may call it, but for one fault one at a time.
+    """Carries faults on single instances, named by their ids.
 
-    Every method raises `Retryable` when the instance gives no answer: the fault may be in force or not.
+    Several threads may call it, but for one fault and instance one at a time.
+
+    A confirmation says when the fault *took effect*, or ceased to: asked again, a mechanism repeats that
+    instant, so that a retry of what had already worked moves no time.
+
+    Every method raises `Retryable` when the instance gives no answer: the fault may be in force or not; and
+    `Unavailable` while no target runs.
     """
 
-    def apply(self, instance: TargetInstance, fault_id: str, wire: Wire) -> Confirmation:
+    @property
+    def name(self) -> str:
+        """What kinds of faults call it, for example "sidecar"."""
+
+    def apply(self, instance: str, fault_id: str, wire: Wire) -> Confirmation:
         """Puts a fault in force, and returns when it is; again for the same fault changes nothing.
 
         Raises:
             InvalidInput: this instance can't carry it; nothing was touched.
         """
 
-    def recover(self, instance: TargetInstance, fault_id: str, wire: Wire) -> Confirmation:
+    def recover(self, instance: str, fault_id: str, wire: Wire) -> Confirmation:
         """Takes a fault out of force, and returns when it is; also when it never was in force."""
 
-    def holds(self, instance: TargetInstance, fault_id: str, wire: Wire) -> bool:
-        """Whether the fault is in force; a process that has just started takes it up by asking."""
+    def holds(self, instance: str, fault_id: str, wire: Wire) -> bool:
+        """Whether the fault is in force; a process that has just started adopts it by asking."""
 
-    def release_strangers(self, instance: TargetInstance, owned: Owned) -> list[str]:
-        """Takes out of force what nobody owns, and tells what that was. `owned` is asked after looking."""
+    def release_unowned(self, instance: str, owned: Owned) -> list[str]:
+        """Takes out of force what nobody owns, and returns what that was. `owned` is asked after looking."""

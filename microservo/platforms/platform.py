@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.graph import Edge
 from microservo.platforms.mechanism import Mechanism
 
@@ -75,3 +76,16 @@ class Platform(Protocol):
         """
 
     def meter(self) -> Meter: ...
+
+
+def kinds_here(platform: Platform) -> frozenset[str]:
+    """The kinds of faults that a platform can carry."""
+    return frozenset(kind for kind in KINDS if platform.mechanisms(kind))
+
+
+def services_of(platform: Platform) -> dict[str, list[str]]:
+    """The ids of a platform's instances by service. Raises as `Platform.instances`."""
+    services: dict[str, list[str]] = {}
+    for instance in platform.instances():
+        services.setdefault(instance.service, []).append(instance.id)
+    return services

@@ -170,7 +170,7 @@ def guarded(
 def _refusal(scope: Scope, token: str, open_paths: frozenset[str]) -> ASGIApp | None:
     headers = {name.lower(): value for name, value in scope["headers"]}
     host = headers.get(b"host", b"").decode("latin-1")
-    if _name_of(host) not in LOOPBACK_NAMES:
+    if _name_of(host).lower() not in LOOPBACK_NAMES:
         return _answer(403, f"host {host[:80]!r} is not served; call 127.0.0.1")
     if not token or scope["path"] in open_paths:
         return None

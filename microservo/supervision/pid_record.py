@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
+from pydantic import TypeAdapter, ValidationError
 
+from microservo.adapters.files import write_whole
 from microservo.errors import InvalidInput
 
 # A pid is used again only after all others; within a second of the same creation time it is the same process.
 _SAME_S = 1.0
 _GONE_WITHIN_S = 5.0
+_ENTRIES = TypeAdapter(dict[str, tuple[int, float]])
+"""Pid and time of creation by name."""
 
 
 def write_record(path: Path, pids: Mapping[str, int]) -> None:
-    """Writes `{name: [pid, create_time]}` in one step; create_time is in epoch seconds."""
-    entries = {}
+    """Writes `{name: [pid, create_time]}` in one step; create_time is in epoch seconds.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    entries: dict[str, tuple[int, float]] = {}
     for name, pid in pids.items():
         # One that has just ended needs no record.
         with contextlib.suppress(psutil.NoSuchProcess):
-            entries[name] = [pid, psutil.Process(pid).create_time()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    draft.write_text(json.dumps(entries), encoding="utf-8")
-    draft.replace(path)
+            entries[name] = (pid, psutil.Process(pid).create_time())
+    write_whole(path, _ENTRIES.dump_json(entries))
 
 
 def kill_leftovers(record: Path) -> list[str]:
@@ -51,11 +55,14 @@ def kill_leftovers(record: Path) -> list[str]:
 
 def _read(record: Path) -> dict[str, psutil.Process | None]:
     try:
-        entries = json.loads(record.read_text(encoding="utf-8"))
-        return {str(name): _same(int(pid), float(created_s)) for name, (pid, created_s) in entries.items()}
-    except (ValueError, TypeError, AttributeError) as error:
-        message = f"{record} is not a record of processes ({error}); delete it once nothing is left running"
+        entries = _ENTRIES.validate_json(record.read_bytes())
+    except ValidationError as error:
+        message = (
+            f"{record} is not a record of processes ({error.errors()[0]['msg']}); "
+            "delete it once nothing is left running"
+        )
         raise InvalidInput(message) from error
+    return {name: _same(pid, created_s) for name, (pid, created_s) in entries.items()}
 
 
 def _same(pid: int, created_s: float) -> psutil.Process | None:

@@ -6,17 +6,15 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from microservo.adapters.processes import ISOLATED_PYTHON, child_environment
 from microservo.errors import Unavailable
 
-_HERE = Path(__file__).parent
-# Isolated and without site-packages: these start in a few milliseconds and see no module of this folder.
-_LAUNCHER = (sys.executable, "-I", "-S")
+_CHILD = Path(__file__).with_name("child.py")
 _TAIL_BYTES = 4096
 _TAIL_LINES = 5
 
@@ -28,8 +26,9 @@ class ProcessSpec:
     Args:
         name: unique within the supervisor.
         argv: the command and its arguments; never a shell line.
-        env: added to the supervisor's own environment.
+        env: added to what every child gets (`microservo.adapters.processes.child_environment`).
         log: file that gets stdout and stderr, appended.
+        cwd: its working directory; the supervisor's own where None.
         restart: `always` starts it again whenever it ends, with a growing delay; `never` lets it end.
         stop_timeout_s: how long it may take to follow SIGTERM before it is killed.
         ready: whether it can be used; called often, must answer quickly. None: as soon as it runs.
@@ -39,6 +38,7 @@ class ProcessSpec:
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     log: Path
+    cwd: Path | None = None
     restart: Literal["always", "never"] = "always"
     stop_timeout_s: float = 5
     ready: Callable[[], bool] | None = None
@@ -48,9 +48,9 @@ def start_process(spec: ProcessSpec) -> subprocess.Popen[bytes]:
     """Starts it as the leader of a session and group of its own, so that it dies with the calling thread.
 
     Raises:
-        Unavailable: its log can't be written.
+        Unavailable: its log can't be written, or the machine has no room for one more process.
     """
-    command = [*_LAUNCHER, str(_HERE / "child.py"), str(os.getpid()), *spec.argv]
+    command = [*ISOLATED_PYTHON, str(_CHILD), str(os.getpid()), *spec.argv]
     try:
         spec.log.parent.mkdir(parents=True, exist_ok=True)
         with spec.log.open("ab") as log:
@@ -59,19 +59,13 @@ def start_process(spec: ProcessSpec) -> subprocess.Popen[bytes]:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **spec.env},
+                env=child_environment(spec.env),
+                cwd=spec.cwd,
                 start_new_session=True,
             )
     except OSError as error:
         message = f"{spec.name} can't be started with its log {spec.log} ({error}); make that writable"
         raise Unavailable(message) from error
-
-
-def start_guard() -> subprocess.Popen[bytes]:
-    """Starts the process that `microservo.supervision.guard` describes."""
-    return subprocess.Popen(
-        [*_LAUNCHER, str(_HERE / "guard.py")], stdin=subprocess.PIPE, start_new_session=True, bufsize=0
-    )
 
 
 def ask_to_end(process: subprocess.Popen[bytes]) -> None:

@@ -9,11 +9,15 @@
       guard.py (own session) ◄── pipe: pids; it ends with the supervisor, then the guard kills what is left
 
 Three nets, so that nothing outlives the supervisor: `close`; the kernel (`microservo.supervision.child`,
-Linux); the guard (`microservo.supervision.guard`), which also reaches the children's own children.
+Linux); the guard (`microservo.adapters.processes.Guard`), which also reaches the children's own children.
+
+Whatever is called back (listeners, documents, ready checks, timers) may fail or raise: it is logged, and the
+care for the processes goes on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import logging
@@ -31,16 +35,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
+from microservo.adapters.processes import Guard
 from microservo.errors import InvalidInput, Unavailable
+from microservo.supervision.bookkeeping import Bookkeeping
 from microservo.supervision.pid_record import kill_leftovers, write_record
-from microservo.supervision.process import (
-    ProcessSpec,
-    ask_to_end,
-    signal_group,
-    start_guard,
-    start_process,
-    tail,
-)
+from microservo.supervision.process import ProcessSpec, ask_to_end, signal_group, start_process, tail
 
 __all__ = ["ProcessSpec", "Supervisor", "kill_leftovers"]
 
@@ -65,6 +64,7 @@ class _Child:
     delay_s: float = FIRST_DELAY_S
     restarts: int = 0
     exit_code: int | None = None
+    ready_failed: bool = False
     stopped: Future[None] | None = None
 
 
@@ -76,14 +76,23 @@ class Supervisor:
 
     Args:
         on_change: called as (name, pid) when a process has started and as (name, None) when it is down; on
-        the
-            supervisor's thread, in order, so it must be quick.
+            the supervisor's thread, in order, so it must be quick.
         record: file in which the running processes are written down, for `kill_leftovers`.
+        report: gets a line when documents can't be written, and when they are again; on the supervisor's
+            thread. None: it is only logged.
     """
 
-    def __init__(self, *, on_change: OnChange | None = None, record: Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        on_change: OnChange | None = None,
+        record: Path | None = None,
+        report: Callable[[str], None] | None = None,
+    ) -> None:
         self._listeners: list[OnChange] = [on_change] if on_change else []
         self._record = record
+        self._report = report
+        self._books = Bookkeeping(self._later, self._tell)
         self._children: dict[str, _Child] = {}
         self._batches: list[list[str]] = []
         self._lock = threading.Lock()
@@ -92,7 +101,7 @@ class Supervisor:
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._closing = threading.Event()
-        self._guard = start_guard()
+        self._guard = Guard()
         self._thread = threading.Thread(target=self._monitor, name="supervisor", daemon=True)
         self._thread.start()
 
@@ -161,6 +170,22 @@ class Supervisor:
                 if self._closing.wait(_READY_INTERVAL_S):
                     raise Unavailable(_account(child, "was stopped before it was ready"))
 
+    def keep_written(self, path: Path, write: Callable[[], None]) -> None:
+        """Has a document about the processes written; where that fails it is tried again until it succeeds.
+
+        Args:
+            path: of the document.
+            write: writes its newest content; raises OSError where it can't. On the supervisor's thread.
+        """
+        self._call(lambda: self._books.write(path, write))
+
+    def kill(self) -> None:
+        """Kills every process and its group at once, without waiting for anything: end this process then."""
+        for pid in list(self._pids.values()):
+            if pid is not None:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(pid, signal.SIGKILL)
+
     def close(self) -> None:
         """Stops everything, what was started last first, and ends the supervisor; may be repeated."""
         if self._closing.is_set():
@@ -170,11 +195,11 @@ class Supervisor:
             self._stop_together([name for name in reversed(batch) if name in self._children])
         self._inbox.put(None)
         self._thread.join()
-        assert self._guard.stdin is not None
-        self._guard.stdin.close()
-        self._guard.wait()
+        self._guard.close()
         if self._record is not None:
-            self._record.unlink(missing_ok=True)
+            # A record that stays is of processes that are gone, which `kill_leftovers` sees.
+            with contextlib.suppress(OSError):
+                self._record.unlink(missing_ok=True)
 
     def _stop_together(self, names: list[str]) -> None:
         children = [self._children[name] for name in names]
@@ -236,11 +261,20 @@ class Supervisor:
             self._batches[-1].append(spec.name)
 
     def _launch(self, child: _Child) -> None:
-        child.process = start_process(child.spec)
+        process = start_process(child.spec)
+        self._guard.watch(process.pid)
+        try:
+            threading.Thread(target=self._await_end, args=(child, process), daemon=True).start()
+        except RuntimeError as error:
+            # Nobody would notice its end.
+            signal_group(process, signal.SIGKILL)
+            process.wait()
+            self._guard.release(process.pid)
+            message = f"{child.spec.name} can't be watched ({error}); this machine allows no more threads"
+            raise Unavailable(message) from error
+        child.process = process
         child.started_s = time.monotonic()
-        self._tell_guard("+", child.process.pid)
-        threading.Thread(target=self._await_end, args=(child, child.process), daemon=True).start()
-        self._changed(child.spec.name, child.process.pid)
+        self._changed(child.spec.name, process.pid)
 
     def _await_end(self, child: _Child, process: subprocess.Popen[bytes]) -> None:
         """Runs on a thread of its own, asleep until the process has ended."""
@@ -255,7 +289,7 @@ class Supervisor:
         signal_group(process, signal.SIGKILL)
         child.exit_code = process.wait()
         child.process = None
-        self._tell_guard("-", process.pid)
+        self._guard.release(process.pid)
         if child.stopped is not None:
             self._forget(child)
             return
@@ -313,9 +347,8 @@ class Supervisor:
             self._pids[name] = pid
             if forget:
                 del self._pids[name]
-            running = {name: pid for name, pid in self._pids.items() if pid is not None}
         if self._record is not None:
-            write_record(self._record, running)
+            self._books.write(self._record, self._write_record)
         for listener in self._listeners:
             try:
                 listener(name, pid)
@@ -323,12 +356,18 @@ class Supervisor:
                 # A listener's defect must not end the care for all processes.
                 _log.exception("a listener failed on %s", name)
 
-    def _tell_guard(self, sign: str, pid: int) -> None:
-        assert self._guard.stdin is not None
-        try:
-            self._guard.stdin.write(f"{sign}{pid}\n".encode())
-        except BrokenPipeError:
-            _log.warning("the guard is gone; on a hard end of this process, children's children may be left")
+    def _write_record(self) -> None:
+        assert self._record is not None
+        write_record(self._record, {name: pid for name, pid in self.pids().items() if pid is not None})
+
+    def _tell(self, line: str) -> None:
+        _log.warning("%s", line)
+        if self._report is not None:
+            try:
+                self._report(line)
+            except Exception:
+                # Whoever listens may be gone, as a closed terminal is.
+                _log.exception("nobody could be told")
 
 
 def _fulfil(answer: Future[T], act: Callable[[], T]) -> None:
@@ -342,7 +381,14 @@ def _fulfil(answer: Future[T], act: Callable[[], T]) -> None:
 def _is_ready(child: _Child) -> bool:
     if child.process is None:
         return False
-    return child.spec.ready is None or child.spec.ready()
+    try:
+        return child.spec.ready is None or child.spec.ready()
+    except Exception:
+        # Asked often: its defect is worth one traceback.
+        if not child.ready_failed:
+            child.ready_failed = True
+            _log.exception("whether %s is ready can't be said", child.spec.name)
+        return False
 
 
 def _is_hopeless(child: _Child) -> bool:

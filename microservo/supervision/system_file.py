@@ -5,16 +5,17 @@ The home is `MICROSERVO_HOME`, `~/.microservo` where that is not set.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from pydantic import TypeAdapter
 
-from microservo.errors import InvalidInput
+from microservo.adapters.files import write_whole
+from microservo.errors import InvalidInput, Unavailable
 
 DEFAULT_SYSTEM = "default"
 _SAME_PROCESS_S = 1.0
@@ -43,9 +44,22 @@ class SystemFile:
     ports: Mapping[str, int] = field(default_factory=dict)
 
 
+_DOCUMENT = TypeAdapter(SystemFile)
+
+
 def home() -> Path:
-    """The directory of all state of embedded systems."""
-    return Path(os.environ.get("MICROSERVO_HOME") or Path.home() / ".microservo")
+    """The directory of all state of embedded systems.
+
+    Raises:
+        Unavailable: neither the environment nor the user's account names one.
+    """
+    if own := os.environ.get("MICROSERVO_HOME"):
+        return Path(own).absolute()
+    try:
+        return Path.home() / ".microservo"
+    except RuntimeError as error:
+        msg = "this user has no home directory; set MICROSERVO_HOME to a folder that can be written"
+        raise Unavailable(msg) from error
 
 
 def system_dir(name: str) -> Path:
@@ -61,21 +75,22 @@ def system_dir(name: str) -> Path:
 
 
 def write_system(system: SystemFile) -> Path:
-    """Writes the file, in one step, and returns its path."""
-    directory = system_dir(system.name)
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / "system.json"
-    draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(asdict(system), indent=2) + "\n", "utf-8")
-    draft.replace(path)
+    """Writes the file, in one step, and returns its path.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    path = system_dir(system.name) / "system.json"
+    write_whole(path, _DOCUMENT.dump_json(system, indent=2) + b"\n")
     return path
 
 
 def read_system(name: str) -> SystemFile | None:
     """The system of that name as last written; None where there is none (or one that can't be read)."""
     try:
-        return SystemFile(**json.loads((system_dir(name) / "system.json").read_text("utf-8")))
-    except (FileNotFoundError, ValueError, TypeError):
+        return _DOCUMENT.validate_json((system_dir(name) / "system.json").read_bytes())
+    # pydantic's ValidationError is a ValueError.
+    except (OSError, ValueError):
         return None
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 from collections.abc import Iterator
 
+import filelock
+
+from microservo.adapters.files import writable
 from microservo.errors import InvalidInput
-from microservo.supervision.system_file import read_system, system_dir
+from microservo.supervision.system_file import home, read_system, system_dir
 
 
 @contextlib.contextmanager
@@ -16,15 +18,24 @@ def claimed(name: str) -> Iterator[None]:
 
     Raises:
         InvalidInput: another process holds it.
+        Unavailable: the system's folder can't be written.
     """
     directory = system_dir(name)
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InvalidInput(_taken(name)) from error
+    lock = filelock.FileLock(directory / "lock", blocking=False)
+    with writable(home(), "set MICROSERVO_HOME to a folder that can"):
+        directory.mkdir(parents=True, exist_ok=True)
+        _acquire(lock, name)
+    try:
         yield
+    finally:
+        lock.release()
+
+
+def _acquire(lock: filelock.BaseFileLock, name: str) -> None:
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise InvalidInput(_taken(name)) from error
 
 
 def _taken(name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Self
 import psutil
 
 from microservo.adapters.broker import Broker
+from microservo.adapters.files import writable
 from microservo.adapters.kafka import KafkaBroker
 from microservo.adapters.kafka.embedded import EmbeddedBroker, default_cache_dir
 from microservo.adapters.ports import free_port_at_best, free_ports
@@ -23,6 +24,7 @@ from microservo.platforms.local.topology_files import read_topology, topology_fi
 from microservo.supervision.supervisor import Supervisor, kill_leftovers
 from microservo.supervision.system_file import SystemFile, remove_system, write_system
 from microservo.system.claim import claimed
+from microservo.system.first_telemetry import FirstTelemetry
 from microservo.system.logs import fresh_logs
 from microservo.system.options import SystemOptions
 from microservo.system.processes import (
@@ -40,6 +42,7 @@ from schemas.records import LabelledWindow, RunStatus
 
 _KAFKA_START_S = 90.0
 _PROCESSES_START_S = 120.0
+_FIRST_TELEMETRY_S = 60.0
 _FIRST_WINDOW_S = 120.0
 
 
@@ -49,7 +52,8 @@ class EmbeddedSystem:
     ::
 
         claim the name ─► broker ─► topics, run begins ─► collector, streams, detectors ─► target, load
-                       ─► injector ─► first labelled window ─► ... ─► run ends ─► all stop, last first
+                       ─► injector ─► every service has sent ─► first labelled window ─► ... ─► run ends
+                       ─► all stop, last first
 
     Args:
         options: how it shall run.
@@ -65,6 +69,7 @@ class EmbeddedSystem:
         self._supervisor: Supervisor | None = None
         self._target: LocalTargetRunner | None = None
         self._record: RunRecord | None = None
+        self._unfinished: RunRecord | None = None
         self._broker: Broker | None = None
         self._file: SystemFile | None = None
 
@@ -96,16 +101,23 @@ class EmbeddedSystem:
 
         Raises:
             InvalidInput: the name is taken, or a topic has other partitions than asked for.
-            Unavailable: a part did not get ready; the message has the end of its log.
+            Unavailable: the home can't be written, a part did not get ready (the message has the end of its
+                log), or a service of the target sends nothing.
         """
         self._stack.enter_context(claimed(self.options.name))
-        kill_leftovers(self._folders.processes)
-        remove_system(self.options.name)
-        self._stack.enter_context(fresh_logs(self._folders.logs))
-        self._supervisor = self._stack.enter_context(Supervisor(record=self._folders.processes))
+        with self._writable():
+            kill_leftovers(self._folders.processes)
+            remove_system(self.options.name)
+            self._stack.enter_context(fresh_logs(self._folders.logs))
+        self._supervisor = self._stack.enter_context(
+            Supervisor(record=self._folders.processes, report=self._progress.note)
+        )
         servers = self._start_broker(self._supervisor)
         self._begin_run(servers)
-        self._start_processes(self._supervisor, servers)
+        with FirstTelemetry(self.broker, self.options.topic_prefix, self._topology.services) as telemetry:
+            self._start_processes(self._supervisor, servers)
+            with self._progress.stage("telemetry of every service") as stage:
+                telemetry.wait(_FIRST_TELEMETRY_S, self._folders.logs, stage.advance)
         self.wait_for_windows(1)
 
     def wait_for_windows(self, count: int) -> None:
@@ -133,9 +145,18 @@ class EmbeddedSystem:
                     stage.advance(len(seen), count)
 
     def finish_run(self, status: RunStatus = "finished") -> None:
-        """Ends the run: what comes later is no part of it. A second call does nothing."""
-        if self._record is not None:
-            self._record.end(status)
+        """Ends the run: what comes later is no part of it. A second call does nothing.
+
+        Raises:
+            MicroServoError: that can't be written; the next start will end the run as aborted.
+        """
+        record, self._unfinished = self._unfinished, None
+        if record is None:
+            return
+        if self._is_broker_down():
+            msg = f"the broker is down, so the next start will end run {record.run_id}, as aborted"
+            raise Unavailable(msg)
+        record.end(status)
 
     def stop_processes(self) -> None:
         """Stops everything but the broker, so that the rest of the machine's power is free."""
@@ -151,10 +172,24 @@ class EmbeddedSystem:
             with contextlib.suppress(MicroServoError):
                 self.finish_run(status)
         finally:
-            remove_system(self.options.name)
+            # A file that stays names a process that is gone, and so no running system.
+            with contextlib.suppress(OSError):
+                remove_system(self.options.name)
             self._stack.close()
             if self._target is not None:
                 self._target.close()
+
+    def kill(self) -> None:
+        """Kills everything at once and waits for nothing; end this process then."""
+        if self._supervisor is not None:
+            self._supervisor.kill()
+
+    def _is_broker_down(self) -> bool:
+        """Whether it is our own, and has no process."""
+        return self._supervisor is not None and self._supervisor.pids().get(KAFKA, -1) is None
+
+    def _writable(self) -> contextlib.AbstractContextManager[None]:
+        return writable(self._folders.root, "make room there, or set MICROSERVO_HOME to another folder")
 
     def _troubles(self) -> str:
         """The processes that did not stay up, for an error's message."""
@@ -178,7 +213,7 @@ class EmbeddedSystem:
             broker.prepare(stage.advance)
             stage.tell("Apache Kafka, in the cache")
         with self._progress.stage("broker") as stage:
-            supervisor.start(kafka_spec(broker.argv(), self._folders.logs, lambda: broker.ready(0.5)))
+            supervisor.start(kafka_spec(broker, self._folders.logs))
             supervisor.wait_ready([KAFKA], _KAFKA_START_S)
             stage.tell(broker.bootstrap_servers)
         return broker.bootstrap_servers
@@ -191,6 +226,7 @@ class EmbeddedSystem:
             if not self.options.bootstrap_servers:
                 self._record.close_others(self.client.runs())
             self._record.begin()
+            self._unfinished = self._record
             stage.tell(f"{self.run_id}, {self.options.partitions} partitions")
 
     def _start_processes(self, supervisor: Supervisor, servers: str) -> None:
@@ -211,7 +247,8 @@ class EmbeddedSystem:
             supervisor.wait_ready([spec.name for spec in specs], _PROCESSES_START_S)
             stage.tell(", ".join(spec.name for spec in specs))
         with self._progress.stage("target") as stage:
-            self._target.start()
+            with self._writable():
+                self._target.start()
             self._target.wait_ready(_PROCESSES_START_S)
             stage.tell(f"{self._topology.name}: {len(self._topology.services)} services under load")
         with self._progress.stage("fault injector"):
@@ -243,7 +280,8 @@ class EmbeddedSystem:
             log_dir=str(self._folders.logs),
             ports={"otlp": pipeline.otlp_port, **pipeline.health_ports},
         )
-        write_system(self._file)
+        with self._writable():
+            write_system(self._file)
 
     def _is_entry(self, window: LabelledWindow) -> bool:
         return window.run_id == self.run_id and window.service == self._topology.entry

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import http.client
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from microservo.adapters.kafka.embedded import EmbeddedBroker
+from microservo.adapters.processes import python_argv
+from microservo.runtime.probe import is_healthy
 from microservo.supervision.supervisor import ProcessSpec
 from microservo.system.options import ALGORITHMS, Folders, SystemOptions
 
-_HEALTH_TIMEOUT_S = 0.5
 COLLECTOR = "telemetry-collector"
 INJECTOR = "fault-injector"
 STREAMS = "streams"
@@ -96,11 +96,11 @@ class Pipeline:
         port = self.health_ports[name]
         return ProcessSpec(
             name=name,
-            argv=(sys.executable, "-m", module),
+            argv=python_argv(module),
             env={**self._environment(), "MICROSERVO_HEALTH_PORT": str(port), **env},
             log=self.folders.logs / f"{name}.log",
             stop_timeout_s=stop_timeout_s,
-            ready=lambda: is_healthy(port),
+            ready=lambda: is_healthy(f"http://127.0.0.1:{port}"),
         )
 
     def _environment(self) -> dict[str, str]:
@@ -113,27 +113,17 @@ class Pipeline:
         }
 
 
-def kafka_spec(argv: list[str], log_dir: Path, ready: Callable[[], bool]) -> ProcessSpec:
-    """The process of the embedded broker."""
+def kafka_spec(broker: EmbeddedBroker, log_dir: Path) -> ProcessSpec:
+    """The process of an embedded broker that is prepared."""
     return ProcessSpec(
         name=KAFKA,
-        argv=tuple(argv),
+        argv=tuple(broker.argv()),
+        env=broker.environment(),
+        cwd=broker.folder,
         log=log_dir / f"{KAFKA}.log",
         stop_timeout_s=KAFKA_STOP_TIMEOUT_S,
-        ready=ready,
+        ready=lambda: broker.ready(0.5),
     )
-
-
-def is_healthy(port: int) -> bool:
-    """Whether a process of this machine answers 200 on /healthz."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_HEALTH_TIMEOUT_S)
-    try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def _seconds(us: int) -> str:

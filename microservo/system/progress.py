@@ -21,3 +21,6 @@ class Progress(Protocol):
 
     def stage(self, title: str) -> AbstractContextManager[Stage]:
         """A stage that lasts as long as the context; it has failed if that ends with an error."""
+
+    def note(self, text: str) -> None:
+        """A line about something that happened by itself, at any time and from any thread."""

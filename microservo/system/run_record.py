@@ -13,8 +13,8 @@ from microservo.adapters.broker import Broker
 from microservo.adapters.clock import now_us
 from microservo.errors import InvalidInput
 from microservo.log.topics import topic_specs
+from microservo.runtime.retry import retry
 from microservo.system.options import SystemOptions
-from microservo.system.patience import patiently
 from schemas.catalogue import EXPERIMENTS, catalogue
 from schemas.codec import encode
 from schemas.envelope import cloud_event
@@ -104,7 +104,7 @@ class RunRecord:
     def _offsets(self) -> dict[str, int]:
         """The end of every partition by 'topic/partition', by logical names."""
         # A partition that was made a moment ago may have no leader yet.
-        return patiently(self._offsets_now, _OFFSETS_S)
+        return retry(self._offsets_now, timeout_s=_OFFSETS_S)
 
     def _offsets_now(self) -> dict[str, int]:
         with self._broker.consumer(group_id=None) as consumer:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from microservo.adapters.files import writable
 from microservo.adapters.kafka import KafkaBroker
 from microservo.application.connection import kafka_settings
 from microservo.client import Client
@@ -68,20 +69,23 @@ class TargetSystem:
         self._stack = contextlib.ExitStack()
         self._record: RunRecord | None = None
         self._runner: LocalTargetRunner | None = None
+        self._supervisor: Supervisor | None = None
 
     def start(self) -> None:
         """Begins the run where one is named, and starts everything.
 
         Raises:
             InvalidInput: the run is over already.
-            Unavailable: no broker answers, or a process did not get ready; it shows the end of its log.
+            Unavailable: no broker answers, the state can't be written, or a process did not get ready; then
+                the message has the end of its log.
         """
         if self.options.run_id is not None:
             self._begin_run(self.options.run_id)
-        supervisor = self._stack.enter_context(Supervisor())
-        runner = self._runner = self._make_runner(supervisor)
+        self._supervisor = self._stack.enter_context(Supervisor(report=self._progress.note))
+        runner = self._runner = self._make_runner(self._supervisor)
         with self._progress.stage("target") as stage:
-            runner.start()
+            with writable(self.options.state_file.absolute().parent, "give another file with --state"):
+                runner.start()
             runner.wait_ready(_PROCESSES_START_S)
             stage.tell(f"{self._topology.name}: {len(self._topology.services)} services under load")
         if self.options.health_port is not None:
@@ -92,8 +96,9 @@ class TargetSystem:
 
     def finish_run(self, status: RunStatus = "finished") -> None:
         """Ends the run where one was begun: what comes later is no part of it. A second call does nothing."""
-        if self._record is not None:
-            self._record.end(status)
+        record, self._record = self._record, None
+        if record is not None:
+            record.end(status)
 
     def stop(self, status: RunStatus = "finished") -> None:
         """Ends the run and stops everything, the load first; may be repeated."""
@@ -106,6 +111,11 @@ class TargetSystem:
             self._stack.close()
             if self._runner is not None:
                 self._runner.close()
+
+    def kill(self) -> None:
+        """Kills everything at once and waits for nothing; end this process then."""
+        if self._supervisor is not None:
+            self._supervisor.kill()
 
     def _begin_run(self, run_id: str) -> None:
         options = self.options.system

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 from microservo.adapters.broker import Broker
 from microservo.adapters.kafka import KafkaBroker
+from microservo.log.reader import positions
 from microservo.runtime.health import HealthServer
 from microservo.runtime.loop import consume_loop
+from microservo.runtime.pulse import Pulse
 from microservo.runtime.shutdown import Shutdown
 from schemas.catalogue import EXPERIMENTS
 from services.archiver.handlers import Archive
@@ -28,15 +28,14 @@ def run(settings: ArchiverSettings, shutdown: Shutdown, *, broker: Broker | None
         Fatal: what a restart may mend.
     """
     broker = broker or KafkaBroker(settings.kafka)
-    beats = [time.monotonic()]
-
-    def beat() -> None:
-        beats[0] = time.monotonic()
-
-    archive = Archive(broker, settings.archive_dir, settings.topic_prefix, shutdown=shutdown, on_step=beat)
+    pulse = Pulse(_LONGEST_STEP_S)
+    archive = Archive(
+        broker, settings.archive_dir, settings.topic_prefix, shutdown=shutdown, on_step=pulse.beat
+    )
     archive.clean()
-    with HealthServer(settings.health_port, lambda: time.monotonic() - beats[0] < _LONGEST_STEP_S):
+    with HealthServer(settings.health_port, pulse.is_felt):
         consumer = broker.consumer(group_id=None)
-        partitions = consumer.partitions(settings.topic(EXPERIMENTS))
-        consumer.assign({partition: consumer.offset_range(partition)[0] for partition in partitions})
-        consume_loop(consumer, archive.handle, shutdown=shutdown, timeout_s=0.5, on_idle=beat, commit=False)
+        consumer.assign(positions(consumer, settings.topic(EXPERIMENTS)))
+        consume_loop(
+            consumer, archive.handle, shutdown=shutdown, timeout_s=0.5, on_idle=pulse.beat, commit=False
+        )

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Sequence
 
-from microservo.adapters.broker import Broker, Consumer, Message, Partition
+from microservo.adapters.broker import Broker, Message, Partition
 from microservo.domain.detectors import Watched
-from microservo.errors import InvalidMessage, Retryable
+from microservo.errors import InvalidMessage
+from microservo.log.ranges import read_ranges
 from schemas.records import FeatureWindow
 from services.detector.windows import read_window
 
 WINDOWS_PER_SERVICE = 500
-_BATCH = 1000
-_SILENCE_S = 10.0
+FIRST_LOOK_BACK = 2048
+_PATIENCE_S = 10.0
 
 logger = logging.getLogger(__name__)
 
 
 class History:
-    """Reads windows back from the log.
+    """Reads windows back from the log, from its end towards its beginning and no further than needed.
+
+    So taking a partition over costs the same however long the log is.
 
     Args:
         run_id: the run that counts; empty for every run.
@@ -37,40 +40,52 @@ class History:
     def before(self, partition: Partition, end_offset: int) -> list[FeatureWindow]:
         """The newest windows of each service below an offset, in the order of the log; repeats are left out.
 
+        They reach back as far as so many windows of a service that never pauses: one that fell silent
+        before that begins afresh.
+
         Raises:
             Retryable: the broker stopped answering on the way.
         """
         if not end_offset:
             return []  # the log begins here, as at the start of a run: its first scores needn't wait
         kept: dict[Watched, deque[FeatureWindow]] = defaultdict(lambda: deque(maxlen=self._keep))
-        with self._broker.consumer(group_id=None) as consumer:
-            for message in _messages(consumer, partition, end_offset):
-                window = self._read(message)
-                if window is not None:
-                    past = kept[Watched(window.run_id, window.service)]
-                    if not past or window.start_us > past[-1].start_us:
-                        past.append(window)
+        for window in self._read_back(partition, end_offset):
+            past = kept[Watched(window.run_id, window.service)]
+            if self._run_id in {"", window.run_id} and (not past or window.start_us > past[-1].start_us):
+                past.append(window)
         windows = [window for past in kept.values() for window in past]
         logger.info("learning from the log", extra={"partition": partition.index, "windows": len(windows)})
         return windows
 
-    def _read(self, message: Message) -> FeatureWindow | None:
-        try:
-            return read_window(message, self._run_id)
-        except InvalidMessage:
-            return None  # it lies on the dead-letter topic since it was first met
+    def _read_back(self, partition: Partition, end: int) -> list[FeatureWindow]:
+        """The windows of all runs below an offset, twice as many messages further back at each step."""
+        found: list[FeatureWindow] = []
+        look_back = FIRST_LOOK_BACK
+        while not self._is_enough(found):
+            # A consumer for each step: an assignment that is changed waits for a fetch that is under way.
+            with self._broker.consumer(group_id=None) as consumer:
+                first, _ = consumer.offset_range(partition)
+                ranges = {partition: (max(first, end - look_back), end)}
+                # Retention may take what is oldest away while it is read.
+                messages = read_ranges(consumer, ranges, compacted=True, patience_s=_PATIENCE_S)
+                found = [window for each in messages if (window := _window(each))] + found
+            end -= look_back
+            look_back *= 2
+            if end <= first:
+                break
+        return found
+
+    def _is_enough(self, windows: Sequence[FeatureWindow]) -> bool:
+        """Whether the oldest is as many windows before the newest as are kept of a service."""
+        if not windows:
+            return False
+        newest = max(windows, key=lambda window: window.start_us)
+        reach_us = self._keep * (newest.end_us - newest.start_us)
+        return min(window.start_us for window in windows) <= newest.start_us - reach_us
 
 
-def _messages(consumer: Consumer, partition: Partition, end_offset: int) -> Iterator[Message]:
-    """The messages from the first one kept up to `end_offset`, not included."""
-    offset, _ = consumer.offset_range(partition)
-    if offset < end_offset:
-        consumer.assign({partition: offset})
-    while offset < end_offset:
-        # Asking for no more than is there keeps a batch from waiting for company.
-        batch = consumer.consume(min(_BATCH, end_offset - offset), 0.2)
-        if not batch and not (batch := consumer.consume(1, _SILENCE_S)):
-            msg = f"{partition.topic}[{partition.index}]: silence at offset {offset} before {end_offset}"
-            raise Retryable(msg)
-        yield from (message for message in batch if message.offset < end_offset)
-        offset = batch[-1].offset + 1
+def _window(message: Message) -> FeatureWindow | None:
+    try:
+        return read_window(message, "")
+    except InvalidMessage:
+        return None  # it lies on the dead-letter topic since it was first met

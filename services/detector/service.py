@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from microservo.adapters.broker import Broker, Producer
@@ -12,6 +11,7 @@ from microservo.domain.detectors import DetectorBank, make_detector
 from microservo.log.dead_letters import DeadLetters
 from microservo.runtime.health import HealthServer
 from microservo.runtime.loop import consume_loop
+from microservo.runtime.pulse import Pulse
 from microservo.runtime.shutdown import Shutdown
 from schemas.catalogue import ANOMALY_SCORES, FEATURE_WINDOWS
 from services.detector.handlers import Scorer
@@ -21,7 +21,6 @@ from services.detector.settings import DetectorSettings
 POLL_TIMEOUT_S = 0.02
 """A batch waits this long for company: a part of every score's latency."""
 LINGER_MS = 1
-_LONGEST_ROUND_S = 60.0
 
 
 def run(
@@ -69,18 +68,3 @@ def build_scorer(
         run_id=settings.run_id,
         clock=clock,
     )
-
-
-class Pulse:
-    """Beats once per round of the loop; a process that hangs has none."""
-
-    def __init__(self) -> None:
-        self._last_s = time.monotonic()
-
-    def beat(self) -> None:
-        """One round is done."""
-        self._last_s = time.monotonic()
-
-    def is_felt(self) -> bool:
-        """Whether a round was done within the last minute."""
-        return time.monotonic() - self._last_s < _LONGEST_ROUND_S

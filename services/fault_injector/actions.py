@@ -7,46 +7,28 @@ from __future__ import annotations
 
 import logging
 import queue
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from microservo.domain.faults.base import MechanismName, Wire
-from microservo.domain.graph import Edge
+from microservo.domain.faults.base import Wire
 from microservo.errors import Fatal, MicroServoError, Retryable
-from microservo.platforms.local.mechanisms import Confirmation, Mechanism, TargetInstance
+from microservo.platforms.mechanism import Confirmation, Mechanism
+from microservo.platforms.platform import Platform
 
 logger = logging.getLogger(__name__)
 
 Verb = Literal["apply", "recover", "check", "release"]
 
 
-class Instance(TargetInstance, Protocol):
-    """An instance as the target lists it."""
-
-    @property
-    def service(self) -> str: ...
-
-
-class Target(Protocol):
-    """The target system as it is at this moment.
-
-    Both methods raise `Unavailable` while no target runs.
-    """
-
-    def instances(self) -> Sequence[Instance]: ...
-
-    def edges(self) -> Iterable[Edge]: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """One thing to do on one instance; `fault_id` and `wire` are empty where strangers are released."""
+    """One thing to do on one instance; releasing names a mechanism, all else a fault."""
 
     verb: Verb
     instance: str
-    mechanism: MechanismName
+    mechanism: str = ""
     fault_id: str = ""
     wire: Wire = ("", {})
 
@@ -66,21 +48,18 @@ class Hands:
     """Carries out one action at a time, in whichever thread calls.
 
     Args:
-        clock: epoch microseconds UTC.
         owned: kinds by id of the faults that should be in force on an instance, asked at that moment.
     """
 
     def __init__(
         self,
         *,
-        target: Target,
-        mechanisms: Mapping[MechanismName, Mechanism],
-        clock: Callable[[], int],
+        platform: Platform,
+        mechanisms: Mapping[str, Mechanism],
         owned: Callable[[str], Mapping[str, str]],
     ) -> None:
-        self._target = target
+        self._platform = platform
         self._mechanisms = mechanisms
-        self._clock = clock
         self._owned = owned
 
     def perform(self, action: Action) -> Outcome:
@@ -95,24 +74,24 @@ class Hands:
             return Outcome(action=action, error=Fatal(msg))
 
     def _perform(self, action: Action) -> Outcome:
-        instance = next((each for each in self._target.instances() if each.id == action.instance), None)
-        if instance is None:
-            return self._without_instance(action)
-        mechanism = self._mechanisms[action.mechanism]
+        instance = action.instance
         if action.verb == "release":
-            strangers = mechanism.release_strangers(instance, lambda: self._owned(instance.id))
+            strangers = self._mechanisms[action.mechanism].release_unowned(
+                instance, lambda: self._owned(instance)
+            )
             return Outcome(action=action, released=tuple(strangers))
+        mechanism = self._mechanism(action.wire[0])
         if action.verb == "check":
             return Outcome(action=action, holds=mechanism.holds(instance, action.fault_id, action.wire))
         act = mechanism.apply if action.verb == "apply" else mechanism.recover
         return Outcome(action=action, confirmation=act(instance, action.fault_id, action.wire))
 
-    def _without_instance(self, action: Action) -> Outcome:
-        if action.verb == "apply":
-            msg = f"the target has no instance {action.instance} any more; waiting for it"
+    def _mechanism(self, kind: str) -> Mechanism:
+        found = self._platform.mechanisms(kind)
+        if not found:
+            msg = f"the target can't carry {kind} any more"
             raise Retryable(msg)
-        gone = Confirmation(at_us=self._clock(), evidence="the instance is gone")
-        return Outcome(action=action, confirmation=gone)
+        return found[0]
 
 
 class Workers(Protocol):

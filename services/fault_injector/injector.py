@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from microservo.domain.faults.base import MechanismName
 from microservo.domain.faults.lifecycle import AffectedService, FaultStory
 from microservo.domain.graph import CallGraph, affected_services
 from microservo.errors import InvalidInput, Unavailable
+from microservo.platforms.platform import Platform
 from microservo.runtime.metrics import FAULTS_ACTIVE
 from schemas.records import FaultRequest, FeatureWindow, ServiceGraph
-from services.fault_injector.actions import Target, Workers
+from services.fault_injector.actions import Workers
 from services.fault_injector.carrier import Carrier
 from services.fault_injector.casebook import Casebook
 from services.fault_injector.journal import Journal
@@ -41,8 +41,8 @@ class Injector:
         *,
         casebook: Casebook,
         journal: Journal,
-        target: Target,
-        mechanisms: Collection[MechanismName],
+        target: Platform,
+        mechanisms: Collection[str],
         workers: Workers,
         clock: Callable[[], int],
         run_id: str,
@@ -67,7 +67,6 @@ class Injector:
             casebook=casebook,
             carrier=self._carrier,
             target=target,
-            mechanisms=mechanisms,
             clock=clock,
             run_id=run_id,
         )

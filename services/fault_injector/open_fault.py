@@ -62,7 +62,6 @@ class OpenFault:
         return Action(
             verb=verb,
             instance=instance,
-            mechanism=self.fault.mechanism,
             fault_id=self.id,
             wire=self.fault.wire(),
         )

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 
-from microservo.domain.faults.base import MechanismName
 from microservo.domain.faults.catalogue import PlannedFault, parse_request
 from microservo.domain.faults.lifecycle import WHOLE, FaultStory, rejection
 from microservo.errors import InvalidInput, Unavailable
+from microservo.platforms.platform import Platform, kinds_here, services_of
 from schemas.records import FaultEvent, FaultRequest
-from services.fault_injector.actions import Target
 from services.fault_injector.carrier import Carrier
 from services.fault_injector.casebook import Casebook
 from services.fault_injector.open_fault import OpenFault
@@ -26,7 +25,6 @@ class Reception:
     """Judges requests against the target as it is now.
 
     Args:
-        mechanisms: those that the target has.
         clock: epoch microseconds UTC.
         run_id: of the faults that are accepted.
     """
@@ -36,15 +34,13 @@ class Reception:
         *,
         casebook: Casebook,
         carrier: Carrier,
-        target: Target,
-        mechanisms: Collection[MechanismName],
+        target: Platform,
         clock: Callable[[], int],
         run_id: str,
     ) -> None:
         self._casebook = casebook
         self._carrier = carrier
         self._target = target
-        self._mechanisms = mechanisms
         self._clock = clock
         self._run_id = run_id
 
@@ -62,7 +58,9 @@ class Reception:
                 self._refuse(request, f"the id {request.fault_id!r} is taken; choose another one")
             return
         try:
-            planned = parse_request(request, self._known_services(), self._mechanisms, now_us=self._clock())
+            planned = parse_request(
+                request, services_of(self._target), kinds_here(self._target), now_us=self._clock()
+            )
         except (InvalidInput, Unavailable) as error:
             self._refuse(request, str(error))
         else:
@@ -97,12 +95,6 @@ class Reception:
         self._casebook.set_story(story)
         self._casebook.tell_alone(event)
         logger.info("request for fault %s refused: %s", event.fault_id, reason)
-
-    def _known_services(self) -> dict[str, list[str]]:
-        services: dict[str, list[str]] = {}
-        for instance in self._target.instances():
-            services.setdefault(instance.service, []).append(instance.id)
-        return services
 
 
 def _is_same(request: FaultRequest, known: FaultStory, first: FaultRequest | None) -> bool:

@@ -12,17 +12,18 @@ from typing import TypeVar
 from microservo.adapters.broker import Broker, Consumer, Producer
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
-from microservo.domain.faults.base import MechanismName
+from microservo.domain.faults.catalogue import KINDS
 from microservo.errors import InvalidInput, MicroServoError, Retryable, Unavailable
 from microservo.log.dead_letters import DeadLetters
 from microservo.log.stamped import StampedWriter
-from microservo.platforms.local.mechanisms import Mechanism, local_mechanisms
-from microservo.platforms.local.state import LocalTarget
+from microservo.platforms.local.platform import LocalPlatform
+from microservo.platforms.mechanism import Mechanism
+from microservo.platforms.platform import Platform, services_of
 from microservo.runtime.health import HealthServer
 from microservo.runtime.loop import consume_loop
 from microservo.runtime.shutdown import Shutdown
 from schemas.catalogue import FAULT_EVENTS, FAULT_REQUESTS, FEATURE_WINDOWS, SERVICE_FAULTS, SERVICE_GRAPH
-from services.fault_injector.actions import Hands, Target, ThreadWorkers, Workers
+from services.fault_injector.actions import Hands, ThreadWorkers, Workers
 from services.fault_injector.casebook import Casebook
 from services.fault_injector.handlers import Handlers
 from services.fault_injector.injector import Injector
@@ -60,8 +61,7 @@ def run(
     shutdown: Shutdown,
     *,
     broker: Broker | None = None,
-    target: Target | None = None,
-    mechanisms: Mapping[MechanismName, Mechanism] | None = None,
+    target: Platform | None = None,
     clock: Callable[[], int] = now_us,
 ) -> None:
     """Carries out fault requests until shutdown, then ends every fault.
@@ -71,8 +71,7 @@ def run(
         Fatal: what a restart may mend.
     """
     broker = broker or KafkaBroker(settings.kafka)
-    target = target or LocalTarget(settings.target_state)
-    mechanisms = mechanisms or local_mechanisms(clock)
+    target = target or LocalPlatform(settings.target_state, clock=clock)
     pulse = _Pulse()
     with ExitStack() as stack:
         stack.enter_context(HealthServer(settings.health_port, pulse.is_felt))
@@ -84,7 +83,6 @@ def run(
             producer=producer,
             writer=writer,
             target=target,
-            mechanisms=mechanisms,
             workers=workers,
             clock=clock,
         )
@@ -113,8 +111,7 @@ def build_injector(
     *,
     producer: Producer,
     writer: StampedWriter,
-    target: Target,
-    mechanisms: Mapping[MechanismName, Mechanism],
+    target: Platform,
     workers: Workers,
     clock: Callable[[], int],
 ) -> Injector:
@@ -123,7 +120,8 @@ def build_injector(
         producer=producer, writer=writer, events_topic=settings.topic(FAULT_EVENTS), clock=clock
     )
     casebook = Casebook(journal)
-    workers.use(Hands(target=target, mechanisms=mechanisms, clock=clock, owned=casebook.owned))
+    mechanisms = _mechanisms(target)
+    workers.use(Hands(platform=target, mechanisms=mechanisms, owned=casebook.owned))
     return Injector(
         casebook=casebook,
         journal=journal,
@@ -140,7 +138,7 @@ def resume(
     injector: Injector,
     settings: FaultInjectorSettings,
     broker: Broker,
-    target: Target,
+    target: Platform,
     clock: Callable[[], int],
 ) -> None:
     """Reads back what earlier processes told, and lets the injector take up what they left."""
@@ -220,13 +218,15 @@ def _observations(settings: FaultInjectorSettings, broker: Broker, clock: Callab
     return consumer
 
 
-def _instances(target: Target) -> dict[str, tuple[str, ...]]:
+def _mechanisms(target: Platform) -> Mapping[str, Mechanism]:
+    return {mechanism.name: mechanism for kind in KINDS for mechanism in target.mechanisms(kind)}
+
+
+def _instances(target: Platform) -> dict[str, tuple[str, ...]]:
     try:
-        found = target.instances()
+        return {service: tuple(names) for service, names in sorted(services_of(target).items())}
     except (Unavailable, InvalidInput):
         return {}
-    services = sorted({instance.service for instance in found})
-    return {name: tuple(each.id for each in found if each.service == name) for name in services}
 
 
 def _end_all(injector: Injector, writer: StampedWriter) -> None:

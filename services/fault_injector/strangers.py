@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection
 
-from microservo.domain.faults.base import MechanismName
 from microservo.errors import InvalidInput, Unavailable
-from services.fault_injector.actions import Action, Outcome, Target, Workers
+from microservo.platforms.platform import Platform
+from services.fault_injector.actions import Action, Outcome, Workers
 
 logger = logging.getLogger(__name__)
 
@@ -21,8 +21,8 @@ class Strangers:
     def __init__(
         self,
         *,
-        target: Target,
-        mechanisms: Collection[MechanismName],
+        target: Platform,
+        mechanisms: Collection[str],
         workers: Workers,
         clock: Callable[[], int],
     ) -> None:

@@ -13,8 +13,7 @@ from microservo.adapters.broker import Broker
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
 from microservo.log.stamped import StampedWriter
-from microservo.platforms.local.meter import MeteredTarget
-from microservo.platforms.local.state import LocalTarget
+from microservo.platforms.local.platform import LocalPlatform
 from microservo.runtime.health import HealthServer
 from microservo.runtime.shutdown import Shutdown
 from microservo.sources.host.sampler import host_source
@@ -114,8 +113,8 @@ def run(settings: Settings, shutdown: Shutdown) -> None:
         MicroServoError: Kafka is not there, a port is taken, or a message could not be delivered.
     """
     otlp = OtlpSource(settings.otlp_port, settings.receiver_limits())
-    target = MeteredTarget(LocalTarget(settings.target_state)) if settings.target_state else None
-    host = host_source(target, now_us, interval_s=settings.sample_interval_s)
+    platform = LocalPlatform(settings.target_state) if settings.target_state else None
+    host = host_source(platform, now_us, interval_s=settings.sample_interval_s)
     broker = KafkaBroker(settings.kafka)
     with (
         Collector(settings, broker, sources=(otlp, host)) as collector,

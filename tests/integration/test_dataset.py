@@ -90,12 +90,34 @@ def test_an_error_in_a_worker_is_told_and_leaves_nothing(
         batch=1000,
     )
     with Workers(1) as workers:
-        workers.give(kafka_broker.settings, [share], tmp_path)
+        workers.assign(kafka_broker.settings, [share], tmp_path)
         with pytest.raises(Fatal, match="Offset out of range"):
             list(workers.steps())
     assert list(tmp_path.iterdir()) == []
     commands = [" ".join(child.cmdline()) for child in psutil.Process().children()]
     assert not any("datasets.worker" in command for command in commands)
+
+
+def test_a_rebuild_whose_worker_is_killed_says_so_and_leaves_no_dataset(
+    kafka_broker: KafkaBroker, topic_prefix: str, tmp_path: Path
+) -> None:
+    record_run(kafka_broker, STORY, prefix=topic_prefix, partitions=3)
+
+    def kill_one(_done: int, _total: int) -> None:
+        for child in psutil.Process().children():
+            if "microservo.datasets.worker" in child.cmdline():
+                return child.kill()
+
+    with pytest.raises(Fatal, match=r"worker \d of 2 of the rebuild \(process \d+\) was killed"):
+        rebuild(
+            kafka_broker,
+            run_id=STORY.run_id,
+            out_dir=tmp_path / "d",
+            topic_prefix=topic_prefix,
+            processes=2,
+            progress=kill_one,
+        )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_archiver_archives_and_leaves_in_order(

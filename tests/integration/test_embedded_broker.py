@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -155,6 +158,39 @@ def test_another_broker_on_the_port_is_not_taken_for_ours(tmp_path: Path) -> Non
         )
         other.prepare()
         assert not other.ready(1)
+
+
+@pytest.mark.parametrize("folder", ["josé, 日本 🐘", "a:b #c=d%p!"])
+def test_a_home_with_any_characters_carries_a_broker(tmp_path: Path, folder: str) -> None:
+    with running_broker(tmp_path / folder) as process:
+        broker = client_of(process)
+        broker.admin().ensure_topics([TopicSpec(name="orders", partitions=1, config={})])
+        send_all(broker, "orders", [b"a"], lambda _: None)
+        assert count_by_value(broker, "orders") == Counter([b"a"])
+    assert [path.name for path in tmp_path.iterdir()] == [folder]
+    assert (tmp_path / folder / "log" / "orders-0").is_dir()
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from microservo.adapters.kafka.embedded import running_broker
+with running_broker(Path(sys.argv[1])) as process:
+    print(process.pid, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_killed_test_run_leaves_no_broker(tmp_path: Path) -> None:
+    # Such as CI runners set; neither may reach the JVM.
+    shell = {**os.environ, "JAVA_TOOL_OPTIONS": "-Dno.such=option", "CLASSPATH": "/nowhere"}
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=shell) as run:
+        assert run.stdout is not None
+        broker = psutil.Process(int(run.stdout.readline()))
+        assert not {"JAVA_TOOL_OPTIONS", "CLASSPATH"} & set(broker.environ())
+        run.kill()
+    eventually(lambda: not broker.is_running(), timeout_s=30, what="the broker's end")
 
 
 def test_clients_of_a_missing_broker_say_how_to_get_one() -> None:

@@ -21,10 +21,10 @@ from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.faults.lifecycle import FaultStory, fold
 from microservo.domain.topology import load_topology
 from microservo.errors import InvalidInput, Retryable
-from microservo.platforms.local.mechanisms import local_mechanisms
-from microservo.platforms.local.mechanisms.control_api import ControlApi, call
+from microservo.platforms.local.mechanisms.control_api import ControlApi, ControlClient
+from microservo.platforms.local.platform import LocalPlatform
 from microservo.platforms.local.runner import LocalTargetRunner
-from microservo.platforms.local.state import Instance, LocalTarget
+from microservo.platforms.local.state import LocalInstance, TargetState, read_state
 from microservo.supervision.supervisor import Supervisor
 from microservo.testing import eventually
 from schemas.catalogue import catalogue
@@ -89,7 +89,7 @@ class Lab:
     def __init__(self, broker: Broker, prefix: str, state_file: Path) -> None:
         self.broker = broker
         self.prefix = prefix
-        self.target = LocalTarget(state_file)
+        self.state_file = state_file
         names = [prefix + name for name in catalogue()]
         names += [f"{prefix}{name}-dlq" for name, topic in catalogue().items() if topic.dead_letters]
         specs = [TopicSpec(name=name, partitions=2, config={}) for name in names]
@@ -145,13 +145,21 @@ class Lab:
             return list(read_log(self.broker, self.prefix + topic))
         return []
 
-    def instance(self) -> Instance:
-        return self.target.instances("back")[0]
+    def target(self) -> TargetState:
+        return read_state(self.state_file)
+
+    def instance(self) -> LocalInstance:
+        found = self.target().instance("back-0")
+        assert found is not None
+        return found
+
+    def api(self, address: str) -> ControlClient:
+        return ControlClient(address, self.target().control_token)
 
     def in_force(self) -> list[str]:
         """Ids of the faults that the instance and its sidecar make now."""
         instance = self.instance()
-        pages = [call(url, "GET", "/faults") for url in (instance.control_url, instance.sidecar_url)]
+        pages = [self.api(url).call("GET", "/faults") for url in (instance.control_url, instance.sidecar_url)]
         return [fault["id"] for page in pages for fault in page["faults"]]
 
 
@@ -234,7 +242,7 @@ def test_a_killed_injector_goes_on_where_it_was(lab: Lab, start: Start) -> None:
             lab.wait_for(fault_id, "active", "recovering", "recovered")
         process.send_signal(signal.SIGKILL)
         process.wait()
-    call(lab.instance().sidecar_url, "PUT", "/faults/stranger", body=BODY)
+    lab.api(lab.instance().sidecar_url).call("PUT", "/faults/stranger", body=BODY)
     with start():
         lab.wait_for("short", "recovered")
         lab.wait_for("pause", "recovered")
@@ -284,11 +292,11 @@ def test_an_orderly_end_leaves_nothing_broken(lab: Lab, start: Start) -> None:
 
 
 def test_the_control_api_tells_refusals_from_silence(lab: Lab) -> None:
-    instance = lab.instance()
-    sidecar = local_mechanisms(now_us)["sidecar"]
+    (sidecar,) = LocalPlatform(lab.state_file).mechanisms("network-delay")
     with pytest.raises(InvalidInput, match="refused with 422"):
-        sidecar.apply(instance, "f-1", ("magic", {}))
-    nobody = ControlApi(lambda _: f"http://127.0.0.1:{free_ports(1)[0]}")
+        sidecar.apply("back-0", "f-1", ("magic", {}))
+    silent = f"http://127.0.0.1:{free_ports(1)[0]}"
+    nobody = ControlApi("sidecar", lambda _: silent, lab.target, now_us)
     with pytest.raises(Retryable, match="no answer"):
-        nobody.recover(instance, "f-1", ("network-delay", {}))
-    assert "not active" in sidecar.recover(instance, "never", ("network-delay", {})).evidence
+        nobody.recover("back-0", "f-1", ("network-delay", {}))
+    assert "not active" in sidecar.recover("back-0", "never", ("network-delay", {})).evidence

@@ -12,9 +12,10 @@ import pytest
 
 from microservo.adapters.ports import free_ports
 from microservo.domain.topology import load_topology
-from microservo.errors import InvalidInput, Unavailable
+from microservo.platforms.local.platform import LocalPlatform
 from microservo.platforms.local.runner import LocalTargetRunner
-from microservo.platforms.local.state import Instance, LocalTarget
+from microservo.platforms.local.state import LocalInstance, read_state
+from microservo.platforms.platform import services_of
 from microservo.supervision.supervisor import Supervisor
 from microservo.testing import eventually
 
@@ -37,7 +38,8 @@ steps = [ { endpoint = "Home" } ]
 
 
 @pytest.fixture
-def target(tmp_path: Path) -> Iterator[LocalTarget]:
+def target(tmp_path: Path) -> Iterator[Path]:
+    """The state file of a running target."""
     path = tmp_path / "tiny.toml"
     path.write_text(TINY)
     with Supervisor() as supervisor:
@@ -53,7 +55,7 @@ def target(tmp_path: Path) -> Iterator[LocalTarget]:
         )
         runner.start()
         runner.wait_ready(START_S)
-        yield LocalTarget(tmp_path / "run" / "target.json")
+        yield tmp_path / "run" / "target.json"
     runner.close()
 
 
@@ -70,14 +72,16 @@ def ask(port: int, path: str) -> int:
         connection.close()
 
 
-def one(target: LocalTarget, instance: str) -> Instance:
-    return next(each for each in target.instances() if each.id == instance)
+def one(target: Path, instance: str) -> LocalInstance:
+    found = read_state(target).instance(instance)
+    assert found is not None
+    return found
 
 
-def test_a_tiny_topology_runs_and_a_killed_instance_comes_back(target: LocalTarget) -> None:
-    assert target.services() == ["back", "front"]
-    assert target.edges() == [("front", "back")]
-    assert [each.id for each in target.instances("back")] == ["back-0", "back-1"]
+def test_a_tiny_topology_runs_and_a_killed_instance_comes_back(target: Path) -> None:
+    platform = LocalPlatform(target)
+    assert services_of(platform) == {"front": ["front-0"], "back": ["back-0", "back-1"]}
+    assert list(platform.edges()) == [("front", "back")]
     before = one(target, "front-0")
     assert ask(before.sidecar_port, "/Home") == 200
 
@@ -96,8 +100,8 @@ def test_a_tiny_topology_runs_and_a_killed_instance_comes_back(target: LocalTarg
     )
 
 
-def test_the_load_goes_through_the_sidecars(target: LocalTarget) -> None:
-    def requests(instance: Instance) -> int:
+def test_the_load_goes_through_the_sidecars(target: Path) -> None:
+    def requests(instance: LocalInstance) -> int:
         connection = http.client.HTTPConnection(instance.sidecar_url.removeprefix("http://"), timeout=START_S)
         try:
             connection.request("GET", "/metrics")
@@ -107,15 +111,6 @@ def test_the_load_goes_through_the_sidecars(target: LocalTarget) -> None:
         return int(page.partition("\nsidecar_requests_total ")[2].split()[0])
 
     def all_are_asked() -> bool:
-        return all(requests(instance) >= 3 for instance in target.instances())
+        return all(requests(instance) >= 3 for instance in read_state(target).instances)
 
     eventually(all_are_asked, timeout_s=START_S, what="load on every instance")
-
-
-def test_without_a_target_the_reader_says_so(tmp_path: Path) -> None:
-    reader = LocalTarget(tmp_path / "target.json")
-    with pytest.raises(Unavailable, match=r"no target is running: there is no .*target\.json"):
-        reader.instances()
-    (tmp_path / "target.json").write_text('{"instances": []}')
-    with pytest.raises(InvalidInput, match="is not a target's state"):
-        reader.services()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from synthetic import Sent
 
 from microservo.adapters.broker import Message
 from microservo.adapters.kafka import KafkaBroker
+from microservo.adapters.processes import python_argv
 from microservo.domain.join import take
 from microservo.domain.windows import Windower, WindowPolicy
 from microservo.log.topics import topic_specs
@@ -102,7 +102,7 @@ class Pipeline:
                 supervisor.start(
                     ProcessSpec(
                         name=f"streams-{number}",
-                        argv=(sys.executable, "-m", "streams"),
+                        argv=python_argv("streams"),
                         env=self._env,
                         log=self._folder / "streams.log",
                     )

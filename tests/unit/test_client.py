@@ -8,12 +8,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from target_states import local_instance, target_state
 
 import microservo
 from microservo import Client
 from microservo.adapters.broker import Message
 from microservo.errors import InvalidInput, MicroServoError, Unavailable
-from microservo.platforms.local.state import Instance, Loadgen, TargetState, write_state
+from microservo.platforms.local.state import write_state
 from microservo.supervision import system_file
 from microservo.testing import ManualClock, MemoryBroker
 from schemas.codec import encode
@@ -288,7 +289,7 @@ def test_without_a_broker_or_a_system_the_way_out_is_told() -> None:
 
 def test_the_running_system_is_found_by_its_file_and_its_target_is_known(empty_home: Path) -> None:
     state = empty_home / "target.json"
-    write_state(state, a_target())
+    write_state(state, target_state(local_instance("cartservice-0")))
     system_file.write_system(a_system(state, created_at_s=psutil.Process().create_time()))
     client = Client()
     assert (client.topic_prefix, client.system is not None) == ("lab-", True)
@@ -301,22 +302,6 @@ def test_the_file_of_a_system_that_died_is_not_believed() -> None:
     system_file.write_system(a_system(Path("gone"), created_at_s=1.0))
     with pytest.raises(Unavailable):
         Client()
-
-
-def a_target() -> TargetState:
-    cart = Instance(
-        id="cartservice-0",
-        service="cartservice",
-        pid=1,
-        started_at_us=1,
-        port=1,
-        control_url="",
-        sidecar_pid=2,
-        sidecar_port=2,
-        sidecar_url="",
-    )
-    load = Loadgen(pid=3, control_url="")
-    return TargetState(topology="t", updated_at_us=1, edges=(), instances=(cart,), loadgen=load)
 
 
 def a_system(target_state: Path, created_at_s: float) -> system_file.SystemFile:

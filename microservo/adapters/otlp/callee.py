@@ -54,7 +54,7 @@ _NOBODY = Callee("", "")
 
 
 def callee_of(span: Span) -> Callee:
-    """Whom a CLIENT or PRODUCER span calls: `peer.service`, else a database (it sends no spans) or an address."""
+    """Whom a CLIENT or PRODUCER span calls: `peer.service`, else a database (it sends no spans), or where."""
     if span.kind not in _CALLS:
         return _NOBODY
     found = {each.key: text_of(each.value) for each in span.attributes if each.key in _WANTED}

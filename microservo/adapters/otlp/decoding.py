@@ -6,6 +6,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from microservo.adapters.otlp.checks import Decoded, Instants, joined
+from microservo.adapters.otlp.line_ids import LineIds
 from microservo.adapters.otlp.logs import decode_logs
 from microservo.adapters.otlp.media import Media
 from microservo.adapters.otlp.metrics import decode_metrics
@@ -28,16 +29,23 @@ def decode_body(signal: Signal, media: Media, body: bytes, instants: Instants, l
         InvalidMessage: the body can't be read.
         TooLarge: it holds more records, or a resource of more than 2 MiB.
     """
+    line_ids = LineIds(body)
     parts: list[Decoded] = []
     for parsed in read_requests(signal, media, body, limit_records):
-        parts += [Decoded(refused=parsed.refused), decode(parsed.request, instants)]
+        parts += [Decoded(refused=parsed.refused), decode(parsed.request, instants, line_ids)]
     return joined(parts)
 
 
-def decode(request: Request, instants: Instants) -> Decoded:
-    """The rows of a request, and the records that can't be used."""
+def decode(request: Request, instants: Instants, line_ids: LineIds) -> Decoded:
+    """The rows of a request, and the records that can't be used.
+
+    Args:
+        request: of any signal.
+        instants: what the times of records are judged by.
+        line_ids: of the body that the request is of.
+    """
     if isinstance(request, ExportTraceServiceRequest):
         return decode_spans(request, instants)
     if isinstance(request, ExportLogsServiceRequest):
-        return decode_logs(request, instants)
+        return decode_logs(request, instants, line_ids)
     return decode_metrics(request, instants)

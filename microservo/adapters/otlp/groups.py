@@ -28,6 +28,9 @@ class Columns(Protocol):
     def faults(self, now_us: int, of_all: str | None) -> dict[int, str]:
         """Why records can't be used, by position; `of_all` goes for every one."""
 
+    def kept(self, positions: Sequence[int]) -> Columns:
+        """The fields of the records at these positions alone."""
+
     def rows(self, service: str, instance: str) -> Rows:
         """The records as rows."""
 
@@ -49,7 +52,7 @@ def decode_groups(
         reasons = columns.faults(instants.now_us, fault_of(service, instance))
         if reasons:
             refused += [put_aside(found[at], why, service, instance) for at, why in sorted(reasons.items())]
-            columns = columns_of([record for at, record in enumerate(found) if at not in reasons])
+            columns = columns.kept([at for at in range(len(found)) if at not in reasons])
         if len(reasons) < len(found):
             rows.append(columns.rows(service, instance))
             too_old += int(np.count_nonzero(columns.event_us < instants.oldest_us))

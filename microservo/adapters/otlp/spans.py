@@ -32,6 +32,7 @@ def decode_spans(request: ExportTraceServiceRequest, instants: Instants) -> Deco
 class _Columns:
     """The fields of many spans, a list for each."""
 
+    spans: Sequence[Span]
     start_us: Int64
     end_us: Int64
     names: list[str]
@@ -47,6 +48,7 @@ class _Columns:
     def of(cls, spans: Sequence[Span]) -> _Columns:
         callees = list(map(callee_of, spans))
         return cls(
+            spans=spans,
             start_us=microseconds([span.start_time_unix_nano for span in spans]),
             end_us=microseconds([span.end_time_unix_nano for span in spans]),
             names=[span.name for span in spans],
@@ -79,6 +81,9 @@ class _Columns:
             outside = [not 0 <= kind <= _LAST_KIND for kind in self.kinds]
             checks.refuse(outside, f"span kind is not within 0 to {_LAST_KIND}")
         return checks.reasons
+
+    def kept(self, positions: Sequence[int]) -> _Columns:
+        return _Columns.of([self.spans[at] for at in positions])
 
     def rows(self, service: str, instance: str) -> SpanRows:
         return SpanRows(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
+from html import escape
 
 from microservo.domain.datasets.manifest import FileEntry, Manifest
+from microservo.domain.text import printable
 
-_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_SIZE_STEPS = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
+"""Ends of the size categories that the hub knows; each is ten times the one before."""
 _TABLES = {
     "windows": "every revision of every labelled window: features, labels, whether a fault was at work",
     "metrics": "metric points",
@@ -29,7 +33,7 @@ def _front_matter(manifest: Manifest) -> str:
     lines = [
         "---",
         "language: [en]",
-        f'pretty_name: "MicroServo run {_quoted(manifest.run.run_id)}"',
+        f"pretty_name: {json.dumps('MicroServo run ' + printable(manifest.run.run_id))}",
         "tags: [aiops, anomaly-detection, root-cause-analysis, microservices, telemetry]",
         "task_categories: [time-series-forecasting, tabular-classification, other]",
         f"size_categories: [{_size(sum(entry.rows or 0 for entry in manifest.files))}]",
@@ -46,14 +50,15 @@ def _front_matter(manifest: Manifest) -> str:
 
 def _body(manifest: Manifest) -> str:
     run, policy = manifest.run, manifest.policy
+    run_id, target = _words(run.run_id), _words(run.target)
     table_lines = "\n".join(
         f"| `{entry.name}` | {entry.rows} | {_TABLES[entry.name.removesuffix('.parquet')]} |"
         for entry in _tables(manifest)
     )
-    return f"""# MicroServo run {run.run_id}
+    return f"""# MicroServo run {run_id}
 
 ## Summary
-Telemetry of the target system **{run.target}** under load, with faults injected into it and every window
+Telemetry of the target system **{target}** under load, with faults injected into it and every window
 labelled with what was really wrong. Started {_instant(run.started_at_us)}, seed {run.seed}, status
 {run.status}. Content hash `{manifest.content_hash}`: anyone who rebuilds the run from the log gets the same.
 `report.html` shows the run.
@@ -94,7 +99,7 @@ nothing about faults: take labels from `labels` and `anomalous` only.
 None is given: it is for whoever publishes the run to choose one and put it into the first lines of this file.
 
 ## Citation
-MicroServo, run {run.run_id}, content hash {manifest.content_hash}.
+MicroServo, run {run_id}, content hash {manifest.content_hash}.
 """
 
 
@@ -103,7 +108,12 @@ def _tables(manifest: Manifest) -> list[FileEntry]:
 
 
 def _size(rows: int) -> str:
-    return next((name for limit, name in _SIZES if rows < limit), "n>1M")
+    place = sum(rows >= 1000 * 10**step for step in range(len(_SIZE_STEPS)))
+    if place == 0:
+        return f"n<{_SIZE_STEPS[0]}"
+    if place == len(_SIZE_STEPS):
+        return f"n>{_SIZE_STEPS[-1]}"
+    return f"{_SIZE_STEPS[place - 1]}<n<{_SIZE_STEPS[place]}"
 
 
 def _instant(time_us: int) -> str:
@@ -114,5 +124,6 @@ def _seconds(us: int) -> str:
     return f"{us / 1e6:g} s"
 
 
-def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
+def _words(text: str) -> str:
+    """Text from outside that stays text in Markdown."""
+    return escape(printable(text), quote=False)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from microservo.domain.datasets.content import dataset_hash
 from microservo.errors import InvalidInput
 
-FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
+_SHOWN = 60
+"""Characters of a wrong value that an error shows."""
+_STRICT = ConfigDict(strict=True, extra="forbid")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,8 @@ class FileEntry:
         content_sha256: of the rows' canonical bytes; empty for what is no table.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
     name: str
     size_bytes: int
     sha256: str
@@ -36,6 +41,8 @@ class FileEntry:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
     """What the run itself was; instants in microseconds UTC."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     run_id: str
     status: str
@@ -51,6 +58,7 @@ class Manifest:
     """A dataset by its parts.
 
     Attributes:
+        format_version: of this file; read first, for it says what else there is.
         run: facts of the run.
         policy: the windows' policy, microseconds by name.
         offsets: first and next offset by 'topic/partition' (logical topic name).
@@ -58,13 +66,15 @@ class Manifest:
         versions: of what built the dataset.
         totals: per joined source, the counts of `SourceTotals`.
         final_until_us: microseconds UTC that the watermark of each partition number had reached; windows that
-            were
-            final by then are in the dataset.
+            were final by then are in the dataset.
         unfinished_windows: windows that were open or not final at the end, left out.
         files: every file but the manifest, by name.
         content_hash: `dataset_hash` of the tables.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    format_version: Literal[1] = 1
     run: RunFacts
     policy: Mapping[str, int]
     offsets: Mapping[str, tuple[int, int]]
@@ -75,7 +85,6 @@ class Manifest:
     unfinished_windows: int
     files: tuple[FileEntry, ...]
     content_hash: str = ""
-    format_version: int = field(default=FORMAT_VERSION)
 
     def file(self, name: str) -> FileEntry | None:
         """The entry of a file, None where it has none."""
@@ -86,35 +95,38 @@ class Manifest:
         return replace(self, files=tuple(sorted((*self.files, *files), key=lambda entry: entry.name)))
 
     def to_json(self) -> str:
-        """The text of `manifest.json`, keys sorted."""
-        return json.dumps(asdict(self), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        """The text of `manifest.json`."""
+        return _DOCUMENT.dump_json(self, indent=2).decode() + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
         """The manifest that a text holds.
 
         Raises:
-            InvalidInput: not JSON, of another format version, or with parts missing.
+            InvalidInput: not JSON, of another format version, or with a part missing, unknown or of another
+                type; names the part, what it is and what was expected.
         """
         try:
-            return cls._from_fields(json.loads(text))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            msg = f"{MANIFEST} can't be read: {error}; rebuild the dataset from the log"
+            return _DOCUMENT.validate_json(text)
+        except ValidationError as error:
+            msg = f"{MANIFEST} can't be read: {_problem(error)}; rebuild the dataset from the log"
             raise InvalidInput(msg) from error
 
-    @classmethod
-    def _from_fields(cls, fields: dict[str, Any]) -> Manifest:
-        if fields["format_version"] != FORMAT_VERSION:
-            msg = f"format version {fields['format_version']}, expected {FORMAT_VERSION}"
-            raise ValueError(msg)
-        return cls(
-            **{
-                **fields,
-                "run": RunFacts(**fields["run"]),
-                "files": tuple(FileEntry(**entry) for entry in fields["files"]),
-                "offsets": {name: (int(first), int(end)) for name, (first, end) in fields["offsets"].items()},
-            }
-        )
+
+_DOCUMENT = TypeAdapter(Manifest)
+
+
+def _problem(error: ValidationError) -> str:
+    """The first of its problems, in one line."""
+    first = error.errors(include_url=False)[0]
+    expected = first["msg"][:1].lower() + first["msg"][1:]
+    if not first["loc"]:
+        return expected
+    where = ".".join(map(str, first["loc"]))
+    if first["type"] == "missing":
+        return f"{where}: {expected}"
+    found = repr(first["input"])
+    return f"{where}: {expected}, found {found if len(found) <= _SHOWN else found[:_SHOWN] + '...'}"
 
 
 def tables_hash(files: tuple[FileEntry, ...]) -> str:

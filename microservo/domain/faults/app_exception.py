@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Expectation, Fault, MechanismName, Parameter
+from microservo.domain.faults.base import Expectation, Fault, Parameter
 from microservo.domain.faults.shared_parameters import ENDPOINT, SHARE_OF_REQUESTS
 from microservo.domain.faults.symptoms import failing_calls
 
@@ -18,7 +18,7 @@ class AppException(Fault):
     """
 
     kind: ClassVar[str] = "app-exception"
-    mechanism: ClassVar[MechanismName] = "workload"
+    mechanisms: ClassVar[tuple[str, ...]] = ("workload",)
     parameters: ClassVar[tuple[Parameter, ...]] = (SHARE_OF_REQUESTS, ENDPOINT)
 
     ratio: float

@@ -10,8 +10,6 @@ from typing import Any, ClassVar, Literal, Self
 from microservo.domain.faults.units import Unit, Value
 from microservo.errors import InvalidInput
 
-MechanismName = Literal["none", "process", "workload", "sidecar"]
-MECHANISMS: tuple[MechanismName, ...] = ("none", "process", "workload", "sidecar")
 Wire = tuple[str, Mapping[str, Value]]
 
 
@@ -97,12 +95,12 @@ class Fault(ABC):
 
     Attributes:
         kind: name in requests and records.
-        mechanism: what carries it on the target.
+        mechanisms: names of those that can carry it, the best first; a platform has some of them.
         one_shot: it is over when done, whatever the duration (a kill).
     """
 
     kind: ClassVar[str]
-    mechanism: ClassVar[MechanismName]
+    mechanisms: ClassVar[tuple[str, ...]]
     parameters: ClassVar[tuple[Parameter, ...]] = ()
     one_shot: ClassVar[bool] = False
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from microservo.domain.faults.app_exception import AppException
-from microservo.domain.faults.base import MECHANISMS, Fault, MechanismName
+from microservo.domain.faults.base import Fault
 from microservo.domain.faults.connection_reset import ConnectionReset
 from microservo.domain.faults.cpu_hog import CpuHog
 from microservo.domain.faults.http_abort import HttpAbort
@@ -76,19 +76,19 @@ class ParameterInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KindInfo:
-    """One kind as people are told of it; `available` tells whether the target can carry it."""
+    """One kind as people are told of it; `available`: whether the target can carry it, None if unknown."""
 
     name: str
     summary: str
-    mechanism: MechanismName
-    available: bool
+    mechanisms: tuple[str, ...]
+    available: bool | None
     parameters: tuple[ParameterInfo, ...]
 
 
 def parse_request(
     request: FaultRequest,
     known_services: Mapping[str, Sequence[str]] | None = None,
-    mechanisms: Collection[MechanismName] = MECHANISMS,
+    carried: Collection[str] | None = None,
     *,
     now_us: int | None = None,
 ) -> PlannedFault:
@@ -97,7 +97,7 @@ def parse_request(
     Args:
         request: with action inject.
         known_services: instances by service; None leaves the judgement of the target to others.
-        mechanisms: those that the target has.
+        carried: kinds that the target can carry; None leaves that judgement to others.
         now_us: epoch microseconds, to judge the start by; the time of the request if not given.
 
     Raises:
@@ -105,10 +105,10 @@ def parse_request(
     """
     check_id(request.fault_id)
     kind = kind_named(request.kind)
-    if kind.mechanism not in mechanisms:
+    if carried is not None and kind.kind not in carried:
         _refuse(
-            f"{kind.kind} needs the mechanism {kind.mechanism!r}, which the target lacks; "
-            f"it has {', '.join(sorted(mechanisms)) or 'none'}"
+            f"{kind.kind} needs the mechanism {' or '.join(kind.mechanisms)}, which the target lacks; "
+            f"it can carry {', '.join(sorted(carried)) or 'nothing'}"
         )
     start_us = request.requested_at_us if request.start_at_us is None else request.start_at_us
     _check_start(start_us, request.requested_at_us if now_us is None else now_us)
@@ -137,14 +137,14 @@ def kind_named(name: str) -> type[Fault]:
     return KINDS[name]
 
 
-def describe(mechanisms: Collection[MechanismName] = MECHANISMS) -> tuple[KindInfo, ...]:
-    """Every kind with its parameters, in the order of the catalogue."""
+def describe(carried: Collection[str] | None = None) -> tuple[KindInfo, ...]:
+    """Every kind with its parameters, in the order of the catalogue; `carried` as `parse_request`."""
     return tuple(
         KindInfo(
             name=name,
             summary=_summary(kind),
-            mechanism=kind.mechanism,
-            available=kind.mechanism in mechanisms,
+            mechanisms=kind.mechanisms,
+            available=None if carried is None else name in carried,
             parameters=tuple(
                 ParameterInfo(
                     name=parameter.name,

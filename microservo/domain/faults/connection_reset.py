@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Expectation, Fault, MechanismName, Parameter
+from microservo.domain.faults.base import Expectation, Fault, Parameter
 from microservo.domain.faults.shared_parameters import SHARE_OF_REQUESTS
 from microservo.domain.faults.symptoms import failing_calls
 
@@ -18,7 +18,7 @@ class ConnectionReset(Fault):
     """
 
     kind: ClassVar[str] = "connection-reset"
-    mechanism: ClassVar[MechanismName] = "sidecar"
+    mechanisms: ClassVar[tuple[str, ...]] = ("sidecar",)
     parameters: ClassVar[tuple[Parameter, ...]] = (SHARE_OF_REQUESTS,)
 
     ratio: float

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Expectation, Fault, MechanismName, Parameter
+from microservo.domain.faults.base import Expectation, Fault, Parameter
 from microservo.domain.faults.units import COUNT, RATIO
 
 
@@ -17,7 +17,7 @@ class CpuHog(Fault):
     """
 
     kind: ClassVar[str] = "cpu-hog"
-    mechanism: ClassVar[MechanismName] = "workload"
+    mechanisms: ClassVar[tuple[str, ...]] = ("workload",)
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(
             name="workers", field="workers", unit=COUNT, doc="burning threads", default="2", low=1, high=64

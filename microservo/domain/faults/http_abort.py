@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Expectation, Fault, MechanismName, Parameter
+from microservo.domain.faults.base import Expectation, Fault, Parameter
 from microservo.domain.faults.shared_parameters import ENDPOINT, SHARE_OF_REQUESTS
 from microservo.domain.faults.symptoms import failing_calls, fewer_requests
 from microservo.domain.faults.units import COUNT
@@ -19,7 +19,7 @@ class HttpAbort(Fault):
     """
 
     kind: ClassVar[str] = "http-abort"
-    mechanism: ClassVar[MechanismName] = "sidecar"
+    mechanisms: ClassVar[tuple[str, ...]] = ("sidecar",)
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(
             name="status",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Expectation, Fault, MechanismName, Parameter
+from microservo.domain.faults.base import Expectation, Fault, Parameter
 from microservo.domain.faults.units import SIZE
 
 _FULL_SEVERITY_BYTES = 2**30
@@ -19,7 +19,7 @@ class MemoryHog(Fault):
     """
 
     kind: ClassVar[str] = "memory-hog"
-    mechanism: ClassVar[MechanismName] = "workload"
+    mechanisms: ClassVar[tuple[str, ...]] = ("workload",)
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(
             name="size",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Expectation, Fault, MechanismName, Parameter
+from microservo.domain.faults.base import Expectation, Fault, Parameter
 from microservo.domain.faults.symptoms import slower_calls
 from microservo.domain.faults.units import RATE
 
@@ -24,7 +24,7 @@ class NetworkBandwidth(Fault):
     """
 
     kind: ClassVar[str] = "network-bandwidth"
-    mechanism: ClassVar[MechanismName] = "sidecar"
+    mechanisms: ClassVar[tuple[str, ...]] = ("sidecar",)
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(
             name="rate",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Expectation, Fault, MechanismName, Parameter
+from microservo.domain.faults.base import Expectation, Fault, Parameter
 from microservo.domain.faults.symptoms import slower_calls, timed_out_calls
 from microservo.domain.faults.units import DURATION
 
@@ -21,7 +21,7 @@ class NetworkDelay(Fault):
     """
 
     kind: ClassVar[str] = "network-delay"
-    mechanism: ClassVar[MechanismName] = "sidecar"
+    mechanisms: ClassVar[tuple[str, ...]] = ("sidecar",)
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(
             name="latency",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Expectation, Fault, MechanismName, Parameter
+from microservo.domain.faults.base import Expectation, Fault, Parameter
 from microservo.domain.faults.symptoms import slower_calls
 from microservo.domain.faults.units import RATIO
 
@@ -21,7 +21,7 @@ class NetworkLoss(Fault):
     """
 
     kind: ClassVar[str] = "network-loss"
-    mechanism: ClassVar[MechanismName] = "sidecar"
+    mechanisms: ClassVar[tuple[str, ...]] = ("sidecar",)
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(name="ratio", field="ratio", unit=RATIO, doc="share of lost segments", low=0.001, high=1),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Expectation, Fault, MechanismName
+from microservo.domain.faults.base import Expectation, Fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +16,7 @@ class Noop(Fault):
     """
 
     kind: ClassVar[str] = "noop"
-    mechanism: ClassVar[MechanismName] = "none"
+    mechanisms: ClassVar[tuple[str, ...]] = ("none",)
 
     @property
     def severity(self) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Expectation, Fault, MechanismName
+from microservo.domain.faults.base import Expectation, Fault
 from microservo.domain.faults.symptoms import failing_calls
 
 
@@ -17,7 +17,7 @@ class ProcessKill(Fault):
     """
 
     kind: ClassVar[str] = "process-kill"
-    mechanism: ClassVar[MechanismName] = "process"
+    mechanisms: ClassVar[tuple[str, ...]] = ("process",)
     one_shot: ClassVar[bool] = True
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Expectation, Fault, MechanismName
+from microservo.domain.faults.base import Expectation, Fault
 from microservo.domain.faults.symptoms import failing_calls, fewer_requests, slower_calls
 
 
@@ -17,7 +17,7 @@ class ProcessPause(Fault):
     """
 
     kind: ClassVar[str] = "process-pause"
-    mechanism: ClassVar[MechanismName] = "process"
+    mechanisms: ClassVar[tuple[str, ...]] = ("process",)
 
     @property
     def severity(self) -> float:

@@ -1,16 +1,16 @@
-"""What the instances of the local target use, read through psutil; a paused process is read too."""
+"""What the processes of instances use, read from outside through psutil; a paused one is read too."""
 
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from time import monotonic
 
 import psutil
 
-from microservo.platforms.local.state import LocalTarget
-from microservo.platforms.platform import Instance, Readings
+from microservo.platforms.local.state import TargetState
+from microservo.platforms.platform import Readings
 
 _REUSED_AFTER_S = 5.0
 """A process that began this much later than the one we look for has merely got its pid."""
@@ -31,46 +31,6 @@ class _Counters:
     cpu_s: Mapping[tuple[int, float], float]
     switches: int
     read_at_s: float
-
-
-class MeteredTarget:
-    """The local target as far as it is measured: its instances, and their meter."""
-
-    def __init__(self, target: LocalTarget) -> None:
-        self._target = target
-
-    def instances(self) -> Sequence[Instance]:
-        """All, running or not; raises as `LocalTarget`."""
-        return [
-            Instance(
-                id=each.id,
-                service=each.service,
-                is_up=each.pid is not None,
-                started_at_us=each.started_at_us,
-            )
-            for each in self._target.instances()
-        ]
-
-    def meter(self) -> LocalMeter:
-        """A meter of its own for each who asks, since rates are over the time between its readings."""
-        return LocalMeter(self._target)
-
-
-class LocalMeter:
-    """Reads the processes of the instances, each with all its descendants (see `ProcessMeter`)."""
-
-    def __init__(self, target: LocalTarget) -> None:
-        self._target = target
-        self._processes = ProcessMeter(time.monotonic)
-
-    def read(self) -> Readings:
-        return self._processes.read(
-            {
-                each.id: Wanted(pid=each.pid, started_at_us=each.started_at_us)
-                for each in self._target.instances()
-                if each.pid is not None
-            }
-        )
 
 
 class ProcessMeter:
@@ -123,6 +83,26 @@ class ProcessMeter:
         metrics["process.memory.usage"] = memory_bytes
         counters = _Counters(cpu_s, switches, now_s)
         return metrics | _rates(before, counters, _identity(root)), counters
+
+
+class LocalMeter:
+    """`Meter` of a local target: what `ProcessMeter` reads of each instance that runs.
+
+    Args:
+        state: the target at this moment; raises `Unavailable` while none runs.
+    """
+
+    def __init__(self, state: Callable[[], TargetState]) -> None:
+        self._state = state
+        self._processes = ProcessMeter(monotonic)
+
+    def read(self) -> Readings:
+        running = {
+            each.id: Wanted(pid=each.pid, started_at_us=each.started_at_us)
+            for each in self._state().instances
+            if each.pid is not None
+        }
+        return self._processes.read(running)
 
 
 def _running(wanted: Wanted) -> psutil.Process | None:

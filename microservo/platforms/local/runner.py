@@ -9,9 +9,8 @@ Ports are chosen once and stay through every restart; so do the entries of the s
 
 from __future__ import annotations
 
-import http.client
 import json
-import sys
+import secrets
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,14 +18,16 @@ from pathlib import Path
 
 from microservo.adapters.clock import now_us
 from microservo.adapters.ports import free_ports
+from microservo.adapters.processes import python_argv
 from microservo.domain.topology import Topology
-from microservo.platforms.local.state import Instance, Loadgen, TargetState, write_state
+from microservo.platforms.local.state import Loadgen, LocalInstance, TargetState, write_state
+from microservo.runtime.probe import is_healthy
 from microservo.supervision.supervisor import ProcessSpec, Supervisor
 
 LOADGEN = "loadgen"
 _SIDECAR = "-sidecar"
-_HEALTH_TIMEOUT_S = 0.5
 _PORTS_PER_INSTANCE = 4
+_TOKEN_BYTES = 32
 
 
 class LocalTargetRunner:
@@ -111,6 +112,7 @@ class LocalTargetRunner:
             edges=self._topology.edges(),
             instances=tuple(_instance(service, instance, ports) for service, instance in names),
             loadgen=Loadgen(pid=None, control_url=_url(next(ports))),
+            control_token=secrets.token_urlsafe(_TOKEN_BYTES),
         )
 
     def _peers(self) -> dict[str, list[str]]:
@@ -129,10 +131,10 @@ class LocalTargetRunner:
 
     def _spec(self, name: str, argv: tuple[str, ...], health_url: str) -> ProcessSpec:
         return ProcessSpec(
-            name=name, argv=argv, log=self._log_dir / f"{name}.log", ready=lambda: _is_healthy(health_url)
+            name=name, argv=argv, log=self._log_dir / f"{name}.log", ready=lambda: is_healthy(health_url)
         )
 
-    def _workload_argv(self, instance: Instance) -> tuple[str, ...]:
+    def _workload_argv(self, instance: LocalInstance) -> tuple[str, ...]:
         return (
             *_command("workload"),
             *("--topology", str(self._topology_path), "--service", instance.service),
@@ -141,7 +143,7 @@ class LocalTargetRunner:
             *("--otlp", self._otlp_url, "--seed", str(self._seed)),
         )
 
-    def _sidecar_argv(self, instance: Instance) -> tuple[str, ...]:
+    def _sidecar_argv(self, instance: LocalInstance) -> tuple[str, ...]:
         return (
             *_command("sidecar"),
             *("--instance", instance.id, "--listen", str(instance.sidecar_port)),
@@ -165,15 +167,16 @@ class LocalTargetRunner:
         now = self._clock()
         with self._lock:
             self._state = _changed(self._state, name, pid, now)
-        write_state(self._state_file, self._state)
+        self._supervisor.keep_written(self._state_file, lambda: write_state(self._state_file, self.state))
 
 
-def _instance(service: str, instance: str, ports: Iterator[int]) -> Instance:
-    return Instance(
+def _instance(service: str, instance: str, ports: Iterator[int]) -> LocalInstance:
+    return LocalInstance(
         id=instance,
         service=service,
         pid=None,
         started_at_us=0,
+        ended_at_us=0,
         port=next(ports),
         control_url=_url(next(ports)),
         sidecar_pid=None,
@@ -189,27 +192,18 @@ def _changed(state: TargetState, name: str, pid: int | None, now_us: int) -> Tar
     return replace(state, updated_at_us=now_us, instances=instances)
 
 
-def _renewed(instance: Instance, name: str, pid: int | None, now_us: int) -> Instance:
+def _renewed(instance: LocalInstance, name: str, pid: int | None, now_us: int) -> LocalInstance:
     if name == instance.id + _SIDECAR:
         return replace(instance, sidecar_pid=pid)
     if name != instance.id:
         return instance
-    return replace(instance, pid=pid, started_at_us=instance.started_at_us if pid is None else now_us)
+    if pid is None:
+        return replace(instance, pid=None, ended_at_us=now_us)
+    return replace(instance, pid=pid, started_at_us=now_us)
 
 
 def _command(service: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", f"services.{service}")
-
-
-def _is_healthy(url: str) -> bool:
-    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=_HEALTH_TIMEOUT_S)
-    try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
+    return python_argv(f"services.{service}")
 
 
 def _url(port: int) -> str:

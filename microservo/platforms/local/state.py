@@ -7,23 +7,25 @@ it is back.
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from microservo.errors import InvalidInput, Unavailable
 
+_OWNER_ONLY = 0o600
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Instance:
+class LocalInstance:
     """One instance of a service, and the sidecar on its path.
 
     Args:
         pid: None while it is down, as is `sidecar_pid`.
-        started_at_us: when its process was last started, epoch microseconds UTC.
+        started_at_us: when its process was last started, epoch microseconds UTC; 0 if never.
+        ended_at_us: when its process last ended, likewise.
         port: where the instance itself answers; callers use `sidecar_port`.
         control_url: fault control API of the instance.
         sidecar_url: fault control API of its sidecar.
@@ -33,6 +35,7 @@ class Instance:
     service: str
     pid: int | None
     started_at_us: int
+    ended_at_us: int
     port: int
     control_url: str
     sidecar_pid: int | None
@@ -50,46 +53,35 @@ class Loadgen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetState:
-    """The whole target at `updated_at_us` (epoch microseconds UTC); edges are (caller, callee)."""
+    """The whole target at `updated_at_us` (epoch microseconds UTC).
+
+    Args:
+        edges: (caller, callee).
+        control_token: what the control APIs of instances, sidecars and load ask for.
+    """
 
     topology: str
     updated_at_us: int
     edges: tuple[tuple[str, str], ...]
-    instances: tuple[Instance, ...]
+    instances: tuple[LocalInstance, ...]
     loadgen: Loadgen
+    control_token: str
+
+    def instance(self, instance_id: str) -> LocalInstance | None:
+        """The instance of this id, if there is one."""
+        return next((each for each in self.instances if each.id == instance_id), None)
 
 
-class LocalTarget:
-    """Reads the state file, anew at each call.
-
-    Every method raises `Unavailable` while no target runs, `InvalidInput` when the file is no state file.
-    """
-
-    def __init__(self, state_file: Path) -> None:
-        self._state_file = state_file
-
-    def state(self) -> TargetState:
-        """All there is to know."""
-        return read_state(self._state_file)
-
-    def instances(self, service: str | None = None) -> list[Instance]:
-        """The instances of one service, or of all; [] for a service that is not there."""
-        return [each for each in self.state().instances if service in (None, each.service)]
-
-    def services(self) -> list[str]:
-        """The services, sorted."""
-        return sorted({each.service for each in self.state().instances})
-
-    def edges(self) -> list[tuple[str, str]]:
-        """Who may call whom, as (caller, callee)."""
-        return list(self.state().edges)
+_STATE = TypeAdapter(TargetState)
 
 
 def write_state(state_file: Path, state: TargetState) -> None:
-    """Writes the state in one step: a reader sees the old one or the new one, whole."""
+    """Writes the state in one step, for its owner alone: a reader sees the old one or the new one, whole."""
     state_file.parent.mkdir(parents=True, exist_ok=True)
     draft = state_file.with_name(f"{state_file.name}.{os.getpid()}.tmp")
-    draft.write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY), "wb") as file:
+        file.write(_STATE.dump_json(state, indent=1))
     draft.replace(state_file)
 
 
@@ -101,22 +93,19 @@ def read_state(state_file: Path) -> TargetState:
         InvalidInput: it is not a state file.
     """
     try:
-        return _parse(json.loads(state_file.read_text(encoding="utf-8")))
+        return _STATE.validate_json(state_file.read_bytes())
     except FileNotFoundError as error:
         message = f"no target is running: there is no {state_file}; start one with 'microservo up'"
         raise Unavailable(message) from error
-    except (ValueError, KeyError, TypeError) as error:
-        message = (
-            f"{state_file} is not a target's state ({error!r}); its launcher writes it anew at each change"
-        )
+    except PermissionError as error:
+        message = f"{state_file} belongs to another user; run this as the user who started the target"
         raise InvalidInput(message) from error
-
-
-def _parse(given: Mapping[str, Any]) -> TargetState:
-    return TargetState(
-        topology=given["topology"],
-        updated_at_us=given["updated_at_us"],
-        edges=tuple((caller, callee) for caller, callee in given["edges"]),
-        instances=tuple(Instance(**each) for each in given["instances"]),
-        loadgen=Loadgen(**given["loadgen"]),
+    except ValidationError as error:
+        # Not "from error": that shows the whole input, and there is a token in it.
+        problem = error.errors(include_input=False, include_url=False)[0]
+    where = ".".join(str(step) for step in problem["loc"]) or "document"
+    message = (
+        f"{state_file} is not a target's state ({where}: {problem['msg']}); "
+        "its launcher writes it anew at each change"
     )
+    raise InvalidInput(message)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
 
 import numpy as np
 
 from microservo.domain.rows import MetricRows, coded
 from microservo.errors import InvalidInput, Unavailable
-from microservo.platforms.platform import Instance, Meter, Readings
+from microservo.platforms.platform import Instance, Meter, Platform, Readings
 from microservo.sources.host.host_meter import HostMeter
 from microservo.sources.pulled import PulledSource
 
@@ -21,15 +20,7 @@ HOST = "host"
 """Service name of the host's own metrics."""
 
 
-class Metered(Protocol):
-    """What is measured of a platform; as `microservo.platforms.platform.Platform`."""
-
-    def instances(self) -> Sequence[Instance]: ...
-
-    def meter(self) -> Meter: ...
-
-
-def host_source(platform: Metered | None, clock: Callable[[], int], *, interval_s: float) -> PulledSource:
+def host_source(platform: Platform | None, clock: Callable[[], int], *, interval_s: float) -> PulledSource:
     """Samples the host, and the instances of a platform if one is given, once in an interval."""
     return PulledSource("host", "metrics", Sampler(platform, clock).sample, interval_s=interval_s)
 
@@ -37,7 +28,7 @@ def host_source(platform: Metered | None, clock: Callable[[], int], *, interval_
 class Sampler:
     """Reads all instances of the target and the host at one instant."""
 
-    def __init__(self, platform: Metered | None, clock: Callable[[], int]) -> None:
+    def __init__(self, platform: Platform | None, clock: Callable[[], int]) -> None:
         self._platform = platform
         self._clock = clock
         self._meter: Meter | None = None

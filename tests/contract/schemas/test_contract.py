@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import math
 import re
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import avro.io
 import avro.schema
+import fastavro
 import pytest
 
 import schemas
 from schemas import catalogue, compatibility
 from schemas.codec import FRAME_BYTES, SchemaError, decode, decode_as, encode
-from schemas.examples import examples
-from schemas.files import avro_schemas, schema_ids
+from schemas.examples import example_bytes, examples, golden_bytes
+from schemas.fields import parsed
+from schemas.files import avro_schemas, newest_schemas, schema_ids
 from schemas.generate import generate
-from schemas.records import FaultRequest, FeatureWindow, MetricBatch
+from schemas.reading import ResolvingReader
+from schemas.records import Experiment, FaultRequest, FeatureWindow, LogBatch, MetricBatch
 
 FOLDER = Path(schemas.__file__).parent
 EXAMPLES = [
-    pytest.param(record, id=f"{name}.v{version}/{file}")
-    for (name, version), files in examples().items()
-    for file, record in files.items()
+    pytest.param(record, id=f"{name}.v{version}/{example}")
+    for (name, version), found in examples().items()
+    for example, record in found.items()
+]
+GOLDEN = [
+    pytest.param(version, example, value, id=f"{version[0]}.v{version[1]}/{example}")
+    for version, found in golden_bytes().items()
+    for example, value in found.items()
 ]
 
 
@@ -35,6 +45,15 @@ def all_fields(node: Any) -> list[dict[str, Any]]:
         own = [node] if "name" in node and "type" in node and node.get("type") != "record" else []
         return own + [field for value in node.values() for field in all_fields(value)]
     return [field for value in node for field in all_fields(value)] if isinstance(node, list) else []
+
+
+def plain(value: Any) -> Any:
+    """A value as it lies on the wire: instants as microseconds, arrays as tuples."""
+    if isinstance(value, datetime):
+        return (value - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
+    if isinstance(value, dict):
+        return {name: plain(each) for name, each in value.items()}
+    return tuple(map(plain, value)) if isinstance(value, list | tuple) else value
 
 
 def test_versions_run_from_one_without_a_gap() -> None:
@@ -73,14 +92,54 @@ def test_examples_decode_to_what_was_encoded(record: object) -> None:
     assert decode(encode(record)) == record
 
 
-@pytest.mark.parametrize("record", EXAMPLES)
-def test_the_reference_implementation_reads_our_bytes(record: object) -> None:
-    schema = next(s for s in avro_schemas().values() if s["name"] == type(record).__name__)
-    parsed = avro.schema.parse(json.dumps(schema))
-    body = avro.io.BinaryDecoder(io.BytesIO(encode(record)[FRAME_BYTES:]))
-    read = avro.io.DatumReader(parsed).read(body)
-    assert isinstance(read, dict)
-    assert read.keys() == {field["name"] for field in schema["fields"]}
+def test_every_example_has_its_golden_bytes() -> None:
+    missing = "run `python -m schemas.examples` and commit what it writes"
+    assert {version: found.keys() for version, found in golden_bytes().items()} == {
+        version: found.keys() for version, found in example_bytes().items()
+    }, missing
+
+
+@pytest.mark.parametrize(("version", "example", "value"), GOLDEN)
+def test_bytes_of_a_version_never_change(version: tuple[str, int], example: str, value: bytes) -> None:
+    assert example_bytes()[version][example] == value
+    if avro_schemas()[version] is newest_schemas()[version[0]]:
+        assert encode(examples()[version][example]) == value
+
+
+@pytest.mark.parametrize(("version", "example", "value"), GOLDEN)
+def test_the_reference_implementation_reads_old_bytes_as_we_do(
+    version: tuple[str, int], example: str, value: bytes
+) -> None:
+    newest = newest_schemas()[version[0]]
+    writer, reader = (avro.schema.parse(json.dumps(each)) for each in (avro_schemas()[version], newest))
+    read = avro.io.DatumReader(writer, reader).read(avro.io.BinaryDecoder(io.BytesIO(value[FRAME_BYTES:])))
+    ours: Any = examples()[version][example]
+    assert plain(read) == plain(dataclasses.asdict(ours))
+
+
+def test_what_an_older_version_wrote_has_the_defaults_of_new_fields() -> None:
+    (log,) = examples()["log_batch", 1].values()
+    (run,) = examples()["experiment", 1].values()
+    assert isinstance(log, LogBatch)
+    assert isinstance(run, Experiment)
+    assert (log.line_id, run.writers) == (b"", ())
+    (newer,) = examples()["experiment", 2].values()
+    assert isinstance(newer, Experiment)
+    assert [each.writer for each in newer.writers] == ["telemetry-collector", "telemetry-collector-2"]
+    assert replace(newer, writers=()) == run
+
+
+def test_a_field_that_the_newest_version_removed_is_left_out() -> None:
+    """It passes the check of compatibility, so it must not fail to decode."""
+    before = avro_schemas()["service_graph", 1]
+    extra = {"name": "region", "type": "string", "doc": "Removed since."}
+    older = {**before, "fields": [before["fields"][0], extra, *before["fields"][1:]]}
+    assert compatibility.explain(before, older) == ""
+    (graph,) = examples()["service_graph", 1].values()
+    fields = {entry["name"]: getattr(graph, entry["name"]) for entry in before["fields"]}
+    buffer = io.BytesIO()
+    fastavro.schemaless_writer(buffer, parsed(older), {**fields, "region": "north"})
+    assert ResolvingReader(older, before, 0).read(buffer.getvalue()) == (graph, buffer.tell())
 
 
 def test_generated_records_are_up_to_date() -> None:
@@ -174,8 +233,10 @@ def test_numbers_and_lists_are_written_as_the_reference_implementation_reads_the
     window = FeatureWindow(
         run_id="run", service="cart", start_us=0, end_us=5, revision=0, names=names, values=values
     )
-    parsed = avro.schema.parse(json.dumps(avro_schemas()["feature_window", 1]))
-    read = avro.io.DatumReader(parsed).read(avro.io.BinaryDecoder(io.BytesIO(encode(window)[FRAME_BYTES:])))
+    schema_of_avro = avro.schema.parse(json.dumps(avro_schemas()["feature_window", 1]))
+    read = avro.io.DatumReader(schema_of_avro).read(
+        avro.io.BinaryDecoder(io.BytesIO(encode(window)[FRAME_BYTES:]))
+    )
     assert isinstance(read, dict)
     assert (tuple(read["names"]), tuple(read["values"])) == (names, values)
     assert decode(encode(replace(window, names=(), values=()))) == replace(window, names=(), values=())

@@ -17,6 +17,7 @@ from microservo.adapters.otlp.checks import Instants
 from microservo.adapters.otlp.decoding import decode
 from microservo.adapters.otlp.envelope import PIECE_BYTES, pieces
 from microservo.adapters.otlp.json_requests import to_json
+from microservo.adapters.otlp.line_ids import LineIds
 from microservo.adapters.otlp.media import Media, TooLarge, TooManyRecords
 from microservo.adapters.otlp.requests import Parsed, read_requests
 from microservo.domain.rows import SpanRows
@@ -40,7 +41,7 @@ def rows_of(body: bytes) -> list[tuple[str, str, int]]:
     """Service, instance and number of each span, in order."""
     found = []
     for parsed in read_requests("traces", Media.PROTOBUF, body, 10 * LIMIT):
-        for rows in decode(parsed.request, Instants(now_us=T0_US + 1_000_000)).rows:
+        for rows in decode(parsed.request, Instants(now_us=T0_US + 1_000_000), LineIds(b"")).rows:
             assert isinstance(rows, SpanRows)
             found += [
                 (rows.service, rows.instance, int.from_bytes(each.tobytes(), "big")) for each in rows.span_id
@@ -134,7 +135,7 @@ def test_a_record_that_is_too_large_costs_only_itself() -> None:
     parsed = list(read_requests("traces", Media.PROTOBUF, body, LIMIT))
     assert (
         sum(
-            decode(each.request, Instants(now_us=T0_US + 1_000_000)).rows[0].count
+            decode(each.request, Instants(now_us=T0_US + 1_000_000), LineIds(b"")).rows[0].count
             for each in parsed
             if each.request.ByteSize()
         )

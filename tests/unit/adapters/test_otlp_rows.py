@@ -21,11 +21,17 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from otlp_requests import T0_US, gauge, line, logs, metrics, resource, span, traces
 
 from microservo.adapters.otlp.checks import Decoded, Instants
-from microservo.adapters.otlp.decoding import decode
+from microservo.adapters.otlp.decoding import decode as decode_request
+from microservo.adapters.otlp.line_ids import LineIds
+from microservo.adapters.otlp.requests import Request
 from microservo.domain.rows import Coded, LogRows, MetricRows, SpanRows
 
 NOW_US = T0_US + 1_000_000
 NOW = Instants(now_us=NOW_US)
+
+
+def decode(request: Request, instants: Instants) -> Decoded:
+    return decode_request(request, instants, LineIds(b"a body"))
 
 
 def texts(column: Coded) -> list[str]:
@@ -175,7 +181,10 @@ def test_a_log_line_without_a_time_has_the_time_it_was_observed() -> None:
 
 
 def test_a_log_line_without_any_time_has_the_time_it_was_received() -> None:
-    assert only_lines(decode(logs([line(0), line(T0_US)]), NOW)).time_us.tolist() == [NOW_US, T0_US]
+    assert only_lines(decode(logs([line(0), line(T0_US)]), NOW)).time_us.tolist() == [
+        NOW_US,
+        T0_US,
+    ]
 
 
 @pytest.mark.parametrize(

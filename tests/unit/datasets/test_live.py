@@ -13,7 +13,7 @@ from synthetic import Story
 from microservo.adapters.broker import Message
 from microservo.datasets import rebuild, verify_against_live
 from microservo.errors import InvalidInput
-from microservo.log.ranges import read
+from microservo.log.ranges import read_ranges
 from microservo.testing import MemoryBroker
 from schemas import catalogue
 from schemas.codec import decode_as, encode
@@ -30,7 +30,7 @@ def compared(tmp_path: Path, change: Change) -> list[str]:
     rebuild(source, run_id=story.run_id, out_dir=tmp_path / "d")
     with source.consumer(group_id=None) as consumer:
         partition = consumer.partitions(catalogue.LABELLED_WINDOWS)[0]
-        live = list(read(consumer, {partition: consumer.offset_range(partition)}))
+        live = list(read_ranges(consumer, {partition: consumer.offset_range(partition)}))
     record_run(target, replace(story, run_id="run-0"), partitions=1)
     changed = change(live)
     with target.consumer(group_id=None) as consumer:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 
 import pyarrow as pa
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from microservo.adapters.broker import Partition
 from microservo.datasets.merge import Merge, Stored, merged_outcome
-from microservo.datasets.share import Outcome, Settled, Share
+from microservo.datasets.share import Outcome, Share
 from microservo.datasets.slices import SLICE_US, by_slice
-from microservo.datasets.workers import divided, heard
-from microservo.domain.datasets.ledger import LedgerRow
+from microservo.datasets.workers import divided
 from microservo.domain.windows import WindowPolicy
-from microservo.errors import Fatal, OffsetGap
 
 
 def test_a_slice_waits_for_the_slowest_reader() -> None:
@@ -38,33 +33,10 @@ def test_rows_are_cut_by_time() -> None:
     assert list(by_slice(pa.table({"time_us": pa.array([], pa.int64())}), "time_us")) == []
 
 
-def test_an_error_of_a_worker_keeps_its_kind_and_words(tmp_path: Path) -> None:
-    with pytest.raises(OffsetGap, match=r"^t\[0\]: expected offset 3, got 5$"):
-        heard('{"error": "OffsetGap", "message": "t[0]: expected offset 3, got 5"}', tmp_path)
-    with pytest.raises(Fatal, match="without a word"):
-        heard("", tmp_path)
-
-
-def test_counts_of_the_ledger_survive_the_way_from_a_worker(tmp_path: Path) -> None:
-    row = LedgerRow(
-        source="telemetry-logs",
-        service="cart",
-        minute_us=0,
-        read=3,
-        in_windows=2,
-        late=0,
-        duplicate=0,
-        dropped=1,
-        rejected=0,
-        unfinished=0,
-    )
-    assert heard(json.dumps({"settled": [asdict(row)]}), tmp_path) == Settled([row])
-
-
 def test_counts_of_readers_are_summed() -> None:
     one = Outcome(totals={"telemetry-logs": {"messages": 2}}, watermarks_us={0: 7}, unfinished=[("a", 1)])
     other = replace(one, watermarks_us={1: 9})
-    merged = merged_outcome([one, Outcome.from_json(other.to_json())])
+    merged = merged_outcome([one, other])
     assert merged.totals == {"telemetry-logs": {"messages": 4}}
     assert merged.watermarks_us == {0: 7, 1: 9}
     assert merged.unfinished == [("a", 1)]

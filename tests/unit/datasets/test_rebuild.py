@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +18,7 @@ from microservo.adapters.broker import Consumer, TopicSpec
 from microservo.datasets import content_hash, rebuild, runs, verify, verify_against_live
 from microservo.datasets.facts import ledger_rows
 from microservo.domain.datasets.manifest import Manifest
-from microservo.errors import InvalidInput, OffsetGap, Retryable
+from microservo.errors import InvalidInput, OffsetGap, Retryable, Unavailable
 from microservo.log.runs import RunLog, run_log
 from microservo.testing import MemoryBroker
 from schemas import catalogue
@@ -305,6 +307,36 @@ def test_a_failed_rebuild_leaves_nothing_behind(recorded: MemoryBroker, tmp_path
     with pytest.raises(RuntimeError, match="enough"):
         rebuild(recorded, run_id="run-1", out_dir=tmp_path / "d", progress=fail)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(
+    recorded: MemoryBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "data").write_text("old")
+
+    def full(*_: object, **_options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+    with pytest.raises(
+        Unavailable, match=r"^can't write to .*/d: No space left on device; make room"
+    ) as error:
+        rebuild(recorded, run_id="run-1", out_dir=tmp_path / "d")
+    assert "\n" not in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_a_place_that_can_not_be_written_to_is_refused_before_anything_is_read(
+    recorded: MemoryBroker, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InvalidInput, match="is a file; give a new folder"):
+        rebuild(recorded, run_id="run-1", out_dir=tmp_path / "file")
+    for place in (tmp_path / "file" / "d", Path("/proc/1/d")):
+        with pytest.raises(InvalidInput, match=r"give a(nother)? folder"):
+            rebuild(recorded, run_id="run-1", out_dir=place)
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_offsets_that_are_not_on_the_log_are_a_gap(recorded: MemoryBroker, tmp_path: Path) -> None:

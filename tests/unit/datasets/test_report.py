@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pytest
 from recorded_run import record_run
 from synthetic import START_US, Story
 
-from microservo.datasets import rebuild
+from microservo.datasets import read_manifest, rebuild
+from microservo.datasets.report import write_report
 from microservo.datasets.series import Series, bins_of, points_per_series
-from microservo.datasets.timeline import as_script
+from microservo.domain.text import printable
 from microservo.testing import MemoryBroker
 
 
@@ -38,16 +41,46 @@ def test_text_from_the_run_is_escaped(original: Path) -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
 
 
-def test_a_hostile_service_name_stays_text(tmp_path: Path) -> None:
+def test_a_hostile_service_name_stays_text_and_nothing_in_it_is_hidden(tmp_path: Path) -> None:
     broker = MemoryBroker()
-    evil = "</script><img src=x onerror=alert(1)>"
+    evil = "</script><img src=x onerror=alert(1)><!--\x1b[2J\u202e{{ 7 * 7 }}"
     record_run(broker, Story(seconds=20, services=(evil, "cart")))
     rebuild(broker, run_id="run-1", out_dir=tmp_path / "d")
     page = (tmp_path / "d" / "report.html").read_text("utf-8")
-    assert evil not in page
+    assert not {"<img", "\x1b", "\u202e"} & set(re.findall(r"<img|\x1b|\u202e", page))
+    assert "&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;&lt;!--\\x1b[2J\\u202e{{ 7 * 7 }}" in page
     services = data_of(page)["services"]
     assert isinstance(services, list)
-    assert evil in {service["name"] for service in services}
+    assert printable(evil) in {service["name"] for service in services}
+
+
+def test_every_element_of_the_page_is_closed(original: Path) -> None:
+    open_elements: list[str] = []
+
+    class Checker(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: object) -> None:
+            if tag not in ("meta", "input"):
+                open_elements.append(tag)
+
+        def handle_endtag(self, tag: str) -> None:
+            assert open_elements.pop() == tag
+
+    Checker().feed((original / "report.html").read_text("utf-8"))
+    assert open_elements == []
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [("running", "<dd>goes on</dd>"), ("aborted", "<dd>unknown: it was aborted</dd>")],
+)
+def test_only_a_run_that_goes_on_is_said_to_go_on(dataset: Path, status: str, words: str) -> None:
+    manifest = read_manifest(dataset)
+    unended = replace(manifest, run=replace(manifest.run, status=status, finished_at_us=None))
+    write_report(dataset, unended)
+    page = (dataset / "report.html").read_text("utf-8")
+    assert words in page
+    assert ("This run was aborted" in page) == (status == "aborted")
+    assert ("goes on" in page) == (status == "running")
 
 
 def test_each_service_has_its_windows_scores_and_bands(original: Path) -> None:
@@ -116,7 +149,3 @@ def test_a_longer_run_has_no_more_points() -> None:
 def test_many_services_share_the_points() -> None:
     assert points_per_series(1, 7) == 1_500
     assert points_per_series(60, 7) * 60 * 7 <= 160_000
-
-
-def test_nothing_in_a_script_can_end_it() -> None:
-    assert "<" not in as_script({"a": "</script>&<!--"})

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from microservo.adapters.broker import Headers, Message, Partition, TopicSpec
+from microservo.adapters.memory.consumer import MemoryConsumer
 from microservo.domain.detectors import NSigma
 from microservo.errors import Retryable
 from microservo.testing import ManualClock, MemoryBroker
@@ -14,7 +15,7 @@ from schemas.codec import decode_as, encode
 from schemas.envelope import HEARTBEAT_KEY, Stamp
 from schemas.records import AnomalyScore, FeatureWindow
 from services.detector.handlers import Scorer
-from services.detector.history import History
+from services.detector.history import FIRST_LOOK_BACK, History
 from services.detector.service import build_scorer
 from services.detector.settings import DetectorSettings
 
@@ -197,6 +198,41 @@ def test_the_past_is_bounded_to_the_newest_windows_of_each_service(system: Syste
     past = History(system.broker, run_id="run-1", windows_per_service=5).before(Partition(WINDOWS, 0), 21)
     assert [each.start_us // SIZE_US for each in past if each.service == "cart"] == [15, 16, 17, 18, 19]
     assert [each.start_us for each in past if each.service == "ad"] == [0]
+
+
+@pytest.mark.parametrize("windows", [6_000, 30_000])
+def test_taking_over_reads_no_more_of_a_long_log_than_of_a_short_one(
+    system: System, monkeypatch: pytest.MonkeyPatch, windows: int
+) -> None:
+    system.publish(*(window(index // 2, 0.0, service=("ad", "cart")[index % 2]) for index in range(windows)))
+    read: list[Message] = []
+    consume = MemoryConsumer.consume
+
+    def counted(self: MemoryConsumer, max_messages: int, timeout_s: float) -> list[Message]:
+        found = consume(self, max_messages, timeout_s)
+        read.extend(found)
+        return found
+
+    monkeypatch.setattr(MemoryConsumer, "consume", counted)
+    past = History(system.broker, run_id="run-1").before(Partition(WINDOWS, 0), windows)
+    assert len(read) == FIRST_LOOK_BACK
+    last = windows // 2
+    for service in ("ad", "cart"):
+        starts = [each.start_us // SIZE_US for each in past if each.service == service]
+        assert starts == list(range(last - 500, last))
+
+
+def test_taking_over_reads_further_back_until_it_has_what_is_remembered(system: System) -> None:
+    services = [f"s{number}" for number in range(20)]
+    system.publish(*(window(index, 0.0, service=name) for index in range(600) for name in services))
+    past = History(system.broker, run_id="run-1").before(Partition(WINDOWS, 0), 600 * 20)
+    assert len(past) == 500 * 20
+
+
+def test_the_past_of_an_earlier_run_is_not_searched_for(system: System) -> None:
+    system.publish(*(window(index, 0.0, run_id="run-0") for index in range(20)), window(90, 0.0))
+    past = History(system.broker, run_id="run-1").before(Partition(WINDOWS, 0), 21)
+    assert [each.run_id for each in past] == ["run-1"]
 
 
 def test_where_the_log_begins_there_is_no_past_to_ask_the_broker_for() -> None:

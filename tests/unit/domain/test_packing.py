@@ -1,6 +1,9 @@
 """What is packed is what is read."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -8,6 +11,7 @@ from microservo.domain.bounded_names import OTHER, BoundedNames
 from microservo.domain.packing import MAX_BODY_BYTES, MAX_RECORDS, pack_logs, pack_metrics, pack_spans
 from microservo.domain.rows import LogRows, MetricRows, SpanRows, coded, id_column
 from microservo.domain.telemetry import log_columns, metric_columns, record_count, span_columns
+from microservo.errors import InvalidMessage
 
 POINTS = st.lists(
     st.tuples(
@@ -80,6 +84,7 @@ def log_rows(bodies: list[str]) -> LogRows:
         template=coded(body[:3] for body in bodies),
         trace_id=id_column([b"t" * 16] * count, 16),
         span_id=id_column([index.to_bytes(8, "big") for index in range(count)], 8),
+        line_id=np.arange(count, dtype=np.uint64) + 7,
         bodies=tuple(bodies),
     )
 
@@ -92,6 +97,14 @@ def test_log_lines_come_back_with_their_bodies() -> None:
     assert columns.time_us.tolist() == [1, 2, 3]
     assert batch.span_id == b"".join(index.to_bytes(8, "big") for index in (2, 1, 0))
     assert batch.trace_id == b"t" * 48
+    assert columns.line_id.tolist() == [9, 8, 7]
+
+
+def test_lines_of_a_batch_without_identities_have_none() -> None:
+    (batch,) = pack_logs("run", [log_rows(["abc 1", "abc 2"])], admit_template=keep)
+    assert log_columns(replace(batch, line_id=b"")).line_id.tolist() == [0, 0]
+    with pytest.raises(InvalidMessage, match="column line_id has 1 entries; expected 2"):
+        log_columns(replace(batch, line_id=bytes(8)))
 
 
 def test_long_lines_make_more_messages_not_larger_ones() -> None:

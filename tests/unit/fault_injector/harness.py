@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -12,7 +13,8 @@ from microservo.domain.faults.base import Wire
 from microservo.errors import MicroServoError, Unavailable
 from microservo.log.dead_letters import DeadLetters
 from microservo.log.stamped import StampedWriter
-from microservo.platforms.mechanism import Confirmation, Owned, TargetInstance
+from microservo.platforms.mechanism import Confirmation, Mechanism, Owned
+from microservo.platforms.platform import Instance, InstanceChange, Meter
 from microservo.testing import ManualClock, MemoryBroker
 from schemas.catalogue import catalogue
 from schemas.codec import decode_as, encode
@@ -28,35 +30,34 @@ SECOND_US = 1_000_000
 PREFIX = "t-"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FakeInstance:
-    id: str
-    service: str
-    pid: int | None = 1
-    started_at_us: int = 0
-    control_url: str = ""
-    sidecar_url: str = ""
+class FakePlatform:
+    """Two instances of cart and one of front, which calls cart; one mechanism carries every kind."""
 
+    name = "fake"
 
-class FakeTarget:
-    """Two instances of cart and one of front, which calls cart."""
+    def __init__(self, mechanism: FakeMechanism) -> None:
+        self.mechanism = mechanism
+        self.listed = [instance("cart-0"), instance("cart-1"), instance("front-0")]
 
-    def __init__(self) -> None:
-        self.running = True
-        self.listed = [
-            FakeInstance(id="cart-0", service="cart"),
-            FakeInstance(id="cart-1", service="cart"),
-            FakeInstance(id="front-0", service="front"),
-        ]
+    def mechanisms(self, kind: str) -> Sequence[Mechanism]:
+        return [self.mechanism]
 
-    def instances(self) -> Sequence[FakeInstance]:
-        if not self.running:
-            msg = "no target is running"
-            raise Unavailable(msg)
+    def watch(self, on_change: Callable[[InstanceChange], None]) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def meter(self) -> Meter:
+        raise NotImplementedError
+
+    def instances(self) -> Sequence[Instance]:
+        self.mechanism.require_target()
         return self.listed
 
     def edges(self) -> Iterable[tuple[str, str]]:
         return [("front", "cart"), ("loadgen", "front")]
+
+
+def instance(name: str) -> Instance:
+    return Instance(id=name, service=name.rpartition("-")[0], is_up=True, started_at_us=0)
 
 
 class FakeMechanism:
@@ -64,43 +65,55 @@ class FakeMechanism:
 
     Attributes:
         active: (instance, fault id) in force.
+        gone: instances that the target no longer has.
+        has_target: False while no target runs.
         errors: what to raise instead of acting, by verb and instance; taken in order, None acts.
         log: every effort, in order.
     """
 
+    name = "fake"
+
     def __init__(self, clock: ManualClock) -> None:
         self._clock = clock
         self.active: set[tuple[str, str]] = set()
+        self.gone: set[str] = set()
+        self.has_target = True
         self.errors: dict[tuple[str, str], list[MicroServoError]] = {}
         self.log: list[tuple[str, str, str]] = []
 
-    def apply(self, instance: TargetInstance, fault_id: str, wire: Wire) -> Confirmation:
+    def apply(self, instance: str, fault_id: str, wire: Wire) -> Confirmation:
         self._act("apply", instance, fault_id)
-        self.active.add((instance.id, fault_id))
+        self.active.add((instance, fault_id))
         return self._confirmed("in force")
 
-    def recover(self, instance: TargetInstance, fault_id: str, wire: Wire) -> Confirmation:
+    def recover(self, instance: str, fault_id: str, wire: Wire) -> Confirmation:
         self._act("recover", instance, fault_id)
-        self.active.discard((instance.id, fault_id))
-        return self._confirmed("out of force")
+        self.active.discard((instance, fault_id))
+        return self._confirmed("the instance is gone" if instance in self.gone else "out of force")
 
-    def holds(self, instance: TargetInstance, fault_id: str, wire: Wire) -> bool:
+    def holds(self, instance: str, fault_id: str, wire: Wire) -> bool:
         self._act("holds", instance, fault_id)
-        return (instance.id, fault_id) in self.active
+        return (instance, fault_id) in self.active
 
-    def release_strangers(self, instance: TargetInstance, owned: Owned) -> list[str]:
+    def release_unowned(self, instance: str, owned: Owned) -> list[str]:
         self._act("release", instance, "")
-        found = [fault_id for name, fault_id in sorted(self.active) if name == instance.id]
+        found = [fault_id for name, fault_id in sorted(self.active) if name == instance]
         strangers = [fault_id for fault_id in found if fault_id not in owned()]
-        self.active -= {(instance.id, fault_id) for fault_id in strangers}
+        self.active -= {(instance, fault_id) for fault_id in strangers}
         return strangers
 
     def efforts(self, verb: str) -> list[tuple[str, str]]:
         return [(instance, fault_id) for each, instance, fault_id in self.log if each == verb]
 
-    def _act(self, verb: str, instance: TargetInstance, fault_id: str) -> None:
-        self.log.append((verb, instance.id, fault_id))
-        if waiting := self.errors.get((verb, instance.id)):
+    def require_target(self) -> None:
+        if not self.has_target:
+            msg = "no target is running"
+            raise Unavailable(msg)
+
+    def _act(self, verb: str, instance: str, fault_id: str) -> None:
+        self.require_target()
+        self.log.append((verb, instance, fault_id))
+        if waiting := self.errors.get((verb, instance)):
             raise waiting.pop(0)
 
     def _confirmed(self, evidence: str) -> Confirmation:
@@ -136,10 +149,10 @@ class World:
 
     clock: ManualClock = field(default_factory=lambda: ManualClock(NOW_US))
     broker: MemoryBroker = field(default_factory=MemoryBroker)
-    target: FakeTarget = field(default_factory=FakeTarget)
 
     def __post_init__(self) -> None:
         self.mechanism = FakeMechanism(self.clock)
+        self.target = FakePlatform(self.mechanism)
         names = [PREFIX + name for name in catalogue()]
         names += [f"{PREFIX}{name}-dlq" for name, topic in catalogue().items() if topic.dead_letters]
         self.broker.admin().ensure_topics([TopicSpec(name=each, partitions=2, config={}) for each in names])
@@ -189,12 +202,6 @@ class Running:
             producer=self.producer,
             writer=self.writer,
             target=world.target,
-            mechanisms={
-                "none": world.mechanism,
-                "process": world.mechanism,
-                "workload": world.mechanism,
-                "sidecar": world.mechanism,
-            },
             workers=self.workers,
             clock=world.clock,
         )

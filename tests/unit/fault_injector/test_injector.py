@@ -166,7 +166,7 @@ def test_a_bad_id_is_refused_under_what_fits_of_it(world: World, running: Runnin
 
 
 def test_without_a_target_requests_are_refused(world: World, running: Running) -> None:
-    world.target.running = False
+    world.mechanism.has_target = False
     running.ask(request())
     assert world.events()[-1].reason == "no target is running"
 
@@ -297,7 +297,7 @@ def test_a_fault_that_a_restarted_instance_lost_is_applied_again(world: World, r
 
 def test_an_instance_that_is_gone_holds_no_fault(world: World, running: Running) -> None:
     running.ask(request()).tick()
-    del world.target.listed[0]
+    world.mechanism.gone.add("cart-0")
     running.pass_s(11)
     assert world.events()[-1].evidence == "the instance is gone"
 

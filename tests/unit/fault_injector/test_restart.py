@@ -97,7 +97,7 @@ def test_what_no_open_fault_owns_is_removed(world: World) -> None:
 
 def test_a_silent_instance_is_repaired_when_it_answers(world: World) -> None:
     world.mechanism.active.add(("cart-1", "stranger"))
-    world.mechanism.errors["release", "cart-1"] = [Retryable("silent")] * 8
+    world.mechanism.errors["release", "cart-1"] = [Retryable("silent")] * 2
     running = Running(world).tick()
     assert world.mechanism.active == {("cart-1", "stranger")}
     running.pass_s(3)
@@ -175,9 +175,9 @@ def test_a_verdict_that_can_not_be_given_any_more_is_inconclusive(world: World) 
 
 def test_without_a_target_the_rest_is_repaired_later(world: World) -> None:
     died_in(world, "active")
-    world.target.running = False
+    world.mechanism.has_target = False
     running = Running(world).tick().pass_s(10)
     assert world.states()[-1] == "recovering"
-    world.target.running = True
+    world.mechanism.has_target = True
     running.pass_s(2)
     assert world.states()[-1] == "recovered"

@@ -9,7 +9,7 @@ import pytest
 
 from microservo.adapters.broker import Message, Partition, TopicSpec
 from microservo.errors import OffsetGap
-from microservo.log.ranges import RangeReader, read
+from microservo.log.ranges import RangeReader, read_ranges
 from microservo.testing import MemoryBroker
 
 TOPIC = "facts"
@@ -67,7 +67,7 @@ def test_a_range_in_the_middle_of_a_log_is_read_exactly() -> None:
             producer.send(TOPIC, key=None, value=b"%d" % number, partition=number % 2)
     with broker.consumer(group_id=None) as consumer:
         ranges = {Partition(TOPIC, 0): (2, 5), Partition(TOPIC, 1): (9, 10)}
-        found = sorted((each.partition, each.offset) for each in read(consumer, ranges, batch=2))
+        found = sorted((each.partition, each.offset) for each in read_ranges(consumer, ranges, batch=2))
     assert found == [(0, 2), (0, 3), (0, 4), (1, 9)]
 
 

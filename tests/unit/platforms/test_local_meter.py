@@ -7,14 +7,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from local_targets import a_target
 
-from microservo.errors import Unavailable
-from microservo.platforms.local.meter import MeteredTarget, ProcessMeter, Wanted
-from microservo.platforms.local.state import LocalTarget, write_state
+from microservo.platforms.local.meter import ProcessMeter, Wanted
 from microservo.testing import eventually
 
 MIB = 1024 * 1024
@@ -61,18 +57,3 @@ def test_rates_are_over_the_time_between_readings() -> None:
     while time.process_time() < before_s + 0.2:
         pass
     assert 0.05 < meter.read(me)["me"]["process.cpu.utilization"] < 5
-
-
-def test_the_instances_that_run_are_read_and_those_that_are_down_are_known(tmp_path: Path) -> None:
-    state = tmp_path / "target.json"
-    write_state(state, a_target(cart=os.getpid(), ad=None))
-    target = MeteredTarget(LocalTarget(state))
-    assert [(each.id, each.is_up) for each in target.instances()] == [("cart-0", True), ("ad-0", False)]
-    assert set(target.meter().read()) == {"cart-0"}
-
-
-def test_without_a_target_there_is_nothing_to_read(tmp_path: Path) -> None:
-    target = MeteredTarget(LocalTarget(tmp_path / "none"))
-    for read in (target.instances, target.meter().read):
-        with pytest.raises(Unavailable, match="microservo up"):
-            read()

@@ -6,24 +6,32 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from local_targets import a_target
 from otlp_requests import T0_US
+from target_states import local_instance, target_state
 
 from microservo.domain.rows import MetricRows
-from microservo.platforms.local.meter import MeteredTarget
-from microservo.platforms.local.state import LocalTarget, write_state
+from microservo.platforms.local.platform import LocalPlatform
+from microservo.platforms.local.state import write_state
 from microservo.sources.host.sampler import Sampler
 from microservo.testing import ManualClock, eventually
 
 
+def write(state: Path, pids: Mapping[str, int | None], started_at_us: int = 2 * 10**15) -> None:
+    """Describes a target with one instance of each service."""
+    instances = [
+        local_instance(f"{service}-0", pid=pid, started_at_us=started_at_us) for service, pid in pids.items()
+    ]
+    write_state(state, target_state(*instances))
+
+
 def sampler_of(state: Path, **pids: int | None) -> Sampler:
     """A sampler of a local target with these processes."""
-    write_state(state, a_target(**pids))
-    return Sampler(MeteredTarget(LocalTarget(state)), ManualClock(T0_US))
+    write(state, pids)
+    return Sampler(LocalPlatform(state), ManualClock(T0_US))
 
 
 def values(rows: list[MetricRows], service: str, name: str) -> dict[str, float]:
@@ -96,22 +104,28 @@ def test_a_killed_process_is_down_before_and_after_it_is_reaped(
 def test_a_process_that_only_got_the_pid_is_not_read(tmp_path: Path) -> None:
     state = tmp_path / "target.json"
     sampler = sampler_of(state)
-    write_state(state, a_target(cart=os.getpid(), started_at_us=1))
+    write(state, {"cart": os.getpid()}, 1)
     assert values(sampler.sample(), "cart", "")["service.instances.running"] == 0
 
 
 def test_coming_back_as_another_process_is_a_restart(tmp_path: Path, child: subprocess.Popen[bytes]) -> None:
     state = tmp_path / "target.json"
     sampler = sampler_of(state)
+    first, second = 2 * 10**15, 3 * 10**15
     counts = []
-    for pid, started_at_us in ((os.getpid(), 1), (None, 1), (child.pid, 2 * 10**15), (child.pid, 2 * 10**15)):
-        write_state(state, a_target(cart=pid, started_at_us=started_at_us))
+    for pid, started_at_us in (
+        (os.getpid(), 2 * 10**15),
+        (None, 2 * 10**15),
+        (child.pid, 3 * 10**15),
+        (child.pid, 3 * 10**15),
+    ):
+        write(state, {"cart": pid}, started_at_us)
         counts.append(values(sampler.sample(), "cart", "")["process.restarts"])
     assert counts == [0, 0, 1, 1]
 
 
 def test_without_a_target_there_is_the_host_alone(tmp_path: Path) -> None:
-    nothing = MeteredTarget(LocalTarget(tmp_path / "none"))
+    nothing = LocalPlatform(tmp_path / "none")
     assert [rows.service for rows in Sampler(None, ManualClock()).sample()] == ["host"]
     assert [rows.service for rows in Sampler(nothing, ManualClock()).sample()] == ["host"]
 

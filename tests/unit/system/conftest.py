@@ -26,6 +26,10 @@ class RecordedProgress:
 
     def __init__(self) -> None:
         self.stages: list[RecordedStage] = []
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
     @contextlib.contextmanager
     def stage(self, title: str) -> Iterator[RecordedStage]:

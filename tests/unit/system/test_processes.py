@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from microservo.errors import InvalidInput
-from microservo.runtime.health import HealthServer
 from microservo.system.claim import claimed
 from microservo.system.logs import fresh_logs
 from microservo.system.options import SystemOptions
-from microservo.system.processes import HEALTH_NAMES, Pipeline, is_healthy
+from microservo.system.processes import HEALTH_NAMES, Pipeline
 from services.detector.settings import DetectorSettings
 from services.fault_injector.settings import FaultInjectorSettings
 from services.telemetry_collector.settings import Settings as CollectorSettings
@@ -69,15 +68,6 @@ def test_processes_have_names_and_logs_of_their_own(pipeline: Pipeline) -> None:
     specs = [pipeline.collector(), pipeline.streams(), *pipeline.detectors(), pipeline.injector()]
     assert sorted(spec.name for spec in specs) == sorted(HEALTH_NAMES)
     assert len({spec.log for spec in specs}) == len(specs)
-
-
-def test_health_is_what_the_process_answers() -> None:
-    well = [True]
-    with HealthServer(0, lambda: well[0]) as server:
-        assert is_healthy(server.port)
-        well[0] = False
-        assert not is_healthy(server.port)
-    assert not is_healthy(server.port)
 
 
 def test_the_logs_of_the_last_start_are_kept(tmp_path: Path) -> None:

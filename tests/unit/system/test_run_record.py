@@ -3,9 +3,8 @@ from __future__ import annotations
 import pytest
 
 from microservo.client.client import Client
-from microservo.errors import InvalidInput, Retryable
+from microservo.errors import InvalidInput
 from microservo.system.options import SystemOptions
-from microservo.system.patience import patiently
 from microservo.system.run_record import RunRecord, ensure_topics, new_run_id
 from microservo.testing import MemoryBroker
 
@@ -82,22 +81,3 @@ def test_run_ids_sort_by_time_and_differ() -> None:
 def test_topics_with_other_partitions_are_refused(broker: MemoryBroker) -> None:
     with pytest.raises(InvalidInput):
         ensure_topics(broker, SystemOptions(partitions=3, topic_prefix="lab-"))
-
-
-def test_patience_ends() -> None:
-    efforts: list[int] = []
-
-    def act() -> int:
-        efforts.append(1)
-        if len(efforts) < 3:
-            msg = "no leader yet"
-            raise Retryable(msg)
-        return 42
-
-    def never() -> int:
-        msg = "no leader yet"
-        raise Retryable(msg)
-
-    assert patiently(act, timeout_s=30) == 42
-    with pytest.raises(Retryable):
-        patiently(never, timeout_s=0)

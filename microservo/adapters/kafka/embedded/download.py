@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -14,8 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+import filelock
 from jgo.maven import MavenContext
 
+from microservo.adapters.files import writable
 from microservo.adapters.kafka.embedded.lock import KAFKA_VERSION, Pin, kafka_pins, sha256_of
 from microservo.errors import Fatal, Unavailable
 
@@ -65,7 +66,7 @@ def jars(
     folder = cache_dir / f"kafka-{KAFKA_VERSION}"
     paths = [folder / pin.filename for pin in pins]
     if not _verified(folder, pins):
-        with _writable(folder), _locked(folder):
+        with writable(folder, "set MICROSERVO_CACHE to a folder that can"), _locked(folder):
             # Looked at once more: another process may have filled it while this one waited for the lock.
             if not _verified(folder, pins):
                 _fill(folder, pins, progress, fetch or _from_maven)
@@ -75,20 +76,10 @@ def jars(
 
 
 @contextlib.contextmanager
-def _writable(folder: Path) -> Iterator[None]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
-    except (PermissionError, NotADirectoryError, FileExistsError) as exc:
-        msg = f"the cache {folder} can't be written ({exc}); set MICROSERVO_CACHE to a folder that can"
-        raise Unavailable(msg) from exc
-
-
-@contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Holds the folder against other processes; the system lets go when the holder dies."""
-    with (folder / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    """Holds the folder, which is made where missing; the system lets go when the holder dies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(folder / ".lock"):
         yield
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from microservo.adapters.kafka.embedded.broker import EmbeddedBroker
 from microservo.adapters.kafka.embedded.download import Progress, default_cache_dir
 from microservo.adapters.ports import free_ports
+from microservo.adapters.processes import Guard, child_environment
 from microservo.errors import Unavailable
 
 _LOG_TAIL_LINES = 15
@@ -18,6 +19,8 @@ _LOG_TAIL_LINES = 15
 
 class BrokerProcess:
     """One embedded broker that this process starts, kills and starts again, on the same data and ports.
+
+    It does not outlive this process, however that ends.
 
     Args:
         broker: prepared.
@@ -34,6 +37,7 @@ class BrokerProcess:
         self._start_timeout_s = start_timeout_s
         self._stop_timeout_s = stop_timeout_s
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: Guard | None = None
 
     @property
     def bootstrap_servers(self) -> str:
@@ -52,15 +56,20 @@ class BrokerProcess:
             Unavailable: it stopped again, or was not ready in time; the message ends with its last log lines.
         """
         with self._log.open("ab") as out:
-            # A group of its own: Ctrl-C reaches us, and we stop the broker in order.
+            # A group of its own: Ctrl-C reaches us, and we stop the broker in order. When we are killed
+            # ourselves, the guard does it.
             self._process = subprocess.Popen(
                 self._broker.argv(),
+                cwd=self._broker.folder,
+                env=child_environment(self._broker.environment()),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
         try:
+            self._guard = self._guard or Guard()
+            self._guard.watch(self._process.pid)
             self._wait_ready(self._process)
         except BaseException:
             self.kill()
@@ -71,16 +80,20 @@ class BrokerProcess:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            if self._guard is not None:
+                self._guard.release(self._process.pid)
             self._process = None
 
     def stop(self) -> None:
         """Stops the broker in order, or kills it when that takes too long."""
-        if self._process is None:
-            return
-        self._process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(self._stop_timeout_s)
-        self.kill()
+        if self._process is not None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(self._stop_timeout_s)
+            self.kill()
+        if self._guard is not None:
+            self._guard.close()
+            self._guard = None
 
     def _wait_ready(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + self._start_timeout_s

@@ -1,23 +1,26 @@
-"""How faults are really put in force on the instances of a target: one mechanism per module."""
+"""How faults are really put in force on the instances of a local target: one mechanism per module."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 
-from microservo.domain.faults.base import MechanismName
 from microservo.platforms.local.mechanisms.control_api import ControlApi
 from microservo.platforms.local.mechanisms.nothing import Nothing
 from microservo.platforms.local.mechanisms.process import ProcessSignals
-from microservo.platforms.mechanism import Confirmation, Mechanism, TargetInstance
+from microservo.platforms.local.state import TargetState
+from microservo.platforms.mechanism import Mechanism
 
-__all__ = ["Confirmation", "Mechanism", "TargetInstance", "local_mechanisms"]
 
+def local_mechanisms(state: Callable[[], TargetState], clock: Callable[[], int]) -> Sequence[Mechanism]:
+    """The mechanisms of a local target.
 
-def local_mechanisms(clock: Callable[[], int]) -> Mapping[MechanismName, Mechanism]:
-    """The mechanisms of the local target; `clock` gives epoch microseconds UTC."""
-    return {
-        "none": Nothing(clock),
-        "process": ProcessSignals(clock),
-        "workload": ControlApi(lambda instance: instance.control_url),
-        "sidecar": ControlApi(lambda instance: instance.sidecar_url),
-    }
+    Args:
+        state: the target at this moment; raises `Unavailable` while none runs.
+        clock: epoch microseconds UTC.
+    """
+    return [
+        Nothing(clock),
+        ProcessSignals(state, clock),
+        ControlApi("workload", lambda instance: instance.control_url, state, clock),
+        ControlApi("sidecar", lambda instance: instance.sidecar_url, state, clock),
+    ]

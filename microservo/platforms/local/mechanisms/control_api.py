@@ -10,109 +10,137 @@ from urllib.parse import quote, urlsplit
 
 from microservo.domain.faults.base import Wire
 from microservo.errors import InvalidInput, Retryable
-from microservo.platforms.mechanism import Confirmation, Owned, TargetInstance
+from microservo.platforms.local.mechanisms.absent import absent, gone
+from microservo.platforms.local.state import LocalInstance, TargetState
+from microservo.platforms.mechanism import Confirmation, Owned
 
 # Filling some gibibytes of memory takes seconds; listing or ending a fault doesn't.
 _APPLY_TIMEOUT_S = 5.0
 _TIMEOUT_S = 3.0
 _MAX_ANSWER_BYTES = 1_000_000
-_REFUSED = frozenset({400, 404, 409, 422})
+_REFUSED = frozenset({400, 401, 403, 404, 409, 413, 422})
 
 
 class ControlApi:
     """`Mechanism` over HTTP: the confirmation is the instant that the instance itself reports.
 
     Args:
+        name: of the mechanism.
         address: base address of the control API of an instance.
+        state: the target at this moment.
+        clock: epoch microseconds UTC.
     """
 
-    def __init__(self, address: Callable[[TargetInstance], str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        address: Callable[[LocalInstance], str],
+        state: Callable[[], TargetState],
+        clock: Callable[[], int],
+    ) -> None:
+        self.name = name
         self._address = address
+        self._state = state
+        self._clock = clock
 
-    def apply(self, instance: TargetInstance, fault_id: str, wire: Wire) -> Confirmation:
+    def apply(self, instance: str, fault_id: str, wire: Wire) -> Confirmation:
+        api = self._find(instance)
+        if api is None:
+            raise absent(instance)
         kind, parameters = wire
         body = {"kind": kind, "parameters": dict(parameters)}
-        path = _path(fault_id)
-        answer = call(self._address(instance), "PUT", path, body=body, timeout_s=_APPLY_TIMEOUT_S)
+        answer = api.call("PUT", _path(fault_id), body=body, timeout_s=_APPLY_TIMEOUT_S)
         return _confirmation(answer, "applied_at_us")
 
-    def recover(self, instance: TargetInstance, fault_id: str, wire: Wire) -> Confirmation:
-        return self._end(instance, fault_id)
+    def recover(self, instance: str, fault_id: str, wire: Wire) -> Confirmation:
+        api = self._find(instance)
+        return gone(self._clock()) if api is None else _end(api, fault_id)
 
-    def holds(self, instance: TargetInstance, fault_id: str, wire: Wire) -> bool:
-        return fault_id in self._active(instance)
+    def holds(self, instance: str, fault_id: str, wire: Wire) -> bool:
+        api = self._find(instance)
+        return api is not None and fault_id in _active(api)
 
-    def release_strangers(self, instance: TargetInstance, owned: Owned) -> list[str]:
-        active = self._active(instance)
-        strangers = sorted(active - owned().keys())
-        for fault_id in strangers:
-            self._end(instance, fault_id)
-        return strangers
+    def release_unowned(self, instance: str, owned: Owned) -> list[str]:
+        api = self._find(instance)
+        if api is None:
+            return []
+        active = _active(api)
+        unowned = sorted(active - owned().keys())
+        for fault_id in unowned:
+            _end(api, fault_id)
+        return unowned
 
-    def _end(self, instance: TargetInstance, fault_id: str) -> Confirmation:
-        answer = call(self._address(instance), "DELETE", _path(fault_id), timeout_s=_TIMEOUT_S)
-        return _confirmation(answer, "recovered_at_us")
-
-    def _active(self, instance: TargetInstance) -> set[str]:
-        answer = call(self._address(instance), "GET", "/faults", timeout_s=_TIMEOUT_S)
-        try:
-            return {fault["id"] for fault in answer["faults"]}
-        except (KeyError, TypeError) as error:
-            msg = f"{self._address(instance)}/faults answers {str(answer)[:200]}, expected a list of faults"
-            raise Retryable(msg) from error
+    def _find(self, instance: str) -> ControlClient | None:
+        state = self._state()
+        found = state.instance(instance)
+        return None if found is None else ControlClient(self._address(found), state.control_token)
 
 
-def call(
-    address: str,
-    method: str,
-    path: str,
-    *,
-    body: Mapping[str, Any] | None = None,
-    timeout_s: float = _TIMEOUT_S,
-) -> Any:
-    """The JSON answer to one request, on a connection of its own and never through a proxy.
+class ControlClient:
+    """Calls one control API, each time on a connection of its own and never through a proxy.
 
-    Raises:
-        InvalidInput: the other side refused; its reason is in the message.
-        Retryable: no answer, or none that makes sense.
+    Args:
+        address: scheme, host and port.
+        token: what the API asks for.
     """
-    status, text = _exchange(address, method, path, body, timeout_s)
-    if status in _REFUSED:
-        msg = f"{method} {address}{path} was refused with {status}: {text[:500]}"
-        raise InvalidInput(msg)
-    try:
-        if status == http.client.OK:
-            return json.loads(text)
-    except ValueError as error:
-        msg = f"{method} {address}{path} answers {text[:200]!r}, expected JSON; trying again"
-        raise Retryable(msg) from error
-    msg = f"{method} {address}{path} answers {status}, expected 200; trying again"
-    raise Retryable(msg)
 
+    def __init__(self, address: str, token: str) -> None:
+        self._address = address
+        self._token = token
 
-def require_healthy(address: str, *, timeout_s: float) -> None:
-    """Returns if `/healthz` answers 200; otherwise `Retryable`."""
-    status, _ = _exchange(address, "GET", "/healthz", None, timeout_s)
-    if status != http.client.OK:
-        msg = f"{address}/healthz answers {status}, expected 200; waiting"
+    def call(
+        self, method: str, path: str, *, body: Mapping[str, Any] | None = None, timeout_s: float = _TIMEOUT_S
+    ) -> Any:
+        """The JSON answer to one request.
+
+        Raises:
+            InvalidInput: the other side refused; its reason is in the message.
+            Retryable: no answer, or none that makes sense.
+        """
+        status, text = self._exchange(method, path, body, timeout_s)
+        what = f"{method} {self._address}{path}"
+        if status in _REFUSED:
+            msg = f"{what} was refused with {status}: {text[:500]}"
+            raise InvalidInput(msg)
+        try:
+            if status == http.client.OK:
+                return json.loads(text)
+        except ValueError as error:
+            msg = f"{what} answers {text[:200]!r}, expected JSON; trying again"
+            raise Retryable(msg) from error
+        msg = f"{what} answers {status}, expected 200; trying again"
         raise Retryable(msg)
 
+    def _exchange(
+        self, method: str, path: str, body: Mapping[str, Any] | None, timeout_s: float
+    ) -> tuple[int, str]:
+        parts = urlsplit(self._address)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}
+        try:
+            data = None if body is None else json.dumps(body)
+            connection.request(method, path, body=data, headers=headers)
+            response = connection.getresponse()
+            return response.status, response.read(_MAX_ANSWER_BYTES).decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException) as error:
+            reason = error or type(error).__name__
+            msg = f"{method} {self._address}{path} got no answer ({reason}); trying again"
+            raise Retryable(msg) from error
+        finally:
+            connection.close()
 
-def _exchange(
-    address: str, method: str, path: str, body: Mapping[str, Any] | None, timeout_s: float
-) -> tuple[int, str]:
-    parts = urlsplit(address)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+
+def _end(api: ControlClient, fault_id: str) -> Confirmation:
+    return _confirmation(api.call("DELETE", _path(fault_id)), "recovered_at_us")
+
+
+def _active(api: ControlClient) -> set[str]:
+    answer = api.call("GET", "/faults")
     try:
-        data = None if body is None else json.dumps(body)
-        connection.request(method, path, body=data, headers={"Content-Type": "application/json"})
-        response = connection.getresponse()
-        return response.status, response.read(_MAX_ANSWER_BYTES).decode("utf-8", "replace")
-    except (OSError, http.client.HTTPException) as error:
-        msg = f"{method} {address}{path} got no answer ({error or type(error).__name__}); trying again"
+        return {fault["id"] for fault in answer["faults"]}
+    except (KeyError, TypeError) as error:
+        msg = f"GET /faults answers {str(answer)[:200]}, expected a list of faults; trying again"
         raise Retryable(msg) from error
-    finally:
-        connection.close()
 
 
 def _path(fault_id: str) -> str:

@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from microservo.domain.faults.base import Wire
-from microservo.platforms.mechanism import Confirmation, Owned, TargetInstance
+from microservo.platforms.mechanism import Confirmation, Owned
 
 
 class Nothing:
     """`Mechanism` that confirms at once."""
 
+    name = "none"
+
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
 
-    def apply(self, instance: TargetInstance, fault_id: str, wire: Wire) -> Confirmation:
+    def apply(self, instance: str, fault_id: str, wire: Wire) -> Confirmation:
         return Confirmation(at_us=self._clock(), evidence="nothing was touched")
 
-    def recover(self, instance: TargetInstance, fault_id: str, wire: Wire) -> Confirmation:
+    def recover(self, instance: str, fault_id: str, wire: Wire) -> Confirmation:
         return Confirmation(at_us=self._clock(), evidence="nothing was touched")
 
-    def holds(self, instance: TargetInstance, fault_id: str, wire: Wire) -> bool:
+    def holds(self, instance: str, fault_id: str, wire: Wire) -> bool:
         return True
 
-    def release_strangers(self, instance: TargetInstance, owned: Owned) -> list[str]:
+    def release_unowned(self, instance: str, owned: Owned) -> list[str]:
         return []

@@ -9,14 +9,17 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
-from time import monotonic
 
 import psutil
 
 from microservo.domain.faults.base import Wire
+from microservo.domain.remembered import Remembered
 from microservo.errors import InvalidInput, Retryable
-from microservo.platforms.local.mechanisms.control_api import require_healthy
-from microservo.platforms.mechanism import Confirmation, Owned, TargetInstance
+from microservo.platforms.local.mechanisms.absent import absent, gone
+from microservo.platforms.local.state import LocalInstance, TargetState
+from microservo.platforms.mechanism import Confirmation, Owned
+from microservo.runtime.probe import is_healthy
+from microservo.runtime.retry import retry
 
 KILL = "process-kill"
 PAUSE = "process-pause"
@@ -25,44 +28,83 @@ PAUSE = "process-pause"
 _SAME_PROCESS_US = 5_000_000
 _CONFIRM_TIMEOUT_S = 5.0
 _CONFIRM_INTERVAL_S = 0.001
-_HEALTH_TIMEOUT_S = 0.5
+REPLACED_WITHIN_S = 2.0
+_REPLACED_INTERVAL_S = 0.02
+
+_Key = tuple[str, str]
+"""An instance and a fault."""
 
 
 class ProcessSignals:
     """`Mechanism` by signals. A kill is over when the process that replaces the killed one is healthy.
 
     Args:
+        state: the target at this moment.
         clock: epoch microseconds UTC.
+        replaced_within_s: how long one recovery waits for the replacement; waiting here rather than asking
+            again and again makes its instant exact.
     """
 
-    def __init__(self, clock: Callable[[], int]) -> None:
+    name = "process"
+
+    def __init__(
+        self,
+        state: Callable[[], TargetState],
+        clock: Callable[[], int],
+        *,
+        replaced_within_s: float = REPLACED_WITHIN_S,
+    ) -> None:
+        self._state = state
         self._clock = clock
+        self._replaced_within_s = replaced_within_s
         self._pausers: dict[str, set[str]] = {}
+        self._applied = Remembered[_Key, tuple[int, Confirmation]]()
+        self._recovered = Remembered[_Key, Confirmation]()
         self._lock = threading.Lock()
 
-    def apply(self, instance: TargetInstance, fault_id: str, wire: Wire) -> Confirmation:
-        process = _process(instance)
+    def apply(self, instance: str, fault_id: str, wire: Wire) -> Confirmation:
+        found = self._state().instance(instance)
+        if found is None:
+            raise absent(instance)
+        key = (instance, fault_id)
+        pid, before = self._applied.get(key) or (None, None)
+        if before is not None and wire[0] == KILL:
+            return before
+        process = _process(found)
         if process is None:
-            msg = f"{instance.id} is down, so {wire[0]} can't be applied; try again when it is up"
+            msg = f"{instance} is down, so {wire[0]} can't be applied; try again when it is up"
             raise InvalidInput(msg)
-        return self._kill(process) if wire[0] == KILL else self._pause(process, instance, fault_id)
+        if before is not None and pid == process.pid and _is_stopped(process):
+            return before
+        confirmed = self._kill(process) if wire[0] == KILL else self._pause(process, key)
+        self._applied[key] = (process.pid, confirmed)
+        self._recovered.forget(key)
+        return confirmed
 
-    def recover(self, instance: TargetInstance, fault_id: str, wire: Wire) -> Confirmation:
-        return self._replaced(instance) if wire[0] == KILL else self._resume(instance, fault_id)
+    def recover(self, instance: str, fault_id: str, wire: Wire) -> Confirmation:
+        key = (instance, fault_id)
+        confirmed = self._recovered.get(key)
+        if confirmed is None:
+            confirmed = self._replaced(instance) if wire[0] == KILL else self._resume(instance, fault_id)
+            self._recovered[key] = confirmed
+            self._applied.forget(key)
+        return confirmed
 
-    def holds(self, instance: TargetInstance, fault_id: str, wire: Wire) -> bool:
+    def holds(self, instance: str, fault_id: str, wire: Wire) -> bool:
+        found = self._state().instance(instance)
         if wire[0] == KILL:
-            return _process(instance) is None
+            return found is not None and _process(found) is None
         with self._lock:
-            process = _process(instance)
+            process = None if found is None else _process(found)
             if process is None or not _is_stopped(process):
                 return False
-            self._pausers.setdefault(instance.id, set()).add(fault_id)
+            self._pausers.setdefault(instance, set()).add(fault_id)
             return True
 
-    def release_strangers(self, instance: TargetInstance, owned: Owned) -> list[str]:
+    def release_unowned(self, instance: str, owned: Owned) -> list[str]:
+        found = self._state().instance(instance)
         with self._lock:
-            process = _process(instance)
+            process = None if found is None else _process(found)
             if process is None or not _is_stopped(process) or PAUSE in owned().values():
                 return []
             _continue(process)
@@ -73,26 +115,40 @@ class ProcessSignals:
         _confirm(lambda: not _is_alive(process), f"process {process.pid} is still there after SIGKILL")
         return self._confirmed(f"process {process.pid} is gone")
 
-    def _replaced(self, instance: TargetInstance) -> Confirmation:
-        process = _process(instance)
+    def _replaced(self, instance: str) -> Confirmation:
+        return retry(
+            lambda: self._replacement(instance),
+            timeout_s=self._replaced_within_s,
+            first_pause_s=_REPLACED_INTERVAL_S,
+            longest_pause_s=_REPLACED_INTERVAL_S,
+        )
+
+    def _replacement(self, instance: str) -> Confirmation:
+        found = self._state().instance(instance)
+        if found is None:
+            return gone(self._clock())
+        process = _process(found)
         if process is None:
-            msg = f"{instance.id} has not been started again yet; waiting"
+            msg = f"{instance} has not been started again yet; waiting"
             raise Retryable(msg)
-        require_healthy(instance.control_url, timeout_s=_HEALTH_TIMEOUT_S)
+        if not is_healthy(found.control_url):
+            msg = f"process {process.pid} of {instance} is not healthy yet; waiting"
+            raise Retryable(msg)
         return self._confirmed(f"process {process.pid} is healthy")
 
-    def _pause(self, process: psutil.Process, instance: TargetInstance, fault_id: str) -> Confirmation:
+    def _pause(self, process: psutil.Process, key: _Key) -> Confirmation:
         with self._lock:
             _signal(process, signal.SIGSTOP)
             _confirm(lambda: _is_stopped(process), f"process {process.pid} does not stop")
-            self._pausers.setdefault(instance.id, set()).add(fault_id)
+            self._pausers.setdefault(key[0], set()).add(key[1])
             return self._confirmed(f"process {process.pid} is {psutil.STATUS_STOPPED}")
 
-    def _resume(self, instance: TargetInstance, fault_id: str) -> Confirmation:
+    def _resume(self, instance: str, fault_id: str) -> Confirmation:
+        found = self._state().instance(instance)
         with self._lock:
-            pausers = self._pausers.get(instance.id, set())
+            pausers = self._pausers.get(instance, set())
             pausers.discard(fault_id)
-            process = _process(instance)
+            process = None if found is None else _process(found)
             if process is None:
                 return self._confirmed("the paused process is gone")
             if pausers:
@@ -104,7 +160,7 @@ class ProcessSignals:
         return Confirmation(at_us=self._clock(), evidence=evidence)
 
 
-def _process(instance: TargetInstance) -> psutil.Process | None:
+def _process(instance: LocalInstance) -> psutil.Process | None:
     """The instance's process, or None when it is gone or its pid is someone else's by now."""
     if instance.pid is None:
         return None
@@ -149,11 +205,14 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
 
 
 def _confirm(check: Callable[[], bool], problem: str) -> None:
-    # A fresh event per call: this only paces the looking, nobody sets it.
-    pace = threading.Event()
-    deadline_s = monotonic() + _CONFIRM_TIMEOUT_S
-    while not check():
-        if monotonic() >= deadline_s:
+    def look() -> None:
+        if not check():
             msg = f"{problem}, {_CONFIRM_TIMEOUT_S:g} s later; trying again"
             raise Retryable(msg)
-        pace.wait(_CONFIRM_INTERVAL_S)
+
+    retry(
+        look,
+        timeout_s=_CONFIRM_TIMEOUT_S,
+        first_pause_s=_CONFIRM_INTERVAL_S,
+        longest_pause_s=_CONFIRM_INTERVAL_S,
+    )

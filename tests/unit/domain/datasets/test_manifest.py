@@ -45,14 +45,28 @@ def test_a_manifest_survives_its_file() -> None:
     assert Manifest.from_json(MANIFEST.to_json()) == MANIFEST
 
 
+def changed(**parts: object) -> str:
+    return json.dumps({**json.loads(MANIFEST.to_json()), **parts})
+
+
 @pytest.mark.parametrize(
-    "text",
-    ["", "[]", "{}", json.dumps({**json.loads(MANIFEST.to_json()), "format_version": 99})],
-    ids=["empty", "list", "nothing in it", "another version"],
+    ("text", "problem"),
+    [
+        ("", "invalid JSON: EOF"),
+        ("[]", "input should be an object;"),
+        ("{}", "run: field required;"),
+        (changed(format_version=99), "format_version: input should be 1, found 99"),
+        (changed(unfinished_windows="2"), "unfinished_windows: input should be a valid integer, found '2'"),
+        (changed(offsets={"t/0": [3]}), "offsets.t/0.1: field required"),
+        (changed(more=1), "more: unexpected keyword argument, found 1"),
+    ],
+    ids=["empty", "list", "nothing in it", "another version", "another type", "half a range", "unknown part"],
 )
-def test_what_is_no_manifest_is_refused(text: str) -> None:
-    with pytest.raises(InvalidInput, match=r"manifest\.json can't be read"):
+def test_what_is_no_manifest_is_refused_in_one_line_that_names_the_part(text: str, problem: str) -> None:
+    with pytest.raises(InvalidInput, match=r"^manifest\.json can't be read: ") as error:
         Manifest.from_json(text)
+    assert problem in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_only_tables_count_for_the_content_hash() -> None:
@@ -74,3 +88,27 @@ def test_the_card_has_front_matter_for_each_table() -> None:
     assert "        path: logs.parquet\n" in front
     assert "| `logs.parquet` | 50000 |" in card
     assert "2 windows were not final" in card
+
+
+@pytest.mark.parametrize(
+    ("rows", "category"),
+    [
+        (0, "n<1K"),
+        (1_000, "1K<n<10K"),
+        (999_999, "100K<n<1M"),
+        (1_000_000, "1M<n<10M"),
+        (30_000_000, "10M<n<100M"),
+        (2_000_000_000, "1B<n<10B"),
+        (10**13, "n>1T"),
+    ],
+)
+def test_the_size_category_is_one_that_hugging_face_knows(rows: int, category: str) -> None:
+    table = replace(MANIFEST.files[1], rows=rows)
+    assert f"size_categories: [{category}]\n" in dataset_card(replace(MANIFEST, files=(table,)))
+
+
+def test_a_run_id_can_not_add_lines_to_the_card() -> None:
+    evil = 'x"\nlicense: mit\n---\n# \x1b <b>'
+    card = dataset_card(replace(MANIFEST, run=replace(MANIFEST.run, run_id=evil)))
+    assert "license: mit" not in card.splitlines()
+    assert "<b>" not in card.split("---\n", 2)[2]

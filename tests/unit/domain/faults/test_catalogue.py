@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from microservo.domain.faults.base import MECHANISMS, Fault
+from microservo.domain.faults.base import Fault
 from microservo.domain.faults.catalogue import (
     KINDS,
     LATEST_START_US,
@@ -79,7 +79,7 @@ def request(**changes: Any) -> FaultRequest:
 
 
 def parse(**changes: Any) -> PlannedFault:
-    return parse_request(request(**changes), SERVICES, MECHANISMS, now_us=NOW_US)
+    return parse_request(request(**changes), SERVICES, now_us=NOW_US)
 
 
 def example(kind: str) -> Fault:
@@ -161,9 +161,9 @@ def test_no_service_is_refused() -> None:
         parse(service="")
 
 
-def test_a_mechanism_that_the_target_lacks_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="needs the mechanism 'sidecar'"):
-        parse_request(request(), SERVICES, ["process", "none"], now_us=NOW_US)
+def test_a_kind_that_the_target_can_not_carry_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="needs the mechanism sidecar, which the target lacks; it can"):
+        parse_request(request(), SERVICES, ["noop", "cpu-hog"], now_us=NOW_US)
 
 
 @pytest.mark.parametrize("duration_us", [0, -1, LONGEST_US + 1])
@@ -209,10 +209,11 @@ def test_without_known_services_the_target_is_left_to_others() -> None:
 
 
 def test_the_description_names_everything_that_people_need() -> None:
-    described = {kind.name: kind for kind in describe(["none", "process"])}
+    described = {kind.name: kind for kind in describe(["noop"])}
     assert list(described) == list(KINDS)
     assert described["noop"].available
-    assert not described["network-delay"].available
+    assert described["network-delay"].available is False
+    assert describe()[0].available is None
     latency, jitter = described["network-delay"].parameters
     assert (latency.default, latency.allowed, latency.unit) == (None, "1ms to 60s", "duration")
     assert jitter.default == "0ms"

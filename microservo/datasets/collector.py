@@ -1,17 +1,16 @@
-"""What goes into a dataset as it was told: faults, scores, the service graph, and the ledger's counts.
+"""Collects what goes into a dataset as it is: faults, scores, the service graph, and the ledger's counts.
 
 However much it is, little of it is in memory: it waits on disk, and tables are made of ten minutes at a time.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+from pydantic import TypeAdapter
 
 from microservo.adapters.broker import Message
 from microservo.datasets.facts import (
@@ -29,6 +28,7 @@ from schemas.records import AnomalyScore, FaultEvent, ServiceGraph
 
 Fact = FaultEvent | ServiceGraph | AnomalyScore
 _LEDGER = "ledger"
+_LEDGER_ROW = TypeAdapter(LedgerRow)
 
 
 class _Kind(NamedTuple):
@@ -50,8 +50,8 @@ KINDS: dict[str, _Kind] = {
 }
 
 
-class Told:
-    """Collects facts of one run.
+class FactCollector:
+    """The facts of one run.
 
     Args:
         run_id: the run; records of others are passed over.
@@ -65,8 +65,8 @@ class Told:
         self._spools = {name: _spool(folder / name) for name in (*KINDS, _LEDGER)}
         self.totals = {topic: {"records": 0, "unreadable": 0} for topic in KINDS}
 
-    def take(self, messages: Iterable[Message]) -> None:
-        """Takes in messages of the topics that `KINDS` names."""
+    def add_messages(self, messages: Iterable[Message]) -> None:
+        """Adds messages of the topics that `KINDS` names."""
         for message in messages:
             topic = message.topic.removeprefix(self._prefix)
             kind, value = KINDS[topic], message.value or b""
@@ -77,17 +77,20 @@ class Told:
                 self.totals[topic]["records"] += 1
                 self._spools[topic].add(getattr(record, kind.at), value)
 
-    def settle(self, rows: Iterable[LedgerRow]) -> None:
-        """Takes in counts of the ledger; those of the same place are added up."""
+    def add_ledger_rows(self, rows: Iterable[LedgerRow]) -> None:
+        """Adds counts of the ledger; those of the same place are added up."""
         for row in rows:
-            self._spools[_LEDGER].add(row.minute_us, json.dumps(asdict(row)).encode())
+            self._spools[_LEDGER].add(row.minute_us, _LEDGER_ROW.dump_json(row))
 
     def tables(self) -> Iterator[tuple[str, Iterator[pa.Table]]]:
         """The rows of each file by its name, in order, some at a time."""
         for topic, kind in KINDS.items():
             for name, table in kind.tables.items():
                 yield name, (table(map(decode, values)) for values in self._spools[topic])
-        yield "ledger.parquet", (ledger_table(map(_ledger_row, values)) for values in self._spools[_LEDGER])
+        yield (
+            "ledger.parquet",
+            (ledger_table(map(_LEDGER_ROW.validate_json, values)) for values in self._spools[_LEDGER]),
+        )
 
 
 def _spool(folder: Path) -> Spool:
@@ -100,7 +103,3 @@ def _record(value: bytes) -> object:
         return decode(value)
     except SchemaError:
         return None
-
-
-def _ledger_row(value: bytes) -> LedgerRow:
-    return LedgerRow(**json.loads(value))

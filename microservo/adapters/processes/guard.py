@@ -1,7 +1,7 @@
-"""Kills what a supervisor leaves behind when it is killed itself: `python -I -S guard.py`, a pipe on stdin.
+"""Kills what a process leaves behind when it is killed itself: `python -I -S guard.py`, a pipe on stdin.
 
-The supervisor writes `+PID` for each process group it starts and `-PID` when that one is gone. The pipe
-ends with the supervisor, however that dies; then every group that is left is killed, grandchildren
+The process writes `+PID` for each process group it starts and `-PID` when that one is gone. The pipe
+ends with the process, however that dies; then every group that is left is killed, grandchildren
 included.
 """
 
@@ -14,7 +14,7 @@ import sys
 
 
 def main() -> None:
-    """Reads until the supervisor is gone."""
+    """Reads until whoever writes is gone."""
     # Ctrl-C goes to whole terminals; this process must be the last to leave.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     groups: dict[int, None] = {}

@@ -1,0 +1,61 @@
+"""The platform of a target whose instances are processes of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from microservo.adapters.clock import now_us
+from microservo.domain.faults.catalogue import kind_named
+from microservo.domain.graph import Edge
+from microservo.platforms.local.mechanisms import local_mechanisms
+from microservo.platforms.local.meter import LocalMeter
+from microservo.platforms.local.state import TargetState, read_state
+from microservo.platforms.local.watch import seen, watch_state
+from microservo.platforms.mechanism import Mechanism
+from microservo.platforms.platform import Instance, InstanceChange
+
+
+class LocalPlatform:
+    """`Platform` of the target that a state file describes; the file is read anew each time.
+
+    Args:
+        state_file: what the target's launcher writes (`microservo.platforms.local.state`).
+        clock: epoch microseconds UTC.
+
+    Every method that looks at the target raises `InvalidInput` when the file is no state file.
+    """
+
+    name = "local"
+
+    def __init__(self, state_file: Path, *, clock: Callable[[], int] = now_us) -> None:
+        self._state_file = state_file
+        self._clock = clock
+        self._mechanisms: Mapping[str, Mechanism] = {
+            mechanism.name: mechanism for mechanism in local_mechanisms(self._state, clock)
+        }
+
+    def instances(self) -> Sequence[Instance]:
+        return [seen(each) for each in self._state().instances]
+
+    def edges(self) -> Iterable[Edge]:
+        return self._state().edges
+
+    def mechanisms(self, kind: str) -> Sequence[Mechanism]:
+        wanted = kind_named(kind).mechanisms
+        return [self._mechanisms[name] for name in wanted if name in self._mechanisms]
+
+    def watch(self, on_change: Callable[[InstanceChange], None]) -> AbstractContextManager[None]:
+        return watch_state(self._state_file, on_change, clock=self._clock)
+
+    def meter(self) -> LocalMeter:
+        return LocalMeter(self._state)
+
+    def _state(self) -> TargetState:
+        return read_state(self._state_file)
+
+
+def running_platform(state_file: Path) -> LocalPlatform | None:
+    """The platform of the target that this file describes, if one runs."""
+    return LocalPlatform(state_file) if state_file.exists() else None
