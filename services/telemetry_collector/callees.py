@@ -22,6 +22,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from microservo.domain.mixing import mixed
 from microservo.domain.rows import Coded, Ids, SpanRows
 from microservo.domain.telemetry import (
     CLIENT_SPAN,
@@ -268,18 +269,11 @@ def _is_open(peer: Coded) -> Mask:
 
 def _trace_hashes(trace_ids: Ids) -> UInt64:
     halves = trace_ids.view(np.uint64).reshape(-1, 2)
-    return _mixed(halves[:, 0]) ^ halves[:, 1]
+    return mixed(halves[:, 0]) ^ halves[:, 1]
 
 
 def _keys(trace: UInt64, span: UInt64) -> UInt64:
-    return _mixed(_mixed(trace) ^ span)
-
-
-def _mixed(numbers: UInt64) -> UInt64:
-    """Every bit of a number spread over all others; the middle step of splitmix64."""
-    mixed = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+    return mixed(mixed(trace) ^ span)
 
 
 def _slots(keys: UInt64) -> Numbers:

@@ -9,10 +9,8 @@ from hashlib import blake2b
 
 import numpy as np
 
+from microservo.domain.mixing import GOLDEN, mixed
 from microservo.domain.telemetry import UInt64
-
-_STEP = np.uint64(0x9E3779B97F4A7C15)
-_MIX = ((np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)), (np.uint64(27), np.uint64(0x94D049BB133111EB)))
 
 
 class LineIds:
@@ -22,8 +20,6 @@ class LineIds:
 
     Args:
         body: unpacked, so that a retry may be packed otherwise.
-
-    Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
     """
 
     def __init__(self, body: bytes) -> None:
@@ -34,8 +30,5 @@ class LineIds:
         """The ids of the next lines, shape (count,); none is 0, which stands for an unknown id."""
         index = np.arange(self._next, self._next + count, dtype=np.uint64)
         self._next += count
-        ids: UInt64 = self._seed + (index + np.uint64(1)) * _STEP
-        for shift, factor in _MIX:
-            ids = (ids ^ (ids >> shift)) * factor
-        ids ^= ids >> np.uint64(31)
+        ids = mixed(self._seed + (index + np.uint64(1)) * GOLDEN)
         return np.maximum(ids, np.uint64(1))

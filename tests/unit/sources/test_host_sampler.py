@@ -113,12 +113,7 @@ def test_coming_back_as_another_process_is_a_restart(tmp_path: Path, child: subp
     sampler = sampler_of(state)
     first, second = 2 * 10**15, 3 * 10**15
     counts = []
-    for pid, started_at_us in (
-        (os.getpid(), 2 * 10**15),
-        (None, 2 * 10**15),
-        (child.pid, 3 * 10**15),
-        (child.pid, 3 * 10**15),
-    ):
+    for pid, started_at_us in ((os.getpid(), first), (None, first), (child.pid, second), (child.pid, second)):
         write(state, {"cart": pid}, started_at_us)
         counts.append(values(sampler.sample(), "cart", "")["process.restarts"])
     assert counts == [0, 0, 1, 1]

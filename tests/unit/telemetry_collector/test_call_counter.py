@@ -5,6 +5,7 @@ from __future__ import annotations
 from otlp_requests import T0_US, resource, span, traces
 
 from microservo.adapters.otlp.checks import Instants
+from microservo.adapters.otlp.spans import decode_spans
 from microservo.domain.bounded_names import OTHER, BoundedNames
 from microservo.domain.rows import SpanRows
 from services.telemetry_collector.call_counter import CallCounter
