@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ from services.telemetry_collector.topics import SOURCE, WRITER
 logger = logging.getLogger(__name__)
 
 _HURRY_RECORDS = 5000
+_SWITCH_S = 0.0005
 _DRAIN_S = 10.0
 _DRAIN_STEP_S = 0.02
 _SICK_AFTER_S = 15.0
@@ -112,6 +114,8 @@ def run(settings: Settings, shutdown: Shutdown) -> None:
     Raises:
         MicroServoError: Kafka is not there, a port is taken, or a message could not be delivered.
     """
+    # Between threads that have much to do; a request under way asks for a moment of the processor many times.
+    sys.setswitchinterval(_SWITCH_S)
     otlp = OtlpSource(settings.otlp_port, settings.receiver_limits())
     platform = LocalPlatform(settings.target_state) if settings.target_state else None
     host = host_source(platform, now_us, interval_s=settings.sample_interval_s)

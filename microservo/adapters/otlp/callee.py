@@ -7,6 +7,7 @@ Source: OpenTelemetry semantic conventions 1.37 for databases, messaging, RPC an
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -57,7 +58,21 @@ def callee_of(span: Span) -> Callee:
     """Whom a CLIENT or PRODUCER span calls: `peer.service`, else a database (it sends no spans), or where."""
     if span.kind not in _CALLS:
         return _NOBODY
-    found = {each.key: text_of(each.value) for each in span.attributes if each.key in _WANTED}
+    return _callee_of(
+        tuple(
+            [
+                (key, each.value.string_value or text_of(each.value))
+                for each in span.attributes
+                if (key := each.key) in _WANTED
+            ]
+        )
+    )
+
+
+# A service says the same of most of its calls.
+@lru_cache(maxsize=4096)
+def _callee_of(attributes: tuple[tuple[str, str], ...]) -> Callee:
+    found = dict(attributes)
     if peer := found.get(PEER):
         return Callee(peer, "")
     if system := _first(found, _DATABASE):

@@ -88,8 +88,11 @@ class Checks:
 
     def refuse(self, where: Mask | Sequence[bool], reason: str) -> None:
         """Refuses the records at which `where` is true."""
-        for index in np.flatnonzero(where).tolist():
-            self._reasons.setdefault(index, reason)
+        bad = np.asarray(where)
+        # Nearly always there is none, and most requests are small.
+        if bad.any():
+            for index in np.flatnonzero(bad).tolist():
+                self._reasons.setdefault(index, reason)
 
     def refuse_long(self, names: Sequence[str], what: str) -> None:
         """Refuses the records whose text is longer than a name may be."""

@@ -5,6 +5,7 @@ So a retry is known from what the world repeats: sixty equal lines of one body a
 
 from __future__ import annotations
 
+from functools import cached_property
 from hashlib import blake2b
 
 import numpy as np
@@ -23,7 +24,7 @@ class LineIds:
     """
 
     def __init__(self, body: bytes) -> None:
-        self._seed = np.frombuffer(blake2b(body, digest_size=8).digest(), "<u8")
+        self._body = body
         self._next = 0
 
     def of_next(self, count: int) -> UInt64:
@@ -32,3 +33,8 @@ class LineIds:
         self._next += count
         ids = mixed(self._seed + (index + np.uint64(1)) * GOLDEN)
         return np.maximum(ids, np.uint64(1))
+
+    @cached_property
+    def _seed(self) -> UInt64:
+        # Only asked for where there are lines: most bodies hold none, and reading all of one takes time.
+        return np.frombuffer(blake2b(self._body, digest_size=8).digest(), "<u8")

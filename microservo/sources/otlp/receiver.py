@@ -31,7 +31,7 @@ from microservo.sources.source import TOPICS, Parcel, Sink, SinkFull
 PATHS: dict[str, Signal] = {"/v1/traces": "traces", "/v1/metrics": "metrics", "/v1/logs": "logs"}
 _DECODERS = 2
 _INLINE_BYTES = 16 * 1024
-_INLINE_GZIP_BYTES = 2 * 1024
+_INLINE_GZIP_BYTES = 16 * 1024
 """What takes longer to decode than a request takes otherwise is decoded in a thread."""
 _BODIES_IN_MEMORY = 4
 _RETRY_AFTER_S = "1"
