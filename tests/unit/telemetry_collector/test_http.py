@@ -1,4 +1,4 @@
-"""The OTLP/HTTP contract, against the real WSGI server on a broker in memory."""
+"""The OTLP/HTTP contract, against the real server on a broker in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from otlp_requests import T0_US, gauge, line, logs, metrics, resource, span, traces
 
-from microservo.adapters.otlp.requests import to_json
+from microservo.adapters.otlp.json_requests import to_json
 from microservo.domain.telemetry import span_columns
 from microservo.testing import eventually
 from schemas.catalogue import SERVICE_GRAPH
@@ -153,7 +153,7 @@ def test_bad_records_are_put_aside_and_told_while_the_others_flow_on(start: Star
 
 def test_partial_success_is_told_in_json_and_for_each_signal(start: Start) -> None:
     with start() as running:
-        bad_lines = json.dumps(to_json(logs([line(0), line()]))).encode()
+        bad_lines = json.dumps(to_json(logs([line(1), line()]))).encode()
         answer = running.send("/v1/logs", bad_lines, JSON)
         assert json.loads(answer.body)["partialSuccess"]["rejectedLogRecords"] == "1"
         bad_points = metrics([gauge(value=float("nan"))]).SerializeToString()
