@@ -13,6 +13,17 @@ Kind = Literal["command", "fact", "state"]
 DEAD_LETTER_SUFFIX = "-dlq"
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
+_COMPACTED = {
+    "cleanup.policy": "compact",
+    # Only closed segments are compacted, and only once a tenth is superseded: the smallest segments, closed
+    # early, keep what a reader has to go through close to what is in force.
+    "segment.bytes": str(MAX_MESSAGE_BYTES),
+    "segment.ms": "600000",
+    "min.cleanable.dirty.ratio": "0.1",
+    # Who reads a state from its beginning is done within seconds, and so has seen what was deleted meanwhile.
+    "delete.retention.ms": "60000",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topic:
@@ -35,7 +46,7 @@ class Topic:
     @property
     def config(self) -> Mapping[str, str]:
         """The broker's settings for this topic: facts are kept for ever, states are compacted."""
-        keep = {"cleanup.policy": "compact"} if self.kind == "state" else {"retention.ms": "-1"}
+        keep = _COMPACTED if self.kind == "state" else {"retention.ms": "-1"}
         return {
             **keep,
             "max.message.bytes": str(MAX_MESSAGE_BYTES),
@@ -64,6 +75,7 @@ def catalogue() -> dict[str, Topic]:
 
 FAULT_REQUESTS = "fault-requests"
 FAULT_EVENTS = "fault-events"
+FAULTS = "faults"
 SERVICE_FAULTS = "service-faults"
 SERVICE_GRAPH = "service-graph"
 TELEMETRY_METRICS = "telemetry-metrics"

@@ -78,8 +78,10 @@ def _avro_fields(schema: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[s
 def _avro_value(kind: Any, value: Any) -> Any:
     if kind == "bytes":
         return bytes.fromhex(value)
-    if is_array({"type": kind}) and isinstance(kind["items"], Mapping) and kind["items"]["type"] == "record":
-        return [_avro_fields(kind["items"], item) for item in value]
+    if is_array({"type": kind}):
+        return [_avro_value(kind["items"], item) for item in value]
+    if isinstance(kind, Mapping) and kind["type"] == "record":
+        return _avro_fields(kind, value)
     return value
 
 

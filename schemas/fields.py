@@ -34,4 +34,5 @@ def is_array(entry: Mapping[str, Any]) -> bool:
 
 def holds_records(entry: Mapping[str, Any]) -> bool:
     """Whether a field is an array of records."""
-    return is_array(entry) and isinstance(entry["type"]["items"], Mapping)
+    items = entry["type"]["items"] if is_array(entry) else None
+    return isinstance(items, Mapping) and items["type"] == "record"

@@ -160,6 +160,30 @@ class FaultRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FaultSnapshot:
+    """A state: all that is needed to go on with a fault, and to list it, without reading its history."""
+
+    fault_id: str
+    """Identity of the fault."""
+    run_id: str
+    """Run (experiment) this belongs to."""
+    version: int
+    """Highest version given out to an event of this fault."""
+    instances: tuple[str, ...]
+    """Instances that the fault is meant for; empty for a refused request."""
+    services: tuple[str, ...]
+    """Services that the fault concerns, the target first; empty until it is applied."""
+    roles: tuple[Role, ...]
+    """Role of each of these services."""
+    hops: tuple[int, ...]
+    """Calls between each of these services and the target."""
+    records: tuple[bytes, ...]
+    """The request, if known, then the newest event of each instance, each framed as on its own topic."""
+    positions: tuple[int, ...]
+    """For each partition of fault-events, the offset up to which all events are in the states."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureWindow:
     """A fact: features of one service and window, without labels. This is what algorithms read."""
 

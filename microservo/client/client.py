@@ -159,7 +159,7 @@ class Client:
 
     def faults(self) -> list[FaultEvent]:
         """The newest event of every fault and instance, in order of the requests."""
-        return latest_events(self._connection.broker, self._physical(catalogue.FAULT_EVENTS))
+        return latest_events(self._connection.broker, self._physical(catalogue.FAULTS))
 
     def wait_for_fault(self, fault_id: str, state: FaultState, timeout_s: float) -> FaultEvent:
         """Waits until a fault has reached a state on each of its instances; returns the event that says so.

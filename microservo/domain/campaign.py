@@ -7,19 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.topology import Call, Topology
 from microservo.errors import InvalidInput
 
 T = TypeVar("T")
-
-STRONG: Mapping[str, Mapping[str, str]] = {
-    "memory-hog": {"size": "128MiB"},
-    "network-delay": {"latency": "300ms", "jitter": "50ms"},
-    "network-loss": {"ratio": "30%"},
-    "network-bandwidth": {"rate": "32kbit/s"},
-    "http-delay": {"delay": "400ms"},
-}
-"""Parameters by kind that show clearly at a few requests per second; other kinds do so by default."""
 
 _DURATIONS_S = (12, 13, 14, 15)
 _GAPS_S = (10, 11, 12)
@@ -60,7 +52,7 @@ def campaign(seed: int, kinds: Sequence[str], services: Sequence[str], count: in
         CampaignFault(
             kind=(kind := next(kind_order)),
             service=next(service_order),
-            parameters=STRONG.get(kind, {}),
+            parameters=KINDS[kind].strong if kind in KINDS else {},
             duration_s=rng.choice(_DURATIONS_S),
             gap_s=rng.choice(_GAPS_S),
         )

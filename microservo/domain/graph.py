@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Self
 
 from microservo.domain.faults.lifecycle import AffectedService
 from schemas.records import ServiceGraph
@@ -17,27 +19,28 @@ OUTSIDE: frozenset[str] = frozenset({"loadgen"})
 _REMEMBERED = 12
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallGraph:
     """The edges seen lately; those on paper until the first graph was seen.
 
-    Args:
+    Attributes:
         remembered: how many graphs count. Several, since a rare call (a checkout) isn't in each interval.
+        seen: the edges of each of them, the newest last.
     """
 
-    def __init__(self, remembered: int = _REMEMBERED) -> None:
-        self._seen: deque[frozenset[Edge]] = deque(maxlen=remembered)
+    remembered: int = _REMEMBERED
+    seen: tuple[frozenset[Edge], ...] = ()
 
-    def observe(self, graph: ServiceGraph) -> None:
-        """Takes in the graph of one more interval; edges without calls don't count."""
+    def with_graph(self, graph: ServiceGraph) -> Self:
+        """The graph after one more interval; edges without calls don't count."""
         columns = zip(graph.callers, graph.callees, graph.calls, strict=True)
         edges = frozenset((caller, callee) for caller, callee, calls in columns if calls > 0)
         # An interval without any call says that nobody came, not that nobody depends on anybody.
-        if edges:
-            self._seen.append(edges)
+        return replace(self, seen=(*self.seen, edges)[-self.remembered :]) if edges else self
 
     def edges(self, on_paper: Iterable[Edge] = ()) -> frozenset[Edge]:
         """The edges seen in the remembered graphs, or those on paper when there are none."""
-        return frozenset().union(*self._seen) if self._seen else frozenset(on_paper)
+        return frozenset().union(*self.seen) if self.seen else frozenset(on_paper)
 
 
 def affected_services(

@@ -88,17 +88,23 @@ def state_of(consumer: Consumer, topic: str, record_type: type[R]) -> dict[str, 
         InvalidInput: there is no such topic.
         Retryable: the broker stopped giving messages.
     """
-    state: dict[str, R] = {}
-    unreadable: list[Message] = []
+    values: dict[str, list[Message]] = {}
     for message in read_ranges(consumer, ranges_from(consumer, topic), compacted=True):
         key = (message.key or b"").decode(errors="replace")
         if message.value is None:
-            state.pop(key, None)
-            continue
-        try:
-            state[key] = decode_as(record_type, message.value)
-        except SchemaError:
-            unreadable.append(message)
+            values.pop(key, None)
+        else:
+            values.setdefault(key, []).append(message)
+    state: dict[str, R] = {}
+    unreadable: list[Message] = []
+    for key, messages in values.items():
+        # Between two compactions most of what is read is superseded, and need not be decoded.
+        for message in reversed(messages):
+            try:
+                state[key] = decode_as(record_type, message.value or b"")
+                break
+            except SchemaError:
+                unreadable.append(message)
     if unreadable:
         last = unreadable[-1]
         logger.warning(

@@ -29,7 +29,11 @@ class Instance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceChange:
-    """That an instance was started (`up`), or has ended (`down`), at `at_us` (epoch microseconds UTC)."""
+    """That an instance was started (`up`), or has ended (`down`), at `at_us` (epoch microseconds UTC).
+
+    `up` comes once more for an instance that ran on, when something beside it that carries faults has been
+    restarted: what was in force may be gone.
+    """
 
     instance: Instance
     state: Literal["up", "down"]
@@ -54,7 +58,7 @@ class Meter(Protocol):
 class Platform(Protocol):
     """A target system as it is at this moment. Several threads may ask.
 
-    `instances`, `edges` and `meter` raise `Unavailable` while no target runs.
+    `instances` and `edges` raise `Unavailable` while no target runs.
     """
 
     @property
@@ -67,7 +71,11 @@ class Platform(Protocol):
         """Who may call whom, where the platform knows."""
 
     def mechanisms(self, kind: str) -> Sequence[Mechanism]:
-        """What can carry a kind of fault here, the best first; [] where nothing can."""
+        """What can carry a kind of fault here, the best first; [] where nothing can.
+
+        Raises:
+            InvalidInput: there is no such kind.
+        """
 
     def watch(self, on_change: Callable[[InstanceChange], None]) -> AbstractContextManager[None]:
         """Calls `on_change` for each change while the context lasts, from a thread of the platform's.

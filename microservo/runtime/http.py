@@ -75,7 +75,7 @@ async def serve(app: ASGIApp, sockets: Sequence[socket.socket], stop: asyncio.Ev
     server = _Server(_config(app))
     serving = asyncio.create_task(server.serve(sockets=list(sockets)))
     await asyncio.wait({serving, asyncio.create_task(stop.wait())}, return_when=asyncio.FIRST_COMPLETED)
-    server.should_exit = True
+    server.stop()
     await serving
 
 
@@ -103,7 +103,7 @@ class HttpServer:
 
     def close(self) -> None:
         """Answers what is being worked on, then stops listening; a second call does nothing."""
-        self._server.should_exit = True
+        self._server.stop()
         self._thread.join(_DRAIN_S + 1)
 
     def __enter__(self) -> Self:
@@ -119,11 +119,28 @@ class HttpServer:
 
 
 class _Server(uvicorn.Server):
-    """Tells when it serves; leaves signals to the process."""
+    """Tells when it serves, sleeps while nobody calls, and leaves signals to the process."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.serving = threading.Event()
+        self._sleeping: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+
+    def stop(self) -> None:
+        """Lets it end; from any thread."""
+        self.should_exit = True
+        if self._sleeping is not None:
+            loop, stopping = self._sleeping
+            # A loop that is closed has ended already.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(stopping.set)
+
+    async def main_loop(self) -> None:
+        # Uvicorn's own looks ten times a second whether to end, in each of two dozen processes of a machine.
+        stopping = asyncio.Event()
+        self._sleeping = (asyncio.get_running_loop(), stopping)
+        if not self.should_exit:
+            await stopping.wait()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -144,6 +161,8 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        # It is kept by the loop that `main_loop` replaces.
+        date_header=False,
         timeout_graceful_shutdown=_DRAIN_S,
         timeout_keep_alive=_KEEP_ALIVE_S,
     )

@@ -1,11 +1,16 @@
-"""Carries out fault requests on the target system, and tells what really happened and when.
+"""Carries out fault requests on the target system, and publishes what really happened and when.
+
+What to do is decided by `microservo.domain.faults.decider`, which knows no clock and no broker; this process
+feeds it with what happens and carries out what it decides.
 
 - consumes: `fault-requests` (key fault id, FaultRequest) as a group; `service-graph` (key run id,
   ServiceGraph) and `feature-windows` (key service, FeatureWindow) alone, from two minutes before its start.
 - produces: `fault-events` (key fault id, FaultEvent); `service-faults` (key service, ServiceFault), stamped,
-  with heartbeats; requests and graphs that can't be read go to their dead-letter topics.
-- state: none of its own. On start it reads `fault-events` from the beginning, and what it finds open it
-  carries on or recovers; whatever is in force on the target and belongs to no open fault is removed.
+  with heartbeats; `faults` (key fault id, FaultSnapshot); requests and graphs that can't be read go to their
+  dead-letter topics.
+- state: `faults`, compacted: every open fault and the thousand that were closed last. On start it reads them
+  and the events behind them, and goes on with what it finds open; whatever is in force on the target and
+  belongs to no open fault is removed. The id of a fault that is in the states is refused to another request.
 - guarantee: at least once. An event is durable before the target is touched, and a request is committed after
-  its events; a request that is read twice is carried out once. One injector per topic prefix.
+  its events and its state; a request that is read twice is carried out once. One injector per topic prefix.
 """

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
 
-from microservo.adapters.broker import Message, Producer
+from microservo.adapters.broker import Consumer, Message, Producer
 from microservo.log.dead_letters import DeadLetters
 from microservo.runtime.metrics import RECORDS_TOTAL
 from schemas.catalogue import FEATURE_WINDOWS, SERVICE_GRAPH
@@ -18,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 RecordT = TypeVar("RecordT")
 _FLUSH_TIMEOUT_S = 5.0
+_MOST_OBSERVATIONS = 1000
 _SERVICE = "fault-injector"
 
 
@@ -25,9 +27,9 @@ class Handlers:
     """What the injector's loop does with messages.
 
     Args:
-        producer: that of the dead letters, flushed before a batch counts as handled.
+        producer: that of the events and the dead letters, flushed before a batch counts as handled.
         topic: the physical name of a topic of the contract.
-        run_id: graphs and windows of other runs say nothing about this one; empty takes all.
+        run_id: graphs and windows of other runs say nothing about this one; empty accepts all.
     """
 
     def __init__(
@@ -43,15 +45,16 @@ class Handlers:
         self._dead_letters = dead_letters
         self._producer = producer
         self._graph_topic = topic(SERVICE_GRAPH)
-        self._windows_topic = topic(FEATURE_WINDOWS)
         self._run_id = run_id
+        self._observations: deque[Message] = deque()
 
     def requests(self, batch: list[Message]) -> None:
-        """Takes in requests, and returns once what they led to is durable.
+        """Hands on requests, and returns once what they led to is durable.
 
         Raises:
             Retryable: the broker is busy; give the same batch again.
         """
+        self._injector.look()
         for message in batch:
             request = self._decoded(FaultRequest, message)
             if request is not None:
@@ -59,17 +62,27 @@ class Handlers:
         self._injector.settle()
         self._producer.flush(_FLUSH_TIMEOUT_S)
 
-    def observations(self, batch: list[Message]) -> None:
-        """Takes in graphs and windows of this run."""
-        for message in batch:
-            if message.topic == self._graph_topic:
-                graph = self._decoded(ServiceGraph, message)
-                if graph is not None and self._is_ours(graph.run_id):
-                    self._injector.observe_graph(graph)
-            else:
-                window = self._window(message)
-                if window is not None and self._is_ours(window.run_id):
-                    self._injector.observe_window(window)
+    def observations(self, consumer: Consumer) -> None:
+        """Hands on the graphs and windows of this run that lie on the log by now.
+
+        Raises:
+            Retryable: the broker is busy; what was not handed on yet is at the next call.
+        """
+        if not self._observations:
+            self._observations.extend(consumer.consume(_MOST_OBSERVATIONS, 0.0))
+        while self._observations:
+            self._observe(self._observations[0])
+            self._observations.popleft()
+
+    def _observe(self, message: Message) -> None:
+        if message.topic == self._graph_topic:
+            graph = self._decoded(ServiceGraph, message)
+            if graph is not None and self._is_ours(graph.run_id):
+                self._injector.observe_graph(graph)
+        else:
+            window = self._window(message)
+            if window is not None and self._is_ours(window.run_id):
+                self._injector.observe_window(window)
 
     def _is_ours(self, run_id: str) -> bool:
         return self._run_id in ("", run_id)

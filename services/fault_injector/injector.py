@@ -1,154 +1,224 @@
-"""The injector as a whole: its parts put together, and one beat of its life."""
+"""The process around `decide`: reads what happens, has it decided, carries out what comes of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import heapq
+import logging
+import queue
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 
-from microservo.domain.faults.lifecycle import AffectedService, FaultStory
-from microservo.domain.graph import CallGraph, affected_services
+from microservo.domain.effects import EffectObserver
+from microservo.domain.faults.decider import InjectorState, decide
+from microservo.domain.faults.decider.actions import (
+    Action,
+    Apply,
+    Check,
+    Forget,
+    Observe,
+    ObserveRecovery,
+    Publish,
+    Recover,
+    Release,
+    Schedule,
+    Warn,
+)
+from microservo.domain.faults.decider.events import (
+    Event,
+    GraphSeen,
+    InstanceChanged,
+    Judged,
+    KnownFault,
+    RequestReceived,
+    Restarted,
+    ShutDown,
+    TargetGone,
+    TargetSeen,
+    TargetView,
+    TimerDue,
+)
 from microservo.errors import InvalidInput, Unavailable
-from microservo.platforms.platform import Platform
+from microservo.platforms.platform import InstanceChange, Platform, kinds_here, services_of
 from microservo.runtime.metrics import FAULTS_ACTIVE
 from schemas.records import FaultRequest, FeatureWindow, ServiceGraph
-from services.fault_injector.actions import Workers
-from services.fault_injector.carrier import Carrier
-from services.fault_injector.casebook import Casebook
-from services.fault_injector.journal import Journal
-from services.fault_injector.open_fault import OpenFault
-from services.fault_injector.reception import Reception
-from services.fault_injector.resumption import Resumption
-from services.fault_injector.strangers import Strangers
-from services.fault_injector.verdicts import Verdicts
+from services.fault_injector.performing import Performer, Workers
+from services.fault_injector.publishing import FaultPublisher
 
-CHECK_INTERVAL_US = 1_000_000
-SHUT_DOWN = "injector shut down"
+logger = logging.getLogger(__name__)
 
 
 class Injector:
     """The faults of one target; belongs to one thread and never waits for the target.
 
     Args:
-        target: asked anew each time.
-        mechanisms: those that the target has.
-        workers: carry out the actions.
+        state: to begin with.
+        platform: where the target is.
+        publisher: writes down what happened.
+        workers: makes, of who performs actions, what performs them without being waited for.
         clock: epoch microseconds UTC.
-        run_id: of what is accepted from now on.
-        outside: callers that are never labelled as affected.
     """
 
     def __init__(
         self,
         *,
-        casebook: Casebook,
-        journal: Journal,
-        target: Platform,
-        mechanisms: Collection[str],
-        workers: Workers,
+        state: InjectorState,
+        platform: Platform,
+        publisher: FaultPublisher,
+        workers: Callable[[Performer], Workers],
         clock: Callable[[], int],
-        run_id: str,
-        outside: Collection[str],
     ) -> None:
-        self._casebook = casebook
-        self._journal = journal
-        self._target = target
-        self._workers = workers
+        self._state = state
+        self._platform = platform
+        self._publisher = publisher
         self._clock = clock
-        self._outside = outside
-        self._graph = CallGraph()
-        self._verdicts = Verdicts(casebook)
-        self._carrier = Carrier(
-            casebook=casebook,
-            workers=workers,
-            verdicts=self._verdicts,
-            affected=self._affected,
-            clock=clock,
-        )
-        self._reception = Reception(
-            casebook=casebook,
-            carrier=self._carrier,
-            target=target,
-            clock=clock,
-            run_id=run_id,
-        )
-        self._strangers = Strangers(target=target, mechanisms=mechanisms, workers=workers, clock=clock)
-        self._checked_at_us = 0
+        # Workers ask from their threads; the state is a value that is replaced in one step.
+        self._workers = workers(Performer(platform, clock, self._owned))
+        self._observer = EffectObserver()
+        self._changes: queue.SimpleQueue[InstanceChange] = queue.SimpleQueue()
+        self._to_apply: list[Apply] = []
+        self._due: list[tuple[int, int, Schedule | Release]] = []
+        self._scheduled = count()
 
     @property
     def is_at_rest(self) -> bool:
         """Whether every fault is over."""
-        return self._casebook.is_at_rest
+        return self._state.is_at_rest
 
-    def resume(
-        self,
-        stories: Mapping[str, FaultStory],
-        requests: Mapping[str, FaultRequest],
-        faults: Sequence[OpenFault],
-    ) -> None:
-        """Takes up what an earlier process left: its stories, and those faults that are not finished."""
-        self._casebook.stories.update(stories)
-        self._casebook.requests.update(requests)
-        resumption = Resumption(
-            casebook=self._casebook, carrier=self._carrier, verdicts=self._verdicts, clock=self._clock
-        )
-        for fault in faults:
-            resumption.take_up(fault)
-        self._strangers.release()
+    def resume(self, known: Sequence[KnownFault]) -> None:
+        """Goes on with what an earlier process left."""
+        self._learn(Restarted(now_us=self._clock(), faults=tuple(known)))
+        self.look()
+
+    def look(self) -> None:
+        """Learns what the target is like now."""
+        seen = self._target()
+        known = self._state.problem if self._state.target is None else self._state.target
+        if seen == known:
+            return
+        if isinstance(seen, TargetView):
+            self._learn(TargetSeen(now_us=self._clock(), target=seen))
+        else:
+            self._learn(TargetGone(now_us=self._clock(), problem=seen))
 
     def request(self, request: FaultRequest) -> None:
-        """Takes in a request: accepts it, refuses it with an event, or knows it already."""
-        self._reception.take(request)
+        """Accepts a request, refuses it with an event, or knows it already."""
+        self._learn(RequestReceived(now_us=self._clock(), request=request))
 
     def observe_graph(self, graph: ServiceGraph) -> None:
-        """Takes in who called whom."""
-        self._graph.observe(graph)
+        """Learns who called whom."""
+        self._learn(GraphSeen(now_us=self._clock(), graph=graph))
 
     def observe_window(self, window: FeatureWindow) -> None:
-        """Takes in what the telemetry looked like."""
-        self._verdicts.read(window)
+        """Learns what the telemetry looked like."""
+        self._observer.read(window)
+
+    def instance_changed(self, change: InstanceChange) -> None:
+        """Is to be learnt in the next round; any thread may call it."""
+        self._changes.put(change)
 
     def tick(self) -> None:
-        """Does what is due; call it often.
+        """One round: all that has happened, all that is due; call it often.
 
         Raises:
-            Retryable: the broker is busy; nothing is lost, and no fault is applied until it takes the events.
+            Retryable: the broker is busy; nothing is lost, and no fault is applied until it has the events.
         """
-        for outcome in self._workers.outcomes():
-            taker = self._strangers if outcome.action.verb == "release" else self._carrier
-            taker.take(outcome)
-        self._carrier.do_due()
-        self._strangers.do_due()
+        self._learn_changes()
+        for event in self._workers.events():
+            self._learn(event)
+        self._do_due()
         now_us = self._clock()
-        self._verdicts.tell(now_us)
-        if now_us >= self._checked_at_us + CHECK_INTERVAL_US:
-            self._checked_at_us = now_us
-            self._check_active()
+        for judgement in self._observer.judge(now_us):
+            self._learn(Judged(now_us=now_us, judgement=judgement))
+        self._measure()
         self.settle()
 
     def settle(self) -> None:
-        """Makes durable what was told; only then faults are applied. Raises as `tick`."""
-        self._journal.pump()
-        self._carrier.launch()
+        """Makes durable what was published; only then faults are applied. Raises as `tick`."""
+        self._publisher.make_durable()
+        for action in self._to_apply:
+            self._workers.submit(action)
+        self._to_apply.clear()
+        self._publisher.store()
 
     def shut_down(self) -> None:
-        """Begins to end every fault; `is_at_rest` tells when that is done."""
-        for fault in list(self._casebook.open.values()):
-            if not fault.story.is_over:
-                self._carrier.end(fault, SHUT_DOWN)
+        """Begins to end every fault; `is_at_rest` says when that is done."""
+        self._learn(ShutDown(now_us=self._clock()))
 
-    def _check_active(self) -> None:
-        active: dict[str, int] = {}
-        for fault in self._casebook.open.values():
-            for instance in fault.active_instances():
-                active[fault.fault.kind] = active.get(fault.fault.kind, 0) + 1
-                if not fault.fault.one_shot:
-                    self._carrier.check(fault, instance)
+    def _owned(self, instance: str) -> Mapping[str, str]:
+        return self._state.owned(instance)
+
+    def _learn(self, event: Event) -> None:
+        self._state, actions = decide(self._state, event)
+        for action in actions:
+            self._carry_out(action)
+
+    def _carry_out(self, action: Action) -> None:
+        match action:
+            case Publish():
+                self._publisher.publish(action)
+            case Apply():
+                self._to_apply.append(action)
+            case Recover() | Check():
+                self._workers.submit(action)
+            case Schedule() | Release():
+                heapq.heappush(self._due, (action.at_us, next(self._scheduled), action))
+            case Observe():
+                self._observer.watch(
+                    action.fault_id,
+                    target=action.service,
+                    expectations=action.expectations,
+                    applied_at_us=action.applied_at_us,
+                )
+            case ObserveRecovery():
+                self._observer.recovered(action.fault_id, action.recovered_at_us)
+            case Forget():
+                self._publisher.forget(action.fault_id)
+            case Warn():
+                logger.warning("%s", action.text)
+
+    def _learn_changes(self) -> None:
+        if self._changes.empty():
+            return
+        self.look()
+        while not self._changes.empty():
+            change = self._changes.get()
+            self._learn(
+                InstanceChanged(now_us=self._clock(), instance=change.instance.id, is_up=change.state == "up")
+            )
+
+    def _do_due(self) -> None:
+        now_us = self._clock()
+        while self._due and self._due[0][0] <= now_us:
+            _, _, action = heapq.heappop(self._due)
+            if isinstance(action, Release):
+                self._workers.submit(action)
+            else:
+                self._learn(TimerDue(now_us=now_us, timer=action.timer))
+
+    def _target(self) -> TargetView | str:
+        try:
+            instances = self._platform.instances()
+            edges = frozenset(self._platform.edges())
+        except (Unavailable, InvalidInput) as error:
+            return str(error)
+        return TargetView(
+            services={name: tuple(ids) for name, ids in services_of(self._platform).items()},
+            edges=edges,
+            kinds=kinds_here(self._platform),
+            down=frozenset(instance.id for instance in instances if not instance.is_up),
+        )
+
+    def _measure(self) -> None:
         FAULTS_ACTIVE.clear()
-        for kind, number in active.items():
+        for kind, number in _active(self._state).items():
             FAULTS_ACTIVE.labels(kind).set(number)
 
-    def _affected(self, service: str) -> tuple[AffectedService, ...]:
-        try:
-            on_paper = tuple(self._target.edges())
-        except (Unavailable, InvalidInput):
-            on_paper = ()
-        return affected_services(self._graph.edges(on_paper), service, self._outside)
+
+def _active(state: InjectorState) -> Mapping[str, int]:
+    """How many instances each kind of fault is confirmed to be in force on."""
+    found: dict[str, int] = {}
+    for fault in state.open.values():
+        active = sum(event.state == "active" for event in fault.status.instances.values())
+        if active:
+            found[fault.fault.kind] = found.get(fault.fault.kind, 0) + active
+    return found

@@ -5,38 +5,31 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TypeVar
 
 from microservo.adapters.broker import Broker, Consumer, Producer
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
-from microservo.domain.faults.catalogue import KINDS
-from microservo.errors import InvalidInput, MicroServoError, Retryable, Unavailable
+from microservo.domain.faults.decider import InjectorState
+from microservo.errors import MicroServoError, Retryable
 from microservo.log.dead_letters import DeadLetters
+from microservo.log.reader import positions
 from microservo.log.stamped import StampedWriter
 from microservo.platforms.local.platform import LocalPlatform
-from microservo.platforms.mechanism import Mechanism
-from microservo.platforms.platform import Platform, services_of
+from microservo.platforms.platform import Platform
 from microservo.runtime.health import HealthServer
 from microservo.runtime.loop import consume_loop
+from microservo.runtime.pulse import Pulse
+from microservo.runtime.retry import retry
 from microservo.runtime.shutdown import Shutdown
-from schemas.catalogue import FAULT_EVENTS, FAULT_REQUESTS, FEATURE_WINDOWS, SERVICE_FAULTS, SERVICE_GRAPH
-from services.fault_injector.actions import Hands, ThreadWorkers, Workers
-from services.fault_injector.casebook import Casebook
+from schemas.catalogue import FAULT_REQUESTS, FEATURE_WINDOWS, SERVICE_FAULTS, SERVICE_GRAPH
 from services.fault_injector.handlers import Handlers
 from services.fault_injector.injector import Injector
-from services.fault_injector.journal import Journal
-from services.fault_injector.log_reader import positions_since, read_log
-from services.fault_injector.open_fault import OpenFault
-from services.fault_injector.resumption import (
-    first_requests,
-    is_unfinished,
-    reopened,
-    services_told,
-    stories_told,
-)
+from services.fault_injector.performing import Performer, ThreadWorkers, Workers
+from services.fault_injector.publishing import FLUSH_TIMEOUT_S, FaultPublisher
+from services.fault_injector.restart import read_back
 from services.fault_injector.settings import FaultInjectorSettings
 
 logger = logging.getLogger(__name__)
@@ -51,9 +44,6 @@ LOOK_BACK_US = 120_000_000
 SHUTDOWN_S = 4.0
 """How long faults may take to end at shutdown, before the supervisor loses its patience; the rest is repaired
 by the next start."""
-_LONGEST_ROUND_S = 60.0
-_START_PAUSE_S = 0.5
-_MAX_OBSERVATIONS = 1000
 
 
 def run(
@@ -61,7 +51,7 @@ def run(
     shutdown: Shutdown,
     *,
     broker: Broker | None = None,
-    target: Platform | None = None,
+    platform: Platform | None = None,
     clock: Callable[[], int] = now_us,
 ) -> None:
     """Carries out fault requests until shutdown, then ends every fault.
@@ -71,29 +61,36 @@ def run(
         Fatal: what a restart may mend.
     """
     broker = broker or KafkaBroker(settings.kafka)
-    target = target or LocalPlatform(settings.target_state, clock=clock)
-    pulse = _Pulse()
+    platform = platform or LocalPlatform(settings.target_state, clock=clock)
+    pulse = Pulse()
     with ExitStack() as stack:
         stack.enter_context(HealthServer(settings.health_port, pulse.is_felt))
         producer = stack.enter_context(broker.producer(linger_ms=LINGER_MS))
         writer = stack.enter_context(_patiently(shutdown, lambda: _writer(settings, broker, clock)))
-        workers = stack.enter_context(closing(ThreadWorkers()))
-        injector = build_injector(
-            settings,
-            producer=producer,
-            writer=writer,
-            target=target,
-            workers=workers,
-            clock=clock,
+
+        def workers(performer: Performer) -> Workers:
+            made = ThreadWorkers(performer)
+            stack.callback(made.close)
+            return made
+
+        injector = _patiently(
+            shutdown,
+            lambda: start(
+                settings,
+                broker=broker,
+                producer=producer,
+                writer=writer,
+                platform=platform,
+                workers=workers,
+                clock=clock,
+            ),
         )
-        _patiently(shutdown, lambda: resume(injector, settings, broker, target, clock))
         handlers = _handlers(settings, injector, producer)
-        observations = stack.enter_context(
-            _patiently(shutdown, lambda: _observations(settings, broker, clock))
-        )
+        observed = stack.enter_context(_patiently(shutdown, lambda: observations(settings, broker, clock)))
+        stack.enter_context(platform.watch(injector.instance_changed))
 
         def housekeeping() -> None:
-            handlers.observations(observations.consume(_MAX_OBSERVATIONS, 0.0))
+            handlers.observations(observed)
             injector.tick()
             writer.tick()
             pulse.beat()
@@ -104,82 +101,46 @@ def run(
             requests, handlers.requests, shutdown=shutdown, timeout_s=POLL_TIMEOUT_S, on_idle=housekeeping
         )
         _end_all(injector, writer)
+        producer.flush(FLUSH_TIMEOUT_S)
 
 
-def build_injector(
+def start(
     settings: FaultInjectorSettings,
     *,
+    broker: Broker,
     producer: Producer,
     writer: StampedWriter,
-    target: Platform,
-    workers: Workers,
+    platform: Platform,
+    workers: Callable[[Performer], Workers],
     clock: Callable[[], int],
 ) -> Injector:
-    """The injector with everything that it needs; the workers get to know here what they work on."""
-    journal = Journal(
-        producer=producer, writer=writer, events_topic=settings.topic(FAULT_EVENTS), clock=clock
-    )
-    casebook = Casebook(journal)
-    mechanisms = _mechanisms(target)
-    workers.use(Hands(platform=target, mechanisms=mechanisms, owned=casebook.owned))
-    return Injector(
-        casebook=casebook,
-        journal=journal,
-        target=target,
-        mechanisms=frozenset(mechanisms),
+    """The injector, going on where earlier processes stopped.
+
+    Raises:
+        InvalidInput: a topic is missing.
+        Retryable: the broker is busy.
+    """
+    left = read_back(broker, settings.topic, clock)
+    publisher = FaultPublisher(producer=producer, writer=writer, topic=settings.topic, clock=clock)
+    publisher.begin_at(left.stored, left.ends)
+    injector = Injector(
+        state=InjectorState(run_id=settings.run_id, outside=settings.outside_services),
+        platform=platform,
+        publisher=publisher,
         workers=workers,
         clock=clock,
-        run_id=settings.run_id,
-        outside=settings.outside_services,
     )
-
-
-def resume(
-    injector: Injector,
-    settings: FaultInjectorSettings,
-    broker: Broker,
-    target: Platform,
-    clock: Callable[[], int],
-) -> None:
-    """Reads back what earlier processes told, and lets the injector take up what they left."""
-    stories = stories_told(read_log(broker, settings.topic(FAULT_EVENTS)))
-    unfinished = [story for story in stories.values() if is_unfinished(story, clock())]
-    requests = first_requests(read_log(broker, settings.topic(FAULT_REQUESTS)))
-    faults: list[OpenFault] = []
-    if unfinished:
-        since_us = min(story.whole.requested_at_us for story in unfinished) - LOOK_BACK_US
-        told = services_told(read_log(broker, settings.topic(SERVICE_FAULTS), since_us=max(0, since_us)))
-        instances = _instances(target)
-        for story in unfinished:
-            fault_id = story.whole.fault_id
-            fault = reopened(story, requests.get(fault_id), told.get(fault_id), instances)
-            if fault is not None:
-                faults.append(fault)
-    injector.resume(stories, requests, faults)
-
-
-class _Pulse:
-    """Beats once per round of the loop; a process that hangs has none."""
-
-    def __init__(self) -> None:
-        self._last_s = time.monotonic()
-
-    def beat(self) -> None:
-        self._last_s = time.monotonic()
-
-    def is_felt(self) -> bool:
-        return time.monotonic() - self._last_s < _LONGEST_ROUND_S
+    injector.resume(left.faults)
+    return injector
 
 
 def _patiently(shutdown: Shutdown, make: Callable[[], T]) -> T:
     """What `make` gives as soon as it gives anything; right after a start the broker may need a moment."""
-    while True:
-        try:
-            return make()
-        except Retryable as error:
-            logger.warning("starting failed for now: %s", error)
-            if shutdown.wait(_START_PAUSE_S):
-                raise
+    return retry(
+        make,
+        wait=shutdown.wait,
+        on_failure=lambda error: logger.warning("starting failed for now: %s", error),
+    )
 
 
 def _writer(settings: FaultInjectorSettings, broker: Broker, clock: Callable[[], int]) -> StampedWriter:
@@ -204,13 +165,13 @@ def _handlers(settings: FaultInjectorSettings, injector: Injector, producer: Pro
     )
 
 
-def _observations(settings: FaultInjectorSettings, broker: Broker, clock: Callable[[], int]) -> Consumer:
+def observations(settings: FaultInjectorSettings, broker: Broker, clock: Callable[[], int]) -> Consumer:
     """A consumer of graphs and windows that begins a little in the past, so that baselines are known."""
     consumer = broker.consumer(group_id=None)
     since_us = max(0, clock() - LOOK_BACK_US)
     topics = (settings.topic(SERVICE_GRAPH), settings.topic(FEATURE_WINDOWS))
     try:
-        graphs, windows = (positions_since(consumer, topic, since_us) for topic in topics)
+        graphs, windows = (positions(consumer, topic, since_us) for topic in topics)
     except MicroServoError:
         consumer.close()
         raise
@@ -218,19 +179,8 @@ def _observations(settings: FaultInjectorSettings, broker: Broker, clock: Callab
     return consumer
 
 
-def _mechanisms(target: Platform) -> Mapping[str, Mechanism]:
-    return {mechanism.name: mechanism for kind in KINDS for mechanism in target.mechanisms(kind)}
-
-
-def _instances(target: Platform) -> dict[str, tuple[str, ...]]:
-    try:
-        return {service: tuple(names) for service, names in sorted(services_of(target).items())}
-    except (Unavailable, InvalidInput):
-        return {}
-
-
 def _end_all(injector: Injector, writer: StampedWriter) -> None:
-    """Ends every fault, within bounds; the last round makes durable what was told."""
+    """Ends every fault, within bounds; the last round makes durable what was published."""
     deadline_s = time.monotonic() + SHUTDOWN_S
     pace = threading.Event()
     injector.shut_down()
@@ -240,7 +190,7 @@ def _end_all(injector: Injector, writer: StampedWriter) -> None:
             injector.tick()
             writer.tick()
         except Retryable as error:
-            logger.warning("telling the end failed for now: %s", error)
+            logger.warning("publishing the end failed for now: %s", error)
         if is_last:
             return
         pace.wait(POLL_TIMEOUT_S)

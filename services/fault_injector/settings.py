@@ -10,7 +10,7 @@ from microservo.runtime.settings import ServiceSettings
 
 
 class FaultInjectorSettings(ServiceSettings):
-    """What the injector can be told, from environment variables that begin with `MICROSERVO_`."""
+    """The settings of the injector, from environment variables that begin with `MICROSERVO_`."""
 
     model_config = SettingsConfigDict(env_prefix="MICROSERVO_", frozen=True, extra="ignore")
 

@@ -2,52 +2,37 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from aiohttp import web
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from microservo.errors import InvalidInput
+from microservo.platforms.local.control import application, json_object
 from services.loadgen.pace import Pace
 
-
-def control_application(pace: Pace, metrics_text: Callable[[], str]) -> web.Application:
-    """The routes of the control port."""
-
-    async def put_rate(request: web.Request) -> web.Response:
-        try:
-            pace.change(_rate(await request.text()))
-        except InvalidInput as error:
-            return web.json_response({"error": str(error)}, status=422)
-        return web.json_response({"journeys_per_s": pace.rate})
-
-    async def get_rate(_: web.Request) -> web.Response:
-        return web.json_response({"journeys_per_s": pace.rate})
-
-    async def health(_: web.Request) -> web.Response:
-        return web.json_response({"status": "ok"})
-
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(text=metrics_text())
-
-    application = web.Application()
-    application.add_routes(
-        [
-            web.put("/rate", put_rate),
-            web.get("/rate", get_rate),
-            web.get("/healthz", health),
-            web.get("/metrics", metrics),
-        ]
-    )
-    return application
+_EXAMPLE = '{"journeys_per_s": 8}'
 
 
-def _rate(text: str) -> float:
-    try:
-        value = json.loads(text)["journeys_per_s"]
-    except (ValueError, KeyError, TypeError):
-        value = None
+def control_application(pace: Pace, metrics_text: Callable[[], str], *, token: str) -> ASGIApp:
+    """The control API; `token` is what callers must show, but for /healthz and /metrics."""
+
+    async def put_rate(request: Request) -> Response:
+        pace.change(_rate(await json_object(request, _EXAMPLE)))
+        return JSONResponse({"journeys_per_s": pace.rate})
+
+    async def get_rate(_: Request) -> Response:
+        return JSONResponse({"journeys_per_s": pace.rate})
+
+    routes = [Route("/rate", put_rate, methods=["PUT"]), Route("/rate", get_rate)]
+    return application(routes, metrics_text, token=token)
+
+
+def _rate(body: Mapping[str, object]) -> float:
+    value = body.get("journeys_per_s")
     if isinstance(value, bool) or not isinstance(value, int | float):
-        msg = f'the body {text[:80]!r} has no rate; send {{"journeys_per_s": 8}}'
+        msg = f"the rate {value!r} is no number; send {_EXAMPLE}"
         raise InvalidInput(msg)
     return float(value)

@@ -7,11 +7,11 @@ import signal
 from collections.abc import Callable, Coroutine, Iterator
 
 import aiohttp
-from aiohttp import web
 
 from microservo.adapters.opentelemetry_sdk import Instrumentation, prometheus_text
 from microservo.domain.topology import Topology
 from microservo.platforms.local.topology_files import read_topology
+from microservo.runtime.http import listen, serve
 from services.loadgen.control import control_application
 from services.loadgen.handlers import JourneyHandler
 from services.loadgen.pace import Pace
@@ -19,7 +19,6 @@ from services.loadgen.schedule import Arrival, arrivals
 from services.loadgen.settings import Settings
 from services.loadgen.tally import Tally, report
 
-_HOST = "127.0.0.1"
 _FLUSH_S = 1.0
 
 
@@ -46,10 +45,8 @@ async def _serve(
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     tally, pace = Tally(), Pace(settings.rate)
     report(tally, lambda: pace.rate, telemetry)
-    control = control_application(pace, lambda: prometheus_text(tally.values()))
-    runner = web.AppRunner(control, access_log=None, shutdown_timeout=0.5)
-    await runner.setup()
-    await web.TCPSite(runner, _HOST, settings.control_port).start()
+    app = control_application(pace, lambda: prometheus_text(tally.values()), token=settings.control_token)
+    control = asyncio.create_task(serve(app, listen(settings.control_port), stop))
     async with _session() as session:
         handler = JourneyHandler(
             session,
@@ -61,7 +58,8 @@ async def _serve(
         )
         driving = asyncio.create_task(drive(coming, pace, handler, tally, max_active=settings.max_active))
         await _until_first(stop, driving)
-    await runner.cleanup()
+    stop.set()
+    await control
 
 
 async def drive(

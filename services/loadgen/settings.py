@@ -6,9 +6,12 @@ A plain dataclass, for the reason given in the settings of the workload.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Self
+
+from microservo.platforms.local.token import token_or_exit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,10 +26,11 @@ class Settings:
     control_port: int
     max_active: int
     timeout_ms: float
+    control_token: str = field(repr=False)
 
     @classmethod
-    def from_arguments(cls, arguments: Sequence[str]) -> Self:
-        """Reads the command line; exits with a message when it is wrong."""
+    def from_arguments(cls, arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Self:
+        """Reads the command line, and the token from the environment; exits with a message if wrong."""
         parser = argparse.ArgumentParser(prog="python -m services.loadgen", description=__doc__)
         parser.add_argument("--topology", required=True, help="file (.toml), or name of a shipped topology")
         parser.add_argument("--entry-url", required=True, help="base address of the entry service")
@@ -36,4 +40,5 @@ class Settings:
         parser.add_argument("--control-port", type=int, required=True, help="where the rate is set")
         parser.add_argument("--max-active", type=int, default=64, help="journeys at once; more are shed")
         parser.add_argument("--timeout-ms", type=float, default=5000.0, help="patience of a user per request")
-        return cls(**vars(parser.parse_args(arguments)))
+        given = vars(parser.parse_args(arguments))
+        return cls(**given, control_token=token_or_exit(environment, "loadgen"))

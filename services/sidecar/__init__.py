@@ -6,11 +6,11 @@
             ◄────────────────[ bytes: network-delay, -loss, -bandwidth ]◄──────────────
 
 Consumes and produces no topic: it is told what to do over HTTP (`PUT|GET|DELETE /faults`) on its admin
-port. State: the faults in force, in memory only; a restarted sidecar has none, and whoever asked for them
-sees that in `GET /faults`. Guarantee: bytes of a connection are never lost, changed or reordered unless a
-fault that is in force says so; what a fault holds back is sent on at once when the fault ends.
+port, by who knows the token (`microservo.platforms.local.control`). State: the faults in force, in memory
+only; a restarted sidecar has none, and whoever asked for them sees that in `GET /faults`. Guarantee: bytes of
+a connection are never lost, changed or reordered unless a fault that is in force says so; what a fault holds
+back is sent on at once when the fault ends.
 
 Network faults act on what *leaves* the instance, as `tc netem` on its interface would. The TCP handshake is
-the kernel's and is not delayed. One thread, one event loop, no task while bytes flow; asyncio and httptools
-only, because there is one of these beside every instance.
+the kernel's and is not delayed. One thread, one event loop, no task while bytes flow.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from services.sidecar.service import serve
+from services.sidecar.service import run
 from services.sidecar.settings import SidecarSettings
 
 
@@ -13,7 +13,7 @@ def main() -> None:
     """Runs until SIGTERM or SIGINT."""
     settings = SidecarSettings.from_arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    asyncio.run(serve(settings))
+    asyncio.run(run(settings))
 
 
 if __name__ == "__main__":

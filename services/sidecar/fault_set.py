@@ -7,14 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from microservo.errors import InvalidInput, MicroServoError
-from services.sidecar.faults import KINDS, REQUEST_FAULTS, SEGMENT_FAULTS
-from services.sidecar.faults.base import Effect, RequestFault, SegmentFault
+from microservo.errors import InvalidInput
+from microservo.platforms.local.control import Conflict
+from services.sidecar.faults import KINDS
+from services.sidecar.faults.base import REQUEST_FAULTS, SEGMENT_FAULTS, Effect, RequestFault, SegmentFault
 from services.sidecar.framing import Head
-
-
-class OtherFaultError(MicroServoError):
-    """The id is taken by a fault of another kind or with other parameters."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -63,7 +60,7 @@ class FaultSet:
     def apply(self, fault_id: str, kind: str, parameters: Mapping[str, object]) -> ActiveFault:
         """The fault, in force for the next byte of every connection; the same one when it already is.
 
-        Raises `InvalidInput` for an unknown kind or bad parameters, `OtherFaultError` when the id is taken.
+        Raises `InvalidInput` for an unknown kind or bad parameters, `Conflict` when the id is taken.
         """
         known = self._faults.get(fault_id)
         if known is None:
@@ -72,7 +69,7 @@ class FaultSet:
             message = (
                 f"fault {fault_id!r} is in force as {known.kind} {dict(known.parameters)}; remove it first"
             )
-            raise OtherFaultError(message)
+            raise Conflict(message)
         return known
 
     def remove(self, fault_id: str) -> ActiveFault | None:

@@ -22,7 +22,7 @@ class Proxy:
         self.faults = faults
         self.traffic = Traffic()
         self._upstream = upstream
-        self._clock = clock
+        self.clock = clock
         self._connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
 
@@ -51,7 +51,7 @@ class Proxy:
         Raises what `FaultSet.apply` raises.
         """
         active = self.faults.apply(fault_id, kind, parameters)
-        active.applied_at_us = active.applied_at_us or self._clock()
+        active.applied_at_us = active.applied_at_us or self.clock()
         return active
 
     def recover(self, fault_id: str) -> tuple[ActiveFault | None, int]:
@@ -60,7 +60,7 @@ class Proxy:
         if ended is not None:
             for connection in list(self._connections):
                 connection.pump()
-        return ended, self._clock()
+        return ended, self.clock()
 
     def _accept(self) -> Side:
         self.traffic.connections += 1

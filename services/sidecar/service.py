@@ -6,30 +6,31 @@ import asyncio
 import logging
 import signal
 
+from starlette.types import ASGIApp
+
 from microservo.adapters.clock import now_us
-from services.sidecar.admin import AdminServer
+from microservo.platforms.local.control import control_application
+from microservo.runtime.http import listen, serve
 from services.sidecar.fault_set import FaultSet
-from services.sidecar.handlers import Handlers
+from services.sidecar.handlers import ProxyFaults
+from services.sidecar.metrics import render
 from services.sidecar.proxy import Proxy
 from services.sidecar.settings import SidecarSettings
 
 _log = logging.getLogger(__name__)
 
 
-async def serve(settings: SidecarSettings) -> None:
+async def run(settings: SidecarSettings) -> None:
     """Runs the sidecar until SIGTERM or SIGINT."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     proxy = build(settings)
-    admin = AdminServer(Handlers(proxy))
     # The admin port opens last: when it answers, the sidecar is on the path.
     await proxy.listen(settings.listen_port)
-    await admin.listen(settings.admin_port)
     _log.info("on the path of %s: %s", settings.instance, settings)
-    await stopping.wait()
-    await admin.close()
+    await serve(control(proxy, token=settings.control_token), listen(settings.admin_port), stopping)
     await proxy.close()
 
 
@@ -38,3 +39,8 @@ def build(settings: SidecarSettings) -> Proxy:
     faults = FaultSet(instance=settings.instance, seed=settings.seed)
     upstream = (settings.upstream_host, settings.upstream_port)
     return Proxy(faults, upstream=upstream, clock=now_us)
+
+
+def control(proxy: Proxy, *, token: str) -> ASGIApp:
+    """The control API of a proxy."""
+    return control_application(ProxyFaults(proxy), lambda: render(proxy), token=token, clock=proxy.clock)

@@ -1,14 +1,17 @@
 """What one sidecar is told on its command line.
 
-Plain argparse: pydantic would double the memory of a process that exists once per instance.
+Plain argparse: pydantic would cost memory in a process that exists once per instance.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Self
+
+from microservo.platforms.local.token import token_or_exit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,10 +24,16 @@ class SidecarSettings:
     upstream_port: int
     admin_port: int
     seed: int = 0
+    control_token: str = field(repr=False)
 
     @classmethod
-    def from_arguments(cls, arguments: Sequence[str] | None = None) -> Self:
-        """The settings from `arguments` (default: the command line); exits with usage when they are wrong."""
+    def from_arguments(
+        cls, arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ
+    ) -> Self:
+        """The settings from `arguments` (default: the command line), and the token from the environment.
+
+        Exits with usage when they are wrong.
+        """
         given = _parser().parse_args(arguments)
         host, port = given.upstream
         return cls(
@@ -34,6 +43,7 @@ class SidecarSettings:
             upstream_port=port,
             admin_port=given.admin_port,
             seed=given.seed,
+            control_token=token_or_exit(environment, "sidecar"),
         )
 
 

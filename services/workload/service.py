@@ -9,32 +9,34 @@ from dataclasses import dataclass
 
 import aiohttp
 from aiohttp import web
+from starlette.types import ASGIApp
 
+from microservo.adapters.clock import now_us
 from microservo.adapters.opentelemetry_sdk import Instrumentation, prometheus_text
 from microservo.domain.topology import Service
 from microservo.errors import InvalidInput
+from microservo.platforms.local.control import control_application
 from microservo.platforms.local.topology_files import read_topology
+from microservo.runtime.http import LOOPBACK, listen, serve
+from services.workload.board import FaultBoard
 from services.workload.cache import Caches
 from services.workload.calls import Caller, read_peers
-from services.workload.control import control_application
-from services.workload.faults import FaultSite
-from services.workload.faults.board import FaultBoard
+from services.workload.faults.base import FaultSite
 from services.workload.handlers import RequestHandler, Spoiler
 from services.workload.settings import Settings
 from services.workload.traffic import Traffic, report
 from services.workload.work import Ballast
 
-_HOST = "127.0.0.1"
 _DRAIN_S = 0.3
 _FLUSH_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Instance:
-    """What serves: the requests, and the control port."""
+    """What serves: the requests, and the control API."""
 
     requests: web.ServerRunner
-    control: web.AppRunner
+    control: ASGIApp
     board: FaultBoard
 
 
@@ -69,16 +71,17 @@ async def _serve(settings: Settings, service: Service, telemetry: Instrumentatio
     connector = aiohttp.TCPConnector(limit=0, use_dns_cache=False)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
         instance = _build(settings, service, telemetry, session)
-        await _listen(instance.requests, settings.port)
+        await instance.requests.setup()
+        await web.TCPSite(instance.requests, LOOPBACK, settings.port).start()
         # Last, so that a healthy answer means that requests are served.
-        await _listen(instance.control, settings.control_port)
+        control = asyncio.create_task(serve(instance.control, listen(settings.control_port), stop))
         telemetry.log("INFO", f"{settings.instance} is ready")
         await stop.wait()
         telemetry.log("INFO", f"{settings.instance} is stopping")
         # Faults first: a hog would slow the rest of the way out.
         await instance.board.recover_all()
         await instance.requests.cleanup()
-        await instance.control.cleanup()
+        await control
 
 
 def _build(
@@ -98,14 +101,11 @@ def _build(
     )
     report(traffic, caches.hit_ratio, telemetry)
     board = FaultBoard(FaultSite(seed=seed, endpoints=frozenset(service.endpoints), spoilers=spoilers))
-    control = control_application(board, lambda: prometheus_text(traffic.values()))
+    control = control_application(
+        board, lambda: prometheus_text(traffic.values()), token=settings.control_token, clock=now_us
+    )
     return _Instance(
         requests=web.ServerRunner(web.Server(handler), shutdown_timeout=_DRAIN_S),
-        control=web.AppRunner(control, access_log=None, shutdown_timeout=_DRAIN_S),
+        control=control,
         board=board,
     )
-
-
-async def _listen(runner: web.AppRunner | web.ServerRunner, port: int) -> None:
-    await runner.setup()
-    await web.TCPSite(runner, _HOST, port).start()

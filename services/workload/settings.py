@@ -1,16 +1,19 @@
 """What one instance is told on its command line.
 
-A plain dataclass: the instances stand for a foreign system that reads no MICROSERVO_ variables, and many of
-them run at once, so the memory that pydantic takes in each is better spent elsewhere.
+A plain dataclass: the instances stand for a foreign system, which reads no MICROSERVO_ variables but the
+token of its control port.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
+
+from microservo.platforms.local.token import token_or_exit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +28,11 @@ class Settings:
     peers: Path | None
     otlp: str
     seed: int
+    control_token: str = field(repr=False)
 
     @classmethod
-    def from_arguments(cls, arguments: Sequence[str]) -> Self:
-        """Reads the command line; exits with a message when it is wrong."""
+    def from_arguments(cls, arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Self:
+        """Reads the command line, and the token from the environment; exits with a message if wrong."""
         parser = argparse.ArgumentParser(prog="python -m services.workload", description=__doc__)
         parser.add_argument("--topology", required=True, help="file (.toml), or name of a shipped topology")
         parser.add_argument("--service", required=True, help="which service of the topology")
@@ -38,4 +42,5 @@ class Settings:
         parser.add_argument("--peers", type=Path, help="JSON file: service -> list of base addresses")
         parser.add_argument("--otlp", default="http://127.0.0.1:4318", help="base address of the collector")
         parser.add_argument("--seed", type=int, default=0)
-        return cls(**vars(parser.parse_args(arguments)))
+        given = vars(parser.parse_args(arguments))
+        return cls(**given, control_token=token_or_exit(environment, "workload"))

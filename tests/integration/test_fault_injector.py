@@ -14,23 +14,23 @@ from typing import Any
 import psutil
 import pytest
 
-from microservo.adapters.broker import Broker, Message, TopicSpec
+from microservo.adapters.broker import Broker, Message
 from microservo.adapters.clock import now_us
 from microservo.adapters.ports import free_ports
 from microservo.domain.faults.catalogue import KINDS
-from microservo.domain.faults.lifecycle import FaultStory, fold
-from microservo.domain.topology import load_topology
+from microservo.domain.faults.lifecycle import FaultStatus, fold
+from microservo.domain.topology_file import load_topology
 from microservo.errors import InvalidInput, Retryable
+from microservo.log.reader import read_topic
+from microservo.log.topics import topic_specs
 from microservo.platforms.local.mechanisms.control_api import ControlApi, ControlClient
 from microservo.platforms.local.platform import LocalPlatform
 from microservo.platforms.local.runner import LocalTargetRunner
 from microservo.platforms.local.state import LocalInstance, TargetState, read_state
 from microservo.supervision.supervisor import Supervisor
 from microservo.testing import eventually
-from schemas.catalogue import catalogue
 from schemas.codec import decode_as, encode
 from schemas.records import FaultEvent, FaultRequest, ServiceFault
-from services.fault_injector.log_reader import read_log
 
 pytestmark = pytest.mark.integration
 
@@ -90,10 +90,7 @@ class Lab:
         self.broker = broker
         self.prefix = prefix
         self.state_file = state_file
-        names = [prefix + name for name in catalogue()]
-        names += [f"{prefix}{name}-dlq" for name, topic in catalogue().items() if topic.dead_letters]
-        specs = [TopicSpec(name=name, partitions=2, config={}) for name in names]
-        broker.admin().ensure_topics(specs)
+        broker.admin().ensure_topics(topic_specs(prefix=prefix, partitions=2))
 
     def ask(self, fault_id: str, kind: str, *, seconds: float = 0.5, **changes: Any) -> None:
         given: dict[str, Any] = {
@@ -117,23 +114,23 @@ class Lab:
             producer.send(f"{self.prefix}fault-requests", key=key, value=value)
             producer.flush(30)
 
-    def story(self, fault_id: str) -> FaultStory | None:
+    def status(self, fault_id: str) -> FaultStatus | None:
         events = [decode_as(FaultEvent, each.value or b"") for each in self.messages("fault-events")]
         return fold(event for event in events if event.fault_id == fault_id).get(fault_id)
 
     def state(self, fault_id: str, instance: str = "back-0") -> str:
-        story = self.story(fault_id)
-        return "" if story is None else story.state(instance)
+        status = self.status(fault_id)
+        return "" if status is None else status.state(instance)
 
-    def wait_for(self, fault_id: str, *states: str) -> FaultStory:
+    def wait_for(self, fault_id: str, *states: str) -> FaultStatus:
         eventually(
             lambda: self.state(fault_id) in states,
             timeout_s=PATIENCE_S,
             what=f"{fault_id} to be {' or '.join(states)}",
         )
-        story = self.story(fault_id)
-        assert story is not None
-        return story
+        status = self.status(fault_id)
+        assert status is not None
+        return status
 
     def faults(self, fault_id: str) -> list[ServiceFault]:
         messages = [each for each in self.messages("service-faults") if each.value is not None]
@@ -142,7 +139,7 @@ class Lab:
 
     def messages(self, topic: str) -> list[Message]:
         with suppress(Retryable):  # a topic that was just made may have no leader yet
-            return list(read_log(self.broker, self.prefix + topic))
+            return list(read_topic(self.broker, self.prefix + topic))
         return []
 
     def target(self) -> TargetState:
@@ -197,7 +194,7 @@ def test_every_kind_is_applied_confirmed_and_recovered(lab: Lab, start: Start) -
         for kind in KINDS:
             lab.ask(kind, kind)
             times = lab.wait_for(kind, "recovered", "failed").times()
-            assert lab.state(kind) == "recovered", lab.story(kind)
+            assert lab.state(kind) == "recovered", lab.status(kind)
             assert times["applied_at_us"] is not None
             assert times["recovered_at_us"] is not None
             assert times["applied_at_us"] < times["recovered_at_us"]
@@ -266,7 +263,7 @@ def test_a_fault_follows_its_instance_through_a_restart(lab: Lab, start: Start) 
         eventually(
             lambda: "applied again" in lab.wait_for("f-1", "active").latest["back-0"].evidence,
             timeout_s=PATIENCE_S,
-            what="the story to tell it",
+            what="the status to tell it",
         )
         lab.stop("f-1")
         lab.wait_for("f-1", "stopped")
@@ -281,10 +278,10 @@ def test_an_orderly_end_leaves_nothing_broken(lab: Lab, start: Start) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_S) == 0
     for fault_id in ("f-1", "f-2"):
-        story = lab.story(fault_id)
-        assert story is not None
-        assert story.latest["back-0"].state == "stopped"
-        assert story.latest["back-0"].reason == "injector shut down"
+        status = lab.status(fault_id)
+        assert status is not None
+        assert status.latest["back-0"].state == "stopped"
+        assert status.latest["back-0"].reason == "injector shut down"
     assert lab.in_force() == []
     pid = lab.instance().pid
     assert pid is not None

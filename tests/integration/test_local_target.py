@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from microservo.adapters.ports import free_ports
-from microservo.domain.topology import load_topology
+from microservo.domain.topology_file import load_topology
 from microservo.platforms.local.platform import LocalPlatform
 from microservo.platforms.local.runner import LocalTargetRunner
 from microservo.platforms.local.state import LocalInstance, read_state
@@ -37,25 +37,26 @@ steps = [ { endpoint = "Home" } ]
 """
 
 
-@pytest.fixture
-def target(tmp_path: Path) -> Iterator[Path]:
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The state file of a running target."""
-    path = tmp_path / "tiny.toml"
+    home = tmp_path_factory.mktemp("target")
+    path = home / "tiny.toml"
     path.write_text(TINY)
     with Supervisor() as supervisor:
         runner = LocalTargetRunner(
             supervisor,
             topology=load_topology(TINY, "tiny.toml"),
             topology_path=path,
-            state_file=tmp_path / "run" / "target.json",
+            state_file=home / "run" / "target.json",
             otlp_url=f"http://127.0.0.1:{free_ports(1)[0]}",
-            log_dir=tmp_path / "logs",
+            log_dir=home / "logs",
             seed=7,
             journeys_per_s=5,
         )
         runner.start()
         runner.wait_ready(START_S)
-        yield tmp_path / "run" / "target.json"
+        yield home / "run" / "target.json"
     runner.close()
 
 

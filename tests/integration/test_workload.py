@@ -31,6 +31,8 @@ from microservo.testing import eventually
 pytestmark = pytest.mark.integration
 
 DEADLINE_S = 120.0
+TOKEN = {"Authorization": "Bearer token-of-the-test"}
+ENVIRONMENT = {**os.environ, "MICROSERVO_CONTROL_TOKEN": "token-of-the-test"}
 SERVICES = ("front", "middle", "store")
 TOPOLOGY = Path(__file__).with_name("workload_row.toml")
 # Without a proxy, whatever the environment says.
@@ -113,7 +115,7 @@ class Row:
         arguments += ["--control-port", str(control_port), "--peers", str(self.folder / "peers.json")]
         arguments += ["--otlp", self.receiver.url]
         with (self.folder / f"{name}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(arguments, stdout=log)
+            self.processes[name] = subprocess.Popen(arguments, stdout=log, env=ENVIRONMENT)
         wait_healthy(control_port)
 
     def stop(self, name: str) -> int:
@@ -131,7 +133,7 @@ class Row:
 
     def control(self, name: str, method: str, path: str, body: object = None) -> tuple[int, Any]:
         data = json.dumps(body).encode() if body is not None else None
-        status, text = http(method, f"http://127.0.0.1:{self.ports[name][1]}{path}", data)
+        status, text = http(method, f"http://127.0.0.1:{self.ports[name][1]}{path}", data, TOKEN)
         return status, json.loads(text)
 
     def lines(self, name: str) -> list[dict[str, Any]]:
@@ -313,8 +315,13 @@ def test_the_control_port_refuses_with_reasons(row: Row) -> None:
     assert row.control("store", "PUT", "/faults/f-4", other)[0] == 409
     _, listing = row.control("store", "GET", "/faults")
     assert [(fault["id"], fault["kind"]) for fault in listing["faults"]] == [("f-4", "app-exception")]
-    assert row.control("store", "DELETE", "/faults/f-4")[0] == 200
-    assert row.control("store", "DELETE", "/faults/f-4")[1]["evidence"] == "was not active"
+    recovered = row.control("store", "DELETE", "/faults/f-4")
+    assert recovered[0] == 200
+    assert row.control("store", "DELETE", "/faults/f-4") == recovered, "the first instant, not that of now"
+    assert row.control("store", "DELETE", "/faults/never")[1]["evidence"] == "was not active"
+    address = f"http://127.0.0.1:{row.ports['store'][1]}/faults"
+    assert http("GET", address)[0] == 401
+    assert http("GET", address, headers={**TOKEN, "Host": "evil.example"})[0] == 403
     refused: tuple[object, ...] = (
         {"kind": "nap"},
         {"parameters": {}},
@@ -362,12 +369,13 @@ def test_users_come_at_an_adjustable_rate_and_their_traces_begin_with_them(row: 
     arguments += ["--entry-url", f"http://127.0.0.1:{row.ports['front'][0]}", "--rate", "0", "--seed", "7"]
     arguments += ["--otlp", row.receiver.url, "--control-port", str(control_port)]
     with (row.folder / "loadgen.log").open("ab") as log:
-        loadgen = subprocess.Popen(arguments, stdout=log)
+        loadgen = subprocess.Popen(arguments, stdout=log, env=ENVIRONMENT)
     try:
         wait_healthy(control_port)
         rate = f"http://127.0.0.1:{control_port}/rate"
-        assert http("PUT", rate, b'{"journeys_per_s": -1}')[0] == 422
-        assert json.loads(http("PUT", rate, b'{"journeys_per_s": 50}')[1]) == {"journeys_per_s": 50.0}
+        assert http("PUT", rate, b'{"journeys_per_s": 50}')[0] == 401
+        assert http("PUT", rate, b'{"journeys_per_s": -1}', TOKEN)[0] == 422
+        assert json.loads(http("PUT", rate, b'{"journeys_per_s": 50}', TOKEN)[1]) == {"journeys_per_s": 50.0}
         receiver = row.receiver
         users = eventually(
             lambda: [span for name, span in receiver.spans if name == "loadgen"], timeout_s=DEADLINE_S

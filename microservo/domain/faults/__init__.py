@@ -1,8 +1,8 @@
-"""The catalogue of faults: one small class per kind, in its own module, and the story that each fault lives.
+"""The catalogue of faults: one small class per kind, in its own module, and the states it passes.
 
 ::
 
-    FaultRequest ── parse_request ─► PlannedFault ── FaultStory ─► FaultEvent, ServiceFault
+    FaultRequest ── parse_request ─► PlannedFault ── FaultStatus ─► FaultEvent, ServiceFault
 
 docs/adding_a_fault.md shows how a kind is added.
 """

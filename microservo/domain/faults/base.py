@@ -96,12 +96,15 @@ class Fault(ABC):
     Attributes:
         kind: name in requests and records.
         mechanisms: names of those that can carry it, the best first; a platform has some of them.
+        strong: parameters, as people write them, that show clearly at a few requests per second; the
+            defaults of other kinds do so.
         one_shot: it is over when done, whatever the duration (a kill).
     """
 
     kind: ClassVar[str]
     mechanisms: ClassVar[tuple[str, ...]]
     parameters: ClassVar[tuple[Parameter, ...]] = ()
+    strong: ClassVar[Mapping[str, str]] = {}
     one_shot: ClassVar[bool] = False
 
     @property

@@ -1,4 +1,4 @@
-"""Every kind of fault, and the judge of requests: what passes here can be carried out."""
+"""The kinds of faults, and the judge of requests: what passes here can be carried out."""
 
 from __future__ import annotations
 
@@ -8,37 +8,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from microservo.domain.faults.app_exception import AppException
+from microservo.domain.faults import kinds
 from microservo.domain.faults.base import Fault
-from microservo.domain.faults.connection_reset import ConnectionReset
-from microservo.domain.faults.cpu_hog import CpuHog
-from microservo.domain.faults.http_abort import HttpAbort
-from microservo.domain.faults.http_delay import HttpDelay
-from microservo.domain.faults.memory_hog import MemoryHog
-from microservo.domain.faults.network_bandwidth import NetworkBandwidth
-from microservo.domain.faults.network_delay import NetworkDelay
-from microservo.domain.faults.network_loss import NetworkLoss
-from microservo.domain.faults.noop import Noop
-from microservo.domain.faults.process_kill import ProcessKill
-from microservo.domain.faults.process_pause import ProcessPause
+from microservo.domain.faults.registry import registered_kinds
 from microservo.domain.faults.units import format_duration
 from microservo.errors import InvalidInput
 from schemas.records import FaultRequest
 
-KINDS: Mapping[str, type[Fault]] = {
-    "noop": Noop,
-    "process-kill": ProcessKill,
-    "process-pause": ProcessPause,
-    "cpu-hog": CpuHog,
-    "memory-hog": MemoryHog,
-    "network-delay": NetworkDelay,
-    "network-loss": NetworkLoss,
-    "network-bandwidth": NetworkBandwidth,
-    "connection-reset": ConnectionReset,
-    "http-delay": HttpDelay,
-    "http-abort": HttpAbort,
-    "app-exception": AppException,
-}
+KINDS: Mapping[str, type[Fault]] = registered_kinds(kinds)
+"""By name, in order of the names."""
 
 LONGEST_US = 3_600_000_000
 """The longest duration, one hour in microseconds: a fault that is forgotten ends."""

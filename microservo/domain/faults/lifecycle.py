@@ -1,4 +1,4 @@
-"""The life of a fault, on each instance it is meant for, and the records that tell of it.
+"""The states of a fault on each instance that it is meant for, and the records of them.
 
 ::
 
@@ -8,7 +8,7 @@
      rejected     stopped     recovering
 
 Every arrow is a FaultEvent with the next version of the fault. In `active`, `recovering` and the last states
-an event may also repeat the state, to tell news: applied again, the observer's verdict.
+an event may also repeat the state with something new: applied again, the observer's verdict.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class AffectedService:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FaultStory:
+class FaultStatus:
     """All that is known of one fault: the newest event of each instance, and the version reached.
 
     Attributes:
@@ -64,7 +64,7 @@ class FaultStory:
 
     @classmethod
     def begin(cls, planned: PlannedFault, *, run_id: str, at_us: int, version: int = 1) -> Self:
-        """The story of a fault that was just asked for; `version` is above 1 after refused requests."""
+        """The status of a fault that was just asked for; `version` is above 1 after refused requests."""
         event = FaultEvent(
             run_id=run_id,
             fault_id=planned.fault_id,
@@ -106,7 +106,7 @@ class FaultStory:
         return self.latest.get(instance, self.whole).state
 
     def advance(self, instance: str, state: FaultState, at_us: int, **changes: Any) -> Self:
-        """The story with one more event; fields that aren't in `changes` stay as they were.
+        """The status with one more event; fields that aren't in `changes` stay as they were.
 
         Raises:
             InvalidInput: that state can't follow the present one.
@@ -123,7 +123,7 @@ class FaultStory:
         return self._with(event)
 
     def with_event(self, event: FaultEvent) -> Self:
-        """The story after reading one more of its events; one older than the newest changes nothing.
+        """The status after reading one more of its events; one older than the newest changes nothing.
 
         A rejection after acceptance is about another request of the same id and only takes its version.
         """
@@ -135,11 +135,11 @@ class FaultStory:
         return self._with(event)
 
     def from_version(self, version: int) -> Self:
-        """The same story, whose next event has a version above this one too."""
+        """The same status, whose next event has a version above this one too."""
         return replace(self, version=max(self.version, version))
 
     def service_faults(self, affected: Iterable[AffectedService]) -> Iterator[ServiceFault]:
-        """The fault as each of these services is told of it, in its present version."""
+        """The record of the fault for each of these services, in its present version."""
         whole = self.whole
         times = self.times()
         severity = kind_named(whole.kind).from_canonical(whole.parameters).severity
@@ -184,27 +184,27 @@ class FaultStory:
         return replace(self, latest=latest, version=max(self.version, event.version))
 
 
-def fold(events: Iterable[FaultEvent]) -> dict[str, FaultStory]:
-    """The stories that events tell, by fault id, whatever order the events come in."""
-    stories: dict[str, FaultStory] = {}
+def fold(events: Iterable[FaultEvent]) -> dict[str, FaultStatus]:
+    """The statuses that events lead to, by fault id, whatever order the events come in."""
+    statuses: dict[str, FaultStatus] = {}
     for event in sorted(events, key=lambda event: event.version):
-        story = stories.get(event.fault_id)
-        if story is not None:
-            stories[event.fault_id] = story.with_event(event)
+        status = statuses.get(event.fault_id)
+        if status is not None:
+            statuses[event.fault_id] = status.with_event(event)
         else:
             start = replace(event, instance=WHOLE)
-            begun = FaultStory(latest={WHOLE: start}, version=event.version)
-            stories[event.fault_id] = begun.with_event(event)
-    return stories
+            begun = FaultStatus(latest={WHOLE: start}, version=event.version)
+            statuses[event.fault_id] = begun.with_event(event)
+    return statuses
 
 
-def rejection(event: FaultEvent, story: FaultStory | None) -> tuple[FaultEvent, FaultStory]:
-    """The event of a refused request, in the right version, and the story after it."""
-    if story is None:
+def rejection(event: FaultEvent, status: FaultStatus | None) -> tuple[FaultEvent, FaultStatus]:
+    """The event of a refused request, in the right version, and the status after it."""
+    if status is None:
         numbered = replace(event, version=1)
-        return numbered, FaultStory(latest={WHOLE: numbered}, version=1)
-    numbered = replace(event, version=story.version + 1)
-    return numbered, story.with_event(numbered)
+        return numbered, FaultStatus(latest={WHOLE: numbered}, version=1)
+    numbered = replace(event, version=status.version + 1)
+    return numbered, status.with_event(numbered)
 
 
 def _first(times: Iterable[int | None]) -> int | None:

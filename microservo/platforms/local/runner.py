@@ -10,7 +10,6 @@ Ports are chosen once and stay through every restart; so do the entries of the s
 from __future__ import annotations
 
 import json
-import secrets
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,13 +20,13 @@ from microservo.adapters.ports import free_ports
 from microservo.adapters.processes import python_argv
 from microservo.domain.topology import Topology
 from microservo.platforms.local.state import Loadgen, LocalInstance, TargetState, write_state
+from microservo.platforms.local.token import VARIABLE, new_token
 from microservo.runtime.probe import is_healthy
 from microservo.supervision.supervisor import ProcessSpec, Supervisor
 
 LOADGEN = "loadgen"
 _SIDECAR = "-sidecar"
 _PORTS_PER_INSTANCE = 4
-_TOKEN_BYTES = 32
 
 
 class LocalTargetRunner:
@@ -112,7 +111,7 @@ class LocalTargetRunner:
             edges=self._topology.edges(),
             instances=tuple(_instance(service, instance, ports) for service, instance in names),
             loadgen=Loadgen(pid=None, control_url=_url(next(ports))),
-            control_token=secrets.token_urlsafe(_TOKEN_BYTES),
+            control_token=new_token(),
         )
 
     def _peers(self) -> dict[str, list[str]]:
@@ -131,7 +130,11 @@ class LocalTargetRunner:
 
     def _spec(self, name: str, argv: tuple[str, ...], health_url: str) -> ProcessSpec:
         return ProcessSpec(
-            name=name, argv=argv, log=self._log_dir / f"{name}.log", ready=lambda: is_healthy(health_url)
+            name=name,
+            argv=argv,
+            env={VARIABLE: self._state.control_token},
+            log=self._log_dir / f"{name}.log",
+            ready=lambda: is_healthy(health_url),
         )
 
     def _workload_argv(self, instance: LocalInstance) -> tuple[str, ...]:

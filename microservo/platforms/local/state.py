@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from microservo.domain.documents import problem
 from microservo.errors import InvalidInput, Unavailable
 
 _OWNER_ONLY = 0o600
@@ -102,10 +103,6 @@ def read_state(state_file: Path) -> TargetState:
         raise InvalidInput(message) from error
     except ValidationError as error:
         # Not "from error": that shows the whole input, and there is a token in it.
-        problem = error.errors(include_input=False, include_url=False)[0]
-    where = ".".join(str(step) for step in problem["loc"]) or "document"
-    message = (
-        f"{state_file} is not a target's state ({where}: {problem['msg']}); "
-        "its launcher writes it anew at each change"
-    )
+        what = problem(error, secret=True)
+    message = f"{state_file} is not a target's state ({what}); its launcher writes it anew at each change"
     raise InvalidInput(message)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from microservo.domain.topology import Topology, load_topology
+from microservo.domain.topology import Topology
+from microservo.domain.topology_file import load_topology
 from microservo.errors import InvalidInput
 
 _SHIPPED = Path(__file__).with_name("topologies")

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -19,7 +20,11 @@ logger = logging.getLogger(__name__)
 # instant at which the launcher saw it, so how often we look moves no measured time.
 _INTERVAL_S = 0.05
 
+_SETTLED_NS = 1_000_000_000
+"""Two writings within one tick of the file system's clock may look alike; later ones don't."""
+
 _Stamp = tuple[int, int] | None
+_UNKNOWN: _Stamp = (-1, -1)
 _OnChange = Callable[[InstanceChange], None]
 
 
@@ -44,8 +49,9 @@ class _Watcher:
         self._state_file = state_file
         self._on_change = on_change
         self._clock = clock
-        self._stamp: _Stamp = None
+        self._stamp: _Stamp = _UNKNOWN
         self._before: Mapping[str, LocalInstance] = {}
+        self._trouble = ""
 
     def run(self, stopping: threading.Event) -> None:
         while True:
@@ -58,15 +64,24 @@ class _Watcher:
         stamp = _stamp(self._state_file)
         if stamp == self._stamp:
             return []
+        self._stamp = _settled(stamp)
         try:
-            after = {each.id: each for each in read_state(self._state_file).instances}
+            state = read_state(self._state_file)
         except Unavailable:
-            after = {}
-        except InvalidInput as error:
-            logger.warning("%s", error)
-            after = dict(self._before)
-        before, self._before, self._stamp = self._before, after, stamp
-        return list(_changes(before, after, self._clock()))
+            return self._compared({}, self._clock())
+        except (InvalidInput, OSError) as error:
+            self._warn(str(error))
+            return []
+        return self._compared({each.id: each for each in state.instances}, state.updated_at_us)
+
+    def _compared(self, after: Mapping[str, LocalInstance], updated_at_us: int) -> list[InstanceChange]:
+        before, self._before, self._trouble = self._before, after, ""
+        return list(_changes(before, after, updated_at_us))
+
+    def _warn(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            logger.warning("%s", trouble)
+        self._trouble = trouble
 
     def _report(self, change: InstanceChange) -> None:
         try:
@@ -80,23 +95,33 @@ def _stamp(path: Path) -> _Stamp:
     """Differs after each writing, for each makes a new file; None without a file."""
     try:
         found = os.stat(path)
-    except FileNotFoundError:
+    except OSError:
         return None
     return found.st_ino, found.st_mtime_ns
 
 
+def _settled(stamp: _Stamp) -> _Stamp:
+    """The stamp, once no later writing can have the same."""
+    is_fresh = stamp is not None and time.time_ns() - stamp[1] < _SETTLED_NS
+    return _UNKNOWN if is_fresh else stamp
+
+
 def _changes(
-    before: Mapping[str, LocalInstance], after: Mapping[str, LocalInstance], now_us: int
+    before: Mapping[str, LocalInstance], after: Mapping[str, LocalInstance], updated_at_us: int
 ) -> Iterator[InstanceChange]:
     for name, old in before.items():
         new = after.get(name)
         if old.pid is not None and (new is None or new.pid != old.pid):
             # Its end is not written down where all of the target is gone.
-            at_us = now_us if new is None else max(new.ended_at_us, old.started_at_us)
+            at_us = updated_at_us if new is None else max(new.ended_at_us, old.started_at_us)
             yield InstanceChange(instance=seen(old, is_up=False), state="down", at_us=at_us)
     for name, new in after.items():
-        if new.pid is not None and (name not in before or before[name].pid != new.pid):
+        if new.pid is None:
+            continue
+        if name not in before or before[name].pid != new.pid:
             yield InstanceChange(instance=seen(new), state="up", at_us=new.started_at_us)
+        elif new.sidecar_pid is not None and before[name].sidecar_pid != new.sidecar_pid:
+            yield InstanceChange(instance=seen(new), state="up", at_us=updated_at_us)
 
 
 def seen(instance: LocalInstance, *, is_up: bool | None = None) -> Instance:

@@ -1,19 +1,10 @@
-"""The faults a sidecar can make: one small class per kind; a new kind is one module and one line here."""
+"""The faults a sidecar can make: one small class per kind and module; each registers itself."""
 
 from __future__ import annotations
 
-from services.sidecar.faults.bandwidth import NetworkBandwidth
-from services.sidecar.faults.base import RequestFault, SegmentFault
-from services.sidecar.faults.delay import NetworkDelay
-from services.sidecar.faults.http_abort import HttpAbort
-from services.sidecar.faults.http_delay import HttpDelay
-from services.sidecar.faults.loss import NetworkLoss
-from services.sidecar.faults.reset import ConnectionReset
+from microservo.domain.modules import import_modules
+from services.sidecar.faults.base import REQUEST_FAULTS, SEGMENT_FAULTS
 
-SEGMENT_FAULTS: dict[str, type[SegmentFault]] = {
-    fault.kind: fault for fault in (NetworkDelay, NetworkLoss, NetworkBandwidth)
-}
-REQUEST_FAULTS: dict[str, type[RequestFault]] = {
-    fault.kind: fault for fault in (ConnectionReset, HttpDelay, HttpAbort)
-}
-KINDS = (*SEGMENT_FAULTS, *REQUEST_FAULTS)
+import_modules(__name__, __path__)
+
+KINDS = tuple(sorted((*SEGMENT_FAULTS, *REQUEST_FAULTS)))

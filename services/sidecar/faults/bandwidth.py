@@ -6,11 +6,12 @@ import random
 from collections.abc import Mapping
 from typing import ClassVar, Self
 
-from services.sidecar.faults.base import Effect, Parameters
+from services.sidecar.faults.base import Effect, Parameters, segment_fault
 
 MAX_BYTES_PER_S = 100_000_000_000
 
 
+@segment_fault
 class NetworkBandwidth:
     """One link of `bytes_per_s` for all connections of the instance together, first come, first served.
 

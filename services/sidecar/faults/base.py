@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from typing import ClassVar, NamedTuple, Protocol, Self
+from typing import ClassVar, NamedTuple, Protocol, Self, TypeVar
 
 from microservo.errors import InvalidInput
 from services.sidecar.framing import Head
@@ -49,6 +49,25 @@ class RequestFault(Fault, Protocol):
 
     def on_request(self, request: Head | None) -> Effect | None:
         """What happens to this request; None stands for a stream that is not HTTP, asked about once."""
+
+
+SegmentFaultT = TypeVar("SegmentFaultT", bound=type[SegmentFault])
+RequestFaultT = TypeVar("RequestFaultT", bound=type[RequestFault])
+
+SEGMENT_FAULTS: dict[str, type[SegmentFault]] = {}
+REQUEST_FAULTS: dict[str, type[RequestFault]] = {}
+
+
+def segment_fault(fault: SegmentFaultT) -> SegmentFaultT:
+    """Registers a fault of the network; stands above its class."""
+    SEGMENT_FAULTS[fault.kind] = fault
+    return fault
+
+
+def request_fault(fault: RequestFaultT) -> RequestFaultT:
+    """Registers a fault of the application's protocol; stands above its class."""
+    REQUEST_FAULTS[fault.kind] = fault
+    return fault
 
 
 class Parameters:

@@ -6,9 +6,10 @@ import random
 from collections.abc import Mapping
 from typing import ClassVar, Self
 
-from services.sidecar.faults.base import MAX_WAIT_US, Effect, Parameters
+from services.sidecar.faults.base import MAX_WAIT_US, Effect, Parameters, segment_fault
 
 
+@segment_fault
 class NetworkDelay:
     """Adds `latency_us` ± `jitter_us` (uniform, never below 0) to each segment.
 

@@ -6,10 +6,11 @@ import random
 from collections.abc import Mapping
 from typing import ClassVar, Self
 
-from services.sidecar.faults.base import Effect, Parameters
+from services.sidecar.faults.base import Effect, Parameters, request_fault
 from services.sidecar.framing import Head
 
 
+@request_fault
 class HttpAbort:
     """Swallows the whole request and answers `status` (400-599); the connection stays usable.
 

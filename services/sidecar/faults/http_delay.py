@@ -6,10 +6,11 @@ import random
 from collections.abc import Mapping
 from typing import ClassVar, Self
 
-from services.sidecar.faults.base import MAX_WAIT_US, Effect, Parameters
+from services.sidecar.faults.base import MAX_WAIT_US, Effect, Parameters, request_fault
 from services.sidecar.framing import Head
 
 
+@request_fault
 class HttpDelay:
     """Holds a request back for `delay_us`; later ones on the same connection wait behind it.
 

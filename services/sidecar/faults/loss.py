@@ -6,13 +6,14 @@ import random
 from collections.abc import Mapping
 from typing import ClassVar, Self
 
-from services.sidecar.faults.base import Effect, Parameters
+from services.sidecar.faults.base import Effect, Parameters, segment_fault
 
 # Linux: TCP_RTO_MIN (include/net/tcp.h); doubled each time, RFC 6298 section 5.5.
 FIRST_TIMEOUT_S = 0.2
 MAX_LOSSES = 6
 
 
+@segment_fault
 class NetworkLoss:
     """What a lost segment means to its receiver: it comes one retransmission timeout later.
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import random
+from typing import ClassVar
 
-from services.workload.faults import FaultSite
+from services.workload.faults.base import FaultSite, fault
 from services.workload.faults.parameters import Parameters
 
 
+@fault
 class AppException:
     """Parameters: `ratio` (share of requests, 0..1), `endpoint` (name, or "" for all)."""
 
-    kind = "app-exception"
+    kind: ClassVar[str] = "app-exception"
 
     def __init__(self, fault_id: str, parameters: Parameters, site: FaultSite) -> None:
         self._ratio = parameters.number("ratio", low=0.0, high=1.0)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from typing import ClassVar
 
-from services.workload.faults import FaultSite
+from services.workload.faults.base import FaultSite, fault
 from services.workload.faults.parameters import Parameters
 from services.workload.work import burn
 
@@ -20,10 +21,11 @@ _MEASURE_S = 0.1
 _JOIN_S = 10.0
 
 
+@fault
 class CpuHog:
     """Parameters: `workers` (threads, 1..64), `load_ratio` (busy share of each one's time, 0..1)."""
 
-    kind = "cpu-hog"
+    kind: ClassVar[str] = "cpu-hog"
 
     def __init__(self, fault_id: str, parameters: Parameters, site: FaultSite) -> None:
         self._workers = parameters.integer("workers", low=1, high=64)

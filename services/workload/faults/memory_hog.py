@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import ClassVar
 
 import psutil
 
 from microservo.errors import InvalidInput
-from services.workload.faults import FaultSite
+from services.workload.faults.base import FaultSite, fault
 from services.workload.faults.parameters import Parameters
 from services.workload.work import Ballast
 
@@ -16,10 +17,11 @@ _MAX_BYTES = 2**40
 _RESERVE_BYTES = 256 * 2**20
 
 
+@fault
 class MemoryHog:
     """Parameters: `bytes` (held in addition to what the instance holds)."""
 
-    kind = "memory-hog"
+    kind: ClassVar[str] = "memory-hog"
 
     def __init__(self, fault_id: str, parameters: Parameters, site: FaultSite) -> None:
         self._size_bytes = parameters.integer("bytes", low=1, high=_MAX_BYTES)

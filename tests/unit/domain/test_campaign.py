@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microservo.domain.campaign import STRONG, busiest_services, campaign
+from microservo.domain.campaign import busiest_services, campaign
 from microservo.domain.faults.catalogue import KINDS, parse_request
 from microservo.errors import InvalidInput
 from microservo.platforms.local.topology_files import read_topology
@@ -54,7 +54,7 @@ def test_each_kind_of_a_campaign_is_a_request_that_can_be_carried_out(kind: str)
         requested_at_us=1,
         kind=kind,
         service="a",
-        parameters=dict(STRONG.get(kind, {})),
+        parameters=dict(KINDS[kind].strong),
         duration_us=12_000_000,
     )
     assert parse_request(request, {"a": ["a-0"]}).fault.kind == kind

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from microservo.domain.topology import Topology, load_topology
+from microservo.domain.topology import Topology
+from microservo.domain.topology_file import load_topology
 from microservo.errors import InvalidInput
 from microservo.platforms.local.topology_files import read_topology, shipped_topologies, topology_path
 
@@ -54,15 +55,27 @@ def test_the_datastore_of_a_cache_is_a_call_and_an_edge() -> None:
         ('entry = "front"', 'entry = "frnt"', "entry 'frnt' is not a service"),
         ('service = "back"', 'service = "bak"', "front.Page: calls unknown service 'bak'; choose one of"),
         ('endpoint = "Get"', 'endpoint = "Gt"', "back has no endpoint 'Gt'; choose one of ['Get']"),
-        ("share = 0.5", "share = 1.5", "expected share to be a number from 0 to 1, got 1.5"),
-        ("share = 0.5", "share = true", "expected share to be a number from 0 to 1, got True"),
-        ("share = 0.5", "share = nan", "expected share to be a number from 0 to 1, got nan"),
-        ("times = 2", "times = 2.5", "expected times to be a whole number, got 2.5"),
-        ("replicas = 2", "replicas = 0", "services.back: expected replicas to be a number from 1"),
-        ("replicas = 2", "replcas = 2", "services.back: expected known keys only, got ['replcas']"),
+        (
+            "share = 0.5",
+            "share = 1.5",
+            "services.front.endpoints.Page.calls[0].share: expected less than or equal to 1, got 1.5",
+        ),
+        ("share = 0.5", "share = true", ".share: expected a valid number, got True"),
+        ("share = 0.5", "share = nan", ".share: expected "),
+        ("times = 2", "times = 2.5", ".times: expected a valid integer, got 2.5"),
+        (
+            "replicas = 2",
+            "replicas = 0",
+            "services.back.replicas: expected greater than or equal to 1, got 0",
+        ),
+        ("replicas = 2", "replcas = 2", "services.back.replcas: this is no known key"),
         ('datastore = "store"', "", "cache 'things' has nothing to read"),
-        ("[services.store.", "[services.Store.", "expected a name like"),
-        ('steps = [{ endpoint = "Page", think_ms = 5 }]', "", "journey 'visit' has no steps"),
+        ("[services.store.", "[services.Store.", "services.Store"),
+        (
+            'steps = [{ endpoint = "Page", think_ms = 5 }]',
+            "",
+            "journeys[0].steps: expected a value, got none",
+        ),
         ('{ endpoint = "Page", think_ms = 5 }', '{ endpoint = "Pge" }', "front has no endpoint 'Pge'"),
         ("cpu_ms = 1.5", "cpu_ms = ", "not a TOML document"),
     ],

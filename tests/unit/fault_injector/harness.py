@@ -1,4 +1,4 @@
-"""The injector on a broker in memory, with hands that only pretend."""
+"""The injector on a broker in memory, with a platform that only pretends."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from microservo.adapters.broker import Message, TopicSpec
+from microservo.adapters.broker import Message
 from microservo.domain.faults.base import Wire
+from microservo.domain.faults.decider import Event
 from microservo.errors import MicroServoError, Unavailable
 from microservo.log.dead_letters import DeadLetters
 from microservo.log.stamped import StampedWriter
+from microservo.log.topics import topic_specs
 from microservo.platforms.mechanism import Confirmation, Mechanism, Owned
 from microservo.platforms.platform import Instance, InstanceChange, Meter
 from microservo.testing import ManualClock, MemoryBroker
-from schemas.catalogue import catalogue
 from schemas.codec import decode_as, encode
 from schemas.records import FaultEvent, FaultRequest, FeatureWindow, ServiceFault
-from services.fault_injector.actions import Action, Hands, Outcome
 from services.fault_injector.handlers import Handlers
-from services.fault_injector.service import WRITER, build_injector, resume
+from services.fault_injector.performing import Performable, Performer
+from services.fault_injector.service import WRITER, observations, start
 from services.fault_injector.settings import FaultInjectorSettings
 
 # In the past, for the broker in memory stamps its messages by the wall clock.
@@ -31,16 +32,17 @@ PREFIX = "t-"
 
 
 class FakePlatform:
-    """Two instances of cart and one of front, which calls cart; one mechanism carries every kind."""
+    """Two instances of cart and one of front, which calls cart; every mechanism carries every kind."""
 
     name = "fake"
 
-    def __init__(self, mechanism: FakeMechanism) -> None:
-        self.mechanism = mechanism
+    def __init__(self, *mechanisms: FakeMechanism) -> None:
+        self.mechanism = mechanisms[0]
+        self.carriers = mechanisms
         self.listed = [instance("cart-0"), instance("cart-1"), instance("front-0")]
 
     def mechanisms(self, kind: str) -> Sequence[Mechanism]:
-        return [self.mechanism]
+        return self.carriers
 
     def watch(self, on_change: Callable[[InstanceChange], None]) -> AbstractContextManager[None]:
         return nullcontext()
@@ -71,9 +73,8 @@ class FakeMechanism:
         log: every effort, in order.
     """
 
-    name = "fake"
-
-    def __init__(self, clock: ManualClock) -> None:
+    def __init__(self, clock: ManualClock, name: str = "fake") -> None:
+        self.name = name
         self._clock = clock
         self.active: set[tuple[str, str]] = set()
         self.gone: set[str] = set()
@@ -122,25 +123,21 @@ class FakeMechanism:
 
 
 class StepWorkers:
-    """Acts when outcomes are asked for; what is `held` waits."""
+    """Acts when events are asked for; what is `held` waits."""
 
-    def __init__(self) -> None:
-        self.hands: Hands | None = None
-        self.waiting: list[Action] = []
+    def __init__(self, performer: Performer) -> None:
+        self._performer = performer
+        self.waiting: list[Performable] = []
         self.held = False
 
-    def use(self, hands: Hands) -> None:
-        self.hands = hands
-
-    def submit(self, action: Action) -> None:
+    def submit(self, action: Performable) -> None:
         self.waiting.append(action)
 
-    def outcomes(self) -> list[Outcome]:
-        assert self.hands is not None
+    def events(self) -> list[Event]:
         if self.held:
             return []
         actions, self.waiting = self.waiting, []
-        return [self.hands.perform(action) for action in actions]
+        return [event for action in actions if (event := self._performer.perform(action))]
 
 
 @dataclass
@@ -153,9 +150,22 @@ class World:
     def __post_init__(self) -> None:
         self.mechanism = FakeMechanism(self.clock)
         self.target = FakePlatform(self.mechanism)
-        names = [PREFIX + name for name in catalogue()]
-        names += [f"{PREFIX}{name}-dlq" for name, topic in catalogue().items() if topic.dead_letters]
-        self.broker.admin().ensure_topics([TopicSpec(name=each, partitions=2, config={}) for each in names])
+        self.broker.admin().ensure_topics(topic_specs(prefix=PREFIX, partitions=2))
+
+    def put(self, topic: str, *values: bytes | None) -> None:
+        """Puts messages on the first partition of a topic."""
+        with self.broker.producer() as producer:
+            for value in values:
+                producer.send(PREFIX + topic, key=b"k", value=value, partition=0)
+            producer.flush(10)
+
+    def forget_states(self) -> None:
+        """Deletes the states of all faults, as on a system from before there were any."""
+        keys = {message.key for message in self.messages("faults")}
+        with self.broker.producer() as producer:
+            for key in keys:
+                producer.send(f"{PREFIX}faults", key=key, value=None)
+            producer.flush(10)
 
     def messages(self, topic: str) -> list[Message]:
         """All messages of a topic but heartbeats, partition after partition."""
@@ -187,7 +197,6 @@ class Running:
         self.world = world
         given = {"topic_prefix": PREFIX, "run_id": "run-1", "target_state": Path("unused"), **settings}
         self.settings = FaultInjectorSettings(**given)
-        self.workers = StepWorkers()
         self.producer = world.broker.producer()
         self.writer = StampedWriter(
             world.broker,
@@ -197,12 +206,13 @@ class Running:
             clock=world.clock,
             source="test",
         )
-        self.injector = build_injector(
+        self.injector = start(
             self.settings,
+            broker=world.broker,
             producer=self.producer,
             writer=self.writer,
-            target=world.target,
-            workers=self.workers,
+            platform=world.target,
+            workers=self._workers,
             clock=world.clock,
         )
         self.handlers = Handlers(
@@ -212,25 +222,41 @@ class Running:
             topic=self.settings.topic,
             run_id="run-1",
         )
-        resume(self.injector, self.settings, world.broker, world.target, world.clock)
+        self.observations = observations(self.settings, world.broker, world.clock)
+
+    def _workers(self, performer: Performer) -> StepWorkers:
+        self.workers = StepWorkers(performer)
+        return self.workers
 
     def ask(self, request: FaultRequest) -> Self:
         """Puts a request on its topic and lets it be handled."""
+        self.handlers.requests(self.send(request))
+        return self
+
+    def send(self, request: FaultRequest) -> list[Message]:
+        """Puts a request on its topic."""
         topic = self.settings.topic("fault-requests")
         sent: list[Message] = []
         self.producer.send(
             topic, key=request.fault_id.encode(), value=encode(request), on_delivery=sent.append
         )
         self.producer.flush(10)
-        self.handlers.requests(sent)
-        return self
+        return sent
 
     def tick(self, times: int = 3) -> Self:
         """Some rounds of the loop, at one instant."""
         for _ in range(times):
+            self.handlers.observations(self.observations)
             self.injector.tick()
             self.writer.tick()
         return self
+
+    def see(self, name: str, state: Literal["up", "down"]) -> Self:
+        """The platform says that an instance was started, or has ended."""
+        self.injector.instance_changed(
+            InstanceChange(instance=instance(name), state=state, at_us=self.world.clock())
+        )
+        return self.tick()
 
     def pass_s(self, seconds: float) -> Self:
         """Lets time pass, in steps of 50 ms."""

@@ -63,10 +63,35 @@ def test_times_are_those_that_the_mechanism_confirmed(world: World, running: Run
 
 
 def test_a_kill_is_over_when_the_instance_is_back(world: World, running: Running) -> None:
-    world.mechanism.errors["recover", "cart-0"] = [Retryable("not yet")] * 3
-    running.ask(request(kind="process-kill", parameters={}, duration_us=0)).tick().pass_s(1)
+    world.mechanism.errors["recover", "cart-0"] = [Retryable("not yet")] * 2
+    running.ask(request(kind="process-kill", parameters={}, duration_us=0)).see("cart-0", "down").pass_s(60)
+    assert world.states()[-1] == "recovering"
+    assert len(world.mechanism.efforts("recover")) == 1
+    running.see("cart-0", "up").pass_s(0.1)
     assert world.states() == WHOLE_STORY
-    assert len(world.mechanism.efforts("recover")) == 4
+    assert len(world.mechanism.efforts("recover")) == 3
+
+
+def test_a_fault_in_force_is_not_asked_about_again_and_again(world: World, running: Running) -> None:
+    running.ask(request()).tick().pass_s(9)
+    assert world.mechanism.efforts("holds") == []
+
+
+def test_what_was_observed_behind_a_busy_broker_is_not_lost(
+    world: World, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: object, **__: object) -> None:
+        msg = "the queue is full"
+        raise Retryable(msg)
+
+    world.put("service-graph", b"rubbish", encode(graph("checkout", "cart")))
+    with monkeypatch.context() as patched:
+        patched.setattr(running.producer, "send", busy)
+        with pytest.raises(Retryable):
+            running.tick()
+    running.ask(request()).tick()
+    assert [each.value for each in world.messages("service-graph-dlq")] == [b"rubbish"]
+    assert world.faults("checkout") != []
 
 
 def test_every_service_concerned_is_told_and_users_are_not(world: World, running: Running) -> None:
@@ -284,8 +309,9 @@ def test_recovery_is_tried_until_it_is_confirmed(world: World, running: Running)
 
 def test_a_fault_that_a_restarted_instance_lost_is_applied_again(world: World, running: Running) -> None:
     running.ask(request()).tick().pass_s(2)
+    running.see("cart-0", "down")
     world.mechanism.active.clear()
-    running.pass_s(2)
+    running.see("cart-0", "up")
     assert world.mechanism.active == {("cart-0", "f-1")}
     again = world.events()[-1]
     assert again.state == "active"
@@ -293,6 +319,28 @@ def test_a_fault_that_a_restarted_instance_lost_is_applied_again(world: World, r
     assert again.applied_at_us == NOW_US + 10
     running.pass_s(10)
     assert world.states()[-1] == "recovered"
+
+
+def test_a_fault_that_a_restarted_instance_refuses_is_stopped_and_says_so(
+    world: World, running: Running
+) -> None:
+    running.ask(request()).tick().see("cart-0", "down")
+    world.mechanism.active.clear()
+    world.mechanism.errors["apply", "cart-0"] = [InvalidInput("not enough memory")]
+    running.see("cart-0", "up")
+    assert world.states()[-2:] == ["recovering", "stopped"]
+    assert world.events()[-1].reason == (
+        "could not be applied again, after the instance had lost it: not enough memory"
+    )
+
+
+def test_a_fault_is_looked_for_until_the_restarted_instance_answers(world: World, running: Running) -> None:
+    running.ask(request()).tick().see("cart-0", "down")
+    world.mechanism.active.clear()
+    world.mechanism.errors["holds", "cart-0"] = [Retryable("not listening yet")] * 3
+    running.see("cart-0", "up").pass_s(1)
+    assert world.mechanism.active == {("cart-0", "f-1")}
+    assert world.events()[-1].evidence.startswith("applied again")
 
 
 def test_an_instance_that_is_gone_holds_no_fault(world: World, running: Running) -> None:
@@ -326,13 +374,9 @@ def test_the_verdict_is_told_in_later_versions(world: World, running: Running) -
 
 
 def test_windows_of_other_runs_say_nothing(world: World, running: Running) -> None:
-    batch = [
-        message("feature-windows", encode(window(0, "cart", {"a": 1.0}, run_id="other"))),
-        message("feature-windows", None),
-        message("feature-windows", b"rubbish"),
-        message("service-graph", b"rubbish"),
-    ]
-    running.handlers.observations(batch)
+    world.put("feature-windows", encode(window(0, "cart", {"a": 1.0}, run_id="other")), None, b"rubbish")
+    world.put("service-graph", b"rubbish")
+    running.tick()
     assert [each.value for each in world.messages("service-graph-dlq")] == [b"rubbish"]
     assert world.messages("feature-windows-dlq") == []
 

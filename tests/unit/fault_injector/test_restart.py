@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
 import pytest
 
+from microservo.adapters.broker import Message
+from microservo.adapters.memory.consumer import MemoryConsumer
+from microservo.domain.faults.decider import step
 from microservo.errors import Retryable
+from microservo.log.faults import all_latest_events, latest_events
 from schemas.records import FaultEvent, ServiceFault
 from tests.unit.fault_injector.harness import (
     NOW_US,
+    PREFIX,
     SECOND_US,
     Running,
     World,
@@ -142,6 +151,103 @@ def test_a_version_that_was_told_before_the_crash_is_not_given_out_again(
     assert versions == sorted(set(versions))
     assert world.faults("cart")[-1].recovered_at_us is not None
     assert world.events()[-1].version == versions[-1]
+
+
+class KilledError(BaseException):
+    """Ends a life of the injector where it stands."""
+
+
+def kill_after(running: Running, writes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets an injector write so many records, of whatever topic, and then no more."""
+    left = writes
+
+    def counted(send: Callable[..., None]) -> Callable[..., None]:
+        def counting(*args: Any, **options: Any) -> None:
+            nonlocal left
+            if not left:
+                raise KilledError
+            left -= 1
+            send(*args, **options)
+
+        return counting
+
+    for client in (running.producer, running.writer):
+        monkeypatch.setattr(client, "send", counted(client.send))
+
+
+@pytest.mark.parametrize("writes", range(19))
+def test_a_kill_between_any_two_writes_loses_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    running = Running(world).tick()
+    sent = running.send(request())
+    with monkeypatch.context() as patched:
+        kill_after(running, writes, patched)
+        with suppress(KilledError):
+            running.handlers.requests(sent)
+            running.tick().pass_s(12)
+    second = Running(world)
+    second.handlers.requests(sent)  # not committed, or read again at the worst
+    second.tick().pass_s(20)
+    assert world.states()[-1] in ("recovered", "failed")
+    assert world.mechanism.active == set()
+    assert [each.version for each in world.events()] == sorted({each.version for each in world.events()})
+    for service in ("cart", "front"):
+        assert_closed(world.faults(service), world.events())
+    listed = latest_events(world.broker, f"{PREFIX}faults")
+    assert listed == all_latest_events(world.broker, f"{PREFIX}fault-events")
+
+
+def test_a_restart_reads_the_states_and_not_the_history(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(30):
+        Running(world).tick().ask(request(f"f-{number}", kind="magic"))
+    read: list[str] = []
+    consume = MemoryConsumer.consume
+
+    def counting(consumer: MemoryConsumer, *args: Any) -> list[Message]:
+        found = consume(consumer, *args)
+        read.extend(each.topic for each in found)
+        return found
+
+    monkeypatch.setattr(MemoryConsumer, "consume", counting)
+    Running(world)
+    assert read.count(f"{PREFIX}faults") == 30
+    assert read.count(f"{PREFIX}fault-events") <= 2
+    assert f"{PREFIX}fault-requests" not in read
+
+
+def test_what_was_closed_long_ago_is_forgotten_and_its_id_is_free_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step, "CLOSED_KEPT", 2)
+    running = Running(world).tick()
+    for name in ("f-1", "f-2", "f-3"):
+        running.ask(request(name, kind="magic"))
+    listed = latest_events(world.broker, f"{PREFIX}faults")
+    assert [each.fault_id for each in listed] == ["f-2", "f-3"]
+    again = Running(world).tick()
+    again.ask(request("f-2", kind="magic")).ask(request("f-1", kind="magic"))
+    assert len(world.events("f-2")) == 1
+    assert [each.version for each in world.events("f-1")] == [1, 1]
+
+
+def test_a_fault_of_which_the_request_is_lost_for_good_ends_with_that_reason(world: World) -> None:
+    died_in(world, "scheduled")
+    world.forget_states()
+    Running(world).tick().pass_s(121)
+    assert world.states() == ["requested", "scheduled", "stopped"]
+    assert "found no request" in world.events()[-1].reason
+
+
+def test_without_any_state_the_history_is_read_and_goes_on(world: World) -> None:
+    died_in(world, "active")
+    world.forget_states()
+    Running(world).tick().pass_s(12)
+    assert world.states()[-1] == "recovered"
+    assert len(world.mechanism.efforts("apply")) == 1
+    assert_closed(world.faults("front"), world.events())
 
 
 def test_a_request_read_again_after_a_restart_is_known(world: World) -> None:

@@ -66,9 +66,9 @@ def test_without_a_target_the_platform_says_so(state_file: Path, platform: Local
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('{"instances": []}', "topology: Field required"),
-        ("nonsense", "document: Invalid JSON"),
-        ('{"control_token": "secret', "document: Invalid JSON"),
+        ('{"instances": []}', "topology: expected a value, got none"),
+        ("nonsense", "invalid JSON"),
+        ('{"control_token": "secret', "invalid JSON"),
     ],
 )
 def test_what_is_no_state_is_refused_in_one_line_that_shows_no_token(
@@ -106,6 +106,10 @@ def test_a_watcher_sees_instances_go_down_and_come_up_at_the_instants_when_they_
         write_state(state_file, target_state(replace(cart, pid=7, started_at_us=500, ended_at_us=400), front))
         assert next_change(changes) == ("cart-0", "down", 400)
         assert next_change(changes) == ("cart-0", "up", 500)
+        # Its sidecar came back, so that the faults of the network are gone.
+        after = replace(cart, pid=7, sidecar_pid=8, started_at_us=500, ended_at_us=400)
+        write_state(state_file, target_state(after, front, updated_at_us=600))
+        assert next_change(changes) == ("cart-0", "up", 600)
         state_file.unlink()
         assert next_change(changes) == ("cart-0", "down", NOW_US)
     assert changes.empty()

@@ -8,12 +8,13 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from services.sidecar.admin import AdminServer
+from microservo.runtime.http import listen, serve
 from services.sidecar.fault_set import FaultSet
-from services.sidecar.handlers import Handlers
 from services.sidecar.proxy import Proxy
+from services.sidecar.service import control
 
 PATIENCE_S = 120
+TOKEN = "token-of-the-test"
 
 
 class Instance(ThreadingHTTPServer):
@@ -68,24 +69,34 @@ class Sidecar:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
+        self._now_us = 1_000_000
         faults = FaultSet(instance="cart-0", seed=7)
-        self.proxy = Proxy(faults, upstream=("127.0.0.1", upstream_port), clock=lambda: 1_000_000)
-        self._admin = AdminServer(Handlers(self.proxy))
+        self.proxy = Proxy(faults, upstream=("127.0.0.1", upstream_port), clock=lambda: self._now_us)
         self.port: int = self._run(self.proxy.listen(0))
-        self.admin_port: int = self._run(self._admin.listen(0))
+        admin = listen(0)
+        self.admin_port = int(admin[0].getsockname()[1])
+        self._stop = asyncio.Event()
+        app = control(self.proxy, token=TOKEN)
+        self._admin = asyncio.run_coroutine_threadsafe(serve(app, admin, self._stop), self._loop)
 
     def close(self) -> None:
-        self._run(self._admin.close())
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._admin.result(PATIENCE_S)
         self._run(self.proxy.close())
         self._run(asyncio.sleep(0))
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
-    def admin(self, method: str, path: str, body: str = "") -> tuple[int, Any]:
+    def pass_us(self, duration_us: int) -> None:
+        """Lets time pass."""
+        self._now_us += duration_us
+
+    def admin(self, method: str, path: str, body: str = "", **headers: str) -> tuple[int, Any]:
+        """The answer to who shows the token, if `headers` say nothing else."""
         connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=PATIENCE_S)
         try:
-            connection.request(method, path, body)
+            connection.request(method, path, body, {"Authorization": f"Bearer {TOKEN}", **headers})
             response = connection.getresponse()
             content = response.read().decode()
             is_json = response.headers["Content-Type"] == "application/json"

@@ -5,9 +5,9 @@ import socket
 
 import pytest
 
-from services.sidecar.admin import MAX_BODY_BYTES
+from microservo.platforms.local.control import MAX_BODY_BYTES
 from services.sidecar.settings import SidecarSettings
-from tests.unit.sidecar.harness import PATIENCE_S, Sidecar
+from tests.unit.sidecar.harness import PATIENCE_S, TOKEN, Sidecar
 
 DELAY = {"kind": "network-delay", "parameters": {"latency_us": 1000, "jitter_us": 0}}
 
@@ -85,7 +85,11 @@ def test_metrics_are_prometheus_text(sidecar: Sidecar) -> None:
     ("sent", "status"),
     [
         (b"nonsense\r\n\r\n", b"400"),
-        (b"PUT /faults/a HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (MAX_BODY_BYTES + 1), b"413"),
+        (
+            b"PUT /faults/a HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
+            b"Content-Length: %d\r\n\r\n" % (TOKEN.encode(), MAX_BODY_BYTES + 1),
+            b"413",
+        ),
     ],
 )
 def test_what_is_no_request_ends_the_connection(sidecar: Sidecar, sent: bytes, status: bytes) -> None:
@@ -96,8 +100,56 @@ def test_what_is_no_request_ends_the_connection(sidecar: Sidecar, sent: bytes, s
 
 def test_settings_come_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     given = ["--instance", "cart-0", "--listen", "1", "--upstream", "127.0.0.1:2", "--admin-port", "3"]
-    settings = SidecarSettings.from_arguments(given)
+    settings = SidecarSettings.from_arguments(given, {"MICROSERVO_CONTROL_TOKEN": "a-secret"})
+    assert settings.control_token == "a-secret"
+    assert "a-secret" not in repr(settings)
     assert (settings.upstream_host, settings.upstream_port, settings.seed) == ("127.0.0.1", 2, 0)
+    with pytest.raises(SystemExit, match="MICROSERVO_CONTROL_TOKEN is not set"):
+        SidecarSettings.from_arguments(given, {})
     with pytest.raises(SystemExit):
         SidecarSettings.from_arguments(["--instance", "a", "--upstream", "nowhere"])
     assert "is not host:port" in capsys.readouterr().err
+
+
+def test_a_recovery_that_is_asked_for_again_is_answered_with_the_instant_of_the_first(
+    sidecar: Sidecar,
+) -> None:
+    put(sidecar, DELAY)
+    first = sidecar.admin("DELETE", "/faults/f1")
+    sidecar.pass_us(1_200_000)
+    assert sidecar.admin("DELETE", "/faults/f1") == first
+    # Applied anew, it also ends anew.
+    assert put(sidecar, DELAY)[1]["applied_at_us"] == 2_200_000
+    assert sidecar.admin("DELETE", "/faults/f1")[1]["recovered_at_us"] == 2_200_000
+
+
+def test_a_fault_that_is_asked_for_again_is_answered_with_the_instant_of_the_first(sidecar: Sidecar) -> None:
+    first = put(sidecar, DELAY)
+    sidecar.pass_us(1_200_000)
+    assert put(sidecar, DELAY) == first
+
+
+@pytest.mark.parametrize("authorization", ["", "Bearer ", "Bearer another", f"Basic {TOKEN}"])
+@pytest.mark.parametrize(
+    ("method", "path"), [("PUT", "/faults/f1"), ("DELETE", "/faults/f1"), ("GET", "/faults")]
+)
+def test_who_does_not_know_the_token_can_not_make_faults(
+    sidecar: Sidecar, method: str, path: str, authorization: str
+) -> None:
+    body = json.dumps(DELAY)
+    assert sidecar.admin(method, path, body, Authorization=authorization)[0] == 401
+    assert len(sidecar.proxy.faults) == 0
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", ""])
+def test_a_web_page_that_names_its_own_host_for_the_loopback_can_not_make_faults(
+    sidecar: Sidecar, host: str
+) -> None:
+    assert sidecar.admin("PUT", "/faults/f1", json.dumps(DELAY), Host=host)[0] == 403
+    assert sidecar.admin("GET", "/healthz", Host=host)[0] == 403
+    assert len(sidecar.proxy.faults) == 0
+
+
+def test_health_and_metrics_need_no_token(sidecar: Sidecar) -> None:
+    for page in ("/healthz", "/metrics"):
+        assert sidecar.admin("GET", page, Authorization="")[0] == 200

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import pytest
 
 from microservo.errors import InvalidInput
-from services.sidecar.fault_set import ActiveFault, FaultSet, OtherFaultError
+from microservo.platforms.local.control import Conflict
+from services.sidecar.fault_set import ActiveFault, FaultSet
 from services.sidecar.faults import KINDS
 from services.sidecar.faults.bandwidth import NetworkBandwidth
 from services.sidecar.faults.delay import NetworkDelay
@@ -108,14 +109,14 @@ def test_an_id_is_applied_once() -> None:
     some = faults()
     first = some.apply("f1", "network-loss", {"ratio": 0.1})
     assert some.apply("f1", "network-loss", {"ratio": 0.1}) is first
-    with pytest.raises(OtherFaultError, match=r"f1.*network-loss.*remove it first"):
+    with pytest.raises(Conflict, match=r"f1.*network-loss.*remove it first"):
         some.apply("f1", "network-loss", {"ratio": 0.2})
 
 
 @pytest.mark.parametrize(
     ("kind", "parameters", "sentence"),
     [
-        ("disk-full", {}, "can't make 'disk-full'; it can make network-delay"),
+        ("disk-full", {}, "can't make 'disk-full'; it can make connection-reset"),
         ("network-delay", {"latency_us": 5}, "needs the parameter 'jitter_us'"),
         (
             "network-delay",

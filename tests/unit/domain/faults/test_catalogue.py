@@ -137,7 +137,7 @@ def test_canonical_parameters_of_another_kind_are_refused() -> None:
 
 
 def test_an_unknown_kind_is_refused_with_the_nearest() -> None:
-    with pytest.raises(InvalidInput, match=r"did you mean 'network-delay'\? choose one of noop"):
+    with pytest.raises(InvalidInput, match=r"did you mean 'network-delay'\? choose one of app-exception"):
         parse(kind="network-deley")
 
 

@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microservo.domain.faults.catalogue import PlannedFault
+from microservo.domain.faults.kinds.network_delay import NetworkDelay
 from microservo.domain.faults.lifecycle import (
     TRANSITIONS,
     WHOLE,
     AffectedService,
-    FaultStory,
+    FaultStatus,
     fold,
     rejection,
 )
-from microservo.domain.faults.network_delay import NetworkDelay
 from microservo.errors import InvalidInput
 from schemas.records import FaultEvent, FaultState
 
@@ -46,19 +46,19 @@ PATHS: dict[FaultState, tuple[FaultState, ...]] = {
 }
 
 
-def begun() -> FaultStory:
-    return FaultStory.begin(PLANNED, run_id="run-1", at_us=100)
+def begun() -> FaultStatus:
+    return FaultStatus.begin(PLANNED, run_id="run-1", at_us=100)
 
 
 def told() -> list[FaultEvent]:
     """The events of a fault on two instances, of which the second recovers later."""
-    story = begun()
-    events = [story.whole]
+    status = begun()
+    events = [status.whole]
 
     def step(instance: str, state: FaultState, at_us: int, **changes: int) -> None:
-        nonlocal story
-        story = story.advance(instance, state, at_us, **changes)
-        events.append(story.latest[instance])
+        nonlocal status
+        status = status.advance(instance, state, at_us, **changes)
+        events.append(status.latest[instance])
 
     step(WHOLE, "scheduled", 100)
     step("cart-0", "applying", 110, apply_commanded_at_us=110)
@@ -72,22 +72,22 @@ def told() -> list[FaultEvent]:
     return events
 
 
-def in_state(state: FaultState) -> FaultStory:
-    story = begun()
+def in_state(state: FaultState) -> FaultStatus:
+    status = begun()
     for each in PATHS[state]:
-        story = story.advance("" if each in ("scheduled", "rejected") else "cart-0", each, 1)
-    return story
+        status = status.advance("" if each in ("scheduled", "rejected") else "cart-0", each, 1)
+    return status
 
 
 @pytest.mark.parametrize("after", sorted(TRANSITIONS))
 @pytest.mark.parametrize("before", sorted(TRANSITIONS))
 def test_only_legal_steps_are_taken(before: FaultState, after: FaultState) -> None:
-    story = in_state(before)
+    status = in_state(before)
     if after in TRANSITIONS[before]:
-        assert story.advance("cart-0", after, 2).state("cart-0") == after
+        assert status.advance("cart-0", after, 2).state("cart-0") == after
     else:
         with pytest.raises(InvalidInput, match=f"can't go from {before} to {after}"):
-            story.advance("cart-0", after, 2)
+            status.advance("cart-0", after, 2)
 
 
 def test_versions_count_without_a_gap() -> None:
@@ -123,8 +123,8 @@ def test_a_fault_is_applied_with_the_first_instance_and_recovered_with_the_last(
 
 
 def test_every_service_is_told_in_the_version_of_the_story() -> None:
-    story = fold(told()[:5])["f-1"]
-    root, caller = story.service_faults(AFFECTED)
+    status = fold(told()[:5])["f-1"]
+    root, caller = status.service_faults(AFFECTED)
     assert (root.role, root.hops, root.service) == ("root_cause", 0, "cart")
     assert (caller.role, caller.hops, caller.service) == ("affected", 1, "front")
     assert root.version == caller.version == 5
@@ -144,11 +144,11 @@ def test_a_refused_request_of_a_taken_id_leaves_the_fault_as_it_is() -> None:
 def test_the_id_of_a_refused_request_is_free() -> None:
     refused = begun().advance(WHOLE, "rejected", 1)
     assert not refused.is_accepted
-    again = FaultStory.begin(PLANNED, run_id="run-1", at_us=2, version=refused.version + 1)
+    again = FaultStatus.begin(PLANNED, run_id="run-1", at_us=2, version=refused.version + 1)
     assert fold([refused.whole, again.whole])["f-1"].state(WHOLE) == "requested"
 
 
 def test_a_failed_application_ends_with_a_recovery() -> None:
-    story = in_state("recovering").advance("cart-0", "failed", 9, recovered_at_us=9)
-    assert story.is_over
-    assert story.times()["recovered_at_us"] == 9
+    status = in_state("recovering").advance("cart-0", "failed", 9, recovered_at_us=9)
+    assert status.is_over
+    assert status.times()["recovered_at_us"] == 9

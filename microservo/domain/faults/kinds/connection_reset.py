@@ -1,0 +1,33 @@
+"""connection-reset: a share of the requests finds its connection reset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from microservo.domain.faults.base import Expectation, Fault, Parameter
+from microservo.domain.faults.registry import register
+from microservo.domain.faults.shared_parameters import SHARE_OF_REQUESTS
+from microservo.domain.faults.symptoms import failing_calls
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionReset(Fault):
+    """Requests find their connection reset (RST).
+
+    Such a request never reaches the instance.
+    """
+
+    kind: ClassVar[str] = "connection-reset"
+    mechanisms: ClassVar[tuple[str, ...]] = ("sidecar",)
+    parameters: ClassVar[tuple[Parameter, ...]] = (SHARE_OF_REQUESTS,)
+
+    ratio: float
+
+    @property
+    def severity(self) -> float:
+        return self.ratio
+
+    def expectations(self) -> tuple[Expectation, ...]:
+        return (failing_calls(self.ratio),)

@@ -1,0 +1,55 @@
+"""cpu-hog: threads inside the instance burn its processor time, and its requests slow down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from microservo.domain.faults.base import Expectation, Fault, Parameter
+from microservo.domain.faults.registry import register
+from microservo.domain.faults.units import COUNT, RATIO
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CpuHog(Fault):
+    """Threads inside the instance burn its processor time.
+
+    Together they take at most one core of an instance; more of them make requests wait longer.
+    """
+
+    kind: ClassVar[str] = "cpu-hog"
+    mechanisms: ClassVar[tuple[str, ...]] = ("workload",)
+    parameters: ClassVar[tuple[Parameter, ...]] = (
+        Parameter(
+            name="workers", field="workers", unit=COUNT, doc="burning threads", default="2", low=1, high=64
+        ),
+        Parameter(
+            name="load",
+            field="load_ratio",
+            unit=RATIO,
+            doc="share of its time that each of them burns",
+            default="100%",
+            low=0.01,
+            high=1,
+        ),
+    )
+
+    workers: int
+    load_ratio: float
+
+    @property
+    def severity(self) -> float:
+        return self._cores
+
+    def expectations(self) -> tuple[Expectation, ...]:
+        # Both cores of a small machine may be wanted by others, hence three tenths.
+        return (
+            Expectation(
+                where="target", feature="metric/process.cpu.utilization/max", change=0.3 * self._cores
+            ),
+        )
+
+    @property
+    def _cores(self) -> float:
+        return min(1.0, self.workers * self.load_ratio)

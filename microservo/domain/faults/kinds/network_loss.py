@@ -1,0 +1,40 @@
+"""network-loss: a share of the segments that leave the instance is lost, and sent again by TCP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from microservo.domain.faults.base import Expectation, Fault, Parameter
+from microservo.domain.faults.registry import register
+from microservo.domain.faults.symptoms import slower_calls
+from microservo.domain.faults.units import RATIO
+
+# Linux sends a lost segment again after at least this (TCP_RTO_MIN, include/net/tcp.h).
+_RETRANSMISSION_MS = 200.0
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkLoss(Fault):
+    """Segments that leave the instance are lost, and sent again.
+
+    What a loss means to the receiver: the segment, and all behind it, comes a retransmission later.
+    """
+
+    kind: ClassVar[str] = "network-loss"
+    strong: ClassVar[Mapping[str, str]] = {"ratio": "30%"}
+    mechanisms: ClassVar[tuple[str, ...]] = ("sidecar",)
+    parameters: ClassVar[tuple[Parameter, ...]] = (
+        Parameter(name="ratio", field="ratio", unit=RATIO, doc="share of lost segments", low=0.001, high=1),
+    )
+
+    ratio: float
+
+    @property
+    def severity(self) -> float:
+        return self.ratio
+
+    def expectations(self) -> tuple[Expectation, ...]:
+        return (slower_calls(_RETRANSMISSION_MS, ratio=self.ratio),)

@@ -1,0 +1,39 @@
+"""process-kill: the instance's process ends at once (SIGKILL); its supervisor brings it back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from microservo.domain.faults.base import Expectation, Fault
+from microservo.domain.faults.registry import register
+from microservo.domain.faults.symptoms import failing_calls
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessKill(Fault):
+    """The process ends at once (SIGKILL); its supervisor brings it back.
+
+    Applied when the process is gone, recovered when the one that replaces it is healthy.
+    """
+
+    kind: ClassVar[str] = "process-kill"
+    mechanisms: ClassVar[tuple[str, ...]] = ("process",)
+    one_shot: ClassVar[bool] = True
+
+    @property
+    def severity(self) -> float:
+        return 1.0
+
+    def expectations(self) -> tuple[Expectation, ...]:
+        return (
+            Expectation(where="target", feature="metric/process.restarts/max", change=0.5, returns=False),
+            Expectation(
+                where="target",
+                feature="metric/service.instances.running/min",
+                direction="down",
+                change=0.5,
+            ),
+            failing_calls(0.25),
+        )

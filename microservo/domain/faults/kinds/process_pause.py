@@ -1,0 +1,29 @@
+"""process-pause: the instance's process stands still (SIGSTOP) until it is let go on (SIGCONT)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from microservo.domain.faults.base import Expectation, Fault
+from microservo.domain.faults.registry import register
+from microservo.domain.faults.symptoms import failing_calls, fewer_requests, slower_calls
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessPause(Fault):
+    """The process stands still (SIGSTOP), and callers wait.
+
+    The kernel still accepts connections, but nothing answers, so that callers time out.
+    """
+
+    kind: ClassVar[str] = "process-pause"
+    mechanisms: ClassVar[tuple[str, ...]] = ("process",)
+
+    @property
+    def severity(self) -> float:
+        return 1.0
+
+    def expectations(self) -> tuple[Expectation, ...]:
+        return (failing_calls(0.25), slower_calls(400.0, ratio=0.05), fewer_requests(1.0))

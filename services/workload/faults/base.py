@@ -1,0 +1,53 @@
+"""What a fault inside an instance is, and how its kinds register."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, TypeVar
+
+from services.workload.faults.parameters import Parameters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultSite:
+    """What a fault may touch in its instance.
+
+    Args:
+        seed: of the instance; a fault draws from `random.Random(f"{seed}/{fault_id}")`.
+        endpoints: names that the instance serves.
+        spoilers: by fault id; see `RequestHandler`.
+    """
+
+    seed: str
+    endpoints: frozenset[str]
+    spoilers: dict[str, Callable[[str], bool]]
+
+
+class Fault(Protocol):
+    """One fault of one kind; its constructor judges the parameters and touches nothing."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, fault_id: str, parameters: Parameters, site: FaultSite) -> None: ...
+
+    async def apply(self) -> str:
+        """Returns once the fault is really in force, with the evidence.
+
+        Raises:
+            InvalidInput: this instance can't carry it now; nothing is left behind.
+        """
+
+    async def recover(self) -> str:
+        """Returns once the fault is really out of force, with the evidence."""
+
+
+FaultT = TypeVar("FaultT", bound=type[Fault])
+
+KINDS: dict[str, type[Fault]] = {}
+
+
+def fault(kind: FaultT) -> FaultT:
+    """Registers a kind of fault; stands above its class."""
+    KINDS[kind.kind] = kind
+    return kind

@@ -1,0 +1,53 @@
+"""What every platform keeps to, on a local target of two services: real processes under a supervisor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from microservo.adapters.ports import free_ports
+from microservo.domain.topology_file import load_topology
+from microservo.platforms.local.platform import LocalPlatform
+from microservo.platforms.local.runner import LocalTargetRunner
+from microservo.supervision.supervisor import Supervisor
+from microservo.testing.platforms import PLATFORM_CHECKS, PlatformCheck
+
+START_S = 120
+TINY = """
+name = "tiny"
+entry = "front"
+[services.front.endpoints.Home]
+calls = [ { service = "back", endpoint = "Get" } ]
+[services.back.endpoints.Get]
+[[journeys]]
+name = "look"
+steps = [ { endpoint = "Home" } ]
+"""
+
+
+@pytest.fixture(scope="module")
+def state_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    home = tmp_path_factory.mktemp("target")
+    (home / "tiny.toml").write_text(TINY)
+    with Supervisor() as supervisor:
+        runner = LocalTargetRunner(
+            supervisor,
+            topology=load_topology(TINY, "tiny.toml"),
+            topology_path=home / "tiny.toml",
+            state_file=home / "target.json",
+            otlp_url=f"http://127.0.0.1:{free_ports(1)[0]}",
+            log_dir=home / "logs",
+            seed=7,
+            journeys_per_s=2,
+        )
+        runner.start()
+        runner.wait_ready(START_S)
+        yield home / "target.json"
+    runner.close()
+
+
+@pytest.mark.parametrize("check", PLATFORM_CHECKS, ids=lambda check: check.__name__)
+def test_the_local_platform(check: PlatformCheck, state_file: Path) -> None:
+    check(lambda: LocalPlatform(state_file))
