@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microservo.domain.mixing import mixed
-from microservo.domain.rows import Coded, Ids, SpanRows
+from microservo.domain.rows import Coded, SpanRows
 from microservo.domain.telemetry import (
     CLIENT_SPAN,
     CONSUMER_SPAN,

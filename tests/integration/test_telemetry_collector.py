@@ -229,7 +229,7 @@ def test_calls_of_the_real_sdk_without_a_peer_find_their_service(site: Site) -> 
         providers = [_provider(site, service) for service in ("frontend", "cart")]
         frontend, cart = [provider.get_tracer("test") for provider in providers]
         address: dict[str, str | int] = {"server.address": "127.0.0.1", "server.port": 7102}
-        for _ in range(20):
+        for _ in range(5):
             with (
                 frontend.start_as_current_span("GET", kind=SpanKind.CLIENT, attributes=address),
                 cart.start_as_current_span("GET /cart", kind=SpanKind.SERVER),
