@@ -16,7 +16,8 @@ from microservo.platforms.local.platform import LocalPlatform
 from microservo.platforms.local.runner import LocalTargetRunner
 from microservo.platforms.local.state import read_state
 from microservo.supervision.supervisor import Supervisor
-from microservo.testing.platforms import PLATFORM_CHECKS, PlatformCheck
+from microservo.testing.checks import Check
+from microservo.testing.platforms import CHECKS
 
 START_S = 120
 TINY = """
@@ -52,8 +53,8 @@ def state_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     runner.close()
 
 
-@pytest.mark.parametrize("check", PLATFORM_CHECKS, ids=lambda check: check.__name__)
-def test_the_local_platform(check: PlatformCheck, state_file: Path) -> None:
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_local_platform(check: Check, state_file: Path) -> None:
     check(lambda: LocalPlatform(state_file))
 
 
