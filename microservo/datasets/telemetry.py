@@ -1,14 +1,13 @@
 """Rows of telemetry collected as packed batches, until all of their slice of event time are there.
 
 Nothing is done per record in Python: the columns of many batches are joined as bytes and go on as arrays.
-What belongs to a whole batch (service, names, the promise it came with) goes on once per batch.
+What belongs to a whole batch (service, names, what it is late for) goes on once per batch.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -17,59 +16,23 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from microservo.datasets.slices import SLICE_US
-from microservo.domain.telemetry import Batch, Signal, record_count
+from microservo.domain.telemetry import (
+    LAYOUTS,
+    Batch,
+    Layout,
+    Signal,
+    column_bytes,
+    record_count,
+    times_us,
+)
+from microservo.domain.watermarks import Passed
 from microservo.domain.windows import WindowPolicy
 
 Int64 = NDArray[np.int64]
-Stamped = tuple[Batch, int]
-"""A batch and the promise in microseconds UTC that it travelled with."""
+Stamped = tuple[Batch, Passed]
+"""A batch and the windows that it came late for."""
 
 _BATCHES = b"batches"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
-    """How the rows of a signal lie in its batches.
-
-    Attributes:
-        texts: column of indices and attribute of the batch's dictionary.
-        numbers: column and the type of its bytes.
-        has_bodies: whether rows have a text of their own.
-    """
-
-    texts: tuple[tuple[str, str], ...]
-    numbers: tuple[tuple[str, str], ...]
-    has_bodies: bool = False
-
-    @property
-    def dictionaries(self) -> tuple[str, ...]:
-        """The attributes that hold a batch's texts, the service first."""
-        return ("service", *(dictionary for _, dictionary in self.texts))
-
-
-LAYOUTS: dict[Signal, Layout] = {
-    "metrics": Layout(
-        texts=(("instance", "instances"), ("name", "names")),
-        numbers=(("time_us", "<i8"), ("value", "<f8")),
-    ),
-    "logs": Layout(
-        texts=(("instance", "instances"), ("template", "templates")),
-        numbers=(("time_us", "<i8"), ("severity", "u1"), ("trace_id", "V16"), ("span_id", "V8")),
-        has_bodies=True,
-    ),
-    "traces": Layout(
-        texts=(("instance", "instances"), ("endpoint", "endpoints"), ("peer", "peers")),
-        numbers=(
-            ("start_us", "<i8"),
-            ("duration_us", "<i8"),
-            ("kind", "u1"),
-            ("error", "u1"),
-            ("trace_id", "V16"),
-            ("span_id", "V8"),
-            ("parent_id", "V8"),
-        ),
-    ),
-}
 
 
 class Batches(NamedTuple):
@@ -77,13 +40,15 @@ class Batches(NamedTuple):
 
     Attributes:
         counts: rows of each batch.
-        stamps: promise that each travelled with.
+        first_us: each one is late for windows that end by then.
+        final_us: each one is too late for windows that end by then.
         sets: number of each one's texts.
         texts: service, and the texts of each dictionary, by number.
     """
 
     counts: list[int]
-    stamps: list[int]
+    first_us: list[int]
+    final_us: list[int]
     sets: list[int]
     texts: list[list[Any]]
 
@@ -104,7 +69,7 @@ class RowBuffer:
     def __init__(self, signal: Signal, policy: WindowPolicy) -> None:
         self._layout = LAYOUTS[signal]
         self._size_us = policy.size_us
-        self._texts_of = attrgetter(*self._layout.dictionaries)
+        self._texts_of = attrgetter("service", *self._layout.indexes.values())
         self._new: list[Stamped] = []
         self._slices: dict[int, list[Stamped]] = {}
         self._next = 0
@@ -113,10 +78,10 @@ class RowBuffer:
         """How many batches are held; one that touches two slices counts for each."""
         return len(self._new) + sum(map(len, self._slices.values()))
 
-    def add(self, batch: Batch, watermark_us: int) -> None:
-        """Takes in a batch that the windower accepted, with the promise it travelled with."""
+    def add(self, batch: Batch, late: Passed) -> None:
+        """Takes in a batch that the windower accepted, with the windows it came late for."""
         if record_count(batch):
-            self._new.append((batch, watermark_us))
+            self._new.append((batch, late))
 
     def release(self, before_us: int) -> Iterator[tuple[int, pa.Table]]:
         """Removes the slices that end by `before_us`, in order, each packed with some rows of others.
@@ -134,7 +99,7 @@ class RowBuffer:
         self._share_out()
         for number, stamped in self._slices.items():
             for batch, _ in stamped:
-                starts = self._starts(_times([batch], self._layout))
+                starts = self._starts(times_us(batch))
                 yield batch.service, starts[starts // SLICE_US == number]
 
     def _share_out(self) -> None:
@@ -143,7 +108,7 @@ class RowBuffer:
         if not new:
             return
         batches = [batch for batch, _ in new]
-        starts = self._starts(_times(batches, self._layout))
+        starts = self._starts(np.concatenate(list(map(times_us, batches))))
         numbers = starts // SLICE_US
         firsts = np.cumsum([0, *map(record_count, batches[:-1])])
         low, high = np.minimum.reduceat(numbers, firsts), np.maximum.reduceat(numbers, firsts)
@@ -160,13 +125,14 @@ class RowBuffer:
     def _packed(self, stamped: Sequence[Stamped]) -> pa.Table:
         batches = [batch for batch, _ in stamped]
         columns = {name: as_array(column) for name, column in _columns(batches, self._layout).items()}
-        if self._layout.has_bodies:
+        if "bodies" in self._layout.arrays:
             bodies = [body for batch in batches for body in getattr(batch, "bodies")]  # noqa: B009
             columns["body"] = pa.array(bodies, pa.string())
         numbers: dict[Any, int] = {}
         sets = [numbers.setdefault(texts, len(numbers)) for texts in map(self._texts_of, batches)]
         counts = [record_count(batch) for batch in batches]
-        told = [counts, [stamp for _, stamp in stamped], sets, list(numbers)]
+        late = [[late.first_us for _, late in stamped], [late.final_us for _, late in stamped]]
+        told = [counts, *late, sets, list(numbers)]
         return pa.table(columns).replace_schema_metadata({_BATCHES: json.dumps(told)})
 
 
@@ -181,20 +147,7 @@ def as_array(column: NDArray[Any], kind: Any = None) -> Any:
 
 def _columns(batches: Sequence[Batch], layout: Layout) -> dict[str, NDArray[Any]]:
     """The columns of numbers and of indices, each joined."""
-    kinds = (*layout.numbers, *((name, "<u2") for name, _ in layout.texts))
-    return {name: _joined(batches, name, dtype) for name, dtype in kinds}
-
-
-def _times(batches: Sequence[Batch], layout: Layout) -> Int64:
-    """When each row happened: a span at its end."""
-    if layout is LAYOUTS["traces"]:
-        return _int64(batches, "start_us") + _int64(batches, "duration_us")
-    return _int64(batches, "time_us")
-
-
-def _int64(batches: Sequence[Batch], column: str) -> Int64:
-    return _joined(batches, column, "<i8")
-
-
-def _joined(batches: Sequence[Batch], column: str, dtype: str) -> NDArray[Any]:
-    return np.frombuffer(b"".join([getattr(batch, column) for batch in batches]), dtype)
+    return {
+        name: np.frombuffer(b"".join([column_bytes(each, name, dtype.itemsize) for each in batches]), dtype)
+        for name, dtype in layout.numbers.items()
+    }

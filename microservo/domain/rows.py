@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from microservo.domain.telemetry import Float64, Int64, UInt8, UInt64
+from microservo.domain.telemetry import Float64, Ids, Int64, UInt8, UInt64
 
 Codes = NDArray[np.int64]
-Ids = NDArray[Any]
-"""Fixed-width bytes per row: dtype V16 for trace ids, V8 for span ids."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +60,12 @@ class LogRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanRows:
-    """Spans of one instance."""
+    """Spans of one instance.
+
+    Attributes:
+        peer: the service that a span calls, empty where it calls none or does not say.
+        address: where a call without a peer went; goes no further than the collector.
+    """
 
     service: str
     instance: str
@@ -71,6 +73,7 @@ class SpanRows:
     duration_us: Int64
     endpoint: Coded
     peer: Coded
+    address: Coded
     kind: UInt8
     error: UInt8
     trace_id: Ids
