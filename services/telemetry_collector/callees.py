@@ -24,13 +24,7 @@ from numpy.typing import NDArray
 
 from microservo.domain.mixing import mixed
 from microservo.domain.rows import Coded, SpanRows
-from microservo.domain.telemetry import (
-    CLIENT_SPAN,
-    CONSUMER_SPAN,
-    PRODUCER_SPAN,
-    SERVER_SPAN,
-    UInt64,
-)
+from microservo.domain.telemetry import CLIENT_SPAN, CONSUMER_SPAN, PRODUCER_SPAN, SERVER_SPAN, Ids, UInt64
 from microservo.sources.source import Parcel
 
 _SLOTS = 1 << 18
