@@ -13,9 +13,12 @@ from typing import Self
 from microservo.adapters.broker import Broker
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
+from microservo.domain.telemetry import Signal
 from microservo.log.stamped import StampedWriter
+from microservo.log.writers import declare_writer
 from microservo.platforms.local.platform import LocalPlatform
 from microservo.runtime.health import HealthServer
+from microservo.runtime.retry import retry
 from microservo.runtime.shutdown import Shutdown
 from microservo.sources.host.sampler import host_source
 from microservo.sources.inbox import Inbox
@@ -39,6 +42,7 @@ class Collector:
 
     Args:
         sources: not started yet; they are stopped with the collector.
+        from_us: instant from which its writer was declared.
     """
 
     def __init__(
@@ -48,11 +52,22 @@ class Collector:
         clock: Callable[[], int] = now_us,
         *,
         sources: Sequence[Source],
+        from_us: int = 0,
     ) -> None:
         self._settings = settings
         self._inbox = Inbox(WRITER, settings.queue_records, min(_HURRY_RECORDS, settings.queue_records))
         delay_us = max((source.delay_us for source in sources), default=0)
-        self._shipper = _shipper(settings, broker, clock, self._inbox, delay_us)
+        writers = _writers(settings, broker, lambda: clock() - delay_us, from_us)
+        self._shipper = Shipper(
+            self._inbox,
+            writers,
+            broker.producer(),
+            prefix=settings.topic_prefix,
+            run_id=settings.run_id,
+            clock=clock,
+            graph_interval_s=settings.graph_interval_s,
+            callee_wait_s=settings.callee_wait_s,
+        )
         self._sources = sources
         for source in sources:
             source.start(self._inbox)
@@ -112,43 +127,53 @@ def run(settings: Settings, shutdown: Shutdown) -> None:
     """Runs the collector until shutdown.
 
     Raises:
-        MicroServoError: Kafka is not there, a port is taken, or a message could not be delivered.
+        MicroServoError: Kafka is not there, the run is over, a port is taken, or a message could not be
+            delivered.
     """
     # Between threads that have much to do; a request under way asks for a moment of the processor many times.
     sys.setswitchinterval(_SWITCH_S)
+    broker = KafkaBroker(settings.kafka)
+    from_us = _declared(settings, broker, shutdown)
     otlp = OtlpSource(settings.otlp_port, settings.receiver_limits())
     platform = LocalPlatform(settings.target_state) if settings.target_state else None
     host = host_source(platform, now_us, interval_s=settings.sample_interval_s)
-    broker = KafkaBroker(settings.kafka)
     with (
-        Collector(settings, broker, sources=(otlp, host)) as collector,
+        Collector(settings, broker, sources=(otlp, host), from_us=from_us) as collector,
         HealthServer(settings.health_port, collector.is_healthy),
     ):
         logger.info("taking OTLP on port %d", otlp.port, extra={"port": otlp.port})
         collector.run(shutdown)
 
 
-def _shipper(
-    settings: Settings, broker: Broker, clock: Callable[[], int], inbox: Inbox, delay_us: int
-) -> Shipper:
-    writers = {
+def _writers(
+    settings: Settings, broker: Broker, clock: Callable[[], int], from_us: int
+) -> dict[Signal, StampedWriter]:
+    return {
         signal: StampedWriter(
             broker,
             settings.topic(name),
-            writer=WRITER,
+            writer=settings.writer,
             run_id=lambda: settings.run_id,
-            clock=lambda: clock() - delay_us,
+            clock=clock,
             source=SOURCE,
+            from_us=from_us,
         )
         for signal, name in TOPICS.items()
     }
-    return Shipper(
-        inbox,
-        writers,
-        broker.producer(),
-        prefix=settings.topic_prefix,
-        run_id=settings.run_id,
-        clock=clock,
-        graph_interval_s=settings.graph_interval_s,
-        callee_wait_s=settings.callee_wait_s,
-    )
+
+
+def _declared(settings: Settings, broker: Broker, shutdown: Shutdown) -> int:
+    """The instant from which the collector may stamp, once it has come; a sender tries again meanwhile."""
+
+    def declare() -> int:
+        return declare_writer(
+            broker,
+            run_id=settings.run_id,
+            writer=settings.writer,
+            topics=tuple(TOPICS.values()),
+            clock=now_us,
+            wait=shutdown.wait,
+            topic_prefix=settings.topic_prefix,
+        )
+
+    return retry(declare, wait=shutdown.wait)

@@ -9,6 +9,7 @@ from pydantic_settings import SettingsConfigDict
 
 from microservo.adapters.otlp.media import MAX_BODY_BYTES
 from microservo.domain.windows import WindowPolicy
+from microservo.log.writers import COLLECTOR_WRITER
 from microservo.runtime.settings import ServiceSettings
 from microservo.sources.otlp.receiver import ReceiverLimits
 
@@ -18,6 +19,11 @@ class Settings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_ignore_empty=True)
 
+    writer: str = Field(
+        default=COLLECTOR_WRITER,
+        min_length=1,
+        description="Name of this collector among the run's writers; kept over restarts, and its alone.",
+    )
     otlp_port: int = Field(default=4318, ge=0, le=65535, description="Port of OTLP/HTTP; 0 takes any.")
     otlp_body_bytes: int = Field(
         default=MAX_BODY_BYTES, ge=1, description="Largest request body, after decompression."
