@@ -120,7 +120,7 @@ class Pipeline:
             key = (
                 message.topic.removeprefix(self.prefix),
                 message.key or b"",
-                message.header("window") or b"",
+                message.header("ce_id") or b"",
             )
             value = message.value or b""
             assert found.setdefault(key, value) == value, (key, decode(found[key]), decode(value))
