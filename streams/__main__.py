@@ -11,7 +11,7 @@ import faust
 
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
-from microservo.log.runs import KnownRuns
+from microservo.log.run_records import KnownRuns
 from microservo.runtime.health import HealthServer
 from microservo.runtime.logging import configure_logging
 from microservo.runtime.settings import settings_or_exit

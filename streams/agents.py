@@ -16,7 +16,7 @@ from microservo.domain.join import stamp_of
 from microservo.domain.watermarks import UNKNOWN
 from microservo.domain.windows import SOURCES
 from microservo.errors import Fatal, InvalidMessage, Retryable
-from microservo.log.runs import KnownRuns
+from microservo.log.run_records import KnownRuns
 from microservo.log.writers import LEASE_US
 from microservo.runtime.metrics import (
     MESSAGES_TOTAL,

@@ -15,7 +15,7 @@ from mode import CrashingSupervisor
 from microservo.adapters.broker import Admin, Producer
 from microservo.domain.windows import SOURCES
 from microservo.errors import Unavailable
-from microservo.log.runs import KnownRuns
+from microservo.log.run_records import KnownRuns
 from streams.agents import Join
 from streams.credentials import broker_urls, credentials
 from streams.outputs import Outputs

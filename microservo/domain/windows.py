@@ -77,6 +77,10 @@ class WindowPolicy:
         """Start of the window that holds an instant."""
         return time_us - time_us % self.size_us
 
+    def oldest_us(self, watermark_us: int) -> int:
+        """Start of the oldest window that is still open at a watermark; what is older is dropped."""
+        return self.start_of(watermark_us - self.final_cut_us - self.size_us) + self.size_us
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClosedWindow:

@@ -20,7 +20,7 @@ from dataclasses import replace
 from microservo.adapters.broker import Broker
 from microservo.domain.windows import SOURCES
 from microservo.errors import InvalidInput, Retryable
-from microservo.log.runs import KnownRuns, update_run
+from microservo.log.run_records import KnownRuns, update_run
 from microservo.log.stamped import write_farewell
 from schemas import catalogue
 from schemas.records import Experiment, RunWriter
@@ -80,40 +80,72 @@ def declare_writer(
         InvalidInput: the run is over, or the writer has left it.
         Retryable: the broker is away or slow; try again.
     """
-    entered: list[RunWriter] = []
+    entry = _Entry(writer, topics, clock, first_cut_us, final_cut_us)
+    for _ in range(_ATTEMPTS):
+        run = update_run(broker, run_id, entry.enter, clock=clock, topic_prefix=topic_prefix)
+        if run is None:
+            return 0
+        from_us = max(each.from_us for each in _entries(run.writers, writer, topics))
+        if not entry.is_new:
+            wait(max(0, from_us - clock()) / 1e6)
+            return from_us
+        if clock() < entry.made_at_us + _PUBLISH_US:
+            # Known in time, to all; unless somebody who wrote at the same moment has undone it.
+            wait(max(0, from_us - clock()) / 1e6)
+            entry.keep()
+    msg = f"{writer} could not be declared for run {run_id!r} in time: the broker is too slow; try again"
+    raise Retryable(msg)
 
-    def enter(run: Experiment) -> Experiment:
-        _refuse_gone(run, writer, topics)
-        others = [each for each in run.writers if each not in entered]
-        missing = [topic for topic in topics if not _entries(others, writer, [topic])]
-        first_us = run.first_cut_us if first_cut_us is None else first_cut_us
-        final_us = run.final_cut_us if final_cut_us is None else final_cut_us
+
+class _Entry:
+    """A writer's entries in the record of its run, until they are known to be there in time."""
+
+    def __init__(
+        self,
+        writer: str,
+        topics: Sequence[str],
+        clock: Callable[[], int],
+        first_cut_us: int | None,
+        final_cut_us: int | None,
+    ) -> None:
+        self._writer = writer
+        self._topics = topics
+        self._clock = clock
+        self._first_cut_us = first_cut_us
+        self._final_cut_us = final_cut_us
+        self._tried: set[RunWriter] = set()
+        self.made_at_us = 0
+        self.is_new = False
+        """Whether the last record lacked an entry, or had one that came too late."""
+
+    def keep(self) -> None:
+        """Takes the entries that were made so far for good."""
+        self._tried.clear()
+
+    def enter(self, run: Experiment) -> Experiment:
+        """The record with an entry for every topic; those that were tried before are made anew."""
+        _refuse_gone(run, self._writer, self._topics)
+        others = [each for each in run.writers if each not in self._tried]
+        missing = [topic for topic in self._topics if not _entries(others, self._writer, [topic])]
+        first_us = run.first_cut_us if self._first_cut_us is None else self._first_cut_us
+        final_us = run.final_cut_us if self._final_cut_us is None else self._final_cut_us
         # A source that waits longer joins later: no window that it could still reach may have been cut.
         slower_us = max(0, first_us - run.first_cut_us, final_us - run.final_cut_us)
-        from_us = clock() + JOIN_AHEAD_US + slower_us
-        entered[:] = [
+        self.made_at_us = self._clock()
+        from_us = self.made_at_us + JOIN_AHEAD_US + slower_us
+        entries = [
             RunWriter(
-                topic=topic, writer=writer, from_us=from_us, first_cut_us=first_us, final_cut_us=final_us
+                topic=topic,
+                writer=self._writer,
+                from_us=from_us,
+                first_cut_us=first_us,
+                final_cut_us=final_us,
             )
             for topic in missing
         ]
-        return replace(run, writers=(*others, *entered))
-
-    for _ in range(_ATTEMPTS):
-        run = update_run(broker, run_id, enter, clock=clock, topic_prefix=topic_prefix)
-        if run is None:
-            return 0
-        found = _entries(run.writers, writer, topics)
-        from_us = max(each.from_us for each in found)
-        if not entered:
-            wait(max(0, from_us - clock()) / 1e6)
-            return from_us
-        if clock() < from_us - JOIN_AHEAD_US + _PUBLISH_US:
-            # Known in time, to all; unless somebody who wrote at the same moment has undone it.
-            wait(max(0, from_us - clock()) / 1e6)
-            entered.clear()
-    msg = f"{writer} could not be declared for run {run_id!r} in time: the broker is too slow; try again"
-    raise Retryable(msg)
+        self._tried.update(entries)
+        self.is_new = bool(entries)
+        return replace(run, writers=(*others, *entries))
 
 
 def retire_writer(

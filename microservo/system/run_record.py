@@ -12,7 +12,7 @@ from importlib.metadata import version
 from microservo.adapters.broker import Broker
 from microservo.adapters.clock import now_us
 from microservo.errors import InvalidInput
-from microservo.log.runs import update_run, write_run
+from microservo.log.run_records import update_run, write_run
 from microservo.log.topics import topic_specs
 from microservo.log.writers import writers_from
 from microservo.runtime.retry import retry

@@ -23,7 +23,7 @@ Past = Callable[[Partition, int], Sequence[FeatureWindow]]
 
 @dataclass(slots=True)
 class _Place:
-    """How far one partition has been taken in, and the newest window of each service on it."""
+    """How far one partition has been read, and the newest window of each service on it."""
 
     next_offset: int
     newest_us: dict[Watched, int] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class Scorer:
             Retryable: the broker is busy; give the same batch again.
         """
         for message in batch:
-            self._take(message)
+            self._score_message(message)
         for score in self._outbox:
             self._publish(score)
         self._publisher.flush(FLUSH_TIMEOUT_S)
@@ -87,7 +87,7 @@ class Scorer:
             for watched in place.newest_us if place else ():
                 self._bank.forget(watched)
 
-    def _take(self, message: Message) -> None:
+    def _score_message(self, message: Message) -> None:
         partition = Partition(message.topic, message.partition)
         if partition not in self._places:
             self._places[partition] = self._catch_up(partition, message.offset)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -12,20 +11,21 @@ from microservo.domain.rows import SpanRows
 from microservo.domain.telemetry import Signal, record_count
 from microservo.errors import Retryable
 from microservo.log.dead_letters import DeadLetters
+from microservo.log.publisher import Publisher
 from microservo.log.stamped import StampedWriter
 from microservo.runtime.metrics import MESSAGES_TOTAL, RECORDS_TOTAL, RETRIES_TOTAL, STAGE_LATENCY_SECONDS
-from schemas.catalogue import SERVICE_GRAPH
-from schemas.codec import encode
-from schemas.envelope import cloud_event
+from microservo.runtime.retry import retry
+from microservo.sources.inbox import Inbox
+from microservo.sources.source import TOPICS, Parcel
 from services.telemetry_collector.call_counter import CallCounter
-from services.telemetry_collector.inbox import Inbox, Parcel
+from services.telemetry_collector.callees import Callees
 from services.telemetry_collector.packer import Packed, Packer
-from services.telemetry_collector.topics import SOURCE, TOPICS, WRITER
+from services.telemetry_collector.topics import WRITER
 
 logger = logging.getLogger(__name__)
 
 _FLUSH_TIMEOUT_S = 5.0
-_BACK_OFF_S = 0.05
+_LONGEST_PAUSE_S = 0.5
 
 
 class Shipper:
@@ -36,6 +36,7 @@ class Shipper:
         producer: for what is not stamped: dead letters and the service graph.
         prefix: what stands before the logical names of topics.
         graph_interval_s: seconds between records of the service graph.
+        callee_wait_s: how long spans may wait for those of a callee that is not known.
     """
 
     def __init__(
@@ -48,19 +49,27 @@ class Shipper:
         run_id: str,
         clock: Callable[[], int],
         graph_interval_s: float,
+        callee_wait_s: float,
     ) -> None:
         self._inbox = inbox
-        self._writers = writers
+        self._writers = tuple(writers.values())
         self._producer = producer
+        self._publisher = Publisher(
+            producer,
+            "telemetry_collector",
+            prefix=prefix,
+            clock=clock,
+            writers={TOPICS[signal]: writer for signal, writer in writers.items()},
+        )
         self._dead_letters = DeadLetters(producer, prefix)
-        self._graph_topic = prefix + SERVICE_GRAPH
         self._run_id = run_id
         self._clock = clock
         self._packer = Packer(run_id)
         self._graph_interval_us = int(graph_interval_s * 1_000_000)
         self._graph_due_us = clock() + self._graph_interval_us
+        self._callees = Callees(callee_wait_s)
+        self._waiting: list[Parcel] = []
         self._calls = CallCounter(self._packer.peers, clock())
-        self._graphs = 0
         self._unsettled: list[Parcel] = []
         self.durable_at_s = time.monotonic()
         """When Kafka last had all that was sent, on the monotonic clock."""
@@ -68,10 +77,14 @@ class Shipper:
     def ship(self, parcels: Sequence[Parcel]) -> None:
         """Sends parcels and settles all that became durable; what did not is settled by a later call.
 
+        Spans whose callees are not known yet are sent by a later call, too.
+
         Raises:
             Fatal: a message could not be delivered; nobody was told that it was.
         """
         started_s = time.perf_counter()
+        # Metrics and logs call nobody.
+        parcels, self._waiting = self._callees.resolve((*self._waiting, *parcels), started_s)
         self._unsettled += parcels
         for packed in self._packer.pack(rows for parcel in parcels for rows in parcel.rows):
             self._send(packed)
@@ -87,16 +100,13 @@ class Shipper:
 
     def close(self) -> None:
         """Flushes and closes every producer."""
-        for writer in self._writers.values():
+        for writer in self._writers:
             writer.close()
         self._producer.close()
 
     def _send(self, packed: Packed) -> None:
-        batch = packed.batch
-        key, value, records = batch.service.encode(), encode(batch), record_count(batch)
-        writer = self._writers[packed.signal]
-        self._until_taken(lambda: writer.send(key, value, records))
-        RECORDS_TOTAL.labels(WRITER, TOPICS[packed.signal], "out").inc(records)
+        self._until_taken(lambda: self._publisher.publish(packed.batch))
+        RECORDS_TOTAL.labels(WRITER, TOPICS[packed.signal], "out").inc(record_count(packed.batch))
         MESSAGES_TOTAL.labels(WRITER, TOPICS[packed.signal], "out").inc()
 
     def _put_aside(self, parcel: Parcel) -> None:
@@ -105,19 +115,17 @@ class Shipper:
         RECORDS_TOTAL.labels(WRITER, topic, "in").inc(accepted + len(parcel.refused))
         RECORDS_TOTAL.labels(WRITER, topic, "rejected").inc(len(parcel.refused))
         for refused in parcel.refused:
-            document, reason = refused.document, refused.reason
-            self._until_taken(
-                lambda: self._dead_letters.reject_bytes(topic, document, reason, "application/json")  # noqa: B023
-            )
+            self._reject(topic, refused.document, refused.reason, refused.content_type)
         if parcel.undecodable is not None:
             body = parcel.undecodable
-            self._until_taken(
-                lambda: self._dead_letters.reject_bytes(topic, body.raw, body.reason, body.content_type)
-            )
+            self._reject(topic, body.raw, body.reason, body.content_type)
+
+    def _reject(self, topic: str, raw: bytes, reason: str, content_type: str) -> None:
+        self._until_taken(lambda: self._dead_letters.reject_bytes(topic, raw, reason, content_type))
 
     def _housekeeping(self) -> None:
         """Heartbeats, and the service graph when it is due."""
-        for writer in self._writers.values():
+        for writer in self._writers:
             self._until_taken(writer.tick)
         now_us = self._clock()
         if now_us < self._graph_due_us:
@@ -125,27 +133,13 @@ class Shipper:
         # From now, not from when it was due: after a long stall one record is enough.
         self._graph_due_us = now_us + self._graph_interval_us
         graph = self._calls.take(self._run_id, now_us)
-        if graph is None:
-            return
-        value = encode(graph)
-        event_id = f"{WRITER}/{self._run_id}/{now_us}"
-        headers = (
-            *cloud_event(
-                event_type="microservo.service_graph", source=SOURCE, event_id=event_id, time_us=now_us
-            ),
-            ("run", self._run_id.encode()),
-        )
-        key = self._run_id.encode()
-        self._until_taken(
-            lambda: self._producer.send(self._graph_topic, key=key, value=value, headers=headers)
-        )
+        if graph is not None:
+            self._until_taken(lambda: self._publisher.publish(graph))
 
     def _settle(self) -> None:
         """Waits until all that was sent is durable, and tells who waits for it."""
         try:
-            for writer in self._writers.values():
-                writer.flush(_FLUSH_TIMEOUT_S)
-            self._producer.flush(_FLUSH_TIMEOUT_S)
+            self._publisher.flush(_FLUSH_TIMEOUT_S)
         except Retryable as error:
             self._count(error)
             return
@@ -155,12 +149,12 @@ class Shipper:
 
     def _until_taken(self, send: Callable[[], None]) -> None:
         """Sends again while the producer's queue is full; a broker that stays away ends this with Fatal."""
-        while True:
-            try:
-                return send()
-            except Retryable as error:
-                self._count(error)
-                threading.Event().wait(_BACK_OFF_S)
+        try:
+            # Nearly always enough, and thousands of times a second.
+            send()
+        except Retryable as error:
+            self._count(error)
+            retry(send, longest_pause_s=_LONGEST_PAUSE_S, on_failure=self._count)
 
     def _count(self, error: Retryable) -> None:
         RETRIES_TOTAL.labels("flush").inc()
