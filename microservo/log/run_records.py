@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 
 from microservo.adapters.broker import Broker, Consumer, Message, Partition
 from microservo.errors import Retryable
+from microservo.log.publisher import Publisher
 from microservo.log.reader import positions
 from schemas import catalogue
-from schemas.codec import SchemaError, decode_as, encode
-from schemas.envelope import cloud_event
+from schemas.codec import SchemaError, decode_as
 from schemas.records import Experiment
 
 _BATCH = 1000
@@ -153,21 +153,11 @@ def write_run(
         Retryable: the broker is away for now.
     """
     written: list[Message] = []
-    headers = cloud_event(
-        event_type="microservo.experiment",
-        source="/system",
-        event_id=f"{run.run_id}/{run.status}/{len(run.writers)}",
-        time_us=clock(),
-    )
     with broker.producer(linger_ms=0) as producer:
-        producer.send(
-            topic_prefix + catalogue.EXPERIMENTS,
-            key=run.run_id.encode(),
-            value=encode(run),
-            headers=headers,
-            on_delivery=written.append,
-        )
-        producer.flush(_FLUSH_S)
+        # The record is the system's, also where a writer that joins enters itself.
+        publisher = Publisher(producer, "system", prefix=topic_prefix, clock=clock)
+        publisher.publish(run, on_delivery=written.append)
+        publisher.flush(_FLUSH_S)
     return written[0]
 
 
