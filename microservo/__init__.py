@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from microservo.application.topics import Received
     from microservo.client import Client
-    from microservo.log.subscription import Received
 
 __all__ = ["Client", "Received"]
 
@@ -25,7 +25,7 @@ def __getattr__(name: str) -> Any:
 
         return Client
     if name == "Received":
-        from microservo.log.subscription import Received  # noqa: PLC0415
+        from microservo.application.topics import Received  # noqa: PLC0415
 
         return Received
     msg = f"module {__name__!r} has no attribute {name!r}"

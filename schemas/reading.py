@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import fastavro
 
 from schemas import records
+from schemas.columns import check_of
 from schemas.fields import holds_records, is_array, parsed
 
 _KNOWN_HEADS = 1024
@@ -40,20 +41,28 @@ class Reader:
         self._head = _Fields({**schema, "fields": entries[:columns]}) if columns else None
         self._rest = _Fields({**schema, "fields": entries[columns:]})
         self._type = getattr(records, schema["name"])
+        self._check = check_of(schema)
         self._known: dict[bytes, _Head] = {}
 
     def read(self, value: bytes) -> tuple[object, int]:
-        """The record that a value holds, and where it ends; raises what fastavro and the record do."""
+        """The record that a value holds, and where it ends.
+
+        Raises what fastavro and the record do, and ValueError where columns differ in length.
+        """
         buffer = io.BytesIO(value)
         if self._head is None:
             buffer.seek(self._begin)
-            return self._type(**self._rest.read(buffer)), buffer.tell()
-        probe = _probe(value, self._begin)
-        head = self._known.get(probe)
-        if head is None or not value.startswith(head.value):
-            head = self._learn(probe, self._head, buffer)
-        buffer.seek(len(head.value))
-        return self._type(**head.fields, **self._rest.read(buffer)), buffer.tell()
+            record = self._type(**self._rest.read(buffer))
+        else:
+            probe = _probe(value, self._begin)
+            head = self._known.get(probe)
+            if head is None or not value.startswith(head.value):
+                head = self._learn(probe, self._head, buffer)
+            buffer.seek(len(head.value))
+            record = self._type(**head.fields, **self._rest.read(buffer))
+        if self._check is not None:
+            self._check(record)
+        return record, buffer.tell()
 
     def _learn(self, probe: bytes, fields: _Fields, buffer: io.BytesIO) -> _Head:
         buffer.seek(self._begin)
@@ -79,18 +88,22 @@ class ResolvingReader:
         self._begin = begin
         self._writer, self._reader = parsed(writer), parsed(reader)
         self._build = _builder(reader)
+        self._check = check_of(reader)
         # The default of bytes is text in Avro's JSON, and fastavro leaves it as it stands.
         self._bytes = [entry["name"] for entry in reader["fields"] if entry["type"] == "bytes"]
 
     def read(self, value: bytes) -> tuple[object, int]:
-        """The record that a value holds, and where it ends; raises what fastavro and the record do."""
+        """As `Reader.read`."""
         buffer = io.BytesIO(value)
         buffer.seek(self._begin)
         fields = fastavro.schemaless_reader(buffer, self._writer, self._reader)
         for name in self._bytes:
             if isinstance(fields[name], str):
                 fields[name] = fields[name].encode("latin-1")
-        return self._build(fields), buffer.tell()
+        record = self._build(fields)
+        if self._check is not None:
+            self._check(record)
+        return record, buffer.tell()
 
 
 class _Fields:

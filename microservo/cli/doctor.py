@@ -1,27 +1,40 @@
 """`microservo doctor`: what this machine has, what each missing thing would add, and how to get it."""
 
+# ruff: noqa: D301 - click wants the backspace character itself, so these docstrings aren't raw
+
 from __future__ import annotations
 
 import click
-from rich.table import Table
 
-from microservo.cli.session import console
+from microservo.application.machine import CheckMachine
+from microservo.cli.output import print_table
+from microservo.cli.session import Session, pass_session
+from microservo.cli.text import styled
 from microservo.errors import Unavailable
-from microservo.system.machine import examine
 
 
 @click.command()
-def doctor() -> None:
+@pass_session
+def doctor(session: Session) -> None:
     """Show what this machine has, what each missing thing would add, and how to get it.
 
     Ends with 3 if something is missing that nothing works without.
+
+    \b
+    Example:
+      microservo doctor
     """
-    findings = examine()
-    table = Table("what", "found", "", "what it would add, and how to get it")
+    findings = session.execute(CheckMachine())
+    columns = ("what", "found", "", "what it would add, and how to get it")
+    rows = []
     for each in findings:
-        mark = "[green]ok[/]" if each.fine else "[red]missing[/]" if each.needed else "[yellow]less[/]"
-        table.add_row(each.what, each.found, mark, "" if each.fine else each.advice)
-    console().print(table)
+        mark = styled("less", fg="yellow")
+        if each.fine:
+            mark = styled("ok", fg="green")
+        elif each.needed:
+            mark = styled("missing", fg="red")
+        rows.append((each.what, each.found, mark, "" if each.fine else each.advice))
+    print_table(columns, rows)
     missing = [each.what for each in findings if each.needed and not each.fine]
     if missing:
         msg = f"missing: {', '.join(missing)}"

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from microservo.datasets.slices import SLICE_US
 from microservo.datasets.tables import TABLES
-from microservo.datasets.telemetry import LAYOUTS, Batches, as_array
+from microservo.datasets.telemetry import Batches, as_array
 from microservo.domain.datasets.ordering import Index, Key, canonical_order, ranked
-from microservo.domain.telemetry import Signal
+from microservo.domain.telemetry import LAYOUTS, Signal
 from microservo.domain.windows import WindowPolicy
 
 Column = NDArray[Any]
@@ -35,7 +35,7 @@ class _Slice:
         self._schema = TABLES[f"{signal}.parquet"]
         self._layout = LAYOUTS[signal]
         self._columns = _joined(packed)
-        self._bodies = _bodies(packed) if self._layout.has_bodies else None
+        self._bodies = _bodies(packed) if "bodies" in self._layout.arrays else None
         if signal == "traces":
             self._columns["time_us"] = self._columns["start_us"] + self._columns["duration_us"]
         batches = _batches(packed)
@@ -57,7 +57,7 @@ class _Slice:
         of_set = np.array([services[each[0]] for each in batches.texts], np.int32)
         self._columns["service"] = np.repeat(of_set[sets], counts)
         texts["service"] = list(services)
-        for place, (name, _) in enumerate(self._layout.texts, start=1):
+        for place, name in enumerate(self._layout.indexes, start=1):
             ranks = ranked(text for each in batches.texts for text in each[place])
             table = np.array([ranks[text] for each in batches.texts for text in each[place]], np.int32)
             firsts = np.cumsum([0, *(len(each[place]) for each in batches.texts)])[:-1]

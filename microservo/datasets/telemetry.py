@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -17,7 +16,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from microservo.datasets.slices import SLICE_US
-from microservo.domain.telemetry import Batch, Signal, record_count
+from microservo.domain.telemetry import (
+    LAYOUTS,
+    Batch,
+    Layout,
+    Signal,
+    column_bytes,
+    record_count,
+    times_us,
+)
 from microservo.domain.windows import WindowPolicy
 
 Int64 = NDArray[np.int64]
@@ -25,51 +32,6 @@ Stamped = tuple[Batch, int]
 """A batch and the promise in microseconds UTC that it travelled with."""
 
 _BATCHES = b"batches"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
-    """How the rows of a signal lie in its batches.
-
-    Attributes:
-        texts: column of indices and attribute of the batch's dictionary.
-        numbers: column and the type of its bytes.
-        has_bodies: whether rows have a text of their own.
-    """
-
-    texts: tuple[tuple[str, str], ...]
-    numbers: tuple[tuple[str, str], ...]
-    has_bodies: bool = False
-
-    @property
-    def dictionaries(self) -> tuple[str, ...]:
-        """The attributes that hold a batch's texts, the service first."""
-        return ("service", *(dictionary for _, dictionary in self.texts))
-
-
-LAYOUTS: dict[Signal, Layout] = {
-    "metrics": Layout(
-        texts=(("instance", "instances"), ("name", "names")),
-        numbers=(("time_us", "<i8"), ("value", "<f8")),
-    ),
-    "logs": Layout(
-        texts=(("instance", "instances"), ("template", "templates")),
-        numbers=(("time_us", "<i8"), ("severity", "u1"), ("trace_id", "V16"), ("span_id", "V8")),
-        has_bodies=True,
-    ),
-    "traces": Layout(
-        texts=(("instance", "instances"), ("endpoint", "endpoints"), ("peer", "peers")),
-        numbers=(
-            ("start_us", "<i8"),
-            ("duration_us", "<i8"),
-            ("kind", "u1"),
-            ("error", "u1"),
-            ("trace_id", "V16"),
-            ("span_id", "V8"),
-            ("parent_id", "V8"),
-        ),
-    ),
-}
 
 
 class Batches(NamedTuple):
@@ -104,7 +66,7 @@ class RowBuffer:
     def __init__(self, signal: Signal, policy: WindowPolicy) -> None:
         self._layout = LAYOUTS[signal]
         self._size_us = policy.size_us
-        self._texts_of = attrgetter(*self._layout.dictionaries)
+        self._texts_of = attrgetter("service", *self._layout.indexes.values())
         self._new: list[Stamped] = []
         self._slices: dict[int, list[Stamped]] = {}
         self._next = 0
@@ -134,7 +96,7 @@ class RowBuffer:
         self._share_out()
         for number, stamped in self._slices.items():
             for batch, _ in stamped:
-                starts = self._starts(_times([batch], self._layout))
+                starts = self._starts(times_us(batch))
                 yield batch.service, starts[starts // SLICE_US == number]
 
     def _share_out(self) -> None:
@@ -143,7 +105,7 @@ class RowBuffer:
         if not new:
             return
         batches = [batch for batch, _ in new]
-        starts = self._starts(_times(batches, self._layout))
+        starts = self._starts(np.concatenate(list(map(times_us, batches))))
         numbers = starts // SLICE_US
         firsts = np.cumsum([0, *map(record_count, batches[:-1])])
         low, high = np.minimum.reduceat(numbers, firsts), np.maximum.reduceat(numbers, firsts)
@@ -160,7 +122,7 @@ class RowBuffer:
     def _packed(self, stamped: Sequence[Stamped]) -> pa.Table:
         batches = [batch for batch, _ in stamped]
         columns = {name: as_array(column) for name, column in _columns(batches, self._layout).items()}
-        if self._layout.has_bodies:
+        if "bodies" in self._layout.arrays:
             bodies = [body for batch in batches for body in getattr(batch, "bodies")]  # noqa: B009
             columns["body"] = pa.array(bodies, pa.string())
         numbers: dict[Any, int] = {}
@@ -181,20 +143,7 @@ def as_array(column: NDArray[Any], kind: Any = None) -> Any:
 
 def _columns(batches: Sequence[Batch], layout: Layout) -> dict[str, NDArray[Any]]:
     """The columns of numbers and of indices, each joined."""
-    kinds = (*layout.numbers, *((name, "<u2") for name, _ in layout.texts))
-    return {name: _joined(batches, name, dtype) for name, dtype in kinds}
-
-
-def _times(batches: Sequence[Batch], layout: Layout) -> Int64:
-    """When each row happened: a span at its end."""
-    if layout is LAYOUTS["traces"]:
-        return _int64(batches, "start_us") + _int64(batches, "duration_us")
-    return _int64(batches, "time_us")
-
-
-def _int64(batches: Sequence[Batch], column: str) -> Int64:
-    return _joined(batches, column, "<i8")
-
-
-def _joined(batches: Sequence[Batch], column: str, dtype: str) -> NDArray[Any]:
-    return np.frombuffer(b"".join([getattr(batch, column) for batch in batches]), dtype)
+    return {
+        name: np.frombuffer(b"".join([column_bytes(each, name, dtype.itemsize) for each in batches]), dtype)
+        for name, dtype in layout.numbers.items()
+    }

@@ -7,44 +7,33 @@ messages, and a step over the columns of one costs as much as the same step over
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from microservo.domain.dictionary import Dictionary, Numbers
-from microservo.domain.telemetry import Batch, Int64, Signal, line_ids
-from schemas.records import LogBatch, MetricBatch, SpanBatch
+from microservo.domain.telemetry import LAYOUTS, SIGNALS, Batch, Int64, Layout, Signal
+from schemas.records import LogBatch
 
-COLUMNS: dict[Signal, dict[str, np.dtype[Any]]] = {
-    "metrics": {
-        "time_us": np.dtype("<i8"),
-        "value": np.dtype("<f8"),
-        "name": np.dtype("<u2"),
-        "instance": np.dtype("<u2"),
-    },
-    "logs": {
-        "time_us": np.dtype("<i8"),
-        "span": np.dtype("<u8"),
-        "line": np.dtype("<u8"),
-        "severity": np.dtype("u1"),
-        "body": np.dtype(np.int64),
-        "template": np.dtype("<u2"),
-        "instance": np.dtype("<u2"),
-    },
-    "traces": {
-        "start_us": np.dtype("<i8"),
-        "duration_us": np.dtype("<i8"),
-        "span": np.dtype("<u8"),
-        "kind": np.dtype("u1"),
-        "error": np.dtype("u1"),
-        "endpoint": np.dtype("<u2"),
-        "peer": np.dtype("<u2"),
-        "instance": np.dtype("<u2"),
-    },
-}
-"""The columns of a block and the numbers in them; those that point into texts come last."""
+_LEFT_OUT = frozenset({"trace_id", "parent_id"})
+"""Columns that nothing in a window depends on."""
+
+
+def _kept(signal: Signal) -> dict[str, np.dtype[Any]]:
+    kept = {
+        # Ids of eight bytes are compared, which NumPy does best with numbers.
+        name: np.dtype("<u8") if dtype == "V8" else dtype
+        for name, dtype in LAYOUTS[signal].numbers.items()
+        if name not in _LEFT_OUT
+    }
+    return kept | {"body": np.dtype(np.int64)} if signal == "logs" else kept
+
+
+COLUMNS: dict[Signal, dict[str, np.dtype[Any]]] = {signal: _kept(signal) for signal in SIGNALS}
+"""The columns of a block and the numbers in them: a batch's own, and what the body of a line is kept by."""
 _MANY_BLOCKS = 8
 _SMALL_BYTES = 1024
 """Of the column of times: 128 rows."""
@@ -62,34 +51,30 @@ class Block(NamedTuple):
     texts: tuple[Numbers, ...]
 
 
-def signal_of(batch: Batch) -> Signal:
-    """What a batch is of."""
-    if isinstance(batch, MetricBatch):
-        return "metrics"
-    return "logs" if isinstance(batch, LogBatch) else "traces"
+class _Getters(NamedTuple):
+    """What takes the columns and the texts of a batch out of it."""
+
+    columns: Callable[[Batch], tuple[bytes, ...]]
+    texts: Callable[[Batch], tuple[tuple[str, ...], ...]]
+
+
+def _getters(layout: Layout, kept: Mapping[str, np.dtype[Any]]) -> _Getters:
+    names = [name for name in layout.numbers if name in kept]
+    return _Getters(attrgetter(*names), attrgetter(*layout.indexes.values()))
+
+
+_GETTERS = {layout.batch: _getters(layout, COLUMNS[signal]) for signal, layout in LAYOUTS.items()}
 
 
 def block_of(batch: Batch, dictionary: Dictionary) -> Block:
     """All rows of a checked batch."""
-    if isinstance(batch, MetricBatch):
-        return Block(
-            (batch.time_us, batch.value, batch.name, batch.instance),
-            (dictionary.numbers(batch.names), dictionary.numbers(batch.instances)),
-        )
+    columns_of, texts_of = _GETTERS[type(batch)]
+    columns = columns_of(batch)
     if isinstance(batch, LogBatch):
-        return Block(
-            (
-                batch.time_us,
-                batch.span_id,
-                line_ids(batch),
-                batch.severity,
-                _fingerprints(batch.bodies),
-                batch.template,
-                batch.instance,
-            ),
-            (dictionary.numbers(batch.templates), dictionary.numbers(batch.instances)),
-        )
-    return _span_block(batch, dictionary)
+        columns = (*columns, _fingerprints(batch.bodies))
+        if not batch.line_id:
+            columns = _with_line_ids(columns, len(batch.bodies))
+    return Block(columns, tuple([dictionary.numbers(texts) for texts in texts_of(batch)]))
 
 
 def split(signal: Signal, block: Block, times_us: Int64, size_us: int) -> Iterator[tuple[int, int, Block]]:
@@ -146,7 +131,7 @@ class Columns:
         self.names = ("window", *COLUMNS[signal])
         self._types = COLUMNS[signal]
         self._columns = dict(zip(self._types, columns, strict=True))
-        self._texts = dict(zip(self.names[-len(texts) :], texts, strict=True))
+        self._texts = dict(zip(LAYOUTS[signal].indexes, texts, strict=True))
         self._rows = [len(block.columns[0]) // 8 for block in blocks]
         of_window = np.repeat(np.arange(len(windows)), list(map(len, windows)))
         self._joined: dict[str, NDArray[Any]] = {"window": np.repeat(of_window, self._rows)}
@@ -195,21 +180,7 @@ def _fingerprints(bodies: tuple[str, ...]) -> bytes:
     return np.fromiter(map(hash, bodies), np.int64, len(bodies)).tobytes()
 
 
-def _span_block(batch: SpanBatch, dictionary: Dictionary) -> Block:
-    return Block(
-        (
-            batch.start_us,
-            batch.duration_us,
-            batch.span_id,
-            batch.kind,
-            batch.error,
-            batch.endpoint,
-            batch.peer,
-            batch.instance,
-        ),
-        (
-            dictionary.numbers(batch.endpoints),
-            dictionary.numbers(batch.peers),
-            dictionary.numbers(batch.instances),
-        ),
-    )
+def _with_line_ids(columns: tuple[bytes, ...], lines: int) -> tuple[bytes, ...]:
+    """The columns of a batch whose lines have no identities: zeros."""
+    place = list(COLUMNS["logs"]).index("line_id")
+    return (*columns[:place], bytes(8 * lines), *columns[place + 1 :])

@@ -6,13 +6,14 @@ order) and cut into batches whose dictionaries hold what occurs in them and no m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from microservo.domain.rows import Coded, Codes, LogRows, MetricRows, Rows, SpanRows, coded
+from microservo.domain.telemetry import LAYOUTS, Layout
 from schemas.records import LogBatch, MetricBatch, SpanBatch
 
 MAX_RECORDS = 500
@@ -26,81 +27,48 @@ Admit = Callable[[str], str]
 
 def pack_metrics(run_id: str, rows: Sequence[MetricRows], *, admit_name: Admit) -> Iterator[MetricBatch]:
     """Batches of one service's metric points; `rows` must not be empty and all of one service."""
-    instance = _instances(rows)
-    name = _joined([each.name for each in rows], admit_name)
     time_us = np.concatenate([each.time_us for each in rows])
-    value = np.concatenate([each.value for each in rows])
-    for part in _parts(time_us):
-        instances, instance_column = _dictionary(instance, part)
-        names, name_column = _dictionary(name, part)
-        yield MetricBatch(
-            run_id=run_id,
-            service=rows[0].service,
-            instances=instances,
-            names=names,
-            time_us=_bytes(time_us[part], "<i8"),
-            instance=instance_column,
-            name=name_column,
-            value=_bytes(value[part], "<f8"),
-        )
+    for fields in _packed(LAYOUTS["metrics"], rows, _parts(time_us), {"name": admit_name}):
+        yield MetricBatch(run_id=run_id, service=rows[0].service, **fields)
 
 
 def pack_logs(run_id: str, rows: Sequence[LogRows], *, admit_template: Admit) -> Iterator[LogBatch]:
     """Batches of one service's log lines; `rows` must not be empty and all of one service."""
-    instance = _instances(rows)
-    template = _joined([each.template for each in rows], admit_template)
     time_us = np.concatenate([each.time_us for each in rows])
-    severity = np.concatenate([each.severity for each in rows])
-    trace_id = np.concatenate([each.trace_id for each in rows])
-    span_id = np.concatenate([each.span_id for each in rows])
-    line_id = np.concatenate([each.line_id for each in rows])
-    bodies = [body for each in rows for body in each.bodies]
-    body_bytes = np.array([len(body.encode()) for body in bodies], np.int64)
-    for part in _parts(time_us, body_bytes):
-        instances, instance_column = _dictionary(instance, part)
-        templates, template_column = _dictionary(template, part)
-        yield LogBatch(
-            run_id=run_id,
-            service=rows[0].service,
-            instances=instances,
-            templates=templates,
-            time_us=_bytes(time_us[part], "<i8"),
-            instance=instance_column,
-            severity=_bytes(severity[part], "u1"),
-            template=template_column,
-            trace_id=trace_id[part].tobytes(),
-            span_id=span_id[part].tobytes(),
-            line_id=_bytes(line_id[part], "<u8"),
-            bodies=tuple([bodies[index] for index in part.tolist()]),
-        )
+    body_bytes = np.array([len(body.encode()) for each in rows for body in each.bodies], np.int64)
+    for fields in _packed(LAYOUTS["logs"], rows, _parts(time_us, body_bytes), {"template": admit_template}):
+        yield LogBatch(run_id=run_id, service=rows[0].service, **fields)
 
 
 def pack_spans(
     run_id: str, rows: Sequence[SpanRows], *, admit_endpoint: Admit, admit_peer: Admit
 ) -> Iterator[SpanBatch]:
     """Batches of one service's spans; `rows` must not be empty and all of one service."""
-    instance = _instances(rows)
-    endpoint = _joined([each.endpoint for each in rows], admit_endpoint)
-    peer = _joined([each.peer for each in rows], admit_peer)
-    columns = {
-        name: np.concatenate([getattr(each, name) for each in rows])
-        for name in ("start_us", "duration_us", "kind", "error", "trace_id", "span_id", "parent_id")
+    end_us = np.concatenate([each.start_us + each.duration_us for each in rows])
+    admits = {"endpoint": admit_endpoint, "peer": admit_peer}
+    for fields in _packed(LAYOUTS["traces"], rows, _parts(end_us), admits):
+        yield SpanBatch(run_id=run_id, service=rows[0].service, **fields)
+
+
+def _packed(
+    layout: Layout, rows: Sequence[Rows], parts: Iterable[Codes], admits: Mapping[str, Admit]
+) -> Iterator[dict[str, Any]]:
+    """The columns and dictionaries of each part of the rows, by the names that they have in a batch."""
+    texts = {name: _joined([getattr(each, name) for each in rows], admit) for name, admit in admits.items()}
+    texts["instance"] = _instances(rows)
+    numbers = {
+        name: np.concatenate([getattr(each, name) for each in rows]).astype(dtype, copy=False)
+        for name, dtype in layout.numbers.items()
+        if name not in texts
     }
-    for part in _parts(columns["start_us"] + columns["duration_us"]):
-        instances, instance_column = _dictionary(instance, part)
-        endpoints, endpoint_column = _dictionary(endpoint, part)
-        peers, peer_column = _dictionary(peer, part)
-        yield SpanBatch(
-            run_id=run_id,
-            service=rows[0].service,
-            instances=instances,
-            endpoints=endpoints,
-            peers=peers,
-            instance=instance_column,
-            endpoint=endpoint_column,
-            peer=peer_column,
-            **{name: _little_endian(column[part]) for name, column in columns.items()},
-        )
+    arrays = {name: [item for each in rows for item in getattr(each, name)] for name in layout.arrays}
+    for part in parts:
+        fields: dict[str, Any] = {name: column[part].tobytes() for name, column in numbers.items()}
+        for name, column in texts.items():
+            fields[layout.indexes[name]], fields[name] = _dictionary(column, part)
+        for name, items in arrays.items():
+            fields[name] = tuple([items[index] for index in part.tolist()])
+        yield fields
 
 
 def _instances(rows: Sequence[Rows]) -> Coded:
@@ -137,12 +105,4 @@ def _parts(time_us: NDArray[np.int64], weight_bytes: NDArray[np.int64] | None = 
 def _dictionary(column: Coded, part: Codes) -> tuple[tuple[str, ...], bytes]:
     """What occurs in a part: its names, and the index of each row into them."""
     used, codes = np.unique(column.codes[part], return_inverse=True)
-    return tuple([column.names[index] for index in used.tolist()]), _bytes(codes, "<u2")
-
-
-def _bytes(column: NDArray[Any], dtype: str) -> bytes:
-    return column.astype(dtype, copy=False).tobytes()
-
-
-def _little_endian(column: NDArray[Any]) -> bytes:
-    return column.astype(column.dtype.newbyteorder("<"), copy=False).tobytes()
+    return tuple([column.names[index] for index in used.tolist()]), codes.astype("<u2").tobytes()

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from microservo.domain.telemetry import Float64, Int64, UInt8, UInt64
+from microservo.domain.telemetry import Float64, Ids, Int64, UInt8, UInt64
 
 Codes = NDArray[np.int64]
-Ids = NDArray[Any]
-"""Fixed-width bytes per row: dtype V16 for trace ids, V8 for span ids."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,18 +1,22 @@
-"""Telemetry in columns: packed batches as NumPy arrays, checked, and back.
+"""Telemetry in columns: packed batches as NumPy arrays, checked.
 
 A column of a batch is the little-endian bytes of one number per record (docs/decisions/0003-columns.md), so
-reading a batch costs the same whether it holds one record or five hundred.
+reading a batch costs the same whether it holds one record or five hundred. Which columns there are stands in
+the schemas; that they are equally long was checked when the batch was decoded.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from microservo.errors import InvalidMessage
+from schemas.columns import columns_of
+from schemas.files import schema_of
 from schemas.records import LogBatch, MetricBatch, SpanBatch
 
 Signal = Literal["metrics", "logs", "traces"]
@@ -24,14 +28,59 @@ UInt16 = NDArray[np.uint16]
 UInt8 = NDArray[np.uint8]
 UInt64 = NDArray[np.uint64]
 Float64 = NDArray[np.float64]
-
-_INT64 = np.dtype("<i8")
-_UINT16 = np.dtype("<u2")
-_UINT64 = np.dtype("<u8")
-_FLOAT64 = np.dtype("<f8")
+Ids = NDArray[Any]
+"""Bytes of a fixed width per record: dtype V16 for trace ids, V8 for span ids."""
 
 CLIENT_SPAN = 3
 SERVER_SPAN = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How the records of a signal lie in its batches, as their schema declares it (`schemas.columns`).
+
+    Attributes:
+        batch: the record that holds them.
+        numbers: columns of `bytes` and what is in them, the times first.
+        indexes: those of them that point into texts, and the field of the texts.
+        optional: those of them that may be empty.
+        arrays: columns that are arrays: one text per record.
+    """
+
+    batch: type[Batch]
+    numbers: Mapping[str, np.dtype[Any]]
+    indexes: Mapping[str, str]
+    optional: frozenset[str]
+    arrays: tuple[str, ...]
+
+    @property
+    def time(self) -> str:
+        """The column that says how many records there are; eight bytes each."""
+        return next(iter(self.numbers))
+
+    @classmethod
+    def of(cls, batch: type[Batch]) -> Layout:
+        """The layout of a record of the contract."""
+        columns = columns_of(schema_of(batch))
+        return cls(
+            batch=batch,
+            numbers={each.name: np.dtype(each.dtype) for each in columns if each.dtype},
+            indexes={each.name: each.index_into for each in columns if each.index_into},
+            optional=frozenset(each.name for each in columns if each.may_be_empty),
+            arrays=tuple(each.name for each in columns if not each.dtype),
+        )
+
+
+LAYOUTS: Mapping[Signal, Layout] = {
+    "metrics": Layout.of(MetricBatch),
+    "logs": Layout.of(LogBatch),
+    "traces": Layout.of(SpanBatch),
+}
+_SIGNALS: Mapping[type[Batch], Signal] = {layout.batch: signal for signal, layout in LAYOUTS.items()}
+_TIMES: Mapping[type[Batch], str] = {layout.batch: layout.time for layout in LAYOUTS.values()}
+_INDEXES = {layout.batch: tuple(layout.indexes.items()) for layout in LAYOUTS.values()}
+_INDEX = np.dtype("<u2")
+_TIME = np.dtype("<i8")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +105,8 @@ class LogColumns:
     instance: UInt16
     severity: UInt8
     template: UInt16
-    span_id: UInt64
+    trace_id: Ids
+    span_id: Ids
     line_id: UInt64
 
 
@@ -65,164 +115,95 @@ class SpanColumns:
     """Spans of one service; all arrays have shape (spans,). `time_us` is the end of the span."""
 
     time_us: Int64
+    start_us: Int64
     duration_us: Int64
     instance: UInt16
     endpoint: UInt16
     peer: UInt16
     kind: UInt8
     error: UInt8
-    span_id: UInt64
+    trace_id: Ids
+    span_id: Ids
+    parent_id: Ids
 
 
-class _Layout(NamedTuple):
-    """What the columns of a batch must be.
-
-    Attributes:
-        time: column that says how many records there are; eight bytes each.
-        widths: bytes per record of each column.
-        dictionaries: what each index column points into.
-    """
-
-    time: str
-    widths: tuple[tuple[str, int], ...]
-    dictionaries: tuple[tuple[str, str], ...]
+def signal_of(batch: Batch) -> Signal:
+    """What a batch is of."""
+    return _SIGNALS[type(batch)]
 
 
-_LAYOUTS: dict[type[Batch], _Layout] = {
-    MetricBatch: _Layout(
-        time="time_us",
-        widths=(("instance", 2), ("name", 2), ("value", 8)),
-        dictionaries=(("instance", "instances"), ("name", "names")),
-    ),
-    LogBatch: _Layout(
-        time="time_us",
-        widths=(("trace_id", 16), ("instance", 2), ("severity", 1), ("template", 2), ("span_id", 8)),
-        dictionaries=(("instance", "instances"), ("template", "templates")),
-    ),
-    SpanBatch: _Layout(
-        time="start_us",
-        widths=(
-            ("duration_us", 8),
-            ("trace_id", 16),
-            ("parent_id", 8),
-            ("instance", 2),
-            ("endpoint", 2),
-            ("peer", 2),
-            ("kind", 1),
-            ("error", 1),
-            ("span_id", 8),
-        ),
-        dictionaries=(("instance", "instances"), ("endpoint", "endpoints"), ("peer", "peers")),
-    ),
-}
+def record_count(batch: Batch) -> int:
+    """How many records a batch holds."""
+    return len(getattr(batch, _TIMES[type(batch)])) // 8
 
 
 def check(batch: Batch) -> int:
-    """How many records a batch holds, once its columns are known to fit together.
+    """How many records a decoded batch holds, once its indexes are known to point at something.
 
     Raises:
-        InvalidMessage: columns of different lengths, or an index that points nowhere.
+        InvalidMessage: an index points nowhere.
     """
-    layout = _LAYOUTS[type(batch)]
-    time_bytes = len(getattr(batch, layout.time))
-    count, rest = divmod(time_bytes, 8)
-    if rest:
-        msg = f"time column of {time_bytes} bytes; expected a multiple of 8"
-        raise InvalidMessage(msg)
-    for name, width in layout.widths:
-        size = len(getattr(batch, name))
-        if size != count * width:
-            _refuse(name, size / width, count)
-    if isinstance(batch, LogBatch):
-        if len(batch.bodies) != count:
-            _refuse("bodies", len(batch.bodies), count)
-        if len(batch.line_id) not in (0, count * 8):
-            _refuse("line_id", len(batch.line_id) / 8, count)
+    count = record_count(batch)
     if count:
-        for name, dictionary in layout.dictionaries:
+        for name, dictionary in _INDEXES[type(batch)]:
             _check_index(name, getattr(batch, name), len(getattr(batch, dictionary)))
     return count
 
 
 def times_us(batch: Batch) -> Int64:
-    """The event times of a checked batch, shape (records,): microseconds UTC."""
+    """The event times of a batch, shape (records,): microseconds UTC."""
     if isinstance(batch, SpanBatch):
-        ends: Int64 = np.frombuffer(batch.start_us, _INT64) + np.frombuffer(batch.duration_us, _INT64)
+        ends: Int64 = np.frombuffer(batch.start_us, _TIME) + np.frombuffer(batch.duration_us, _TIME)
         return ends
-    return np.frombuffer(batch.time_us, _INT64)
+    return np.frombuffer(batch.time_us, _TIME)
+
+
+def column_bytes(batch: Batch, name: str, width: int) -> bytes:
+    """A column of numbers as it lies in the batch; zeros of `width` bytes each where it is left out."""
+    found: bytes = getattr(batch, name)
+    return found or bytes(width * record_count(batch))
 
 
 def metric_columns(batch: MetricBatch) -> MetricColumns:
     """The columns of a metric batch.
 
     Raises:
-        InvalidMessage: columns of different lengths, or an index that points nowhere.
+        InvalidMessage: an index points nowhere.
     """
-    check(batch)
-    return MetricColumns(
-        time_us=times_us(batch),
-        instance=np.frombuffer(batch.instance, _UINT16),
-        name=np.frombuffer(batch.name, _UINT16),
-        value=np.frombuffer(batch.value, _FLOAT64),
-    )
+    return MetricColumns(**_arrays(batch))
 
 
 def log_columns(batch: LogBatch) -> LogColumns:
     """The columns of a log batch.
 
     Raises:
-        InvalidMessage: columns of different lengths, or an index that points nowhere.
+        InvalidMessage: an index points nowhere.
     """
-    check(batch)
-    return LogColumns(
-        time_us=times_us(batch),
-        instance=np.frombuffer(batch.instance, _UINT16),
-        severity=np.frombuffer(batch.severity, np.uint8),
-        template=np.frombuffer(batch.template, _UINT16),
-        span_id=np.frombuffer(batch.span_id, _UINT64),
-        line_id=np.frombuffer(line_ids(batch), _UINT64),
-    )
-
-
-def line_ids(batch: LogBatch) -> bytes:
-    """The column of line identities of a checked batch: zeros where it has none."""
-    return batch.line_id or bytes(8 * len(batch.bodies))
+    return LogColumns(**_arrays(batch))
 
 
 def span_columns(batch: SpanBatch) -> SpanColumns:
     """The columns of a span batch.
 
     Raises:
-        InvalidMessage: columns of different lengths, or an index that points nowhere.
+        InvalidMessage: an index points nowhere.
     """
+    return SpanColumns(time_us=times_us(batch), **_arrays(batch))
+
+
+def _arrays(batch: Batch) -> dict[str, NDArray[Any]]:
     check(batch)
-    return SpanColumns(
-        time_us=times_us(batch),
-        duration_us=np.frombuffer(batch.duration_us, _INT64),
-        instance=np.frombuffer(batch.instance, _UINT16),
-        endpoint=np.frombuffer(batch.endpoint, _UINT16),
-        peer=np.frombuffer(batch.peer, _UINT16),
-        kind=np.frombuffer(batch.kind, np.uint8),
-        error=np.frombuffer(batch.error, np.uint8),
-        span_id=np.frombuffer(batch.span_id, _UINT64),
-    )
-
-
-def record_count(batch: Batch) -> int:
-    """How many records a batch holds, by its column of times alone."""
-    return len(getattr(batch, _LAYOUTS[type(batch)].time)) // 8
+    return {
+        name: np.frombuffer(column_bytes(batch, name, dtype.itemsize), dtype)
+        for name, dtype in LAYOUTS[signal_of(batch)].numbers.items()
+    }
 
 
 def _check_index(name: str, column: bytes, size: int) -> None:
     # An index into one entry can only be zeros, and most batches are of one instance.
     if size == 1 and column == bytes(len(column)):
         return
-    highest = int(np.maximum.reduce(np.frombuffer(column, _UINT16)))
+    highest = int(np.maximum.reduce(np.frombuffer(column, _INDEX)))
     if highest >= size:
         msg = f"column {name} points at entry {highest} of a dictionary of {size}"
         raise InvalidMessage(msg)
-
-
-def _refuse(name: str, got: float, expected: int) -> None:
-    msg = f"column {name} has {got:g} entries; expected {expected}, one per record"
-    raise InvalidMessage(msg)

@@ -110,7 +110,7 @@ def _log_rows(columns: Columns) -> LogRows:
 
 
 def _span_rows(columns: Columns) -> SpanRows:
-    hint = columns["start_us"].view(np.uint64) ^ columns["span"]
+    hint = columns["start_us"].view(np.uint64) ^ columns["span_id"]
     names = ("window", "kind", "endpoint", "peer", "duration_us", "error")
     window, kind, endpoint, peer, duration_us, error = _distinct(hint, columns, names)
     return SpanRows(

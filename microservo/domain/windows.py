@@ -20,12 +20,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from microservo.domain.blocks import Block, block_of, keep, signal_of, split
+from microservo.domain.blocks import Block, block_of, keep, split
 from microservo.domain.dictionary import Dictionary
 from microservo.domain.features import FeatureMaker, Features, same_features
 from microservo.domain.labels import FaultBook
 from microservo.domain.ledger import Ledger
-from microservo.domain.telemetry import SIGNALS, Batch, Signal, check, times_us
+from microservo.domain.telemetry import SIGNALS, Batch, Signal, check, signal_of, times_us
 from microservo.domain.watermarks import Watermarks
 from microservo.domain.window_rows import WindowRows
 from microservo.errors import InvalidMessage
@@ -189,7 +189,7 @@ class Windower:
         """Takes in a batch of records and returns the end of the newest window it touches.
 
         Raises:
-            InvalidMessage: the columns don't fit together, a record lies before 1970 or too far in the
+            InvalidMessage: an index points nowhere, a record lies before 1970 or too far in the
                 future, or the writer takes back an earlier promise. Nothing of the batch is used.
         """
         signal = signal_of(batch)

@@ -31,11 +31,6 @@ def _decode(message: Message) -> FeatureWindow:
         msg = "a message without a value that is no heartbeat; expected a FeatureWindow"
         raise InvalidMessage(msg)
     try:
-        window = decode_as(FeatureWindow, message.value)
+        return decode_as(FeatureWindow, message.value)
     except SchemaError as error:
         raise InvalidMessage(str(error)) from error
-    if len(window.names) != len(window.values):
-        found = f"{len(window.names)} names and {len(window.values)} values"
-        msg = f"window with {found}; expected one value per name"
-        raise InvalidMessage(msg)
-    return window

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
-from microservo.errors import InvalidMessage
 from schemas.records import FeatureWindow
 
 Features = Mapping[str, float]
@@ -47,14 +46,11 @@ class PersistentDetector(Detector, Protocol):
         """
 
 
-def all_features(window: FeatureWindow) -> Features:
-    """The default featuriser: every feature of the window under its own name.
+def is_control(detector: Detector) -> bool:
+    """Whether a detector is one that knows nothing, on purpose: it says so by an attribute `is_control`."""
+    return bool(getattr(detector, "is_control", False))
 
-    Raises:
-        InvalidMessage: the window has not exactly one value per name.
-    """
-    if len(window.names) != len(window.values):
-        found = f"{len(window.names)} names and {len(window.values)} values"
-        msg = f"window with {found}; expected one value per name"
-        raise InvalidMessage(msg)
+
+def all_features(window: FeatureWindow) -> Features:
+    """The default featuriser: every feature of the window under its own name."""
     return dict(zip(window.names, window.values, strict=True))

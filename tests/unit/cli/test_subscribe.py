@@ -227,6 +227,25 @@ def test_what_cannot_be_read_is_said_and_does_not_end_the_reading(
     assert ["unreadable" in line for line in lines] == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("topic", "good", "uneven"),
+    [
+        ("labelled-windows", LABELLED, replace(LABELLED, values=LABELLED.values[1:])),
+        ("service-graph", GRAPH, replace(GRAPH, errors=())),
+    ],
+    ids=["window", "graph"],
+)
+def test_a_record_whose_columns_differ_in_length_is_said_and_the_reading_goes_on(
+    run: Run, put: Put, topic: str, good: object, uneven: object
+) -> None:
+    put(topic, "k", uneven, good)
+    result = run("subscribe", topic, "--from", "earliest", "--until-end")
+    lines = result.stdout.splitlines()
+    assert result.exit_code == 0
+    assert ["unreadable" in line for line in lines] == [True, False]
+    assert "one per" in lines[0]
+
+
 def test_a_limit_ends_the_reading(run: Run, put: Put) -> None:
     put("fault-events", "k", EVENT, EVENT, EVENT)
     assert (

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from recorded_run import create_topics, experiment, record_run
+from recorded_run import create_topics, end_offsets, experiment, record_run
 from synthetic import START_US, Story, messages
 
 from microservo.adapters.broker import Consumer, TopicSpec
@@ -24,7 +24,7 @@ from microservo.testing import MemoryBroker
 from schemas import catalogue
 from schemas.codec import encode
 from schemas.envelope import Stamp
-from schemas.records import Experiment, MetricBatch
+from schemas.records import Experiment, MetricBatch, ServiceGraph
 
 STORY = Story(seconds=90)
 
@@ -99,6 +99,22 @@ def test_texts_and_ids_come_out_as_they_went_in(original: Path) -> None:
         assert row["span_id"] == number.to_bytes(8, "little")
         assert row["template"] == ("request <*> failed" if number % 9 == 0 else "request <*> done")
         assert row["severity"] == (17 if number % 9 == 0 else 9)
+
+
+def test_records_whose_columns_differ_in_length_are_left_out_and_the_dataset_is_built(
+    original: Path, tmp_path: Path
+) -> None:
+    broker = MemoryBroker()
+    run = record_run(broker, STORY)
+    uneven = ServiceGraph(
+        run_id="run-1", start_us=START_US, end_us=START_US, callers=("a",), callees=(), calls=(1,), errors=()
+    )
+    with broker.producer() as producer:
+        producer.send(catalogue.SERVICE_GRAPH, key=b"run-1", value=encode(uneven))
+        longer = replace(run, end_offsets=end_offsets(broker, ""))
+        producer.send(catalogue.EXPERIMENTS, key=b"run-1", value=encode(longer))
+    rebuild(broker, run_id="run-1", out_dir=tmp_path / "built")
+    assert content_hash(tmp_path / "built") == content_hash(original)
 
 
 def test_spans_have_their_start_and_their_end(original: Path) -> None:

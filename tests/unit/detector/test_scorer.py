@@ -124,7 +124,7 @@ def test_without_a_run_every_run_is_scored_by_its_own_past(system: System) -> No
         (b"", b"too few"),
         (b"\x00\x00\x00\x00\x63x", b"no known schema"),
         (encode(window(0, 1.0))[:-3], b"does not follow"),
-        (encode(window(0, 1.0, names=("a", "b"))), b"2 names and 1 values"),
+        (encode(window(0, 1.0, names=("a", "b"))), b"column values has 1 entries; expected 2"),
         (None, b"no heartbeat"),
     ],
 )

@@ -1,5 +1,6 @@
 """What is packed is what is read."""
 
+import dataclasses
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,18 @@ from hypothesis import strategies as st
 from microservo.domain.bounded_names import OTHER, BoundedNames
 from microservo.domain.packing import MAX_BODY_BYTES, MAX_RECORDS, pack_logs, pack_metrics, pack_spans
 from microservo.domain.rows import LogRows, MetricRows, SpanRows, coded, id_column
-from microservo.domain.telemetry import log_columns, metric_columns, record_count, span_columns
-from microservo.errors import InvalidMessage
+from microservo.domain.telemetry import (
+    LAYOUTS,
+    LogColumns,
+    MetricColumns,
+    Signal,
+    SpanColumns,
+    log_columns,
+    metric_columns,
+    record_count,
+    span_columns,
+)
+from schemas.codec import SchemaError, decode, encode
 
 POINTS = st.lists(
     st.tuples(
@@ -103,8 +114,25 @@ def test_log_lines_come_back_with_their_bodies() -> None:
 def test_lines_of_a_batch_without_identities_have_none() -> None:
     (batch,) = pack_logs("run", [log_rows(["abc 1", "abc 2"])], admit_template=keep)
     assert log_columns(replace(batch, line_id=b"")).line_id.tolist() == [0, 0]
-    with pytest.raises(InvalidMessage, match="column line_id has 1 entries; expected 2"):
-        log_columns(replace(batch, line_id=bytes(8)))
+    with pytest.raises(SchemaError, match="column line_id has 1 entries; expected 2"):
+        decode(encode(replace(batch, line_id=bytes(8))))
+
+
+@pytest.mark.parametrize(
+    ("signal", "rows_type", "columns_type"),
+    [
+        ("metrics", MetricRows, MetricColumns),
+        ("logs", LogRows, LogColumns),
+        ("traces", SpanRows, SpanColumns),
+    ],
+)
+def test_rows_and_columns_have_the_fields_that_the_schema_declares(
+    signal: Signal, rows_type: type, columns_type: type
+) -> None:
+    layout = LAYOUTS[signal]
+    declared = {*layout.numbers, *layout.arrays}
+    assert {field.name for field in dataclasses.fields(rows_type)} == {"service", *declared}
+    assert {field.name for field in dataclasses.fields(columns_type)} == {"time_us", *layout.numbers}
 
 
 def test_long_lines_make_more_messages_not_larger_ones() -> None:

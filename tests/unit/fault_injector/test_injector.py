@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -379,6 +380,17 @@ def test_windows_of_other_runs_say_nothing(world: World, running: Running) -> No
     running.tick()
     assert [each.value for each in world.messages("service-graph-dlq")] == [b"rubbish"]
     assert world.messages("feature-windows-dlq") == []
+
+
+def test_a_graph_whose_columns_differ_in_length_is_put_aside_and_the_injector_goes_on(
+    world: World, running: Running
+) -> None:
+    uneven = encode(replace(graph("checkout", "cart"), calls=()))
+    world.put("service-graph", uneven)
+    running.tick()
+    assert [each.value for each in world.messages("service-graph-dlq")] == [uneven]
+    running.ask(request()).tick().pass_s(11)
+    assert world.states() == WHOLE_STORY
 
 
 def test_a_request_that_can_not_be_read_is_put_aside_and_the_next_is_heard(

@@ -3,8 +3,8 @@ import math
 
 import pytest
 
-from microservo.domain.detectors import DetectorBank, NSigma, Watched, all_features, make_detector
-from microservo.errors import InvalidInput, InvalidMessage
+from microservo.domain.detectors import DetectorBank, NSigma, Watched, make_detector
+from microservo.errors import InvalidInput
 from schemas.records import FeatureWindow
 
 SIZE_US = 5_000_000
@@ -80,11 +80,3 @@ def test_the_control_differs_between_services_and_seeds() -> None:
     x = {"cpu": 1.0}
     scores = {make_detector("random", seed=s, service=n).score_one(x) for s in (1, 2) for n in ("cart", "ad")}
     assert len(scores) == 4
-
-
-def test_a_window_without_one_value_per_name_is_no_window() -> None:
-    odd = FeatureWindow(
-        run_id="r", service="cart", start_us=0, end_us=SIZE_US, revision=0, names=("a", "b"), values=(1.0,)
-    )
-    with pytest.raises(InvalidMessage, match="2 names and 1 values"):
-        all_features(odd)

@@ -12,8 +12,7 @@ from importlib.util import find_spec
 import psutil
 
 from microservo.adapters.files import check_writable, nearest_folder
-from microservo.adapters.kafka.embedded import default_cache_dir
-from microservo.adapters.kafka.embedded.lock import KAFKA_VERSION
+from microservo.application.command import Command, Context
 from microservo.supervision.system_file import home, running_systems
 
 _GIB = 2**30
@@ -30,9 +29,14 @@ class Finding:
     needed: bool = False
 
 
-def examine() -> list[Finding]:
-    """Looks at this machine."""
-    return [
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckMachine(Command[tuple[Finding, ...]]):
+    """Asks what this machine has, what each missing thing would add, and how to get it."""
+
+
+def check_machine(_command: CheckMachine, _context: Context) -> tuple[Finding, ...]:
+    """What was found, in the order in which people ask for it."""
+    return (
         _python(),
         _system(),
         _cores(),
@@ -43,7 +47,7 @@ def examine() -> list[Finding]:
         _jars(),
         _root(),
         _running(),
-    ]
+    )
 
 
 def _python() -> Finding:
@@ -123,6 +127,10 @@ def _java() -> Finding:
 
 
 def _jars() -> Finding:
+    # What starts the broker loads the client of Kafka; only this act needs it.
+    from microservo.adapters.kafka.embedded import default_cache_dir  # noqa: PLC0415
+    from microservo.adapters.kafka.embedded.lock import KAFKA_VERSION  # noqa: PLC0415
+
     folder = default_cache_dir() / f"kafka-{KAFKA_VERSION}"
     cached = (folder / "verified.json").exists()
     return Finding(
