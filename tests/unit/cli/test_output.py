@@ -270,7 +270,7 @@ def call(
 
 _ENDLESS = """
 import click
-from microservo.cli import cli, main
+from microservo.cli.root import cli, main
 from microservo.cli.output import print_line
 
 @click.command()

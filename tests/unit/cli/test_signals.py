@@ -16,7 +16,6 @@ from microservo.testing import eventually
 # The orderly end hangs in C code, in a lock that is never free: no Python signal handler runs there.
 PROGRAM = """
 import ctypes, sys, threading
-from rich.console import Console
 from microservo.cli.signals import orderly_end, wait_for_end
 
 class Ready(threading.Event):
@@ -41,7 +40,7 @@ def finish_run():
 try:
     with orderly_end(kill):
         threading.Event = Ready
-        wait_for_end(Console(), finish_run)
+        wait_for_end(finish_run)
 except KeyboardInterrupt:
     sys.exit(7)
 """
