@@ -24,30 +24,35 @@ def cloud_event(*, event_type: str, source: str, event_id: str, time_us: int) ->
     )
 
 
+FOREVER_US = 1 << 62
+"""Watermark of a writer's last message in a run: nothing follows, ever."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stamp:
     """What the writer of a partition promises with a message.
 
     Attributes:
-        watermark_us: nothing older than this follows, except what is late by the windows' rule. Never falls.
+        run: run that the promise is given for; the message's record is of that run.
+        watermark_us: nothing of the run older than this follows from the writer, except what is late by the
+            windows' rule. Never falls within a run; FOREVER_US where the writer leaves it.
         writer: stable name of the writer, kept over restarts.
-        writers: how many writers share the partition.
         sequence: counts the writer's messages on this partition from 0, without gaps.
         total: records the writer has put on this partition so far, this message included.
     """
 
+    run: str
     watermark_us: int
     writer: str
-    writers: int = 1
     sequence: int
     total: int
 
     def headers(self) -> Headers:
         """The stamp as Kafka headers."""
         return (
+            ("run", self.run.encode()),
             ("wm", b"%d" % self.watermark_us),
             ("writer", self.writer.encode()),
-            ("writers", b"%d" % self.writers),
             ("seq", b"%d" % self.sequence),
             ("total", b"%d" % self.total),
         )
@@ -62,16 +67,16 @@ class Stamp:
         found = dict(headers)
         try:
             stamp = cls(
+                run=found["run"].decode(),
                 watermark_us=int(found["wm"]),
                 writer=found["writer"].decode(),
-                writers=int(found["writers"]),
                 sequence=int(found["seq"]),
                 total=int(found["total"]),
             )
         except (KeyError, ValueError) as error:
             msg = f"no stamp: header {error} is missing or malformed; writers of joined topics must stamp"
             raise ValueError(msg) from error
-        if stamp.watermark_us < 0 or stamp.writers < 1:
-            msg = f"watermark {stamp.watermark_us} or writers {stamp.writers} out of range"
+        if not 0 <= stamp.watermark_us <= FOREVER_US:
+            msg = f"watermark {stamp.watermark_us} out of range; expected 0 to {FOREVER_US}"
             raise ValueError(msg)
         return stamp

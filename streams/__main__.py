@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 import faust
 
+from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
+from microservo.log.run_records import KnownRuns
 from microservo.runtime.health import HealthServer
 from microservo.runtime.logging import configure_logging
 from microservo.runtime.settings import settings_or_exit
@@ -22,8 +25,14 @@ def main() -> None:
     configure_logging("streams", settings.log_level)
     broker = KafkaBroker(settings.kafka)
     partitions = partitions_of(broker.admin(), settings)
-    with broker.producer(linger_ms=5) as producer, tempfile.TemporaryDirectory() as folder:
-        app, join = create_app(settings, partitions=partitions, producer=producer, folder=Path(folder))
+    with (
+        broker.producer(linger_ms=5) as producer,
+        closing(KnownRuns(broker, settings.topic_prefix, now_us)) as runs,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        app, join = create_app(
+            settings, partitions=partitions, producer=producer, runs=runs, folder=Path(folder)
+        )
 
         def is_healthy() -> bool:
             return time.monotonic() - join.heard_at < settings.silence_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, cast
@@ -11,15 +12,26 @@ import faust
 
 from microservo.adapters.broker import Message
 from microservo.adapters.clock import now_us
+from microservo.domain.join import stamp_of
+from microservo.domain.watermarks import UNKNOWN
 from microservo.domain.windows import SOURCES
-from microservo.errors import Fatal, InvalidMessage
-from microservo.runtime.metrics import MESSAGES_TOTAL, RECORDS_TOTAL, WATERMARK_LAG_SECONDS
+from microservo.errors import Fatal, InvalidMessage, Retryable
+from microservo.log.run_records import KnownRuns
+from microservo.log.writers import LEASE_US
+from microservo.runtime.metrics import (
+    MESSAGES_TOTAL,
+    RECORDS_TOTAL,
+    RETRIES_TOTAL,
+    WATERMARK_LAG_SECONDS,
+)
+from microservo.runtime.retry import retry_async
+from schemas.envelope import Stamp
 from streams.joiner import Acknowledgeable, Joiner
 from streams.outputs import Outputs
 from streams.settings import StreamsSettings
 
 _SERVICE = "streams"
-_NO_CHECKPOINT = -1
+logger = logging.getLogger(__name__)
 
 
 class Join:
@@ -28,11 +40,19 @@ class Join:
     Args:
         app: the application that the agent belongs to.
         settings: prefix of topics, policy of windows, pace of checkpoints.
-        checkpoints: table of one value per partition: the watermark up to which all is final and durable.
+        checkpoints: table of one value per partition and run: up to where windows are final and durable.
         outputs: where windows go.
+        runs: who writes in which run.
     """
 
-    def __init__(self, app: faust.App, settings: StreamsSettings, checkpoints: Any, outputs: Outputs) -> None:
+    def __init__(
+        self,
+        app: faust.App,
+        settings: StreamsSettings,
+        checkpoints: Any,
+        outputs: Outputs,
+        runs: KnownRuns,
+    ) -> None:
         self._app = app
         self._settings = settings
         self._policy = settings.policy()
@@ -42,6 +62,8 @@ class Join:
         }
         self._checkpoints = checkpoints
         self._outputs = outputs
+        self._runs = runs
+        self._runs_lock = asyncio.Lock()
         self._joiners: dict[int, Joiner] = {}
         self._assigned: list[Any] = []
         self._earliest: Mapping[Any, int] = {}
@@ -79,6 +101,18 @@ class Join:
             msg = f"no message for {silent_s:.0f} s, not even a heartbeat; the worker stops to begin anew"
             await self._app.crash(Fatal(msg))
 
+    async def follow_runs(self) -> None:
+        """Learns which writers were declared meanwhile, and which runs are over."""
+        try:
+            await self._refresh()
+        except Retryable as error:
+            # No window is cut that a writer declared meanwhile may belong to; see `LEASE_US`.
+            logger.warning("what is known of runs grows old: %s", error)
+            return
+        for joiner in self._joiners.values():
+            for run_id in joiner.open_runs:
+                joiner.learn(run_id, self._runs.get(run_id))
+
     async def _take(self, event: Any) -> None:
         message = event.message
         joiner = self._joiner(message.partition)
@@ -86,18 +120,27 @@ class Join:
         self.heard_at = time.monotonic()
         self._taken[message.topic].inc()
         source = self._topics[message.topic]
-        if not joiner.knows(source):
+        if not joiner.has_begun(source):
             joiner.begin(source, await self._beginning(message.tp))
+        stamp = stamp_of(headers)
+        if isinstance(stamp, Stamp) and not joiner.knows(source, stamp):
+            # A writer is declared before it writes, so whoever is still unknown after this is not declared.
+            await retry_async(self._refresh, on_failure=_count_retry)
+            joiner.learn(stamp.run, self._runs.get(stamp.run))
         try:
-            joiner.take(source, message.offset, message.value, headers, cast(Acknowledgeable, event))
+            joiner.take(source, message.offset, message.value, stamp, cast(Acknowledgeable, event))
         except InvalidMessage as error:
             await self._outputs.reject(_as_message(message, headers), str(error))
-        for closed in joiner.windows():
+        for closed in joiner.windows(self._runs.known_until_us + LEASE_US):
             await self._outputs.window(closed, joiner.partition)
         self._checkpoint(joiner)
         if self.heard_at >= self._flush_due:
             self._flush_due = self.heard_at + self._settings.checkpoint_s
             await self._flush()
+
+    async def _refresh(self) -> None:
+        async with self._runs_lock:
+            await asyncio.get_running_loop().run_in_executor(None, self._runs.refresh)
 
     async def _beginning(self, partition: Any) -> int:
         """Where reading must begin: at the group's last commit, or where the log begins if that is later.
@@ -114,19 +157,23 @@ class Join:
     def _joiner(self, partition: int) -> Joiner:
         joiner = self._joiners.get(partition)
         if joiner is None:
-            resume_from_us = self._checkpoints.get(str(partition), _NO_CHECKPOINT) or _NO_CHECKPOINT
-            joiner = Joiner(partition, self._policy, resume_from_us=resume_from_us)
-            self._joiners[partition] = joiner
+            joiner = self._joiners[partition] = Joiner(
+                partition, self._policy, checkpoint=lambda run_id: self._checkpoint_of(partition, run_id)
+            )
         return joiner
 
-    def _checkpoint(self, joiner: Joiner) -> None:
-        """Writes the checkpoint of the partition whose message is at hand.
+    def _checkpoint_of(self, partition: int, run_id: str) -> int:
+        return self._checkpoints.get(f"{partition}/{run_id}", UNKNOWN) or UNKNOWN
 
-        Of no other: the table sends it to the changelog partition that the current event came from.
+    def _checkpoint(self, joiner: Joiner) -> None:
+        """Writes the checkpoints of the partition whose message is at hand.
+
+        Of no other: the table sends them to the changelog partition that the current event came from.
         """
-        if joiner.durable_us > joiner.checkpoint_us:
-            joiner.checkpoint_us = joiner.durable_us
-            self._checkpoints[str(joiner.partition)] = joiner.checkpoint_us
+        for run_id, durable_us in joiner.durable_us.items():
+            if durable_us > joiner.checkpoints_us[run_id]:
+                joiner.checkpoints_us[run_id] = durable_us
+                self._checkpoints[f"{joiner.partition}/{run_id}"] = durable_us
 
     async def _flush(self) -> None:
         """Outputs durable, then their checkpoint, then acknowledged: a crash in between only repeats bytes.
@@ -134,30 +181,40 @@ class Join:
         One flush serves all partitions, for the agent stands still meanwhile: it makes the outputs durable
         that the next checkpoints vouch for, and the checkpoints written since the flush before.
         """
-        before = [(each, each.windower.watermark_us, each.checkpoint_us) for each in self._joiners.values()]
+        before = [(each, each.final_us(), dict(each.checkpoints_us)) for each in self._joiners.values()]
         await asyncio.gather(self._outputs.durable(), self._app.producer.flush())
-        for joiner, watermark_us, checkpoint_us in before:
+        for joiner, final_us, checkpoints_us in before:
             if self._joiners.get(joiner.partition) is not joiner:
                 continue  # it moved away while the agent waited
-            joiner.durable_us = watermark_us
-            joiner.release(checkpoint_us)
-            self._settle(joiner)
-            lag_s = (now_us() - watermark_us) / 1e6
-            WATERMARK_LAG_SECONDS.labels(str(joiner.partition)).set(lag_s)
+            joiner.durable_us = final_us
+            joiner.release(checkpoints_us)
+            self._settle(joiner, final_us)
+            self._measure_lag(joiner)
 
-    def _settle(self, joiner: Joiner) -> None:
+    def _measure_lag(self, joiner: Joiner) -> None:
+        """How far event time lies behind in the run that has come furthest: those before it stand still."""
+        cuts_us = [joiner.windower.passed(run_id).first_us for run_id in joiner.open_runs]
+        lag_us = now_us() - max(cuts_us, default=now_us()) - self._policy.first_cut_us
+        WATERMARK_LAG_SECONDS.labels(str(joiner.partition)).set(max(0, lag_us) / 1e6)
+
+    def _settle(self, joiner: Joiner, final_us: Mapping[str, int]) -> None:
         """Moves the counts of minutes that are over from the ledger to the metrics."""
-        over_us = joiner.windower.watermark_us - self._policy.final_cut_us - self._policy.size_us
-        for account, counts in joiner.windower.ledger.settle(over_us):
-            for outcome, count in (
-                ("in", counts.read),
-                ("out", counts.in_windows),
-                ("late", counts.late),
-                ("duplicate", counts.duplicate),
-                ("dropped", counts.dropped),
-                ("rejected", counts.rejected),
-            ):
-                RECORDS_TOTAL.labels(_SERVICE, account.source, outcome).inc(count)
+        for run_id, until_us in final_us.items():
+            for account, counts in joiner.windower.ledger.settle(run_id, until_us - self._policy.size_us):
+                for outcome, count in (
+                    ("in", counts.read),
+                    ("out", counts.in_windows),
+                    ("late", counts.late),
+                    ("duplicate", counts.duplicate),
+                    ("dropped", counts.dropped),
+                    ("rejected", counts.rejected),
+                    ("unfinished", counts.open),
+                ):
+                    RECORDS_TOTAL.labels(_SERVICE, account.source, outcome).inc(count)
+
+
+def _count_retry(_: Retryable) -> None:
+    RETRIES_TOTAL.labels("runs").inc()
 
 
 def _as_message(message: Any, headers: list[tuple[str, bytes]]) -> Message:

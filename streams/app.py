@@ -1,7 +1,7 @@
 """The Faust application.
 
-What Faust gives: partitioned consumption, rebalancing, and one checkpoint per partition. What it is kept
-from: its windows and joins (wall clock, a stub) and its acknowledging (loses the event that fails); the
+What Faust gives: partitioned consumption, rebalancing, and one checkpoint per partition and run. What it is
+kept from: its windows and joins (wall clock, a stub) and its acknowledging (loses the event that fails); the
 reasons are in docs/decisions/0005-faust.md.
 """
 
@@ -15,12 +15,14 @@ from mode import CrashingSupervisor
 from microservo.adapters.broker import Admin, Producer
 from microservo.domain.windows import SOURCES
 from microservo.errors import Unavailable
+from microservo.log.run_records import KnownRuns
 from streams.agents import Join
 from streams.credentials import broker_urls, credentials
 from streams.outputs import Outputs
 from streams.settings import StreamsSettings
 
 _LOOK_S = 1.0
+_FOLLOW_S = 0.5
 _FETCH_BYTES = 4 * 2**20
 _RAW = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
 
@@ -42,7 +44,7 @@ def partitions_of(admin: Admin, settings: StreamsSettings) -> int:
 
 
 def create_app(
-    settings: StreamsSettings, *, partitions: int, producer: Producer, folder: Path
+    settings: StreamsSettings, *, partitions: int, producer: Producer, runs: KnownRuns, folder: Path
 ) -> tuple[faust.App, Join]:
     """The application, ready for a worker, and the state of its one agent.
 
@@ -50,6 +52,7 @@ def create_app(
         settings: how to reach the broker and how to cut windows.
         partitions: number of partitions of the joined topics.
         producer: where windows and dead letters go.
+        runs: who writes in which run.
         folder: where Faust makes the folders that it has no use for here; else in the working directory.
     """
     app = faust.App(
@@ -77,9 +80,10 @@ def create_app(
         loghandlers=[],
     )
     checkpoints = app.Table("checkpoints", default=int, partitions=partitions, key_type=str, value_type=int)
-    join = Join(app, settings, checkpoints, Outputs(producer, settings.topic_prefix))
+    join = Join(app, settings, checkpoints, Outputs(producer, settings.topic_prefix), runs)
     source = app.topic(*(settings.topic(name) for name in SOURCES), **_RAW)
     app.agent(source, name="join")(join.run)
     app.on_partitions_assigned.connect(join.on_assigned)
     app.timer(interval=_LOOK_S)(join.stop_if_silent)
+    app.timer(interval=_FOLLOW_S)(join.follow_runs)
     return app, join

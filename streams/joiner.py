@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from microservo.domain.join import Taken, take
-from microservo.domain.windows import ClosedWindow, Windower, WindowPolicy
-from microservo.errors import Fatal, OffsetGap
-from schemas.records import ServiceFault
+from microservo.domain.join import Taken, take_stamped
+from microservo.domain.watermarks import UNKNOWN
+from microservo.domain.windows import NOTHING_US, SOURCES, ClosedWindow, Windower, WindowPolicy
+from microservo.errors import Fatal, InvalidMessage, OffsetGap
+from schemas.envelope import FOREVER_US, Stamp
+from schemas.records import Experiment, ServiceFault
 
 
 class Acknowledgeable(Protocol):
@@ -21,8 +23,9 @@ class Acknowledgeable(Protocol):
 
 @dataclass(slots=True)
 class _Held:
-    """A message that windows may still need: until when (or for which fault), and its event."""
+    """A message that windows of a run may still need: until when (or for which fault), and its event."""
 
+    run_id: str | None
     needed: int | ServiceFault
     event: Acknowledgeable | None
 
@@ -35,9 +38,9 @@ class _Queue:
         self.next_offset = offset
         self.held: deque[_Held] = deque()
 
-    def hold(self, needed: int | ServiceFault, event: Acknowledgeable) -> None:
+    def hold(self, run_id: str | None, needed: int | ServiceFault, event: Acknowledgeable) -> None:
         """Adds the next message."""
-        self.held.append(_Held(needed, event))
+        self.held.append(_Held(run_id, needed, event))
         self.next_offset += 1
 
     def hold_again(self, offset: int, event: Acknowledgeable) -> None:
@@ -70,20 +73,23 @@ class Joiner:
     Args:
         partition: number of the partition.
         policy: how windows are cut.
-        resume_from_us: the last checkpoint; -1 for none.
+        checkpoint: by the id of a run: windows that end by then were final before; UNKNOWN for none.
     """
 
-    def __init__(self, partition: int, policy: WindowPolicy, *, resume_from_us: int) -> None:
+    def __init__(self, partition: int, policy: WindowPolicy, *, checkpoint: Callable[[str], int]) -> None:
         self.partition = partition
-        self.windower = Windower(policy, resume_from_us=resume_from_us)
-        self.durable_us = resume_from_us
-        """Watermark up to which all windows are known to be on the broker."""
-        self.checkpoint_us = resume_from_us
-        """The last checkpoint that was written."""
-        self._policy = policy
+        self.windower = Windower(policy)
+        self.durable_us: dict[str, int] = {}
+        """By run: windows that end by then are known to be on the broker, all of them."""
+        self.checkpoints_us: dict[str, int] = {}
+        """By run: the last checkpoint that was written, or read at the start."""
+        self._size_us = policy.size_us
+        self._checkpoint = checkpoint
+        self._over: dict[str, Experiment] = {}
+        self._closed: set[str] = set()
         self._queues: dict[str, _Queue] = {}
 
-    def knows(self, source: str) -> bool:
+    def has_begun(self, source: str) -> bool:
         """Whether it was told where a source begins, or has taken a message of it."""
         return source in self._queues
 
@@ -91,17 +97,41 @@ class Joiner:
         """Says that the next message of a source must have this offset, or some may be missing before it."""
         self._queues[source] = _Queue(offset)
 
+    def knows(self, source: str, stamp: Stamp) -> bool:
+        """Whether the writer of a message is known to be one of its run, or the run is closed."""
+        return stamp.run in self._closed or self.windower.knows(stamp.run, source, stamp.writer)
+
+    @property
+    def open_runs(self) -> list[str]:
+        """Runs whose windows are not all final."""
+        return list(self.windower.open_runs)
+
+    def learn(self, run_id: str, run: Experiment | None) -> None:
+        """Takes in what is known of a run; None where nobody recorded it."""
+        if run_id in self._closed:
+            return
+        if run_id not in self.checkpoints_us:
+            self.checkpoints_us[run_id] = self._checkpoint(run_id)
+        if self.checkpoints_us[run_id] == FOREVER_US:
+            self._closed.add(run_id)
+            return
+        self.windower.open_run(run_id, run.writers if run else (), final_us=self.checkpoints_us[run_id])
+        if run is not None and run.status != "running":
+            self._over[run_id] = run
+            self.windower.seal_run(run_id)
+
     def take(
         self,
         source: str,
         offset: int,
         value: bytes | None,
-        headers: Sequence[tuple[str, bytes]],
+        stamp: Stamp | InvalidMessage,
         event: Acknowledgeable,
     ) -> None:
         """Takes in one message; `windows` then gives what it closed.
 
-        After a rebalance the engine delivers what was not acknowledged once more; that is only held again.
+        After a rebalance the engine delivers what was not acknowledged once more; that is only held again. A
+        message of a run that is closed here came after its end, and is passed over.
 
         Raises:
             OffsetGap: messages before this one are missing.
@@ -113,22 +143,36 @@ class Joiner:
             raise OffsetGap(source, self.partition, queue.next_offset, offset)
         if offset < queue.next_offset:
             return queue.hold_again(offset, event)
+        run_id = stamp.run if isinstance(stamp, Stamp) else None
         taken = Taken()
         try:
-            taken = take(self.windower, source, value, headers)
+            if run_id not in self._closed:
+                taken = take_stamped(self.windower, source, value, stamp)
         finally:
             needed = taken.record if isinstance(taken.record, ServiceFault) else taken.newest_end_us
-            queue.hold(needed, event)
+            queue.hold(run_id, needed, event)
 
-    def windows(self) -> Iterator[ClosedWindow]:
-        """Revisions of windows that are due."""
-        return self.windower.close()
+    def windows(self, limit_us: int = FOREVER_US) -> Iterator[ClosedWindow]:
+        """Revisions of windows that are due; then closes the runs that are over and read to their end.
 
-    def release(self, checkpoint_us: int) -> None:
-        """Acknowledges, in offset order, the messages that no window after the checkpoint can need."""
-        final_us = checkpoint_us - self._policy.final_cut_us
+        Args:
+            limit_us: what writers that may be declared without being known here will promise at the least.
+        """
+        yield from self.windower.close(limit_us)
+        for run_id in [each for each, run in self._over.items() if self._is_read(run)]:
+            del self._over[run_id]
+            self.windower.close_run(run_id)
+            self._closed.add(run_id)
+
+    def final_us(self) -> dict[str, int]:
+        """By run: windows that end by then were given out for good; FOREVER_US where the run is closed."""
+        final = {run_id: self.windower.final_us(run_id) for run_id in self.windower.open_runs}
+        return final | dict.fromkeys(self._closed, FOREVER_US)
+
+    def release(self, checkpoints_us: Mapping[str, int]) -> None:
+        """Acknowledges, in offset order, the messages that no window after the checkpoints can need."""
         for queue in self._queues.values():
-            while queue.held and self._needed_until_us(queue.held[0].needed) <= final_us:
+            while queue.held and self._is_done(queue.held[0], checkpoints_us):
                 queue.let_go()
         self.windower.forget()
 
@@ -137,7 +181,18 @@ class Joiner:
         for queue in self._queues.values():
             queue.abandon()
 
-    def _needed_until_us(self, needed: int | ServiceFault) -> int:
-        if isinstance(needed, ServiceFault):
-            return self.windower.ends_us(needed) + self._policy.size_us
-        return needed
+    def _is_read(self, run: Experiment) -> bool:
+        """Whether all that a run wrote was taken; never of a run whose record names no end."""
+        ends = {source: run.end_offsets.get(f"{source}/{self.partition}") for source in SOURCES}
+        return all(
+            end is not None and source in self._queues and self._queues[source].next_offset >= end
+            for source, end in ends.items()
+        )
+
+    def _is_done(self, held: _Held, checkpoints_us: Mapping[str, int]) -> bool:
+        if held.needed == NOTHING_US:
+            return True
+        final_us = checkpoints_us.get(held.run_id or "", UNKNOWN)
+        if isinstance(held.needed, ServiceFault):
+            return self.windower.ends_us(held.needed) + self._size_us <= final_us
+        return held.needed <= final_us

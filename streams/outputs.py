@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from microservo.adapters.broker import Message, Producer
 from microservo.domain.windows import ClosedWindow
 from microservo.errors import Retryable
 from microservo.log.dead_letters import DeadLetters
 from microservo.runtime.metrics import WINDOWS_TOTAL
+from microservo.runtime.retry import retry_async
 from schemas import catalogue
 from schemas.codec import encode
 from schemas.envelope import Headers
 
 _FLUSH_TIMEOUT_S = 30.0
+_FULL_QUEUE_PAUSE_S = 0.01
+_LONGEST_PAUSE_S = 0.1
 
 
 class Outputs:
@@ -38,11 +42,7 @@ class Outputs:
 
     async def reject(self, message: Message, reason: str) -> None:
         """Queues a dead letter."""
-        while True:
-            try:
-                return self._dead_letters.reject(message, reason)
-            except Retryable:
-                await asyncio.sleep(0.01)
+        await _until_queued(lambda: self._dead_letters.reject(message, reason))
 
     async def durable(self) -> None:
         """Waits until all that was queued is on the broker.
@@ -57,18 +57,28 @@ class Outputs:
         self._producer.close()
 
     async def _send(self, topic: str, closed: ClosedWindow, value: bytes, partition: int) -> None:
-        while True:
-            try:
-                return self._producer.send(
-                    self._prefix + topic,
-                    key=closed.service.encode(),
-                    value=value,
-                    headers=_headers(closed),
-                    partition=partition,
-                )
-            except Retryable:
-                # The queue is full: the broker is behind, so wait for it and take in no more meanwhile.
-                await asyncio.sleep(0.01)
+        await _until_queued(
+            lambda: self._producer.send(
+                self._prefix + topic,
+                key=closed.service.encode(),
+                value=value,
+                headers=_headers(closed),
+                partition=partition,
+            )
+        )
+
+
+async def _until_queued(act: Callable[[], None]) -> None:
+    """Acts again while the queue is full: the broker is behind, so no more is taken in meanwhile."""
+
+    async def act_again() -> None:
+        act()
+
+    try:
+        # There nearly always is room, and the machinery of retries takes longer than the act.
+        act()
+    except Retryable:
+        await retry_async(act_again, first_pause_s=_FULL_QUEUE_PAUSE_S, longest_pause_s=_LONGEST_PAUSE_S)
 
 
 def _headers(closed: ClosedWindow) -> Headers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,16 +13,14 @@ from microservo.datasets.telemetry import RowBuffer
 from microservo.datasets.windows import WindowBuffer
 from microservo.domain.datasets.ledger import LedgerRow
 from microservo.domain.datasets.stamps import StampAudit
-from microservo.domain.join import take_stamped
+from microservo.domain.join import Taken, take_stamped
 from microservo.domain.ledger import MINUTE_US, Account, Counts, Ledger
-from microservo.domain.telemetry import SIGNALS, Batch, Signal, record_count
+from microservo.domain.telemetry import SIGNALS, Signal, record_count
 from microservo.domain.windows import SOURCES, Windower, WindowPolicy
 from microservo.errors import InvalidMessage
 from schemas import catalogue
 from schemas.envelope import Stamp
-from schemas.records import ServiceFault
-
-Record = Batch | ServiceFault
+from schemas.records import RunWriter, ServiceFault
 
 _SIGNAL_OF: dict[str, Signal] = {
     catalogue.TELEMETRY_METRICS: "metrics",
@@ -35,35 +33,42 @@ class Join:
     """Takes the messages of the joined topics, in any interleaving of the partitions.
 
     Args:
-        run_id: run whose records count; stamps of all runs do.
+        run_id: run whose messages count.
         policy: how the run's windows were cut.
+        writers: who wrote in it, as its record declares.
         partition_numbers: of the joined topics.
     """
 
-    def __init__(self, *, run_id: str, policy: WindowPolicy, partition_numbers: list[int]) -> None:
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        policy: WindowPolicy,
+        partition_numbers: list[int],
+        writers: Sequence[RunWriter] = (),
+    ) -> None:
         self._run_id = run_id
-        self._run_header = run_id.encode()
         self._policy = policy
         self._windowers = {index: Windower(policy) for index in partition_numbers}
+        for windower in self._windowers.values():
+            windower.open_run(run_id, writers)
         self._partition_of: dict[str, int] = {}
         self._seen_faults: set[tuple[str, str, int]] = set()
         self._own_ledger = Ledger()
-        self._rejected: dict[tuple[int, Account], int] = {}
         self.windows = WindowBuffer()
         self.rows = {signal: RowBuffer(signal, policy) for signal in SIGNALS}
         self.audits = {source: StampAudit() for source in SOURCES}
 
     @property
-    def watermarks_us(self) -> dict[int, int]:
-        """How far event time has come, by partition number."""
-        return {index: windower.watermark_us for index, windower in self._windowers.items()}
+    def final_us(self) -> dict[int, int]:
+        """By partition number: windows that end by then are final; -1 while there are none."""
+        return {index: windower.final_us(self._run_id) for index, windower in self._windowers.items()}
 
     @property
     def final_before_us(self) -> int:
         """Every slice that ended by this instant is complete in all partitions; -1 while one is silent."""
         # The window of the last row before it may reach beyond it.
-        reach_us = self._policy.final_cut_us + self._policy.size_us
-        low = min(self.watermarks_us.values(), default=-1) - reach_us
+        low = min(self.final_us.values(), default=-1) - self._policy.size_us
         return low - low % SLICE_US if low > 0 else -1
 
     @property
@@ -79,36 +84,36 @@ class Join:
         except ValueError:
             self.audits[source].totals.rejected_messages += 1
             return -1
+        if stamp.run != self._run_id:
+            records = 0 if message.value is None else None
+            self.audits[source].saw(message.partition, stamp, records, own=False)
+            return stamp.watermark_us
         windower = self._windowers[message.partition]
-        own = message.header("run") == self._run_header
-        value = message.value if own else None
+        rejected = windower.ledger.rejected
         try:
-            taken = take_stamped(windower, source, value, stamp)
+            taken = take_stamped(windower, source, message.value, stamp)
         except InvalidMessage:
-            if value is None:
-                self.audits[source].saw(message.partition, stamp, 0, own=own)
-            else:
-                self._refused(source, windower, message, stamp)
+            is_counted = windower.ledger.rejected > rejected
+            self._refused(source, message, stamp, is_counted=is_counted)
         else:
-            self._accepted(source, message, stamp, taken.record, own=own)
+            self._accepted(source, message, stamp, taken)
         return stamp.watermark_us
 
     def close(self) -> None:
         """Collects the windows whose cut has been passed; call it after every batch of messages."""
         for windower in self._windowers.values():
             for window in windower.close():
-                if window.run_id == self._run_id:
-                    self.windows.add(window)
+                self.windows.add(window)
             windower.forget()
 
     def unfinished(self) -> dict[tuple[str, str, int], int]:
         """Rows by source, service and start of the windows that are not final."""
         found: dict[tuple[str, str, int], int] = {}
-        reach_us = self._policy.size_us + self._policy.final_cut_us
         for source, signal in _SIGNAL_OF.items():
             for service, starts in self.rows[signal].starts():
-                final_us = self._windowers[self._partition_of[service]].watermark_us
-                opened, counts = np.unique(starts[starts + reach_us > final_us], return_counts=True)
+                final_us = self._windowers[self._partition_of[service]].final_us(self._run_id)
+                is_open = starts + self._policy.size_us > final_us
+                opened, counts = np.unique(starts[is_open], return_counts=True)
                 for start, count in zip(opened.tolist(), counts.tolist(), strict=True):
                     found[source, service, start] = found.get((source, service, start), 0) + count
         return found
@@ -119,28 +124,19 @@ class Join:
         A record that comes later than any window waits for opens the account of its minute anew: rows of the
         same source, service and minute are to be added up.
         """
-        self._rejected = {
-            place: count
-            for place, count in self._rejected.items()
-            if place[1].minute_us + MINUTE_US > before_us
-        }
         return [
             _ledger_row(account, counts)
             for ledger in self._ledgers()
-            for account, counts in ledger.settle(before_us)
-            if account.run_id == self._run_id
+            for account, counts in ledger.settle(self._run_id, before_us)
         ]
 
     def _ledgers(self) -> list[Ledger]:
         return [self._own_ledger, *(windower.ledger for windower in self._windowers.values())]
 
-    def _accepted(
-        self, source: str, message: Message, stamp: Stamp, record: Record | None, *, own: bool
-    ) -> None:
-        audit = self.audits[source]
+    def _accepted(self, source: str, message: Message, stamp: Stamp, taken: Taken) -> None:
+        audit, record = self.audits[source], taken.record
         if record is None:
-            unread = message.value is not None
-            audit.saw(message.partition, stamp, None if unread else 0, own=own)
+            audit.saw(message.partition, stamp, 0, own=True)
         elif record.run_id != self._run_id:
             audit.saw(message.partition, stamp, None, own=False)
         elif isinstance(record, ServiceFault):
@@ -149,7 +145,7 @@ class Join:
         else:
             audit.saw(message.partition, stamp, record_count(record), own=True)
             self._partition_of[record.service] = message.partition
-            self.rows[_SIGNAL_OF[source]].add(record, stamp.watermark_us)
+            self.rows[_SIGNAL_OF[source]].add(record, taken.late)
 
     def _fault(self, fault: ServiceFault, stamp: Stamp) -> None:
         counts = self._counts(catalogue.SERVICE_FAULTS, fault.service, stamp)
@@ -159,21 +155,13 @@ class Join:
         counts.in_windows += version not in self._seen_faults
         self._seen_faults.add(version)
 
-    def _refused(self, source: str, windower: Windower, message: Message, stamp: Stamp) -> None:
-        """Counts a record that could not be used, unless the windower did so itself."""
-        added = self.audits[source].saw(message.partition, stamp, None, own=True)
-        service = (message.key or b"").decode(errors="replace")
-        minute_us = stamp.watermark_us - stamp.watermark_us % MINUTE_US
-        account = Account(self._run_id, source, service, minute_us)
-        rejected = windower.ledger.counts(*account).rejected
-        if rejected == self._rejected.get((message.partition, account), 0):
-            self._reject(source, service, added, stamp)
-        self._rejected[message.partition, account] = rejected
-
-    def _reject(self, source: str, service: str, records: int, stamp: Stamp) -> None:
-        counts = self._counts(source, service, stamp)
-        counts.read += records
-        counts.rejected += records
+    def _refused(self, source: str, message: Message, stamp: Stamp, *, is_counted: bool) -> None:
+        """Counts the records of a message that could not be used, unless the windower did so itself."""
+        records = 0 if message.value is None else None
+        added = self.audits[source].saw(message.partition, stamp, records, own=True)
+        if not is_counted:
+            service = (message.key or b"").decode(errors="replace")
+            self._own_ledger.reject(self._run_id, source, service, stamp.watermark_us, added)
 
     def _counts(self, source: str, service: str, stamp: Stamp) -> Counts:
         return self._own_ledger.counts(self._run_id, source, service, stamp.watermark_us)

@@ -68,10 +68,10 @@ def merged_outcome(outcomes: Sequence[Outcome]) -> Outcome:
         source: {name: sum(each.totals[source][name] for each in outcomes) for name in counts}
         for source, counts in first.totals.items()
     }
-    watermarks = {index: at_us for each in outcomes for index, at_us in each.watermarks_us.items()}
+    final = {index: at_us for each in outcomes for index, at_us in each.final_us.items()}
     return Outcome(
         totals=totals,
-        watermarks_us=dict(sorted(watermarks.items())),
+        final_us=dict(sorted(final.items())),
         unfinished=sorted({window for each in outcomes for window in each.unfinished}),
     )
 

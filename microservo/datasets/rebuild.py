@@ -166,6 +166,7 @@ class _Build:
             run_id=self._log.run.run_id,
             prefix=self._log.prefix,
             policy=self.policy,
+            writers=self._log.run.writers,
             partition_numbers=self._log.partition_numbers(),
             ranges=ranges,
             from_us=self._log.run.started_at_us,
@@ -218,7 +219,10 @@ class _Build:
             schema_ids={f"{name}.v{version}": number for (name, version), number in schema_ids().items()},
             versions=versions(),
             totals=outcome.totals | self._facts.totals,
-            final_until_us={str(index): time_us for index, time_us in outcome.watermarks_us.items()},
+            final_until_us={
+                str(index): final_us + self.policy.final_cut_us
+                for index, final_us in outcome.final_us.items()
+            },
             unfinished_windows=len(outcome.unfinished),
             files=files,
             content_hash=tables_hash(files),

@@ -1,4 +1,4 @@
-"""Rows of telemetry from one or several readers, in canonical order, each different one once."""
+"""Rows of telemetry from one or several readers, in canonical order, without what senders repeated."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from microservo.datasets.slices import SLICE_US
 from microservo.datasets.tables import TABLES
 from microservo.datasets.telemetry import Batches, as_array
 from microservo.domain.datasets.ordering import Index, Key, canonical_order, ranked
+from microservo.domain.repetition import repeats, span_hint
 from microservo.domain.telemetry import LAYOUTS, Signal
 from microservo.domain.windows import WindowPolicy
 
@@ -40,11 +41,15 @@ class _Slice:
             self._columns["time_us"] = self._columns["start_us"] + self._columns["duration_us"]
         batches = _batches(packed)
         self._texts = self._decode(batches)
-        self._place(number, np.repeat(np.array(batches.stamps, np.int64), batches.counts), policy)
+        self._place(number, batches, policy)
+        self._hint = self._identity_hint(signal)
 
     def table(self) -> pa.Table:
         """The rows that count, in order."""
-        order = canonical_order(self._keys(), self._kept, self._tie_keys)
+        keys = self._keys()
+        if self._hint is not None:
+            self._kept[self._repeats(keys, self._hint)] = False
+        order = canonical_order(keys, self._kept, self._tie_keys, once=self._hint is None)
         arrays = [self._picked(field, order) for field in self._schema]
         return pa.Table.from_arrays(arrays, schema=self._schema)
 
@@ -65,14 +70,15 @@ class _Slice:
             texts[name] = list(ranks)
         return texts
 
-    def _place(self, number: int, stamp_us: Column, policy: WindowPolicy) -> None:
+    def _place(self, number: int, batches: Batches, policy: WindowPolicy) -> None:
         """Finds the window of each row, whether it is late, and whether it counts."""
         time_us = self._columns["time_us"]
         windows = time_us // policy.size_us
         starts = windows * policy.size_us
-        waited_us = stamp_us - starts - policy.size_us
-        self._columns["late"] = waited_us >= policy.first_cut_us
-        self._kept = (waited_us < policy.final_cut_us) & (starts // SLICE_US == number)
+        ends = starts + policy.size_us
+        self._columns["late"] = ends <= np.repeat(np.array(batches.first_us, np.int64), batches.counts)
+        in_time = ends > np.repeat(np.array(batches.final_us, np.int64), batches.counts)
+        self._kept = in_time & (starts // SLICE_US == number)
         first = number * SLICE_US // policy.size_us
         self._window = Key(windows - first, SLICE_US // policy.size_us + 2)
         self._since = Key(time_us - starts, policy.size_us)
@@ -82,10 +88,34 @@ class _Slice:
         texts = {name: Key(self._columns[name], max(1, len(self._texts[name]))) for name in self._texts}
         return [self._window, texts[service], self._since, *(texts[name] for name in others)]
 
+    def _identity_hint(self, signal: Signal) -> NDArray[np.uint64] | None:
+        """The hint of `repeats`, where rows have an identity; else rows that agree in all are one."""
+        columns = self._columns
+        if signal == "metrics":
+            return None
+        if signal == "logs":
+            return np.where(self._kept, columns["line_id"], np.uint64(0))
+        hint = span_hint(columns["trace_id"], columns["span_id"].view("<u8"))
+        return np.where(self._kept, hint, np.uint64(0))
+
+    def _repeats(self, keys: Sequence[Key], hint: NDArray[np.uint64]) -> Index:
+        """Rows that repeat another of their window; of those, one that was on time stays if any was."""
+        names = ("line_id",) if "line_id" in self._columns else ("trace_id", "span_id", "kind")
+
+        def identity(rows: Index) -> list[NDArray[Any]]:
+            ids = [key for name in names for key in _integers(self._columns[name][rows])]
+            return [self._window.values[rows], self._columns["service"][rows], *ids]
+
+        def choice(rows: Index) -> list[NDArray[Any]]:
+            *others, late = self._tie_keys(rows)
+            return [late, *(key.values[rows] for key in keys), *others]
+
+        return repeats(hint, identity=identity, choice=choice)
+
     def _tie_keys(self, rows: Index) -> list[NDArray[np.int64]]:
-        """Integer keys of all columns but those sorted by already; lateness last."""
+        """Integer keys of all that is seen of a row but what was sorted by already; lateness last."""
         keys = [] if self._bodies is None else [*_integers(_values(self._bodies.take(pa.array(rows))))]
-        for name in sorted(self._columns.keys() - self._texts.keys() - {"time_us", "late"}):
+        for name in sorted(self._columns.keys() - self._texts.keys() - {"time_us", "late", "line_id"}):
             keys += _integers(self._columns[name][rows])
         return [*keys, self._columns["late"][rows].astype(np.int64)]
 
@@ -112,11 +142,12 @@ def _bodies(packed: Sequence[pa.Table]) -> Any:
 
 def _batches(packed: Sequence[pa.Table]) -> Batches:
     """The batches of all readers, under one numbering of their texts."""
-    joined = Batches([], [], [], [])
+    joined = Batches([], [], [], [], [])
     for each in map(Batches.of, packed):
         joined.sets.extend(number + len(joined.texts) for number in each.sets)
         joined.counts.extend(each.counts)
-        joined.stamps.extend(each.stamps)
+        joined.first_us.extend(each.first_us)
+        joined.final_us.extend(each.final_us)
         joined.texts.extend(each.texts)
     return joined
 

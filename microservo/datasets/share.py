@@ -15,8 +15,8 @@ from microservo.datasets.slices import SLICE_US, by_slice
 from microservo.domain.datasets.ledger import LedgerRow
 from microservo.domain.windows import SOURCES, WindowPolicy
 from microservo.log.ranges import RangeReader, Ranges
-
-FOREVER_US = 1 << 62
+from schemas.envelope import FOREVER_US
+from schemas.records import RunWriter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,7 @@ class Share:
         run_id: run whose records count.
         prefix: put before every topic name.
         policy: how the run's windows were cut.
+        writers: who wrote in it.
         partition_numbers: those of the joined topics that are read.
         ranges: their offsets.
         from_us: when the run started.
@@ -36,6 +37,7 @@ class Share:
     run_id: str
     prefix: str
     policy: WindowPolicy
+    writers: tuple[RunWriter, ...]
     partition_numbers: list[int]
     ranges: Ranges
     from_us: int
@@ -57,12 +59,12 @@ class Outcome:
 
     Attributes:
         totals: per source, the counts of `SourceTotals`.
-        watermarks_us: how far event time came, by partition number.
+        final_us: windows that end by then are final, by partition number.
         unfinished: service and start of the windows that are not final.
     """
 
     totals: dict[str, dict[str, int]]
-    watermarks_us: dict[int, int]
+    final_us: dict[int, int]
     unfinished: list[tuple[str, int]]
 
 
@@ -105,7 +107,12 @@ def work(consumer: Consumer, share: Share) -> Iterator[Step]:
         OffsetGap: messages of the run are missing.
         Retryable: the broker stopped answering.
     """
-    join = Join(run_id=share.run_id, policy=share.policy, partition_numbers=share.partition_numbers)
+    join = Join(
+        run_id=share.run_id,
+        policy=share.policy,
+        writers=share.writers,
+        partition_numbers=share.partition_numbers,
+    )
     reader = RangeReader(consumer, share.ranges, batch=share.batch, from_us=share.from_us)
     released_us = -1
     sources = {share.prefix + source: source for source in SOURCES}
@@ -132,7 +139,7 @@ def work(consumer: Consumer, share: Share) -> Iterator[Step]:
     yield Final(FOREVER_US)
     yield Outcome(
         totals={source: asdict(audit.totals) for source, audit in join.audits.items()},
-        watermarks_us=join.watermarks_us,
+        final_us=join.final_us,
         unfinished=windows,
     )
 

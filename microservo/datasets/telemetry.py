@@ -1,7 +1,7 @@
 """Rows of telemetry collected as packed batches, until all of their slice of event time are there.
 
 Nothing is done per record in Python: the columns of many batches are joined as bytes and go on as arrays.
-What belongs to a whole batch (service, names, the promise it came with) goes on once per batch.
+What belongs to a whole batch (service, names, what it is late for) goes on once per batch.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from microservo.domain.telemetry import (
     record_count,
     times_us,
 )
+from microservo.domain.watermarks import Passed
 from microservo.domain.windows import WindowPolicy
 
 Int64 = NDArray[np.int64]
-Stamped = tuple[Batch, int]
-"""A batch and the promise in microseconds UTC that it travelled with."""
+Stamped = tuple[Batch, Passed]
+"""A batch and the windows that it came late for."""
 
 _BATCHES = b"batches"
 
@@ -39,13 +40,15 @@ class Batches(NamedTuple):
 
     Attributes:
         counts: rows of each batch.
-        stamps: promise that each travelled with.
+        first_us: each one is late for windows that end by then.
+        final_us: each one is too late for windows that end by then.
         sets: number of each one's texts.
         texts: service, and the texts of each dictionary, by number.
     """
 
     counts: list[int]
-    stamps: list[int]
+    first_us: list[int]
+    final_us: list[int]
     sets: list[int]
     texts: list[list[Any]]
 
@@ -75,10 +78,10 @@ class RowBuffer:
         """How many batches are held; one that touches two slices counts for each."""
         return len(self._new) + sum(map(len, self._slices.values()))
 
-    def add(self, batch: Batch, watermark_us: int) -> None:
-        """Takes in a batch that the windower accepted, with the promise it travelled with."""
+    def add(self, batch: Batch, late: Passed) -> None:
+        """Takes in a batch that the windower accepted, with the windows it came late for."""
         if record_count(batch):
-            self._new.append((batch, watermark_us))
+            self._new.append((batch, late))
 
     def release(self, before_us: int) -> Iterator[tuple[int, pa.Table]]:
         """Removes the slices that end by `before_us`, in order, each packed with some rows of others.
@@ -128,7 +131,8 @@ class RowBuffer:
         numbers: dict[Any, int] = {}
         sets = [numbers.setdefault(texts, len(numbers)) for texts in map(self._texts_of, batches)]
         counts = [record_count(batch) for batch in batches]
-        told = [counts, [stamp for _, stamp in stamped], sets, list(numbers)]
+        late = [[late.first_us for _, late in stamped], [late.final_us for _, late in stamped]]
+        told = [counts, *late, sets, list(numbers)]
         return pa.table(columns).replace_schema_metadata({_BATCHES: json.dumps(told)})
 
 

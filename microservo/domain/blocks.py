@@ -1,13 +1,13 @@
 """What a window keeps of a message until its cut: columns of bytes, as they came.
 
-Nothing is computed per record here but what the body of a log line is kept by. Telemetry comes in many small
-messages, and a step over the columns of one costs as much as the same step over all rows of a window.
+Nothing is computed per record here. Telemetry comes in many small messages, and a step over the columns of
+one costs as much as the same step over all rows of a window.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -15,25 +15,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microservo.domain.dictionary import Dictionary, Numbers
-from microservo.domain.telemetry import LAYOUTS, SIGNALS, Batch, Int64, Layout, Signal
+from microservo.domain.telemetry import LAYOUTS, SIGNALS, Batch, Int64, Signal
 from schemas.records import LogBatch
 
-_LEFT_OUT = frozenset({"trace_id", "parent_id"})
+_LEFT_OUT: dict[Signal, frozenset[str]] = {
+    "metrics": frozenset(),
+    "logs": frozenset({"instance", "trace_id", "span_id"}),
+    "traces": frozenset({"instance", "parent_id"}),
+}
 """Columns that nothing in a window depends on."""
 
 
 def _kept(signal: Signal) -> dict[str, np.dtype[Any]]:
-    kept = {
+    return {
         # Ids of eight bytes are compared, which NumPy does best with numbers.
         name: np.dtype("<u8") if dtype == "V8" else dtype
         for name, dtype in LAYOUTS[signal].numbers.items()
-        if name not in _LEFT_OUT
+        if name not in _LEFT_OUT[signal]
     }
-    return kept | {"body": np.dtype(np.int64)} if signal == "logs" else kept
 
 
 COLUMNS: dict[Signal, dict[str, np.dtype[Any]]] = {signal: _kept(signal) for signal in SIGNALS}
-"""The columns of a block and the numbers in them: a batch's own, and what the body of a line is kept by."""
+"""The columns of a block and the numbers in them."""
+_INDEXES = {
+    signal: {name: field for name, field in LAYOUTS[signal].indexes.items() if name in COLUMNS[signal]}
+    for signal in SIGNALS
+}
+"""Those of them that point into texts, and the field of the texts."""
 _MANY_BLOCKS = 8
 _SMALL_BYTES = 1024
 """Of the column of times: 128 rows."""
@@ -58,22 +66,24 @@ class _Getters(NamedTuple):
     texts: Callable[[Batch], tuple[tuple[str, ...], ...]]
 
 
-def _getters(layout: Layout, kept: Mapping[str, np.dtype[Any]]) -> _Getters:
-    names = [name for name in layout.numbers if name in kept]
-    return _Getters(attrgetter(*names), attrgetter(*layout.indexes.values()))
+def _getters(signal: Signal) -> _Getters:
+    fields = tuple(_INDEXES[signal].values())
+
+    def texts(batch: Batch) -> tuple[tuple[str, ...], ...]:
+        return tuple([getattr(batch, field) for field in fields])
+
+    return _Getters(attrgetter(*COLUMNS[signal]), texts)
 
 
-_GETTERS = {layout.batch: _getters(layout, COLUMNS[signal]) for signal, layout in LAYOUTS.items()}
+_GETTERS = {layout.batch: _getters(signal) for signal, layout in LAYOUTS.items()}
 
 
 def block_of(batch: Batch, dictionary: Dictionary) -> Block:
     """All rows of a checked batch."""
     columns_of, texts_of = _GETTERS[type(batch)]
     columns = columns_of(batch)
-    if isinstance(batch, LogBatch):
-        columns = (*columns, _fingerprints(batch.bodies))
-        if not batch.line_id:
-            columns = _with_line_ids(columns, len(batch.bodies))
+    if isinstance(batch, LogBatch) and not batch.line_id:
+        columns = _with_line_ids(columns, len(batch.bodies))
     return Block(columns, tuple([dictionary.numbers(texts) for texts in texts_of(batch)]))
 
 
@@ -131,7 +141,7 @@ class Columns:
         self.names = ("window", *COLUMNS[signal])
         self._types = COLUMNS[signal]
         self._columns = dict(zip(self._types, columns, strict=True))
-        self._texts = dict(zip(LAYOUTS[signal].indexes, texts, strict=True))
+        self._texts = dict(zip(_INDEXES[signal], texts, strict=True))
         self._rows = [len(block.columns[0]) // 8 for block in blocks]
         of_window = np.repeat(np.arange(len(windows)), list(map(len, windows)))
         self._joined: dict[str, NDArray[Any]] = {"window": np.repeat(of_window, self._rows)}
@@ -172,12 +182,6 @@ def _merged(blocks: Sequence[Block]) -> list[Block]:
 def _reordered(signal: Signal, block: Block, order: NDArray[np.intp]) -> Block:
     columns = zip(block.columns, COLUMNS[signal].values(), strict=True)
     return Block(tuple(np.frombuffer(each, dtype)[order].tobytes() for each, dtype in columns), block.texts)
-
-
-def _fingerprints(bodies: tuple[str, ...]) -> bytes:
-    # Two lines of one template in one instant are duplicates only if their text is the same too. Hashes
-    # differ from process to process, but whether two lines have the same one does not.
-    return np.fromiter(map(hash, bodies), np.int64, len(bodies)).tobytes()
 
 
 def _with_line_ids(columns: tuple[bytes, ...], lines: int) -> tuple[bytes, ...]:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from microservo.domain.windows import Windower
+from microservo.domain.watermarks import NOTHING_PASSED, Passed
+from microservo.domain.windows import NOTHING_US, Windower
 from microservo.errors import InvalidMessage
 from schemas import catalogue
 from schemas.codec import SchemaError, decode_as
 from schemas.envelope import Stamp
 from schemas.records import LogBatch, MetricBatch, ServiceFault, SpanBatch
-
-NOTHING_US = -1
-"""End of the newest window that a message without records touches."""
 
 _BATCHES: dict[str, type[MetricBatch] | type[LogBatch] | type[SpanBatch]] = {
     catalogue.TELEMETRY_METRICS: MetricBatch,
@@ -28,11 +26,21 @@ class Taken:
 
     Attributes:
         newest_end_us: end of the newest window that it touches; NOTHING_US for heartbeats and faults.
+        late: of telemetry, the windows that its records came late for.
         record: the record that it held; None for a heartbeat.
     """
 
     newest_end_us: int = NOTHING_US
+    late: Passed = NOTHING_PASSED
     record: MetricBatch | LogBatch | SpanBatch | ServiceFault | None = None
+
+
+def stamp_of(headers: Sequence[tuple[str, bytes]]) -> Stamp | InvalidMessage:
+    """The stamp that a message carries, or what is wrong with it."""
+    try:
+        return Stamp.read(headers)
+    except ValueError as error:
+        return InvalidMessage(str(error))
 
 
 def take(windower: Windower, source: str, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> Taken:
@@ -43,15 +51,19 @@ def take(windower: Windower, source: str, value: bytes | None, headers: Sequence
     Raises:
         InvalidMessage: no stamp, not the record of this topic, or refused by the windower.
     """
-    return take_stamped(windower, source, value, _stamp(headers))
+    return take_stamped(windower, source, value, stamp_of(headers))
 
 
-def take_stamped(windower: Windower, source: str, value: bytes | None, stamp: Stamp) -> Taken:
-    """As `take`, for who has read the stamp already.
+def take_stamped(
+    windower: Windower, source: str, value: bytes | None, stamp: Stamp | InvalidMessage
+) -> Taken:
+    """As `take`, for who has asked `stamp_of` already.
 
     Raises:
-        InvalidMessage: not the record of this topic, or refused by the windower.
+        InvalidMessage: no stamp, not the record of this topic, or refused by the windower.
     """
+    if isinstance(stamp, InvalidMessage):
+        raise stamp
     if value is None:
         windower.heartbeat(source, stamp)
         return Taken()
@@ -64,11 +76,5 @@ def take_stamped(windower: Windower, source: str, value: bytes | None, stamp: St
     except SchemaError as error:
         windower.heartbeat(source, stamp)
         raise InvalidMessage(str(error)) from error
-    return Taken(newest_end_us=windower.telemetry(batch, stamp), record=batch)
-
-
-def _stamp(headers: Sequence[tuple[str, bytes]]) -> Stamp:
-    try:
-        return Stamp.read(headers)
-    except ValueError as error:
-        raise InvalidMessage(str(error)) from error
+    newest_end_us, late = windower.telemetry(batch, stamp)
+    return Taken(newest_end_us=newest_end_us, late=late, record=batch)

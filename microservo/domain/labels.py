@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from microservo.domain.watermarks import Passed
 from schemas.records import Label, Phase, ServiceFault
 
 FOREVER = 1 << 62
@@ -71,27 +72,28 @@ def is_anomalous(labels: tuple[Label, ...]) -> bool:
 
 
 class FaultBook:
-    """Every version of every fault, each with the promise it travelled with.
+    """Every version of every fault, each with the windows that it came too late for.
 
-    Which versions a window may know is decided by that promise, never by arrival: those stamped before the
-    window's cut. Among them the highest version holds.
+    Which versions a window may know is decided by the promise they travelled with, never by arrival. Among
+    them the highest version holds.
     """
 
     def __init__(self) -> None:
-        self._faults: dict[tuple[str, str], dict[str, dict[int, tuple[ServiceFault, int]]]] = {}
+        self._faults: dict[tuple[str, str], dict[str, dict[int, tuple[ServiceFault, Passed]]]] = {}
 
-    def add(self, fault: ServiceFault, watermark_us: int) -> None:
-        """Enters one version; entering it again changes nothing."""
+    def add(self, fault: ServiceFault, late: Passed) -> None:
+        """Enters one version; of one that is entered again, the promise that was earliest counts."""
         versions = self._faults.setdefault((fault.run_id, fault.service), {}).setdefault(fault.fault_id, {})
-        versions.setdefault(fault.version, (fault, watermark_us))
+        _, before = versions.get(fault.version, (fault, late))
+        versions[fault.version] = (fault, min(before, late))
 
     def labels(
-        self, run_id: str, service: str, start_us: int, end_us: int, *, cut_us: int
+        self, run_id: str, service: str, start_us: int, end_us: int, *, revision: int
     ) -> tuple[Label, ...]:
-        """The labels of a window, sorted by fault id, as known at its cut."""
+        """The labels of a window, sorted by fault id, as known at the cut of a revision."""
         found = []
         for _, versions in sorted(self._faults.get((run_id, service), {}).items()):
-            known = [version for version, (_, stamp) in versions.items() if stamp < cut_us]
+            known = [version for version, (_, late) in versions.items() if late[revision] < end_us]
             if known and (found_label := label(versions[max(known)][0], start_us, end_us)):
                 found.append(found_label)
         return tuple(found)

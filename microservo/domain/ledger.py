@@ -41,6 +41,8 @@ class Ledger:
     def __init__(self) -> None:
         # By plain tuples, which are made in a third of the time: counts are asked for with every message.
         self._accounts: dict[tuple[str, str, str, int], Counts] = {}
+        self.rejected = 0
+        """Records that were rejected so far, over all accounts that ever were."""
 
     def counts(self, run_id: str, source: str, service: str, time_us: int) -> Counts:
         """The counts of the account that an instant belongs to, to be added to."""
@@ -50,12 +52,21 @@ class Ledger:
             counts = self._accounts[account] = Counts()
         return counts
 
+    def reject(self, run_id: str, source: str, service: str, time_us: int, records: int) -> None:
+        """Enters records that came and can't be used, under the instant of their stamp."""
+        counts = self.counts(run_id, source, service, time_us)
+        counts.read += records
+        counts.rejected += records
+        self.rejected += records
+
     def __iter__(self) -> Iterator[tuple[Account, Counts]]:
         return iter([(Account(*account), counts) for account, counts in sorted(self._accounts.items())])
 
-    def settle(self, before_us: int) -> list[tuple[Account, Counts]]:
-        """Removes and returns the accounts of minutes that ended by `before_us`, in order."""
-        done = [item for item in self if item[0].minute_us + MINUTE_US <= before_us]
+    def settle(self, run_id: str, before_us: int) -> list[tuple[Account, Counts]]:
+        """Removes and returns the accounts of a run's minutes that ended by `before_us`, in order."""
+        done = [
+            item for item in self if item[0].run_id == run_id and item[0].minute_us + MINUTE_US <= before_us
+        ]
         for account, _ in done:
             del self._accounts[account]
         return done

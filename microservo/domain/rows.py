@@ -60,7 +60,12 @@ class LogRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanRows:
-    """Spans of one instance."""
+    """Spans of one instance.
+
+    Attributes:
+        peer: the service that a span calls, empty where it calls none or does not say.
+        address: where a call without a peer went; goes no further than the collector.
+    """
 
     service: str
     instance: str
@@ -68,6 +73,7 @@ class SpanRows:
     duration_us: Int64
     endpoint: Coded
     peer: Coded
+    address: Coded
     kind: UInt8
     error: UInt8
     trace_id: Ids

@@ -33,6 +33,8 @@ Ids = NDArray[Any]
 
 CLIENT_SPAN = 3
 SERVER_SPAN = 2
+PRODUCER_SPAN = 4
+CONSUMER_SPAN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,43 +1,161 @@
-"""How far event time has come: the smallest promise of all writers of all sources."""
+"""How far event time has come in a run: the smallest promise of all its writers.
+
+Who writes is declared: the run's record lists each writer with the instant from which it counts, and with the
+cuts of its source. So a writer that has not been heard yet holds event time back, one that joins does so from
+an instant that lies ahead, and a replay knows the same set. A writer leaves a run by a last stamp FOREVER_US.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from microservo.errors import InvalidMessage
-from schemas.envelope import Stamp
+from schemas.envelope import FOREVER_US, Stamp
+from schemas.records import RunWriter
 
 UNKNOWN = -1
-"""Watermark before every writer of every source has been heard."""
+"""Event time before every writer has been heard of."""
+
+
+class Passed(NamedTuple):
+    """Which windows are past a cut; in microseconds UTC, UNKNOWN for none.
+
+    Attributes:
+        first_us: windows that end by then are past their first cut.
+        final_us: windows that end by then are past their final cut.
+    """
+
+    first_us: int
+    final_us: int
+
+
+NOTHING_PASSED = Passed(UNKNOWN, UNKNOWN)
+
+
+class UndeclaredWriter(InvalidMessage):
+    """Somebody writes who is not among the run's writers."""
+
+
+class _Writer:
+    """A writer's promise so far, and the cuts of its source."""
+
+    __slots__ = ("_final_cut_us", "_first_cut_us", "passed", "promise_us")
+
+    def __init__(self, promise_us: int, first_cut_us: int, final_cut_us: int) -> None:
+        self._first_cut_us = first_cut_us
+        self._final_cut_us = final_cut_us
+        self.promise(promise_us)
+
+    def promise(self, promise_us: int) -> None:
+        self.promise_us = promise_us
+        self.passed = Passed(promise_us - self._first_cut_us, promise_us - self._final_cut_us)
 
 
 class Watermarks:
-    """The promises heard on one partition number of several co-partitioned topics.
+    """The promises that a run's writers made on one partition number of several co-partitioned topics.
+
+    A run without declared writers is one recorded before there were any, or one that nobody recorded: each
+    source then has one writer, the first that is heard, and time stands until each source was heard.
 
     Args:
-        sources: topics whose promises must all be known before time moves.
+        sources: topics that are joined.
+        first_cut_us: first cut of writers that were not declared, in microseconds.
+        final_cut_us: their final cut.
     """
 
-    def __init__(self, sources: Sequence[str]) -> None:
-        self._promises: dict[str, dict[str, int]] = {source: {} for source in sources}
-        self._lows = dict.fromkeys(sources, UNKNOWN)
-        self._low = UNKNOWN
+    def __init__(self, sources: Sequence[str], *, first_cut_us: int, final_cut_us: int) -> None:
+        self._cuts_us = (first_cut_us, final_cut_us)
+        self._unheard = set(sources)
+        self._is_declared = False
+        self._writers: dict[tuple[str, str], _Writer] = {}
+        self._low = NOTHING_PASSED
+        self.passed = NOTHING_PASSED
+        """What `advance` came to; it never falls."""
 
-    def hear(self, source: str, stamp: Stamp) -> None:
+    def declare(self, writers: Iterable[RunWriter]) -> None:
+        """Takes in who writes; those that are known already are left as they are.
+
+        What was passed is never taken back: a writer that was declared too late counts from there.
+        """
+        for each in writers:
+            self._is_declared = True
+            if (each.topic, each.writer) not in self._writers:
+                writer = _Writer(self._begins_us(each), each.first_cut_us, each.final_cut_us)
+                self._writers[each.topic, each.writer] = writer
+        self._low = self._lowest()
+
+    def knows(self, source: str, writer: str) -> bool:
+        """Whether a writer was declared, or is the one of an undeclared run's source."""
+        return (source, writer) in self._writers
+
+    def hear(self, source: str, stamp: Stamp) -> Passed:
         """Takes in the promise that a message of `source` carries.
 
-        Raises:
-            InvalidMessage: the writer takes back an earlier promise.
-        """
-        promises = self._promises[source]
-        before = promises.get(stamp.writer, UNKNOWN)
-        if stamp.watermark_us < before:
-            msg = f"{stamp.writer} took its promise back: {before} was followed by {stamp.watermark_us}"
-            raise InvalidMessage(msg)
-        promises[stamp.writer] = stamp.watermark_us
-        self._lows[source] = min(promises.values()) if len(promises) >= stamp.writers else UNKNOWN
-        self._low = min(self._lows.values())
+        Returns:
+            The windows that the message's records are late for, and those they are too late for.
 
-    def low(self) -> int:
-        """Microseconds UTC that no on-time record can be older than; UNKNOWN while a writer is unheard."""
-        return self._low
+        Raises:
+            UndeclaredWriter: the run's record doesn't know it.
+            InvalidMessage: the writer has left, or takes back an earlier promise.
+        """
+        writer = self._writers.get((source, stamp.writer)) or self._adopted(source, stamp)
+        before_us = writer.promise_us
+        if stamp.watermark_us < before_us:
+            raise InvalidMessage(_taken_back(stamp, before_us))
+        if stamp.watermark_us > before_us:
+            passed, low = writer.passed, self._low
+            writer.promise(stamp.watermark_us)
+            if passed.first_us == low.first_us or passed.final_us == low.final_us:
+                self._low = self._lowest()
+        return writer.passed
+
+    def advance(self, limit_us: int = FOREVER_US) -> Passed:
+        """Moves event time on to what the writers promised.
+
+        Args:
+            limit_us: taken for the promise of writers that may be declared without being known here.
+        """
+        first_cut_us, final_cut_us = self._cuts_us
+        self.passed = Passed(
+            max(self.passed.first_us, min(self._low.first_us, limit_us - first_cut_us)),
+            max(self.passed.final_us, min(self._low.final_us, limit_us - final_cut_us)),
+        )
+        return self.passed
+
+    def _adopted(self, source: str, stamp: Stamp) -> _Writer:
+        if self._is_declared:
+            msg = (
+                f"{stamp.writer} is no declared writer of {source} in run {stamp.run!r}; "
+                "declare it in the run's record before it writes"
+            )
+            raise UndeclaredWriter(msg)
+        if source not in self._unheard:
+            msg = (
+                f"{stamp.writer} is a second writer of {source} in run {stamp.run!r}, whose record declares "
+                "none; declare all of them before they write"
+            )
+            raise UndeclaredWriter(msg)
+        self._unheard.discard(source)
+        writer = self._writers[source, stamp.writer] = _Writer(stamp.watermark_us, *self._cuts_us)
+        self._low = self._lowest()
+        return writer
+
+    def _begins_us(self, writer: RunWriter) -> int:
+        """From when a writer counts; before that instant it has nothing to say."""
+        if self.passed == NOTHING_PASSED:
+            return writer.from_us
+        first_us, final_us = self.passed
+        return max(writer.from_us, first_us + writer.first_cut_us, final_us + writer.final_cut_us)
+
+    def _lowest(self) -> Passed:
+        if not self._writers or (self._unheard and not self._is_declared):
+            return NOTHING_PASSED
+        passed = [writer.passed for writer in self._writers.values()]
+        return Passed(min(each.first_us for each in passed), min(each.final_us for each in passed))
+
+
+def _taken_back(stamp: Stamp, before_us: int) -> str:
+    if before_us == FOREVER_US:
+        return f"{stamp.writer} has left run {stamp.run!r}; a writer that joins it needs another name"
+    return f"{stamp.writer} took its promise back: {before_us} was followed by {stamp.watermark_us}"

@@ -1,4 +1,4 @@
-"""The rows of windows at their cut: those of all their blocks, each different one once.
+"""The rows of windows at their cut: those of all their blocks, without what a sender repeated.
 
 Windows of many services are cut at one instant, and a step over the rows of all of them costs little more
 than over those of one. So they are taken together, and every row says which window it is of.
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from microservo.domain.blocks import Block, Columns
 from microservo.domain.dictionary import Dictionary, Numbers
 from microservo.domain.ordering import order_by
+from microservo.domain.repetition import Rows, equals_before, in_runs, repeats, span_hint, trace_words
 from microservo.domain.telemetry import SIGNALS, Float64, Int64, Signal, UInt8
 
 Windows = NDArray[np.intp]
@@ -77,8 +78,8 @@ class WindowRows:
         return cls(
             windows=len(windows),
             metrics=None if metrics is None else _metric_rows(metrics, dictionary),
-            logs=None if logs is None else _log_rows(logs),
-            traces=None if traces is None else _span_rows(traces),
+            logs=None if logs is None else _log_rows(logs, dictionary),
+            traces=None if traces is None else _span_rows(traces, dictionary),
         )
 
     def counts(self) -> list[dict[Signal, int]]:
@@ -93,9 +94,9 @@ class WindowRows:
 def _metric_rows(columns: Columns, dictionary: Dictionary) -> MetricRows:
     window, name, time = columns["window"], columns["name"], columns["time_us"]
     order = order_by(time, name, window)
-    same = _equals_before(time[order])
-    same &= _equals_before(name[order])
-    same &= _equals_before(window[order])
+    same = equals_before(time[order])
+    same &= equals_before(name[order])
+    same &= equals_before(window[order])
     if np.logical_or.reduce(same):
         order = _settled(order, same, columns, dictionary)
     return MetricRows(
@@ -103,16 +104,33 @@ def _metric_rows(columns: Columns, dictionary: Dictionary) -> MetricRows:
     )
 
 
-def _log_rows(columns: Columns) -> LogRows:
-    hint = columns["time_us"] ^ columns["body"]
-    window, severity, template = _distinct(hint, columns, ("window", "severity", "template"))
+def _log_rows(columns: Columns, dictionary: Dictionary) -> LogRows:
+    def identity(rows: Rows) -> list[NDArray[Any]]:
+        return [columns["window"][rows], columns["line_id"][rows]]
+
+    def choice(rows: Rows) -> list[NDArray[Any]]:
+        template = dictionary.ranks(columns["template"][rows])
+        return [columns["time_us"][rows], columns["severity"][rows], template]
+
+    left_out = repeats(columns["line_id"], identity=identity, choice=choice)
+    window, severity, template = _without(left_out, columns, ("window", "severity", "template"))
     return LogRows(window=window, severity=severity, template=template)
 
 
-def _span_rows(columns: Columns) -> SpanRows:
-    hint = columns["start_us"].view(np.uint64) ^ columns["span_id"]
+def _span_rows(columns: Columns, dictionary: Dictionary) -> SpanRows:
+    def identity(rows: Rows) -> list[NDArray[Any]]:
+        traces = trace_words(columns["trace_id"][rows])
+        return [columns["window"][rows], *traces, columns["span_id"][rows], columns["kind"][rows]]
+
+    def choice(rows: Rows) -> list[NDArray[Any]]:
+        texts = [dictionary.ranks(columns[name][rows]) for name in ("endpoint", "peer")]
+        return [*(columns[name][rows] for name in ("start_us", "duration_us", "error")), *texts]
+
+    hint = span_hint(columns["trace_id"], columns["span_id"])
     names = ("window", "kind", "endpoint", "peer", "duration_us", "error")
-    window, kind, endpoint, peer, duration_us, error = _distinct(hint, columns, names)
+    window, kind, endpoint, peer, duration_us, error = _without(
+        repeats(hint, identity=identity, choice=choice), columns, names
+    )
     return SpanRows(
         window=window, kind=kind, endpoint=endpoint, peer=peer, duration_us=duration_us, error=error
     )
@@ -122,7 +140,7 @@ def _settled(
     order: NDArray[np.intp], same: NDArray[np.bool_], columns: Columns, dictionary: Dictionary
 ) -> NDArray[np.intp]:
     """An order by window, name and time, with points that share all three put in order too, each once."""
-    places = np.flatnonzero(_in_runs(same))
+    places = np.flatnonzero(in_runs(same))
     tied = order[places]
     value, instance = columns["value"][tied], columns["instance"][tied]
     keys = (
@@ -136,37 +154,15 @@ def _settled(
     )
     order[places] = tied[np.lexsort(keys)]
     for name in ("value", "instance"):
-        same &= _equals_before(columns[name][order])
+        same &= equals_before(columns[name][order])
     kept: NDArray[np.intp] = order[np.append(True, ~same)]
     return kept
 
 
-def _distinct(hint: NDArray[Any], columns: Columns, wanted: Sequence[str]) -> list[NDArray[Any]]:
-    """The wanted columns, with each different row once.
-
-    Args:
-        hint: equal for equal rows and seldom for others; only rows that share it are compared.
-        columns: of all rows.
-        wanted: names of columns.
-    """
-    if not np.logical_or.reduce(_equals_before(np.sort(hint))):
+def _without(left_out: Rows, columns: Columns, wanted: Sequence[str]) -> list[NDArray[Any]]:
+    """The wanted columns, without some rows."""
+    if not len(left_out):
         return [columns[name] for name in wanted]
-    order = np.argsort(hint)
-    suspects = order[_in_runs(_equals_before(hint[order]))]
-    suspects = suspects[np.lexsort([columns[name][suspects] for name in columns.names])]
-    repeated = np.logical_and.reduce([_equals_before(columns[name][suspects]) for name in columns.names])
-    keep = np.ones(len(hint), np.bool_)
-    keep[suspects[1:][repeated]] = False
-    return [columns[name][keep] for name in wanted]
-
-
-def _equals_before(column: NDArray[Any]) -> NDArray[np.bool_]:
-    """Of each row but the first, whether it equals the one before; NaN equals nothing."""
-    same: NDArray[np.bool_] = column[1:] == column[:-1]
-    return same
-
-
-def _in_runs(same: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Of each row, whether it equals the one before or the one after."""
-    in_runs: NDArray[np.bool_] = np.append(same, False) | np.append(False, same)
-    return in_runs
+    kept = np.ones(len(columns["window"]), np.bool_)
+    kept[left_out] = False
+    return [columns[name][kept] for name in wanted]

@@ -1,37 +1,37 @@
 """Labelled windows: telemetry joined with faults by event time. Pure, and a function of the log alone.
 
-A window [s, e) of a service is rendered twice at most, at two cuts of the watermark W::
+A window [s, e) of a service is rendered twice at most, when every writer of its run has passed two cuts::
 
-    s ------------- e --- first cut --------------- final cut
-                          W >= e + first_cut_us     W >= e + final_cut_us
-                          revision 0: on time       revision 1: if late records changed anything
+    s ------------- e --- first cut ----------------- final cut
+                          all promised e + first cut  all promised e + final cut
+                          revision 0: on time         revision 1: if late records changed anything
 
-Whether a record is on time is judged per (record, window) from the promise it travels with (`Stamp`), so any
-interleaving of the partitions, any batch size and any restart give the same bytes. Design and proof:
-docs/decisions/0004-deterministic-windows.md.
+Whether a record is on time is judged per (record, window) from the promise it travels with (`Stamp`) and the
+cuts of its writer. So any interleaving of the partitions, any batch size, any restart and any writer that
+joins or leaves give the same bytes. Each run stands alone: its windows depend on the messages that are
+stamped for it and on its record. Design and proof: docs/decisions/0004-deterministic-windows.md.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from microservo.domain.blocks import Block, block_of, keep, split
 from microservo.domain.dictionary import Dictionary
 from microservo.domain.features import FeatureMaker, Features, same_features
-from microservo.domain.labels import FaultBook
 from microservo.domain.ledger import Ledger
+from microservo.domain.open_run import OpenRun, OpenWindow
 from microservo.domain.telemetry import SIGNALS, Batch, Signal, check, signal_of, times_us
-from microservo.domain.watermarks import Watermarks
+from microservo.domain.watermarks import NOTHING_PASSED, UNKNOWN, Passed, UndeclaredWriter, Watermarks
 from microservo.domain.window_rows import WindowRows
 from microservo.errors import InvalidMessage
 from schemas import catalogue
-from schemas.envelope import Stamp
-from schemas.records import FeatureWindow, Label, LabelledWindow, ServiceFault
+from schemas.envelope import FOREVER_US, Stamp
+from schemas.records import FeatureWindow, Label, LabelledWindow, RunWriter, ServiceFault
 
 SOURCES: tuple[str, ...] = (
     catalogue.TELEMETRY_METRICS,
@@ -40,6 +40,9 @@ SOURCES: tuple[str, ...] = (
     catalogue.SERVICE_FAULTS,
 )
 """Topics that are joined, by logical name."""
+
+NOTHING_US = -1
+"""End of the newest window that a message without records touches."""
 
 _SOURCE_OF: dict[Signal, str] = {
     "metrics": catalogue.TELEMETRY_METRICS,
@@ -54,8 +57,9 @@ class WindowPolicy:
 
     Attributes:
         size_us: length of a window.
-        first_cut_us: how long after its end a window waits for what is under way.
-        final_cut_us: how long late records are still accepted, into revision 1.
+        first_cut_us: how long after its end a window waits for what is under way; a declared writer has a cut
+            of its own.
+        final_cut_us: how long late records are still accepted, into revision 1; likewise.
         future_us: how far a record may lie ahead of the promise it travels with.
     """
 
@@ -72,6 +76,10 @@ class WindowPolicy:
     def start_of(self, time_us: int) -> int:
         """Start of the window that holds an instant."""
         return time_us - time_us % self.size_us
+
+    def oldest_us(self, watermark_us: int) -> int:
+        """Start of the oldest window that is still open at a watermark; what is older is dropped."""
+        return self.start_of(watermark_us - self.final_cut_us - self.size_us) + self.size_us
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,89 +122,109 @@ class ClosedWindow:
         )
 
 
-class _Due(NamedTuple):
-    """When a revision of a window is to be rendered; sorts in that order."""
-
-    at_us: int
-    run_id: str
-    service: str
-    start_us: int
-    revision: int
-
-
-def _blocks() -> dict[Signal, list[Block]]:
-    return {signal: [] for signal in SIGNALS}
-
-
-def _zeros() -> dict[Signal, int]:
-    return dict.fromkeys(SIGNALS, 0)
-
-
-@dataclass(slots=True)
-class _OpenWindow:
-    on_time: dict[Signal, list[Block]] = field(default_factory=_blocks)
-    late: dict[Signal, list[Block]] = field(default_factory=_blocks)
-    received: dict[Signal, int] = field(default_factory=_zeros)
-    rendered: bool = False
-    """Whether what follows is that of revision 0, at least."""
-    distinct_on_time: dict[Signal, int] = field(default_factory=_zeros)
-    features: Features = field(default_factory=dict)
-    labels: tuple[Label, ...] = ()
-
-
 class Windower:
     """Joins the records of one partition number into windows.
 
+    Runs are opened by `open_run`, or by the first message stamped for one; then without declared writers.
+
     Args:
         policy: how windows are cut.
-        resume_from_us: watermark up to which all was final before a restart; not rendered again.
     """
 
-    def __init__(self, policy: WindowPolicy, *, resume_from_us: int = -1) -> None:
+    def __init__(self, policy: WindowPolicy) -> None:
         self._policy = policy
-        self._resume_from_us = resume_from_us
-        self._watermarks = Watermarks(SOURCES)
         self._dictionary = Dictionary()
         self._maker = FeatureMaker(self._dictionary)
-        self._faults = FaultBook()
-        self._windows: dict[tuple[str, str, int], _OpenWindow] = {}
-        self._due: list[_Due] = []
+        self._runs: dict[str, OpenRun] = {}
         self.ledger = Ledger()
 
+    def open_run(self, run_id: str, writers: Iterable[RunWriter] = (), *, final_us: int = UNKNOWN) -> None:
+        """Says who writes in a run; one that is open gets the writers that are new.
+
+        Args:
+            run_id: the run.
+            writers: those that its record declares.
+            final_us: windows that end by then were final before a restart; they are not rendered again.
+        """
+        run = self._runs.get(run_id)
+        if run is None:
+            policy = self._policy
+            watermarks = Watermarks(
+                SOURCES, first_cut_us=policy.first_cut_us, final_cut_us=policy.final_cut_us
+            )
+            run = self._runs[run_id] = OpenRun(run_id, watermarks, final_us)
+        run.watermarks.declare(writers)
+
+    def seal_run(self, run_id: str) -> None:
+        """Says that no writer joins a run any more, so that no limit holds its windows back."""
+        self._runs[run_id].is_sealed = True
+
+    def close_run(self, run_id: str) -> None:
+        """Drops a run that is over, with the windows that never became final."""
+        del self._runs[run_id]
+
     @property
-    def watermark_us(self) -> int:
-        """How far event time has come; -1 until every source was heard."""
-        return self._watermarks.low()
+    def open_runs(self) -> Sequence[str]:
+        """The runs that are open."""
+        return list(self._runs)
+
+    def knows(self, run_id: str, source: str, writer: str) -> bool:
+        """Whether a run is open, and a writer one of its."""
+        run = self._runs.get(run_id)
+        return run is not None and run.watermarks.knows(source, writer)
+
+    def passed(self, run_id: str) -> Passed:
+        """Which windows of a run `close` has rendered; it never falls."""
+        run = self._runs.get(run_id)
+        return NOTHING_PASSED if run is None else run.watermarks.passed
+
+    def final_us(self, run_id: str) -> int:
+        """Windows of a run that end by then are final, those before a restart included; UNKNOWN for none."""
+        run = self._runs.get(run_id)
+        return UNKNOWN if run is None else run.final_us
 
     def heartbeat(self, source: str, stamp: Stamp) -> None:
-        """Takes in a promise that came without a record.
+        """Takes in a promise that came without a record; that of an undeclared writer says nothing.
 
         Raises:
-            InvalidMessage: the writer takes back an earlier promise.
+            InvalidMessage: the writer has left, or takes back an earlier promise.
         """
-        self._watermarks.hear(source, stamp)
+        with contextlib.suppress(UndeclaredWriter):
+            self._run(stamp).watermarks.hear(source, stamp)
 
     def fault(self, fault: ServiceFault, stamp: Stamp) -> None:
         """Takes in one version of a fault.
 
+        One of another run says nothing here: the injector ends what a run that is over has left.
+
         Raises:
-            InvalidMessage: the writer takes back an earlier promise.
+            InvalidMessage: the writer is not declared, has left, or takes back an earlier promise.
         """
-        self._watermarks.hear(catalogue.SERVICE_FAULTS, stamp)
-        self._faults.add(fault, stamp.watermark_us)
+        run = self._run(stamp)
+        late = run.watermarks.hear(catalogue.SERVICE_FAULTS, stamp)
+        if fault.run_id == stamp.run:
+            run.faults.add(fault, late)
 
-    def telemetry(self, batch: Batch, stamp: Stamp) -> int:
-        """Takes in a batch of records and returns the end of the newest window it touches.
+    def telemetry(self, batch: Batch, stamp: Stamp) -> tuple[int, Passed]:
+        """Takes in a batch of records.
+
+        Returns:
+            The end of the newest window that it touches, NOTHING_US for none, and the windows it is late for.
 
         Raises:
-            InvalidMessage: an index points nowhere, a record lies before 1970 or too far in the
-                future, or the writer takes back an earlier promise. Nothing of the batch is used.
+            InvalidMessage: an index points nowhere, a record lies before 1970 or too far in the future, the
+                batch is of another run than its stamp, or the writer is not declared, has left, or takes back
+                an earlier promise. Nothing of the batch is used.
         """
         signal = signal_of(batch)
-        self._watermarks.hear(_SOURCE_OF[signal], stamp)
+        run = self._run(stamp)
+        late = run.watermarks.hear(_SOURCE_OF[signal], stamp)
+        if batch.run_id != stamp.run:
+            msg = f"a batch of run {batch.run_id!r} is stamped for run {stamp.run!r}; the two must agree"
+            raise InvalidMessage(msg)
         count = check(batch)
         if not count:
-            return -1
+            return NOTHING_US, late
         times = times_us(batch)
         first, last = int(np.minimum.reduce(times)), int(np.maximum.reduce(times))
         if first < 0 or last > stamp.watermark_us + self._policy.future_us:
@@ -204,130 +232,128 @@ class Windower:
         start, end = self._policy.start_of(first), self._policy.start_of(last)
         block = block_of(batch, self._dictionary)
         if start == end:
-            self._sort_in(batch, start, count, block, stamp)
+            self._sort_in(run, batch, start, (count, block), late)
         else:
             for one, size, part in split(signal, block, times, self._policy.size_us):
-                self._sort_in(batch, one, size, part, stamp)
-        return end + self._policy.size_us
+                self._sort_in(run, batch, one, (size, part), late)
+        return end + self._policy.size_us, late
 
-    def close(self) -> Iterator[ClosedWindow]:
-        """Renders the windows whose cut the watermark has passed, in order of their cuts."""
-        watermark_us = self.watermark_us
-        while self._due and self._due[0].at_us <= watermark_us:
-            due = heapq.heappop(self._due)
-            closed = self._first(due) if due.revision == 0 else self._final(due)
-            if closed is not None:
-                yield closed
+    def close(self, limit_us: int = FOREVER_US) -> Iterator[ClosedWindow]:
+        """Renders the windows whose cut all writers have passed; of each run in order of their ends.
+
+        Args:
+            limit_us: taken for the promise of writers that may be declared without being known here; counts
+                for runs that are not sealed.
+        """
+        for run in self._runs.values():
+            before = run.watermarks.passed
+            if run.watermarks.advance(FOREVER_US if run.is_sealed else limit_us) == before:
+                continue
+            for together in run.past_first_cut():
+                yield from self._first(run, together)
+            for window in run.past_final_cut():
+                closed = self._final(run, window)
+                if closed is not None:
+                    yield closed
 
     def ends_us(self, fault: ServiceFault) -> int:
         """When a fault ends for good, by what is known now; FOREVER while it is open."""
-        return self._faults.ends_us(fault)
+        run = self._runs.get(fault.run_id)
+        return UNKNOWN if run is None else run.faults.ends_us(fault)
 
     def forget(self) -> None:
         """Frees what no open window can need any more. Cheap; call it now and then."""
-        if self.watermark_us >= 0:
-            self._faults.forget(self.watermark_us - self._policy.final_cut_us - self._policy.size_us)
+        for run in self._runs.values():
+            if run.final_us >= 0:
+                run.faults.forget(run.final_us - self._policy.size_us)
+
+    def _run(self, stamp: Stamp) -> OpenRun:
+        run = self._runs.get(stamp.run)
+        if run is None:
+            self.open_run(stamp.run)
+            run = self._runs[stamp.run]
+        return run
 
     def _reject(self, batch: Batch, count: int, stamp: Stamp) -> None:
         source = _SOURCE_OF[signal_of(batch)]
-        counts = self.ledger.counts(batch.run_id, source, batch.service, stamp.watermark_us)
-        counts.read += count
-        counts.rejected += count
+        self.ledger.reject(batch.run_id, source, batch.service, stamp.watermark_us, count)
         limit = stamp.watermark_us + self._policy.future_us
         msg = (
             f"a record of {batch.service} lies before 1970 or beyond {limit} (its stamp plus what is allowed)"
         )
         raise InvalidMessage(msg)
 
-    def _sort_in(self, batch: Batch, start_us: int, count: int, block: Block, stamp: Stamp) -> None:
+    def _sort_in(
+        self, run: OpenRun, batch: Batch, start_us: int, rows: tuple[int, Block], late: Passed
+    ) -> None:
+        """Puts the rows of a batch that fall into one window there, or counts them as too late."""
         end_us = start_us + self._policy.size_us
-        final_us = end_us + self._policy.final_cut_us
-        if final_us <= self._resume_from_us:
+        if end_us <= run.resume_us:
             return
-        signal = signal_of(batch)
+        signal, (count, block) = signal_of(batch), rows
         counts = self.ledger.counts(batch.run_id, _SOURCE_OF[signal], batch.service, start_us)
         counts.read += count
-        if final_us <= stamp.watermark_us:
+        if end_us <= late.final_us:
             counts.dropped += count
             return
-        window = self._window(batch.run_id, batch.service, start_us)
+        window = run.window(end_us, batch.service, start_us)
         window.received[signal] += count
-        on_time = stamp.watermark_us < end_us + self._policy.first_cut_us
-        keep((window.on_time if on_time else window.late)[signal], block)
+        keep((window.late if end_us <= late.first_us else window.on_time)[signal], block)
 
-    def _window(self, run_id: str, service: str, start_us: int) -> _OpenWindow:
-        key = (run_id, service, start_us)
-        window = self._windows.get(key)
-        if window is None:
-            window = self._windows[key] = _OpenWindow()
-            end_us = start_us + self._policy.size_us
-            heapq.heappush(self._due, _Due(end_us + self._policy.first_cut_us, *key, 0))
-            heapq.heappush(self._due, _Due(end_us + self._policy.final_cut_us, *key, 1))
-        return window
+    def _first(self, run: OpenRun, windows: Sequence[OpenWindow]) -> Iterator[ClosedWindow]:
+        """Revisions 0 of windows that end together; none for a window of which everything is late."""
+        rendered = self._render([window.on_time for window in windows], windows[0].start_us)
+        for window, (counts, features) in zip(windows, rendered, strict=True):
+            window.distinct_on_time, window.features = counts, features
+            window.labels = self._labels(run, window, revision=0)
+            if any(counts.values()):
+                yield self._closed(run, window, revision=0, features_changed=True)
 
-    def _first(self, due: _Due) -> ClosedWindow | None:
-        """Revision 0; none for a window of which everything is late."""
-        window = self._windows[due.run_id, due.service, due.start_us]
-        if not window.rendered:
-            self._render_all(due)
-        window.labels = self._labels(due)
-        if not any(window.distinct_on_time.values()):
-            return None
-        return self._closed(due, window, features_changed=True)
-
-    def _final(self, due: _Due) -> ClosedWindow | None:
+    def _final(self, run: OpenRun, window: OpenWindow) -> ClosedWindow | None:
         """Revision 1, if it says anything that revision 0 did not."""
-        window = self._windows.pop((due.run_id, due.service, due.start_us))
         before, labels_before = window.features, window.labels
         accepted = window.distinct_on_time
         if any(window.late.values()):
             everything = {signal: window.on_time[signal] + window.late[signal] for signal in SIGNALS}
-            ((accepted, window.features),) = self._render([everything], due.start_us)
-        self._settle(due, window, accepted)
-        window.labels = self._labels(due)
+            ((accepted, window.features),) = self._render([everything], window.start_us)
+        self._settle(run, window, accepted)
+        window.labels = self._labels(run, window, revision=1)
         features_changed = not same_features(before, window.features)
         first_was_empty = not any(window.distinct_on_time.values())
         if not features_changed and window.labels == labels_before and not first_was_empty:
             return None
-        return self._closed(due, window, features_changed=features_changed or first_was_empty)
+        return self._closed(run, window, revision=1, features_changed=features_changed or first_was_empty)
 
-    def _settle(self, due: _Due, window: _OpenWindow, accepted: dict[Signal, int]) -> None:
+    def _settle(self, run: OpenRun, window: OpenWindow, accepted: dict[Signal, int]) -> None:
         """Enters where each record of a final window went."""
         for signal, source in _SOURCE_OF.items():
             received, on_time = window.received[signal], window.distinct_on_time[signal]
             if received:
-                counts = self.ledger.counts(due.run_id, source, due.service, due.start_us)
+                counts = self.ledger.counts(run.run_id, source, window.service, window.start_us)
                 counts.in_windows += on_time
                 counts.late += accepted[signal] - on_time
                 counts.duplicate += received - accepted[signal]
 
-    def _render_all(self, first: _Due) -> None:
-        """Renders revision 0 of every window that is due at the same instant."""
-        same = (first.at_us, first.start_us, 0)
-        peers = [first, *(due for due in self._due if (due.at_us, due.start_us, due.revision) == same)]
-        windows = [self._windows[due.run_id, due.service, due.start_us] for due in peers]
-        rendered = self._render([window.on_time for window in windows], first.start_us)
-        for window, (counts, features) in zip(windows, rendered, strict=True):
-            window.distinct_on_time, window.features, window.rendered = counts, features, True
-
     def _render(
-        self, windows: Sequence[dict[Signal, list[Block]]], start_us: int
+        self, windows: Sequence[Mapping[Signal, list[Block]]], start_us: int
     ) -> Iterator[tuple[dict[Signal, int], Features]]:
         """How many distinct rows each window has of each signal, and its features."""
         rows = WindowRows.of(windows, self._dictionary)
         return zip(rows.counts(), self._maker.features(rows, start_us), strict=True)
 
-    def _labels(self, due: _Due) -> tuple[Label, ...]:
-        end_us = due.start_us + self._policy.size_us
-        return self._faults.labels(due.run_id, due.service, due.start_us, end_us, cut_us=due.at_us)
+    def _labels(self, run: OpenRun, window: OpenWindow, *, revision: int) -> tuple[Label, ...]:
+        end_us = window.start_us + self._policy.size_us
+        return run.faults.labels(run.run_id, window.service, window.start_us, end_us, revision=revision)
 
-    def _closed(self, due: _Due, window: _OpenWindow, *, features_changed: bool) -> ClosedWindow:
+    def _closed(
+        self, run: OpenRun, window: OpenWindow, *, revision: int, features_changed: bool
+    ) -> ClosedWindow:
         return ClosedWindow(
-            run_id=due.run_id,
-            service=due.service,
-            start_us=due.start_us,
-            end_us=due.start_us + self._policy.size_us,
-            revision=due.revision,
+            run_id=run.run_id,
+            service=window.service,
+            start_us=window.start_us,
+            end_us=window.start_us + self._policy.size_us,
+            revision=revision,
             features=window.features,
             labels=window.labels,
             features_changed=features_changed,

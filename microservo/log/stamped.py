@@ -1,7 +1,7 @@
 """Writing to a topic that is joined: every message carries the writer's stamp, silence carries heartbeats.
 
 A writer that was killed takes up its own stamps from the log, so a watermark never falls and a count never
-skips.
+skips. One that leaves a run for good says so by a last stamp, and can't come back to it.
 """
 
 from __future__ import annotations
@@ -12,40 +12,48 @@ from types import TracebackType
 from typing import Self
 
 from microservo.adapters.broker import Broker, Consumer, Message, Partition
-from microservo.errors import Retryable
+from microservo.errors import InvalidInput, Retryable
 from schemas.catalogue import catalogue
-from schemas.envelope import HEARTBEAT_KEY, Headers, Stamp, cloud_event
+from schemas.envelope import FOREVER_US, HEARTBEAT_KEY, Headers, Stamp, cloud_event
 
 HEARTBEAT_US = 500_000
 _FIRST_LOOK_BACK = 64
 _READ_TIMEOUT_S = 10.0
 _CLOSE_TIMEOUT_S = 10.0
+_QUIET_US = 10 * HEARTBEAT_US
+"""How long a writer must have been silent to be taken for stopped."""
 
 
 @dataclass(slots=True)
 class _Position:
     """What the writer has said so far on one partition."""
 
+    run: str = ""
     watermark_us: int = 0
     next_sequence: int = 0
     total: int = 0
     sent_at_us: int | None = None
+    """When it said so, if that was in this life."""
+    found_at_us: int = 0
+    """When it said so, if that was found in the log."""
 
 
 class StampedWriter:
     """The one writer of this name on a topic; belongs to one thread.
+
+    It must be declared for the run that it writes in (`log.writers`), or its records are refused by the join.
 
     Args:
         topic: physical name.
         writer: stable name, the same after a restart; no two processes may use it at once.
         run_id: asked for each message, for the header `run`.
         clock: epoch microseconds UTC; a message's watermark is the clock when it is sent, but never falls.
-        writers: how many writers share the topic's partitions.
+        from_us: instant from which it was declared; its watermarks are no less.
         source: CloudEvents source.
         linger_ms: how long the producer may wait to fill a batch.
 
     Raises:
-        InvalidInput: there is no such topic.
+        InvalidInput: there is no such topic, or the writer has left the run.
     """
 
     def __init__(
@@ -57,17 +65,23 @@ class StampedWriter:
         run_id: Callable[[], str],
         clock: Callable[[], int],
         source: str,
-        writers: int = 1,
+        from_us: int = 0,
         linger_ms: int = 5,
     ) -> None:
         self._topic = topic
         self._writer = writer
         self._run_id = run_id
         self._clock = clock
-        self._writers = writers
+        self._from_us = from_us
         self._source = source
         self._event_type = _event_type(topic)
         self._positions = _last_positions(broker, topic, writer)
+        if any(_has_left(position, run_id()) for position in self._positions):
+            msg = f"{writer} has left run {run_id()!r} on {topic} for good; give the new one another name"
+            raise InvalidInput(msg)
+        for position in self._positions:
+            # It left a run before this one.
+            position.watermark_us = 0 if position.watermark_us == FOREVER_US else position.watermark_us
         self._producer = broker.producer(linger_ms=linger_ms)
 
     @property
@@ -127,9 +141,9 @@ class StampedWriter:
         position = self._positions[index]
         now_us = self._clock()
         stamp = Stamp(
-            watermark_us=max(position.watermark_us, now_us),
+            run=self._run_id(),
+            watermark_us=max(position.watermark_us, self._from_us, now_us),
             writer=self._writer,
-            writers=self._writers,
             sequence=position.next_sequence,
             total=position.total + records,
         )
@@ -141,19 +155,19 @@ class StampedWriter:
             partition=index,
             on_delivery=on_delivery,
         )
+        position.run = stamp.run
         position.watermark_us = stamp.watermark_us
         position.next_sequence = stamp.sequence + 1
         position.total = stamp.total
         position.sent_at_us = now_us
 
     def _headers(self, index: int, stamp: Stamp, now_us: int, *, heartbeat: bool) -> Headers:
-        headers = (*stamp.headers(), ("run", self._run_id().encode()))
         if heartbeat:
-            return headers
+            return stamp.headers()
         event_id = f"{self._writer}/{index}/{stamp.sequence}"
         return (
             *cloud_event(event_type=self._event_type, source=self._source, event_id=event_id, time_us=now_us),
-            *headers,
+            *stamp.headers(),
         )
 
     def __enter__(self) -> Self:
@@ -166,6 +180,52 @@ class StampedWriter:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def write_farewell(broker: Broker, topic: str, *, writer: str, run_id: str, clock: Callable[[], int]) -> None:
+    """Ends a writer's part in a run, in its name: a stamp without a record on every partition.
+
+    Where it ended before, nothing is written.
+
+    Raises:
+        InvalidInput: there is no such topic, or the writer still writes.
+        Retryable: the broker is away for now.
+    """
+    positions = _last_positions(broker, topic, writer)
+    last_us = max((each.found_at_us for each in positions if not _has_left(each, run_id)), default=0)
+    silent_us = clock() - last_us
+    if silent_us < _QUIET_US:
+        msg = (
+            f"{writer} still writes to {topic}, its last message is {silent_us / 1e6:.1f} s old; stop it, "
+            f"and try again {_QUIET_US / 1e6:g} s later"
+        )
+        raise InvalidInput(msg)
+    with broker.producer(linger_ms=0) as producer:
+        for index, position in enumerate(positions):
+            if not _has_left(position, run_id):
+                stamp = Stamp(
+                    run=run_id,
+                    watermark_us=FOREVER_US,
+                    writer=writer,
+                    sequence=position.next_sequence,
+                    total=position.total,
+                )
+                producer.send(topic, key=HEARTBEAT_KEY, value=None, headers=stamp.headers(), partition=index)
+        producer.flush(_CLOSE_TIMEOUT_S)
+
+
+def _has_left(position: _Position, run_id: str) -> bool:
+    return position.run == run_id and position.watermark_us == FOREVER_US
+
+
+def _position(stamp: Stamp, found_at_us: int) -> _Position:
+    return _Position(
+        run=stamp.run,
+        watermark_us=stamp.watermark_us,
+        next_sequence=stamp.sequence + 1,
+        total=stamp.total,
+        found_at_us=found_at_us,
+    )
 
 
 def _is_due(position: _Position, now_us: int) -> bool:
@@ -198,7 +258,7 @@ def _last_positions(broker: Broker, topic: str, writer: str) -> list[_Position]:
             begins = {each: max(ranges[each][0], end - look_back) for each, end in ends.items()}
             for message in _read(consumer, begins, ends):
                 if stamp := _own(message, writer):
-                    last = _Position(stamp.watermark_us, stamp.sequence + 1, stamp.total)
+                    last = _position(stamp, message.timestamp_us)
                     found[Partition(message.topic, message.partition)] = last
             ends = {each: at for each, at in begins.items() if each not in found and at > ranges[each][0]}
             look_back *= 4

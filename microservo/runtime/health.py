@@ -2,41 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
-from microservo.runtime.wsgi import WsgiServer
-
-if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIEnvironment
-
-_TEXT = "text/plain; charset=utf-8"
+from microservo.runtime.http import LOOPBACK, HttpServer, guarded
 
 
-class HealthServer(WsgiServer):
-    """Answers `/healthz` with 200 or 503, and `/metrics` in Prometheus' text format.
+class HealthServer(HttpServer):
+    """Answers `/healthz` with 200 or 503, and `/metrics` in Prometheus' text format; neither needs a token.
 
     Args:
         port: port to listen on, 0 for any free one.
         is_healthy: asked at every request, from a thread of the server.
     """
 
-    def __init__(self, port: int, is_healthy: Callable[[], bool], host: str = "127.0.0.1") -> None:
-        def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-            status, content_type, body = _answer(environ.get("PATH_INFO", ""), is_healthy)
-            start_response(status, [("Content-Type", content_type), ("Content-Length", str(len(body)))])
-            return [body]
-
-        super().__init__(answer, port=port, host=host)
+    def __init__(self, port: int, is_healthy: Callable[[], bool], host: str = LOOPBACK) -> None:
+        super().__init__(guarded(_application(is_healthy), ""), port=port, hosts=(host,))
 
 
-def _answer(path: str, is_healthy: Callable[[], bool]) -> tuple[str, str, bytes]:
-    if path == "/metrics":
-        return "200 OK", CONTENT_TYPE_LATEST, generate_latest()
-    if path != "/healthz":
-        return "404 Not Found", _TEXT, b"only /healthz and /metrics are here\n"
-    if is_healthy():
-        return "200 OK", _TEXT, b"ok\n"
-    return "503 Service Unavailable", _TEXT, b"not healthy\n"
+def _application(is_healthy: Callable[[], bool]) -> Starlette:
+    # Synchronous: Starlette calls them in threads, so a question that takes long holds up no other.
+    def healthz(_: Request) -> Response:
+        if is_healthy():
+            return PlainTextResponse("ok\n")
+        return PlainTextResponse("not healthy\n", status_code=503)
+
+    def metrics(_: Request) -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return Starlette(routes=[Route("/healthz", healthz), Route("/metrics", metrics)])

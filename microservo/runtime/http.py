@@ -27,6 +27,8 @@ LOOPBACK_NAMES = frozenset({LOOPBACK, LOOPBACK_6, "localhost"})
 
 _BACKLOG = 2048
 _DRAIN_S = 5
+_KEEP_ALIVE_S = 120
+"""Longer than the minute between two exports of metrics, which use a connection again."""
 _START_S = 10.0
 
 
@@ -162,6 +164,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         # It is kept by the loop that `main_loop` replaces.
         date_header=False,
         timeout_graceful_shutdown=_DRAIN_S,
+        timeout_keep_alive=_KEEP_ALIVE_S,
     )
 
 

@@ -12,7 +12,8 @@ _LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 
 RECORDS_TOTAL = Counter(
     "microservo_records_total",
-    "Records handled; outcome is in, out, late, duplicate, dropped or rejected.",
+    "Records handled; outcome is in, out, late, duplicate, dropped, rejected, or unfinished (their window "
+    "was not final when their run ended).",
     ("service", "topic", "outcome"),
 )
 MESSAGES_TOTAL = Counter(
@@ -33,7 +34,8 @@ REFUSED_BODIES_TOTAL = Counter(
 )
 RETRIES_TOTAL = Counter(
     "microservo_retries_total",
-    "Efforts that failed for now and were repeated; stage is consume, handle, commit or housekeeping.",
+    "Efforts that failed for now and were repeated; stage is consume, handle, commit, housekeeping, flush or "
+    "runs.",
     ("stage",),
 )
 BATCH_SECONDS = Histogram(
@@ -49,8 +51,8 @@ STAGE_LATENCY_SECONDS = Histogram(
 )
 WATERMARK_LAG_SECONDS = Gauge(
     "microservo_watermark_lag_seconds",
-    "Seconds between the wall clock and the event time up to which a joined topic is complete.",
-    ("topic",),
+    "Seconds between the wall clock and the event time up to which joined topics are complete, by partition.",
+    ("partition",),
 )
 WINDOWS_TOTAL = Counter(
     "microservo_windows_total",

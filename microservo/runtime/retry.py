@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import tenacity
@@ -52,11 +52,7 @@ def retry(
     failures: list[Retryable] = []
 
     def before_sleep(state: tenacity.RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        assert isinstance(error, Retryable)
-        failures[:] = [error]
-        if on_failure is not None:
-            on_failure(error)
+        failures[:] = [_reported(state, on_failure)]
 
     def sleep(seconds: float) -> None:
         if pause(seconds):
@@ -71,6 +67,46 @@ def retry(
         reraise=True,
     )
     return efforts(act)
+
+
+async def retry_async(
+    act: Callable[[], Awaitable[T]],
+    *,
+    first_pause_s: float = FIRST_PAUSE_S,
+    longest_pause_s: float = LONGEST_PAUSE_S,
+    on_failure: Callable[[Retryable], None] | None = None,
+) -> T:
+    """As `retry`, for asyncio and without end: others go on meanwhile, and cancelling ends the efforts.
+
+    Args:
+        act: one effort.
+        first_pause_s: pause after the first failure; each following one is twice as long.
+        longest_pause_s: what pauses grow to.
+        on_failure: told of each failure before the pause, to count or log it.
+
+    Raises:
+        Exception: whatever but `Retryable` `act` raises, at once.
+    """
+
+    def before_sleep(state: tenacity.RetryCallState) -> None:
+        _reported(state, on_failure)
+
+    efforts = tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception_type(Retryable),
+        wait=tenacity.wait_exponential(multiplier=first_pause_s, min=first_pause_s, max=longest_pause_s),
+        before_sleep=before_sleep,
+        reraise=True,
+    )
+    return await efforts(act)
+
+
+def _reported(state: tenacity.RetryCallState, on_failure: Callable[[Retryable], None] | None) -> Retryable:
+    """The failure of an effort, once it was reported."""
+    error = state.outcome.exception() if state.outcome else None
+    assert isinstance(error, Retryable)
+    if on_failure is not None:
+        on_failure(error)
+    return error
 
 
 def _stop(timeout_s: float | None, attempts: int | None) -> tenacity.stop.stop_base:

@@ -1,1 +1,1 @@
-"""Where telemetry comes from: one package per source."""
+"""Where telemetry comes from: one interface, a source per folder; none knows Kafka or who ships its rows."""

@@ -53,6 +53,8 @@ class Pipeline:
             "services.telemetry_collector",
             MICROSERVO_OTLP_PORT=str(self.otlp_port),
             MICROSERVO_TARGET_STATE=str(self.folders.target_state),
+            MICROSERVO_WINDOW_S=_seconds(self.options.policy.size_us),
+            MICROSERVO_FINAL_CUT_S=_seconds(self.options.policy.final_cut_us),
         )
 
     def streams(self) -> ProcessSpec:

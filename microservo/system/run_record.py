@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -12,15 +12,14 @@ from importlib.metadata import version
 from microservo.adapters.broker import Broker
 from microservo.adapters.clock import now_us
 from microservo.errors import InvalidInput
+from microservo.log.run_records import update_run, write_run
 from microservo.log.topics import topic_specs
+from microservo.log.writers import writers_from
 from microservo.runtime.retry import retry
 from microservo.system.options import SystemOptions
-from schemas.catalogue import EXPERIMENTS, catalogue
-from schemas.codec import encode
-from schemas.envelope import cloud_event
+from schemas.catalogue import catalogue
 from schemas.records import Experiment, RunStatus
 
-_FLUSH_S = 30.0
 _OFFSETS_S = 30.0
 _PACKAGES = ("microservo", "confluent-kafka", "faust-streaming", "numpy")
 
@@ -56,6 +55,11 @@ class RunRecord:
             final_cut_us=options.policy.final_cut_us,
             start_offsets=self._offsets(),
             end_offsets={},
+            writers=writers_from(
+                time_us,
+                first_cut_us=options.policy.first_cut_us,
+                final_cut_us=options.policy.final_cut_us,
+            ),
             versions={"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         )
 
@@ -73,7 +77,7 @@ class RunRecord:
         """Ends the runs that still go on by their record: on a broker of our own, their system was killed."""
         for run in known:
             if run.status == "running" and run.run_id != self.run_id:
-                self._write(replace(run, status="aborted", end_offsets=self._run.start_offsets))
+                self._update(run.run_id, _over("aborted", run.finished_at_us, self._run.start_offsets))
 
     def resume(self, known: Iterable[Experiment]) -> bool:
         """Goes on with the run of this id if it still goes on by its record: its system was killed.
@@ -87,19 +91,25 @@ class RunRecord:
         if former.status != "running":
             msg = f"run {self.run_id!r} is over ({former.status}); give this one another id"
             raise InvalidInput(msg)
-        self._run = replace(self._run, started_at_us=former.started_at_us, start_offsets=former.start_offsets)
+        self._run = replace(
+            self._run,
+            started_at_us=former.started_at_us,
+            start_offsets=former.start_offsets,
+            writers=former.writers or self._run.writers,
+        )
         return True
 
     def begin(self) -> None:
-        """Writes that the run has begun."""
-        self._write(self._run)
+        """Writes that the run has begun, and who writes in it."""
+        write_run(self._broker, self._run, clock=now_us, topic_prefix=self._prefix)
 
     def end(self, status: RunStatus) -> None:
         """Writes that the run is over, with the offsets reached; a second call does nothing."""
         if self.is_over:
             return
-        self._run = replace(self._run, status=status, finished_at_us=now_us(), end_offsets=self._offsets())
-        self._write(self._run)
+        over = _over(status, now_us(), self._offsets())
+        self._update(self.run_id, over)
+        self._run = over(self._run)
 
     def _offsets(self) -> dict[str, int]:
         """The end of every partition by 'topic/partition', by logical names."""
@@ -114,21 +124,15 @@ class RunRecord:
                 for partition in consumer.partitions(topic.physical(self._prefix))
             }
 
-    def _write(self, run: Experiment) -> None:
-        headers = cloud_event(
-            event_type="microservo.experiment",
-            source="/system",
-            event_id=f"{run.run_id}/{run.status}",
-            time_us=now_us(),
-        )
-        with self._broker.producer(linger_ms=0) as producer:
-            producer.send(
-                self._prefix + EXPERIMENTS,
-                key=run.run_id.encode(),
-                value=encode(run),
-                headers=headers,
-            )
-            producer.flush(_FLUSH_S)
+    def _update(self, run_id: str, change: Callable[[Experiment], Experiment]) -> None:
+        update_run(self._broker, run_id, change, clock=now_us, topic_prefix=self._prefix)
+
+
+def _over(
+    status: RunStatus, at_us: int | None, end_offsets: Mapping[str, int]
+) -> Callable[[Experiment], Experiment]:
+    """What ends a run: its writers stay as they were declared meanwhile."""
+    return lambda run: replace(run, status=status, finished_at_us=at_us, end_offsets=dict(end_offsets))
 
 
 def ensure_topics(broker: Broker, options: SystemOptions) -> None:

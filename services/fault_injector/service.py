@@ -13,11 +13,12 @@ from microservo.adapters.broker import Broker, Consumer, Producer
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
 from microservo.domain.faults.decider import InjectorState
-from microservo.errors import MicroServoError, Retryable
+from microservo.errors import InvalidInput, MicroServoError, Retryable
 from microservo.log.dead_letters import DeadLetters
 from microservo.log.publisher import Publisher
 from microservo.log.reader import positions
 from microservo.log.stamped import StampedWriter
+from microservo.log.writers import INJECTOR_WRITER, declare_writer
 from microservo.platforms.local.platform import LocalPlatform
 from microservo.platforms.platform import Platform
 from microservo.runtime.health import HealthServer
@@ -37,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-WRITER = "fault-injector"
+WRITER = INJECTOR_WRITER
 POLL_TIMEOUT_S = 0.01
 """The longest that a confirmation waits for the loop: a part of every label's latency."""
 LINGER_MS = 1
@@ -67,7 +68,7 @@ def run(
     with ExitStack() as stack:
         stack.enter_context(HealthServer(settings.health_port, pulse.is_felt))
         producer = stack.enter_context(broker.producer(linger_ms=LINGER_MS))
-        writer = stack.enter_context(_patiently(shutdown, lambda: _writer(settings, broker, clock)))
+        writer = stack.enter_context(_patiently(shutdown, lambda: _writer(settings, broker, clock, shutdown)))
 
         def workers(performer: Performer) -> Workers:
             made = ThreadWorkers(performer)
@@ -153,7 +154,23 @@ def _patiently(shutdown: Shutdown, make: Callable[[], T]) -> T:
     )
 
 
-def _writer(settings: FaultInjectorSettings, broker: Broker, clock: Callable[[], int]) -> StampedWriter:
+def _writer(
+    settings: FaultInjectorSettings, broker: Broker, clock: Callable[[], int], shutdown: Shutdown
+) -> StampedWriter:
+    try:
+        from_us = declare_writer(
+            broker,
+            run_id=settings.run_id,
+            writer=WRITER,
+            topics=(SERVICE_FAULTS,),
+            clock=clock,
+            wait=shutdown.wait,
+            topic_prefix=settings.topic_prefix,
+        )
+    except InvalidInput as error:
+        # What an earlier life left in force must be ended, whether or not a window still says so.
+        logger.warning("service faults are told to nobody: %s", error)
+        from_us = 0
     return StampedWriter(
         broker,
         settings.topic(SERVICE_FAULTS),
@@ -161,6 +178,7 @@ def _writer(settings: FaultInjectorSettings, broker: Broker, clock: Callable[[],
         run_id=lambda: settings.run_id,
         clock=clock,
         source="microservo/fault-injector",
+        from_us=from_us,
         linger_ms=LINGER_MS,
     )
 

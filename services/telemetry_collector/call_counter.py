@@ -1,4 +1,4 @@
-"""Who called whom: the CLIENT spans of an interval, counted by edge."""
+"""Who called whom: the CLIENT and PRODUCER spans of an interval, counted by edge."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from microservo.domain.bounded_names import BoundedNames
 from microservo.domain.rows import SpanRows
-from microservo.domain.telemetry import CLIENT_SPAN
+from microservo.domain.telemetry import CLIENT_SPAN, PRODUCER_SPAN
 from schemas.records import ServiceGraph
 
 
@@ -25,7 +25,7 @@ class CallCounter:
 
     def add(self, rows: SpanRows) -> None:
         """Counts the calls among some spans; a peer need not send telemetry itself."""
-        is_call = rows.kind == CLIENT_SPAN
+        is_call = (rows.kind == CLIENT_SPAN) | (rows.kind == PRODUCER_SPAN)
         calls = np.bincount(rows.peer.codes[is_call], minlength=len(rows.peer.names))
         errors = np.bincount(rows.peer.codes[is_call & (rows.error != 0)], minlength=len(rows.peer.names))
         for peer, called, failed in zip(rows.peer.names, calls.tolist(), errors.tolist(), strict=True):

@@ -3,47 +3,46 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
 from microservo.adapters.broker import Broker
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
-from microservo.domain.rows import MetricRows
+from microservo.domain.telemetry import Signal
 from microservo.log.stamped import StampedWriter
+from microservo.log.writers import declare_writer
+from microservo.platforms.local.platform import LocalPlatform
 from microservo.runtime.health import HealthServer
-from microservo.runtime.metrics import RECORDS_TOTAL
+from microservo.runtime.retry import retry
 from microservo.runtime.shutdown import Shutdown
-from microservo.runtime.wsgi import WsgiServer
-from services.telemetry_collector.inbox import Inbox, InboxFull, Parcel
-from services.telemetry_collector.receiver import Receiver
-from services.telemetry_collector.sampling import Sampler, Ticker
+from microservo.sources.host.sampler import host_source
+from microservo.sources.inbox import Inbox
+from microservo.sources.otlp.source import OtlpSource
+from microservo.sources.source import TOPICS, Source
 from services.telemetry_collector.settings import Settings
 from services.telemetry_collector.shipper import Shipper
-from services.telemetry_collector.topics import SOURCE, TOPICS, WRITER
+from services.telemetry_collector.topics import SOURCE, WRITER
 
 logger = logging.getLogger(__name__)
 
 _HURRY_RECORDS = 5000
-_CONNECTIONS = 1000
-# A request of 512 spans is some 80 KB; the default of 8 KB would take it in by ten turns of the loop.
-_RECEIVE_BYTES = 128 * 1024
+_SWITCH_S = 0.0005
 _DRAIN_S = 10.0
 _DRAIN_STEP_S = 0.02
 _SICK_AFTER_S = 15.0
 
-Sample = Callable[[], list[MetricRows]]
-
 
 class Collector:
-    """The whole service on one broker; one thread calls `run`, the others are its own.
+    """Ships what sources give to one broker; one thread calls `run`, the others are the sources' own.
 
     Args:
-        sample: what is put on the metrics' topic at each interval; by default what the target's processes
-            and the host use.
+        sources: not started yet; they are stopped with the collector.
+        from_us: instant from which its writer was declared.
     """
 
     def __init__(
@@ -52,32 +51,26 @@ class Collector:
         broker: Broker,
         clock: Callable[[], int] = now_us,
         *,
-        sample: Sample | None = None,
+        sources: Sequence[Source],
+        from_us: int = 0,
     ) -> None:
         self._settings = settings
-        self._inbox = Inbox(settings.queue_records, min(_HURRY_RECORDS, settings.queue_records))
-        self._shipper = _shipper(settings, broker, clock, self._inbox)
-        self._receiver = Receiver(
+        self._inbox = Inbox(WRITER, settings.queue_records, min(_HURRY_RECORDS, settings.queue_records))
+        delay_us = max((source.delay_us for source in sources), default=0)
+        writers = _writers(settings, broker, lambda: clock() - delay_us, from_us)
+        self._shipper = Shipper(
             self._inbox,
-            clock,
-            answer_timeout_s=settings.answer_timeout_s,
-            limit_bytes=settings.otlp_body_bytes,
-            limit_records=settings.otlp_body_records,
+            writers,
+            broker.producer(),
+            prefix=settings.topic_prefix,
+            run_id=settings.run_id,
+            clock=clock,
+            graph_interval_s=settings.graph_interval_s,
+            callee_wait_s=settings.callee_wait_s,
         )
-        self._server = WsgiServer(
-            self._receiver,
-            port=settings.otlp_port,
-            threads=settings.otlp_threads,
-            # Waitress takes for too large what has just so many.
-            max_request_body_size=settings.otlp_body_bytes + 1,
-            connection_limit=_CONNECTIONS,
-            asyncore_use_poll=True,
-            recv_bytes=_RECEIVE_BYTES,
-            ident=None,
-        )
-        self.port = self._server.port
-        take_sample = sample or Sampler(settings.target_state, clock).sample
-        self._ticker = Ticker(lambda: self._put(take_sample()), settings.sample_interval_s)
+        self._sources = sources
+        for source in sources:
+            source.start(self._inbox)
 
     @property
     def queued_records(self) -> int:
@@ -95,35 +88,28 @@ class Collector:
             Fatal: a message could not be delivered; a restart takes up where Kafka is.
         """
         while not shutdown.requested:
-            self._shipper.ship(self._inbox.take(self._settings.flush_interval_s))
+            self._shipper.ship(self._inbox.drain(self._settings.flush_interval_s))
         self._drain()
 
     def _drain(self) -> None:
         """Lets the requests under way be answered, which needs their rows to go on being shipped."""
-        self._receiver.refuse_more()
-        self._ticker.close()
-        closing = threading.Thread(target=self._server.close, name="closing")
-        closing.start()
+        stopping = threading.Thread(target=self._stop_sources, name="stopping")
+        stopping.start()
         deadline_s = time.monotonic() + _DRAIN_S
-        while (closing.is_alive() or self._inbox.records) and time.monotonic() < deadline_s:
-            self._shipper.ship(self._inbox.take(_DRAIN_STEP_S))
-        closing.join()
+        while (stopping.is_alive() or self._inbox.records) and time.monotonic() < deadline_s:
+            self._shipper.ship(self._inbox.drain(_DRAIN_STEP_S))
+        stopping.join()
         if self._inbox.records:
             logger.error("%d records were not taken by kafka and not acknowledged", self._inbox.records)
 
     def close(self) -> None:
-        """Stops the threads and closes the producers."""
-        self._ticker.close()
-        self._server.close()
+        """Stops the sources and closes the producers."""
+        self._stop_sources()
         self._shipper.close()
 
-    def _put(self, sample: list[MetricRows]) -> None:
-        parcel = Parcel(signal="metrics", rows=sample)
-        try:
-            self._inbox.put(parcel)
-        except InboxFull as error:
-            RECORDS_TOTAL.labels(WRITER, TOPICS["metrics"], "dropped").inc(parcel.records)
-            logger.warning("a sample of the processes is dropped: %s", error)
+    def _stop_sources(self) -> None:
+        for source in self._sources:
+            source.stop()
 
     def __enter__(self) -> Self:
         return self
@@ -141,32 +127,53 @@ def run(settings: Settings, shutdown: Shutdown) -> None:
     """Runs the collector until shutdown.
 
     Raises:
-        MicroServoError: Kafka is not there, or a message could not be delivered.
+        MicroServoError: Kafka is not there, the run is over, a port is taken, or a message could not be
+            delivered.
     """
+    # Between threads that have much to do; a request under way asks for a moment of the processor many times.
+    sys.setswitchinterval(_SWITCH_S)
     broker = KafkaBroker(settings.kafka)
-    with Collector(settings, broker) as collector, HealthServer(settings.health_port, collector.is_healthy):
-        logger.info("taking OTLP on port %d", collector.port, extra={"port": collector.port})
+    from_us = _declared(settings, broker, shutdown)
+    otlp = OtlpSource(settings.otlp_port, settings.receiver_limits())
+    platform = LocalPlatform(settings.target_state) if settings.target_state else None
+    host = host_source(platform, now_us, interval_s=settings.sample_interval_s)
+    with (
+        Collector(settings, broker, sources=(otlp, host), from_us=from_us) as collector,
+        HealthServer(settings.health_port, collector.is_healthy),
+    ):
+        logger.info("taking OTLP on port %d", otlp.port, extra={"port": otlp.port})
         collector.run(shutdown)
 
 
-def _shipper(settings: Settings, broker: Broker, clock: Callable[[], int], inbox: Inbox) -> Shipper:
-    writers = {
+def _writers(
+    settings: Settings, broker: Broker, clock: Callable[[], int], from_us: int
+) -> dict[Signal, StampedWriter]:
+    return {
         signal: StampedWriter(
             broker,
             settings.topic(name),
-            writer=WRITER,
+            writer=settings.writer,
             run_id=lambda: settings.run_id,
             clock=clock,
             source=SOURCE,
+            from_us=from_us,
         )
         for signal, name in TOPICS.items()
     }
-    return Shipper(
-        inbox,
-        writers,
-        broker.producer(),
-        prefix=settings.topic_prefix,
-        run_id=settings.run_id,
-        clock=clock,
-        graph_interval_s=settings.graph_interval_s,
-    )
+
+
+def _declared(settings: Settings, broker: Broker, shutdown: Shutdown) -> int:
+    """The instant from which the collector may stamp, once it has come; a sender tries again meanwhile."""
+
+    def declare() -> int:
+        return declare_writer(
+            broker,
+            run_id=settings.run_id,
+            writer=settings.writer,
+            topics=tuple(TOPICS.values()),
+            clock=now_us,
+            wait=shutdown.wait,
+            topic_prefix=settings.topic_prefix,
+        )
+
+    return retry(declare, wait=shutdown.wait)

@@ -8,7 +8,10 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from microservo.adapters.otlp.media import MAX_BODY_BYTES
+from microservo.domain.windows import WindowPolicy
+from microservo.log.writers import COLLECTOR_WRITER
 from microservo.runtime.settings import ServiceSettings
+from microservo.sources.otlp.receiver import ReceiverLimits
 
 
 class Settings(ServiceSettings):
@@ -16,8 +19,12 @@ class Settings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_ignore_empty=True)
 
+    writer: str = Field(
+        default=COLLECTOR_WRITER,
+        min_length=1,
+        description="Name of this collector among the run's writers; kept over restarts, and its alone.",
+    )
     otlp_port: int = Field(default=4318, ge=0, le=65535, description="Port of OTLP/HTTP; 0 takes any.")
-    otlp_threads: int = Field(default=64, ge=1, description="Requests that may wait for Kafka at once.")
     otlp_body_bytes: int = Field(
         default=MAX_BODY_BYTES, ge=1, description="Largest request body, after decompression."
     )
@@ -42,3 +49,22 @@ class Settings(ServiceSettings):
     graph_interval_s: float = Field(
         default=5.0, gt=0, description="Seconds between records of who called whom."
     )
+    callee_wait_s: float = Field(
+        default=0.4,
+        ge=0,
+        description="Seconds that spans wait for those of an unknown callee; well below the first cut.",
+    )
+    window_s: float = Field(default=5.0, gt=0, description="Length of a window, as the stream processor's.")
+    final_cut_s: float = Field(default=30.0, ge=0, description="How long late records count, as there.")
+
+    def receiver_limits(self) -> ReceiverLimits:
+        """What the OTLP receiver accepts."""
+        windows = WindowPolicy(
+            size_us=round(self.window_s * 1e6), first_cut_us=0, final_cut_us=round(self.final_cut_s * 1e6)
+        )
+        return ReceiverLimits(
+            body_bytes=self.otlp_body_bytes,
+            body_records=self.otlp_body_records,
+            answer_timeout_s=self.answer_timeout_s,
+            windows=windows,
+        )

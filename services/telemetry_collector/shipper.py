@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -14,18 +13,21 @@ from microservo.errors import Retryable
 from microservo.log.dead_letters import DeadLetters
 from microservo.log.stamped import StampedWriter
 from microservo.runtime.metrics import MESSAGES_TOTAL, RECORDS_TOTAL, RETRIES_TOTAL, STAGE_LATENCY_SECONDS
+from microservo.runtime.retry import retry
+from microservo.sources.inbox import Inbox
+from microservo.sources.source import TOPICS, Parcel
 from schemas.catalogue import SERVICE_GRAPH
 from schemas.codec import encode
 from schemas.envelope import cloud_event
 from services.telemetry_collector.call_counter import CallCounter
-from services.telemetry_collector.inbox import Inbox, Parcel
+from services.telemetry_collector.callees import Callees
 from services.telemetry_collector.packer import Packed, Packer
-from services.telemetry_collector.topics import SOURCE, TOPICS, WRITER
+from services.telemetry_collector.topics import SOURCE, WRITER
 
 logger = logging.getLogger(__name__)
 
 _FLUSH_TIMEOUT_S = 5.0
-_BACK_OFF_S = 0.05
+_LONGEST_PAUSE_S = 0.5
 
 
 class Shipper:
@@ -36,6 +38,7 @@ class Shipper:
         producer: for what is not stamped: dead letters and the service graph.
         prefix: what stands before the logical names of topics.
         graph_interval_s: seconds between records of the service graph.
+        callee_wait_s: how long spans may wait for those of a callee that is not known.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Shipper:
         run_id: str,
         clock: Callable[[], int],
         graph_interval_s: float,
+        callee_wait_s: float,
     ) -> None:
         self._inbox = inbox
         self._writers = writers
@@ -59,8 +63,9 @@ class Shipper:
         self._packer = Packer(run_id)
         self._graph_interval_us = int(graph_interval_s * 1_000_000)
         self._graph_due_us = clock() + self._graph_interval_us
+        self._callees = Callees(callee_wait_s)
+        self._waiting: list[Parcel] = []
         self._calls = CallCounter(self._packer.peers, clock())
-        self._graphs = 0
         self._unsettled: list[Parcel] = []
         self.durable_at_s = time.monotonic()
         """When Kafka last had all that was sent, on the monotonic clock."""
@@ -68,10 +73,14 @@ class Shipper:
     def ship(self, parcels: Sequence[Parcel]) -> None:
         """Sends parcels and settles all that became durable; what did not is settled by a later call.
 
+        Spans whose callees are not known yet are sent by a later call, too.
+
         Raises:
             Fatal: a message could not be delivered; nobody was told that it was.
         """
         started_s = time.perf_counter()
+        # Metrics and logs call nobody.
+        parcels, self._waiting = self._callees.resolve((*self._waiting, *parcels), started_s)
         self._unsettled += parcels
         for packed in self._packer.pack(rows for parcel in parcels for rows in parcel.rows):
             self._send(packed)
@@ -105,15 +114,13 @@ class Shipper:
         RECORDS_TOTAL.labels(WRITER, topic, "in").inc(accepted + len(parcel.refused))
         RECORDS_TOTAL.labels(WRITER, topic, "rejected").inc(len(parcel.refused))
         for refused in parcel.refused:
-            document, reason = refused.document, refused.reason
-            self._until_taken(
-                lambda: self._dead_letters.reject_bytes(topic, document, reason, "application/json")  # noqa: B023
-            )
+            self._reject(topic, refused.document, refused.reason, refused.content_type)
         if parcel.undecodable is not None:
             body = parcel.undecodable
-            self._until_taken(
-                lambda: self._dead_letters.reject_bytes(topic, body.raw, body.reason, body.content_type)
-            )
+            self._reject(topic, body.raw, body.reason, body.content_type)
+
+    def _reject(self, topic: str, raw: bytes, reason: str, content_type: str) -> None:
+        self._until_taken(lambda: self._dead_letters.reject_bytes(topic, raw, reason, content_type))
 
     def _housekeeping(self) -> None:
         """Heartbeats, and the service graph when it is due."""
@@ -155,12 +162,12 @@ class Shipper:
 
     def _until_taken(self, send: Callable[[], None]) -> None:
         """Sends again while the producer's queue is full; a broker that stays away ends this with Fatal."""
-        while True:
-            try:
-                return send()
-            except Retryable as error:
-                self._count(error)
-                threading.Event().wait(_BACK_OFF_S)
+        try:
+            # Nearly always enough, and thousands of times a second.
+            send()
+        except Retryable as error:
+            self._count(error)
+            retry(send, longest_pause_s=_LONGEST_PAUSE_S, on_failure=self._count)
 
     def _count(self, error: Retryable) -> None:
         RETRIES_TOTAL.labels("flush").inc()

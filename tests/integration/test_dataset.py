@@ -84,6 +84,7 @@ def test_an_error_in_a_worker_is_told_and_leaves_nothing(
         run_id=STORY.run_id,
         prefix=topic_prefix,
         policy=WindowPolicy(),
+        writers=(),
         partition_numbers=[0],
         ranges={partition: (5, 9)},
         from_us=0,

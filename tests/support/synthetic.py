@@ -43,14 +43,14 @@ class _Writer:
     def send(self, now_us: int, key: bytes, value: bytes | None, records: int, partition: int) -> Sent:
         self.total[partition] = self.total.get(partition, 0) + records
         stamp = Stamp(
+            run=self.run_id,
             watermark_us=now_us,
             writer=f"writer-of-{self.topic}",
             sequence=self.sequence.get(partition, 0),
             total=self.total[partition],
         )
         self.sequence[partition] = stamp.sequence + 1
-        headers = (*stamp.headers(), ("run", self.run_id.encode()))
-        return Sent(topic=self.topic, partition=partition, key=key, value=value, headers=headers)
+        return Sent(topic=self.topic, partition=partition, key=key, value=value, headers=stamp.headers())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +214,7 @@ def _logs(run_id: str, service: str, records: Sequence[_Record]) -> LogBatch:
         template=_column((int(r.number % 9 == 0) for r in records), "<u2"),
         trace_id=b"".join(r.number.to_bytes(16, "little") for r in records),
         span_id=b"".join(r.number.to_bytes(8, "little") for r in records),
+        line_id=_column((r.number + 1 for r in records), "<u8"),
         bodies=tuple(f"request {r.number} {'failed' if r.number % 9 == 0 else 'done'}" for r in records),
     )
 

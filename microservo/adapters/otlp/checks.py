@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from google.protobuf.message import Message
 from numpy.typing import NDArray
 
-from microservo.adapters.otlp.requests import to_json
 from microservo.domain.rows import Rows
 from microservo.domain.telemetry import Int64
 
 FUTURE_US = 5_000_000
 """A record may be this far ahead of our clock, for skew between machines; beyond, it is future-dated."""
+_UNITS_US = {"seconds": 10**6, "milliseconds": 10**9, "microseconds": 10**12}
+"""Least microseconds that a time since 2001 in such a unit becomes when it is taken for nanoseconds."""
 MAX_NAME_CHARS = 256
 
 Mask = NDArray[np.bool_]
@@ -25,28 +23,51 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """A record that can't be used: why, and what it was, as JSON."""
+    """A record that can't be used: why, and what it was."""
 
     reason: str
     document: bytes
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instants:
+    """What the times of records are judged by, all in epoch microseconds UTC.
+
+    Args:
+        now_us: when the records were received; a line of a log without any time has this one.
+        oldest_us: no window is open any more for what is older.
+    """
+
+    now_us: int
+    oldest_us: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoded:
-    """What a request holds: rows to keep, records to put aside."""
+    """What a request holds.
 
-    rows: tuple[Rows, ...]
-    refused: tuple[Refused, ...]
+    Args:
+        rows: to keep.
+        refused: records to put aside.
+        too_old: how many of the kept records no window will hold.
+    """
+
+    rows: tuple[Rows, ...] = ()
+    refused: tuple[Refused, ...] = ()
+    too_old: int = 0
 
     @property
-    def count(self) -> int:
-        """Rows and refused records together."""
-        return sum(rows.count for rows in self.rows) + len(self.refused)
+    def rejected(self) -> int:
+        """Records of which the sender must hear that they are of no use."""
+        return len(self.refused) + self.too_old
 
     @property
     def reason(self) -> str:
-        """Why records were refused, each reason with how often; empty when none was."""
+        """Why, each reason with how often; empty when all are of use."""
         reasons = Counter(each.reason for each in self.refused)
+        if self.too_old:
+            reasons["record is too old for any window; it is kept, and counted as dropped"] = self.too_old
         return "; ".join(f"{times} x {reason}" for reason, times in sorted(reasons.items())[:5])
 
 
@@ -55,6 +76,7 @@ def joined(parts: Sequence[Decoded]) -> Decoded:
     return Decoded(
         rows=tuple([rows for part in parts for rows in part.rows]),
         refused=tuple([refused for part in parts for refused in part.refused]),
+        too_old=sum(part.too_old for part in parts),
     )
 
 
@@ -66,8 +88,11 @@ class Checks:
 
     def refuse(self, where: Mask | Sequence[bool], reason: str) -> None:
         """Refuses the records at which `where` is true."""
-        for index in np.flatnonzero(where).tolist():
-            self._reasons.setdefault(index, reason)
+        bad = np.asarray(where)
+        # Nearly always there is none, and most requests are small.
+        if bad.any():
+            for index in np.flatnonzero(bad).tolist():
+                self._reasons.setdefault(index, reason)
 
     def refuse_long(self, names: Sequence[str], what: str) -> None:
         """Refuses the records whose text is longer than a name may be."""
@@ -85,8 +110,14 @@ class Checks:
             self.refuse([each == zeros for each in ids], f"{what} is all zeros")
 
     def refuse_times(self, time_us: Int64, now_us: int) -> None:
-        """Refuses records that carry no time, or one that is yet to come."""
+        """Refuses records that carry no time, one in another unit, or one that is yet to come."""
         self.refuse(time_us == 0, "record has no time")
+        if len(time_us) and time_us.min() < 10 * _UNITS_US["microseconds"]:
+            for unit, least_us in _UNITS_US.items():
+                self.refuse(
+                    (time_us >= least_us) & (time_us < 10 * least_us),
+                    f"time looks like {unit} since 1970; OTLP's times are nanoseconds",
+                )
         self.refuse(
             time_us > now_us + FUTURE_US, f"record is more than {FUTURE_US // 1_000_000} s in the future"
         )
@@ -100,11 +131,3 @@ class Checks:
 def microseconds(nanoseconds: Sequence[int]) -> Int64:
     """Epoch microseconds of OTLP's unsigned nanoseconds."""
     return (np.array(nanoseconds, np.uint64) // np.uint64(1000)).astype(np.int64)
-
-
-def put_aside(record: Message, reason: str, service: str, instance: str) -> Refused:
-    """A record as a JSON document for the dead-letter topic."""
-    document: dict[str, Any] = {"service": service, "instance": instance, "record": to_json(record)}
-    return Refused(
-        reason=reason, document=json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
-    )

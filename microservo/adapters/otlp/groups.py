@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
+import numpy as np
 from google.protobuf.message import Message
 
-from microservo.adapters.otlp.checks import Decoded, Refused, put_aside
+from microservo.adapters.otlp.checks import Decoded, Instants, Refused
+from microservo.adapters.otlp.json_requests import to_json
 from microservo.adapters.otlp.resource import HasResource, fault_of, origin_of
 from microservo.domain.rows import Rows
+from microservo.domain.telemetry import Int64
 
 Record = TypeVar("Record", bound=Message)
 
@@ -17,8 +21,15 @@ Record = TypeVar("Record", bound=Message)
 class Columns(Protocol):
     """The fields of many records, a list for each."""
 
+    @property
+    def event_us(self) -> Int64:
+        """The instants by which the records fall into windows."""
+
     def faults(self, now_us: int, of_all: str | None) -> dict[int, str]:
         """Why records can't be used, by position; `of_all` goes for every one."""
+
+    def kept(self, positions: Sequence[int]) -> Columns:
+        """The fields of the records at these positions alone."""
 
     def rows(self, service: str, instance: str) -> Rows:
         """The records as rows."""
@@ -27,20 +38,30 @@ class Columns(Protocol):
 def decode_groups(
     groups: Iterable[tuple[HasResource, Sequence[Record]]],
     columns_of: Callable[[Sequence[Record]], Columns],
-    now_us: int,
+    instants: Instants,
 ) -> Decoded:
-    """The records of each resource as rows; `now_us` judges what is future-dated."""
+    """The records of each resource as rows."""
     rows: list[Rows] = []
     refused: list[Refused] = []
+    too_old = 0
     for group, found in groups:
         if not found:
             continue
         service, instance = origin_of(group)
         columns = columns_of(found)
-        reasons = columns.faults(now_us, fault_of(service, instance))
+        reasons = columns.faults(instants.now_us, fault_of(service, instance))
         if reasons:
             refused += [put_aside(found[at], why, service, instance) for at, why in sorted(reasons.items())]
-            columns = columns_of([record for at, record in enumerate(found) if at not in reasons])
+            columns = columns.kept([at for at in range(len(found)) if at not in reasons])
         if len(reasons) < len(found):
             rows.append(columns.rows(service, instance))
-    return Decoded(rows=tuple(rows), refused=tuple(refused))
+            too_old += int(np.count_nonzero(columns.event_us < instants.oldest_us))
+    return Decoded(rows=tuple(rows), refused=tuple(refused), too_old=too_old)
+
+
+def put_aside(record: Message, reason: str, service: str, instance: str) -> Refused:
+    """A record as a JSON document for the dead-letter topic."""
+    document: dict[str, Any] = {"service": service, "instance": instance, "record": to_json(record)}
+    return Refused(
+        reason=reason, document=json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
+    )

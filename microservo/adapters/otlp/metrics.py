@@ -21,7 +21,16 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     SummaryDataPoint,
 )
 
-from microservo.adapters.otlp.checks import MAX_NAME_CHARS, Checks, Decoded, Refused, microseconds, put_aside
+from microservo.adapters.otlp.checks import (
+    MAX_NAME_CHARS,
+    Checks,
+    Decoded,
+    Instants,
+    Refused,
+    joined,
+    microseconds,
+)
+from microservo.adapters.otlp.groups import put_aside
 from microservo.adapters.otlp.resource import fault_of, origin_of
 from microservo.adapters.otlp.series import Labels
 from microservo.domain.rows import MetricRows, coded
@@ -32,16 +41,12 @@ Point: TypeAlias = NumberDataPoint | Distribution
 _NO_VALUE = DataPointFlags.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK
 
 
-def decode_metrics(request: ExportMetricsServiceRequest, now_us: int) -> Decoded:
-    """The data points of a request as rows, one group per resource; `now_us` judges what is future-dated.
+def decode_metrics(request: ExportMetricsServiceRequest, instants: Instants) -> Decoded:
+    """The data points of a request as rows, one group per resource.
 
     A point that says that there is no value (a series that ended) gives no row and is no error.
     """
-    rows: list[MetricRows] = []
-    refused: list[Refused] = []
-    for group in request.resource_metrics:
-        _decode_group(group, now_us, rows, refused)
-    return Decoded(rows=tuple(rows), refused=tuple(refused))
+    return joined([_decode_group(group, instants) for group in request.resource_metrics])
 
 
 @dataclass(slots=True)
@@ -70,15 +75,14 @@ class _Table:
         return kept
 
 
-def _decode_group(
-    group: ResourceMetrics, now_us: int, rows: list[MetricRows], refused: list[Refused]
-) -> None:
+def _decode_group(group: ResourceMetrics, instants: Instants) -> Decoded:
     service, instance = origin_of(group)
     table = _table(metric for scope in group.scope_metrics for metric in scope.metrics)
     if not table.points:
-        return
+        return Decoded()
+    refused: list[Refused] = []
     time_us = table.time_us()
-    reasons = _faults(table, time_us, now_us, fault_of(service, instance))
+    reasons = _faults(table, time_us, instants.now_us, fault_of(service, instance))
     if reasons:
         # Both rows of a distribution's point stand or fall together, and it is put aside once.
         bad = {id(table.points[index]): (index, why) for index, why in sorted(reasons.items(), reverse=True)}
@@ -88,8 +92,14 @@ def _decode_group(
             )
         table = table.without({index for index, point in enumerate(table.points) if id(point) in bad})
         time_us = table.time_us()
-    if table.points:
-        rows.append(_rows(table, time_us, service, instance))
+    if not table.points:
+        return Decoded(refused=tuple(refused))
+    old = np.flatnonzero(time_us < instants.oldest_us).tolist()
+    return Decoded(
+        rows=(_rows(table, time_us, service, instance),),
+        refused=tuple(refused),
+        too_old=len({id(table.points[index]) for index in old}),
+    )
 
 
 def _table(metrics: Iterator[Metric]) -> _Table:

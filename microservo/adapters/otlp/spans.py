@@ -9,33 +9,35 @@ import numpy as np
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from microservo.adapters.otlp.checks import Checks, Decoded, microseconds
+from microservo.adapters.otlp.callee import PEER, callee_of
+from microservo.adapters.otlp.checks import Checks, Decoded, Instants, microseconds
 from microservo.adapters.otlp.groups import decode_groups
 from microservo.domain.rows import SpanRows, coded, id_column
 from microservo.domain.telemetry import Int64
 
-_PEER = "peer.service"
 _LAST_KIND = 5
 _ERROR = Status.STATUS_CODE_ERROR
 
 
-def decode_spans(request: ExportTraceServiceRequest, now_us: int) -> Decoded:
-    """The spans of a request as rows, one group per resource; `now_us` judges what is future-dated."""
+def decode_spans(request: ExportTraceServiceRequest, instants: Instants) -> Decoded:
+    """The spans of a request as rows, one group per resource."""
     groups = (
         (group, [span for scope in group.scope_spans for span in scope.spans])
         for group in request.resource_spans
     )
-    return decode_groups(groups, _Columns.of, now_us)
+    return decode_groups(groups, _Columns.of, instants)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Columns:
     """The fields of many spans, a list for each."""
 
+    spans: Sequence[Span]
     start_us: Int64
     end_us: Int64
     names: list[str]
     peers: list[str]
+    addresses: list[str]
     kinds: list[int]
     errors: list[bool]
     trace_ids: list[bytes]
@@ -44,17 +46,24 @@ class _Columns:
 
     @classmethod
     def of(cls, spans: Sequence[Span]) -> _Columns:
+        callees = list(map(callee_of, spans))
         return cls(
+            spans=spans,
             start_us=microseconds([span.start_time_unix_nano for span in spans]),
             end_us=microseconds([span.end_time_unix_nano for span in spans]),
             names=[span.name for span in spans],
-            peers=[_peer(span) for span in spans],
+            peers=[callee.peer for callee in callees],
+            addresses=[callee.address for callee in callees],
             kinds=[span.kind for span in spans],
             errors=[span.status.code == _ERROR for span in spans],
             trace_ids=[span.trace_id for span in spans],
             span_ids=[span.span_id for span in spans],
             parent_ids=[span.parent_span_id for span in spans],
         )
+
+    @property
+    def event_us(self) -> Int64:
+        return self.end_us
 
     def faults(self, now_us: int, of_all: str | None) -> dict[int, str]:
         checks = Checks()
@@ -64,7 +73,7 @@ class _Columns:
         checks.refuse_times(self.end_us, now_us)
         checks.refuse(self.end_us < self.start_us, "span ends before it starts")
         checks.refuse_long(self.names, "span name")
-        checks.refuse_long(self.peers, _PEER)
+        checks.refuse_long(self.peers, PEER)
         checks.refuse_ids(self.trace_ids, 16, "trace id", optional=False)
         checks.refuse_ids(self.span_ids, 8, "span id", optional=False)
         checks.refuse_ids(self.parent_ids, 8, "parent span id", optional=True)
@@ -72,6 +81,9 @@ class _Columns:
             outside = [not 0 <= kind <= _LAST_KIND for kind in self.kinds]
             checks.refuse(outside, f"span kind is not within 0 to {_LAST_KIND}")
         return checks.reasons
+
+    def kept(self, positions: Sequence[int]) -> _Columns:
+        return _Columns.of([self.spans[at] for at in positions])
 
     def rows(self, service: str, instance: str) -> SpanRows:
         return SpanRows(
@@ -81,16 +93,10 @@ class _Columns:
             duration_us=self.end_us - self.start_us,
             endpoint=coded(self.names),
             peer=coded(self.peers),
+            address=coded(self.addresses),
             kind=np.array(self.kinds, np.uint8),
             error=np.array(self.errors, np.uint8),
             trace_id=id_column(self.trace_ids, 16),
             span_id=id_column(self.span_ids, 8),
             parent_id=id_column(self.parent_ids, 8),
         )
-
-
-def _peer(span: Span) -> str:
-    for attribute in span.attributes:
-        if attribute.key == _PEER:
-            return attribute.value.string_value
-    return ""

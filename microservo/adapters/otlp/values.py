@@ -15,6 +15,8 @@ def text_of(value: AnyValue) -> str:
         return ""
     if kind == "string_value":
         return value.string_value
+    if kind == "int_value":
+        return str(value.int_value)
     return json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
 
 

@@ -40,15 +40,18 @@ def ranked(texts: Iterable[str]) -> dict[str, int]:
     return {text: rank for rank, text in enumerate(sorted(set(texts)))}
 
 
-def canonical_order(keys: Sequence[Key], kept: NDArray[np.bool_], tie_keys: TieKeys) -> Index:
-    """Indices that put the kept rows in canonical order, with one of each set of identical rows.
+def canonical_order(
+    keys: Sequence[Key], kept: NDArray[np.bool_], tie_keys: TieKeys, *, once: bool = True
+) -> Index:
+    """Indices that put the kept rows in canonical order.
 
     Args:
         keys: what the rows are sorted by, most significant first.
         kept: which rows count at all, shape (rows,).
         tie_keys: gives, for rows that agree in all keys, further ones of all else they hold, most significant
-            first. Rows that agree in all of these but the last are the same row; the one with the lowest last
-            key is kept.
+            first.
+        once: whether rows that agree in all keys but the last are the same row, of which the one with the
+            lowest last key is kept; else all are.
     """
     order, repeats = _sorted(keys, kept)
     if not repeats.any():
@@ -61,6 +64,8 @@ def canonical_order(keys: Sequence[Key], kept: NDArray[np.bool_], tie_keys: TieK
     found = [*(key.values[rows] for key in keys), *tie_keys(rows)]
     within = np.lexsort(found[::-1])
     order[places] = rows[within]
+    if not once:
+        return order
     keep = np.ones(len(order), bool)
     keep[places] = _first_of_each([column[within] for column in found[:-1]])
     return order[keep]

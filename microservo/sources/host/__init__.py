@@ -1,1 +1,1 @@
-"""Telemetry read from outside: the host, and the processes on it."""
+"""Telemetry read from outside: the host, and the instances of a platform."""

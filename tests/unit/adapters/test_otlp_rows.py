@@ -20,11 +20,18 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from otlp_requests import T0_US, gauge, line, logs, metrics, resource, span, traces
 
-from microservo.adapters.otlp.checks import Decoded
-from microservo.adapters.otlp.decoding import decode
+from microservo.adapters.otlp.checks import Decoded, Instants
+from microservo.adapters.otlp.decoding import decode as decode_request
+from microservo.adapters.otlp.line_ids import LineIds
+from microservo.adapters.otlp.requests import Request
 from microservo.domain.rows import Coded, LogRows, MetricRows, SpanRows
 
 NOW_US = T0_US + 1_000_000
+NOW = Instants(now_us=NOW_US)
+
+
+def decode(request: Request, instants: Instants) -> Decoded:
+    return decode_request(request, instants, LineIds(b"a body"))
 
 
 def texts(column: Coded) -> list[str]:
@@ -55,7 +62,7 @@ def points_of(found: Decoded) -> list[tuple[str, float]]:
 def test_a_span_keeps_all_that_a_row_holds() -> None:
     call = span(T0_US + 5, name="GetCart", duration_us=70, peer="redis", failed=True, number=3, kind=3)
     call.parent_span_id = (2).to_bytes(8, "big")
-    rows = only_spans(decode(traces([span(), call]), NOW_US))
+    rows = only_spans(decode(traces([span(), call]), NOW))
     assert (rows.service, rows.instance, rows.count) == ("cart", "cart-0", 2)
     assert rows.start_us.tolist() == [T0_US, T0_US + 5]
     assert rows.duration_us.tolist() == [1500, 70]
@@ -70,7 +77,7 @@ def test_a_span_keeps_all_that_a_row_holds() -> None:
 
 @pytest.mark.parametrize("service", [None, ""])
 def test_records_without_a_service_belong_to_unknown_service(service: str | None) -> None:
-    rows = only_spans(decode(traces([span()], resource(service, None)), NOW_US))
+    rows = only_spans(decode(traces([span()], resource(service, None)), NOW))
     assert (rows.service, rows.instance) == ("unknown_service", "")
 
 
@@ -129,7 +136,7 @@ def test_a_span_that_cannot_be_used_is_put_aside_and_the_others_flow_on(
 ) -> None:
     bad = span(number=2, name="Bad")
     spoil(bad)
-    found = decode(traces([span(number=1), bad, span(number=3)]), NOW_US)
+    found = decode(traces([span(number=1), bad, span(number=3)]), NOW)
     assert only_spans(found).span_id.tobytes() == (1).to_bytes(8, "big") + (3).to_bytes(8, "big")
     (refused,) = found.refused
     assert reason in refused.reason
@@ -137,21 +144,21 @@ def test_a_span_that_cannot_be_used_is_put_aside_and_the_others_flow_on(
     assert (document["service"], document["instance"]) == ("cart", "cart-0")
     assert document["record"]["name"] == bad.name
     assert document["record"]["traceId"] == bad.trace_id.hex()
-    assert found.count == 3
+    assert found.rejected == 1
 
 
 def test_a_span_that_ends_within_the_tolerance_is_kept() -> None:
-    assert only_spans(decode(traces([span(NOW_US, duration_us=5_000_000)]), NOW_US)).count == 1
+    assert only_spans(decode(traces([span(NOW_US, duration_us=5_000_000)]), NOW)).count == 1
 
 
 def test_a_request_of_bad_spans_only_has_no_rows() -> None:
-    found = decode(traces([span(0), span(0)]), NOW_US)
+    found = decode(traces([span(0), span(0)]), NOW)
     assert found.rows == ()
     assert found.reason == "2 x record has no time"
 
 
 def test_nothing_of_a_service_with_an_endless_name_is_kept() -> None:
-    found = decode(traces([span(), span()], resource("s" * 257)), NOW_US)
+    found = decode(traces([span(), span()], resource("s" * 257)), NOW)
     assert found.rows == ()
     assert [refused.reason for refused in found.refused] == ["service.name is longer than 256 characters"] * 2
 
@@ -159,7 +166,7 @@ def test_nothing_of_a_service_with_an_endless_name_is_kept() -> None:
 def test_a_log_line_keeps_all_that_a_row_holds() -> None:
     one = line(T0_US, "GetCart served in 3 ms", 9)
     one.trace_id, one.span_id = b"t" * 16, b"s" * 8
-    rows = only_lines(decode(logs([one, line(T0_US + 1, "GetCart served in 4 ms", 17)]), NOW_US))
+    rows = only_lines(decode(logs([one, line(T0_US + 1, "GetCart served in 4 ms", 17)]), NOW))
     assert rows.bodies == ("GetCart served in 3 ms", "GetCart served in 4 ms")
     assert texts(rows.template) == ["GetCart served in <*> ms"] * 2
     assert rows.severity.tolist() == [9, 17]
@@ -170,17 +177,52 @@ def test_a_log_line_keeps_all_that_a_row_holds() -> None:
 def test_a_log_line_without_a_time_has_the_time_it_was_observed() -> None:
     one = line(0)
     one.observed_time_unix_nano = T0_US * 1000
-    assert only_lines(decode(logs([one]), NOW_US)).time_us.tolist() == [T0_US]
+    assert only_lines(decode(logs([one]), NOW)).time_us.tolist() == [T0_US]
 
 
-@pytest.mark.parametrize("bad", [line(0), line(NOW_US + 6_000_000), line(severity=25), line(severity=-1)])
+def test_a_log_line_without_any_time_has_the_time_it_was_received() -> None:
+    assert only_lines(decode(logs([line(0), line(T0_US)]), NOW)).time_us.tolist() == [
+        NOW_US,
+        T0_US,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("unit", "per_second"), [("seconds", 1), ("milliseconds", 1000), ("microseconds", 1_000_000)]
+)
+def test_a_time_in_another_unit_is_refused_as_what_it_looks_like(unit: str, per_second: int) -> None:
+    at = T0_US // 1_000_000 * per_second
+    call, one, point = span(), line(), gauge()
+    call.start_time_unix_nano = call.end_time_unix_nano = at
+    one.time_unix_nano = at
+    point.gauge.data_points[0].time_unix_nano = at
+    for request in (traces([call]), logs([one]), metrics([point])):
+        (refused,) = decode(request, NOW).refused
+        assert refused.reason == f"time looks like {unit} since 1970; OTLP's times are nanoseconds"
+
+
+def test_what_is_too_old_for_any_window_is_kept_and_told() -> None:
+    instants = Instants(now_us=NOW_US, oldest_us=T0_US)
+    old, lines = span(T0_US - 2000, duration_us=1999), [line(T0_US - 1), line(T0_US)]
+    counts = HistogramDataPoint(time_unix_nano=(T0_US - 1) * 1000, count=4, sum=1.5)
+    for request, rows in (
+        (traces([old, span()]), 2),
+        (logs(lines), 2),
+        (metrics([gauge(), Metric(name="h", histogram=Histogram(data_points=[counts]))]), 3),
+    ):
+        found = decode(request, instants)
+        assert ([each.count for each in found.rows], found.rejected, found.refused) == ([rows], 1, ())
+        assert found.reason == "1 x record is too old for any window; it is kept, and counted as dropped"
+
+
+@pytest.mark.parametrize("bad", [line(NOW_US + 6_000_000), line(severity=25), line(severity=-1)])
 def test_a_log_line_that_cannot_be_used_is_put_aside(bad: object) -> None:
-    found = decode(logs([line(), bad]), NOW_US)  # type: ignore[list-item]
+    found = decode(logs([line(), bad]), NOW)  # type: ignore[list-item]
     assert (only_lines(found).count, len(found.refused)) == (1, 1)
 
 
 def test_a_long_body_is_cut_between_characters() -> None:
-    rows = only_lines(decode(logs([line(body="x" + "é" * 20_000), line(body="x" * 20_000)]), NOW_US))
+    rows = only_lines(decode(logs([line(body="x" + "é" * 20_000), line(body="x" * 20_000)]), NOW))
     assert rows.bodies == ("x" + "é" * 8191, "x" * 16_384)
 
 
@@ -197,7 +239,7 @@ def test_a_body_that_is_no_text_becomes_json() -> None:
             )
         )
     )
-    assert only_lines(decode(logs([one]), NOW_US)).bodies == ('{"n":3,"b":"01","nothing":null}',)
+    assert only_lines(decode(logs([one]), NOW)).bodies == ('{"n":3,"b":"01","nothing":null}',)
 
 
 def test_gauges_and_sums_keep_their_value() -> None:
@@ -205,7 +247,7 @@ def test_gauges_and_sums_keep_their_value() -> None:
         name="requests",
         sum=Sum(is_monotonic=True, data_points=[NumberDataPoint(time_unix_nano=T0_US * 1000, as_int=41)]),
     )
-    found = decode(metrics([gauge(value=0.5), total]), NOW_US)
+    found = decode(metrics([gauge(value=0.5), total]), NOW)
     assert points_of(found) == [("queue.depth", 0.5), ("requests", 41.0)]
 
 
@@ -230,7 +272,7 @@ def test_distributions_become_count_and_sum() -> None:
             name="s", summary=Summary(data_points=[SummaryDataPoint(time_unix_nano=at_ns, count=1, sum=2.0)])
         ),
     ]
-    assert points_of(decode(metrics(every), NOW_US)) == [
+    assert points_of(decode(metrics(every), NOW)) == [
         ("h.count", 4.0),
         ("h.sum", 10.5),
         ("no_sum.count", 2.0),
@@ -253,7 +295,7 @@ def test_distributions_become_count_and_sum() -> None:
     ],
 )
 def test_a_point_that_cannot_be_used_is_put_aside(bad: Metric, reason: str) -> None:
-    found = decode(metrics([gauge("good"), bad]), NOW_US)
+    found = decode(metrics([gauge("good"), bad]), NOW)
     assert points_of(found) == [("good", 3.0)]
     (refused,) = found.refused
     assert reason in refused.reason
@@ -267,7 +309,7 @@ def test_a_bad_point_of_a_distribution_is_put_aside_once() -> None:
         HistogramDataPoint(time_unix_nano=at_ns, count=5, sum=1.0),
         HistogramDataPoint(time_unix_nano=0, count=6, sum=1.0),
     ]
-    found = decode(metrics([Metric(name="h", histogram=Histogram(data_points=points))]), NOW_US)
+    found = decode(metrics([Metric(name="h", histogram=Histogram(data_points=points))]), NOW)
     assert points_of(found) == [("h.count", 5.0), ("h.sum", 1.0)]
     assert len(found.refused) == 2
 
@@ -275,4 +317,4 @@ def test_a_bad_point_of_a_distribution_is_put_aside_once() -> None:
 def test_a_point_that_says_there_is_no_value_is_no_error() -> None:
     ended = gauge()
     ended.gauge.data_points[0].flags = DataPointFlags.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK
-    assert decode(metrics([ended]), NOW_US) == Decoded(rows=(), refused=())
+    assert decode(metrics([ended]), NOW) == Decoded()

@@ -14,7 +14,9 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 )
 from otlp_requests import T0_US, attribute, gauge, metrics, resource
 
+from microservo.adapters.otlp.checks import Instants
 from microservo.adapters.otlp.decoding import decode
+from microservo.adapters.otlp.line_ids import LineIds
 from microservo.adapters.otlp.series import MAX_ATTRIBUTES_CHARS, Labels
 from microservo.domain.rows import MetricRows
 
@@ -23,7 +25,7 @@ AT_NS = T0_US * 1000
 
 def names_of(all_metrics: list[Metric]) -> list[str]:
     """The name of each row."""
-    (rows,) = decode(metrics(all_metrics, resource()), T0_US + 1).rows
+    (rows,) = decode(metrics(all_metrics, resource()), Instants(now_us=T0_US + 1), LineIds(b"")).rows
     assert isinstance(rows, MetricRows)
     return [rows.name.names[code] for code in rows.name.codes.tolist()]
 

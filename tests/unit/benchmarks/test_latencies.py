@@ -85,7 +85,7 @@ def test_the_latencies_of_a_run_are_read_off_its_topics() -> None:
 
         for number, source in enumerate(SOURCES):
             for watermark_us, at_us in ((END_US, END_US), (END_US + CUT_US, mark_us - number * 10_000)):
-                stamp = Stamp(watermark_us=watermark_us, writer="w", sequence=0, total=0)
+                stamp = Stamp(run="run", watermark_us=watermark_us, writer="w", sequence=0, total=0)
                 producer.send(
                     source, key=HEARTBEAT_KEY, value=None, headers=stamp.headers(), timestamp_us=at_us
                 )

@@ -1,6 +1,6 @@
 import json
 
-from benchmarks.stream import RECORDS, US, Plan, as_json, messages
+from benchmarks.stream import RECORDS, RUN_ID, US, Plan, as_json, messages
 from microservo.domain.join import take
 from microservo.domain.windows import SOURCES, Windower, WindowPolicy
 from schemas.codec import encode
@@ -48,7 +48,7 @@ def test_the_windower_takes_every_message_and_labels_some_windows() -> None:
     windower = Windower(WindowPolicy())
     labelled = revised = 0
     for sequence, sent in enumerate(messages(PLAN)):
-        stamp = Stamp(watermark_us=sent.at_us, writer="bench", sequence=sequence, total=0)
+        stamp = Stamp(run=RUN_ID, watermark_us=sent.at_us, writer="bench", sequence=sequence, total=0)
         for source in SOURCES:
             windower.heartbeat(source, stamp)
         take(windower, sent.topic, encode(sent.record), stamp.headers())

@@ -34,11 +34,11 @@ def test_rows_are_cut_by_time() -> None:
 
 
 def test_counts_of_readers_are_summed() -> None:
-    one = Outcome(totals={"telemetry-logs": {"messages": 2}}, watermarks_us={0: 7}, unfinished=[("a", 1)])
-    other = replace(one, watermarks_us={1: 9})
+    one = Outcome(totals={"telemetry-logs": {"messages": 2}}, final_us={0: 7}, unfinished=[("a", 1)])
+    other = replace(one, final_us={1: 9})
     merged = merged_outcome([one, other])
     assert merged.totals == {"telemetry-logs": {"messages": 4}}
-    assert merged.watermarks_us == {0: 7, 1: 9}
+    assert merged.final_us == {0: 7, 1: 9}
     assert merged.unfinished == [("a", 1)]
 
 
@@ -48,6 +48,7 @@ def test_every_partition_number_is_read_once(loads: list[int], count: int) -> No
         run_id="run",
         prefix="",
         policy=WindowPolicy(),
+        writers=(),
         partition_numbers=list(range(len(loads))),
         ranges={Partition("t", number): (0, load) for number, load in enumerate(loads)},
         from_us=0,

@@ -168,13 +168,17 @@ def test_rows_sent_twice_are_there_once_and_counted(tmp_path: Path) -> None:
     with broker.producer() as producer:
         for sequence in range(2):
             headers = Stamp(
-                watermark_us=START_US + 2_000_000, writer="w", sequence=sequence, total=sequence + 1
+                run=story.run_id,
+                watermark_us=START_US + 2_000_000,
+                writer="w",
+                sequence=sequence,
+                total=sequence + 1,
             ).headers()
             producer.send(
                 catalogue.TELEMETRY_METRICS,
                 key=b"cart",
                 value=encode(batch),
-                headers=(*headers, ("run", story.run_id.encode())),
+                headers=headers,
                 partition=0,
             )
         _finish_heartbeats(producer, story, after={catalogue.TELEMETRY_METRICS: (2, 2)})
@@ -195,9 +199,14 @@ def _finish_heartbeats(producer: object, story: Story, after: dict[str, tuple[in
         catalogue.SERVICE_FAULTS,
     ):
         sequence, total = after.get(topic, (0, 0))
-        stamp = Stamp(watermark_us=START_US + 90_000_000, writer="w", sequence=sequence, total=total)
-        headers = (*stamp.headers(), ("run", story.run_id.encode()))
-        producer.send(topic, key=b"__heartbeat__", value=None, headers=headers, partition=0)  # type: ignore[attr-defined]
+        stamp = Stamp(
+            run=story.run_id,
+            watermark_us=START_US + 90_000_000,
+            writer="w",
+            sequence=sequence,
+            total=total,
+        )
+        producer.send(topic, key=b"__heartbeat__", value=None, headers=stamp.headers(), partition=0)  # type: ignore[attr-defined]
 
 
 def test_what_can_not_be_read_is_counted_and_the_rest_flows_on(tmp_path: Path) -> None:
@@ -210,6 +219,7 @@ def test_what_can_not_be_read_is_counted_and_the_rest_flows_on(tmp_path: Path) -
         last = Stamp.read(consumer.consume(1, 1)[0].headers)
     with broker.producer() as producer:
         headers = Stamp(
+            run="run-1",
             watermark_us=last.watermark_us,
             writer=last.writer,
             sequence=last.sequence + 1,
@@ -219,7 +229,7 @@ def test_what_can_not_be_read_is_counted_and_the_rest_flows_on(tmp_path: Path) -
             catalogue.TELEMETRY_LOGS,
             key=b"cart",
             value=b"garbage",
-            headers=(*headers, ("run", b"run-1")),
+            headers=headers,
             partition=0,
         )
         longer = replace(run, end_offsets={})
@@ -368,3 +378,40 @@ def test_offsets_that_are_not_on_the_log_are_a_gap(recorded: MemoryBroker, tmp_p
         producer.send(catalogue.EXPERIMENTS, key=b"run-2", value=encode(beyond))
     with pytest.raises(OffsetGap):
         rebuild(broker, run_id="run-2", out_dir=tmp_path / "d")
+
+
+def test_records_that_the_windower_refuses_are_rejected_once_whatever_the_message_is_keyed_by(
+    tmp_path: Path,
+) -> None:
+    broker = MemoryBroker()
+    story = Story(seconds=30)
+    run = record_run(broker, story, partitions=1)
+    with broker.consumer(group_id=None) as consumer:
+        partition = consumer.partitions(catalogue.TELEMETRY_METRICS)[0]
+        consumer.assign({partition: run.end_offsets["telemetry-metrics/0"] - 1})
+        last = Stamp.read(consumer.consume(1, 1)[0].headers)
+    tomorrow = MetricBatch(
+        run_id=story.run_id,
+        service="cart",
+        instances=("cart-0",),
+        names=("cpu",),
+        time_us=(last.watermark_us + 86_400_000_000).to_bytes(8, "little"),
+        instance=b"\0\0",
+        name=b"\0\0",
+        value=b"\0" * 8,
+    )
+    with broker.producer() as producer:
+        for number, key in enumerate((b"cart", b"another", b"cart"), start=1):
+            stamp = replace(last, sequence=last.sequence + number, total=last.total + number)
+            producer.send(
+                catalogue.TELEMETRY_METRICS,
+                key=key,
+                value=encode(tomorrow),
+                headers=stamp.headers(),
+                partition=0,
+            )
+        producer.send(catalogue.EXPERIMENTS, key=b"run-1", value=encode(replace(run, end_offsets={})))
+    rebuild(broker, run_id="run-1", out_dir=tmp_path / "d")
+    assert verify(tmp_path / "d") == []
+    ledger = list(ledger_rows(tmp_path / "d" / "ledger.parquet"))
+    assert sum(row.rejected for row in ledger) == 3

@@ -21,6 +21,7 @@ SHARE = Share(
     run_id="run-1",
     prefix="",
     policy=WindowPolicy(),
+    writers=(),
     partition_numbers=[0],
     ranges={},
     from_us=0,

@@ -22,7 +22,7 @@ from services.detector.settings import DetectorSettings
 WINDOWS, SCORES, DEAD = "t-feature-windows", "t-anomaly-scores", "t-feature-windows-dlq"
 SIZE_US = 5_000_000
 NOW_US = 1_800_000_000_000_000
-STAMP: Headers = Stamp(watermark_us=0, writer="streams", sequence=0, total=0).headers()
+STAMP: Headers = Stamp(run="run", watermark_us=0, writer="streams", sequence=0, total=0).headers()
 
 
 def window(index: int, value: float, *, service: str = "cart", **changes: Any) -> FeatureWindow:

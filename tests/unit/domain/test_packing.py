@@ -157,6 +157,7 @@ def span_rows(instance: str, names: list[str], start_us: list[int], duration_us:
         duration_us=np.array(duration_us, np.int64),
         endpoint=coded(names),
         peer=coded([""] * count),
+        address=coded([""] * count),
         kind=np.full(count, 2, np.uint8),
         error=np.zeros(count, np.uint8),
         trace_id=id_column([each * 2 for each in ids], 16),

@@ -22,12 +22,8 @@ def broker_with(partitions: int) -> MemoryBroker:
     return broker
 
 
-def writer_on(
-    broker: MemoryBroker, clock: ManualClock, name: str = "collector", writers: int = 1
-) -> StampedWriter:
-    return StampedWriter(
-        broker, TOPIC, writer=name, run_id=lambda: "run-1", clock=clock, source="/test", writers=writers
-    )
+def writer_on(broker: MemoryBroker, clock: ManualClock, name: str = "collector") -> StampedWriter:
+    return StampedWriter(broker, TOPIC, writer=name, run_id=lambda: "run-1", clock=clock, source="/test")
 
 
 def log_of(broker: MemoryBroker, partition: int = 0) -> list[Message]:
@@ -50,7 +46,7 @@ def test_every_message_carries_stamp_run_and_cloud_event() -> None:
     writer_on(broker, ManualClock(NOON_US)).send(b"cart", b"value", 17)
     message = log_of(broker)[0]
     assert Stamp.read(message.headers) == Stamp(
-        watermark_us=NOON_US, writer="collector", writers=1, sequence=0, total=17
+        run="run-1", watermark_us=NOON_US, writer="collector", sequence=0, total=17
     )
     assert message.header("run") == b"run-1"
     assert message.header("ce_type") == b"microservo.metric_batch"
@@ -119,12 +115,12 @@ def test_a_restarted_writer_goes_on_where_the_log_ends() -> None:
 
 def test_a_restarted_writer_finds_itself_behind_others_and_behind_rubbish() -> None:
     broker, clock = broker_with(1), ManualClock(NOON_US)
-    writer_on(broker, clock, "mine", writers=2).send(b"k", b"v", 7)
-    other = writer_on(broker, clock, "other", writers=2)
+    writer_on(broker, clock, "mine").send(b"k", b"v", 7)
+    other = writer_on(broker, clock, "other")
     for _ in range(500):
         other.heartbeat()
     broker.producer().send(TOPIC, key=b"k", value=b"no stamp at all")
-    writer_on(broker, clock, "mine", writers=2).send(b"k", b"v", 1)
+    writer_on(broker, clock, "mine").send(b"k", b"v", 1)
     last = stamps_of_readable(broker)[-1]
     assert (last.writer, last.sequence, last.total) == ("mine", 1, 8)
 

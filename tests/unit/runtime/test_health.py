@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import http.client
 import urllib.error
 import urllib.request
 
@@ -45,3 +46,11 @@ def test_a_closed_server_listens_no_more_and_can_be_closed_again() -> None:
     with pytest.raises(urllib.error.URLError):
         get(server.port, "/healthz")
     HealthServer(server.port, lambda: True).close()
+
+
+def test_a_web_page_that_reaches_the_loopback_by_a_name_of_its_own_is_refused() -> None:
+    with HealthServer(0, lambda: True) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        connection.request("GET", "/metrics", headers={"Host": f"evil.example:{server.port}"})
+        assert connection.getresponse().status == 403
+        connection.close()

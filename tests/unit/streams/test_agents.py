@@ -5,19 +5,42 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from faust.types import TP
+from recorded_run import experiment
+from synthetic import Story
 
+from microservo.adapters.clock import now_us
 from microservo.errors import Fatal, OffsetGap
+from microservo.log.reader import read_topic
+from microservo.log.run_records import KnownRuns, write_run
+from microservo.log.topics import topic_specs
+from microservo.runtime.metrics import WATERMARK_LAG_SECONDS
 from microservo.testing import MemoryBroker
+from schemas.codec import encode
 from schemas.envelope import Stamp
+from schemas.records import LogBatch, RunWriter
 from streams.agents import Join
 from streams.outputs import Outputs
 from streams.settings import StreamsSettings
+
+EMPTY = LogBatch(
+    run_id="run",
+    service="cart",
+    instances=(),
+    templates=(),
+    time_us=b"",
+    instance=b"",
+    severity=b"",
+    template=b"",
+    trace_id=b"",
+    span_id=b"",
+    bodies=(),
+)
 
 
 class Consumer:
@@ -47,8 +70,16 @@ def app() -> Any:
 
 
 @pytest.fixture
-def join(app: Any) -> Join:
-    return Join(app, StreamsSettings(silence_s=60), {}, Outputs(MemoryBroker().producer(), ""))
+def broker() -> MemoryBroker:
+    broker = MemoryBroker()
+    broker.admin().ensure_topics(topic_specs())
+    return broker
+
+
+@pytest.fixture
+def join(app: Any, broker: MemoryBroker) -> Join:
+    runs = KnownRuns(broker, "", now_us)
+    return Join(app, StreamsSettings(silence_s=60), {}, Outputs(broker.producer(), ""), runs)
 
 
 def test_silence_stops_the_worker(app: Any, join: Join) -> None:
@@ -88,10 +119,11 @@ class Stream:
             yield event
 
 
-def delivered(offset: int) -> Event:
-    stamp = Stamp(watermark_us=1, writer="w", sequence=offset, total=0)
+def delivered(offset: int, writer: str = "w", value: bytes | None = None) -> Event:
+    stamp = Stamp(run="run", watermark_us=1, writer=writer, sequence=offset, total=0)
     tp = TP("telemetry-logs", 0)
-    message = SimpleNamespace(tp=tp, topic=tp.topic, partition=0, offset=offset, value=None)
+    message = SimpleNamespace(tp=tp, topic=tp.topic, partition=0, offset=offset, value=value)
+    message.timestamp, message.key = 1.0, b"cart"
     message.headers = stamp.headers()
     return Event(message)
 
@@ -116,3 +148,47 @@ def test_what_the_engine_dropped_before_the_first_message_is_missed(
         app.consumer._committed_offset[TP("telemetry-logs", 0)] = committed
     with pytest.raises(OffsetGap, match=f"expected offset {begin}, got {begin + 1}"):
         asyncio.run(join.run(Stream(delivered(begin + 1))))
+
+
+def declare(broker: MemoryBroker, *writers: str) -> None:
+    declared = tuple(
+        RunWriter(topic="telemetry-logs", writer=name, from_us=0, first_cut_us=0, final_cut_us=0)
+        for name in writers
+    )
+    run = replace(experiment(Story(run_id="run"), {}, {}), status="running", writers=declared)
+    write_run(broker, run, clock=now_us)
+
+
+def reasons(broker: MemoryBroker) -> list[str]:
+    letters = read_topic(broker, "telemetry-logs-dlq")
+    return [(letter.header("dlq_reason") or b"").decode() for letter in letters]
+
+
+def test_a_writer_is_known_by_the_time_its_first_message_is_read(join: Join, broker: MemoryBroker) -> None:
+    join._flush_due = math.inf
+    declare(broker, "w")
+    asyncio.run(join.run(Stream(delivered(7))))
+    declare(broker, "w", "second")
+    asyncio.run(join.run(Stream(delivered(8, "second", b"unreadable"))))
+    (reason,) = reasons(broker)
+    assert "names no known schema" in reason
+
+
+def test_what_somebody_writes_who_is_not_declared_is_a_dead_letter(join: Join, broker: MemoryBroker) -> None:
+    join._flush_due = math.inf
+    declare(broker, "w")
+    value = encode(EMPTY)
+    asyncio.run(join.run(Stream(delivered(7, "stranger", value), delivered(8, "stranger"))))
+    (reason,) = reasons(broker)
+    assert reason.startswith("stranger is no declared writer of telemetry-logs in run 'run'")
+
+
+def test_the_lag_of_windows_is_told_by_partition(app: Any, join: Join) -> None:
+    app.producer = SimpleNamespace(flush=_nothing)
+    asyncio.run(join.run(Stream(delivered(7))))
+    lags = WATERMARK_LAG_SECONDS.collect()
+    assert {tuple(sample.labels) for metric in lags for sample in metric.samples} == {("partition",)}
+
+
+async def _nothing() -> None:
+    pass

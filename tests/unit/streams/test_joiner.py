@@ -5,16 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
+from recorded_run import experiment
 from synthetic import Sent, Story, messages
 
+from microservo.domain.join import stamp_of
+from microservo.domain.watermarks import UNKNOWN
 from microservo.domain.windows import ClosedWindow, WindowPolicy
 from microservo.errors import Fatal, OffsetGap
+from schemas.envelope import FOREVER_US
+from schemas.records import Experiment
 from streams.joiner import Joiner
 
 POLICY = WindowPolicy()
 STORY = Story(seconds=20)
 SENT = messages(STORY, partitions=1)
-END_US = 1 << 62
 
 
 @dataclass
@@ -32,7 +36,7 @@ class Log:
     """A joiner and the events of what it was given."""
 
     def __init__(self) -> None:
-        self.joiner = Joiner(0, POLICY, resume_from_us=-1)
+        self.joiner = Joiner(0, POLICY, checkpoint=lambda _: UNKNOWN)
         self.offsets: dict[str, int] = {}
         self.events: list[Event] = []
 
@@ -40,7 +44,7 @@ class Log:
         at = self.offsets.get(one.topic, 0) if offset is None else offset
         self.offsets[one.topic] = at + 1
         event = Event()
-        self.joiner.take(one.topic, at, one.value, one.headers, event)
+        self.joiner.take(one.topic, at, one.value, stamp_of(one.headers), event)
         self.events.append(event)
         return event
 
@@ -55,14 +59,14 @@ class Log:
 def test_nothing_is_acknowledged_before_its_windows_are_final() -> None:
     log = Log()
     log.take_all()
-    log.joiner.release(STORY.start_us + POLICY.final_cut_us)
+    log.joiner.release({STORY.run_id: STORY.start_us})
     assert not any(event.acknowledged for event, one in zip(log.events, SENT, strict=True) if one.value)
 
 
 def test_everything_is_acknowledged_in_the_end() -> None:
     log = Log()
     log.take_all()
-    log.joiner.release(END_US)
+    log.joiner.release({STORY.run_id: FOREVER_US})
     assert all(event.acknowledged for event in log.events)
 
 
@@ -80,7 +84,7 @@ def test_what_is_delivered_again_is_held_again_and_changes_no_window() -> None:
         log.take(one)
         windows += log.joiner.windows()
     assert [repr(window) for window in windows] == plain
-    log.joiner.release(END_US)
+    log.joiner.release({STORY.run_id: FOREVER_US})
     assert all(event.acknowledged for event in log.events[half:])
 
 
@@ -88,7 +92,7 @@ def test_what_was_final_before_it_is_delivered_again_is_acknowledged_at_once() -
     log = Log()
     log.take_all()
     log.joiner.abandon()
-    log.joiner.release(END_US)
+    log.joiner.release({STORY.run_id: FOREVER_US})
     assert log.take(SENT[0], 0).acknowledged
 
 
@@ -104,3 +108,61 @@ def test_a_message_from_before_the_joiner_began_stops_the_worker() -> None:
     log.take(SENT[0], 5)
     with pytest.raises(Fatal, match="offset 4 was delivered after 5"):
         log.take(SENT[0], 4)
+
+
+def run_that_is_over(ends: dict[str, int]) -> Experiment:
+    return experiment(STORY, {}, {f"{source}/0": end for source, end in ends.items()})
+
+
+def test_a_run_that_is_over_is_closed_once_it_was_read_to_its_end() -> None:
+    log = Log()
+    log.take_all()
+    ends = dict(log.offsets)
+    log.joiner.learn(STORY.run_id, run_that_is_over(ends | {"service-faults": ends["service-faults"] + 1}))
+    list(log.joiner.windows())
+    assert log.joiner.open_runs == [STORY.run_id]
+    log.take([one for one in SENT if one.topic == "service-faults"][-1])
+    list(log.joiner.windows())
+    assert log.joiner.open_runs == []
+    assert log.joiner.final_us() == {STORY.run_id: FOREVER_US}
+
+
+def test_what_comes_after_the_end_of_a_run_is_passed_over_and_acknowledged() -> None:
+    log = Log()
+    log.take_all()
+    log.joiner.learn(STORY.run_id, run_that_is_over(log.offsets))
+    list(log.joiner.windows())
+    late = log.take(next(one for one in SENT if one.value))
+    assert list(log.joiner.windows()) == []
+    log.joiner.release(log.joiner.final_us())
+    assert late.acknowledged
+    assert all(event.acknowledged for event in log.events)
+
+
+def test_a_run_whose_record_names_no_end_stays_open() -> None:
+    log = Log()
+    log.take_all()
+    log.joiner.learn(STORY.run_id, run_that_is_over({}))
+    list(log.joiner.windows())
+    assert log.joiner.open_runs == [STORY.run_id]
+
+
+def test_a_run_that_was_closed_before_a_restart_stays_closed() -> None:
+    log = Log()
+    log.joiner = Joiner(0, POLICY, checkpoint=lambda _: FOREVER_US)
+    log.joiner.learn(STORY.run_id, None)
+    log.take_all()
+    assert log.joiner.open_runs == []
+
+
+def test_windows_wait_until_it_is_known_that_nobody_joined() -> None:
+    """Unless the run is over: nobody joins that any more."""
+    log = Log()
+    windows: list[ClosedWindow] = []
+    for one in SENT:
+        log.take(one)
+        windows += log.joiner.windows(STORY.start_us + 12 * 1_000_000)
+    assert max(window.end_us for window in windows) == STORY.start_us + 10 * 1_000_000
+    log.joiner.learn(STORY.run_id, run_that_is_over(log.offsets))
+    windows += log.joiner.windows(STORY.start_us)
+    assert len(windows) == len(Log().take_all())

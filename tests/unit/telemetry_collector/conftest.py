@@ -9,11 +9,12 @@ from otlp_requests import T0_US
 
 from microservo.adapters.broker import TopicSpec
 from microservo.runtime.shutdown import Shutdown
+from microservo.sources.otlp.source import OtlpSource
+from microservo.sources.source import TOPICS
 from microservo.testing import ManualClock, MemoryBroker
 from schemas.catalogue import DEAD_LETTER_SUFFIX, SERVICE_GRAPH
 from services.telemetry_collector.service import Collector
 from services.telemetry_collector.settings import Settings
-from services.telemetry_collector.topics import TOPICS
 from tests.unit.telemetry_collector.harness import PARTITIONS, PREFIX, Running, Start
 
 
@@ -37,7 +38,6 @@ def start(broker: MemoryBroker) -> Start:
     def running(*, ship: bool = True, **values: object) -> Iterator[Running]:
         settings = Settings.model_validate(
             {
-                "otlp_port": 0,
                 "topic_prefix": PREFIX,
                 "run_id": "run-1",
                 "flush_interval_s": 0.02,
@@ -46,12 +46,13 @@ def start(broker: MemoryBroker) -> Start:
         )
         shutdown = Shutdown(signals=())
         clock = ManualClock(T0_US + 1_000_000)
-        with Collector(settings, broker, clock, sample=list) as collector:
+        otlp = OtlpSource(0, settings.receiver_limits(), clock=clock)
+        with Collector(settings, broker, clock, sources=[otlp]) as collector:
             thread = threading.Thread(target=collector.run, args=(shutdown,))
             if ship:
                 thread.start()
             try:
-                yield Running(collector, broker, shutdown, clock)
+                yield Running(collector, otlp, broker, shutdown, clock)
             finally:
                 shutdown.request()
                 if ship:

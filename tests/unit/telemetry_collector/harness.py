@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from microservo.adapters.broker import Message
 from microservo.runtime.shutdown import Shutdown
+from microservo.sources.otlp.source import OtlpSource
 from microservo.testing import ManualClock, MemoryBroker
 from services.telemetry_collector.service import Collector
 
@@ -20,7 +21,7 @@ PATIENCE_S = 120
 @dataclass(frozen=True)
 class Answer:
     status: int
-    headers: dict[str, str]
+    headers: http.client.HTTPMessage
     body: bytes
 
 
@@ -28,9 +29,15 @@ class Running:
     """A collector on a broker in memory, and a sender to it."""
 
     def __init__(
-        self, collector: Collector, broker: MemoryBroker, shutdown: Shutdown, clock: ManualClock
+        self,
+        collector: Collector,
+        otlp: OtlpSource,
+        broker: MemoryBroker,
+        shutdown: Shutdown,
+        clock: ManualClock,
     ) -> None:
         self.collector = collector
+        self.port = otlp.port
         self.broker = broker
         self.shutdown = shutdown
         self.clock = clock
@@ -45,12 +52,12 @@ class Running:
         method: str = "POST",
     ) -> Answer:
         headers = {"Content-Type": content_type, "Content-Encoding": encoding}
-        connection = http.client.HTTPConnection("127.0.0.1", self.collector.port, timeout=PATIENCE_S)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         try:
             given = {name: value for name, value in headers.items() if value is not None}
             connection.request(method, path, body, given)
             answer = connection.getresponse()
-            return Answer(answer.status, dict(answer.getheaders()), answer.read())
+            return Answer(answer.status, answer.headers, answer.read())
         finally:
             connection.close()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from otlp_requests import T0_US, resource, span, traces
 
-from microservo.adapters.otlp.decoding import decode
+from microservo.adapters.otlp.checks import Instants
+from microservo.adapters.otlp.spans import decode_spans
 from microservo.domain.bounded_names import OTHER, BoundedNames
 from microservo.domain.rows import SpanRows
 from services.telemetry_collector.call_counter import CallCounter
@@ -14,7 +15,9 @@ CLIENT = 3
 
 def rows(service: str, *peers: str, failed: bool = False) -> SpanRows:
     spans = [span(number=1, kind=CLIENT, peer=peer, failed=failed) for peer in peers]
-    (found,) = decode(traces([*spans, span(number=2, peer="cart")], resource(service)), T0_US).rows
+    (found,) = decode_spans(
+        traces([*spans, span(number=2, peer="cart")], resource(service)), Instants(now_us=T0_US)
+    ).rows
     assert isinstance(found, SpanRows)
     return found
 

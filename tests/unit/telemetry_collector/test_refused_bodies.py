@@ -14,9 +14,9 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # it h
 from otlp_requests import gauge, logs, metrics, span, traces
 from prometheus_client import REGISTRY
 
+from microservo.sources.otlp.handlers import undecodable
+from microservo.sources.otlp.unread import UnreadBodies
 from schemas.catalogue import MAX_MESSAGE_BYTES
-from services.telemetry_collector.handlers import undecodable
-from services.telemetry_collector.unread import UnreadBodies
 from tests.unit.telemetry_collector.harness import PATIENCE_S, Running, Start
 
 LETTERS = "telemetry-traces-dlq"
@@ -38,7 +38,7 @@ def told(running: Running, body: bytes, *, encoding: str | None = None) -> Statu
 @contextmanager
 def connected(running: Running) -> Iterator[http.client.HTTPConnection]:
     """A request for spans in protobuf, begun; nothing may be on its way when the collector closes it."""
-    connection = http.client.HTTPConnection("127.0.0.1", running.collector.port, timeout=PATIENCE_S)
+    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=PATIENCE_S)
     try:
         connection.putrequest("POST", "/v1/traces")
         connection.putheader("Content-Type", "application/x-protobuf")
@@ -128,7 +128,7 @@ def test_the_log_has_one_line_in_ten_seconds(caplog: pytest.LogCaptureFixture) -
     with caplog.at_level(logging.WARNING):
         for at_s in (5.0, 6.0, 14.9, 15.0, 15.1, 40.0):
             now_s[0] = at_s
-            unread.tell("logs", "it is large")
+            unread.count("logs", "it is large")
     assert caplog.messages == [
         "logs are lost: it is large",
         "logs are lost: it is large (and 2 more since the line before)",

@@ -7,7 +7,7 @@ from schemas.envelope import Stamp
 
 
 def stamp(sequence: int, total: int, writer: str = "w") -> Stamp:
-    return Stamp(watermark_us=1, writer=writer, sequence=sequence, total=total)
+    return Stamp(run="run", watermark_us=1, writer=writer, sequence=sequence, total=total)
 
 
 def test_a_whole_range_in_the_middle_of_a_log_is_counted() -> None:

@@ -98,10 +98,11 @@ def test_a_restart_anywhere_gives_the_same_windows(truth: Outputs, cut: float, s
         needed[message.topic].append((seen[message.topic], 1 << 62 if is_fault else taken.newest_end_us))
         seen[message.topic] += 1
         collect(outputs, list(first.close()))
-    checkpoint_us = first.watermark_us
-    second = Windower(POLICY, resume_from_us=checkpoint_us)
+    checkpoint_us = first.final_us(STORY.run_id)
+    second = Windower(POLICY)
+    second.open_run(STORY.run_id, final_us=checkpoint_us)
     committed = {
-        source: next((at for at, end in held if end + POLICY.final_cut_us > checkpoint_us), seen[source])
+        source: next((at for at, end in held if end > checkpoint_us), seen[source])
         for source, held in needed.items()
     }
     for (source, _), queue in by_queue(sent).items():

@@ -50,8 +50,8 @@ def metric(*points: tuple[int, int, float], instances: Sequence[int] | None = No
     return block_of(batch, DICTIONARY)
 
 
-def logs(*lines: tuple[int, int, int, str]) -> Block:
-    """Lines of (time, severity, template, body)."""
+def logs(*lines: tuple[int, int, int, str], ids: Sequence[int] | None = None) -> Block:
+    """Lines of (time, severity, template, body); without ids as before version 2 of the record."""
     times, severities, templates, bodies = zip(*lines, strict=True)
     batch = LogBatch(
         run_id="run",
@@ -64,6 +64,7 @@ def logs(*lines: tuple[int, int, int, str]) -> Block:
         template=packed(templates, "<u2"),
         trace_id=bytes(16 * len(lines)),
         span_id=bytes(8 * len(lines)),
+        line_id=packed(ids, "<u8") if ids else b"",
         bodies=bodies,
     )
     return block_of(batch, DICTIONARY)
@@ -87,7 +88,7 @@ def spans(*each: tuple[int, int, int, int, int], ids: Sequence[int] | None = Non
         kind=packed(kinds, "u1"),
         error=packed(errors, "u1"),
         trace_id=bytes(16 * count),
-        span_id=packed(ids or range(count), "<u8"),
+        span_id=packed(ids or range(1, count + 1), "<u8"),
         parent_id=bytes(8 * count),
     )
     return block_of(batch, DICTIONARY)
@@ -149,9 +150,25 @@ def test_logs_are_counted_by_level_and_template() -> None:
     }
 
 
-def test_lines_of_one_instant_are_one_only_if_their_text_is_the_same() -> None:
-    block = logs((0, 9, 3, "a"), (0, 9, 3, "b"), (0, 9, 3, "a"))
-    assert of(logs=[block, block])["log/template/GetCart"] == 2.0
+@pytest.mark.parametrize("ids", [None, range(1, 61)])
+def test_sixty_equal_lines_of_one_second_are_sixty_lines(ids: Sequence[int] | None) -> None:
+    block = logs(*[(0, 17, 3, "GET / 500")] * 60, ids=ids)
+    assert of(logs=[block])["log/template/GetCart"] == 60.0
+
+
+def test_lines_that_a_sender_sends_again_count_once() -> None:
+    block = logs(*[(0, 17, 3, "GET / 500")] * 60, ids=range(1, 61))
+    other = logs(*[(0, 17, 3, "GET / 500")] * 60, ids=range(61, 121))
+    assert of(logs=[block, other, block])["log/template/GetCart"] == 120.0
+
+
+def test_equal_spans_of_different_ids_are_different_calls() -> None:
+    assert of(traces=[spans(*[(2, 3, 0, 1000, 0)] * 60)])["request/GetCart/count"] == 60.0
+
+
+def test_the_two_sides_of_a_call_that_share_an_id_are_two_spans() -> None:
+    found = of(traces=[spans((2, 3, 0, 10, 0), (3, 3, 5, 10, 0), (2, 3, 0, 10, 0), ids=[7, 7, 7])])
+    assert (found["request/*/count"], found["call/*/count"]) == (1.0, 1.0)
 
 
 def test_requests_and_calls_have_count_errors_and_measured_quantiles() -> None:
@@ -184,12 +201,13 @@ def test_rows_are_distinct_and_the_same_whatever_their_order() -> None:
         (time, 9 + level, 3 + template, str(body)) for time, level, template, body in zip(*few, strict=True)
     ]
     served = [(2 + kind % 2, 3 + at, 5, took, 0) for kind, at, took, _ in zip(*few, strict=True)]
-    ids = few[3]
+    ids = [1 + number for number in few[3]]
+    line_ids = [1 + line % 40 for line in range(60)]
 
     def shuffled(order: list[int]) -> dict[str, float]:
         return of(
             metrics=[metric(*(points[n] for n in order), instances=[instances[n] for n in order])],
-            logs=[logs(*(lines[n] for n in order))],
+            logs=[logs(*(lines[n] for n in order), ids=[line_ids[n] for n in order])],
             traces=[spans(*(served[n] for n in order), ids=[ids[n] for n in order])],
         )
 
@@ -199,9 +217,9 @@ def test_rows_are_distinct_and_the_same_whatever_their_order() -> None:
     assert once["metric/cpu/count"] == len(
         {(point, instance) for point, instance in zip(points, instances, strict=True) if point[1] == 1}
     )
-    assert once["log/template/GetCart"] == len({line for line in lines if line[2] == 3})
+    assert once["log/template/GetCart"] + once["log/template/AddItem"] + once["log/template/redis"] == 40
     assert once["request/*/count"] == len(
-        {(span, one) for span, one in zip(served, ids, strict=True) if span[0] == 2}
+        {one for span, one in zip(served, ids, strict=True) if span[0] == 2}
     )
 
 

@@ -8,15 +8,18 @@ from pathlib import Path
 
 import pytest
 from google.protobuf.message import Message
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Gauge, Metric, NumberDataPoint
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 from otlp_requests import T0_US, attribute, gauge, line, logs, metrics, resource, span, traces
 
-from microservo.adapters.otlp.bounded import requests_of
+from microservo.adapters.otlp.checks import Instants
 from microservo.adapters.otlp.decoding import decode
+from microservo.adapters.otlp.envelope import PIECE_BYTES, pieces
+from microservo.adapters.otlp.json_requests import to_json
+from microservo.adapters.otlp.line_ids import LineIds
 from microservo.adapters.otlp.media import Media, TooLarge, TooManyRecords
-from microservo.adapters.otlp.requests import to_json
-from microservo.adapters.otlp.wire import PIECE_BYTES, pieces
+from microservo.adapters.otlp.requests import Parsed, read_requests
 from microservo.domain.rows import SpanRows
 from microservo.domain.telemetry import Signal
 from microservo.errors import InvalidMessage
@@ -37,8 +40,8 @@ def field(number: int, message: bytes) -> bytes:
 def rows_of(body: bytes) -> list[tuple[str, str, int]]:
     """Service, instance and number of each span, in order."""
     found = []
-    for request in requests_of("traces", Media.PROTOBUF, body, 10 * LIMIT):
-        for rows in decode(request, T0_US + 1_000_000).rows:
+    for parsed in read_requests("traces", Media.PROTOBUF, body, 10 * LIMIT):
+        for rows in decode(parsed.request, Instants(now_us=T0_US + 1_000_000), LineIds(b"")).rows:
             assert isinstance(rows, SpanRows)
             found += [
                 (rows.service, rows.instance, int.from_bytes(each.tobytes(), "big")) for each in rows.span_id
@@ -48,7 +51,9 @@ def rows_of(body: bytes) -> list[tuple[str, str, int]]:
 
 def test_a_body_of_usual_size_is_one_request() -> None:
     request = traces([span(number=7)] * 100)
-    assert list(requests_of("traces", Media.PROTOBUF, request.SerializeToString(), LIMIT)) == [request]
+    assert list(read_requests("traces", Media.PROTOBUF, request.SerializeToString(), LIMIT)) == [
+        Parsed(request=request)
+    ]
 
 
 def test_a_large_body_holds_in_pieces_what_it_held() -> None:
@@ -64,7 +69,7 @@ def test_a_large_body_holds_in_pieces_what_it_held() -> None:
         body += traces(spans, origin).SerializeToString()
     assert len(body) > 3 * PIECE_BYTES
     assert rows_of(body) == told
-    sizes = [len(piece) for piece in pieces(body, 2 * LIMIT)]
+    sizes = [len(piece) for piece in pieces(body, 2 * LIMIT) if isinstance(piece, bytes)]
     assert max(sizes) <= PIECE_BYTES + 1000
     assert len(sizes) >= 3
 
@@ -96,7 +101,7 @@ SPAN = span().SerializeToString()
 )
 def test_a_body_of_too_many_records_is_refused(signal: Signal, body: bytes) -> None:
     with pytest.raises(TooManyRecords, match=r"more than [12]00000 .*; send smaller batches"):
-        list(requests_of(signal, Media.PROTOBUF, body, LIMIT))
+        list(read_requests(signal, Media.PROTOBUF, body, LIMIT))
 
 
 @pytest.mark.parametrize(
@@ -111,30 +116,45 @@ def test_a_body_of_too_many_records_is_refused(signal: Signal, body: bytes) -> N
 def test_the_limit_holds_for_small_numbers_too(signal: Signal, request_: Message) -> None:
     body = request_.SerializeToString()
     with pytest.raises(TooManyRecords, match="more than 10 records"):
-        list(requests_of(signal, Media.PROTOBUF, body, 10))
-    assert len(list(requests_of(signal, Media.PROTOBUF, body, 12))) == 1
+        list(read_requests(signal, Media.PROTOBUF, body, 10))
+    assert len(list(read_requests(signal, Media.PROTOBUF, body, 12))) == 1
 
 
 def test_json_is_refused_by_its_values() -> None:
     body = json.dumps(to_json(traces([span()] * 20))).encode()
-    assert len(list(requests_of("traces", Media.JSON, body, 40))) == 1
+    assert len(list(read_requests("traces", Media.JSON, body, 40))) == 1
     with pytest.raises(TooManyRecords, match="more than 100 values"):
-        list(requests_of("traces", Media.JSON, body, 10))
+        list(read_requests("traces", Media.JSON, body, 10))
     with pytest.raises(TooManyRecords, match="more than 25 records"):
-        list(requests_of("traces", Media.JSON, b'{"resourceSpans":[' + b"{}," * 30 + b"{}]}", 25))
+        list(read_requests("traces", Media.JSON, b'{"resourceSpans":[' + b"{}," * 30 + b"{}]}", 25))
+
+
+def test_a_record_that_is_too_large_costs_only_itself() -> None:
+    large = span(name="x" * (3 * MIB)).SerializeToString()
+    body = field(1, field(2, field(2, SPAN) + field(2, large) + field(2, SPAN)))
+    parsed = list(read_requests("traces", Media.PROTOBUF, body, LIMIT))
+    assert (
+        sum(
+            decode(each.request, Instants(now_us=T0_US + 1_000_000), LineIds(b"")).rows[0].count
+            for each in parsed
+            if each.request.ByteSize()
+        )
+        == 2
+    )
+    (refused,) = [refused for each in parsed for refused in each.refused]
+    assert refused.reason.endswith("bytes, the limit is 2097152; send smaller ones")
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        field(1, field(2, field(2, span(name="x" * (3 * MIB)).SerializeToString()))),
         field(1, field(1, bytes(3 * MIB)) + field(2, field(2, SPAN))),
         field(1, field(1, bytes(2 * MIB - 10)) * 2 + field(2, field(2, SPAN))),
     ],
 )
-def test_what_does_not_fit_a_piece_is_too_large(body: bytes) -> None:
-    with pytest.raises(TooLarge, match=r"one (record|resource|scope) has .* bytes, the limit is 2097152"):
-        list(requests_of("traces", Media.PROTOBUF, body, LIMIT))
+def test_a_resource_that_does_not_fit_a_piece_is_too_large(body: bytes) -> None:
+    with pytest.raises(TooLarge, match="one resource has more than 2097152 bytes; send fewer attributes"):
+        list(read_requests("traces", Media.PROTOBUF, body, LIMIT))
 
 
 LARGE = field(1, field(2, field(2, SPAN) * 50_000))
@@ -146,7 +166,6 @@ LARGE = field(1, field(2, field(2, SPAN) * 50_000))
         LARGE[:-3],
         LARGE + b"\xff",
         LARGE + b"\xff" * 20,
-        LARGE + b"\x0b" + b"\x0c",
         LARGE + b"\x08",
         bytes([0xFF]) * 3 * MIB,
         field(1, field(2, field(2, SPAN) * 50_000 + b"\x12\x20")),
@@ -154,21 +173,23 @@ LARGE = field(1, field(2, field(2, SPAN) * 50_000))
 )
 def test_a_large_body_that_is_no_protobuf_is_invalid(body: bytes) -> None:
     with pytest.raises(InvalidMessage, match="is no "):
-        list(requests_of("traces", Media.PROTOBUF, body, LIMIT))
+        list(read_requests("traces", Media.PROTOBUF, body, LIMIT))
 
 
 def test_small_groups_of_a_large_body_stay_whole() -> None:
     origin = resource("cart")
     origin.attributes.append(attribute("note", "x" * 1000))
     body = field(1, ResourceSpans(resource=origin).SerializeToString()) * 5000
-    found = b"".join(pieces(body, LIMIT))
-    assert found == body
+    found = list(pieces(body, LIMIT))
+    assert len(found) == 3
+    joined = b"".join(piece for piece in found if isinstance(piece, bytes))
+    assert ExportTraceServiceRequest.FromString(joined) == ExportTraceServiceRequest.FromString(body)
 
 
 MEMORY = """
 import resource, sys
 from pathlib import Path
-from microservo.adapters.otlp.bounded import requests_of
+from microservo.adapters.otlp.requests import read_requests
 from microservo.adapters.otlp.media import Media, TooLarge
 
 def peak_bytes():
@@ -182,7 +203,7 @@ def peak_bytes():
 body = Path(sys.argv[3]).read_bytes()
 before_bytes = peak_bytes()
 try:
-    for _ in requests_of(sys.argv[1], Media[sys.argv[2]], body, 100_000):
+    for _ in read_requests(sys.argv[1], Media[sys.argv[2]], body, 100_000):
         pass
 except TooLarge as error:
     print(error)
@@ -193,12 +214,12 @@ print(peak_bytes() - before_bytes)
 @pytest.mark.parametrize(
     ("signal", "media", "body"),
     [
-        ("traces", "PROTOBUF", field(1, field(2, b"\x12\x00" * 16 * MIB))),
-        ("traces", "PROTOBUF", b"\x0a\x00" * 16 * MIB),
-        ("traces", "PROTOBUF", field(1, field(2, field(2, b"\x4a\x00" * 512 * 1024) * 32))),
-        ("traces", "PROTOBUF", field(1, field(2, field(2, b"\x6a\x00" * 512) * 30_000))),
-        ("metrics", "PROTOBUF", field(1, field(2, field(2, field(10, b"\x0a\x00" * 512 * 1024)) * 32))),
-        ("traces", "JSON", b'{"resourceSpans":[' + b"{}," * 8 * MIB + b"{}]}"),
+        ("traces", "PROTOBUF", field(1, field(2, b"\x12\x00" * 8 * MIB))),
+        ("traces", "PROTOBUF", b"\x0a\x00" * 8 * MIB),
+        ("traces", "PROTOBUF", field(1, field(2, field(2, b"\x4a\x00" * 512 * 1024) * 16))),
+        ("traces", "PROTOBUF", field(1, field(2, field(2, b"\x6a\x00" * 512) * 15_000))),
+        ("metrics", "PROTOBUF", field(1, field(2, field(2, field(10, b"\x0a\x00" * 512 * 1024)) * 16))),
+        ("traces", "JSON", b'{"resourceSpans":[' + b"{}," * 5 * MIB + b"{}]}"),
     ],
     ids=["spans", "resources", "attributes", "links", "points", "json"],
 )

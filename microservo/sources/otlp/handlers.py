@@ -1,40 +1,34 @@
-"""A body in; rows and refused records for the inbox, and the answer that holds once they are durable."""
+"""A body in; rows and refused records for the sink, and the answer that holds once they are durable."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from microservo.adapters.otlp import answers
-from microservo.adapters.otlp.bounded import requests_of
-from microservo.adapters.otlp.checks import joined
-from microservo.adapters.otlp.decoding import decode
+from microservo.adapters.otlp.checks import Instants
+from microservo.adapters.otlp.decoding import decode_body
 from microservo.adapters.otlp.media import Media
 from microservo.domain.telemetry import Signal
+from microservo.sources.source import Parcel, Undecodable
 from schemas.catalogue import MAX_MESSAGE_BYTES
-from services.telemetry_collector.inbox import Parcel, Undecodable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An HTTP answer."""
+    """An HTTP answer; `close` ends the connection after it."""
 
     status: int
     body: bytes
     media: Media
+    close: bool = False
 
 
 def handle(
-    signal: Signal, media: Media, body: bytes, now_us: int, limit_records: int
+    signal: Signal, media: Media, body: bytes, instants: Instants, limit_records: int
 ) -> tuple[Parcel, Reply]:
-    """What a body holds, and the answer to it.
-
-    Raises:
-        InvalidMessage: the body can't be read.
-        TooManyRecords: it holds more than `limit_records`.
-        TooLarge: it holds one that is too large by itself.
-    """
-    found = joined([decode(each, now_us) for each in requests_of(signal, media, body, limit_records)])
-    answer = answers.success(signal, media, rejected=len(found.refused), reason=found.reason)
+    """What an unpacked body holds, and the answer to it; raises as `decode_body`."""
+    found = decode_body(signal, media, body, instants, limit_records)
+    answer = answers.success(signal, media, rejected=found.rejected, reason=found.reason)
     parcel = Parcel(signal=signal, rows=found.rows, refused=found.refused)
     return parcel, Reply(status=200, body=answer, media=media)
 

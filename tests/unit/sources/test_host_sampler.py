@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from otlp_requests import T0_US
+from target_states import local_instance, target_state
 
 from microservo.domain.rows import MetricRows
-from microservo.errors import InvalidInput
+from microservo.platforms.local.platform import LocalPlatform
+from microservo.platforms.local.state import write_state
+from microservo.sources.host.sampler import Sampler
 from microservo.testing import ManualClock, eventually
-from services.telemetry_collector.sampling import Sampler, Ticker, next_due
-from services.telemetry_collector.target import read_target
-
-Instance = dict[str, object]
 
 
-def write_target(path: Path, *instances: Instance) -> Path:
-    path.write_text(json.dumps({"topology": "t", "instances": list(instances)}))
-    return path
+def write(state: Path, pids: Mapping[str, int | None], started_at_us: int = 2 * 10**15) -> None:
+    """Describes a target with one instance of each service."""
+    instances = [
+        local_instance(f"{service}-0", pid=pid, started_at_us=started_at_us) for service, pid in pids.items()
+    ]
+    write_state(state, target_state(*instances))
 
 
-def instance(pid: int | None, name: str = "cart-0", service: str = "cart") -> Instance:
-    return {"id": name, "service": service, "pid": pid, "started_at_us": int(time.time() * 1e6)}
+def sampler_of(state: Path, **pids: int | None) -> Sampler:
+    """A sampler of a local target with these processes."""
+    write(state, pids)
+    return Sampler(LocalPlatform(state), ManualClock(T0_US))
 
 
 def values(rows: list[MetricRows], service: str, name: str) -> dict[str, float]:
@@ -55,8 +54,7 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 def test_every_instance_service_and_the_host_have_rows(
     tmp_path: Path, child: subprocess.Popen[bytes]
 ) -> None:
-    state = write_target(tmp_path / "target.json", instance(child.pid), instance(None, "ad-0", "ad"))
-    rows = Sampler(state, ManualClock(T0_US)).sample()
+    rows = sampler_of(tmp_path / "target.json", cart=child.pid, ad=None).sample()
     assert {(each.service, each.instance) for each in rows} == {
         ("cart", "cart-0"),
         ("cart", ""),
@@ -71,14 +69,14 @@ def test_every_instance_service_and_the_host_have_rows(
 
 
 def test_a_second_sample_has_rates(tmp_path: Path) -> None:
-    sampler = Sampler(write_target(tmp_path / "target.json", instance(os.getpid())), ManualClock(T0_US))
+    sampler = sampler_of(tmp_path / "target.json", cart=os.getpid())
     first = values(sampler.sample(), "cart", "cart-0")
     second = values(sampler.sample(), "cart", "cart-0")
     assert set(second) - set(first) == {"process.cpu.utilization", "process.context_switches"}
 
 
 def test_a_paused_process_is_read(tmp_path: Path, child: subprocess.Popen[bytes]) -> None:
-    sampler = Sampler(write_target(tmp_path / "target.json", instance(child.pid)), ManualClock(T0_US))
+    sampler = sampler_of(tmp_path / "target.json", cart=child.pid)
     sampler.sample()
     child.send_signal(signal.SIGSTOP)
     rows = sampler.sample()
@@ -89,7 +87,7 @@ def test_a_paused_process_is_read(tmp_path: Path, child: subprocess.Popen[bytes]
 def test_a_killed_process_is_down_before_and_after_it_is_reaped(
     tmp_path: Path, child: subprocess.Popen[bytes]
 ) -> None:
-    sampler = Sampler(write_target(tmp_path / "target.json", instance(child.pid)), ManualClock(T0_US))
+    sampler = sampler_of(tmp_path / "target.json", cart=child.pid)
     child.kill()
     for reap in (False, True):
         if reap:
@@ -104,58 +102,34 @@ def test_a_killed_process_is_down_before_and_after_it_is_reaped(
 
 
 def test_a_process_that_only_got_the_pid_is_not_read(tmp_path: Path) -> None:
-    stale = instance(os.getpid()) | {"started_at_us": 1}
-    rows = Sampler(write_target(tmp_path / "target.json", stale), ManualClock(T0_US)).sample()
-    assert values(rows, "cart", "")["service.instances.running"] == 0
+    state = tmp_path / "target.json"
+    sampler = sampler_of(state)
+    write(state, {"cart": os.getpid()}, 1)
+    assert values(sampler.sample(), "cart", "")["service.instances.running"] == 0
 
 
 def test_coming_back_as_another_process_is_a_restart(tmp_path: Path, child: subprocess.Popen[bytes]) -> None:
     state = tmp_path / "target.json"
-    sampler = Sampler(write_target(state, instance(os.getpid())), ManualClock(T0_US))
+    sampler = sampler_of(state)
+    first, second = 2 * 10**15, 3 * 10**15
     counts = []
-    for pid in (os.getpid(), None, child.pid, child.pid):
-        if pid != os.getpid():
-            write_target(state, instance(pid) | {"started_at_us": 2 * 10**15})
+    for pid, started_at_us in ((os.getpid(), first), (None, first), (child.pid, second), (child.pid, second)):
+        write(state, {"cart": pid}, started_at_us)
         counts.append(values(sampler.sample(), "cart", "")["process.restarts"])
     assert counts == [0, 0, 1, 1]
 
 
 def test_without_a_target_there_is_the_host_alone(tmp_path: Path) -> None:
+    nothing = LocalPlatform(tmp_path / "none")
     assert [rows.service for rows in Sampler(None, ManualClock()).sample()] == ["host"]
-    assert [rows.service for rows in Sampler(tmp_path / "none", ManualClock()).sample()] == ["host"]
+    assert [rows.service for rows in Sampler(nothing, ManualClock()).sample()] == ["host"]
 
 
-def test_an_unreadable_state_file_leaves_the_instances_as_they_were(tmp_path: Path) -> None:
-    state = write_target(tmp_path / "target.json", instance(os.getpid()))
-    sampler = Sampler(state, ManualClock())
-    sampler.sample()
+def test_a_target_that_cannot_be_read_leaves_the_host(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = tmp_path / "target.json"
+    sampler = sampler_of(state, cart=os.getpid())
     state.write_text("{")
-    assert values(sampler.sample(), "cart", "")["service.instances.running"] == 1
-    with pytest.raises(InvalidInput, match="can't be read"):
-        read_target(state)
-
-
-@settings(deadline=None)
-@given(st.floats(0, 1e6), st.floats(0, 1e3), st.floats(0.1, 10))
-def test_the_next_due_time_is_ahead_and_on_the_grid(due_s: float, behind_s: float, interval_s: float) -> None:
-    later_s = next_due(due_s, due_s + behind_s, interval_s)
-    assert later_s >= due_s + behind_s - 1e-6
-    assert later_s - (due_s + behind_s) <= interval_s + 1e-6
-    steps = (later_s - due_s) / interval_s
-    assert steps == pytest.approx(round(steps), abs=1e-4)
-
-
-def test_a_ticker_goes_on_after_a_failure() -> None:
-    enough = threading.Event()
-    calls: list[int] = []
-
-    def act() -> None:
-        calls.append(1)
-        if len(calls) == 1:
-            msg = "the first one fails"
-            raise ValueError(msg)
-        enough.set()
-
-    ticker = Ticker(act, 0.01)
-    assert enough.wait(30)
-    ticker.close()
+    assert [rows.service for rows in sampler.sample()] == ["host"]
+    assert "the target can't be measured now" in caplog.text

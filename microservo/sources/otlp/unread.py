@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from microservo.domain.telemetry import Signal
 from microservo.runtime.metrics import REFUSED_BODIES_TOTAL
-from services.telemetry_collector.topics import TOPICS
+from microservo.sources.source import TOPICS
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class UnreadBodies:
         self._told_at_s = clock_s() - _QUIET_S
         self._untold = 0
 
-    def tell(self, signal: Signal, reason: str) -> None:
+    def count(self, signal: Signal, reason: str) -> None:
         """Counts one body, and logs why it was refused unless a line has just been written."""
         REFUSED_BODIES_TOTAL.labels(TOPICS[signal], "unread").inc()
         with self._lock:

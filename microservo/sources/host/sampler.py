@@ -1,0 +1,101 @@
+"""What instances and the host use, as rows like those that come by OTLP."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from microservo.domain.rows import MetricRows, coded
+from microservo.errors import InvalidInput, Unavailable
+from microservo.platforms.platform import Instance, Meter, Platform, Readings
+from microservo.sources.host.host_meter import HostMeter
+from microservo.sources.pulled import PulledSource
+
+logger = logging.getLogger(__name__)
+
+HOST = "host"
+"""Service name of the host's own metrics."""
+
+
+def host_source(platform: Platform | None, clock: Callable[[], int], *, interval_s: float) -> PulledSource:
+    """Samples the host, and the instances of a platform if one is given, once in an interval."""
+    return PulledSource("host", "metrics", Sampler(platform, clock).sample, interval_s=interval_s)
+
+
+class Sampler:
+    """Reads all instances of the target and the host at one instant."""
+
+    def __init__(self, platform: Platform | None, clock: Callable[[], int]) -> None:
+        self._platform = platform
+        self._clock = clock
+        self._meter: Meter | None = None
+        self._host = HostMeter(time.monotonic)
+        self._restarts = _Restarts()
+
+    def sample(self) -> list[MetricRows]:
+        """Rows of every instance, of every service of the target whether it runs or not, and of the host."""
+        instances, readings = self._read()
+        now_us = self._clock()
+        rows = [
+            _rows(each.service, each.id, now_us, readings[each.id])
+            for each in instances
+            if each.id in readings
+        ]
+        rows += [
+            _rows(service, "", now_us, values)
+            for service, values in self._services(instances, readings).items()
+        ]
+        rows.append(_rows(HOST, "", now_us, self._host.read()))
+        return rows
+
+    def _read(self) -> tuple[Sequence[Instance], Readings]:
+        if self._platform is None:
+            return [], {}
+        try:
+            self._meter = self._meter or self._platform.meter()
+            return self._platform.instances(), self._meter.read()
+        except Unavailable:
+            return [], {}
+        except InvalidInput as error:
+            logger.warning("the target can't be measured now, the host is: %s", error)
+            return [], {}
+
+    def _services(self, instances: Iterable[Instance], readings: Readings) -> dict[str, dict[str, float]]:
+        """What goes for a service as a whole: by this, one whose instances are all down still has windows."""
+        services: dict[str, dict[str, float]] = {}
+        for each in instances:
+            values = services.setdefault(
+                each.service, {"service.instances.running": 0, "process.restarts": 0}
+            )
+            values["service.instances.running"] += each.id in readings
+            values["process.restarts"] += self._restarts.of(each)
+        return services
+
+
+class _Restarts:
+    """Counts how often each instance was started anew since the first look."""
+
+    def __init__(self) -> None:
+        self._started_at_us: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
+
+    def of(self, instance: Instance) -> int:
+        if instance.is_up:
+            before = self._started_at_us.get(instance.id)
+            self._started_at_us[instance.id] = instance.started_at_us
+            if before is not None and before != instance.started_at_us:
+                self._counts[instance.id] = self._counts.get(instance.id, 0) + 1
+        return self._counts.get(instance.id, 0)
+
+
+def _rows(service: str, instance: str, now_us: int, values: Mapping[str, float]) -> MetricRows:
+    return MetricRows(
+        service=service,
+        instance=instance,
+        time_us=np.full(len(values), now_us, np.int64),
+        name=coded(values),
+        value=np.array(list(values.values()), np.float64),
+    )

@@ -1,0 +1,126 @@
+"""The body of a request, read from the network within bounds."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from microservo.adapters.otlp.media import Media, TooLarge, gunzip, is_gzip, media_of
+from microservo.domain.telemetry import Signal
+from microservo.errors import InvalidInput, Retryable
+
+
+class TooManyBodies(Retryable):
+    """Other requests hold all the memory that there is for bodies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodyKind:
+    """What a request says of its body."""
+
+    signal: Signal
+    media: Media
+    gzip: bool
+    size_bytes: int
+    """0 where it comes in chunks and says nothing."""
+
+    @property
+    def content_type(self) -> str:
+        """How the raw body is written, for who finds it among the dead letters."""
+        return f"{self.media.value}; encoding=gzip" if self.gzip else self.media.value
+
+    def unpacked(self, raw: bytes, limit_bytes: int) -> bytes:
+        """The body without its compression.
+
+        Raises:
+            TooLarge: it has more than `limit_bytes`.
+            InvalidMessage: it is not what its Content-Encoding says.
+        """
+        return gunzip(raw, limit_bytes) if self.gzip else raw
+
+
+def kind_of(request: Request, signal: Signal) -> BodyKind:
+    """What the headers of a request say.
+
+    Raises:
+        InvalidInput: its type or its compression is not understood.
+    """
+    headers = request.headers
+    length = headers.get("content-length", "0")
+    if not length.isdecimal():
+        msg = f"content length {length[:32]!r} is no number; send the size of the body in bytes"
+        raise InvalidInput(msg)
+    return BodyKind(
+        signal=signal,
+        media=media_of(headers.get("content-type", "")),
+        gzip=is_gzip(headers.get("content-encoding", "")),
+        size_bytes=int(length),
+    )
+
+
+class Room:
+    """The memory for bodies that are being read or decoded, of all requests together; for one event loop."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._free_bytes = limit_bytes
+
+    @contextmanager
+    def body(self) -> Iterator[Share]:
+        """A share that grows with a body and is given back at the end."""
+        share = Share(self)
+        try:
+            yield share
+        finally:
+            self._free_bytes += share.held_bytes
+
+    def claim(self, size_bytes: int) -> None:
+        """Sets so much aside; raises as `Share.grow`."""
+        if size_bytes > self._free_bytes:
+            msg = "too many large bodies come in at once; send again later"
+            raise TooManyBodies(msg)
+        self._free_bytes -= size_bytes
+
+
+class Share:
+    """What one body has of the room."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self.held_bytes = 0
+
+    def grow(self, size_bytes: int) -> None:
+        """Makes the share so large if it is smaller.
+
+        Raises:
+            TooManyBodies: there is no room for it now.
+        """
+        more_bytes = max(0, size_bytes - self.held_bytes)
+        self._room.claim(more_bytes)
+        self.held_bytes += more_bytes
+
+
+async def read_body(chunks: AsyncIterator[bytes], kind: BodyKind, limit_bytes: int, share: Share) -> bytes:
+    """The body as it was sent.
+
+    Raises:
+        TooLarge: it has more than `limit_bytes`; the rest is left unread.
+        TooManyBodies: there is no room for it now.
+    """
+    _refuse_large(kind.size_bytes, limit_bytes, f"{kind.size_bytes} bytes")
+    parts: list[bytes] = []
+    size_bytes = 0
+    async for chunk in chunks:
+        size_bytes += len(chunk)
+        _refuse_large(size_bytes, limit_bytes, "chunks")
+        share.grow(size_bytes)
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+def _refuse_large(size_bytes: int, limit_bytes: int, size: str) -> None:
+    if size_bytes > limit_bytes:
+        msg = f"body of {size} is larger than {limit_bytes} bytes; send smaller batches"
+        raise TooLarge(msg)
