@@ -26,7 +26,7 @@ def check_packages() -> None:
         if found.resolve() != (root / name).resolve():
             msg = (
                 f"{str(found)!r} shadows MicroServo's package {name!r} ({str(root / name)!r}); "
-                "start Python with -P or from another folder, or install MicroServo in a virtual environment of its own"
+                "start Python with -P or elsewhere, or give MicroServo a virtual environment of its own"
             )
             raise Unavailable(msg)
 
