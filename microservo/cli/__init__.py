@@ -7,17 +7,19 @@ import sys
 from microservo.errors import Unavailable
 from microservo.packages import check_packages
 
-_UNAVAILABLE = 3
-
 
 def main() -> None:
     """The console script."""
     try:
+        # Before anything else of ours is imported: what it imports may be another's.
         check_packages()
     except Unavailable as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(_UNAVAILABLE)
-    # Only now: it imports the packages that were looked for.
-    from microservo.cli.root import main as run  # noqa: PLC0415
+        sys.exit(_refused(error))
+    from microservo.cli.root import run  # noqa: PLC0415
 
     run()
+
+
+def _refused(error: Unavailable) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return 3

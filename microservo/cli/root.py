@@ -93,7 +93,7 @@ class RootGroup(click.Group):
         return result if isinstance(result, int) else OK
 
 
-def main() -> None:
+def run() -> None:
     """Runs the command line of this process."""
     # A shell script has what it starts in the background ignore SIGINT; here it always means: end in order.
     signal.signal(signal.SIGINT, signal.default_int_handler)
