@@ -23,7 +23,8 @@ from schemas.records import FaultEvent
 pytestmark = pytest.mark.integration
 
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
-COMMAND = (sys.executable, "-c", "from microservo.cli import main; main()")
+# Like the console script, it never looks into the working directory.
+COMMAND = (sys.executable, "-P", "-c", "from microservo.cli import main; main()")
 TINY = """
 name = "tiny"
 entry = "front"
@@ -39,11 +40,20 @@ steps = [{ endpoint = "Home" }]
 """
 
 
+SHELL = {
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "http_proxy": "http://127.0.0.1:9",
+    "OTEL_SDK_DISABLED": "true",
+    "PYTHONSTARTUP": "/no/such/file",
+}
+"""What a user's shell may say; each of these once silenced the target."""
+
+
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """An own home and no settings from outside."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MICROSERVO_")}
-    return {**kept, "MICROSERVO_HOME": str(tmp_path / "home")}
+    return {**kept, "MICROSERVO_HOME": str(tmp_path / "höme, #1")}
 
 
 @pytest.fixture
@@ -166,7 +176,7 @@ def test_a_broker_that_does_not_answer_is_told_in_one_line(environment: dict[str
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_up_runs_until_it_is_told_to_end_and_leaves_nothing(
+def test_up_runs_in_any_folder_and_shell_until_it_is_told_to_end_and_leaves_nothing(
     call: Call,
     kafka_bootstrap_servers: str,
     topic_prefix: str,
@@ -177,6 +187,10 @@ def test_up_runs_until_it_is_told_to_end_and_leaves_nothing(
 ) -> None:
     topology, log = tmp_path / "tiny.toml", tmp_path / "up.log"
     topology.write_text(TINY, "utf-8")
+    project = tmp_path / "project"
+    for package in ("services", "streams", "schemas"):
+        (project / package).mkdir(parents=True)
+        (project / package / "__init__.py").touch()
     options = ("--bootstrap-servers", kafka_bootstrap_servers, "--topic-prefix", topic_prefix)
     (otlp_port,) = free_ports(1)
     with (
@@ -197,7 +211,8 @@ def test_up_runs_until_it_is_told_to_end_and_leaves_nothing(
             ],
             stdout=out,
             stderr=out,
-            env={**environment, "PYTHONUNBUFFERED": "1"},
+            cwd=project,
+            env={**environment, **SHELL, "PYTHONUNBUFFERED": "1"},
         ) as process,
     ):
         try:
