@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from fault_states import state_of
 
 from microservo.adapters.kafka import KafkaBroker
 from microservo.adapters.ports import free_ports
@@ -124,6 +125,7 @@ def _answer(broker: KafkaBroker, topic_prefix: str) -> None:
     )
     with broker.producer() as producer:
         producer.send(f"{topic_prefix}fault-events", key=b"slow-1", value=encode(event))
+        producer.send(f"{topic_prefix}faults", key=b"slow-1", value=encode(state_of(event)))
         producer.flush(30)
 
 
