@@ -26,7 +26,7 @@ _JSON_RECORDS = 400_000
 
 
 def main() -> int:
-    """Measures, prints the table and writes `latest.json` and `latest.md`."""
+    """Measures, prints the table and writes `latest.json` and `latest.md`; a missing result is a failure."""
     arguments = _arguments()
     # As Ctrl-C does, so that no broker is left behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -47,6 +47,11 @@ def main() -> int:
     figures += live_figures(arguments.system)
     console.print(*engines.remarks, sep="\n")
     show(figures, console)
+    if engines.failures:
+        # A table with holes must not stand in the place of a whole one.
+        print(*(f"no result: {each}" for each in engines.failures), sep="\n", file=sys.stderr)
+        print("nothing was written; run it again when that is mended", file=sys.stderr)
+        return 1
     write(figures, facts(loaded, plan, time.monotonic() - started_s, load_before), arguments.out)
     console.print(f"written to {arguments.out}")
     return 0

@@ -54,8 +54,9 @@ COMMAND = "python -m benchmarks.fault_history"
 SHORT, LONG = 100, 100_000
 _ROUNDS = 5
 _COMPACTED_WITHIN_S = 180.0
-_LOOK_EVERY_S = 5.0
-_STATES_AT_REST = 20_000
+_LOOK_EVERY_S = 10.0
+_LATER_FAULTS = 500
+_STATES_AT_REST = 15_000
 """Messages that may lie in the segment that is still written to, and in a tenth that may be superseded."""
 _SECOND_US = 1_000_000
 _PACE = threading.Event()
@@ -115,8 +116,8 @@ def figures(broker: Broker) -> list[Figure]:
 def measured(broker: Broker, prefix: str, faults: int) -> Times:
     """Writes a history of so many faults, and takes the times once the broker has compacted their states."""
     broker.admin().ensure_topics(topic_specs(prefix=prefix))
-    _write(broker, prefix, faults)
-    states = _wait_for_compaction(broker, prefix + FAULTS)
+    _write(broker, prefix, range(faults), linger_ms=20)
+    states = _compacted(broker, prefix, faults)
     return Times(
         listing_s=_median_s(lambda: latest_events(broker, prefix + FAULTS)),
         scan_s=_seconds(lambda: all_latest_events(broker, prefix + FAULT_EVENTS)),
@@ -125,24 +126,38 @@ def measured(broker: Broker, prefix: str, faults: int) -> Times:
     )
 
 
-def _write(broker: Broker, prefix: str, faults: int) -> None:
+def _write(broker: Broker, prefix: str, numbers: range, *, linger_ms: int) -> None:
     """Events and states as an injector writes them; it reads service faults only of what is unfinished."""
-    life = _life()
-    end_us = now_us() - 3600 * _SECOND_US
-    with broker.producer(linger_ms=20) as producer:
-        for number in range(faults):
-            at_us = end_us - (faults - number) * _SECOND_US
+    life, end_us = _life(), now_us() - 3600 * _SECOND_US
+    with broker.producer(linger_ms=linger_ms) as producer:
+        for number in numbers:
             for step in life:
-                _write_step(producer, prefix, step, f"past-{number}", at_us)
+                _write_step(producer, prefix, step, f"past-{number}", end_us + number)
             if number >= CLOSED_KEPT:
                 _send(producer, prefix + FAULTS, f"past-{number - CLOSED_KEPT}", None)
+            if not linger_ms:
+                producer.flush(60)
         producer.flush(60)
         with broker.consumer(group_id=None) as consumer:
             ranges = sorted(ranges_from(consumer, prefix + FAULT_EVENTS).items())
-        last = _renamed(life[-1].snapshot, f"past-{faults - 1}", end_us)
+        last = _renamed(life[-1].snapshot, f"past-{numbers[-1]}", end_us + numbers[-1])
         state = replace(last, positions=tuple(end for _, (_, end) in ranges))
         _send(producer, prefix + FAULTS, last.fault_id, encode(state))
         producer.flush(60)
+
+
+def _compacted(broker: Broker, prefix: str, faults: int) -> int:
+    """How many messages a reader of the states meets, once the broker has compacted them.
+
+    A hundred thousand faults are written within minutes here, so what was deleted is still kept for readers
+    that are on their way. Then faults come one by one, as in life, and the broker cleans up behind them.
+    """
+    deadline_s = time.monotonic() + _COMPACTED_WITHIN_S
+    while (found := _count(broker, prefix + FAULTS)) > _STATES_AT_REST and time.monotonic() < deadline_s:
+        _write(broker, prefix, range(faults, faults + _LATER_FAULTS), linger_ms=0)
+        faults += _LATER_FAULTS
+        _PACE.wait(_LOOK_EVERY_S)
+    return found
 
 
 def _write_step(producer: Producer, prefix: str, step: Publish, fault_id: str, at_us: int) -> None:
@@ -185,17 +200,6 @@ def _life() -> list[Publish]:
         state, actions = decide(state, event)
         published += [action for action in actions if isinstance(action, Publish)]
     return published
-
-
-def _wait_for_compaction(broker: Broker, topic: str) -> int:
-    """Returns how many messages a reader of the states meets, once that no longer falls."""
-    deadline_s = time.monotonic() + _COMPACTED_WITHIN_S
-    now = _count(broker, topic)
-    while now > _STATES_AT_REST and time.monotonic() < deadline_s:
-        _PACE.wait(_LOOK_EVERY_S)
-        now = _count(broker, topic)
-        print(time.monotonic(), now)
-    return now
 
 
 def _count(broker: Broker, topic: str) -> int:

@@ -8,20 +8,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from microservo.application.topics import Received
     from microservo.client import Client
-    from microservo.log.subscription import Received
 
 __all__ = ["Client", "Received"]
 
 
 def __getattr__(name: str) -> Any:
     """The public names, loaded when first used: small processes import only their own part."""
+    if name in __all__:
+        from microservo.packages import check_packages  # noqa: PLC0415
+
+        check_packages()
     if name == "Client":
         from microservo.client import Client  # noqa: PLC0415
 
         return Client
     if name == "Received":
-        from microservo.log.subscription import Received  # noqa: PLC0415
+        from microservo.application.topics import Received  # noqa: PLC0415
 
         return Received
     msg = f"module {__name__!r} has no attribute {name!r}"

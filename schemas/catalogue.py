@@ -1,18 +1,24 @@
-"""`topics.toml` as values."""
+"""The topics of the contract as values; each is one file in `topics/`."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
-from schemas.files import topics_toml
+from schemas.files import topic_files
 
 Kind = Literal["command", "fact", "state"]
+
 DEAD_LETTER_SUFFIX = "-dlq"
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
+_FOREVER = "forever"
+_NEWEST = "newest"
+_DAY_MS = 24 * 60 * 60 * 1000
+_COMMON = {"max.message.bytes": str(MAX_MESSAGE_BYTES), "message.timestamp.type": "CreateTime"}
 _COMPACTED = {
     "cleanup.policy": "compact",
     # Only closed segments are compacted, and only once a tenth is superseded: the smallest segments, closed
@@ -26,16 +32,47 @@ _COMPACTED = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What a record is as a CloudEvent; on a joined topic its stamp says both.
+
+    Attributes:
+        id: fields that identify it; none where key and content do.
+        time: field of its time; empty where that is when it was published.
+    """
+
+    id: tuple[str, ...] = ()
+    time: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Topic:
-    """One topic of the contract, by its logical name."""
+    """One topic of the contract, as its file says.
+
+    Attributes:
+        name: logical name, which is the file's; a deployment may put a prefix before it.
+        purpose: what lies on it, in a sentence.
+        kind: command (a wish), fact (it happened; never changes) or state (the newest value per key).
+        key: field of its records that is the key of their messages.
+        retention: `forever`; `newest`, which is the newest message of each key, and one without a value
+            deletes; or an age in days, `30d`.
+        records: names of the records that may lie on it, and what each is as an event.
+        producers: processes and packages of this repository that write it.
+        consumers: those that read it; `datasets` is the rebuild, whoever runs it.
+        partitions: how many; None for as many as the deployment wants, the same for all, so that joined
+            topics are co-partitioned.
+        joined: whether every message is stamped, for the join by event time.
+        dead_letters: whether there is a topic beside it for what can't be read.
+    """
 
     name: str
     purpose: str
     kind: Kind
     key: str
-    record: str
+    retention: str
+    records: Mapping[str, Event]
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
+    partitions: int | None = None
     joined: bool = False
     dead_letters: bool = False
 
@@ -45,32 +82,54 @@ class Topic:
 
     @property
     def config(self) -> Mapping[str, str]:
-        """The broker's settings for this topic: facts are kept for ever, states are compacted."""
-        keep = _COMPACTED if self.kind == "state" else {"retention.ms": "-1"}
-        return {
-            **keep,
-            "max.message.bytes": str(MAX_MESSAGE_BYTES),
-            "message.timestamp.type": "CreateTime",
-        }
+        """The broker's settings for this topic."""
+        return {**_retention_config(self.retention), **_COMMON}
+
+    @property
+    def dead_letter_config(self) -> Mapping[str, str]:
+        """The broker's settings for the topic of its dead letters: kept as long, but never compacted."""
+        kept = _retention_config(_FOREVER if self.retention == _NEWEST else self.retention)
+        return {"cleanup.policy": "delete", **kept, **_COMMON}
+
+
+def _retention_config(retention: str) -> Mapping[str, str]:
+    if retention == _NEWEST:
+        return _COMPACTED
+    if retention == _FOREVER:
+        return {"retention.ms": "-1"}
+    if days := re.fullmatch(r"(\d+)d", retention):
+        return {"retention.ms": str(int(days[1]) * _DAY_MS)}
+    msg = f"retention {retention!r}; expected {_FOREVER!r}, {_NEWEST!r} or an age in days like '30d'"
+    raise ValueError(msg)
 
 
 @cache
 def catalogue() -> dict[str, Topic]:
-    """Every topic by its logical name, in the order of the file."""
-    return {
-        name: Topic(
-            name=name,
-            purpose=entry["purpose"],
-            kind=entry["kind"],
-            key=entry["key"],
-            record=entry["record"],
-            producers=tuple(entry["producers"]),
-            consumers=tuple(entry["consumers"]),
-            joined=entry.get("joined", False),
-            dead_letters=entry.get("dead_letters", False),
-        )
-        for name, entry in topics_toml()["topics"].items()
+    """Every topic by its logical name, in alphabetical order."""
+    return {name: _topic(name, entry) for name, entry in topic_files().items()}
+
+
+def topic_of(record: str) -> Topic:
+    """The topic that a record lies on, by the record's name, for example "fault_request".
+
+    Raises:
+        KeyError: there is no such record.
+    """
+    return _topics_by_record()[record]
+
+
+@cache
+def _topics_by_record() -> dict[str, Topic]:
+    return {record: topic for topic in catalogue().values() for record in topic.records}
+
+
+def _topic(name: str, entry: Mapping[str, Any]) -> Topic:
+    events = {
+        record: Event(id=tuple(event.get("id", ())), time=event.get("time", ""))
+        for record, event in entry["records"].items()
     }
+    lists = {field: tuple(entry[field]) for field in ("producers", "consumers")}
+    return Topic(name=name, **{**entry, **lists, "records": events})
 
 
 FAULT_REQUESTS = "fault-requests"

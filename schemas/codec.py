@@ -76,7 +76,7 @@ def _decode(value: bytes) -> object:
     reader = _readers().get(schema_id)
     if magic != 0 or reader is None:
         frame = value[:FRAME_BYTES].hex()
-        msg = f"framing {frame} names no known schema; expected 0x00 and an id of topics.toml"
+        msg = f"framing {frame} names no known schema; expected 0x00 and an id of schemas/ids.toml"
         raise SchemaError(msg)
     try:
         record, end = reader.read(value)

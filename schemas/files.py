@@ -35,25 +35,40 @@ def newest_schemas() -> dict[str, dict[str, Any]]:
 
 
 def schema_of(record_type: type) -> dict[str, Any]:
-    """The schema that a record is written by.
+    """The schema that a record is written by; raises as `record_name`."""
+    return newest_schemas()[record_name(record_type)]
+
+
+def record_name(record_type: type) -> str:
+    """The name of a record in the contract, for example "fault_request" of `FaultRequest`.
 
     Raises:
         KeyError: it is no record of the contract.
     """
-    return {schema["name"]: schema for schema in newest_schemas().values()}[record_type.__name__]
+    return _record_names()[record_type.__name__]
 
 
 @cache
-def topics_toml() -> dict[str, Any]:
-    """The content of `topics.toml`."""
-    return tomllib.loads(package_folder("topics.toml").read_text("utf-8"))
+def _record_names() -> dict[str, str]:
+    return {schema["name"]: record for record, schema in newest_schemas().items()}
+
+
+@cache
+def topic_files() -> dict[str, dict[str, Any]]:
+    """The content of every file in `topics/`, by the name of the topic."""
+    found = {
+        path.name.removesuffix(".toml"): tomllib.loads(path.read_text("utf-8"))
+        for path in package_folder("topics").iterdir()
+        if path.name.endswith(".toml")
+    }
+    return dict(sorted(found.items()))
 
 
 @cache
 def schema_ids() -> dict[tuple[str, int], int]:
     """The fixed id on the wire of every (record, version)."""
     ids = {}
-    for name, schema_id in topics_toml()["schema_ids"].items():
+    for name, schema_id in tomllib.loads(package_folder("ids.toml").read_text("utf-8")).items():
         record, _, version = name.partition(".v")
         ids[record, int(version)] = int(schema_id)
     return ids

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,22 @@ def write_whole(path: Path, content: bytes) -> None:
     except OSError:
         draft.unlink(missing_ok=True)
         raise
+
+
+def nearest_folder(path: Path) -> Path:
+    """The path itself if it is there, else the nearest folder above it that is."""
+    return next(each for each in (path, *path.parents) if os.path.lexists(each))
+
+
+def check_writable(path: Path) -> None:
+    """Checks that the folder can be written, or made where it is not there; leaves nothing behind.
+
+    Raises:
+        OSError: it can't.
+    """
+    nearest = nearest_folder(path.absolute())
+    with tempfile.TemporaryDirectory(dir=nearest):
+        pass
 
 
 @contextlib.contextmanager

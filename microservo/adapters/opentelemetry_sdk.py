@@ -5,14 +5,17 @@ Exports run in the SDK's own threads from bounded queues; while a collector is d
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
+import requests
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
@@ -39,7 +42,7 @@ Reading = Callable[[], float | None]
 
 
 class Instrumentation:
-    """The telemetry of one process.
+    """The telemetry of one process; what the environment says to SDKs and HTTP clients changes none of it.
 
     Args:
         service: `service.name` of everything that is sent.
@@ -49,6 +52,7 @@ class Instrumentation:
 
     def __init__(self, *, service: str, instance: str, otlp_url: str) -> None:
         _quieten_exporters()
+        _forget_environment()
         self._names = {"service": service, "instance": instance}
         resource = Resource.create({"service.name": service, "service.instance.id": instance})
         base = otlp_url.rstrip("/")
@@ -77,8 +81,10 @@ class Instrumentation:
             exception=exception,
         )
         self._logger.emit(record)
-        sys.stdout.write(self._line(now_ns, level, message, span, exception))
-        sys.stdout.flush()
+        # The log may lie on a disk that is full, and a request must not fail for that.
+        with contextlib.suppress(OSError):
+            sys.stdout.write(self._line(now_ns, level, message, span, exception))
+            sys.stdout.flush()
 
     def counter(self, name: str, read: Reading) -> None:
         """Reports a sum that only grows, as `read` gives it at each export."""
@@ -126,7 +132,9 @@ def prometheus_text(values: Mapping[str, float | None]) -> str:
 
 
 def _tracer_provider(resource: Resource, url: str) -> TracerProvider:
-    exporter = OTLPSpanExporter(endpoint=url, timeout=_EXPORT_TIMEOUT_S, compression=Compression.Gzip)
+    exporter = OTLPSpanExporter(
+        endpoint=url, timeout=_EXPORT_TIMEOUT_S, compression=Compression.Gzip, session=_direct()
+    )
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(
         BatchSpanProcessor(
@@ -140,7 +148,9 @@ def _tracer_provider(resource: Resource, url: str) -> TracerProvider:
 
 
 def _logger_provider(resource: Resource, url: str) -> LoggerProvider:
-    exporter = OTLPLogExporter(endpoint=url, timeout=_EXPORT_TIMEOUT_S, compression=Compression.Gzip)
+    exporter = OTLPLogExporter(
+        endpoint=url, timeout=_EXPORT_TIMEOUT_S, compression=Compression.Gzip, session=_direct()
+    )
     provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_log_record_processor(
         BatchLogRecordProcessor(
@@ -154,7 +164,9 @@ def _logger_provider(resource: Resource, url: str) -> LoggerProvider:
 
 
 def _meter_provider(resource: Resource, url: str) -> MeterProvider:
-    exporter = OTLPMetricExporter(endpoint=url, timeout=_EXPORT_TIMEOUT_S, compression=Compression.Gzip)
+    exporter = OTLPMetricExporter(
+        endpoint=url, timeout=_EXPORT_TIMEOUT_S, compression=Compression.Gzip, session=_direct()
+    )
     reader = PeriodicExportingMetricReader(
         exporter, export_interval_millis=_METRICS_EVERY_MS, export_timeout_millis=_METRICS_EVERY_MS
     )
@@ -183,6 +195,22 @@ class _AtMostEvery(logging.Filter):
             return False
         self._next_s = now_s + self._period_s
         return True
+
+
+def _direct() -> requests.Session:
+    """A session that no proxy or `.netrc` of the user's gets between."""
+    session = requests.Session()
+    session.trust_env = False
+    return session
+
+
+def _forget_environment() -> None:
+    """Takes `OTEL_*` out of this process's environment: it may disable, sample or relabel what is sent.
+
+    Not all of it can be outdone by arguments; `OTEL_SDK_DISABLED` can't.
+    """
+    for name in [name for name in os.environ if name.startswith("OTEL_")]:
+        del os.environ[name]
 
 
 def _quieten_exporters() -> None:

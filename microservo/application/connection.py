@@ -1,15 +1,22 @@
-"""Finding the broker to talk to: as told, from the environment, or from the system that runs here."""
+"""Finding the broker to talk to: as named, from the environment, or from the system that runs here."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from microservo.adapters.broker import Broker
-from microservo.adapters.kafka import KafkaBroker, KafkaSettings
-from microservo.errors import Unavailable
-from microservo.runtime.environment import from_environment
+from microservo.errors import InvalidInput, Unavailable
 from microservo.supervision.system_file import DEFAULT_SYSTEM, SystemFile, running_system, running_systems
+from schemas import catalogue
+
+if TYPE_CHECKING:
+    from microservo.adapters.kafka import KafkaSettings
+    from microservo.platforms.platform import Platform
+
+__all__ = ["Broker", "Connection", "SystemFile", "connect", "kafka_settings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +26,23 @@ class Connection:
     broker: Broker
     topic_prefix: str
     system: SystemFile | None = None
+
+    def topic(self, name: str) -> str:
+        """The physical name of a topic of the contract, or of the dead-letter topic of one.
+
+        Raises:
+            InvalidInput: there is no such topic; the message names those that are.
+        """
+        if name.removesuffix(catalogue.DEAD_LETTER_SUFFIX) not in catalogue.catalogue():
+            msg = f"there is no topic {name!r}; choose one of {', '.join(catalogue.catalogue())}"
+            raise InvalidInput(msg)
+        return self.topic_prefix + name
+
+    def platform(self) -> Platform | None:
+        """Where the target of the running system lives; None while no target runs here."""
+        from microservo.platforms.local.platform import running_platform  # noqa: PLC0415  # see `connect`
+
+        return None if self.system is None else running_platform(Path(self.system.target_state))
 
 
 def connect(
@@ -36,10 +60,13 @@ def connect(
         Unavailable: nothing was named, or the named system does not run.
         InvalidInput: the settings of the broker contradict one another.
     """
-    found = known_system(system)
+    found = running_system(system) if system else _only_system()
     named = bootstrap_servers or (None if system else os.environ.get("MICROSERVO_BOOTSTRAP_SERVERS"))
     if named is None and found is None:
         raise Unavailable(_nothing_runs(system))
+    # Loading Kafka's client takes a fifth of a second, which acts without a broker need not spend.
+    from microservo.adapters.kafka import KafkaBroker  # noqa: PLC0415
+
     servers = named or (found.bootstrap_servers if found else "")
     known = found if found is not None and found.bootstrap_servers == servers else None
     return Connection(
@@ -55,13 +82,11 @@ def kafka_settings(bootstrap_servers: str | None = None) -> KafkaSettings:
     Raises:
         InvalidInput: they can't be used, or contradict one another.
     """
+    from microservo.adapters.kafka import KafkaSettings  # noqa: PLC0415  # see `connect`
+    from microservo.runtime.environment import from_environment  # noqa: PLC0415
+
     given = {"bootstrap_servers": bootstrap_servers} if bootstrap_servers else {}
     return from_environment(KafkaSettings, **given)
-
-
-def known_system(system: str | None = None) -> SystemFile | None:
-    """The system of this name if it runs here; without a name the default one, or the only one that runs."""
-    return running_system(system) if system else _only_system()
 
 
 def _only_system() -> SystemFile | None:

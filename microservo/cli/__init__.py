@@ -1,4 +1,4 @@
-"""The command line: parses, calls `microservo.client` and `microservo.system`, prints."""
+"""The command line: parses, has `microservo.application` and `microservo.system` act, prints."""
 
 from __future__ import annotations
 

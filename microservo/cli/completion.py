@@ -20,4 +20,4 @@ def completion(ctx: click.Context, shell: str) -> None:
     shell_class = get_completion_class(shell)
     assert shell_class is not None
     script = shell_class(ctx.find_root().command, {}, "microservo", "_MICROSERVO_COMPLETE")
-    click.echo(script.source())
+    print(script.source(), flush=True)  # lines and all: the shell reads it

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
+from microservo.application.datasets import HashDataset, RebuildDataset, VerifyDataset
+from microservo.cli.output import console, print_line
 from microservo.cli.progress import TerminalProgress
-from microservo.cli.session import Session, console, pass_session
-from microservo.datasets import content_hash, verify, verify_against_live
+from microservo.cli.session import Session, pass_session
 from microservo.errors import MicroServoError
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -32,12 +33,15 @@ def dataset() -> None:
 @click.option("--out", "out_dir", required=True, type=_FOLDER, metavar="DIR", help="Folder to make.")
 @pass_session
 def rebuild(session: Session, run_id: str, out_dir: Path) -> None:
-    """Rebuild the dataset of a run; the same offsets give the same content hash, everywhere."""
-    client = session.client()
-    with TerminalProgress(console(stderr=True)).stage("dataset") as stage:
-        manifest = client.rebuild_dataset(run_id, out_dir, stage.advance)
-        stage.tell(f"{manifest.run.run_id} in {out_dir}")
-    click.echo(manifest.content_hash)
+    """Rebuild the dataset of a run; the same offsets give the same content hash, everywhere.
+
+    \b
+    Example:
+      microservo dataset rebuild --run latest --out ./dataset
+    """
+    progress = TerminalProgress(console(stderr=True))
+    manifest = session.execute(RebuildDataset(run_id=run_id, out_dir=out_dir), progress)
+    print_line(manifest.content_hash)
 
 
 @dataset.command("verify")
@@ -45,21 +49,30 @@ def rebuild(session: Session, run_id: str, out_dir: Path) -> None:
 @click.option("--against-live", is_flag=True, help="Also compare with the windows that were written live.")
 @pass_session
 def verify_dataset(session: Session, folder: Path, *, against_live: bool) -> None:
-    """Check every file, the content hash and the ledger of the dataset in DIR."""
-    problems = verify(folder)
-    if against_live:
-        client = session.client()
-        problems += verify_against_live(folder, client.broker, client.topic_prefix)
+    """Check every file, the content hash and the ledger of the dataset in DIR.
+
+    \b
+    Examples:
+      microservo dataset verify ./dataset
+      microservo dataset verify ./dataset --against-live
+    """
+    problems = session.execute(VerifyDataset(folder=folder, against_live=against_live))
     for problem in problems:
-        click.echo(problem)
+        print_line(problem)
     if problems:
         msg = f"{len(problems)} problems; rebuild the dataset from the log"
         raise MicroServoError(msg)
-    click.echo("the dataset holds" + (" and equals the live windows" if against_live else ""))
+    print_line("the dataset holds" + (" and equals the live windows" if against_live else ""))
 
 
 @dataset.command("hash")
 @click.argument("folder", type=_FOLDER, metavar="DIR")
-def hash_dataset(folder: Path) -> None:
-    """Print the content hash of the dataset in DIR, computed from its rows."""
-    click.echo(content_hash(folder))
+@pass_session
+def hash_dataset(session: Session, folder: Path) -> None:
+    """Print the content hash of the dataset in DIR, computed from its rows.
+
+    \b
+    Example:
+      microservo dataset hash ./dataset
+    """
+    print_line(session.execute(HashDataset(folder=folder)))

@@ -3,21 +3,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.box import SIMPLE
-from rich.table import Table
 
+from microservo.application.datasets import CheckFolder
+from microservo.cli.output import Cell, console, print_line, print_table
 from microservo.cli.progress import TerminalProgress
-from microservo.cli.session import Session, console, pass_session
+from microservo.cli.session import Session, pass_session
 from microservo.cli.signals import orderly_end
 from microservo.cli.system_options import chosen_name, options_of, system_options
+from microservo.cli.text import styled
 from microservo.cli.times import after
-from microservo.errors import InvalidInput, MicroServoError
+from microservo.errors import MicroServoError
 from microservo.system import EmbeddedSystem
 from microservo.system.demo import Demo, DemoResult
 from schemas.records import FaultEvent
+
+_DATASETS = Path("datasets")
+"""Gets a folder per run where none is named."""
 
 
 @click.command()
@@ -52,7 +57,7 @@ def demo(
       microservo demo
       microservo demo --seed 11 --faults 12 --out ./twelve-faults
     """
-    _refuse_used(out_dir)
+    session.execute(CheckFolder(out_dir=out_dir or _DATASETS / "run"))
     options = options_of(
         session,
         name=chosen_name(name, session.system, "demo"),
@@ -61,46 +66,29 @@ def demo(
         partitions=partitions,
         topology=topology,
     )
-    screen = console()
-    progress = TerminalProgress(screen)
+    progress = TerminalProgress(console())
     system = EmbeddedSystem(options, progress)
     with orderly_end(system.kill), system:
         system.start()
-        out = out_dir or Path("datasets") / system.run_id
+        out = out_dir or _DATASETS / system.run_id
         result = Demo(system, progress, faults=faults, out_dir=out).run()
-    screen.print(summary(result.faults))
-    screen.print(f"dataset   {result.out_dir}")
-    screen.print(f"report    {result.out_dir / 'report.html'}")
-    screen.print(f"content   {result.content_hash}")
+    columns = ("fault", "applied", "effect", "recovered", "normal", "verdict")
+    print_table(columns, [_row(event) for event in result.faults], lines=False)
+    print_line(f"dataset   {result.out_dir}")
+    print_line(f"report    {result.out_dir / 'report.html'}")
+    print_line(f"content   {result.content_hash}")
     _refuse_failure(result)
 
 
-def summary(faults: list[FaultEvent]) -> Table:
-    """The faults of a run with their measured times, each after the request."""
+def _row(event: FaultEvent) -> Sequence[Cell]:
+    """A fault with its measured times, each after the request."""
     # Two lines for each fault, so that nothing is cut on a terminal of 80 columns.
-    table = Table("fault", "applied", "effect", "recovered", "normal", "verdict", box=SIMPLE)
-    for event in faults:
-        table.add_row(
-            f"{event.kind}\n[dim]{event.service}[/dim]",
-            *(
-                after(time_us, event.requested_at_us)
-                for time_us in (
-                    event.applied_at_us,
-                    event.effect_seen_at_us,
-                    event.recovered_at_us,
-                    event.normal_at_us,
-                )
-            ),
-            event.verdict if event.state == "recovered" else f"{event.verdict}\n{event.state}",
-        )
-    return table
-
-
-def _refuse_used(out_dir: Path | None) -> None:
-    """A folder that is in use is refused now, not after five minutes."""
-    if out_dir is not None and out_dir.exists() and any(out_dir.iterdir()):
-        msg = f"{out_dir} is not empty; give another folder with --out or remove it"
-        raise InvalidInput(msg)
+    times_us = (event.applied_at_us, event.effect_seen_at_us, event.recovered_at_us, event.normal_at_us)
+    return (
+        (event.kind, styled(event.service, dim=True)),
+        *(after(time_us, event.requested_at_us) for time_us in times_us),
+        event.verdict if event.state == "recovered" else (event.verdict, event.state),
+    )
 
 
 def _refuse_failure(result: DemoResult) -> None:

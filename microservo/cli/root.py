@@ -11,12 +11,17 @@ import signal
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from types import TracebackType
 from typing import Any, NoReturn
 
 import click
 
+from microservo.cli.output import complain
 from microservo.cli.session import Session
+from microservo.cli.standard_output import OutputFailed, ReaderGone, guard_standard_streams
+from microservo.cli.text import printable
 from microservo.errors import InvalidInput, MicroServoError, Unavailable
+from microservo.packages import check_packages
 
 _SILENT = logging.NullHandler()
 OK, FAILURE, USAGE, UNAVAILABLE, INTERRUPTED = 0, 1, 2, 3, 130
@@ -59,26 +64,30 @@ class RootGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:
-            # Whoever read us has enough; Python would complain once more while it closes stdout.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(OK)
-        except MicroServoError as error:
+        except (MicroServoError, OSError) as error:
             if ctx.params.get("verbose"):
-                traceback.print_exc()
-            _complain(str(error))
+                _print_traceback(type(error), error, error.__traceback__)
+            # Only what is not there may need more than a line: the end of the log of what did not start.
+            complain(_message(error), lines=isinstance(error, Unavailable))
             ctx.exit(_code_of(error))
 
     def _exit_code(self, args: Sequence[str] | None, **extra: Any) -> int:
         try:
+            _refuse_bytes(sys.argv[1:] if args is None else args)
             result = super().main(args, "microservo", **extra)
+            sys.stdout.flush()
+        except ReaderGone:
+            return OK
+        except OutputFailed as error:  # while help was printed
+            complain(str(error))
+            return FAILURE
         except click.UsageError as error:
-            _complain(error.format_message())
+            complain(error.format_message())
             if error.ctx is not None:
-                click.echo(f"try '{error.ctx.command_path} --help'", err=True)
+                print(f"try '{error.ctx.command_path} --help'", file=sys.stderr)
             return USAGE
         except click.ClickException as error:
-            _complain(error.format_message())
+            complain(error.format_message())
             return FAILURE
         except (click.Abort, KeyboardInterrupt):
             return INTERRUPTED
@@ -89,14 +98,56 @@ def main() -> None:
     """The console script."""
     # A shell script has what it starts in the background ignore SIGINT; here it always means: end in order.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    guard_standard_streams()
+    sys.excepthook = _print_traceback
+    try:
+        check_packages()
+    except MicroServoError as error:
+        complain(str(error))
+        sys.exit(_code_of(error))
     cli.main()
 
 
-def _complain(message: str) -> None:
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True)
+def _refuse_bytes(arguments: Sequence[str]) -> None:
+    """Refuses arguments that are no text: some libraries below end the process at them."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            msg = f"argument {argument!r} is not UTF-8; give text, and folders with names that are text"
+            raise click.UsageError(msg) from None
 
 
-def _code_of(error: MicroServoError) -> int:
+def _warnings() -> logging.Handler:
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(_PrintableFormatter())
+    return handler
+
+
+class _PrintableFormatter(logging.Formatter):
+    """Log lines for a terminal: warnings quote what others wrote."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(printable, super().format(record).split("\n")))
+
+
+def _print_traceback(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+    """Prints where an error comes from, made safe: it may quote what others wrote."""
+    for line in "".join(traceback.format_exception(kind, error, where)).splitlines():
+        print(printable(line), file=sys.stderr)
+
+
+def _message(error: MicroServoError | OSError) -> str:
+    """What went wrong; an error of the operating system is put as ours are."""
+    if isinstance(error, MicroServoError):
+        return str(error)
+    what = (error.strerror or str(error) or type(error).__name__).lower()
+    where = f" {os.fsdecode(error.filename)!r}" if isinstance(error.filename, str | bytes) else ""
+    return f"the system refused{where}: {what}; --verbose shows where"
+
+
+def _code_of(error: MicroServoError | OSError) -> int:
     if isinstance(error, InvalidInput):
         return USAGE
     return UNAVAILABLE if isinstance(error, Unavailable) else FAILURE
@@ -106,8 +157,8 @@ def _code_of(error: MicroServoError) -> int:
     cls=RootGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
-Exit codes: 0 done · 1 failed · 2 refused (usage or input) · 3 something needed is not there ·
-130 interrupted.""",
+Exit codes: 0 done (also when a reader like `| head` has enough) - 1 failed (also when the output
+can't be written) - 2 refused (usage or input) - 3 something needed is not there - 130 interrupted.""",
 )
 @click.option(
     "--bootstrap-servers", metavar="HOST:PORT,...", help="Kafka to use instead of the running system's."
@@ -146,8 +197,7 @@ def cli(
     """
     if os.environ.get("NO_COLOR"):
         ctx.color = False
-    if not verbose:
-        # Without any handler Python prints warnings on stderr, where people expect our one line.
-        logging.getLogger().addHandler(_SILENT)
+    # Without any handler Python prints warnings on stderr, where people expect our one line.
+    logging.getLogger().addHandler(_warnings() if verbose else _SILENT)
     if not isinstance(ctx.obj, Session):
         ctx.obj = Session(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix, system=system)

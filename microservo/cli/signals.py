@@ -12,9 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from rich.console import Console
-from rich.markup import escape
-
+from microservo.cli.output import print_line
+from microservo.cli.standard_output import OutputFailed, ReaderGone
 from microservo.errors import MicroServoError
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -62,7 +61,7 @@ def orderly_end(kill: Callable[[], None]) -> Iterator[None]:
             listener.join()
 
 
-def wait_for_end(screen: Console, finish_run: Callable[[], None]) -> None:
+def wait_for_end(finish_run: Callable[[], None]) -> None:
     """Waits for the KeyboardInterrupt of `orderly_end`; has the run recorded as finished before it goes on.
 
     Raises:
@@ -71,18 +70,18 @@ def wait_for_end(screen: Console, finish_run: Callable[[], None]) -> None:
     try:
         threading.Event().wait()
     except KeyboardInterrupt:
-        _say(screen, "stopping ... (Ctrl-C again ends everything at once)")
+        _say("stopping ... (Ctrl-C again ends everything at once)")
         try:
             finish_run()
         except MicroServoError as error:
-            _say(screen, f"the end of the run was not recorded: {error}")
+            _say(f"the end of the run was not recorded: {error}")
         raise
 
 
-def _say(screen: Console, line: str) -> None:
+def _say(line: str) -> None:
     # Who reads may be gone already, as `tee` is that got the same Ctrl-C; everything still has to stop.
-    with contextlib.suppress(OSError):
-        screen.print(escape(line))
+    with contextlib.suppress(ReaderGone, OutputFailed):
+        print_line(line)
 
 
 def _listen(hearing: socket.socket, kill: Callable[[], None]) -> None:

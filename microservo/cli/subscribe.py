@@ -10,8 +10,10 @@ from typing import Literal
 
 import click
 
+from microservo.application.topics import Subscribe
 from microservo.cli.documents import document
 from microservo.cli.lines import line_of
+from microservo.cli.output import print_document, print_line
 from microservo.cli.session import Session, pass_session
 from microservo.cli.values import StartType
 from schemas.catalogue import catalogue
@@ -50,8 +52,10 @@ def subscribe(
       microservo subscribe fault-events --from earliest --until-end
       microservo subscribe anomaly-scores --from 2026-01-31T12:00:00Z --json | jq .record.score
     """
-    write = document if as_json else line_of
-    received = session.client().subscribe(topic, start=start, until_end=until_end, group_id=group)
-    with received:
+    command = Subscribe(topic=topic, start=start, until_end=until_end, group_id=group)
+    with session.execute(command) as received:
         for each in islice(received, limit):
-            click.echo(write(each))
+            if as_json:
+                print_document(document(each))
+            else:
+                print_line(*line_of(each))

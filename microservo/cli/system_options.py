@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
+from microservo.application.topics import DEFAULT_PARTITIONS
 from microservo.cli.session import Session
 from microservo.errors import InvalidInput
-from microservo.log.topics import DEFAULT_PARTITIONS
 from microservo.supervision.system_file import DEFAULT_SYSTEM
 from microservo.system import SystemOptions
 

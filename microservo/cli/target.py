@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
+from microservo.application.topics import DEFAULT_PARTITIONS
+from microservo.cli.output import console, print_line
 from microservo.cli.progress import TerminalProgress
-from microservo.cli.session import Session, console, pass_session
+from microservo.cli.session import Session, pass_session
 from microservo.cli.signals import orderly_end, wait_for_end
 from microservo.cli.system_options import options_of
-from microservo.log.topics import DEFAULT_PARTITIONS
 from microservo.supervision.system_file import DEFAULT_SYSTEM
 from microservo.system.target import TargetOptions, TargetSystem
 
@@ -103,10 +104,9 @@ def target(
             topology=topology,
         ),
     )
-    screen = console()
-    system = TargetSystem(options, TerminalProgress(screen))
+    system = TargetSystem(options, TerminalProgress(console()))
     with orderly_end(system.kill), system:
         system.start()
-        screen.print(f"the target is running; its state is in {state_file}. Ctrl-C stops it.")
+        print_line(f"the target is running; its state is in {state_file}. Ctrl-C stops it.")
         # The way a target ends: this run is no aborted one.
-        wait_for_end(screen, system.finish_run)
+        wait_for_end(system.finish_run)

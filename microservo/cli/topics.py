@@ -5,11 +5,10 @@
 from __future__ import annotations
 
 import click
-from rich.table import Table
 
-from microservo.cli.session import Session, console, pass_session
-from microservo.errors import InvalidInput
-from microservo.log.topics import DEFAULT_PARTITIONS, TopicStatus
+from microservo.application.topics import DEFAULT_PARTITIONS, EnsureTopics, ListTopics, TopicStatus
+from microservo.cli.output import print_line, print_table
+from microservo.cli.session import Session, pass_session
 
 
 @click.group()
@@ -27,26 +26,41 @@ def topics() -> None:
 @topics.command("list")
 @pass_session
 def list_topics(session: Session) -> None:
-    """Show every topic: what lies on it, its key, how much there is."""
-    table = Table("topic", "kind", "key", "partitions", "messages", "what")
-    for status in session.client().topics():
-        partitions = str(status.state.partitions) if status.state else "missing"
-        topic = status.topic
-        table.add_row(status.name, topic.kind, topic.key, partitions, f"{status.messages:,}", topic.purpose)
-    console().print(table)
+    """Show every topic: what lies on it, its key, how much there is.
+
+    \b
+    Example:
+      microservo topics list
+    """
+    rows = [
+        (
+            status.name,
+            status.topic.kind,
+            status.topic.key,
+            str(status.state.partitions) if status.state else "missing",
+            f"{status.messages:,}",
+            status.topic.purpose,
+        )
+        for status in session.execute(ListTopics())
+    ]
+    print_table(("topic", "kind", "key", "partitions", "messages", "what"), rows)
 
 
 @topics.command()
 @click.argument("topic", required=False)
 @pass_session
 def describe(session: Session, topic: str | None) -> None:
-    """Tell all about TOPIC, or about every topic."""
-    found = session.client().topics()
-    chosen = [status for status in found if topic in (None, status.topic.name, status.name)]
-    if not chosen:
-        msg = f"there is no topic {topic!r}; choose one of {', '.join(each.topic.name for each in found)}"
-        raise InvalidInput(msg)
-    click.echo("\n\n".join(_description(status) for status in chosen))
+    """Show all about TOPIC, or about every topic.
+
+    \b
+    Example:
+      microservo topics describe labelled-windows
+    """
+    for number, status in enumerate(session.execute(ListTopics(name=topic))):
+        if number:
+            print_line()
+        for line in _description(status):
+            print_line(line)
 
 
 @topics.command()
@@ -55,25 +69,31 @@ def describe(session: Session, topic: str | None) -> None:
     type=click.IntRange(min=1),
     default=DEFAULT_PARTITIONS,
     show_default=True,
-    help="Partitions of each topic that is made; states and dead letters have one.",
+    help="Partitions of each topic whose number the contract leaves open.",
 )
 @pass_session
 def ensure(session: Session, partitions: int) -> None:
-    """Make the topics that are missing; leave the others as they are."""
-    made = session.client().ensure_topics(partitions)
+    """Make the topics that are missing; leave the others as they are.
+
+    \b
+    Example:
+      microservo --bootstrap-servers kafka:9092 topics ensure --partitions 12
+    """
+    made = session.execute(EnsureTopics(partitions=partitions))
     for name in made:
-        click.echo(f"made {name}")
+        print_line(f"made {name}")
     if not made:
-        click.echo("all topics are there")
+        print_line("all topics are there")
 
 
-def _description(status: TopicStatus) -> str:
+def _description(status: TopicStatus) -> list[str]:
     topic, state = status.topic, status.state
     lines = {
         "purpose": topic.purpose,
         "kind": topic.kind,
         "key": topic.key,
-        "record": f"{topic.record} (schemas/avsc/{topic.record}.v1.avsc)",
+        "records": ", ".join(f"{record} (schemas/avsc/{record}.v*.avsc)" for record in topic.records),
+        "kept": topic.retention,
         "written by": ", ".join(topic.producers),
         "read by": ", ".join(topic.consumers),
         "joined": "yes, every message is stamped" if topic.joined else "no",
@@ -81,4 +101,4 @@ def _description(status: TopicStatus) -> str:
         "partitions": str(state.partitions) if state else "missing; `microservo topics ensure` makes it",
         "messages": f"{status.messages:,}",
     }
-    return "\n".join([status.name, *(f"  {name:<13}{value}" for name, value in lines.items())])
+    return [status.name, *(f"  {name:<13}{value}" for name, value in lines.items())]

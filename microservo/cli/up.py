@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import click
 
+from microservo.cli.output import console, print_line
 from microservo.cli.progress import TerminalProgress
-from microservo.cli.session import Session, console, pass_session
+from microservo.cli.session import Session, pass_session
 from microservo.cli.signals import orderly_end, wait_for_end
 from microservo.cli.system_options import chosen_name, options_of, system_options
+from microservo.cli.text import styled
 from microservo.supervision.system_file import DEFAULT_SYSTEM
 from microservo.system import EmbeddedSystem
 
@@ -57,25 +59,30 @@ def up(
         topology=topology,
         otlp_port=otlp_port,
     )
-    screen = console()
-    system = EmbeddedSystem(options, TerminalProgress(screen))
+    system = EmbeddedSystem(options, TerminalProgress(console()))
     with orderly_end(system.kill), system:
         system.start()
-        screen.print(_welcome(system))
+        _welcome(system)
         # The way `up` ends: this run is no aborted one.
-        wait_for_end(screen, system.finish_run)
+        wait_for_end(system.finish_run)
 
 
-def _welcome(system: EmbeddedSystem) -> str:
+def _welcome(system: EmbeddedSystem) -> None:
+    """Prints where everything is, and what can be done from another terminal."""
     which = "" if system.options.name == "default" else f" --system {system.options.name}"
-    return f"""
-[bold green]{system.run_id} is running[/]: broker {system.file.bootstrap_servers}, OTLP {system.file.otlp_url}
-logs in {system.file.log_dir}
+    print_line()
+    where = f": broker {system.file.bootstrap_servers}, OTLP {system.file.otlp_url}"
+    print_line(styled(f"{system.run_id} is running", fg="green", bold=True), where)
+    print_line(f"logs in {system.file.log_dir}")
+    for line in _NEXT.splitlines():
+        print_line(line.replace("microservo", f"microservo{which}"))
 
+
+_NEXT = """
 From another terminal:
-  microservo{which} fault request network-delay --target service=cartservice \\
+  microservo fault request network-delay --target service=cartservice \\
       --param latency=300ms --duration 20s --wait
-  microservo{which} subscribe labelled-windows
-  microservo{which} dataset rebuild --run latest --out ./dataset
+  microservo subscribe labelled-windows
+  microservo dataset rebuild --run latest --out ./dataset
 
 Ctrl-C stops everything."""

@@ -1,4 +1,4 @@
-"""The client: what programs call."""
+"""The client: what programs call, in namespaces over the use cases of `microservo.application`."""
 
 from microservo.client.client import Client
 

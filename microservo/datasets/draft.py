@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from microservo.adapters.files import check_writable
 from microservo.errors import InvalidInput, Unavailable
 
 
@@ -37,6 +38,20 @@ def draft(out_dir: Path) -> Iterator[tuple[Path, Path]]:
             folder.replace(out_dir)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def refuse_unusable(out_dir: Path) -> None:
+    """Refuses what `draft` would refuse, leaving nothing behind: to be asked before long work begins.
+
+    Raises:
+        InvalidInput: `out_dir` is a file or holds something, or no folder can be made there.
+    """
+    _refuse_taken(out_dir)
+    try:
+        check_writable(out_dir)
+    except OSError as error:
+        msg = f"can't make {out_dir}: {_reason(error)}; give a folder that can be written to"
+        raise InvalidInput(msg) from error
 
 
 @contextmanager

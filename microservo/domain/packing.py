@@ -6,7 +6,7 @@ order) and cut into batches whose dictionaries hold what occurs in them and no m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,16 +27,14 @@ Admit = Callable[[str], str]
 
 def pack_metrics(run_id: str, rows: Sequence[MetricRows], *, admit_name: Admit) -> Iterator[MetricBatch]:
     """Batches of one service's metric points; `rows` must not be empty and all of one service."""
-    time_us = np.concatenate([each.time_us for each in rows])
-    for fields in _packed(LAYOUTS["metrics"], rows, _parts(time_us), {"name": admit_name}):
+    for fields in _packed(LAYOUTS["metrics"], rows, {"name": admit_name}):
         yield MetricBatch(run_id=run_id, service=rows[0].service, **fields)
 
 
 def pack_logs(run_id: str, rows: Sequence[LogRows], *, admit_template: Admit) -> Iterator[LogBatch]:
     """Batches of one service's log lines; `rows` must not be empty and all of one service."""
-    time_us = np.concatenate([each.time_us for each in rows])
     body_bytes = np.array([len(body.encode()) for each in rows for body in each.bodies], np.int64)
-    for fields in _packed(LAYOUTS["logs"], rows, _parts(time_us, body_bytes), {"template": admit_template}):
+    for fields in _packed(LAYOUTS["logs"], rows, {"template": admit_template}, body_bytes):
         yield LogBatch(run_id=run_id, service=rows[0].service, **fields)
 
 
@@ -44,31 +42,40 @@ def pack_spans(
     run_id: str, rows: Sequence[SpanRows], *, admit_endpoint: Admit, admit_peer: Admit
 ) -> Iterator[SpanBatch]:
     """Batches of one service's spans; `rows` must not be empty and all of one service."""
-    end_us = np.concatenate([each.start_us + each.duration_us for each in rows])
-    admits = {"endpoint": admit_endpoint, "peer": admit_peer}
-    for fields in _packed(LAYOUTS["traces"], rows, _parts(end_us), admits):
+    for fields in _packed(LAYOUTS["traces"], rows, {"endpoint": admit_endpoint, "peer": admit_peer}):
         yield SpanBatch(run_id=run_id, service=rows[0].service, **fields)
 
 
 def _packed(
-    layout: Layout, rows: Sequence[Rows], parts: Iterable[Codes], admits: Mapping[str, Admit]
+    layout: Layout,
+    rows: Sequence[Rows],
+    admits: Mapping[str, Admit],
+    weight_bytes: NDArray[np.int64] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """The columns and dictionaries of each part of the rows, by the names that they have in a batch."""
+    """The columns and dictionaries of each batch, by the names that they have in it."""
     texts = {name: _joined([getattr(each, name) for each in rows], admit) for name, admit in admits.items()}
     texts["instance"] = _instances(rows)
     numbers = {
-        name: np.concatenate([getattr(each, name) for each in rows]).astype(dtype, copy=False)
+        name: _concatenated([getattr(each, name) for each in rows], dtype)
         for name, dtype in layout.numbers.items()
         if name not in texts
     }
     arrays = {name: [item for each in rows for item in getattr(each, name)] for name in layout.arrays}
-    for part in parts:
+    time_us = numbers[layout.time]
+    if "duration_us" in numbers:
+        time_us = time_us + numbers["duration_us"]
+    for part in _parts(time_us, weight_bytes):
         fields: dict[str, Any] = {name: column[part].tobytes() for name, column in numbers.items()}
         for name, column in texts.items():
             fields[layout.indexes[name]], fields[name] = _dictionary(column, part)
         for name, items in arrays.items():
             fields[name] = tuple([items[index] for index in part.tolist()])
         yield fields
+
+
+def _concatenated(columns: Sequence[NDArray[Any]], dtype: np.dtype[Any]) -> NDArray[Any]:
+    column = columns[0] if len(columns) == 1 else np.concatenate(columns)
+    return column if column.dtype == dtype else column.astype(dtype)
 
 
 def _instances(rows: Sequence[Rows]) -> Coded:

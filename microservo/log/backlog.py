@@ -35,7 +35,7 @@ class Backlog:
         """Whether there is a message of any of these."""
         return any(self._queues[each] for each in partitions)
 
-    def take(self, partitions: Sequence[Partition], most: int) -> list[Message]:
+    def pop(self, partitions: Sequence[Partition], most: int) -> list[Message]:
         """Removes messages of these partitions, about equally many of each, in their order."""
         waiting = [queue for each in partitions if (queue := self._queues[each])]
         taken: list[Message] = []

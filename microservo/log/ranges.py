@@ -77,8 +77,8 @@ class RangeReader:
             silence_s = 0.0 if found or not round_s else silence_s + round_s
             if silence_s >= self._patience_s:
                 raise Retryable(self._silence())
-            self._take_in(found)
-            if batch := self._backlog.take(near, self._batch):
+            self._keep(found)
+            if batch := self._backlog.pop(near, self._batch):
                 yield batch
             self._drop_finished()
             self._pace()
@@ -97,7 +97,7 @@ class RangeReader:
         # Asking for no more than is left keeps the last round from waiting for company.
         return self._consumer.consume(min(self._batch, self._left), round_s) if self._left else []
 
-    def _take_in(self, found: list[Message]) -> None:
+    def _keep(self, found: list[Message]) -> None:
         """Puts the messages that belong to the ranges aside, after checking that none is missing before."""
         for message in found:
             partition = Partition(message.topic, message.partition)

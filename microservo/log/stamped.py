@@ -237,7 +237,11 @@ def _is_due(position: _Position, now_us: int) -> bool:
 def _event_type(topic: str) -> str:
     """The CloudEvents type of what lies on a topic, found by its logical name."""
     names = [name for name in catalogue() if topic.endswith(name)]
-    return f"microservo.{catalogue()[max(names, key=len)].record}" if names else f"microservo.{topic}"
+    return (
+        f"microservo.{next(iter(catalogue()[max(names, key=len)].records))}"
+        if names
+        else f"microservo.{topic}"
+    )
 
 
 def _last_positions(broker: Broker, topic: str, writer: str) -> list[_Position]:

@@ -30,8 +30,8 @@ def topic_specs(
 
     Args:
         prefix: put before every name.
-        partitions: of the facts and commands, the same for all so that joined topics are co-partitioned;
-            states and dead letters have one.
+        partitions: of the topics whose number the contract leaves open, the same for all so that joined
+            topics are co-partitioned; dead letters have one.
         replication: copies that the broker keeps.
     """
     return [
@@ -44,15 +44,17 @@ def topic_specs(
 def _with_dead_letters(topic: Topic, prefix: str, partitions: int, replication: int) -> list[TopicSpec]:
     main = TopicSpec(
         name=topic.physical(prefix),
-        partitions=1 if topic.kind == "state" else partitions,
+        partitions=topic.partitions or partitions,
         replication=replication,
         config=topic.config,
     )
     if not topic.dead_letters:
         return [main]
-    config = {**topic.config, "cleanup.policy": "delete", "retention.ms": "-1"}
     aside = TopicSpec(
-        name=main.name + DEAD_LETTER_SUFFIX, partitions=1, replication=replication, config=config
+        name=main.name + DEAD_LETTER_SUFFIX,
+        partitions=1,
+        replication=replication,
+        config=topic.dead_letter_config,
     )
     return [main, aside]
 

@@ -28,7 +28,8 @@ class JsonFormatter(logging.Formatter):
         line |= {name: value for name, value in vars(record).items() if name not in _OWN_FIELDS}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+        # In ASCII: logs are looked at on terminals, and quote what others wrote.
+        return json.dumps(line, default=str, ensure_ascii=True).replace("\x7f", "\\u007f")
 
 
 def configure_logging(service: str, level: str = "INFO") -> None:

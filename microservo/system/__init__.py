@@ -9,8 +9,8 @@
 
 from __future__ import annotations
 
+from microservo.application.progress import Progress, Stage
 from microservo.system.embedded import EmbeddedSystem
 from microservo.system.options import SystemOptions
-from microservo.system.progress import Progress, Stage
 
 __all__ = ["EmbeddedSystem", "Progress", "Stage", "SystemOptions"]

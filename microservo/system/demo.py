@@ -7,24 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from microservo.application.following import POLL_S, FollowedFault
+from microservo.application.progress import Progress, Stage
 from microservo.client import Client
 from microservo.domain.campaign import CampaignFault, busiest_services, campaign
 from microservo.domain.faults.catalogue import KINDS
-from microservo.domain.faults.lifecycle import LAST_STATES
 from microservo.errors import Unavailable
-from microservo.log.faults import in_order, keep_newest
-from microservo.log.subscription import Subscription
 from microservo.platforms.local.topology_files import read_topology
 from microservo.system.embedded import EmbeddedSystem
-from microservo.system.progress import Progress, Stage
-from schemas.catalogue import FAULT_EVENTS
 from schemas.records import FaultEvent
 
 WARM_UP_S = 25.0
 _TARGETS = 5
 """Faults go to the busiest services only: where there is traffic, they show."""
 _PATIENCE_S = 60.0
-_POLL_S = 0.1
 _DRAIN_MARGIN_S = 3.0
 
 
@@ -35,7 +31,7 @@ class DemoResult:
     faults: list[FaultEvent]
     out_dir: Path
     content_hash: str
-    problems: list[str]
+    problems: tuple[str, ...]
 
 
 class Demo:
@@ -70,9 +66,9 @@ class Demo:
         self._count_down("late records, until every window is final", drain_s)
         with self._progress.stage("end of the run") as stage:
             self._system.finish_run()
-            faults = [event for event in self._client.faults() if event.run_id == self._system.run_id]
+            faults = [event for event in self._client.faults.list() if event.run_id == self._system.run_id]
             self._system.stop_processes()
-            stage.tell("target and pipeline stopped")
+            stage.show("target and pipeline stopped")
         return self._make_dataset(faults)
 
     def _count_down(self, title: str, duration_s: float) -> None:
@@ -80,20 +76,17 @@ class Demo:
         with self._progress.stage(title) as stage:
             while (gone_s := time.monotonic() - begin_s) < duration_s:
                 stage.advance(gone_s, duration_s)
-                stage.tell(f"{duration_s - gone_s:.0f} s")
-                time.sleep(_POLL_S)
-            stage.tell(f"{duration_s:.0f} s waited")
+                stage.show(f"{duration_s - gone_s:.0f} s")
+                time.sleep(POLL_S)
+            stage.show(f"{duration_s:.0f} s waited")
 
     def _make_dataset(self, faults: list[FaultEvent]) -> DemoResult:
-        # pyarrow takes a while to load, and only the end of a demo needs it.
-        from microservo.datasets import verify  # noqa: PLC0415
-
         with self._progress.stage("dataset") as stage:
-            manifest = self._client.rebuild_dataset(self._system.run_id, self._out_dir, stage.advance)
-            stage.tell(f"{manifest.content_hash[:16]}… in {self._out_dir}")
+            manifest = self._client.datasets.rebuild(self._system.run_id, self._out_dir, stage.advance)
+            stage.show(f"{manifest.content_hash[:16]}… in {self._out_dir}")
         with self._progress.stage("verification") as stage:
-            problems = verify(self._out_dir)
-            stage.tell(f"{len(problems)} problems" if problems else "every file and the ledger hold")
+            problems = self._client.datasets.verify(self._out_dir)
+            stage.show(f"{len(problems)} problems" if problems else "every file and the ledger hold")
         return DemoResult(
             faults=faults,
             out_dir=self._out_dir,
@@ -113,26 +106,25 @@ def run_campaign(client: Client, run_id: str, plan: list[CampaignFault], progres
         fault_id = f"{fault.kind}-{run_id[-11:]}-{number}"
         parameters = "".join(f" {name}={value}" for name, value in fault.parameters.items())
         title = f"fault {number}/{len(plan)}: {fault.kind} on {fault.service}{parameters}"
-        with progress.stage(title) as stage, client.subscribe(FAULT_EVENTS) as events:
-            client.request_fault(
+        with progress.stage(title) as stage:
+            client.faults.request(
                 fault.kind,
                 service=fault.service,
                 duration=f"{fault.duration_s}s",
                 parameters=fault.parameters,
                 fault_id=fault_id,
             )
-            _Watch(fault_id, fault, events, stage).until_quiet()
+            with client.faults.follow(fault_id) as followed:
+                _Watch(fault, followed, stage).until_quiet()
 
 
 class _Watch:
     """Follows one fault to its end and through the quiet time after it."""
 
-    def __init__(self, fault_id: str, fault: CampaignFault, events: Subscription, stage: Stage) -> None:
-        self._fault_id = fault_id
+    def __init__(self, fault: CampaignFault, followed: FollowedFault, stage: Stage) -> None:
         self._fault = fault
-        self._events = events
+        self._followed = followed
         self._stage = stage
-        self._newest: dict[tuple[str, str], FaultEvent] = {}
         self._begin_s = time.monotonic()
         self._over_s: float | None = None
 
@@ -140,25 +132,19 @@ class _Watch:
         """Returns when the quiet time is over."""
         limit_s = self._fault.duration_s + _PATIENCE_S
         while not self._is_quiet():
-            received = self._events.poll(_POLL_S)
-            if received is not None and isinstance(received.record, FaultEvent):
-                self._take(received.record)
-            if self._over_s is None and time.monotonic() - self._begin_s > limit_s:
-                msg = f"fault {self._fault_id} was not over after {limit_s:g} s; is the injector running?"
+            self._followed.poll(POLL_S)
+            now_s = time.monotonic()
+            if self._over_s is None and self._followed.is_over:
+                self._over_s = now_s
+            if self._over_s is None and now_s - self._begin_s > limit_s:
+                fault_id = self._followed.fault_id
+                msg = f"fault {fault_id} was not over after {limit_s:g} s; is the injector running?"
                 raise Unavailable(msg)
             self._show()
-        self._stage.tell(story(in_order(self._newest.values())))
+        self._stage.show(story(self._followed.newest))
 
     def _is_quiet(self) -> bool:
         return self._over_s is not None and time.monotonic() - self._over_s >= self._fault.gap_s
-
-    def _take(self, event: FaultEvent) -> None:
-        if event.fault_id != self._fault_id:
-            return
-        keep_newest(self._newest, event)
-        states = {each.state for each in in_order(self._newest.values())}
-        if self._over_s is None and states <= LAST_STATES:
-            self._over_s = time.monotonic()
 
     def _show(self) -> None:
         total_s = self._fault.duration_s + self._fault.gap_s
@@ -170,7 +156,7 @@ class _Watch:
             done_s = self._fault.duration_s + quiet_s
             left = f"quiet for {max(0.0, self._fault.gap_s - quiet_s):.0f} s"
         self._stage.advance(done_s, total_s)
-        self._stage.tell(f"{story(in_order(self._newest.values()))}, {left}")
+        self._stage.show(f"{story(self._followed.newest)}, {left}")
 
 
 _TIMES: Mapping[str, str] = {

@@ -16,6 +16,7 @@ from microservo.adapters.kafka import KafkaBroker
 from microservo.adapters.kafka.embedded import EmbeddedBroker, default_cache_dir
 from microservo.adapters.ports import free_port_at_best, free_ports
 from microservo.application.connection import kafka_settings
+from microservo.application.progress import Progress
 from microservo.client import Client
 from microservo.errors import MicroServoError, Unavailable
 from microservo.log.subscription import Subscription
@@ -35,7 +36,6 @@ from microservo.system.processes import (
     Pipeline,
     kafka_spec,
 )
-from microservo.system.progress import Progress
 from microservo.system.run_record import RunRecord, ensure_topics
 from schemas.catalogue import LABELLED_WINDOWS
 from schemas.records import LabelledWindow, RunStatus
@@ -172,12 +172,13 @@ class EmbeddedSystem:
             with contextlib.suppress(MicroServoError):
                 self.finish_run(status)
         finally:
-            # A file that stays names a process that is gone, and so no running system.
+            # A file that stays names a process that is gone, and so no running system and no target.
             with contextlib.suppress(OSError):
                 remove_system(self.options.name)
             self._stack.close()
             if self._target is not None:
-                self._target.close()
+                with contextlib.suppress(OSError):
+                    self._target.close()
 
     def kill(self) -> None:
         """Kills everything at once and waits for nothing; end this process then."""
@@ -202,7 +203,7 @@ class EmbeddedSystem:
     def _start_broker(self, supervisor: Supervisor) -> str:
         if self.options.bootstrap_servers:
             with self._progress.stage("broker") as stage:
-                stage.tell(self.options.bootstrap_servers)
+                stage.show(self.options.bootstrap_servers)
                 KafkaBroker(kafka_settings(self.options.bootstrap_servers)).admin().wait_ready(10)
             return self.options.bootstrap_servers
         port, controller_port = free_ports(2)
@@ -211,11 +212,11 @@ class EmbeddedSystem:
         )
         with self._progress.stage("broker's files") as stage:
             broker.prepare(stage.advance)
-            stage.tell("Apache Kafka, in the cache")
+            stage.show("Apache Kafka, in the cache")
         with self._progress.stage("broker") as stage:
             supervisor.start(kafka_spec(broker, self._folders.logs))
             supervisor.wait_ready([KAFKA], _KAFKA_START_S)
-            stage.tell(broker.bootstrap_servers)
+            stage.show(broker.bootstrap_servers)
         return broker.bootstrap_servers
 
     def _begin_run(self, servers: str) -> None:
@@ -224,10 +225,10 @@ class EmbeddedSystem:
             ensure_topics(self._broker, self.options)
             self._record = RunRecord(self._broker, self.options, target=self._topology.name)
             if not self.options.bootstrap_servers:
-                self._record.close_others(self.client.runs())
+                self._record.close_others(self.client.runs.list())
             self._record.begin()
             self._unfinished = self._record
-            stage.tell(f"{self.run_id}, {self.options.partitions} partitions")
+            stage.show(f"{self.run_id}, {self.options.partitions} partitions")
 
     def _start_processes(self, supervisor: Supervisor, servers: str) -> None:
         otlp_port = free_port_at_best(self.options.otlp_port)
@@ -245,12 +246,12 @@ class EmbeddedSystem:
             supervisor.start_all(specs)
             supervisor.wait_ready([COLLECTOR], _PROCESSES_START_S)
             supervisor.wait_ready([spec.name for spec in specs], _PROCESSES_START_S)
-            stage.tell(", ".join(spec.name for spec in specs))
+            stage.show(", ".join(spec.name for spec in specs))
         with self._progress.stage("target") as stage:
             with self._writable():
                 self._target.start()
             self._target.wait_ready(_PROCESSES_START_S)
-            stage.tell(f"{self._topology.name}: {len(self._topology.services)} services under load")
+            stage.show(f"{self._topology.name}: {len(self._topology.services)} services under load")
         with self._progress.stage("fault injector"):
             supervisor.start(pipeline.injector())
             supervisor.wait_ready([INJECTOR], _PROCESSES_START_S)

@@ -13,9 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from microservo.adapters.files import writable
+from microservo.adapters.files import check_writable, writable
 from microservo.adapters.kafka import KafkaBroker
 from microservo.application.connection import kafka_settings
+from microservo.application.progress import Progress
 from microservo.client import Client
 from microservo.errors import MicroServoError
 from microservo.platforms.local.runner import LocalTargetRunner
@@ -23,7 +24,6 @@ from microservo.platforms.local.topology_files import read_topology, topology_fi
 from microservo.runtime.health import HealthServer
 from microservo.supervision.supervisor import Supervisor
 from microservo.system.options import SystemOptions
-from microservo.system.progress import Progress
 from microservo.system.run_record import RunRecord
 from schemas.records import RunStatus
 
@@ -79,15 +79,17 @@ class TargetSystem:
             Unavailable: no broker answers, the state can't be written, or a process did not get ready; then
                 the message has the end of its log.
         """
+        with self._writable():
+            check_writable(self.options.state_file.parent)
         if self.options.run_id is not None:
             self._begin_run(self.options.run_id)
         self._supervisor = self._stack.enter_context(Supervisor(report=self._progress.note))
         runner = self._runner = self._make_runner(self._supervisor)
         with self._progress.stage("target") as stage:
-            with writable(self.options.state_file.absolute().parent, "give another file with --state"):
+            with self._writable():
                 runner.start()
             runner.wait_ready(_PROCESSES_START_S)
-            stage.tell(f"{self._topology.name}: {len(self._topology.services)} services under load")
+            stage.show(f"{self._topology.name}: {len(self._topology.services)} services under load")
         if self.options.health_port is not None:
             # Instances come and go with the faults; without its users there is no target.
             self._stack.enter_context(
@@ -109,8 +111,13 @@ class TargetSystem:
             _log.warning("the end of run %s could not be written: %s", self.options.run_id, error)
         finally:
             self._stack.close()
+            # A state that stays says of every instance that it is down.
             if self._runner is not None:
-                self._runner.close()
+                with contextlib.suppress(OSError):
+                    self._runner.close()
+
+    def _writable(self) -> contextlib.AbstractContextManager[None]:
+        return writable(self.options.state_file, "give another file with --state")
 
     def kill(self) -> None:
         """Kills everything at once and waits for nothing; end this process then."""
@@ -123,10 +130,10 @@ class TargetSystem:
             broker = KafkaBroker(kafka_settings(options.bootstrap_servers))
             broker.admin().wait_ready(_BROKER_S)
             record = RunRecord(broker, options, target=self._topology.name, run_id=run_id)
-            resumed = record.resume(Client(broker=broker, topic_prefix=options.topic_prefix).runs())
+            resumed = record.resume(Client(broker=broker, topic_prefix=options.topic_prefix).runs.list())
             record.begin()
             self._record = record
-            stage.tell(f"{run_id} goes on" if resumed else f"{run_id} has begun")
+            stage.show(f"{run_id} goes on" if resumed else f"{run_id} has begun")
 
     def _make_runner(self, supervisor: Supervisor) -> LocalTargetRunner:
         system = self.options.system

@@ -1,4 +1,8 @@
-"""What tests of programs on MicroServo need: a broker in memory, a manual clock, a wait with a deadline."""
+"""What tests of programs on MicroServo need: a broker in memory, a manual clock, a wait with a deadline.
+
+An extension proves itself with the checks that ours must pass: `microservo.testing.brokers.check_broker`,
+`microservo.testing.algorithms.check_detector`. They need no pytest; with it, parametrize a test by `CHECKS`.
+"""
 
 from __future__ import annotations
 

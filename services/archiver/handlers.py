@@ -30,7 +30,7 @@ class Archive:
         folder: holds one dataset per run, by run id; made when needed.
         topic_prefix: put before every topic name.
         shutdown: ends a rebuild in its course; the next start begins it anew.
-        on_step: told now and then that work goes on.
+        on_step: called now and then while work goes on.
     """
 
     def __init__(

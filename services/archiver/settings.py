@@ -9,7 +9,7 @@ from microservo.runtime.settings import ServiceSettings
 
 
 class ArchiverSettings(ServiceSettings):
-    """What the archiver can be told, from environment variables that begin with `MICROSERVO_`."""
+    """Settings of the archiver, from environment variables that begin with `MICROSERVO_`."""
 
     model_config = SettingsConfigDict(env_prefix="MICROSERVO_", frozen=True, extra="ignore")
 

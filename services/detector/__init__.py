@@ -1,4 +1,4 @@
-"""The detector: one algorithm, told every window of features as it closes, says how anomalous it is.
+"""The detector: one algorithm that scores every window of features as it closes.
 
 Consumes: `feature-windows` (key: service name; record: FeatureWindow), revision 0 of the run. Never labels.
 Produces: `anomaly-scores` (key: service name; record: AnomalyScore), and `feature-windows-dlq` for what can't

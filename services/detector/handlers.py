@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from microservo.adapters.broker import Headers, Message, Partition, Producer
+from microservo.adapters.broker import Message, Partition
 from microservo.domain.detectors import DetectorBank, Watched
 from microservo.errors import InvalidMessage
 from microservo.log.dead_letters import DeadLetters
+from microservo.log.publisher import Publisher
 from microservo.runtime.metrics import RECORDS_TOTAL, SCORES_TOTAL, STAGE_LATENCY_SECONDS
 from schemas.catalogue import FEATURE_WINDOWS
-from schemas.codec import encode
-from schemas.envelope import cloud_event
 from schemas.records import AnomalyScore, FeatureWindow
 from services.detector.windows import read_window
 
 FLUSH_TIMEOUT_S = 10.0
-_SOURCE = "microservo/detector"
 
 Past = Callable[[Partition, int], Sequence[FeatureWindow]]
 """What a partition held before an offset, oldest first."""
@@ -25,7 +23,7 @@ Past = Callable[[Partition, int], Sequence[FeatureWindow]]
 
 @dataclass(slots=True)
 class _Place:
-    """How far one partition has been taken in, and the newest window of each service on it."""
+    """How far one partition has been read, and the newest window of each service on it."""
 
     next_offset: int
     newest_us: dict[Watched, int] = field(default_factory=dict)
@@ -53,18 +51,16 @@ class Scorer:
         *,
         bank: DetectorBank,
         past: Past,
-        producer: Producer,
+        publisher: Publisher,
         dead_letters: DeadLetters,
-        scores_topic: str,
         algorithm: str,
         run_id: str,
         clock: Callable[[], int],
     ) -> None:
         self._bank = bank
         self._past = past
-        self._producer = producer
+        self._publisher = publisher
         self._dead_letters = dead_letters
-        self._scores_topic = scores_topic
         self._algorithm = algorithm
         self._run_id = run_id
         self._clock = clock
@@ -78,10 +74,10 @@ class Scorer:
             Retryable: the broker is busy; give the same batch again.
         """
         for message in batch:
-            self._take(message)
+            self._score_message(message)
         for score in self._outbox:
-            self._send(score)
-        self._producer.flush(FLUSH_TIMEOUT_S)
+            self._publish(score)
+        self._publisher.flush(FLUSH_TIMEOUT_S)
         self._outbox.clear()
 
     def release(self, partitions: Sequence[Partition]) -> None:
@@ -91,7 +87,7 @@ class Scorer:
             for watched in place.newest_us if place else ():
                 self._bank.forget(watched)
 
-    def _take(self, message: Message) -> None:
+    def _score_message(self, message: Message) -> None:
         partition = Partition(message.topic, message.partition)
         if partition not in self._places:
             self._places[partition] = self._catch_up(partition, message.offset)
@@ -137,23 +133,10 @@ class Scorer:
             )
         )
 
-    def _send(self, score: AnomalyScore) -> None:
-        self._producer.send(
-            self._scores_topic,
-            key=score.service.encode(),
-            value=encode(score),
-            headers=_headers(score),
-        )
+    def _publish(self, score: AnomalyScore) -> None:
+        self._publisher.publish(score)
         SCORES_TOTAL.labels(self._algorithm).inc()
         STAGE_LATENCY_SECONDS.labels("score").observe(score.latency_us / 1e6)
 
     def _count(self, outcome: str) -> None:
         RECORDS_TOTAL.labels("detector", FEATURE_WINDOWS, outcome).inc()
-
-
-def _headers(score: AnomalyScore) -> Headers:
-    event_id = f"{score.run_id}/{score.algorithm}/{score.service}/{score.start_us}/{score.revision}"
-    event = cloud_event(
-        event_type="microservo.anomaly_score", source=_SOURCE, event_id=event_id, time_us=score.scored_at_us
-    )
-    return (*event, ("run", score.run_id.encode()))

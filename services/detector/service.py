@@ -9,11 +9,12 @@ from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
 from microservo.domain.detectors import DetectorBank, make_detector
 from microservo.log.dead_letters import DeadLetters
+from microservo.log.publisher import Publisher
 from microservo.runtime.health import HealthServer
 from microservo.runtime.loop import consume_loop
 from microservo.runtime.pulse import Pulse
 from microservo.runtime.shutdown import Shutdown
-from schemas.catalogue import ANOMALY_SCORES, FEATURE_WINDOWS
+from schemas.catalogue import FEATURE_WINDOWS
 from services.detector.handlers import Scorer
 from services.detector.history import History
 from services.detector.settings import DetectorSettings
@@ -61,9 +62,8 @@ def build_scorer(
             lambda service: make_detector(settings.algorithm, seed=settings.algorithm_seed, service=service)
         ),
         past=History(broker, run_id=settings.run_id).before,
-        producer=producer,
+        publisher=Publisher(producer, "detector", prefix=settings.topic_prefix, clock=clock),
         dead_letters=DeadLetters(producer, settings.topic_prefix),
-        scores_topic=settings.topic(ANOMALY_SCORES),
         algorithm=settings.algorithm,
         run_id=settings.run_id,
         clock=clock,

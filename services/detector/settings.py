@@ -7,7 +7,7 @@ from microservo.runtime.settings import ServiceSettings
 
 
 class DetectorSettings(ServiceSettings):
-    """What the detector can be told, from environment variables that begin with `MICROSERVO_`."""
+    """Settings of the detector, from environment variables that begin with `MICROSERVO_`."""
 
     model_config = SettingsConfigDict(env_prefix="MICROSERVO_", frozen=True, extra="ignore")
 

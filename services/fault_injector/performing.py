@@ -139,9 +139,9 @@ class Performer:
 
 
 def every_mechanism(platform: Platform) -> Iterator[Mechanism]:
-    """The mechanisms of a platform, in the order of the catalogue: one that is paused answers no other."""
+    """The mechanisms of a platform; first what ends pauses, for who is paused answers no other."""
     seen: set[str] = set()
-    for kind in KINDS:
+    for kind in ("process-pause", *KINDS):
         for mechanism in platform.mechanisms(kind):
             if mechanism.name not in seen:
                 seen.add(mechanism.name)
@@ -160,7 +160,7 @@ class Workers(Protocol):
 class ThreadWorkers:
     """`Workers` on threads of their own."""
 
-    def __init__(self, performer: Performer, *, threads: int = 16) -> None:
+    def __init__(self, performer: Performer, *, threads: int = 32) -> None:
         self._perform = performer.perform
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="act")
         self._done: queue.SimpleQueue[Event] = queue.SimpleQueue()

@@ -7,20 +7,17 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from microservo.adapters.broker import Headers, Message, Producer
+from microservo.adapters.broker import Message
 from microservo.domain.faults.decider.actions import Publish
-from microservo.log.stamped import StampedWriter
+from microservo.log.publisher import Publisher
 from microservo.runtime.metrics import FAULT_EVENTS_TOTAL, RECORDS_TOTAL, STAGE_LATENCY_SECONDS
 from schemas.catalogue import FAULT_EVENTS, FAULTS, SERVICE_FAULTS
-from schemas.codec import encode
-from schemas.envelope import cloud_event
 from schemas.records import FaultEvent, FaultSnapshot, ServiceFault
 
 logger = logging.getLogger(__name__)
 
 FLUSH_TIMEOUT_S = 5.0
 _SERVICE = "fault-injector"
-_SOURCE = "microservo/fault-injector"
 
 
 class FaultPublisher:
@@ -31,23 +28,12 @@ class FaultPublisher:
     them right by the events that lie behind their positions.
 
     Args:
-        producer: for events and states.
-        writer: for service faults.
-        topic: the physical name of a topic of the contract.
+        publisher: writes them.
         clock: epoch microseconds UTC.
     """
 
-    def __init__(
-        self,
-        *,
-        producer: Producer,
-        writer: StampedWriter,
-        topic: Callable[[str], str],
-        clock: Callable[[], int],
-    ) -> None:
-        self._producer = producer
-        self._writer = writer
-        self._topic = topic
+    def __init__(self, publisher: Publisher, clock: Callable[[], int]) -> None:
+        self._publisher = publisher
         self._clock = clock
         self._faults: deque[ServiceFault] = deque()
         self._events: deque[FaultEvent] = deque()
@@ -87,7 +73,7 @@ class FaultPublisher:
         while self._events:
             self._send_event(self._events[0])
             self._events.popleft()
-        self._producer.flush(FLUSH_TIMEOUT_S)
+        self._publisher.flush(FLUSH_TIMEOUT_S)
         self._is_durable = True
 
     def store(self) -> None:
@@ -103,51 +89,29 @@ class FaultPublisher:
 
     def _send_faults(self) -> None:
         while self._faults:
-            fault = self._faults[0]
-            self._writer.send(fault.service.encode(), encode(fault), 1)
+            self._publisher.publish(self._faults[0])
             self._faults.popleft()
             RECORDS_TOTAL.labels(_SERVICE, SERVICE_FAULTS, "out").inc()
-        self._writer.flush(FLUSH_TIMEOUT_S)
+        self._publisher.flush(FLUSH_TIMEOUT_S)
         if self._confirmed_at_us is not None:
             late_us = self._clock() - self._confirmed_at_us
             STAGE_LATENCY_SECONDS.labels("label").observe(max(0, late_us) / 1e6)
             self._confirmed_at_us = None
 
     def _send_event(self, event: FaultEvent) -> None:
-        self._producer.send(
-            self._topic(FAULT_EVENTS),
-            key=event.fault_id.encode(),
-            value=encode(event),
-            headers=_event_headers(event),
-            on_delivery=self._delivered,
-        )
+        self._publisher.publish(event, on_delivery=self._delivered)
         FAULT_EVENTS_TOTAL.labels(event.state).inc()
         RECORDS_TOTAL.labels(_SERVICE, FAULT_EVENTS, "out").inc()
         where, why = event.instance or event.service, f": {event.reason}" if event.reason else ""
         logger.info("fault %s on %s is %s%s", event.fault_id, where, event.state, why)
 
     def _send_state(self, fault_id: str, state: FaultSnapshot | None) -> None:
-        value = None if state is None else encode(replace(state, positions=self._positions))
-        headers = () if state is None else _state_headers(state, self._clock())
-        self._producer.send(self._topic(FAULTS), key=fault_id.encode(), value=value, headers=headers)
+        if state is None:
+            self._publisher.delete(FaultSnapshot, fault_id)
+        else:
+            self._publisher.publish(replace(state, positions=self._positions))
         RECORDS_TOTAL.labels(_SERVICE, FAULTS, "out").inc()
 
     def _delivered(self, message: Message) -> None:
         # From another thread, but before the flush that `store` waits for returns.
         self._written[message.partition] = message.offset + 1
-
-
-def _event_headers(event: FaultEvent) -> Headers:
-    event_id = f"{event.fault_id}/{event.version}"
-    headers = cloud_event(
-        event_type="microservo.fault_event", source=_SOURCE, event_id=event_id, time_us=event.at_us
-    )
-    return (*headers, ("run", event.run_id.encode()))
-
-
-def _state_headers(state: FaultSnapshot, at_us: int) -> Headers:
-    event_id = f"{state.fault_id}/{state.version}"
-    headers = cloud_event(
-        event_type="microservo.fault_snapshot", source=_SOURCE, event_id=event_id, time_us=at_us
-    )
-    return (*headers, ("run", state.run_id.encode()))

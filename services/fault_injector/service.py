@@ -15,6 +15,7 @@ from microservo.adapters.kafka import KafkaBroker
 from microservo.domain.faults.decider import InjectorState
 from microservo.errors import InvalidInput, MicroServoError, Retryable
 from microservo.log.dead_letters import DeadLetters
+from microservo.log.publisher import Publisher
 from microservo.log.reader import positions
 from microservo.log.stamped import StampedWriter
 from microservo.log.writers import INJECTOR_WRITER, declare_writer
@@ -122,7 +123,16 @@ def start(
         Retryable: the broker is busy.
     """
     left = read_back(broker, settings.topic, clock)
-    publisher = FaultPublisher(producer=producer, writer=writer, topic=settings.topic, clock=clock)
+    publisher = FaultPublisher(
+        Publisher(
+            producer,
+            "fault_injector",
+            prefix=settings.topic_prefix,
+            clock=clock,
+            writers={SERVICE_FAULTS: writer},
+        ),
+        clock,
+    )
     publisher.begin_at(left.stored, left.ends)
     injector = Injector(
         state=InjectorState(run_id=settings.run_id, outside=settings.outside_services),

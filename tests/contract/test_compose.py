@@ -318,9 +318,9 @@ def test_the_commands_of_the_compose_file_make_a_run_and_its_dataset(
     for name in (*BESIDE_TARGET, *after_topics):
         containers.wait_healthy(name)
 
-    client.request_fault("process-kill", service="back", duration="1s", parameters={}, fault_id="one")
-    client.wait_for_fault("one", "recovered", timeout_s=START_S)
-    with client.subscribe("labelled-windows", start="earliest") as windows:
+    client.faults.request("process-kill", service="back", duration="1s", parameters={}, fault_id="one")
+    client.faults.wait("one", "recovered", timeout_s=START_S)
+    with client.topics.subscribe("labelled-windows", start="earliest") as windows:
 
         def is_labelled() -> bool:
             received = windows.poll(0.5)
@@ -339,6 +339,6 @@ def test_the_commands_of_the_compose_file_make_a_run_and_its_dataset(
 
     eventually(is_archived, timeout_s=START_S, what="the archiver's dataset")
     assert verify(dataset) == []
-    assert [(run.run_id, run.status) for run in client.runs()] == [("tuesday", "finished")]
+    assert [(run.run_id, run.status) for run in client.runs.list()] == [("tuesday", "finished")]
     assert containers.run("target") == 2
     assert "run 'tuesday' is over (finished)" in containers.log("target")

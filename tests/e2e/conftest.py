@@ -17,7 +17,7 @@ class Quiet:
 
     def advance(self, done: float, total: float) -> None: ...
 
-    def tell(self, text: str) -> None: ...
+    def show(self, text: str) -> None: ...
 
     def note(self, text: str) -> None: ...
 
@@ -41,7 +41,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
             faults = job.faults()
             system.stop_processes()
             dataset = folder / "dataset"
-            system.client.rebuild_dataset(system.run_id, dataset)
+            system.client.datasets.rebuild(system.run_id, dataset)
             yield Recorded(
                 client=system.client,
                 run_id=system.run_id,

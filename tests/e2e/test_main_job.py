@@ -123,7 +123,7 @@ def test_the_rebuilt_windows_are_the_live_ones_byte_for_byte(recorded: Recorded)
 
 def test_a_second_rebuild_has_the_same_content(recorded: Recorded, tmp_path: Path) -> None:
     again = tmp_path / "again"
-    recorded.client.rebuild_dataset(recorded.run_id, again)
+    recorded.client.datasets.rebuild(recorded.run_id, again)
     assert content_hash(again) == content_hash(recorded.dataset)
     for path in recorded.dataset.glob("*.parquet"):
         assert (again / path.name).read_bytes() == path.read_bytes(), path.name

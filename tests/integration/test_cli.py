@@ -119,14 +119,14 @@ def _answer(broker: KafkaBroker, topic_prefix: str) -> None:
 
 def test_a_group_shares_what_was_read(kafka_broker: KafkaBroker, topic_prefix: str) -> None:
     client = Client(broker=kafka_broker, topic_prefix=topic_prefix)
-    client.ensure_topics(partitions=1)
+    client.topics.ensure(partitions=1)
     for number in range(3):
-        client.request_fault("noop", service="a", duration="1s", fault_id=f"noop-{number}")
-    with client.subscribe("fault-requests", start="earliest", group_id=f"{topic_prefix}g") as first:
+        client.faults.request("noop", service="a", duration="1s", fault_id=f"noop-{number}")
+    with client.topics.subscribe("fault-requests", start="earliest", group_id=f"{topic_prefix}g") as first:
         taken = [next(first).message.key for _ in range(3)]
         first.poll(0)
-    client.request_fault("noop", service="a", duration="1s", fault_id="noop-3")
-    with client.subscribe("fault-requests", start="earliest", group_id=f"{topic_prefix}g") as second:
+    client.faults.request("noop", service="a", duration="1s", fault_id="noop-3")
+    with client.topics.subscribe("fault-requests", start="earliest", group_id=f"{topic_prefix}g") as second:
         taken.append(next(second).message.key)
     assert taken == [b"noop-0", b"noop-1", b"noop-2", b"noop-3"]
 

@@ -21,6 +21,7 @@ from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.faults.lifecycle import FaultStatus, fold
 from microservo.domain.topology_file import load_topology
 from microservo.errors import InvalidInput, Retryable
+from microservo.log.faults import latest_events
 from microservo.log.reader import read_topic
 from microservo.log.topics import topic_specs
 from microservo.platforms.local.mechanisms.control_api import ControlApi, ControlClient
@@ -137,6 +138,11 @@ class Lab:
         found = [decode_as(ServiceFault, each.value or b"") for each in messages]
         return [each for each in found if each.fault_id == fault_id]
 
+    def listed(self) -> dict[str, str]:
+        """The state of every fault as `fault list` shows it, by id."""
+        events = latest_events(self.broker, f"{self.prefix}faults")
+        return {each.fault_id: each.state for each in events}
+
     def messages(self, topic: str) -> list[Message]:
         with suppress(Retryable):  # a topic that was just made may have no leader yet
             return list(read_topic(self.broker, self.prefix + topic))
@@ -200,6 +206,11 @@ def test_every_kind_is_applied_confirmed_and_recovered(lab: Lab, start: Start) -
             assert times["applied_at_us"] < times["recovered_at_us"]
             services = {(each.service, each.role) for each in lab.faults(kind)}
             assert services == {("back", "root_cause"), ("front", "affected")}
+        eventually(
+            lambda: lab.listed() == dict.fromkeys(KINDS, "recovered"),
+            timeout_s=PATIENCE_S,
+            what="the states to say so too",
+        )
     assert lab.in_force() == []
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from broker_acts import everything_on
 from certificates import Authority
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._scram import ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
@@ -26,6 +25,7 @@ from microservo.adapters.ports import free_ports
 from microservo.domain.join import take
 from microservo.domain.windows import SOURCES, Windower, WindowPolicy
 from microservo.errors import InvalidInput, Unavailable
+from microservo.log.reader import read_topic
 from microservo.runtime.settings import ServiceSettings
 from microservo.testing import eventually
 from schemas import catalogue
@@ -269,7 +269,7 @@ def _expected(sent: list[Sent]) -> set[bytes]:
 
 def _send_run(broker: KafkaBroker, prefix: str) -> list[Sent]:
     """Makes the topics of the stream processor, and sends a small run."""
-    names = [topic.name for topic in catalogue.catalogue().values() if topic.joined]
+    names = [*SOURCES, catalogue.FEATURE_WINDOWS, catalogue.LABELLED_WINDOWS]
     names += [name + catalogue.DEAD_LETTER_SUFFIX for name in SOURCES]
     broker.admin().ensure_topics(
         [TopicSpec(name=prefix + name, partitions=PARTITIONS, config={}) for name in names]
@@ -319,7 +319,7 @@ class _Run:
         assert self.truth
 
     def windows(self) -> set[bytes]:
-        return {m.value or b"" for m in everything_on(self._broker, self.prefix + catalogue.LABELLED_WINDOWS)}
+        return {m.value or b"" for m in read_topic(self._broker, self.prefix + catalogue.LABELLED_WINDOWS)}
 
     def wait_for_windows(self, worker: subprocess.Popen[bytes]) -> None:
         eventually(

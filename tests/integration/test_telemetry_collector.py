@@ -18,16 +18,23 @@ import pytest
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export import (
+    BatchSpanProcessor,
+    SimpleSpanProcessor,
+    SpanExporter,
+    SpanExportResult,
+)
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from otlp_requests import resource, span, traces
+from target_states import local_instance, target_state
 
 from microservo.adapters.broker import Broker, Message, Partition, TopicSpec
 from microservo.adapters.clock import now_us
 from microservo.adapters.opentelemetry_sdk import Instrumentation
 from microservo.adapters.ports import free_ports
 from microservo.domain.telemetry import log_columns, metric_columns, record_count, span_columns
+from microservo.platforms.local.state import write_state
 from microservo.testing import eventually
 from schemas.catalogue import (
     DEAD_LETTER_SUFFIX,
@@ -217,6 +224,41 @@ def test_spans_of_the_real_sdk_arrive_as_they_were_sent(site: Site) -> None:
         stop(process)
 
 
+def test_calls_of_the_real_sdk_without_a_peer_find_their_service(site: Site) -> None:
+    """As every agent sends them: each service from a provider of its own, in batches of its own."""
+    with site.collector() as process:
+        providers = [_provider(site, service) for service in ("frontend", "cart")]
+        frontend, cart = [provider.get_tracer("test") for provider in providers]
+        address: dict[str, str | int] = {"server.address": "127.0.0.1", "server.port": 7102}
+        for _ in range(5):
+            with (
+                frontend.start_as_current_span("GET", kind=SpanKind.CLIENT, attributes=address),
+                cart.start_as_current_span("GET /cart", kind=SpanKind.SERVER),
+            ):
+                pass
+            # The caller's spans come first, so that its call has to wait for the answer.
+            for provider in providers:
+                assert provider.force_flush()
+        for provider in providers:
+            provider.shutdown()
+        graph = eventually(
+            lambda: site.messages(SERVICE_GRAPH), timeout_s=PATIENCE_S, what="the service graph"
+        )
+        stop(process)
+    edges = [decode_as(ServiceGraph, each.value or b"") for each in graph]
+    assert {(each.callers, each.callees) for each in edges} == {(("frontend",), ("cart",))}
+    peers = {batch.service: set(batch.peers) for batch in span_batches(site)}
+    assert peers == {"frontend": {"cart"}, "cart": {""}}
+
+
+def _provider(site: Site, service: str) -> TracerProvider:
+    provider = TracerProvider(resource=Resource.create({"service.name": service}), shutdown_on_exit=False)
+    provider.add_span_processor(
+        BatchSpanProcessor(OTLPSpanExporter(f"{site.url}/v1/traces"), schedule_delay_millis=50)
+    )
+    return provider
+
+
 def test_logs_and_metrics_of_the_target_arrive(site: Site) -> None:
     with site.collector() as process:
         began_us = now_us()
@@ -340,11 +382,8 @@ def _records(message: Message) -> int:
 def test_processes_of_the_target_are_measured_each_second(site: Site, tmp_path: Path) -> None:
     state = tmp_path / "target.json"
     with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) as child:
-        state.write_text(
-            '{"instances": ['
-            f'{{"id": "cart-0", "service": "cart", "pid": {child.pid}, "started_at_us": {now_us()}}},'
-            '{"id": "ad-0", "service": "ad", "pid": null, "started_at_us": 1}]}'
-        )
+        up = local_instance("cart-0", pid=child.pid, started_at_us=now_us())
+        write_state(state, target_state(up, local_instance("ad-0", pid=None)))
         site.watch(state)
         with site.collector() as process:
             batches = eventually(lambda: _seconds(site, "cart", 4), timeout_s=PATIENCE_S, what="four samples")

@@ -81,17 +81,17 @@ class MainJob:
         self._one_after_another([ALONE])
         _together([partial(self._until_over, fault) for fault in OVERLAPPING])
         self._request(SURVIVOR)
-        self.client.wait_for_fault(SURVIVOR.fault_id, "active", timeout_s=60)
+        self.client.faults.wait(SURVIVOR.fault_id, "active", timeout_s=60)
         for name in KILLED:
             self._kill(name)
-        self.client.wait_for_fault(SURVIVOR.fault_id, "recovered", timeout_s=120)
+        self.client.faults.wait(SURVIVOR.fault_id, "recovered", timeout_s=120)
         self._until_judged(SURVIVOR)
         self._drain()
 
     def faults(self) -> dict[str, list[FaultEvent]]:
         """Newest events of each fault of this run."""
         found: dict[str, list[FaultEvent]] = {}
-        for event in self.client.faults():
+        for event in self.client.faults.list():
             if event.run_id == self.system.run_id:
                 found.setdefault(event.fault_id, []).append(event)
         return found
@@ -102,7 +102,7 @@ class MainJob:
 
     def _until_over(self, fault: Planned) -> None:
         self._request(fault)
-        self.client.wait_for_fault(fault.fault_id, "recovered", timeout_s=120)
+        self.client.faults.wait(fault.fault_id, "recovered", timeout_s=120)
         self._until_judged(fault)
 
     def _until_judged(self, fault: Planned) -> None:
@@ -119,7 +119,7 @@ class MainJob:
         return newest.verdict != "pending"
 
     def _request(self, fault: Planned) -> None:
-        self.client.request_fault(
+        self.client.faults.request(
             fault.kind,
             service=fault.service,
             duration=fault.duration,

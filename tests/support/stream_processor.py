@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from broker_acts import everything_on
 from synthetic import Sent
 
 from microservo.adapters.broker import Message
@@ -16,6 +15,7 @@ from microservo.adapters.kafka import KafkaBroker
 from microservo.adapters.processes import python_argv
 from microservo.domain.join import take
 from microservo.domain.windows import Windower, WindowPolicy
+from microservo.log.reader import read_topic
 from microservo.log.topics import topic_specs
 from microservo.supervision.supervisor import ProcessSpec, Supervisor
 from schemas import catalogue
@@ -120,7 +120,7 @@ class Pipeline:
 
     def read(self, *topics: str) -> list[Message]:
         """Everything on the topics so far."""
-        return everything_on(self.broker, *(self.prefix + topic for topic in topics))
+        return [each for topic in topics for each in read_topic(self.broker, self.prefix + topic)]
 
     def windows(self) -> dict[Key, bytes]:
         """All revisions on the window topics; a repeated one must have the same bytes."""

@@ -4,7 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from microservo.testing import ManualClock, eventually
+from microservo.adapters.memory.consumer import MemoryConsumer
+from microservo.domain.detectors import Features
+from microservo.testing import ManualClock, MemoryBroker, brokers, eventually
+from microservo.testing.algorithms import check_detector
+from microservo.testing.brokers import reading
+from microservo.testing.checks import checks_in, refused
 
 
 def test_a_manual_clock_moves_only_when_told() -> None:
@@ -24,3 +29,47 @@ def test_eventually_says_what_did_not_come_about() -> None:
         AssertionError, match=r"the label did not come about within 0 s; the last value was \[\]"
     ):
         eventually(list, timeout_s=0, what="the label")
+
+
+class Unsteady:
+    """A detector whose scoring changes it."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def score_one(self, x: Features) -> float:
+        self.asked += 1
+        return self.asked + sum(x.values())
+
+    def learn_one(self, x: Features) -> None:
+        """Learns nothing."""
+
+
+def test_a_detector_that_breaks_a_rule_is_told_which() -> None:
+    with pytest.raises(ExceptionGroup, match=r"\d of 15 checks failed") as found:
+        check_detector(Unsteady)
+    notes = [note for error in found.value.exceptions for note in error.__notes__]
+    assert "does not hold: scoring changes nothing" in notes
+
+
+def test_a_broker_that_breaks_a_rule_is_told_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MemoryConsumer, "pause", lambda *_: None)
+    monkeypatch.setattr(brokers, "CHECKS", checks_in(reading))
+    with pytest.raises(ExceptionGroup, match=r"2 of \d+ checks failed") as found:
+        brokers.check_broker(MemoryBroker)
+    notes = {note for error in found.value.exceptions for note in error.__notes__}
+    assert "does not hold: paused partitions give nothing until resumed" in notes
+
+
+def test_an_error_that_is_expected_must_come_with_its_words() -> None:
+    with refused(ValueError, "too l.rge"):
+        raise ValueError("too large")
+    for raised in (ValueError("other"), None):
+        with pytest.raises(AssertionError, match="expected ValueError with 'too large'"):
+            _refuse(raised)
+
+
+def _refuse(error: Exception | None) -> None:
+    with refused(ValueError, "too large"):
+        if error:
+            raise error

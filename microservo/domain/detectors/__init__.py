@@ -8,6 +8,7 @@ from microservo.domain.detectors.base import (
     PersistentDetector,
     Snapshot,
     all_features,
+    is_control,
 )
 from microservo.domain.detectors.catalogue import ALGORITHMS, make_detector
 from microservo.domain.detectors.n_sigma import NSigma
@@ -25,5 +26,6 @@ __all__ = [
     "Snapshot",
     "Watched",
     "all_features",
+    "is_control",
     "make_detector",
 ]

@@ -46,6 +46,11 @@ class PersistentDetector(Detector, Protocol):
         """
 
 
+def is_control(detector: Detector) -> bool:
+    """Whether a detector is one that knows nothing, on purpose: it says so by an attribute `is_control`."""
+    return bool(getattr(detector, "is_control", False))
+
+
 def all_features(window: FeatureWindow) -> Features:
     """The default featuriser: every feature of the window under its own name."""
     return dict(zip(window.names, window.values, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import ClassVar
 
 from microservo.domain.detectors.base import Features, Snapshot
 from microservo.errors import InvalidInput
@@ -30,6 +31,8 @@ class RandomControl:
         >>> RandomControl(seed=1).score_one({"load": 0.5}) == RandomControl(seed=1).score_one({"load": 0.5})
         True
     """
+
+    is_control: ClassVar[bool] = True
 
     def __init__(self, *, seed: int = 0) -> None:
         self._seed = seed

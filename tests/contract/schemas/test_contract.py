@@ -18,6 +18,7 @@ import fastavro
 import pytest
 
 import schemas
+from microservo.domain.windows import SOURCES
 from schemas import catalogue, compatibility
 from schemas.codec import FRAME_BYTES, SchemaError, decode, decode_as, encode
 from schemas.columns import columns_of
@@ -68,10 +69,41 @@ def test_every_schema_has_an_id_and_every_id_a_schema() -> None:
     assert len(set(schema_ids().values())) == len(schema_ids())
 
 
-def test_every_record_is_on_a_topic_and_every_topic_has_a_record() -> None:
-    assert {topic.record for topic in catalogue.catalogue().values()} == {
-        record for record, _ in avro_schemas()
-    }
+def test_every_record_is_on_one_topic_and_every_topic_has_a_record() -> None:
+    placed = [record for topic in catalogue.catalogue().values() for record in topic.records]
+    assert sorted(placed) == sorted(newest_schemas())
+    assert all(topic.records for topic in catalogue.catalogue().values())
+    assert catalogue.topic_of("fault_event").name == catalogue.FAULT_EVENTS
+
+
+def test_a_topic_names_fields_of_each_of_its_records() -> None:
+    for topic in catalogue.catalogue().values():
+        for record, event in topic.records.items():
+            fields = {entry["name"] for entry in newest_schemas()[record]["fields"]}
+            assert {topic.key, *event.id, event.time or topic.key} <= fields, record
+
+
+def test_states_are_compacted_and_facts_are_kept_for_ever() -> None:
+    for topic in catalogue.catalogue().values():
+        assert (topic.retention == "newest") == (topic.kind == "state"), topic.name
+        assert ("compact" in topic.config.values()) == (topic.kind == "state"), topic.name
+    assert catalogue.catalogue()[catalogue.FAULT_EVENTS].config["retention.ms"] == "-1"
+
+
+def test_joined_topics_have_the_same_number_of_partitions() -> None:
+    joined = [topic for topic in catalogue.catalogue().values() if topic.joined]
+    assert {topic.name for topic in joined} == set(SOURCES)
+    assert {topic.partitions for topic in joined} == {None}
+
+
+def test_a_topic_may_be_kept_for_some_days_and_its_dead_letters_as_long() -> None:
+    topic = replace(catalogue.catalogue()[catalogue.TELEMETRY_LOGS], retention="30d")
+    assert topic.config["retention.ms"] == str(30 * 24 * 3600 * 1000)
+    assert topic.dead_letter_config["retention.ms"] == topic.config["retention.ms"]
+    state = catalogue.catalogue()[catalogue.EXPERIMENTS]
+    assert state.dead_letter_config["cleanup.policy"] == "delete"
+    with pytest.raises(ValueError, match="retention 'a while'; expected"):
+        _ = replace(topic, retention="a while").config
 
 
 def test_every_field_says_what_it_means_and_instants_their_unit() -> None:
@@ -169,7 +201,9 @@ def test_topic_names_are_lower_case_with_hyphens() -> None:
 
 def test_constants_name_every_topic() -> None:
     constants = {
-        value for name, value in vars(catalogue).items() if name.isupper() and isinstance(value, str)
+        value
+        for name, value in vars(catalogue).items()
+        if name.isupper() and not name.startswith("_") and isinstance(value, str)
     }
     assert constants - {catalogue.DEAD_LETTER_SUFFIX} == catalogue.catalogue().keys()
 

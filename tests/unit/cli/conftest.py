@@ -5,6 +5,8 @@ from collections.abc import Callable
 import pytest
 from click.testing import CliRunner, Result
 
+from microservo.application.command import Context
+from microservo.application.connection import Connection
 from microservo.cli import cli
 from microservo.cli.session import Session
 from microservo.client.client import Client
@@ -19,14 +21,15 @@ Put = Callable[..., None]
 @pytest.fixture
 def broker() -> MemoryBroker:
     broker = MemoryBroker(ManualClock(NOON_US))
-    Client(broker=broker).ensure_topics(partitions=2)
+    Client(broker=broker).topics.ensure(partitions=2)
     return broker
 
 
 @pytest.fixture
 def run(broker: MemoryBroker) -> Run:
     """Calls the command line on a broker in memory."""
-    session = Session(make_client=lambda: Client(broker=broker, clock=ManualClock(NOON_US)))
+    connection = Connection(broker=broker, topic_prefix="")
+    session = Session(make_context=lambda: Context(lambda: connection, clock=ManualClock(NOON_US)))
 
     def call(*arguments: str) -> Result:
         return CliRunner().invoke(cli, arguments, obj=session)

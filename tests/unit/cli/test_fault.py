@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from click.testing import Result
+from fault_states import state_of
 
+from microservo.application.connection import Connection
 from microservo.client.client import Client
 from microservo.testing import MemoryBroker
 from schemas.records import FaultEvent, FaultRequest, FaultState
@@ -17,7 +21,7 @@ DELAY = ("fault", "request", "network-delay", "--target", "service=cartservice",
 
 
 def requests_on(broker: MemoryBroker) -> list[FaultRequest]:
-    received = Client(broker=broker).subscribe("fault-requests", start="earliest", until_end=True)
+    received = Client(broker=broker).topics.subscribe("fault-requests", start="earliest", until_end=True)
     return [each.record for each in received if isinstance(each.record, FaultRequest)]
 
 
@@ -91,13 +95,16 @@ def test_what_cannot_be_carried_out_is_refused_in_one_line(
 
 
 def test_faults_are_listed_with_their_times_after_the_request(run: Run, put: Put) -> None:
-    put("fault-events", "f-1", an_event(1, "requested", instance=""), an_event(2, "active"))
+    put("faults", "f-1", state_of(an_event(1, "requested", instance=""), an_event(2, "active")))
+    put("fault-events", "f-0", replace(an_event(1, "recovered"), fault_id="f-0"))
     result = run("fault", "list")
     assert result.exit_code == 0
     assert "cartservice-0" in result.stdout
     assert "+0.25 s" in result.stdout
     (line,) = run("fault", "list", "--json").stdout.splitlines()
     assert json.loads(line)["state"] == "active"
+    assert "f-0" not in result.stdout
+    assert "f-0" in run("fault", "list", "--all").stdout
 
 
 def test_an_empty_list_says_how_to_ask_for_a_fault(run: Run) -> None:
@@ -105,7 +112,7 @@ def test_an_empty_list_says_how_to_ask_for_a_fault(run: Run) -> None:
 
 
 def test_stopping_asks_and_refuses_what_is_not_there(run: Run, put: Put, broker: MemoryBroker) -> None:
-    put("fault-events", "f-1", an_event(1, "active"))
+    put("faults", "f-1", state_of(an_event(1, "active")))
     assert run("fault", "stop", "f-1").exit_code == 0
     assert requests_on(broker)[0].action == "stop"
     unknown = run("fault", "stop", "f-2")
@@ -123,29 +130,52 @@ def test_kinds_are_shown_with_parameters_units_and_defaults(run: Run) -> None:
     assert run("fault", "kinds", "nope").exit_code == 2
 
 
-def test_waiting_prints_the_story_to_its_end(run: Run, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
-    _answer_requests(monkeypatch, put, an_event(1, "requested", instance=""), an_event(2, "recovered"))
+class _Partial:
+    """A platform that can only do something to processes."""
+
+    def mechanisms(self, kind: str) -> list[str]:
+        return ["process"] if kind.startswith("process-") else []
+
+
+def test_a_kind_that_the_running_target_cannot_carry_is_shown_as_such(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert '"available": null' in run("fault", "kinds", "cpu-hog", "--json").stdout
+    monkeypatch.setattr(Connection, "platform", lambda _connection: _Partial())
+    kinds = [json.loads(line) for line in run("fault", "kinds", "--json").stdout.splitlines()]
+    assert {kind["name"] for kind in kinds if kind["available"]} == {"process-kill", "process-pause"}
+    rows = run("fault", "kinds").stdout.splitlines()
+    (kill,) = [row for row in rows if "process-kill" in row]
+    (hog,) = [row for row in rows if "cpu-hog" in row]
+    assert ("yes" in kill, "yes" in hog) == (True, False)
+    assert "here: no" in run("fault", "kinds", "cpu-hog").stdout
+
+
+def test_waiting_prints_the_story_to_its_end(run: Run, put: Put) -> None:
+    later = threading.Timer(
+        0.3, put, ("fault-events", "f-1", an_event(2, "active"), an_event(3, "recovered"))
+    )
+    put("fault-events", "f-1", an_event(1, "requested", instance=""))
+    later.start()
     result = run(*DELAY, "--param", "latency=300ms", "--id", "f-1", "--wait")
+    later.join()
     assert result.exit_code == 0
-    assert [line.split()[1] for line in result.stdout.splitlines()[1:]] == ["requested", "recovered"]
+    words = [line.split()[1] for line in result.stdout.splitlines()[1:]]
+    assert words == ["requested", "active", "recovered"]
 
 
 @pytest.mark.parametrize(("state", "code"), [("rejected", 2), ("failed", 1)])
-def test_waiting_tells_by_its_exit_code_how_the_fault_ended(
-    run: Run, put: Put, monkeypatch: pytest.MonkeyPatch, state: FaultState, code: int
+def test_waiting_says_by_its_exit_code_how_the_fault_ended(
+    run: Run, put: Put, state: FaultState, code: int
 ) -> None:
-    _answer_requests(monkeypatch, put, an_event(1, state, reason="out of memory"))
+    put("fault-events", "f-1", an_event(1, state, reason="out of memory"))
     result = run(*DELAY, "--param", "latency=300ms", "--id", "f-1", "--wait")
     assert result.exit_code == code
     assert "out of memory" in result.stderr
 
 
-def _answer_requests(monkeypatch: pytest.MonkeyPatch, put: Put, *events: FaultEvent) -> None:
-    """Stands for the injector: its events come right after the request."""
-    command = Client._command
-
-    def command_and_answer(client: Client, request: FaultRequest) -> None:
-        command(client, request)
-        put("fault-events", "f-1", *events)
-
-    monkeypatch.setattr(Client, "_command", command_and_answer)
+def test_what_became_of_an_earlier_fault_of_the_same_id_is_not_taken_for_this_one(run: Run, put: Put) -> None:
+    earlier = replace(an_event(1, "rejected", instance=""), requested_at_us=NOON_US - 1)
+    put("fault-events", "f-1", earlier, an_event(2, "requested", instance=""), an_event(3, "recovered"))
+    result = run(*DELAY, "--param", "latency=300ms", "--id", "f-1", "--wait")
+    assert (result.exit_code, "rejected" in result.stdout) == (0, False)

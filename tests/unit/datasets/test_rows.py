@@ -1,4 +1,4 @@
-"""Packed rows come out sorted and unrepeated, however they were batched, cut and shared among readers."""
+"""Packed rows come out sorted and without repetitions, however batched, cut and shared among readers."""
 
 from __future__ import annotations
 

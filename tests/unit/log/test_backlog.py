@@ -21,24 +21,24 @@ def filled(ones: int, others: int) -> Backlog:
 
 
 def test_messages_are_taken_equally_from_each_partition_in_their_order() -> None:
-    taken = filled(5, 5).take([ONE, OTHER], 4)
+    taken = filled(5, 5).pop([ONE, OTHER], 4)
     assert [(each.partition, each.offset) for each in taken] == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
 def test_only_partitions_that_are_asked_for_are_taken_from() -> None:
     backlog = filled(2, 2)
-    assert [each.partition for each in backlog.take([OTHER], 10)] == [1, 1]
+    assert [each.partition for each in backlog.pop([OTHER], 10)] == [1, 1]
     assert (backlog.has([ONE]), backlog.has([OTHER])) == (True, False)
 
 
 def test_no_more_than_was_asked_for_is_taken() -> None:
-    assert len(filled(1, 5).take([ONE, OTHER], 1)) == 1
+    assert len(filled(1, 5).pop([ONE, OTHER], 1)) == 1
 
 
 def test_the_size_follows_what_is_in_it() -> None:
     backlog = filled(3, 1)
     whole = backlog.size_bytes
-    backlog.take([ONE], 2)
+    backlog.pop([ONE], 2)
     assert 0 < backlog.size_bytes < whole
-    backlog.take([ONE, OTHER], 9)
+    backlog.pop([ONE, OTHER], 9)
     assert backlog.size_bytes == 0

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
 import pytest
 
+from microservo.adapters.processes import python_argv
 from microservo.errors import InvalidInput, Unavailable
+from microservo.supervision.pid_record import write_record
 from microservo.supervision.supervisor import ProcessSpec, Supervisor, kill_leftovers
 from microservo.testing import eventually
 
@@ -177,6 +180,40 @@ def test_environment_is_added_and_the_log_is_appended(supervisor: Supervisor, tm
     eventually(lambda: says(tmp_path, "a") == "before\nblue True\n", what="both lines")
 
 
+def test_nothing_of_the_users_shell_reaches_a_child(
+    supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "no_proxy", "OTEL_SDK_DISABLED", "PYTHONPATH", "JAVA_TOOL_OPTIONS"):
+        monkeypatch.setenv(name, "of the shell")
+    monkeypatch.setenv("MICROSERVO_TOPIC_PREFIX", "lab-")
+    code = "import os; print(*sorted(os.environ), flush=True)"
+    supervisor.start(spec(tmp_path, "a", code, env={"COLOUR": "blue"}, restart="never"))
+    names = set(eventually(lambda: says(tmp_path, "a"), what="the names").split())
+    assert {"COLOUR", "PATH", "MICROSERVO_TOPIC_PREFIX"} <= names
+    assert {name for name in names if not name.startswith(("LC_", "MICROSERVO_"))} <= {
+        *("COLOUR", "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LANG", "TZ"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "LD_LIBRARY_PATH", "__CF_USER_TEXT_ENCODING"),
+    }
+
+
+def test_a_users_folder_with_packages_of_our_names_breaks_no_child(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    (tmp_path / "schemas.py").write_text("X = 1")
+    for name in ("services", "streams"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+    child = ProcessSpec(
+        name="a",
+        argv=python_argv("services.workload", "--help"),
+        cwd=tmp_path,
+        log=tmp_path / "a.log",
+        restart="never",
+    )
+    supervisor.start(child)
+    assert eventually(lambda: says(tmp_path, "a"), what="its help").startswith("usage: ")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc to read the signals from")
 def test_a_command_begins_with_the_usual_signals(supervisor: Supervisor, tmp_path: Path) -> None:
     argv = ("grep", "SigIgn", "/proc/self/status")
@@ -207,6 +244,103 @@ def test_a_listener_may_fail_and_may_call_the_supervisor(
     supervisor.start(spec(tmp_path, "a"))
     assert set(supervisor.pids()) == {"a", "b"}
     assert "a listener failed" in caplog.text
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("microservo.supervision.bookkeeping.RETRY_S", 0.05)
+
+
+@pytest.fixture
+def disk(_impatient: None, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Full while there is something in it."""
+    fill: set[str] = set()
+
+    def write(path: Path, pids: Mapping[str, int]) -> None:
+        if fill:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write_record(path, pids)
+
+    monkeypatch.setattr("microservo.supervision.supervisor.write_record", write)
+    return fill
+
+
+def test_on_a_full_disk_processes_come_back_and_it_is_said_once(tmp_path: Path, disk: set[str]) -> None:
+    record, lines = tmp_path / "record.json", list[str]()
+    with Supervisor(record=record, report=lines.append) as supervisor:
+        supervisor.start(spec(tmp_path, "a"))
+        disk.add("full")
+        for restarts in (1, 2):
+            os.kill(supervisor.pids()["a"] or 0, signal.SIGKILL)
+            eventually(lambda n=restarts: supervisor.restarts("a") == n and supervisor.pids()["a"], what="a")  # type: ignore[misc]  # a default binds it
+        assert len(lines) == 1
+        assert lines[0].startswith(f"{record} can't be written (No space left on device); everything goes on")
+        disk.clear()
+        eventually(lambda: len(lines) == 2, what="word of room")
+        assert {name: pid for name, (pid, _) in json.loads(record.read_text()).items()} == supervisor.pids()
+    assert lines[1].startswith("there is room again")
+
+
+def test_on_a_full_disk_everything_still_stops(tmp_path: Path, disk: set[str]) -> None:
+    with Supervisor(record=tmp_path / "record.json") as supervisor:
+        supervisor.start_all([spec(tmp_path, "a"), spec(tmp_path, "b")])
+        pids = [pid for pid in supervisor.pids().values() if pid]
+        disk.add("full")
+    assert len(pids) == 2
+    assert not any(runs(pid) for pid in pids)
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_a_document_that_could_not_be_written_is_written_once_there_is_room(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    state = tmp_path / "missing" / "state.json"
+    supervisor.keep_written(state, lambda: void(state.write_text("old")))
+    supervisor.keep_written(state, lambda: void(state.write_text("new")))
+    state.parent.mkdir()
+    assert eventually(lambda: state.exists() and state.read_text(), what="the document") == "new"
+
+
+def void(_: object) -> None:
+    """For an expression whose value nobody wants."""
+
+
+def test_a_ready_check_that_raises_is_logged_and_counts_as_not_ready(
+    supervisor: Supervisor, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[None] = []
+
+    def ready() -> bool:
+        asked.append(None)
+        if len(asked) < 4:
+            message = "broken"
+            raise RuntimeError(message)
+        return True
+
+    supervisor.start(spec(tmp_path, "a", ready=ready))
+    supervisor.wait_ready(["a"], 30)
+    assert caplog.text.count("whether a is ready can't be said") == 1
+
+
+def test_a_report_that_nobody_hears_stops_nothing(tmp_path: Path, disk: set[str]) -> None:
+    def report(_line: str) -> None:
+        raise BrokenPipeError
+
+    with Supervisor(record=tmp_path / "record.json", report=report) as supervisor:
+        disk.add("full")
+        supervisor.start(spec(tmp_path, "a"))
+        os.kill(supervisor.pids()["a"] or 0, signal.SIGKILL)
+        eventually(lambda: supervisor.restarts("a") == 1, what="its return")
+
+
+def test_kill_waits_for_nobody(tmp_path: Path) -> None:
+    with Supervisor() as supervisor:
+        supervisor.start(spec(tmp_path, "a", STUBBORN, restart="never", stop_timeout_s=600))
+        supervisor.start(spec(tmp_path, "b", PARENT, restart="never"))
+        grandchild = int(eventually(lambda: says(tmp_path, "b"), what="the grandchild"))
+        supervisor.kill()
+        gone(grandchild)
+        eventually(lambda: set(supervisor.pids().values()) == {None}, what="the end of all")
 
 
 def test_many_threads_may_start_and_stop(supervisor: Supervisor, tmp_path: Path) -> None:

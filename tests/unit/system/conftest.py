@@ -17,7 +17,7 @@ class RecordedStage:
     def advance(self, done: float, total: float) -> None:
         self.shares.append(done / total)
 
-    def tell(self, text: str) -> None:
+    def show(self, text: str) -> None:
         self.texts.append(text)
 
 

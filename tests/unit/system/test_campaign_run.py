@@ -46,7 +46,7 @@ def event_for(request: FaultRequest, version: int, state: FaultState) -> FaultEv
 @pytest.fixture
 def broker() -> MemoryBroker:
     broker = MemoryBroker()
-    Client(broker=broker).ensure_topics(partitions=1)
+    Client(broker=broker).topics.ensure(partitions=1)
     return broker
 
 

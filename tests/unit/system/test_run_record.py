@@ -24,12 +24,12 @@ def test_a_run_is_recorded_with_the_offsets_it_begins_and_ends_at(broker: Memory
         producer.send("lab-fault-events", key=b"k", value=b"before", partition=1)
         record = RunRecord(broker, OPTIONS, target="online-boutique")
         record.begin()
-        (begun,) = client.runs()
+        (begun,) = client.runs.list()
         producer.send("lab-fault-events", key=b"k", value=b"during", partition=1)
         record.end("finished")
         producer.send("lab-fault-events", key=b"k", value=b"after", partition=1)
         record.end("aborted")
-    (ended,) = client.runs()
+    (ended,) = client.runs.list()
     assert (begun.status, begun.seed, begun.target) == ("running", 11, "online-boutique")
     assert (begun.start_offsets["fault-events/1"], begun.end_offsets) == (1, {})
     assert (ended.status, ended.end_offsets["fault-events/1"]) == ("finished", 2)
@@ -44,9 +44,9 @@ def test_a_run_whose_system_was_killed_is_ended_by_the_next(broker: MemoryBroker
     with broker.producer() as producer:
         producer.send("lab-fault-events", key=b"k", value=b"during", partition=1)
     after = RunRecord(broker, OPTIONS, target="online-boutique")
-    after.close_others(client.runs())
+    after.close_others(client.runs.list())
     after.begin()
-    found = {run.run_id: run for run in client.runs()}
+    found = {run.run_id: run for run in client.runs.list()}
     assert (found[killed.run_id].status, found[after.run_id].status) == ("aborted", "running")
     assert found[killed.run_id].end_offsets["fault-events/1"] == 1
 
@@ -54,21 +54,21 @@ def test_a_run_whose_system_was_killed_is_ended_by_the_next(broker: MemoryBroker
 def test_a_named_run_goes_on_after_a_kill_but_not_after_its_end(broker: MemoryBroker) -> None:
     client = Client(broker=broker, topic_prefix="lab-")
     killed = RunRecord(broker, OPTIONS, target="online-boutique", run_id="monday")
-    assert not killed.resume(client.runs())
+    assert not killed.resume(client.runs.list())
     killed.begin()
     with broker.producer() as producer:
         producer.send("lab-fault-events", key=b"k", value=b"during", partition=1)
     again = RunRecord(broker, OPTIONS, target="online-boutique", run_id="monday")
-    assert again.resume(client.runs())
+    assert again.resume(client.runs.list())
     again.end("finished")
-    (run,) = client.runs()
+    (run,) = client.runs.list()
     assert (run.status, run.start_offsets["fault-events/1"], run.end_offsets["fault-events/1"]) == (
         "finished",
         0,
         1,
     )
     with pytest.raises(InvalidInput, match="'monday' is over \\(finished\\); give this one another id"):
-        RunRecord(broker, OPTIONS, target="online-boutique", run_id="monday").resume(client.runs())
+        RunRecord(broker, OPTIONS, target="online-boutique", run_id="monday").resume(client.runs.list())
 
 
 def test_run_ids_sort_by_time_and_differ() -> None:

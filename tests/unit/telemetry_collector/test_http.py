@@ -12,7 +12,7 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-from otlp_requests import T0_US, gauge, line, logs, metrics, resource, span, traces
+from otlp_requests import T0_US, attribute, gauge, line, logs, metrics, resource, span, traces
 
 from microservo.adapters.otlp.json_requests import to_json
 from microservo.domain.telemetry import span_columns
@@ -267,3 +267,57 @@ def test_calls_are_told_on_the_service_graph(start: Start) -> None:
     assert (message.key, message.header("run")) == (b"run-1", b"run-1")
     assert (graph.callers, graph.callees, graph.calls, graph.errors) == (("frontend",), ("cart",), (2,), (1,))
     assert graph.end_us - graph.start_us == 5_000_000
+
+
+def test_calls_of_an_agent_that_names_no_peer_are_on_the_graph_and_in_the_spans(start: Start) -> None:
+    call = span(number=1, kind=3)
+    call.attributes.append(attribute("server.address", "10.0.0.7"))
+    served = span(number=1, name="GetCart")
+    served.span_id, served.parent_span_id = (2).to_bytes(8, "big"), (1).to_bytes(8, "big")
+    bodies = [traces([call], resource("frontend")), traces([served], resource("cart"))]
+    with start(callee_wait_s=60) as running:
+        statuses: list[int] = []
+        senders = [
+            threading.Thread(
+                target=lambda body=body: statuses.append(running.send("/v1/traces", body).status)
+            )
+            for body in [each.SerializeToString() for each in bodies]
+        ]
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join()
+        running.clock.advance(5_000_000)
+        (message,) = eventually(lambda: running.messages(SERVICE_GRAPH), what="the graph")
+        batches = [decode_as(SpanBatch, each) for each in records(running, "telemetry-traces")]
+    assert statuses == [200, 200]
+    graph = decode_as(ServiceGraph, message.value or b"")
+    assert (graph.callers, graph.callees, graph.calls) == (("frontend",), ("cart",), (1,))
+    assert {batch.service: batch.peers for batch in batches} == {"frontend": ("cart",), "cart": ("",)}
+
+
+def test_what_is_too_old_for_any_window_is_told_and_still_on_the_topic(start: Start) -> None:
+    # The clock stands at T0 + 1 s: windows of 5 s that ended 30 s before are closed.
+    old = [span(T0_US - 36_000_000, number=1), span(T0_US - 29_000_000, number=2)]
+    with start() as running:
+        answer = running.send("/v1/traces", traces(old).SerializeToString())
+        (batch,) = records(running, "telemetry-traces")
+        assert running.messages("telemetry-traces-dlq") == []
+    told = ExportTraceServiceResponse.FromString(answer.body).partial_success
+    assert (answer.status, told.rejected_spans) == (200, 1)
+    assert "too old for any window" in told.error_message
+    assert len(span_columns(decode_as(SpanBatch, batch)).time_us) == 2
+
+
+def test_one_broken_text_costs_its_line_alone(start: Start) -> None:
+    lines = [line(body="good"), line(body="SPOILT"), line(body="good")]
+    body = logs(lines).SerializeToString().replace(b"SPOILT", b"SP\xff\xfeLT")
+    with start() as running:
+        answer = running.send("/v1/logs", body)
+        (letter,) = running.messages("telemetry-logs-dlq")
+        (batch,) = records(running, "telemetry-logs")
+    told = ExportLogsServiceResponse.FromString(answer.body).partial_success
+    assert (answer.status, told.rejected_log_records) == (200, 1)
+    assert told.error_message == "1 x LogRecord can't be read: String field had bad UTF-8"
+    assert letter.header("content-type") == b"application/x-protobuf"
+    assert decode_as(LogBatch, batch).bodies == ("good", "good")

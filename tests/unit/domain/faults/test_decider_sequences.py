@@ -51,11 +51,11 @@ INSTANCES = ("cart-0", "cart-1")
 KINDS = frozenset({"network-delay", "process-kill", "noop"})
 PARAMETERS = {"network-delay": {"latency": "300ms"}}
 TARGET = TargetView(services={"cart": INSTANCES}, edges=frozenset({("front", "cart")}), kinds=KINDS)
-ids = st.sampled_from(["f-1", "f-2"])
+ids = st.sampled_from([f"f-{number}" for number in range(8)])
 
 
 class Lives(RuleBasedStateMachine):
-    """One target, and the lives of injectors on it; `take_part` is what a perfect process does."""
+    """one target, and the lives of injectors on it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,7 +73,6 @@ class Lives(RuleBasedStateMachine):
         self.pending: list[OnInstance] = []
         self.timers: list[Schedule] = []
         self.recovered: set[str] = set()
-        self.is_ending = False
 
     @initialize()
     def see_target(self) -> None:
@@ -125,6 +124,13 @@ class Lives(RuleBasedStateMachine):
         is_down = action.instance in self.down and action.wire[0] != "process-kill"
         self.learn(self.outcome(action, "silent" if is_down else how))
 
+    @rule(ms=st.sampled_from([60, 31_000]), how=st.sampled_from(["works", "works", "silent", "no"]))
+    def go_on(self, ms: int, how: str) -> None:
+        """Lets time pass and all that is under way be answered in one way."""
+        self.wait(ms)
+        for _ in range(len(self.pending)):
+            self.answer(0, how)
+
     @rule(instance=st.sampled_from(INSTANCES))
     def crash_instance(self, instance: str) -> None:
         self.down.add(instance)
@@ -155,9 +161,12 @@ class Lives(RuleBasedStateMachine):
         )
         self.learn(Judged(now_us=self.now_us, judgement=verdict))
 
-    @rule()
-    def shut_down(self) -> None:
+    @rule(how=st.sampled_from(["works", "silent"]))
+    def shut_down(self, how: str) -> None:
+        """Ends a life in order, as far as the instances answer in time."""
         self.learn(ShutDown(now_us=self.now_us))
+        self.go_on(60, how)
+        self.kill(0, done=False, away_s=10)
 
     @rule(stored=st.integers(0, 3), done=st.booleans(), away_s=st.sampled_from([0, 10, 4000]))
     def kill(self, stored: int, *, done: bool, away_s: int) -> None:
@@ -181,7 +190,7 @@ class Lives(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """From here on all goes well, so everything must come to its end."""
-        for instance in INSTANCES:
+        for instance in sorted(self.down):
             self.start_instance(instance)
         for _ in range(400):
             while self.pending:
@@ -272,4 +281,4 @@ class Lives(RuleBasedStateMachine):
 
 
 TestLives = Lives.TestCase
-TestLives.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLives.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import threading
-
-import pytest
-from broker_acts import (
-    FLUSH_S,
-    YEAR_2026_US,
-    consume_until_fatal,
-    numbered,
-    read,
-    send_values,
-    values_of,
-)
+import time
 
 from microservo.adapters.broker import Broker, Message, Partition
 from microservo.errors import InvalidInput
 from microservo.testing import eventually
+from microservo.testing.brokers.acts import (
+    FLUSH_S,
+    YEAR_2026_US,
+    consume_until_fatal,
+    numbered,
+    orders,
+    read,
+    send_values,
+    values_of,
+)
+from microservo.testing.checks import refused
 
 
-def test_assign_reads_exactly_from_the_given_offsets(broker: Broker, topic: str) -> None:
+def assign_reads_exactly_from_the_given_offsets(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
     for partition in range(3):
         send_values(broker, topic, numbered(10), partition=partition)
     with broker.consumer(group_id=None) as consumer:
@@ -29,7 +31,8 @@ def test_assign_reads_exactly_from_the_given_offsets(broker: Broker, topic: str)
     assert sorted((message.partition, message.offset) for message in got) == [(0, 7), (0, 8), (0, 9), (2, 9)]
 
 
-def test_assign_replaces_what_was_assigned(broker: Broker, topic: str) -> None:
+def assign_replaces_what_was_assigned(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
     send_values(broker, topic, numbered(5), partition=0)
     send_values(broker, topic, numbered(5), partition=1)
     with broker.consumer(group_id=None) as consumer:
@@ -39,7 +42,8 @@ def test_assign_replaces_what_was_assigned(broker: Broker, topic: str) -> None:
         assert {(message.partition, message.offset) for message in read(consumer, 2)} == {(1, 3), (1, 4)}
 
 
-def test_assign_at_the_end_waits_for_what_comes(broker: Broker, topic: str) -> None:
+def assign_at_the_end_waits_for_what_comes(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
     send_values(broker, topic, numbered(3))
     with broker.consumer(group_id=None) as consumer:
         consumer.assign({Partition(topic, 0): 3})
@@ -48,31 +52,31 @@ def test_assign_at_the_end_waits_for_what_comes(broker: Broker, topic: str) -> N
         assert values_of(read(consumer, 1)) == [b"new"]
 
 
-def test_an_offset_that_is_not_there_is_fatal(broker: Broker, topic: str) -> None:
+def an_offset_that_is_not_there_is_fatal(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
     send_values(broker, topic, numbered(3))
     with broker.consumer(group_id=None) as consumer:
         consumer.assign({Partition(topic, 0): 4})
         consume_until_fatal(consumer)
 
 
-@pytest.mark.parametrize("at_most", [1, 7])
-def test_consume_gives_at_most_what_was_asked_for(broker: Broker, topic: str, at_most: int) -> None:
+def consume_gives_at_most_what_was_asked_for(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
     send_values(broker, topic, numbered(20))
-    with broker.consumer(group_id=None) as consumer:
-        consumer.assign({Partition(topic, 0): 0})
-        got: list[Message] = []
-
-        def all_read() -> bool:
-            batch = consumer.consume(at_most, 0.5)
-            assert len(batch) <= at_most
-            got.extend(batch)
-            return len(got) >= 20
-
-        eventually(all_read, timeout_s=60, what="all messages")
-    assert values_of(got) == numbered(20)
+    for at_most in (1, 7):
+        with broker.consumer(group_id=None) as consumer:
+            consumer.assign({Partition(topic, 0): 0})
+            got: list[Message] = []
+            deadline_s = time.monotonic() + 60
+            while len(got) < 20 and time.monotonic() < deadline_s:
+                batch = consumer.consume(at_most, 0.2)
+                assert len(batch) <= at_most
+                got += batch
+        assert values_of(got) == numbered(20)
 
 
-def test_a_waiting_consumer_gets_what_another_thread_sends(broker: Broker, topic: str) -> None:
+def a_waiting_consumer_gets_what_another_thread_sends(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
     with broker.consumer(group_id=None) as consumer:
         consumer.assign({Partition(topic, 0): 0})
         sender = threading.Thread(target=send_values, args=(broker, topic, [b"v"]))
@@ -82,54 +86,56 @@ def test_a_waiting_consumer_gets_what_another_thread_sends(broker: Broker, topic
     assert values_of(got) == [b"v"]
 
 
-def test_offset_range_has_the_first_and_the_next_offset(broker: Broker, topic: str) -> None:
+def offset_range_has_the_first_and_the_next_offset(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
     send_values(broker, topic, numbered(4), partition=1)
     with broker.consumer(group_id=None) as consumer:
         assert consumer.offset_range(Partition(topic, 0)) == (0, 0)
         assert consumer.offset_range(Partition(topic, 1)) == (0, 4)
 
 
-@pytest.mark.parametrize(
-    ("after_us", "offset"),
-    [(-1, 0), (0, 0), (1, 1), (1000, 1), (2000, 1), (2001, 3), (5000, 3), (5001, 4)],
-)
-def test_offset_at_is_the_first_not_before_the_time(
-    broker: Broker, topic: str, after_us: int, offset: int
-) -> None:
+def offset_at_is_the_first_not_before_the_time(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
     with broker.producer() as producer:
         for ms in (0, 2, 1, 5):
             producer.send(topic, key=None, value=b"v", partition=0, timestamp_us=YEAR_2026_US + ms * 1000)
         producer.flush(FLUSH_S)
     with broker.consumer(group_id=None) as consumer:
-        assert consumer.offset_at(Partition(topic, 0), YEAR_2026_US + after_us) == offset
+        after_us = (-1, 0, 1, 1000, 2000, 2001, 5000, 5001)
+        found = [consumer.offset_at(Partition(topic, 0), YEAR_2026_US + us) for us in after_us]
+    assert found == [0, 0, 1, 1, 1, 3, 3, 4]
 
 
-def test_offset_at_of_an_empty_partition_is_its_end(broker: Broker, topic: str) -> None:
+def offset_at_of_an_empty_partition_is_its_end(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
     with broker.consumer(group_id=None) as consumer:
         assert consumer.offset_at(Partition(topic, 0), 0) == 0
 
 
-def test_a_consumer_knows_the_partitions_of_a_topic(broker: Broker, topic: str) -> None:
+def a_consumer_knows_the_partitions_of_a_topic(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
     with broker.consumer(group_id=None) as consumer:
         assert consumer.partitions(topic) == [Partition(topic, index) for index in range(3)]
 
 
-def test_asking_for_an_unknown_topic_is_refused(broker: Broker, topic_prefix: str) -> None:
+def asking_for_an_unknown_topic_is_refused(broker: Broker, prefix: str) -> None:
     with broker.consumer(group_id=None) as consumer:
-        with pytest.raises(InvalidInput):
-            consumer.partitions(f"{topic_prefix}none")
-        with pytest.raises(InvalidInput):
-            consumer.offset_range(Partition(f"{topic_prefix}none", 0))
-        with pytest.raises(InvalidInput):
-            consumer.offset_at(Partition(f"{topic_prefix}none", 0), 0)
+        with refused(InvalidInput):
+            consumer.partitions(f"{prefix}none")
+        with refused(InvalidInput):
+            consumer.offset_range(Partition(f"{prefix}none", 0))
+        with refused(InvalidInput):
+            consumer.offset_at(Partition(f"{prefix}none", 0), 0)
 
 
-def test_asking_for_an_unknown_partition_is_refused(broker: Broker, topic: str) -> None:
-    with broker.consumer(group_id=None) as consumer, pytest.raises(InvalidInput):
+def asking_for_an_unknown_partition_is_refused(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
+    with broker.consumer(group_id=None) as consumer, refused(InvalidInput):
         consumer.offset_range(Partition(topic, 3))
 
 
-def test_paused_partitions_give_nothing_until_resumed(broker: Broker, topic: str) -> None:
+def paused_partitions_give_nothing_until_resumed(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
     with broker.consumer(group_id=None) as consumer:
         consumer.assign({Partition(topic, 0): 0, Partition(topic, 1): 0})
         send_values(broker, topic, numbered(3), partition=0)
@@ -142,7 +148,8 @@ def test_paused_partitions_give_nothing_until_resumed(broker: Broker, topic: str
         assert [(m.partition, m.offset) for m in read(consumer, 4)] == [(0, 3), (0, 4), (0, 5), (0, 6)]
 
 
-def test_pausing_in_the_middle_of_fetched_messages_loses_none(broker: Broker, topic: str) -> None:
+def pausing_in_the_middle_of_fetched_messages_loses_none(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
     send_values(broker, topic, numbered(50))
     with broker.consumer(group_id=None) as consumer:
         consumer.assign({Partition(topic, 0): 0})
@@ -153,9 +160,10 @@ def test_pausing_in_the_middle_of_fetched_messages_loses_none(broker: Broker, to
         assert values_of([*first, *read(consumer, 50 - len(first))]) == numbered(50)
 
 
-def test_assigning_an_unknown_partition_is_refused(broker: Broker, topic: str) -> None:
+def assigning_an_unknown_partition_is_refused(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
     with broker.consumer(group_id=None) as consumer:
-        with pytest.raises(InvalidInput):
+        with refused(InvalidInput):
             consumer.assign({Partition(f"{topic}-none", 0): 0})
-        with pytest.raises(InvalidInput):
+        with refused(InvalidInput):
             consumer.assign({Partition(topic, 3): 0})

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-import pytest
-from broker_acts import (
-    create,
-    numbered,
-    read,
-    send_values,
-)
-
 from microservo.adapters.broker import Broker, Consumer, Message, Partition
 from microservo.errors import Retryable
 from microservo.testing import eventually
+from microservo.testing.brokers.acts import (
+    create,
+    numbered,
+    orders,
+    read,
+    send_values,
+)
+from microservo.testing.checks import refused
 
 
-def test_two_members_share_partitions_and_the_other_takes_over(broker: Broker, topic_prefix: str) -> None:
-    topics = [create(broker, f"{topic_prefix}{name}", partitions=4) for name in ("metrics", "faults")]
+def two_members_share_partitions_and_the_other_takes_over(broker: Broker, prefix: str) -> None:
+    topics = [create(broker, f"{prefix}{name}", partitions=4) for name in ("metrics", "faults")]
     owned: dict[str, set[Partition]] = {"a": set(), "b": set()}
 
     def join(name: str) -> Consumer:
-        consumer = broker.consumer(group_id=f"{topic_prefix}group")
+        consumer = broker.consumer(group_id=f"{prefix}group")
         consumer.subscribe(topics, on_assign=owned[name].update, on_revoke=owned[name].difference_update)
         return consumer
 
@@ -47,7 +47,8 @@ def test_two_members_share_partitions_and_the_other_takes_over(broker: Broker, t
         eventually(lambda: a.consume(10, 0.1) or owned["a"] == everything, timeout_s=60, what="all for a")
 
 
-def test_a_member_that_is_revoked_may_commit_and_nothing_is_read_twice(broker: Broker, topic: str) -> None:
+def a_member_that_is_revoked_may_commit_and_nothing_is_read_twice(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
     for partition in range(3):
         send_values(broker, topic, numbered(4), partition=partition)
     with broker.consumer(group_id=f"{topic}-group") as a, broker.consumer(group_id=f"{topic}-group") as b:
@@ -66,7 +67,8 @@ def test_a_member_that_is_revoked_may_commit_and_nothing_is_read_twice(broker: B
         assert again + a.consume(10, 0.5) + b.consume(10, 0.5) == []
 
 
-def test_a_partition_that_went_to_another_member_can_not_be_committed(broker: Broker, topic: str) -> None:
+def a_partition_that_went_to_another_member_can_not_be_committed(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
     with broker.consumer(group_id=f"{topic}-group") as a, broker.consumer(group_id=f"{topic}-group") as b:
         a.subscribe([topic])
         got: list[Partition] = []
@@ -74,12 +76,13 @@ def test_a_partition_that_went_to_another_member_can_not_be_committed(broker: Br
         eventually(
             lambda: a.consume(10, 0.1) or b.consume(10, 0.1) or got, timeout_s=60, what="a share for b"
         )
-        with pytest.raises(Retryable, match="new owner"):
+        with refused(Retryable, "new owner"):
             a.commit({got[0]: 0})
         b.commit({got[0]: 0})
 
 
-def test_closing_tells_the_listener_that_partitions_are_lost(broker: Broker, topic: str) -> None:
+def closing_tells_the_listener_that_partitions_are_lost(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
     held: set[Partition] = set()
     with broker.consumer(group_id=f"{topic}-group") as consumer:
         consumer.subscribe([topic], on_assign=held.update, on_revoke=held.difference_update)
@@ -87,7 +90,9 @@ def test_closing_tells_the_listener_that_partitions_are_lost(broker: Broker, top
     assert held == set()
 
 
-def test_what_a_listener_raises_comes_out_of_consume(broker: Broker, topic: str) -> None:
+def what_a_listener_raises_comes_out_of_consume(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
+
     def broken(_partitions: list[Partition]) -> NoReturn:
         msg = "broken listener"
         raise Retryable(msg)

@@ -1,4 +1,4 @@
-"""Sending and reading on any broker, for its contract."""
+"""Sending and reading on any broker, for the checks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from microservo.adapters.broker import Broker, Consumer, Message, TopicSpec
 from microservo.errors import Fatal
-from microservo.log import ranges
 from microservo.testing import eventually
 
 FLUSH_S = 60
@@ -16,6 +15,10 @@ YEAR_2026_US = 1_767_225_600_000_000
 def create(broker: Broker, name: str, *, partitions: int, config: dict[str, str] | None = None) -> str:
     broker.admin().ensure_topics([TopicSpec(name=name, partitions=partitions, config=config or {})])
     return name
+
+
+def orders(broker: Broker, prefix: str) -> str:
+    return create(broker, f"{prefix}orders", partitions=3)
 
 
 def send_values(broker: Broker, topic: str, values: Sequence[bytes], *, partition: int = 0) -> None:
@@ -63,10 +66,3 @@ def consume_until_fatal(consumer: Consumer) -> None:
         return False
 
     eventually(fatal, timeout_s=60, what="Fatal from consume")
-
-
-def everything_on(broker: Broker, *topics: str) -> list[Message]:
-    """All that is on the topics by now."""
-    with broker.consumer(group_id=None) as consumer:
-        partitions = [each for topic in topics for each in consumer.partitions(topic)]
-        return list(ranges.read(consumer, {each: consumer.offset_range(each) for each in partitions}))

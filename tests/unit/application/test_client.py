@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from fault_states import state_of
 from target_states import local_instance, target_state
 
 import microservo
@@ -19,7 +22,7 @@ from microservo.supervision import system_file
 from microservo.testing import ManualClock, MemoryBroker
 from schemas.codec import encode
 from schemas.envelope import HEARTBEAT_KEY
-from schemas.records import Experiment, FaultEvent, FaultRequest, FaultState
+from schemas.records import Experiment, FaultEvent, FaultRequest, FaultSnapshot, FaultState
 
 NOON_US = 1_800_000_000_000_000
 
@@ -32,7 +35,7 @@ def broker() -> MemoryBroker:
 @pytest.fixture
 def client(broker: MemoryBroker) -> Client:
     client = Client(broker=broker, topic_prefix="lab-", clock=ManualClock(NOON_US))
-    client.ensure_topics(partitions=2)
+    client.topics.ensure(partitions=2)
     return client
 
 
@@ -69,6 +72,12 @@ def put(broker: MemoryBroker, *events: FaultEvent) -> None:
             producer.send("lab-fault-events", key=event.fault_id.encode(), value=encode(event))
 
 
+def put_states(broker: MemoryBroker, *states: FaultSnapshot) -> None:
+    with broker.producer() as producer:
+        for state in states:
+            producer.send("lab-faults", key=state.fault_id.encode(), value=encode(state))
+
+
 def a_run(run_id: str, started_at_us: int) -> Experiment:
     return Experiment(
         run_id=run_id,
@@ -86,7 +95,7 @@ def a_run(run_id: str, started_at_us: int) -> Experiment:
 
 
 def requests_on(client: Client) -> list[FaultRequest]:
-    received = list(client.subscribe("fault-requests", start="earliest", until_end=True))
+    received = list(client.topics.subscribe("fault-requests", start="earliest", until_end=True))
     return [each.record for each in received if isinstance(each.record, FaultRequest)]
 
 
@@ -98,11 +107,19 @@ def test_the_public_names_are_those_that_are_promised() -> None:
         _ = microservo.nothing_of_the_kind
 
 
+def test_importing_the_client_loads_no_library_that_takes_long() -> None:
+    code = "import sys; from microservo import Client; print(Client and sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "'microservo.client.client'" in loaded
+    for slow in ("confluent_kafka", "numpy", "pyarrow", "rich"):
+        assert f"'{slow}'" not in loaded, slow
+
+
 def test_a_fault_request_lies_on_its_topic_under_its_id(client: Client) -> None:
-    fault_id = client.request_fault(
+    fault_id = client.faults.request(
         "network-delay", service="cartservice", duration="20s", latency="300ms", fault_id="slow-1"
     )
-    (received,) = client.subscribe("fault-requests", start="earliest", until_end=True)
+    (received,) = client.topics.subscribe("fault-requests", start="earliest", until_end=True)
     assert fault_id == "slow-1"
     assert received.message.key == b"slow-1"
     record = received.record
@@ -115,7 +132,7 @@ def test_a_fault_request_lies_on_its_topic_under_its_id(client: Client) -> None:
 
 
 def test_each_request_without_an_id_gets_one_of_its_own(client: Client) -> None:
-    ids = {client.request_fault("noop", service="a", duration=timedelta(seconds=1)) for _ in range(5)}
+    ids = {client.faults.request("noop", service="a", duration=timedelta(seconds=1)) for _ in range(5)}
     assert len(ids) == 5
     assert all(fault_id.startswith("noop-") for fault_id in ids)
 
@@ -135,37 +152,38 @@ def test_a_request_that_cannot_be_carried_out_is_not_sent(
     client: Client, kind: str, duration: str | None, parameters: dict[str, str]
 ) -> None:
     with pytest.raises(InvalidInput):
-        client.request_fault(kind, service="cartservice", duration=duration, parameters=parameters)
+        client.faults.request(kind, service="cartservice", duration=duration, parameters=parameters)
     assert requests_on(client) == []
 
 
 def test_a_start_without_a_time_zone_is_refused(client: Client) -> None:
     start_at = datetime(2026, 1, 31, 12)  # noqa: DTZ001
     with pytest.raises(InvalidInput, match="time zone"):
-        client.request_fault("noop", service="a", duration="1s", start_at=start_at)
+        client.faults.request("noop", service="a", duration="1s", start_at=start_at)
 
 
 def test_a_running_fault_can_be_stopped_and_no_other(client: Client, broker: MemoryBroker) -> None:
-    put(broker, an_event("on", 1, "active"), an_event("over", 1, "recovered"))
-    client.stop_fault("on")
+    put_states(broker, state_of(an_event("on", 1, "active")), state_of(an_event("over", 1, "recovered")))
+    client.faults.stop("on")
     assert [(each.fault_id, each.action) for each in requests_on(client)] == [("on", "stop")]
     for fault_id in ("over", "unknown", "not an id"):
         with pytest.raises(InvalidInput):
-            client.stop_fault(fault_id)
+            client.faults.stop(fault_id)
 
 
-def test_faults_are_told_by_their_newest_event(client: Client, broker: MemoryBroker) -> None:
+def test_faults_are_listed_by_their_newest_event(client: Client, broker: MemoryBroker) -> None:
+    rejected = an_event("b", 1, "rejected", instance="", reason="no such service")
     put(
-        broker,
-        an_event("a", 1, "requested", instance=""),
-        an_event("a", 3, "active"),
-        an_event("a", 2, "applying"),
-        an_event("b", 1, "rejected", instance="", reason="no such service"),
+        broker, an_event("long-ago", 1, "recovered"), an_event("a", 2, "applying"), an_event("a", 3, "active")
     )
-    assert [(each.fault_id, each.version, each.state) for each in client.faults()] == [
-        ("a", 3, "active"),
-        ("b", 1, "rejected"),
-    ]
+    put_states(
+        broker,
+        state_of(an_event("a", 1, "requested", instance=""), an_event("a", 3, "active")),
+        state_of(rejected),
+    )
+    listed = [(each.fault_id, each.version, each.state) for each in client.faults.list()]
+    assert listed == [("a", 3, "active"), ("b", 1, "rejected")]
+    assert {each.fault_id for each in client.faults.list(history=True)} == {"long-ago", "a"}
 
 
 def test_waiting_ends_when_every_instance_is_there(client: Client, broker: MemoryBroker) -> None:
@@ -178,7 +196,7 @@ def test_waiting_ends_when_every_instance_is_there(client: Client, broker: Memor
     )
     later = threading.Timer(0.2, put, (broker, an_event("a", 5, "active", instance="x-1")))
     later.start()
-    event = client.wait_for_fault("a", "active", timeout_s=30)
+    event = client.faults.wait("a", "active", timeout_s=30)
     later.join()
     assert event.version == 5
 
@@ -187,11 +205,11 @@ def test_waiting_for_what_ended_otherwise_says_how_it_ended(client: Client, brok
     put(broker, an_event("a", 1, "rejected", instance="", reason="no such service"))
     put(broker, an_event("b", 1, "failed", reason="refused"))
     with pytest.raises(InvalidInput, match="no such service"):
-        client.wait_for_fault("a", "active", timeout_s=30)
-    with pytest.raises(MicroServoError, match="was failed: refused"):
-        client.wait_for_fault("b", "active", timeout_s=30)
+        client.faults.wait("a", "active", timeout_s=30)
+    with pytest.raises(MicroServoError, match="failed on cartservice-0: refused"):
+        client.faults.wait("b", "active", timeout_s=30)
     with pytest.raises(Unavailable, match="is the injector running"):
-        client.wait_for_fault("c", "active", timeout_s=0.1)
+        client.faults.wait("c", "active", timeout_s=0.1)
 
 
 def test_heartbeats_are_left_out_and_what_cannot_be_read_says_why(
@@ -204,10 +222,10 @@ def test_heartbeats_are_left_out_and_what_cannot_be_read_says_why(
         producer.send(
             "lab-service-faults-dlq", key=b"k", value=b"raw", headers=(("dlq_reason", b"cut short"),)
         )
-    rubbish, tombstone = client.subscribe("service-faults", start="earliest", until_end=True)
+    rubbish, tombstone = client.topics.subscribe("service-faults", start="earliest", until_end=True)
     assert (rubbish.record, "framing" in rubbish.problem) == (None, True)
     assert (tombstone.record, tombstone.problem) == (None, "")
-    (letter,) = client.subscribe("service-faults-dlq", start="earliest", until_end=True)
+    (letter,) = client.topics.subscribe("service-faults-dlq", start="earliest", until_end=True)
     assert letter.problem == "cut short"
 
 
@@ -222,13 +240,13 @@ def test_a_subscription_begins_at_an_instant(client: Client, broker: MemoryBroke
                 partition=0,
             )
     start = datetime.fromtimestamp(NOON_US / 1e6 + 2, UTC)
-    messages = [each.message for each in client.subscribe("experiments", start=start, until_end=True)]
+    messages = [each.message for each in client.topics.subscribe("experiments", start=start, until_end=True)]
     assert [message.timestamp_us for message in messages] == [NOON_US + 2_000_000, NOON_US + 3_000_000]
 
 
 def test_latest_sees_only_what_comes_after(client: Client, broker: MemoryBroker) -> None:
     put(broker, an_event("old", 1, "active"))
-    with client.subscribe("fault-events") as events:
+    with client.topics.subscribe("fault-events") as events:
         put(broker, an_event("new", 1, "active"))
         record = next(events).record
     assert isinstance(record, FaultEvent)
@@ -237,11 +255,11 @@ def test_latest_sees_only_what_comes_after(client: Client, broker: MemoryBroker)
 
 def test_a_group_takes_up_where_its_members_stopped(client: Client, broker: MemoryBroker) -> None:
     put(broker, *(an_event("a", version, "active") for version in range(1, 4)))
-    with client.subscribe("fault-events", start="earliest", group_id="g") as first:
+    with client.topics.subscribe("fault-events", start="earliest", group_id="g") as first:
         taken: list[Message] = [next(first).message for _ in range(3)]
         assert first.poll(0) is None  # asking for more commits what was taken
     put(broker, an_event("a", 4, "recovered"))
-    with client.subscribe("fault-events", start="earliest", group_id="g") as second:
+    with client.topics.subscribe("fault-events", start="earliest", group_id="g") as second:
         record = next(second).record
     assert len(taken) == 3
     assert isinstance(record, FaultEvent)
@@ -250,17 +268,17 @@ def test_a_group_takes_up_where_its_members_stopped(client: Client, broker: Memo
 
 def test_a_group_cannot_end_or_begin_at_an_instant(client: Client) -> None:
     with pytest.raises(InvalidInput, match="leave the group out"):
-        client.subscribe("fault-events", until_end=True, group_id="g")
+        client.topics.subscribe("fault-events", until_end=True, group_id="g")
 
 
 def test_an_unknown_topic_is_refused_with_those_that_are(client: Client) -> None:
     with pytest.raises(InvalidInput, match="labelled-windows"):
-        client.subscribe("labeled-windows")
+        client.topics.subscribe("labeled-windows")
 
 
 def test_topics_are_made_once_and_described(client: Client) -> None:
-    assert client.ensure_topics(partitions=2) == []
-    states = {each.topic.name: each for each in client.topics()}
+    assert client.topics.ensure(partitions=2) == ()
+    states = {each.topic.name: each for each in client.topics.list()}
     faults, experiments = states["service-faults"].state, states["experiments"].state
     assert faults is not None
     assert experiments is not None
@@ -269,14 +287,14 @@ def test_topics_are_made_once_and_described(client: Client) -> None:
 
 
 def test_topics_that_are_missing_are_told_as_missing(broker: MemoryBroker) -> None:
-    assert all(each.state is None for each in Client(broker=broker).topics())
+    assert all(each.state is None for each in Client(broker=broker).topics.list())
 
 
 def test_runs_are_told_in_order_of_their_start(client: Client, broker: MemoryBroker) -> None:
     with broker.producer() as producer:
         for run in (a_run("late", 2), a_run("early", 1)):
             producer.send("lab-experiments", key=run.run_id.encode(), value=encode(run))
-    assert [run.run_id for run in client.runs()] == ["early", "late"]
+    assert [run.run_id for run in client.runs.list()] == ["early", "late"]
 
 
 @pytest.mark.usefixtures("empty_home")
@@ -294,7 +312,7 @@ def test_the_running_system_is_found_by_its_file_and_its_target_is_known(empty_h
     client = Client()
     assert (client.topic_prefix, client.system is not None) == ("lab-", True)
     with pytest.raises(InvalidInput, match="did you mean 'cartservice'"):
-        client.request_fault("noop", service="cartservise", duration="1s")
+        client.faults.request("noop", service="cartservise", duration="1s")
 
 
 @pytest.mark.usefixtures("empty_home")

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import pytest
-from broker_acts import (
-    consume_until_fatal,
-    numbered,
-    read,
-    send_values,
-    values_of,
-)
+from typing import Literal
 
 from microservo.adapters.broker import Broker, Partition
 from microservo.errors import InvalidInput
 from microservo.testing import eventually
+from microservo.testing.brokers.acts import (
+    consume_until_fatal,
+    numbered,
+    orders,
+    read,
+    send_values,
+    values_of,
+)
+from microservo.testing.checks import refused
 
 
-def test_a_new_group_that_starts_earliest_reads_everything(broker: Broker, topic: str) -> None:
+def a_new_group_that_starts_earliest_reads_everything(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
     send_values(broker, topic, numbered(3))
     with broker.consumer(group_id=f"{topic}-group", start="earliest") as consumer:
         consumer.subscribe([topic])
         assert values_of(read(consumer, 3)) == numbered(3)
 
 
-def test_a_new_group_that_starts_latest_reads_only_what_comes(broker: Broker, topic: str) -> None:
+def a_new_group_that_starts_latest_reads_only_what_comes(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
     send_values(broker, topic, [b"old"] * 3)
     with broker.consumer(group_id=f"{topic}-group", start="latest") as consumer:
         consumer.subscribe([topic])
@@ -39,20 +43,23 @@ def test_a_new_group_that_starts_latest_reads_only_what_comes(broker: Broker, to
     assert set(got) == {b"new"}
 
 
-@pytest.mark.parametrize("start", ["earliest", "latest"])
-def test_a_group_goes_on_from_its_commit(broker: Broker, topic: str, start: str) -> None:
+def a_group_goes_on_from_its_commit(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
     send_values(broker, topic, numbered(5))
-    group = f"{topic}-group"
-    with broker.consumer(group_id=group) as consumer:
-        consumer.subscribe([topic])
-        read(consumer, 5)
-        consumer.commit({Partition(topic, 0): 3, Partition(topic, 1): 0, Partition(topic, 2): 0})
-    with broker.consumer(group_id=group, start="latest" if start == "latest" else "earliest") as consumer:
-        consumer.subscribe([topic])
-        assert values_of(read(consumer, 2)) == [b"3", b"4"]
+    starts: tuple[Literal["earliest"], Literal["latest"]] = ("earliest", "latest")
+    for start in starts:
+        group = f"{topic}-{start}"
+        with broker.consumer(group_id=group) as consumer:
+            consumer.subscribe([topic])
+            read(consumer, 5)
+            consumer.commit({Partition(topic, 0): 3, Partition(topic, 1): 0, Partition(topic, 2): 0})
+        with broker.consumer(group_id=group, start=start) as consumer:
+            consumer.subscribe([topic])
+            assert values_of(read(consumer, 2)) == [b"3", b"4"]
 
 
-def test_what_was_not_committed_is_read_again(broker: Broker, topic: str) -> None:
+def what_was_not_committed_is_read_again(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
     send_values(broker, topic, numbered(3))
     for _ in range(2):
         with broker.consumer(group_id=f"{topic}-group") as consumer:
@@ -60,7 +67,8 @@ def test_what_was_not_committed_is_read_again(broker: Broker, topic: str) -> Non
             assert values_of(read(consumer, 3)) == numbered(3)
 
 
-def test_groups_do_not_see_each_other(broker: Broker, topic: str) -> None:
+def groups_do_not_see_each_other(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
     send_values(broker, topic, numbered(3))
     for group in ("one", "two"):
         with broker.consumer(group_id=f"{topic}-{group}") as consumer:
@@ -69,21 +77,23 @@ def test_groups_do_not_see_each_other(broker: Broker, topic: str) -> None:
             consumer.commit({Partition(topic, 0): 3})
 
 
-def test_subscribing_to_an_unknown_topic_is_fatal(broker: Broker, topic_prefix: str) -> None:
-    with broker.consumer(group_id=f"{topic_prefix}group") as consumer:
-        consumer.subscribe([f"{topic_prefix}none"])
+def subscribing_to_an_unknown_topic_is_fatal(broker: Broker, prefix: str) -> None:
+    with broker.consumer(group_id=f"{prefix}group") as consumer:
+        consumer.subscribe([f"{prefix}none"])
         consume_until_fatal(consumer)
 
 
-def test_without_a_group_there_is_no_subscription_and_no_commit(broker: Broker, topic: str) -> None:
+def without_a_group_there_is_no_subscription_and_no_commit(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
     with broker.consumer(group_id=None) as consumer:
-        with pytest.raises(InvalidInput, match="group"):
+        with refused(InvalidInput, "group"):
             consumer.subscribe([topic])
-        with pytest.raises(InvalidInput, match="group"):
+        with refused(InvalidInput, "group"):
             consumer.commit({Partition(topic, 0): 0})
 
 
-def test_a_group_can_also_assign_and_commit(broker: Broker, topic: str) -> None:
+def a_group_can_also_assign_and_commit(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
     send_values(broker, topic, numbered(3))
     group = f"{topic}-group"
     with broker.consumer(group_id=group) as consumer:

@@ -1,0 +1,110 @@
+"""What can be asked for about datasets."""
+
+# Handlers load pyarrow when they are called: it takes a while, and most who talk to a system never need it.
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from microservo.application.command import Command, Context
+from microservo.application.runs import LATEST_RUN, run_id_of
+from microservo.domain.datasets.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RebuildDataset(Command[Manifest]):
+    """Rebuilds the dataset of a run from the log.
+
+    Attributes:
+        out_dir: folder to make; it must not hold anything.
+        run_id: one of `ListRuns`, or "latest".
+    """
+
+    out_dir: Path
+    run_id: str = LATEST_RUN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckFolder(Command[None]):
+    """Refuses a folder that no dataset can be made in, before a run is spent on it."""
+
+    out_dir: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyDataset(Command[tuple[str, ...]]):
+    """Checks every file, the content hash and the ledger of the dataset in a folder.
+
+    Attributes:
+        against_live: also compare with the windows that were written live.
+    """
+
+    folder: Path
+    against_live: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HashDataset(Command[str]):
+    """Asks for the content hash of the dataset in a folder, computed from its rows."""
+
+    folder: Path
+
+
+def rebuild_dataset(command: RebuildDataset, context: Context) -> Manifest:
+    """The manifest of the dataset that was made.
+
+    Raises:
+        InvalidInput: there is no such run, or the folder holds something.
+        OffsetGap: the log no longer holds all of the run.
+    """
+    from microservo.datasets import rebuild
+
+    with context.progress.stage("dataset") as stage:
+        manifest = rebuild(
+            context.connection.broker,
+            run_id=run_id_of(command.run_id, context),
+            out_dir=command.out_dir,
+            topic_prefix=context.connection.topic_prefix,
+            progress=stage.advance,
+        )
+        stage.show(f"{manifest.run.run_id} in {command.out_dir}")
+    return manifest
+
+
+def check_folder(command: CheckFolder, _context: Context) -> None:
+    """Returns if the folder will do.
+
+    Raises:
+        InvalidInput: it holds something, or can't be made.
+    """
+    from microservo.datasets.draft import refuse_unusable
+
+    refuse_unusable(command.out_dir)
+
+
+def verify_dataset(command: VerifyDataset, context: Context) -> tuple[str, ...]:
+    """What is wrong, a sentence each; empty if nothing is.
+
+    Raises:
+        InvalidInput: the folder holds no dataset.
+    """
+    from microservo.datasets import verify, verify_against_live
+
+    problems = verify(command.folder)
+    if command.against_live:
+        connection = context.connection
+        problems += verify_against_live(command.folder, connection.broker, connection.topic_prefix)
+    return tuple(problems)
+
+
+def hash_dataset(command: HashDataset, _context: Context) -> str:
+    """The content hash.
+
+    Raises:
+        InvalidInput: a table is missing or can't be read.
+    """
+    from microservo.datasets import content_hash
+
+    return content_hash(command.folder)

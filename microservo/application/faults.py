@@ -1,0 +1,232 @@
+"""What can be asked for about faults."""
+
+from __future__ import annotations
+
+import getpass
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from microservo.application.command import Command, Context
+from microservo.application.following import FollowedFault
+from microservo.domain.faults.catalogue import KindInfo, check_id, describe, kind_named, parse_request
+from microservo.domain.faults.lifecycle import LAST_STATES
+from microservo.domain.faults.units import parse_duration
+from microservo.errors import InvalidInput, Unavailable
+from microservo.log.faults import all_latest_events, latest_events
+from microservo.platforms.platform import Platform, kinds_here, services_of
+from schemas.catalogue import FAULT_EVENTS, FAULTS
+from schemas.codec import SchemaError
+from schemas.records import FaultEvent, FaultRequest, FaultState
+
+_FLUSH_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestedFault:
+    """A request that is durable; the fault is not in force yet."""
+
+    fault_id: str
+    requested_at_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestFault(Command[RequestedFault]):
+    """Asks for a fault.
+
+    Attributes:
+        kind: one of `ListKinds`.
+        service: the target; every instance of it unless `instances` names some.
+        instances: ids of the instances to hit.
+        parameters: of the kind, as people write them, for example {"latency": "300ms"}.
+        duration: how long, for example "20s"; not needed for a kind that acts once.
+        start_at: when to begin, with a time zone; now if not given.
+        fault_id: identity; made up if not given.
+    """
+
+    kind: str
+    service: str
+    instances: tuple[str, ...] = ()
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    duration: str | timedelta | None = None
+    start_at: datetime | None = None
+    fault_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopFault(Command[None]):
+    """Asks to end a fault before its time."""
+
+    fault_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListFaults(Command[tuple[FaultEvent, ...]]):
+    """Asks for the newest event of each fault and instance, in order of the requests.
+
+    Attributes:
+        history: also of faults that were over so long ago that their states are no longer kept; takes as
+            long as the history is.
+    """
+
+    history: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowFault(Command[FollowedFault]):
+    """Asks for the events of a fault as they come.
+
+    Attributes:
+        requested_at_us: as in `RequestedFault`; 0 if it is not known.
+    """
+
+    fault_id: str
+    requested_at_us: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitForFault(Command[FaultEvent]):
+    """Waits until a fault has reached a state on each of its instances."""
+
+    fault_id: str
+    state: FaultState
+    timeout_s: float
+    requested_at_us: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListKinds(Command[tuple[KindInfo, ...]]):
+    """Asks for every kind of fault and whether the running target can carry it, or for the one of a name."""
+
+    name: str | None = None
+
+
+def request_fault(command: RequestFault, context: Context) -> RequestedFault:
+    """Sends the request.
+
+    Raises:
+        InvalidInput: it can't be carried out; nothing was sent.
+    """
+    request = FaultRequest(
+        fault_id=command.fault_id or f"{command.kind}-{secrets.token_hex(4)}",
+        action="inject",
+        requested_at_us=context.clock(),
+        kind=command.kind,
+        service=command.service,
+        instances=command.instances,
+        parameters=dict(command.parameters),
+        duration_us=_duration_us(command.duration),
+        start_at_us=None if command.start_at is None else _instant_us(command.start_at),
+        requested_by=_user(),
+    )
+    platform = context.connection.platform()
+    if platform is None:
+        parse_request(request)  # the rest is for the injector to judge, which knows the target
+    else:
+        parse_request(request, services_of(platform), kinds_here(platform))
+    return _send(request, context)
+
+
+def stop_fault(command: StopFault, context: Context) -> None:
+    """Sends the request to stop.
+
+    Raises:
+        InvalidInput: there is no such fault, or it is over.
+    """
+    check_id(command.fault_id)
+    events = [event for event in list_faults(ListFaults(), context) if event.fault_id == command.fault_id]
+    if not events:
+        msg = f"there is no fault {command.fault_id!r}; `microservo fault list` shows those that are"
+        raise InvalidInput(msg)
+    if all(event.state in LAST_STATES for event in events):
+        msg = f"fault {command.fault_id!r} is over: {events[0].state}; there is nothing to stop"
+        raise InvalidInput(msg)
+    _send(FaultRequest(fault_id=command.fault_id, action="stop", requested_at_us=context.clock()), context)
+
+
+def list_faults(command: ListFaults, context: Context) -> tuple[FaultEvent, ...]:
+    """The newest events."""
+    connection = context.connection
+    if command.history:
+        return tuple(all_latest_events(connection.broker, connection.topic(FAULT_EVENTS)))
+    return tuple(latest_events(connection.broker, connection.topic(FAULTS)))
+
+
+def follow_fault(command: FollowFault, context: Context) -> FollowedFault:
+    """The events so far and those to come."""
+    check_id(command.fault_id)
+    connection = context.connection
+    return FollowedFault(
+        connection.broker,
+        connection.topic(FAULT_EVENTS),
+        command.fault_id,
+        known=lambda: list_faults(ListFaults(), context),
+        requested_at_us=command.requested_at_us,
+    )
+
+
+def wait_for_fault(command: WaitForFault, context: Context) -> FaultEvent:
+    """The event with which the last instance reached the state; raises as `FollowedFault.wait_for`."""
+    following = FollowFault(fault_id=command.fault_id, requested_at_us=command.requested_at_us)
+    with follow_fault(following, context) as fault:
+        return fault.wait_for(command.state, command.timeout_s)
+
+
+def list_kinds(command: ListKinds, context: Context) -> tuple[KindInfo, ...]:
+    """The kinds, in the order of the catalogue.
+
+    Raises:
+        InvalidInput: there is no kind of the name; the message has the nearest.
+    """
+    if command.name is not None:
+        kind_named(command.name)
+    platform = _running_platform(context)
+    carried = None if platform is None else kinds_here(platform)
+    return tuple(kind for kind in describe(carried) if command.name in (None, kind.name))
+
+
+def _running_platform(context: Context) -> Platform | None:
+    try:
+        return context.connection.platform()
+    except Unavailable:
+        return None
+
+
+def _send(draft: FaultRequest, context: Context) -> RequestedFault:
+    from microservo.log.publisher import Publisher  # noqa: PLC0415  # loads NumPy, which most acts don't need
+
+    connection = context.connection
+    with connection.broker.producer(linger_ms=0) as producer:
+        # Finding the broker took a while; what a fault's times count from is the sending.
+        request = replace(draft, requested_at_us=context.clock())
+        publisher = Publisher(producer, "client", prefix=connection.topic_prefix, clock=context.clock)
+        try:
+            publisher.publish(request)
+        except SchemaError as error:  # a name that is no text, say
+            msg = f"the request can't be sent: {error}"
+            raise InvalidInput(msg) from error
+        publisher.flush(_FLUSH_S)
+    return RequestedFault(fault_id=request.fault_id, requested_at_us=request.requested_at_us)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a number without a name
+        return ""
+
+
+def _duration_us(duration: str | timedelta | None) -> int:
+    if duration is None:
+        return 0
+    if isinstance(duration, timedelta):
+        return duration // timedelta(microseconds=1)
+    return parse_duration(duration)
+
+
+def _instant_us(instant: datetime) -> int:
+    if instant.tzinfo is None:
+        msg = f"instant {instant.isoformat()} has no time zone; add one, for example +00:00 or Z"
+        raise InvalidInput(msg)
+    return round(instant.timestamp() * 1_000_000)

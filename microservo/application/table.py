@@ -1,0 +1,72 @@
+"""The table of all that can be asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
+
+from microservo.application.command import Command, Context
+from microservo.application.datasets import (
+    CheckFolder,
+    HashDataset,
+    RebuildDataset,
+    VerifyDataset,
+    check_folder,
+    hash_dataset,
+    rebuild_dataset,
+    verify_dataset,
+)
+from microservo.application.faults import (
+    FollowFault,
+    ListFaults,
+    ListKinds,
+    RequestFault,
+    StopFault,
+    WaitForFault,
+    follow_fault,
+    list_faults,
+    list_kinds,
+    request_fault,
+    stop_fault,
+    wait_for_fault,
+)
+from microservo.application.machine import CheckMachine, check_machine
+from microservo.application.runs import ListRuns, list_runs
+from microservo.application.topics import (
+    EnsureTopics,
+    ListTopics,
+    Subscribe,
+    ensure_topics,
+    list_topics,
+    subscribe,
+)
+
+T = TypeVar("T")
+
+HANDLERS: Mapping[type[Command[Any]], Callable[[Any, Context], Any]] = {
+    RequestFault: request_fault,
+    StopFault: stop_fault,
+    ListFaults: list_faults,
+    FollowFault: follow_fault,
+    WaitForFault: wait_for_fault,
+    ListKinds: list_kinds,
+    Subscribe: subscribe,
+    ListTopics: list_topics,
+    EnsureTopics: ensure_topics,
+    ListRuns: list_runs,
+    CheckFolder: check_folder,
+    RebuildDataset: rebuild_dataset,
+    VerifyDataset: verify_dataset,
+    HashDataset: hash_dataset,
+    CheckMachine: check_machine,
+}
+"""What carries out each command."""
+
+
+def execute(command: Command[T], context: Context) -> T:
+    """What comes of a command.
+
+    Raises:
+        MicroServoError: it can't be carried out; `InvalidInput` if nothing was touched.
+    """
+    return cast("T", HANDLERS[type(command)](command, context))

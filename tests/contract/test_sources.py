@@ -1,0 +1,63 @@
+"""Every source that is shipped keeps the promises of `microservo.sources.source`."""
+
+from __future__ import annotations
+
+import http.client
+
+import pytest
+from otlp_requests import line, logs
+
+from microservo.adapters.clock import now_us
+from microservo.sources.host.sampler import host_source
+from microservo.sources.otlp.source import OtlpSource
+from microservo.sources.source import Parcel, Sink
+from microservo.testing.sources import MakeSource, SourceUnderTest, check_source
+
+
+def otlp(source: OtlpSource | None = None) -> SourceUnderTest:
+    pushed = source or OtlpSource(0)
+    body = logs([line(now_us())]).SerializeToString()
+
+    def push() -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", pushed.port, timeout=60)
+        try:
+            connection.request("POST", "/v1/logs", body, {"Content-Type": "application/x-protobuf"})
+            return connection.getresponse().status == http.client.OK
+        finally:
+            connection.close()
+
+    return SourceUnderTest(source=pushed, push=push)
+
+
+def host() -> SourceUnderTest:
+    return SourceUnderTest(source=host_source(None, now_us, interval_s=0.05))
+
+
+@pytest.mark.parametrize("make_source", [otlp, host], ids=["otlp", "host"])
+def test_a_source_keeps_the_promises_of_sources(make_source: MakeSource) -> None:
+    check_source(make_source)
+
+
+class Hasty(OtlpSource):
+    """Says that all is well before it is."""
+
+    def start(self, sink: Sink) -> None:
+        super().start(EarlySink(sink))
+
+
+class EarlySink:
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    @property
+    def is_full(self) -> bool:
+        return self._sink.is_full
+
+    def put(self, parcel: Parcel) -> None:
+        self._sink.put(parcel)
+        parcel.durable()
+
+
+def test_a_source_that_acknowledges_too_early_is_found_out() -> None:
+    with pytest.raises(AssertionError, match="must wait until its parcel is durable"):
+        check_source(lambda: otlp(Hasty(0)))
