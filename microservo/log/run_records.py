@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 
 from microservo.adapters.broker import Broker, Consumer, Message, Partition
 from microservo.errors import Retryable
+from microservo.log.publisher import Publisher
 from microservo.log.reader import positions
 from schemas import catalogue
-from schemas.codec import SchemaError, decode_as, encode
-from schemas.envelope import cloud_event
+from schemas.codec import SchemaError, decode_as
 from schemas.records import Experiment
 
 _BATCH = 1000
@@ -114,6 +114,7 @@ def update_run(
     run_id: str,
     change: Callable[[Experiment], Experiment],
     *,
+    process: str,
     clock: Callable[[], int],
     topic_prefix: str = "",
 ) -> Experiment | None:
@@ -121,6 +122,14 @@ def update_run(
 
     Others may change it at the same moment. Kafka takes both records, so whoever finds somebody else's
     between what it read and what it wrote applies its change to that one.
+
+    Args:
+        broker: where the run is.
+        run_id: the run.
+        change: gives the record as it shall be; asked again where others changed it meanwhile.
+        process: who changes it, as the contract names it.
+        clock: epoch microseconds UTC.
+        topic_prefix: put before every topic name.
 
     Raises:
         InvalidInput: as `change` refuses.
@@ -135,7 +144,7 @@ def update_run(
         changed = change(run)
         is_kept = changed == run
         while not is_kept:
-            written = write_run(broker, changed, clock=clock, topic_prefix=topic_prefix)
+            written = write_run(broker, changed, process=process, clock=clock, topic_prefix=topic_prefix)
             other = known.overwritten(written, run_id)
             is_kept = other is None
             changed = changed if other is None else change(other)
@@ -145,29 +154,25 @@ def update_run(
 
 
 def write_run(
-    broker: Broker, run: Experiment, *, clock: Callable[[], int], topic_prefix: str = ""
+    broker: Broker, run: Experiment, *, process: str, clock: Callable[[], int], topic_prefix: str = ""
 ) -> Message:
     """Puts the record of a run on its topic and returns the message, once it is durable.
+
+    Args:
+        broker: where the run is.
+        run: its record.
+        process: who writes it, as the contract names it.
+        clock: epoch microseconds UTC.
+        topic_prefix: put before every topic name.
 
     Raises:
         Retryable: the broker is away for now.
     """
     written: list[Message] = []
-    headers = cloud_event(
-        event_type="microservo.experiment",
-        source="/system",
-        event_id=f"{run.run_id}/{run.status}/{len(run.writers)}",
-        time_us=clock(),
-    )
     with broker.producer(linger_ms=0) as producer:
-        producer.send(
-            topic_prefix + catalogue.EXPERIMENTS,
-            key=run.run_id.encode(),
-            value=encode(run),
-            headers=headers,
-            on_delivery=written.append,
-        )
-        producer.flush(_FLUSH_S)
+        publisher = Publisher(producer, process, prefix=topic_prefix, clock=clock)
+        publisher.publish(run, on_delivery=written.append)
+        publisher.flush(_FLUSH_S)
     return written[0]
 
 

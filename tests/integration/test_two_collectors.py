@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -75,15 +75,22 @@ class Site:
             writers=writers_from(now_us(), **CUTS_US),
             **CUTS_US,
         )
-        write_run(self.broker, run, clock=now_us, topic_prefix=self.prefix)
+        write_run(self.broker, run, process="system", clock=now_us, topic_prefix=self.prefix)
         return True
 
     def end(self) -> None:
         ends = end_offsets(self.broker, self.prefix)
         self.update(lambda run: replace(run, status="finished", end_offsets=ends))
 
-    def update(self, change: object) -> None:
-        update_run(self.broker, "run-1", change, clock=now_us, topic_prefix=self.prefix)  # type: ignore[arg-type]
+    def update(self, change: Callable[[Experiment], Experiment]) -> None:
+        update_run(
+            self.broker,
+            "run-1",
+            change,
+            process="system",
+            clock=now_us,
+            topic_prefix=self.prefix,
+        )
 
     @contextmanager
     def injector(self) -> Iterator[None]:
