@@ -21,7 +21,6 @@ from microservo.cli.session import Session
 from microservo.cli.standard_output import OutputFailed, ReaderGone, guard_standard_streams
 from microservo.cli.text import printable
 from microservo.errors import InvalidInput, MicroServoError, Unavailable
-from microservo.packages import check_packages
 
 _SILENT = logging.NullHandler()
 OK, FAILURE, USAGE, UNAVAILABLE, INTERRUPTED = 0, 1, 2, 3, 130
@@ -94,17 +93,12 @@ class RootGroup(click.Group):
         return result if isinstance(result, int) else OK
 
 
-def main() -> None:
-    """The console script."""
+def run() -> None:
+    """Runs the command line of this process."""
     # A shell script has what it starts in the background ignore SIGINT; here it always means: end in order.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     guard_standard_streams()
     sys.excepthook = _print_traceback
-    try:
-        check_packages()
-    except MicroServoError as error:
-        complain(str(error))
-        sys.exit(_code_of(error))
     cli.main()
 
 

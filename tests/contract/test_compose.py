@@ -20,7 +20,7 @@ import yaml
 
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
 from microservo.adapters.ports import free_ports
-from microservo.cli import cli
+from microservo.cli.root import cli
 from microservo.client import Client
 from microservo.datasets import verify
 from microservo.runtime.settings import ServiceSettings

@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 
 from microservo.application.command import Context
 from microservo.application.connection import Connection
-from microservo.cli import cli
+from microservo.cli.root import cli
 from microservo.cli.session import Session
 from microservo.client.client import Client
 from microservo.testing import ManualClock, MemoryBroker

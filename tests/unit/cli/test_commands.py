@@ -13,7 +13,7 @@ from microservo.application.command import Context
 from microservo.application.connection import Connection
 from microservo.application.machine import CheckMachine
 from microservo.application.table import execute
-from microservo.cli import cli
+from microservo.cli.root import cli
 from microservo.supervision.system_file import SystemFile, write_system
 from microservo.system.claim import claimed
 from schemas.catalogue import catalogue

@@ -270,7 +270,8 @@ def call(
 
 _ENDLESS = """
 import click
-from microservo.cli import cli, main
+from microservo.cli import main
+from microservo.cli.root import cli
 from microservo.cli.output import print_line
 
 @click.command()

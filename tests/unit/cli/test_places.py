@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from microservo.cli import cli
+from microservo.cli.root import cli
 
 
 @pytest.fixture

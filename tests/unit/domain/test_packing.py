@@ -119,19 +119,19 @@ def test_lines_of_a_batch_without_identities_have_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("signal", "rows_type", "columns_type"),
+    ("signal", "rows_type", "columns_type", "not_sent"),
     [
-        ("metrics", MetricRows, MetricColumns),
-        ("logs", LogRows, LogColumns),
-        ("traces", SpanRows, SpanColumns),
+        ("metrics", MetricRows, MetricColumns, set()),
+        ("logs", LogRows, LogColumns, set()),
+        ("traces", SpanRows, SpanColumns, {"address"}),
     ],
 )
 def test_rows_and_columns_have_the_fields_that_the_schema_declares(
-    signal: Signal, rows_type: type, columns_type: type
+    signal: Signal, rows_type: type, columns_type: type, not_sent: set[str]
 ) -> None:
     layout = LAYOUTS[signal]
     declared = {*layout.numbers, *layout.arrays}
-    assert {field.name for field in dataclasses.fields(rows_type)} == {"service", *declared}
+    assert {field.name for field in dataclasses.fields(rows_type)} == {"service", *declared, *not_sent}
     assert {field.name for field in dataclasses.fields(columns_type)} == {"time_us", *layout.numbers}
 
 
