@@ -116,11 +116,13 @@ class Watermarks:
         Args:
             limit_us: taken for the promise of writers that may be declared without being known here.
         """
+        passed, (first_us, final_us) = self.passed, self._low
         first_cut_us, final_cut_us = self._cuts_us
-        self.passed = Passed(
-            max(self.passed.first_us, min(self._low.first_us, limit_us - first_cut_us)),
-            max(self.passed.final_us, min(self._low.final_us, limit_us - final_cut_us)),
-        )
+        # Asked after every message, and mostly for nothing new.
+        first_us = min(first_us, limit_us - first_cut_us)
+        final_us = min(final_us, limit_us - final_cut_us)
+        if first_us > passed.first_us or final_us > passed.final_us:
+            self.passed = Passed(max(first_us, passed.first_us), max(final_us, passed.final_us))
         return self.passed
 
     def _adopted(self, source: str, stamp: Stamp) -> _Writer:

@@ -217,7 +217,7 @@ class Windower:
                 an earlier promise. Nothing of the batch is used.
         """
         signal = signal_of(batch)
-        run = self._run(stamp)
+        run = self._runs.get(stamp.run) or self._run(stamp)
         late = run.watermarks.hear(_SOURCE_OF[signal], stamp)
         if batch.run_id != stamp.run:
             msg = f"a batch of run {batch.run_id!r} is stamped for run {stamp.run!r}; the two must agree"
@@ -247,7 +247,7 @@ class Windower:
         """
         for run in self._runs.values():
             before = run.watermarks.passed
-            if run.watermarks.advance(FOREVER_US if run.is_sealed else limit_us) == before:
+            if run.watermarks.advance(FOREVER_US if run.is_sealed else limit_us) is before:
                 continue
             for together in run.past_first_cut():
                 yield from self._first(run, together)

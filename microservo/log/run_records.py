@@ -114,6 +114,7 @@ def update_run(
     run_id: str,
     change: Callable[[Experiment], Experiment],
     *,
+    process: str,
     clock: Callable[[], int],
     topic_prefix: str = "",
 ) -> Experiment | None:
@@ -121,6 +122,14 @@ def update_run(
 
     Others may change it at the same moment. Kafka takes both records, so whoever finds somebody else's
     between what it read and what it wrote applies its change to that one.
+
+    Args:
+        broker: where the run is.
+        run_id: the run.
+        change: gives the record as it shall be; asked again where others changed it meanwhile.
+        process: who changes it, as the contract names it.
+        clock: epoch microseconds UTC.
+        topic_prefix: put before every topic name.
 
     Raises:
         InvalidInput: as `change` refuses.
@@ -135,7 +144,7 @@ def update_run(
         changed = change(run)
         is_kept = changed == run
         while not is_kept:
-            written = write_run(broker, changed, clock=clock, topic_prefix=topic_prefix)
+            written = write_run(broker, changed, process=process, clock=clock, topic_prefix=topic_prefix)
             other = known.overwritten(written, run_id)
             is_kept = other is None
             changed = changed if other is None else change(other)
@@ -145,17 +154,23 @@ def update_run(
 
 
 def write_run(
-    broker: Broker, run: Experiment, *, clock: Callable[[], int], topic_prefix: str = ""
+    broker: Broker, run: Experiment, *, process: str, clock: Callable[[], int], topic_prefix: str = ""
 ) -> Message:
     """Puts the record of a run on its topic and returns the message, once it is durable.
+
+    Args:
+        broker: where the run is.
+        run: its record.
+        process: who writes it, as the contract names it.
+        clock: epoch microseconds UTC.
+        topic_prefix: put before every topic name.
 
     Raises:
         Retryable: the broker is away for now.
     """
     written: list[Message] = []
     with broker.producer(linger_ms=0) as producer:
-        # The record is the system's, also where a writer that joins enters itself.
-        publisher = Publisher(producer, "system", prefix=topic_prefix, clock=clock)
+        publisher = Publisher(producer, process, prefix=topic_prefix, clock=clock)
         publisher.publish(run, on_delivery=written.append)
         publisher.flush(_FLUSH_S)
     return written[0]

@@ -34,6 +34,7 @@ TELEMETRY = tuple(source for source in SOURCES if source != catalogue.SERVICE_FA
 
 _PUBLISH_US = 2_000_000
 _ATTEMPTS = 10
+_CLIENT = "client"
 
 
 def writers_from(from_us: int, *, first_cut_us: int, final_cut_us: int) -> tuple[RunWriter, ...]:
@@ -53,6 +54,7 @@ def declare_writer(
     run_id: str,
     writer: str,
     topics: Sequence[str],
+    process: str,
     clock: Callable[[], int],
     wait: Callable[[float], object],
     topic_prefix: str = "",
@@ -66,6 +68,7 @@ def declare_writer(
         run_id: the run.
         writer: its stable name.
         topics: logical names of the joined topics that it writes.
+        process: what it is, as the contract names it.
         clock: epoch microseconds UTC.
         wait: waits so many seconds.
         topic_prefix: put before every topic name.
@@ -82,7 +85,7 @@ def declare_writer(
     """
     entry = _Entry(writer, topics, clock, first_cut_us, final_cut_us)
     for _ in range(_ATTEMPTS):
-        run = update_run(broker, run_id, entry.enter, clock=clock, topic_prefix=topic_prefix)
+        run = update_run(broker, run_id, entry.enter, process=process, clock=clock, topic_prefix=topic_prefix)
         if run is None:
             return 0
         from_us = max(each.from_us for each in _entries(run.writers, writer, topics))
@@ -187,7 +190,7 @@ def retire_writer(
         ]
         return replace(run, writers=tuple(ended))
 
-    update_run(broker, run_id, end, clock=clock, topic_prefix=topic_prefix)
+    update_run(broker, run_id, end, process=_CLIENT, clock=clock, topic_prefix=topic_prefix)
 
 
 def _entries(writers: Iterable[RunWriter], writer: str, topics: Sequence[str]) -> list[RunWriter]:

@@ -21,6 +21,7 @@ from schemas.catalogue import catalogue
 from schemas.records import Experiment, RunStatus
 
 _OFFSETS_S = 30.0
+_PROCESS = "system"
 _PACKAGES = ("microservo", "confluent-kafka", "faust-streaming", "numpy")
 
 
@@ -101,7 +102,7 @@ class RunRecord:
 
     def begin(self) -> None:
         """Writes that the run has begun, and who writes in it."""
-        write_run(self._broker, self._run, clock=now_us, topic_prefix=self._prefix)
+        write_run(self._broker, self._run, process=_PROCESS, clock=now_us, topic_prefix=self._prefix)
 
     def end(self, status: RunStatus) -> None:
         """Writes that the run is over, with the offsets reached; a second call does nothing."""
@@ -125,7 +126,7 @@ class RunRecord:
             }
 
     def _update(self, run_id: str, change: Callable[[Experiment], Experiment]) -> None:
-        update_run(self._broker, run_id, change, clock=now_us, topic_prefix=self._prefix)
+        update_run(self._broker, run_id, change, process=_PROCESS, clock=now_us, topic_prefix=self._prefix)
 
 
 def _over(

@@ -163,6 +163,7 @@ def _writer(
             run_id=settings.run_id,
             writer=WRITER,
             topics=(SERVICE_FAULTS,),
+            process="fault_injector",
             clock=clock,
             wait=shutdown.wait,
             topic_prefix=settings.topic_prefix,

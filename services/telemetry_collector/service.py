@@ -172,6 +172,7 @@ def _declared(settings: Settings, broker: Broker, shutdown: Shutdown) -> int:
             run_id=settings.run_id,
             writer=settings.writer,
             topics=tuple(TOPICS.values()),
+            process="telemetry_collector",
             clock=now_us,
             wait=shutdown.wait,
             topic_prefix=settings.topic_prefix,

@@ -38,6 +38,7 @@ from microservo.platforms.local.state import write_state
 from microservo.testing import eventually
 from schemas.catalogue import (
     DEAD_LETTER_SUFFIX,
+    EXPERIMENTS,
     SERVICE_GRAPH,
     TELEMETRY_LOGS,
     TELEMETRY_METRICS,
@@ -120,7 +121,7 @@ def _place(message: Message) -> Partition:
 
 @pytest.fixture
 def site(kafka_broker: Broker, kafka_bootstrap_servers: str, topic_prefix: str) -> Site:
-    names = [*JOINED, *(name + DEAD_LETTER_SUFFIX for name in JOINED), SERVICE_GRAPH]
+    names = [*JOINED, *(name + DEAD_LETTER_SUFFIX for name in JOINED), SERVICE_GRAPH, EXPERIMENTS]
     specs = [TopicSpec(name=topic_prefix + name, partitions=PARTITIONS, config={}) for name in names]
     kafka_broker.admin().ensure_topics(specs)
     environment = {**os.environ, "MICROSERVO_BOOTSTRAP_SERVERS": kafka_bootstrap_servers}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -45,7 +45,15 @@ def expected(sent: list[Sent], partitions: int) -> dict[Key, bytes]:
 class Pipeline:
     """Topics under a prefix, and a stream processor on them; its log and files go into a folder."""
 
-    def __init__(self, broker: KafkaBroker, prefix: str, folder: Path, *, partitions: int) -> None:
+    def __init__(
+        self,
+        broker: KafkaBroker,
+        prefix: str,
+        folder: Path,
+        *,
+        partitions: int,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.broker, self.prefix = broker, prefix
         self._folder = folder
         self._lock = threading.Lock()
@@ -56,6 +64,7 @@ class Pipeline:
             "MICROSERVO_CHECKPOINT_S": "0.2",
             # More than the ten seconds that a group waits for a member that was killed.
             "MICROSERVO_SILENCE_S": "15",
+            **(environment or {}),
         }
         broker.admin().ensure_topics(topic_specs(prefix=prefix, partitions=partitions))
 

@@ -22,6 +22,7 @@ from schemas.records import Experiment, RunWriter
 
 NOON_US = 1_800_000_000_000_000
 S = 1_000_000
+PROCESS = "telemetry_collector"
 CUTS_US = {"first_cut_us": 2 * S, "final_cut_us": 30 * S}
 RUN = Experiment(
     run_id="run",
@@ -47,7 +48,7 @@ def clock() -> ManualClock:
 def broker(clock: ManualClock) -> MemoryBroker:
     broker = MemoryBroker(clock=clock)
     broker.admin().ensure_topics(topic_specs(partitions=2))
-    write_run(broker, RUN, clock=clock)
+    write_run(broker, RUN, process=PROCESS, clock=clock)
     return broker
 
 
@@ -64,6 +65,7 @@ def declare(
         run_id="run",
         writer=name,
         topics=TELEMETRY,
+        process=PROCESS,
         clock=clock,
         wait=lambda seconds: clock.advance(round(seconds * S)),
         first_cut_us=first_cut_us,
@@ -111,7 +113,7 @@ def test_a_run_that_nobody_recorded_needs_no_declaration(clock: ManualClock) -> 
 
 
 def test_nobody_joins_a_run_that_is_over(broker: MemoryBroker, clock: ManualClock) -> None:
-    write_run(broker, replace(RUN, status="finished"), clock=clock)
+    write_run(broker, replace(RUN, status="finished"), process=PROCESS, clock=clock)
     with pytest.raises(InvalidInput, match=r"run 'run' is over \(finished\); second can't write"):
         declare(broker, clock)
 
@@ -124,10 +126,12 @@ def test_a_writer_whose_entry_was_overwritten_unseen_enters_itself_again(
     def wait(seconds: float) -> None:
         waits.append(seconds)
         if len(waits) == 1:
-            write_run(broker, RUN, clock=clock)  # by somebody who had read it before
+            write_run(broker, RUN, process=PROCESS, clock=clock)  # by somebody who had read it before
         clock.advance(round(seconds * S))
 
-    from_us = declare_writer(broker, run_id="run", writer="second", topics=TELEMETRY, clock=clock, wait=wait)
+    from_us = declare_writer(
+        broker, run_id="run", writer="second", topics=TELEMETRY, process=PROCESS, clock=clock, wait=wait
+    )
     assert {each.from_us for each in declared(broker, "second")} == {from_us}
     assert from_us == NOON_US + 60 * S + 2 * JOIN_AHEAD_US
 
@@ -136,7 +140,13 @@ def test_a_writer_that_is_not_declared_in_time_says_so(broker: MemoryBroker) -> 
     ticking = Ticking(NOON_US + 60 * S, step_us=S)
     with pytest.raises(Retryable, match="second could not be declared for run 'run' in time"):
         declare_writer(
-            broker, run_id="run", writer="second", topics=TELEMETRY, clock=ticking, wait=lambda _: None
+            broker,
+            run_id="run",
+            writer="second",
+            topics=TELEMETRY,
+            process=PROCESS,
+            clock=ticking,
+            wait=lambda _: None,
         )
 
 
@@ -159,10 +169,12 @@ def test_changes_that_cross_are_both_kept(broker: MemoryBroker, clock: ManualClo
         nonlocal crossed
         if not crossed:
             crossed = True
-            update_run(broker, "run", lambda run: replace(run, status="finished"), clock=clock)
+            update_run(
+                broker, "run", lambda run: replace(run, status="finished"), process=PROCESS, clock=clock
+            )
         return replace(run, writers=(*run.writers, *writers_from(7, **CUTS_US)[:1]))
 
-    changed = update_run(broker, "run", change, clock=clock)
+    changed = update_run(broker, "run", change, process=PROCESS, clock=clock)
     assert changed is not None
     (run,) = runs(broker)
     assert (run.status, len(run.writers)) == ("finished", len(RUN.writers) + 1)
@@ -170,7 +182,7 @@ def test_changes_that_cross_are_both_kept(broker: MemoryBroker, clock: ManualClo
 
 
 def test_a_change_of_no_run_changes_nothing(broker: MemoryBroker, clock: ManualClock) -> None:
-    assert update_run(broker, "other", lambda run: run, clock=clock) is None
+    assert update_run(broker, "other", lambda run: run, process=PROCESS, clock=clock) is None
 
 
 def test_what_is_known_of_runs_follows_the_log(broker: MemoryBroker, clock: ManualClock) -> None:

@@ -156,7 +156,7 @@ def declare(broker: MemoryBroker, *writers: str) -> None:
         for name in writers
     )
     run = replace(experiment(Story(run_id="run"), {}, {}), status="running", writers=declared)
-    write_run(broker, run, clock=now_us)
+    write_run(broker, run, process="system", clock=now_us)
 
 
 def reasons(broker: MemoryBroker) -> list[str]:
