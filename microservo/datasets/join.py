@@ -93,8 +93,7 @@ class Join:
         try:
             taken = take_stamped(windower, source, message.value, stamp)
         except InvalidMessage:
-            is_counted = windower.ledger.rejected > rejected
-            self._refused(source, message, stamp, is_counted=is_counted)
+            self._refused(source, message, stamp, counted=windower.ledger.rejected - rejected)
         else:
             self._accepted(source, message, stamp, taken)
         return stamp.watermark_us
@@ -155,11 +154,11 @@ class Join:
         counts.in_windows += version not in self._seen_faults
         self._seen_faults.add(version)
 
-    def _refused(self, source: str, message: Message, stamp: Stamp, *, is_counted: bool) -> None:
+    def _refused(self, source: str, message: Message, stamp: Stamp, *, counted: int) -> None:
         """Counts the records of a message that could not be used, unless the windower did so itself."""
-        records = 0 if message.value is None else None
-        added = self.audits[source].saw(message.partition, stamp, records, own=True)
-        if not is_counted:
+        records = counted or (0 if message.value is None else None)
+        added = self.audits[source].saw(message.partition, stamp, records, own=True, is_rejected=True)
+        if not counted:
             service = (message.key or b"").decode(errors="replace")
             self._own_ledger.reject(self._run_id, source, service, stamp.watermark_us, added)
 

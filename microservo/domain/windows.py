@@ -25,7 +25,7 @@ from microservo.domain.dictionary import Dictionary
 from microservo.domain.features import FeatureMaker, Features, same_features
 from microservo.domain.ledger import Ledger
 from microservo.domain.open_run import OpenRun, OpenWindow
-from microservo.domain.telemetry import SIGNALS, Batch, Signal, check, signal_of, times_us
+from microservo.domain.telemetry import SIGNALS, Batch, Signal, check, record_count, signal_of, times_us
 from microservo.domain.watermarks import NOTHING_PASSED, UNKNOWN, Passed, UndeclaredWriter, Watermarks
 from microservo.domain.window_rows import WindowRows
 from microservo.errors import InvalidMessage
@@ -214,29 +214,14 @@ class Windower:
         Raises:
             InvalidMessage: an index points nowhere, a record lies before 1970 or too far in the future, the
                 batch is of another run than its stamp, or the writer is not declared, has left, or takes back
-                an earlier promise. Nothing of the batch is used.
+                an earlier promise. Nothing of the batch is used; its records are counted as rejected.
         """
-        signal = signal_of(batch)
-        run = self._runs.get(stamp.run) or self._run(stamp)
-        late = run.watermarks.hear(_SOURCE_OF[signal], stamp)
-        if batch.run_id != stamp.run:
-            msg = f"a batch of run {batch.run_id!r} is stamped for run {stamp.run!r}; the two must agree"
-            raise InvalidMessage(msg)
-        count = check(batch)
-        if not count:
-            return NOTHING_US, late
-        times = times_us(batch)
-        first, last = int(np.minimum.reduce(times)), int(np.maximum.reduce(times))
-        if first < 0 or last > stamp.watermark_us + self._policy.future_us:
-            self._reject(batch, count, stamp)
-        start, end = self._policy.start_of(first), self._policy.start_of(last)
-        block = block_of(batch, self._dictionary)
-        if start == end:
-            self._sort_in(run, batch, start, (count, block), late)
-        else:
-            for one, size, part in split(signal, block, times, self._policy.size_us):
-                self._sort_in(run, batch, one, (size, part), late)
-        return end + self._policy.size_us, late
+        try:
+            return self._accept(batch, stamp)
+        except InvalidMessage:
+            source = _SOURCE_OF[signal_of(batch)]
+            self.ledger.reject(stamp.run, source, batch.service, stamp.watermark_us, record_count(batch))
+            raise
 
     def close(self, limit_us: int = FOREVER_US) -> Iterator[ClosedWindow]:
         """Renders the windows whose cut all writers have passed; of each run in order of their ends.
@@ -274,14 +259,33 @@ class Windower:
             run = self._runs[stamp.run]
         return run
 
-    def _reject(self, batch: Batch, count: int, stamp: Stamp) -> None:
-        source = _SOURCE_OF[signal_of(batch)]
-        self.ledger.reject(batch.run_id, source, batch.service, stamp.watermark_us, count)
-        limit = stamp.watermark_us + self._policy.future_us
-        msg = (
-            f"a record of {batch.service} lies before 1970 or beyond {limit} (its stamp plus what is allowed)"
-        )
-        raise InvalidMessage(msg)
+    def _accept(self, batch: Batch, stamp: Stamp) -> tuple[int, Passed]:
+        signal = signal_of(batch)
+        run = self._runs.get(stamp.run) or self._run(stamp)
+        late = run.watermarks.hear(_SOURCE_OF[signal], stamp)
+        if batch.run_id != stamp.run:
+            msg = f"a batch of run {batch.run_id!r} is stamped for run {stamp.run!r}; the two must agree"
+            raise InvalidMessage(msg)
+        count = check(batch)
+        if not count:
+            return NOTHING_US, late
+        times = times_us(batch)
+        first, last = int(np.minimum.reduce(times)), int(np.maximum.reduce(times))
+        if first < 0 or last > stamp.watermark_us + self._policy.future_us:
+            limit = stamp.watermark_us + self._policy.future_us
+            msg = (
+                f"a record of {batch.service} lies before 1970 or beyond {limit} "
+                "(its stamp plus what is allowed)"
+            )
+            raise InvalidMessage(msg)
+        start, end = self._policy.start_of(first), self._policy.start_of(last)
+        block = block_of(batch, self._dictionary)
+        if start == end:
+            self._sort_in(run, batch, start, (count, block), late)
+        else:
+            for one, size, part in split(signal, block, times, self._policy.size_us):
+                self._sort_in(run, batch, one, (size, part), late)
+        return end + self._policy.size_us, late
 
     def _sort_in(
         self, run: OpenRun, batch: Batch, start_us: int, rows: tuple[int, Block], late: Passed

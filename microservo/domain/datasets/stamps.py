@@ -37,7 +37,9 @@ class StampAudit:
         self.totals = SourceTotals()
         self._last: dict[tuple[int, str], Stamp] = {}
 
-    def saw(self, partition: int, stamp: Stamp, records: int | None, *, own: bool) -> int:
+    def saw(
+        self, partition: int, stamp: Stamp, records: int | None, *, own: bool, is_rejected: bool = False
+    ) -> int:
         """Takes in a message and gives the number of records it adds by its stamp.
 
         Args:
@@ -45,6 +47,7 @@ class StampAudit:
             stamp: what the message carries.
             records: what it holds; None where it can't be read, then the stamp's word is taken.
             own: whether it belongs to the run.
+            is_rejected: whether it could not be used.
         """
         last = self._last.get((partition, stamp.writer))
         self._last[partition, stamp.writer] = stamp
@@ -53,7 +56,7 @@ class StampAudit:
         totals.messages += 1
         totals.heartbeats += records == 0
         totals.other_runs += not own
-        totals.rejected_messages += own and records is None
+        totals.rejected_messages += own and is_rejected
         if last:
             totals.missing_messages += abs(stamp.sequence - last.sequence - 1)
         if own:

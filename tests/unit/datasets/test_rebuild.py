@@ -18,13 +18,14 @@ from microservo.adapters.broker import Consumer, TopicSpec
 from microservo.datasets import content_hash, rebuild, runs, verify, verify_against_live
 from microservo.datasets.facts import ledger_rows
 from microservo.domain.datasets.manifest import Manifest
+from microservo.domain.windows import SOURCES
 from microservo.errors import InvalidInput, OffsetGap, Retryable, Unavailable
 from microservo.log.runs import RunLog, run_log
 from microservo.testing import MemoryBroker
 from schemas import catalogue
 from schemas.codec import encode
 from schemas.envelope import Stamp
-from schemas.records import Experiment, MetricBatch, ServiceGraph
+from schemas.records import Experiment, MetricBatch, RunWriter, ServiceGraph
 
 STORY = Story(seconds=90)
 
@@ -415,3 +416,44 @@ def test_records_that_the_windower_refuses_are_rejected_once_whatever_the_messag
     assert verify(tmp_path / "d") == []
     ledger = list(ledger_rows(tmp_path / "d" / "ledger.parquet"))
     assert sum(row.rejected for row in ledger) == 3
+
+
+def test_what_an_undeclared_writer_wrote_is_rejected_as_it_was_live(tmp_path: Path) -> None:
+    broker = MemoryBroker()
+    story = Story(seconds=30)
+    run = record_run(broker, story, partitions=1)
+    declared = tuple(
+        RunWriter(
+            topic=topic,
+            writer=f"writer-of-{topic}",
+            from_us=story.start_us,
+            first_cut_us=run.first_cut_us,
+            final_cut_us=run.final_cut_us,
+        )
+        for topic in SOURCES
+    )
+    stamp = Stamp(run=run.run_id, watermark_us=START_US, writer="stranger", sequence=0, total=1)
+    batch = MetricBatch(
+        run_id=story.run_id,
+        service="cart",
+        instances=("cart-0",),
+        names=("cpu",),
+        time_us=START_US.to_bytes(8, "little"),
+        instance=b"\0\0",
+        name=b"\0\0",
+        value=b"\0" * 8,
+    )
+    with broker.producer() as producer:
+        producer.send(
+            catalogue.TELEMETRY_METRICS,
+            key=b"cart",
+            value=encode(batch),
+            headers=stamp.headers(),
+            partition=0,
+        )
+        known = replace(run, end_offsets={}, writers=declared)
+        producer.send(catalogue.EXPERIMENTS, key=b"run-1", value=encode(known))
+    rebuild(broker, run_id="run-1", out_dir=tmp_path / "d")
+    assert verify(tmp_path / "d") == []
+    assert verify_against_live(tmp_path / "d", broker) == []
+    assert sum(row.rejected for row in ledger_rows(tmp_path / "d" / "ledger.parquet")) == 1

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 
 import pytest
 
 from microservo.errors import InvalidInput, Retryable
-from microservo.runtime.retry import retry
+from microservo.runtime.retry import retry, retry_async
 
 
 def failing(times: int, result: str = "done") -> Callable[[], str]:
@@ -69,3 +70,34 @@ def test_what_is_wrong_for_good_is_not_tried_again() -> None:
     with pytest.raises(InvalidInput):
         retry(act)
     assert efforts == [1]
+
+
+def test_what_fails_for_now_lets_others_go_on_until_it_succeeds() -> None:
+    told: list[str] = []
+    others: list[str] = []
+    efforts = iter([Retryable("first"), Retryable("second"), None])
+
+    async def act() -> str:
+        if (failure := next(efforts)) is not None:
+            raise failure
+        return "done"
+
+    async def other() -> None:
+        others.append("went on")
+
+    async def both() -> str:
+        done, _ = await asyncio.gather(
+            retry_async(act, first_pause_s=0.001, on_failure=lambda error: told.append(str(error))), other()
+        )
+        return done
+
+    assert asyncio.run(both()) == "done"
+    assert (told, others) == (["first", "second"], ["went on"])
+
+
+def test_what_is_wrong_for_good_ends_the_efforts_of_others_too() -> None:
+    async def act() -> None:
+        raise InvalidInput("no")
+
+    with pytest.raises(InvalidInput, match="no"):
+        asyncio.run(retry_async(act))

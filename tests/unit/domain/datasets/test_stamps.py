@@ -47,5 +47,5 @@ def test_records_of_another_run_are_no_records_of_this_one() -> None:
 def test_the_stamp_says_how_many_records_an_unreadable_message_had() -> None:
     audit = StampAudit()
     audit.saw(0, stamp(0, 5), 5, own=True)
-    assert audit.saw(0, stamp(1, 9), None, own=True) == 4
+    assert audit.saw(0, stamp(1, 9), None, own=True, is_rejected=True) == 4
     assert (audit.totals.produced, audit.totals.rejected_messages) == (9, 1)
