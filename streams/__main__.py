@@ -39,7 +39,12 @@ def main() -> None:
 
         with HealthServer(settings.health_port, is_healthy):
             worker = faust.Worker(
-                app, loglevel=settings.log_level, redirect_stdouts=False, override_logging=False
+                app,
+                loglevel=settings.log_level,
+                # Its spinner would be written between the lines of the log.
+                quiet=True,
+                redirect_stdouts=False,
+                override_logging=False,
             )
             worker.execute_from_commandline()
 

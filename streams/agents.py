@@ -124,8 +124,10 @@ class Join:
             joiner.begin(source, await self._beginning(message.tp))
         stamp = stamp_of(headers)
         if isinstance(stamp, Stamp) and not joiner.knows(source, stamp):
-            # A writer is declared before it writes, so whoever is still unknown after this is not declared.
-            await retry_async(self._refresh, on_failure=_count_retry)
+            # A writer is declared before it writes: whoever is unknown by the runs of later is not declared,
+            # and looking again for each of its messages would hold up all others.
+            if (message.timestamp or 0) * 1_000_000 >= self._runs.known_until_us:
+                await retry_async(self._refresh, on_failure=_count_retry)
             joiner.learn(stamp.run, self._runs.get(stamp.run))
         try:
             joiner.take(source, message.offset, message.value, stamp, cast(Acknowledgeable, event))

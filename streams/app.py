@@ -16,6 +16,7 @@ from microservo.adapters.broker import Admin, Producer
 from microservo.domain.windows import SOURCES
 from microservo.errors import Unavailable
 from microservo.log.run_records import KnownRuns
+from schemas.catalogue import EXPERIMENTS
 from streams.agents import Join
 from streams.credentials import broker_urls, credentials
 from streams.outputs import Outputs
@@ -39,6 +40,10 @@ def partitions_of(admin: Admin, settings: StreamsSettings) -> int:
         msg = (
             f"joined topics need one equal number of partitions, got {wanted}; run `microservo topics ensure`"
         )
+        raise Unavailable(msg)
+    runs = settings.topic(EXPERIMENTS)
+    if runs not in have:
+        msg = f"the topic {runs} is missing, which says who writes in a run; run `microservo topics ensure`"
         raise Unavailable(msg)
     return next(iter(wanted.values()))
 

@@ -269,7 +269,7 @@ def _expected(sent: list[Sent]) -> set[bytes]:
 
 def _send_run(broker: KafkaBroker, prefix: str) -> list[Sent]:
     """Makes the topics of the stream processor, and sends a small run."""
-    names = [*SOURCES, catalogue.FEATURE_WINDOWS, catalogue.LABELLED_WINDOWS]
+    names = [*SOURCES, catalogue.EXPERIMENTS, catalogue.FEATURE_WINDOWS, catalogue.LABELLED_WINDOWS]
     names += [name + catalogue.DEAD_LETTER_SUFFIX for name in SOURCES]
     broker.admin().ensure_topics(
         [TopicSpec(name=prefix + name, partitions=PARTITIONS, config={}) for name in names]
