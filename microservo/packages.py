@@ -25,8 +25,8 @@ def check_packages() -> None:
             raise Unavailable(msg)
         if found.resolve() != (root / name).resolve():
             msg = (
-                f"{found} shadows MicroServo's package {name!r} ({root / name}); start Python with -P "
-                "or from another folder, or install MicroServo in a virtual environment of its own"
+                f"{str(found)!r} shadows MicroServo's package {name!r} ({str(root / name)!r}); "
+                "start Python with -P or elsewhere, or give MicroServo a virtual environment of its own"
             )
             raise Unavailable(msg)
 

@@ -68,16 +68,23 @@ def decode_as(record_type: type[RecordT], value: bytes) -> RecordT:
     return record
 
 
+def event_type(value: bytes) -> str:
+    """The CloudEvents type of framed bytes, by the schema id they carry, e.g. "microservo.fault_request".
+
+    Raises:
+        SchemaError: not framed, or an unknown id.
+    """
+    schema_id = _schema_id(value)
+    if schema_id not in _event_types():
+        raise _unknown_framing(value)
+    return _event_types()[schema_id]
+
+
 def _decode(value: bytes) -> object:
-    if len(value) < FRAME_BYTES:
-        msg = f"{len(value)} bytes are too few for the five bytes of framing"
-        raise SchemaError(msg)
-    magic, schema_id = _FRAME.unpack_from(value)
+    schema_id = _schema_id(value)
     reader = _readers().get(schema_id)
-    if magic != 0 or reader is None:
-        frame = value[:FRAME_BYTES].hex()
-        msg = f"framing {frame} names no known schema; expected 0x00 and an id of schemas/ids.toml"
-        raise SchemaError(msg)
+    if reader is None:
+        raise _unknown_framing(value)
     try:
         record, end = reader.read(value)
     except (
@@ -102,6 +109,26 @@ def _decode(value: bytes) -> object:
 def framing(schema_id: int) -> bytes:
     """The bytes in front of a body that was written by the schema of this id."""
     return _FRAME.pack(0, schema_id)
+
+
+def _schema_id(value: bytes) -> int:
+    """The schema id in front of a value; -1 where something else stands there."""
+    if len(value) < FRAME_BYTES:
+        msg = f"{len(value)} bytes are too few for the five bytes of framing"
+        raise SchemaError(msg)
+    magic, schema_id = _FRAME.unpack_from(value)
+    return -1 if magic else int(schema_id)
+
+
+def _unknown_framing(value: bytes) -> SchemaError:
+    frame = value[:FRAME_BYTES].hex()
+    msg = f"framing {frame} names no known schema; expected 0x00 and an id of schemas/ids.toml"
+    return SchemaError(msg)
+
+
+@cache
+def _event_types() -> dict[int, str]:
+    return {schema_id: f"microservo.{record}" for (record, _), schema_id in schema_ids().items()}
 
 
 @cache

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Callable
 
 from microservo.adapters.broker import Message, Producer
+from microservo.adapters.clock import now_us
 from microservo.domain.windows import ClosedWindow
 from microservo.errors import Retryable
 from microservo.log.dead_letters import DeadLetters
+from microservo.log.publisher import Publisher
 from microservo.runtime.metrics import WINDOWS_TOTAL
 from microservo.runtime.retry import retry_async
-from schemas import catalogue
-from schemas.codec import encode
-from schemas.envelope import Headers
+from schemas.records import FeatureWindow, LabelledWindow
 
 _FLUSH_TIMEOUT_S = 30.0
 _FULL_QUEUE_PAUSE_S = 0.01
@@ -24,20 +24,19 @@ class Outputs:
     """Queues windows and dead letters; durable once `durable` has returned.
 
     Windows go to the partition that their telemetry came from, so a partition is one story from end to end.
+    Their headers say only what the window itself says: they must give away no more than the value.
     """
 
     def __init__(self, producer: Producer, prefix: str) -> None:
         self._producer = producer
-        self._prefix = prefix
+        self._publisher = Publisher(producer, "streams", prefix=prefix, clock=now_us)
         self._dead_letters = DeadLetters(producer, prefix)
 
     async def window(self, closed: ClosedWindow, partition: int) -> None:
         """Queues one revision: unlabelled where its features are new, labelled always."""
         if closed.features_changed:
-            value = encode(closed.feature_window())
-            await self._send(catalogue.FEATURE_WINDOWS, closed, value, partition)
-        value = encode(closed.labelled_window())
-        await self._send(catalogue.LABELLED_WINDOWS, closed, value, partition)
+            await self._publish(closed.feature_window(), partition)
+        await self._publish(closed.labelled_window(), partition)
         WINDOWS_TOTAL.labels(str(closed.revision)).inc()
 
     async def reject(self, message: Message, reason: str) -> None:
@@ -56,16 +55,8 @@ class Outputs:
         """Closes the producer."""
         self._producer.close()
 
-    async def _send(self, topic: str, closed: ClosedWindow, value: bytes, partition: int) -> None:
-        await _until_queued(
-            lambda: self._producer.send(
-                self._prefix + topic,
-                key=closed.service.encode(),
-                value=value,
-                headers=_headers(closed),
-                partition=partition,
-            )
-        )
+    async def _publish(self, record: FeatureWindow | LabelledWindow, partition: int) -> None:
+        await _until_queued(lambda: self._publisher.publish(record, partition=partition))
 
 
 async def _until_queued(act: Callable[[], None]) -> None:
@@ -79,12 +70,3 @@ async def _until_queued(act: Callable[[], None]) -> None:
         act()
     except Retryable:
         await retry_async(act_again, first_pause_s=_FULL_QUEUE_PAUSE_S, longest_pause_s=_LONGEST_PAUSE_S)
-
-
-def _headers(closed: ClosedWindow) -> Headers:
-    """Only what the window itself says: headers must give away no more than the value."""
-    return (
-        ("run", closed.run_id.encode()),
-        ("window", b"%d/%d" % (closed.start_us, closed.revision)),
-        ("content-type", b"application/avro"),
-    )

@@ -7,9 +7,10 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from microservo.application.topics import Received
+if TYPE_CHECKING:
+    from microservo.application.topics import Received
 
 
 def document(received: Received) -> dict[str, object]:

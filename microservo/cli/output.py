@@ -13,7 +13,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from microservo.cli.documents import to_json
-from microservo.cli.text import Part, Styled, encodable, printable, rendered, styled
+from microservo.cli.text import Part, Styled, encodable, rendered, styled
+from microservo.domain.text import printable
 
 _PLAIN_WIDTH = 180
 """Columns of a table that no terminal shows."""

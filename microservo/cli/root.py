@@ -19,7 +19,7 @@ import click
 from microservo.cli.output import complain
 from microservo.cli.session import Session
 from microservo.cli.standard_output import OutputFailed, ReaderGone, guard_standard_streams
-from microservo.cli.text import printable
+from microservo.domain.text import printable
 from microservo.errors import InvalidInput, MicroServoError, Unavailable
 
 _SILENT = logging.NullHandler()

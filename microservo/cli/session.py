@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from microservo.application.command import Command, Context
-from microservo.application.connection import connect
-from microservo.application.progress import SILENT, Progress
-from microservo.application.table import execute
+if TYPE_CHECKING:
+    from microservo.application.command import Command, Context
+    from microservo.application.progress import Progress
 
 T = TypeVar("T")
 
@@ -29,18 +28,25 @@ class Session:
     system: str | None = None
     make_context: Callable[[], Context] | None = field(default=None, repr=False)
 
-    def execute(self, command: Command[T], progress: Progress = SILENT) -> T:
+    def execute(self, command: Command[T], progress: Progress | None = None) -> T:
         """What comes of a command on the system that the options name.
 
         Raises:
             Unavailable: there is none, and the command needs one.
             MicroServoError: the command can't be carried out.
         """
-        return execute(command, self._context().with_progress(progress))
+        # Here and not above: what they need takes a while to load, and `main` has to look at it first.
+        from microservo.application.table import execute  # noqa: PLC0415
+
+        context = self._context()
+        return execute(command, context if progress is None else context.with_progress(progress))
 
     def _context(self) -> Context:
         if self.make_context is not None:
             return self.make_context()
+        from microservo.application.command import Context  # noqa: PLC0415  # as above
+        from microservo.application.connection import connect  # noqa: PLC0415
+
         return Context(
             lambda: connect(self.bootstrap_servers, system=self.system, topic_prefix=self.topic_prefix)
         )

@@ -8,7 +8,7 @@
 ``log/template/<template>``           lines of a message template
 ``request/<endpoint>/...``            served requests (SERVER spans): ``count``, ``error_share``,
                                       ``p50_ms``, ``p90_ms``, ``p99_ms``; endpoint ``*`` is all of them
-``call/<service>/...``                calls made (CLIENT spans) by called service, likewise
+``call/<service>/...``                calls made (CLIENT and PRODUCER spans) by called service, likewise
 ====================================  ==================================================================
 
 Quantiles are nearest-rank: a value that was measured, never one in between.
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from microservo.domain.dictionary import Dictionary
 from microservo.domain.ordering import order_by
-from microservo.domain.telemetry import CLIENT_SPAN, SERVER_SPAN, Float64
+from microservo.domain.telemetry import CLIENT_SPAN, PRODUCER_SPAN, SERVER_SPAN, Float64
 from microservo.domain.window_rows import MetricRows, SpanRows, WindowRows, Windows
 
 Features = dict[str, float]
@@ -39,6 +39,8 @@ _LEVELS = ("trace", "debug", "info", "warn", "error", "fatal", "unknown")
 # OpenTelemetry severity numbers come in ranges of four: 1-4 trace, 5-8 debug, ... 21-24 fatal.
 _LEVEL_OF = np.array([(number - 1) // 4 if 1 <= number <= 24 else 6 for number in range(256)])
 _ALL = "*"
+# A message that is sent is a call like any other.
+_COUNTED_AS = np.array([CLIENT_SPAN if kind == PRODUCER_SPAN else kind for kind in range(256)], np.int64)
 # Groups of spans have a key of two parts: kind, and number of a text or what no text's number can be.
 _KIND_SHIFT = 32
 _GROUP_MASK = (1 << _KIND_SHIFT) - 1
@@ -207,7 +209,7 @@ def _slopes(
 
 def _latencies(rows: SpanRows) -> _Groups:
     """Of the spans of each kind and endpoint (SERVER spans) or peer (others), and of all of each kind."""
-    kind = rows.kind.astype(np.int64) << _KIND_SHIFT
+    kind = _COUNTED_AS[rows.kind] << _KIND_SHIFT
     key = kind | np.where(rows.kind == SERVER_SPAN, rows.endpoint, rows.peer)
     # Every span is there twice: once in the group of all.
     key = np.concatenate((kind | _ALL_GROUP, key))

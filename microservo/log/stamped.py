@@ -13,7 +13,7 @@ from typing import Self
 
 from microservo.adapters.broker import Broker, Consumer, Message, Partition
 from microservo.errors import InvalidInput, Retryable
-from schemas.catalogue import catalogue
+from schemas.codec import event_type
 from schemas.envelope import FOREVER_US, HEARTBEAT_KEY, Headers, Stamp, cloud_event
 
 HEARTBEAT_US = 500_000
@@ -74,7 +74,6 @@ class StampedWriter:
         self._clock = clock
         self._from_us = from_us
         self._source = source
-        self._event_type = _event_type(topic)
         self._positions = _last_positions(broker, topic, writer)
         if any(_has_left(position, run_id()) for position in self._positions):
             msg = f"{writer} has left run {run_id()!r} on {topic} for good; give the new one another name"
@@ -101,6 +100,7 @@ class StampedWriter:
         """Stamps and queues one message that holds `records` records.
 
         Raises:
+            SchemaError: the value is not framed as a record of the contract.
             Retryable: the queue is full; nothing was counted, so send it again.
             Fatal: an earlier message could not be delivered.
         """
@@ -151,7 +151,7 @@ class StampedWriter:
             self._topic,
             key=key,
             value=value,
-            headers=self._headers(index, stamp, now_us, heartbeat=value is None),
+            headers=self._headers(index, stamp, now_us, value),
             partition=index,
             on_delivery=on_delivery,
         )
@@ -161,12 +161,14 @@ class StampedWriter:
         position.total = stamp.total
         position.sent_at_us = now_us
 
-    def _headers(self, index: int, stamp: Stamp, now_us: int, *, heartbeat: bool) -> Headers:
-        if heartbeat:
+    def _headers(self, index: int, stamp: Stamp, now_us: int, value: bytes | None) -> Headers:
+        if value is None:
             return stamp.headers()
         event_id = f"{self._writer}/{index}/{stamp.sequence}"
         return (
-            *cloud_event(event_type=self._event_type, source=self._source, event_id=event_id, time_us=now_us),
+            *cloud_event(
+                event_type=event_type(value), source=self._source, event_id=event_id, time_us=now_us
+            ),
             *stamp.headers(),
         )
 
@@ -232,16 +234,6 @@ def _is_due(position: _Position, now_us: int) -> bool:
     # A clock that was set back must not silence the writer, so an earlier now is due too.
     sent_at_us = position.sent_at_us
     return sent_at_us is None or not sent_at_us <= now_us < sent_at_us + HEARTBEAT_US
-
-
-def _event_type(topic: str) -> str:
-    """The CloudEvents type of what lies on a topic, found by its logical name."""
-    names = [name for name in catalogue() if topic.endswith(name)]
-    return (
-        f"microservo.{next(iter(catalogue()[max(names, key=len)].records))}"
-        if names
-        else f"microservo.{topic}"
-    )
 
 
 def _last_positions(broker: Broker, topic: str, writer: str) -> list[_Position]:

@@ -30,7 +30,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -38,13 +37,12 @@ from typing import Self, TypeVar
 from microservo.adapters.processes import Guard
 from microservo.errors import InvalidInput, Unavailable
 from microservo.supervision.bookkeeping import Bookkeeping
+from microservo.supervision.kept_process import FIRST_DELAY_S, MAX_DELAY_S, KeptProcess
 from microservo.supervision.pid_record import kill_leftovers, write_record
-from microservo.supervision.process import ProcessSpec, ask_to_end, signal_group, start_process, tail
+from microservo.supervision.process import ProcessSpec, ask_to_end, signal_group, start_process
 
 __all__ = ["ProcessSpec", "Supervisor", "kill_leftovers"]
 
-FIRST_DELAY_S = 0.2
-MAX_DELAY_S = 5.0
 STEADY_AFTER_S = 10.0
 
 _READY_INTERVAL_S = 0.05
@@ -52,20 +50,6 @@ _READY_INTERVAL_S = 0.05
 OnChange = Callable[[str, int | None], None]
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class _Child:
-    """What the monitor knows of a process; only its thread writes here."""
-
-    spec: ProcessSpec
-    process: subprocess.Popen[bytes] | None = None
-    started_s: float = 0.0
-    delay_s: float = FIRST_DELAY_S
-    restarts: int = 0
-    exit_code: int | None = None
-    ready_failed: bool = False
-    stopped: Future[None] | None = None
 
 
 class Supervisor:
@@ -92,8 +76,8 @@ class Supervisor:
         self._listeners: list[OnChange] = [on_change] if on_change else []
         self._record = record
         self._report = report
-        self._books = Bookkeeping(self._later, self._tell)
-        self._children: dict[str, _Child] = {}
+        self._books = Bookkeeping(self._later, self._report_line)
+        self._children: dict[str, KeptProcess] = {}
         self._batches: list[list[str]] = []
         self._lock = threading.Lock()
         self._pids: dict[str, int | None] = {}
@@ -162,13 +146,13 @@ class Supervisor:
         """
         deadline_s = time.monotonic() + timeout_s
         for child in [self._known(name) for name in names]:
-            while not _is_ready(child):
-                if _is_hopeless(child):
-                    raise Unavailable(_account(child, "can't be kept running"))
+            while not child.is_ready():
+                if child.is_hopeless():
+                    raise Unavailable(child.account("can't be kept running"))
                 if time.monotonic() >= deadline_s:
-                    raise Unavailable(_account(child, f"was not ready within {timeout_s:g} s"))
+                    raise Unavailable(child.account(f"was not ready within {timeout_s:g} s"))
                 if self._closing.wait(_READY_INTERVAL_S):
-                    raise Unavailable(_account(child, "was stopped before it was ready"))
+                    raise Unavailable(child.account("was stopped before it was ready"))
 
     def keep_written(self, path: Path, write: Callable[[], None]) -> None:
         """Has a document about the processes written; where that fails it is tried again until it succeeds.
@@ -206,7 +190,7 @@ class Supervisor:
         for stopped in self._call(lambda: [self._begin_stop(child) for child in children]):
             stopped.result()
 
-    def _known(self, name: str) -> _Child:
+    def _known(self, name: str) -> KeptProcess:
         child = self._children.get(name)
         if child is None:
             message = f"no process is called {name!r}; there are {', '.join(list(self._children)) or 'none'}"
@@ -255,12 +239,12 @@ class Supervisor:
             raise InvalidInput(message)
         self._batches.append([])
         for spec in specs:
-            child = _Child(spec)
+            child = KeptProcess(spec)
             self._launch(child)
             self._children[spec.name] = child
             self._batches[-1].append(spec.name)
 
-    def _launch(self, child: _Child) -> None:
+    def _launch(self, child: KeptProcess) -> None:
         process = start_process(child.spec)
         self._guard.watch(process.pid)
         try:
@@ -276,7 +260,7 @@ class Supervisor:
         child.started_s = time.monotonic()
         self._changed(child.spec.name, process.pid)
 
-    def _await_end(self, child: _Child, process: subprocess.Popen[bytes]) -> None:
+    def _await_end(self, child: KeptProcess, process: subprocess.Popen[bytes]) -> None:
         """Runs on a thread of its own, asleep until the process has ended."""
         if sys.platform == "darwin":
             process.wait()
@@ -285,7 +269,7 @@ class Supervisor:
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         self._inbox.put(lambda: self._ended(child, process))
 
-    def _ended(self, child: _Child, process: subprocess.Popen[bytes]) -> None:
+    def _ended(self, child: KeptProcess, process: subprocess.Popen[bytes]) -> None:
         signal_group(process, signal.SIGKILL)
         child.exit_code = process.wait()
         child.process = None
@@ -297,7 +281,7 @@ class Supervisor:
         if child.spec.restart == "always":
             self._schedule(child)
 
-    def _schedule(self, child: _Child) -> None:
+    def _schedule(self, child: KeptProcess) -> None:
         if time.monotonic() - child.started_s >= STEADY_AFTER_S:
             child.delay_s = FIRST_DELAY_S
         _log.warning(
@@ -306,7 +290,7 @@ class Supervisor:
         self._later(child.delay_s, lambda: self._restart(child))
         child.delay_s = min(child.delay_s * 2, MAX_DELAY_S)
 
-    def _restart(self, child: _Child) -> None:
+    def _restart(self, child: KeptProcess) -> None:
         if child.stopped is not None:
             return
         child.restarts += 1
@@ -316,7 +300,7 @@ class Supervisor:
             _log.error("%s", error)
             self._schedule(child)
 
-    def _begin_stop(self, child: _Child) -> Future[None]:
+    def _begin_stop(self, child: KeptProcess) -> Future[None]:
         if child.stopped is not None:
             return child.stopped
         stopped: Future[None] = Future()
@@ -331,12 +315,12 @@ class Supervisor:
         self._later(child.spec.stop_timeout_s, lambda: self._kill_if_there(child, process))
         return stopped
 
-    def _kill_if_there(self, child: _Child, process: subprocess.Popen[bytes]) -> None:
+    def _kill_if_there(self, child: KeptProcess, process: subprocess.Popen[bytes]) -> None:
         if child.process is process:
             _log.warning("%s did not follow SIGTERM within %g s", child.spec.name, child.spec.stop_timeout_s)
             signal_group(process, signal.SIGKILL)
 
-    def _forget(self, child: _Child) -> None:
+    def _forget(self, child: KeptProcess) -> None:
         del self._children[child.spec.name]
         self._changed(child.spec.name, None, forget=True)
         assert child.stopped is not None
@@ -360,7 +344,7 @@ class Supervisor:
         assert self._record is not None
         write_record(self._record, {name: pid for name, pid in self.pids().items() if pid is not None})
 
-    def _tell(self, line: str) -> None:
+    def _report_line(self, line: str) -> None:
         _log.warning("%s", line)
         if self._report is not None:
             try:
@@ -376,29 +360,3 @@ def _fulfil(answer: Future[T], act: Callable[[], T]) -> None:
     except Exception as error:
         # Not swallowed: it is raised where `act` was asked for.
         answer.set_exception(error)
-
-
-def _is_ready(child: _Child) -> bool:
-    if child.process is None:
-        return False
-    try:
-        return child.spec.ready is None or child.spec.ready()
-    except Exception:
-        # Asked often: its defect is worth one traceback.
-        if not child.ready_failed:
-            child.ready_failed = True
-            _log.exception("whether %s is ready can't be said", child.spec.name)
-        return False
-
-
-def _is_hopeless(child: _Child) -> bool:
-    ended = child.process is None and child.exit_code is not None
-    return ended and (child.spec.restart == "never" or child.delay_s >= MAX_DELAY_S)
-
-
-def _account(child: _Child, what: str) -> str:
-    code = "none yet" if child.exit_code is None else child.exit_code
-    return (
-        f"{child.spec.name} {what} (exit code {code}, started again {child.restarts} times); "
-        f"its log {child.spec.log} ends with:\n{tail(child.spec.log)}"
-    )

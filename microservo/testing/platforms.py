@@ -2,17 +2,17 @@
 
 Example::
 
-    @pytest.mark.parametrize("check", PLATFORM_CHECKS, ids=lambda check: check.__name__)
-    def test_platform(check: PlatformCheck, running_target: Path) -> None:
+    @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+    def test_platform(check: Check, running_target: Path) -> None:
         check(lambda: MyPlatform(running_target))
 """
 
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 from microservo.adapters.clock import now_us
 from microservo.domain.faults.base import Fault, Wire
@@ -22,25 +22,15 @@ from microservo.platforms.mechanism import Confirmation, Mechanism
 from microservo.platforms.platform import Instance, InstanceChange, Platform, kinds_here, services_of
 from microservo.runtime.retry import retry
 from microservo.testing import eventually
+from microservo.testing.checks import checks_in, refused, run_checks
 
 MakePlatform = Callable[[], Platform]
 """Makes an object for a target that runs; each is what another process would see of the same target."""
-PlatformCheck = Callable[[MakePlatform], None]
 
 PATIENCE_S = 60.0
 _ABSENT = "no-such-instance-0"
 _PAUSE = "process-pause"
 _KILL = "process-kill"
-
-
-def check_platform(make_platform: MakePlatform) -> None:
-    """Runs every check; the target has at least one instance, and nothing else injects faults meanwhile.
-
-    Raises:
-        AssertionError: the platform does not keep to one of them.
-    """
-    for check in PLATFORM_CHECKS:
-        check(make_platform)
 
 
 def instances_have_ids_of_their_own_and_run(make_platform: MakePlatform) -> None:
@@ -71,7 +61,7 @@ def kinds_are_carried_by_the_mechanisms_that_they_name(make_platform: MakePlatfo
 
 
 def an_unknown_kind_is_refused(make_platform: MakePlatform) -> None:
-    with _raises(InvalidInput, "an unknown kind"):
+    with refused(InvalidInput):
         make_platform().mechanisms("no-such-kind")
 
 
@@ -136,7 +126,7 @@ def an_instance_that_is_not_there_is_waited_for_and_holds_nothing(make_platform:
     platform = make_platform()
     for kind, fault in _lasting_kinds(platform):
         mechanism = _carrier(platform, kind)
-        with _raises(Retryable, f"{kind} on an instance that is not there"):
+        with refused(Retryable):
             mechanism.apply(_ABSENT, "f", fault.wire())
         assert not mechanism.holds(_ABSENT, "f", fault.wire()), kind
         assert mechanism.release_unowned(_ABSENT, dict) == [], kind
@@ -149,7 +139,7 @@ def parameters_that_can_not_be_are_refused_and_nothing_is_touched(make_platform:
         if not fault.parameters:
             continue
         mechanism, instance = _carrier(platform, kind), _any(platform).id
-        with _raises(InvalidInput, f"{kind} with a parameter that it does not have"):
+        with refused(InvalidInput):
             mechanism.apply(instance, "bad", (kind, {**fault.wire()[1], "no_such": 1}))
         assert not mechanism.holds(instance, "bad", fault.wire()), kind
 
@@ -183,7 +173,7 @@ def a_recovery_behind_a_pause_is_told_when_it_took_effect(make_platform: MakePla
     mechanism.apply(instance, "behind", wire)
     pauser.apply(instance, "pause", pause)
     try:
-        with _raises(Retryable, "a recovery that a paused process does not answer"):
+        with refused(Retryable):
             mechanism.recover(instance, "behind", wire)
     finally:
         resumed = pauser.recover(instance, "pause", pause)
@@ -215,24 +205,17 @@ def several_faults_on_one_instance_do_not_end_one_another(make_platform: MakePla
         assert not _carrier(platform, kind).holds(instance, kind, fault.wire()), kind
 
 
-PLATFORM_CHECKS: tuple[PlatformCheck, ...] = (
-    instances_have_ids_of_their_own_and_run,
-    edges_lead_from_service_to_service,
-    kinds_are_carried_by_the_mechanisms_that_they_name,
-    an_unknown_kind_is_refused,
-    a_watcher_is_told_first_what_runs,
-    the_meter_reads_every_instance_that_runs,
-    a_fault_is_in_force_until_it_is_recovered_and_its_instants_are_those_of_the_first_time,
-    a_fault_can_be_recovered_by_another_process,
-    what_nobody_owns_is_released_and_the_rest_stays,
-    recovering_what_was_never_applied_is_no_error,
-    an_instance_that_is_not_there_is_waited_for_and_holds_nothing,
-    parameters_that_can_not_be_are_refused_and_nothing_is_touched,
-    several_faults_on_one_instance_do_not_end_one_another,
-    a_killed_instance_goes_down_and_comes_back,
-    a_recovery_behind_a_pause_is_told_when_it_took_effect,
-)
+CHECKS = checks_in(sys.modules[__name__])
 """Each is given a way to make the platform; what a platform can't carry is left out."""
+
+
+def check_platform(make_platform: MakePlatform) -> None:
+    """Runs every check; the target has at least one instance, and nothing else injects faults meanwhile.
+
+    Raises:
+        ExceptionGroup: of what the platform does not keep to.
+    """
+    run_checks(CHECKS, lambda: (make_platform,))
 
 
 def _check_life(make_platform: MakePlatform, kind: str, wire: Wire) -> None:
@@ -286,13 +269,3 @@ def _any(platform: Platform) -> Instance:
 
 def _recover(mechanism: Mechanism, instance: str, fault_id: str, wire: Wire) -> Confirmation:
     return retry(lambda: mechanism.recover(instance, fault_id, wire), timeout_s=PATIENCE_S)
-
-
-@contextmanager
-def _raises(error: type[Exception], what: str) -> Iterator[None]:
-    try:
-        yield
-    except error:
-        return
-    msg = f"{what} should raise {error.__name__}, and raised nothing"
-    raise AssertionError(msg)

@@ -60,6 +60,8 @@ class Handlers:
             if request is not None:
                 self._injector.request(request)
         self._injector.settle()
+        # What is to begin now need not wait until the states are durable and the requests committed.
+        self._injector.tick()
         self._producer.flush(_FLUSH_TIMEOUT_S)
 
     def observations(self, consumer: Consumer) -> None:

@@ -15,7 +15,7 @@ from microservo.adapters.kafka import KafkaBroker
 from microservo.domain.faults.decider import InjectorState
 from microservo.errors import InvalidInput, MicroServoError, Retryable
 from microservo.log.dead_letters import DeadLetters
-from microservo.log.publisher import Publisher
+from microservo.log.publisher import Publisher, source_of
 from microservo.log.reader import positions
 from microservo.log.stamped import StampedWriter
 from microservo.log.writers import INJECTOR_WRITER, declare_writer
@@ -178,7 +178,7 @@ def _writer(
         writer=WRITER,
         run_id=lambda: settings.run_id,
         clock=clock,
-        source="microservo/fault-injector",
+        source=source_of("fault_injector"),
         from_us=from_us,
         linger_ms=LINGER_MS,
     )

@@ -24,14 +24,7 @@ from numpy.typing import NDArray
 
 from microservo.domain.mixing import mixed
 from microservo.domain.rows import Coded, SpanRows
-from microservo.domain.telemetry import (
-    CLIENT_SPAN,
-    CONSUMER_SPAN,
-    PRODUCER_SPAN,
-    SERVER_SPAN,
-    Ids,
-    UInt64,
-)
+from microservo.domain.telemetry import CLIENT_SPAN, CONSUMER_SPAN, PRODUCER_SPAN, SERVER_SPAN, Ids, UInt64
 from microservo.sources.source import Parcel
 
 _SLOTS = 1 << 18
@@ -68,15 +61,18 @@ class Callees:
         groups = [rows for parcel in parcels for rows in parcel.rows if isinstance(rows, SpanRows)]
         if not groups:
             return list(parcels), []
-        if max(len(self._addresses), len(self._services)) > _NAMES:
+        is_full = max(len(self._addresses), len(self._services)) > _NAMES
+        if is_full:
             self._forget()
         spans = _Spans(groups)
         address = self._learn(spans, now_s)
         callee = self._children.get(spans.keys[spans.call_rows])
         callee = np.where(callee == _UNKNOWN, self._addresses.callees(address), callee)
-        unknown = (callee == _UNKNOWN) & self._addresses.may_wait(address, now_s)
         waits = np.zeros(len(groups), bool)
-        waits[spans.group[spans.call_rows[unknown]]] = True
+        # With all that was forgotten the ends of waiting are gone, too: nothing waits a second time.
+        if not is_full:
+            unknown = (callee == _UNKNOWN) & self._addresses.may_wait(address, now_s)
+            waits[spans.group[spans.call_rows[unknown]]] = True
         return self._sorted(parcels, spans, callee, waits)
 
     def _sorted(

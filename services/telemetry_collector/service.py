@@ -14,6 +14,7 @@ from microservo.adapters.broker import Broker
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
 from microservo.domain.telemetry import Signal
+from microservo.log.publisher import source_of
 from microservo.log.stamped import StampedWriter
 from microservo.log.writers import declare_writer
 from microservo.platforms.local.platform import LocalPlatform
@@ -26,7 +27,7 @@ from microservo.sources.otlp.source import OtlpSource
 from microservo.sources.source import TOPICS, Source
 from services.telemetry_collector.settings import Settings
 from services.telemetry_collector.shipper import Shipper
-from services.telemetry_collector.topics import SOURCE, WRITER
+from services.telemetry_collector.topics import WRITER
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +156,7 @@ def _writers(
             writer=settings.writer,
             run_id=lambda: settings.run_id,
             clock=clock,
-            source=SOURCE,
+            source=source_of("telemetry_collector"),
             from_us=from_us,
         )
         for signal, name in TOPICS.items()

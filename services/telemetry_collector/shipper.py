@@ -11,18 +11,16 @@ from microservo.domain.rows import SpanRows
 from microservo.domain.telemetry import Signal, record_count
 from microservo.errors import Retryable
 from microservo.log.dead_letters import DeadLetters
+from microservo.log.publisher import Publisher
 from microservo.log.stamped import StampedWriter
 from microservo.runtime.metrics import MESSAGES_TOTAL, RECORDS_TOTAL, RETRIES_TOTAL, STAGE_LATENCY_SECONDS
 from microservo.runtime.retry import retry
 from microservo.sources.inbox import Inbox
 from microservo.sources.source import TOPICS, Parcel
-from schemas.catalogue import SERVICE_GRAPH
-from schemas.codec import encode
-from schemas.envelope import cloud_event
 from services.telemetry_collector.call_counter import CallCounter
 from services.telemetry_collector.callees import Callees
 from services.telemetry_collector.packer import Packed, Packer
-from services.telemetry_collector.topics import SOURCE, WRITER
+from services.telemetry_collector.topics import WRITER
 
 logger = logging.getLogger(__name__)
 
@@ -54,10 +52,16 @@ class Shipper:
         callee_wait_s: float,
     ) -> None:
         self._inbox = inbox
-        self._writers = writers
+        self._writers = tuple(writers.values())
         self._producer = producer
+        self._publisher = Publisher(
+            producer,
+            "telemetry_collector",
+            prefix=prefix,
+            clock=clock,
+            writers={TOPICS[signal]: writer for signal, writer in writers.items()},
+        )
         self._dead_letters = DeadLetters(producer, prefix)
-        self._graph_topic = prefix + SERVICE_GRAPH
         self._run_id = run_id
         self._clock = clock
         self._packer = Packer(run_id)
@@ -96,16 +100,13 @@ class Shipper:
 
     def close(self) -> None:
         """Flushes and closes every producer."""
-        for writer in self._writers.values():
+        for writer in self._writers:
             writer.close()
         self._producer.close()
 
     def _send(self, packed: Packed) -> None:
-        batch = packed.batch
-        key, value, records = batch.service.encode(), encode(batch), record_count(batch)
-        writer = self._writers[packed.signal]
-        self._until_taken(lambda: writer.send(key, value, records))
-        RECORDS_TOTAL.labels(WRITER, TOPICS[packed.signal], "out").inc(records)
+        self._until_taken(lambda: self._publisher.publish(packed.batch))
+        RECORDS_TOTAL.labels(WRITER, TOPICS[packed.signal], "out").inc(record_count(packed.batch))
         MESSAGES_TOTAL.labels(WRITER, TOPICS[packed.signal], "out").inc()
 
     def _put_aside(self, parcel: Parcel) -> None:
@@ -124,7 +125,7 @@ class Shipper:
 
     def _housekeeping(self) -> None:
         """Heartbeats, and the service graph when it is due."""
-        for writer in self._writers.values():
+        for writer in self._writers:
             self._until_taken(writer.tick)
         now_us = self._clock()
         if now_us < self._graph_due_us:
@@ -132,27 +133,13 @@ class Shipper:
         # From now, not from when it was due: after a long stall one record is enough.
         self._graph_due_us = now_us + self._graph_interval_us
         graph = self._calls.take(self._run_id, now_us)
-        if graph is None:
-            return
-        value = encode(graph)
-        event_id = f"{WRITER}/{self._run_id}/{now_us}"
-        headers = (
-            *cloud_event(
-                event_type="microservo.service_graph", source=SOURCE, event_id=event_id, time_us=now_us
-            ),
-            ("run", self._run_id.encode()),
-        )
-        key = self._run_id.encode()
-        self._until_taken(
-            lambda: self._producer.send(self._graph_topic, key=key, value=value, headers=headers)
-        )
+        if graph is not None:
+            self._until_taken(lambda: self._publisher.publish(graph))
 
     def _settle(self) -> None:
         """Waits until all that was sent is durable, and tells who waits for it."""
         try:
-            for writer in self._writers.values():
-                writer.flush(_FLUSH_TIMEOUT_S)
-            self._producer.flush(_FLUSH_TIMEOUT_S)
+            self._publisher.flush(_FLUSH_TIMEOUT_S)
         except Retryable as error:
             self._count(error)
             return

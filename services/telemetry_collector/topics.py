@@ -3,4 +3,3 @@
 from __future__ import annotations
 
 WRITER = "telemetry-collector"
-SOURCE = "/microservo/telemetry-collector"

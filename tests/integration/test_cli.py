@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from fault_states import state_of
 
 from microservo.adapters.kafka import KafkaBroker
 from microservo.adapters.ports import free_ports
@@ -23,7 +24,8 @@ from schemas.records import FaultEvent
 pytestmark = pytest.mark.integration
 
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
-COMMAND = (sys.executable, "-c", "from microservo.cli import main; main()")
+# Like the console script, it never looks into the working directory.
+COMMAND = (sys.executable, "-P", "-c", "from microservo.cli import main; main()")
 TINY = """
 name = "tiny"
 entry = "front"
@@ -39,11 +41,20 @@ steps = [{ endpoint = "Home" }]
 """
 
 
+SHELL = {
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "http_proxy": "http://127.0.0.1:9",
+    "OTEL_SDK_DISABLED": "true",
+    "PYTHONSTARTUP": "/no/such/file",
+}
+"""What a user's shell may say; each of these once silenced the target."""
+
+
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """An own home and no settings from outside."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MICROSERVO_")}
-    return {**kept, "MICROSERVO_HOME": str(tmp_path / "home")}
+    return {**kept, "MICROSERVO_HOME": str(tmp_path / "höme, #1")}
 
 
 @pytest.fixture
@@ -114,6 +125,7 @@ def _answer(broker: KafkaBroker, topic_prefix: str) -> None:
     )
     with broker.producer() as producer:
         producer.send(f"{topic_prefix}fault-events", key=b"slow-1", value=encode(event))
+        producer.send(f"{topic_prefix}faults", key=b"slow-1", value=encode(state_of(event)))
         producer.flush(30)
 
 
@@ -166,7 +178,7 @@ def test_a_broker_that_does_not_answer_is_told_in_one_line(environment: dict[str
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_up_runs_until_it_is_told_to_end_and_leaves_nothing(
+def test_up_runs_in_any_folder_and_shell_until_it_is_told_to_end_and_leaves_nothing(
     call: Call,
     kafka_bootstrap_servers: str,
     topic_prefix: str,
@@ -177,6 +189,10 @@ def test_up_runs_until_it_is_told_to_end_and_leaves_nothing(
 ) -> None:
     topology, log = tmp_path / "tiny.toml", tmp_path / "up.log"
     topology.write_text(TINY, "utf-8")
+    project = tmp_path / "project"
+    for package in ("services", "streams", "schemas"):
+        (project / package).mkdir(parents=True)
+        (project / package / "__init__.py").touch()
     options = ("--bootstrap-servers", kafka_bootstrap_servers, "--topic-prefix", topic_prefix)
     (otlp_port,) = free_ports(1)
     with (
@@ -197,7 +213,8 @@ def test_up_runs_until_it_is_told_to_end_and_leaves_nothing(
             ],
             stdout=out,
             stderr=out,
-            env={**environment, "PYTHONUNBUFFERED": "1"},
+            cwd=project,
+            env={**environment, **SHELL, "PYTHONUNBUFFERED": "1"},
         ) as process,
     ):
         try:

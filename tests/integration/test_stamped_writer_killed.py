@@ -23,6 +23,7 @@ from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
 from microservo.errors import Retryable
 from microservo.log.stamped import StampedWriter
+from schemas.codec import framing
 
 broker = KafkaBroker(KafkaSettings(bootstrap_servers=sys.argv[1]))
 print("loaded", flush=True)
@@ -30,7 +31,7 @@ sys.stdin.readline()
 writer = StampedWriter(
     broker, sys.argv[2], writer="w", run_id=lambda: "r", clock=now_us, source="/t", linger_ms=int(sys.argv[3])
 )
-value = bytes(2000)
+value = framing(5) + bytes(2000)
 for number in range(10_000_000):
     try:
         writer.send(b"", value, 3, partition=number % writer.partitions)

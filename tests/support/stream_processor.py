@@ -126,11 +126,8 @@ class Pipeline:
         """All revisions on the window topics; a repeated one must have the same bytes."""
         found: dict[Key, bytes] = {}
         for message in self.read(*WINDOW_TOPICS):
-            key = (
-                message.topic.removeprefix(self.prefix),
-                message.key or b"",
-                message.header("window") or b"",
-            )
+            at = (message.header("ce_id") or b"").split(b"/")[-2:]
+            key = (message.topic.removeprefix(self.prefix), message.key or b"", b"/".join(at))
             value = message.value or b""
             assert found.setdefault(key, value) == value, (key, decode(found[key]), decode(value))
         return found

@@ -22,11 +22,11 @@ def test_a_package_that_shadows_ours_is_named_in_one_line(tmp_path: Path, shadow
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     place = file if file.parent == tmp_path else file.parent
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1)
-    assert done.stderr.startswith(f"error: {place} shadows MicroServo's package {place.stem!r}")
+    assert done.stderr.startswith(f"error: {str(place)!r} shadows MicroServo's package {place.stem!r}")
 
 
 def test_a_script_beside_such_a_package_is_told_so_too(tmp_path: Path) -> None:
     (tmp_path / "schemas.py").write_text("X = 1")
     command = [sys.executable, "-c", "from microservo import Client"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert "schemas.py shadows MicroServo's package 'schemas'" in done.stderr.splitlines()[-1]
+    assert "schemas.py' shadows MicroServo's package 'schemas'" in done.stderr.splitlines()[-1]

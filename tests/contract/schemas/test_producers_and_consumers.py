@@ -109,3 +109,53 @@ def test_whoever_is_said_to_read_a_topic_does(topic: str) -> None:
     readers = named_directly()[topic] | named_by_helpers()[topic]
     idle = set(entry.consumers) - readers
     assert not idle, f"schemas/topics/{topic}.toml says that {sorted(idle)} read it; no module of theirs does"
+
+
+def publishers() -> Iterator[tuple[str, str]]:
+    """The component that makes a publisher or has one made, and the process that it says to be."""
+    for path, tree in trees().items():
+        constants = constants_of(tree)
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call):
+                continue
+            named = [each.value for each in node.keywords if each.arg == "process"]
+            named += node.args[1:2] if ast.unparse(node.func) == "Publisher" else []
+            for process in named:
+                text = (
+                    process.value
+                    if isinstance(process, ast.Constant)
+                    else constants.get(ast.unparse(process))
+                )
+                # A helper is told by its caller, who is looked at too.
+                assert text or component_of(path) == HELPERS, f"{path}: name the process where it is made"
+                if text:
+                    yield component_of(path) or path, str(text)
+
+
+def constants_of(tree: ast.Module) -> dict[str, object]:
+    """Texts and numbers that a module gives a name."""
+    return {
+        ast.unparse(node.targets[0]): node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+    }
+
+
+def test_whoever_is_said_to_write_a_topic_publishes_under_its_own_name() -> None:
+    """That nobody publishes what isn't his is the publisher's own refusal."""
+    made = set(publishers())
+    assert {process for _, process in made} == {
+        process for topic in catalogue.catalogue().values() for process in topic.producers
+    }
+    assert {(component, process) for component, process in made if component != HELPERS} <= {
+        (process, process) for _, process in made
+    }
+
+
+def test_nobody_makes_messages_by_hand() -> None:
+    makers = {
+        path
+        for path, tree in trees().items()
+        if "schemas.envelope.cloud_event" in imports(tree) and not path.startswith(f"{HELPERS}/")
+    }
+    assert not makers, "publish records by microservo.log.publisher"

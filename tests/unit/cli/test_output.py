@@ -19,7 +19,7 @@ from fault_states import state_of
 from rich.console import Console
 
 from microservo.cli.progress import TerminalProgress
-from microservo.cli.text import printable
+from microservo.domain.text import printable
 from microservo.testing import MemoryBroker
 from schemas.records import Experiment, FaultEvent
 

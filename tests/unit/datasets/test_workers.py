@@ -16,6 +16,7 @@ from microservo.datasets.share import Share
 from microservo.datasets.workers import Workers
 from microservo.domain.windows import WindowPolicy
 from microservo.errors import Fatal, OffsetGap, Unavailable
+from microservo.testing import eventually
 
 SHARE = Share(
     run_id="run-1",
@@ -41,7 +42,7 @@ def test_a_worker_that_is_killed_is_named_and_never_taken_for_a_closed_terminal(
 ) -> None:
     share = replace(SHARE, prefix="x" * size)
     with Workers(1) as workers:
-        os.kill(worker_pids()[0], signal.SIGKILL)
+        os.kill(eventually(worker_pids, what="a worker")[0], signal.SIGKILL)
         workers.assign(NOBODY, [share], tmp_path)
         with pytest.raises(Fatal, match=r"worker 1 of 1 of the rebuild \(process \d+\) was killed"):
             list(workers.steps())

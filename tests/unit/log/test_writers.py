@@ -16,6 +16,7 @@ from microservo.log.topics import topic_specs
 from microservo.log.writers import JOIN_AHEAD_US, TELEMETRY, declare_writer, retire_writer, writers_from
 from microservo.testing import ManualClock, MemoryBroker
 from schemas import catalogue
+from schemas.codec import framing
 from schemas.envelope import FOREVER_US, Stamp
 from schemas.records import Experiment, RunWriter
 
@@ -234,7 +235,7 @@ def test_a_writer_that_was_killed_for_good_is_retired_in_its_name(
 ) -> None:
     declare(broker, clock)
     writer = writer_on(broker, clock)
-    writer.send(b"cart", b"v", 5, partition=0)
+    writer.send(b"cart", framing(5) + b"v", 5, partition=0)
     clock.advance(10 * S)
     retire_writer(broker, run_id="run", writer="second", clock=clock)
     for topic in TELEMETRY:

@@ -134,3 +134,13 @@ def test_names_without_end_are_forgotten_and_learned_anew(monkeypatch: pytest.Mo
     callees.resolve([parcel("web", *spans)], 0.0)
     callees.resolve([parcel("web", call(30_001)), parcel("cart", answer(30_001))], 1.0)
     assert peers(callees.resolve([parcel("web", call(30_002))], 2.0)[0]) == ["cart"]
+
+
+def test_addresses_without_end_let_nothing_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.telemetry_collector.callees._NAMES", 100)
+    callees = Callees(WAIT_S)
+    ready, waiting = callees.resolve(
+        [parcel("web", *[call(number + 1, f"host-{number}") for number in range(300)])], 0.0
+    )
+    assert (ready, len(waiting)) == ([], 1)
+    assert callees.resolve(waiting, 0.1)[1] == []

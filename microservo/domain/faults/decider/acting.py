@@ -151,6 +151,19 @@ def checked(step: Step, fault: OpenFault, event: events.Checked) -> None:
         _apply(step, fault, instance)
 
 
+def instance_up(step: Step, fault: OpenFault, instance: str) -> None:
+    """What was started anew has lost what it held, and can answer again."""
+    state = fault.status.state(instance)
+    fault = fault.with_attempts(instance, 0)
+    if state in ("applying", "active") and instance in fault.under_way:
+        step.put(replace(fault, restarted=fault.restarted | {instance}))
+    elif state == "active" and not fault.fault.one_shot:
+        # An answer that is on its way may be that of the process before.
+        check(step, replace(fault, checking=fault.checking - {instance}), instance)
+    elif state == "recovering" and instance not in fault.under_way:
+        recover_now(step, fault, instance)
+
+
 def watch_effect(step: Step, fault: OpenFault) -> None:
     """Lets the observer look for the effect of a fault that was in force."""
     applied_us = fault.status.times()["applied_at_us"]
@@ -203,8 +216,11 @@ def _in_force(step: Step, fault: OpenFault, instance: str, at_us: int, evidence:
     watch_effect(step, fault)
     if instance in fault.ending:
         recover(step, _without_ending(fault, instance), instance, fault.ending[instance])
-    elif is_first:
+        return
+    if is_first:
         expect_end(step, fault, instance)
+    if instance in fault.restarted and not fault.fault.one_shot:
+        check(step, replace(fault, restarted=fault.restarted - {instance}), instance)
 
 
 def _not_applied(step: Step, fault: OpenFault, instance: str, problem: str) -> None:

@@ -75,12 +75,8 @@ def _instance_changed(step: Step, event: events.InstanceChanged) -> None:
     if not event.is_up:
         return
     for fault in list(step.state.open.values()):
-        state = fault.status.state(instance) if instance in fault.status.instances else ""
-        fresh = fault.with_attempts(instance, 0)
-        if state == "active" and not fault.fault.one_shot:
-            acting.check(step, fresh, instance)
-        elif state == "recovering" and instance not in fault.under_way:
-            acting.recover_now(step, fresh, instance)
+        if instance in fault.status.instances:
+            acting.instance_up(step, fault, instance)
 
 
 def _target_seen(step: Step, event: events.TargetSeen) -> None:

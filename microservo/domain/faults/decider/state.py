@@ -30,6 +30,7 @@ class OpenFault:
         affected: the services it concerns; fixed when it is applied.
         under_way: instances with an apply or a recovery under way.
         checking: instances that are being asked whether the fault is in force.
+        restarted: instances that came up while an apply was under way, so that its answer may be out of date.
         ending: by instance, why it shall be recovered as soon as nothing is under way any more.
         attempts: failed ones in a row, by instance.
     """
@@ -41,6 +42,7 @@ class OpenFault:
     affected: tuple[AffectedService, ...] = ()
     under_way: frozenset[str] = frozenset()
     checking: frozenset[str] = frozenset()
+    restarted: frozenset[str] = frozenset()
     ending: Mapping[str, str] = field(default_factory=dict)
     attempts: Mapping[str, int] = field(default_factory=dict)
 
@@ -91,7 +93,7 @@ class OpenFault:
 
     def answered(self, instance: str) -> Self:
         """With nothing under way on an instance."""
-        return replace(self, under_way=self.under_way - {instance}, checking=self.checking - {instance})
+        return replace(self, under_way=self.under_way - {instance})
 
     def with_attempts(self, instance: str, attempts: int) -> Self:
         """With so many failed attempts in a row."""

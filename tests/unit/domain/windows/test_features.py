@@ -171,6 +171,11 @@ def test_the_two_sides_of_a_call_that_share_an_id_are_two_spans() -> None:
     assert (found["request/*/count"], found["call/*/count"]) == (1.0, 1.0)
 
 
+def test_messages_that_are_sent_are_calls() -> None:
+    found = of(traces=[spans((4, 1, 2, 10, 0), (3, 1, 2, 10, 0))])
+    assert (found["call/*/count"], found[f"call/{WORDS[2]}/count"]) == (2.0, 2.0)
+
+
 def test_requests_and_calls_have_count_errors_and_measured_quantiles() -> None:
     served = [(2, 3, 0, 1000 * ms, int(ms == 100)) for ms in range(1, 101)]
     found = of(traces=[spans(*served, (3, 4, 5, 2500, 1), (1, 4, 0, 9_000_000, 1))])
