@@ -124,11 +124,7 @@ class Join:
             joiner.begin(source, await self._beginning(message.tp))
         stamp = stamp_of(headers)
         if isinstance(stamp, Stamp) and not joiner.knows(source, stamp):
-            # A writer is declared before it writes: whoever is unknown by the runs of later is not declared,
-            # and looking again for each of its messages would hold up all others.
-            if (message.timestamp or 0) * 1_000_000 >= self._runs.known_until_us:
-                await retry_async(self._refresh, on_failure=_count_retry)
-            joiner.learn(stamp.run, self._runs.get(stamp.run))
+            await self._learn(joiner, stamp)
         try:
             joiner.take(source, message.offset, message.value, stamp, cast(Acknowledgeable, event))
         except InvalidMessage as error:
@@ -139,6 +135,17 @@ class Join:
         if self.heard_at >= self._flush_due:
             self._flush_due = self.heard_at + self._settings.checkpoint_s
             await self._flush()
+
+    async def _learn(self, joiner: Joiner, stamp: Stamp) -> None:
+        """Finds out who writes in the run of a message; whoever is still unknown then is not declared.
+
+        Those that a run begins with are in its first record. Others are declared so long before their first
+        stamp that what was known a lease before it names them; so nobody who is not declared holds this up.
+        """
+        is_new = stamp.run not in joiner.open_runs and self._runs.get(stamp.run) is None
+        if is_new or self._runs.known_until_us + LEASE_US < stamp.watermark_us:
+            await retry_async(self._refresh, on_failure=_count_retry)
+        joiner.learn(stamp.run, self._runs.get(stamp.run))
 
     async def _refresh(self) -> None:
         async with self._runs_lock:

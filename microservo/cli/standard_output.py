@@ -11,7 +11,7 @@ import io
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 
 from microservo.errors import MicroServoError
 
@@ -36,11 +36,13 @@ class _Output(io.FileIO):
 
     def write(self, data: ReadableBuffer, /) -> int:
         """Writes; of a failure only the main thread is told, once."""
-        length = memoryview(data).nbytes
+        rest = memoryview(data).cast("B")
+        length = rest.nbytes
         if self._failed:
             return length
         try:
-            return super().write(data) or 0
+            while rest:
+                rest = rest[super().write(rest) or 0 :]
         except OSError as error:
             if threading.current_thread() is not threading.main_thread():
                 return length
@@ -89,6 +91,7 @@ def _occupy(descriptor: int, mode: int) -> None:
 
 def _stream(raw: io.FileIO, former: TextIO | None) -> TextIO:
     encoding = former.encoding if former is not None else "utf-8"
-    return io.TextIOWrapper(
-        io.BufferedWriter(raw), encoding=encoding, errors="backslashreplace", line_buffering=True
-    )
+    # No buffer of bytes between: one that Ctrl-C interrupts while it writes would write the same again at the
+    # end. This one forgets what it hands on before it does, and hands on whole lines.
+    buffer = cast("BinaryIO", raw)
+    return io.TextIOWrapper(buffer, encoding=encoding, errors="backslashreplace", line_buffering=True)

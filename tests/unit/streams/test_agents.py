@@ -19,6 +19,7 @@ from microservo.errors import Fatal, OffsetGap
 from microservo.log.reader import read_topic
 from microservo.log.run_records import KnownRuns, write_run
 from microservo.log.topics import topic_specs
+from microservo.log.writers import JOIN_AHEAD_US
 from microservo.runtime.metrics import WATERMARK_LAG_SECONDS
 from microservo.testing import MemoryBroker
 from schemas.codec import encode
@@ -119,8 +120,8 @@ class Stream:
             yield event
 
 
-def delivered(offset: int, writer: str = "w", value: bytes | None = None) -> Event:
-    stamp = Stamp(run="run", watermark_us=1, writer=writer, sequence=offset, total=0)
+def delivered(offset: int, writer: str = "w", value: bytes | None = None, *, at_us: int = 1) -> Event:
+    stamp = Stamp(run="run", watermark_us=at_us, writer=writer, sequence=offset, total=0)
     tp = TP("telemetry-logs", 0)
     message = SimpleNamespace(tp=tp, topic=tp.topic, partition=0, offset=offset, value=value)
     message.timestamp, message.key = 1.0, b"cart"
@@ -169,9 +170,22 @@ def test_a_writer_is_known_by_the_time_its_first_message_is_read(join: Join, bro
     declare(broker, "w")
     asyncio.run(join.run(Stream(delivered(7))))
     declare(broker, "w", "second")
-    asyncio.run(join.run(Stream(delivered(8, "second", b"unreadable"))))
+    later_us = now_us() + JOIN_AHEAD_US
+    asyncio.run(join.run(Stream(delivered(8, "second", b"unreadable", at_us=later_us))))
     (reason,) = reasons(broker)
     assert "names no known schema" in reason
+
+
+def test_whoever_is_not_declared_does_not_have_the_runs_read_again_and_again(
+    join: Join, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    join._flush_due = math.inf
+    declare(broker, "w")
+    asyncio.run(join.run(Stream(delivered(7))))
+    monkeypatch.setattr(join, "_refresh", _unwanted)
+    at_us = now_us()
+    asyncio.run(join.run(Stream(*(delivered(offset, "stranger", at_us=at_us) for offset in range(8, 99)))))
+    assert reasons(broker) == []
 
 
 def test_what_somebody_writes_who_is_not_declared_is_a_dead_letter(join: Join, broker: MemoryBroker) -> None:
@@ -192,3 +206,7 @@ def test_the_lag_of_windows_is_told_by_partition(app: Any, join: Join) -> None:
 
 async def _nothing() -> None:
     pass
+
+
+async def _unwanted() -> None:
+    pytest.fail("read again")
