@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 Headers = tuple[tuple[str, bytes], ...]
 HEARTBEAT_KEY = b"__heartbeat__"
@@ -28,9 +28,8 @@ FOREVER_US = 1 << 62
 """Watermark of a writer's last message in a run: nothing follows, ever."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stamp:
-    """What the writer of a partition promises with a message.
+class Stamp(NamedTuple):
+    """What the writer of a partition promises with a message; one is made for each that is read.
 
     Attributes:
         run: run that the promise is given for; the message's record is of that run.

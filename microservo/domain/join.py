@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from microservo.domain.watermarks import NOTHING_PASSED, Passed
 from microservo.domain.windows import NOTHING_US, Windower
@@ -20,8 +20,7 @@ _BATCHES: dict[str, type[MetricBatch] | type[LogBatch] | type[SpanBatch]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class Taken(NamedTuple):
     """What a message was.
 
     Attributes:

@@ -403,7 +403,7 @@ def test_records_that_the_windower_refuses_are_rejected_once_whatever_the_messag
     )
     with broker.producer() as producer:
         for number, key in enumerate((b"cart", b"another", b"cart"), start=1):
-            stamp = replace(last, sequence=last.sequence + number, total=last.total + number)
+            stamp = last._replace(sequence=last.sequence + number, total=last.total + number)
             producer.send(
                 catalogue.TELEMETRY_METRICS,
                 key=key,
