@@ -70,6 +70,7 @@ class Watermarks:
         self._is_declared = False
         self._writers: dict[tuple[str, str], _Writer] = {}
         self._low = NOTHING_PASSED
+        self._asked = (NOTHING_PASSED, UNKNOWN)
         self.passed = NOTHING_PASSED
         """What `advance` came to; it never falls."""
 
@@ -100,13 +101,13 @@ class Watermarks:
             InvalidMessage: the writer has left, or takes back an earlier promise.
         """
         writer = self._writers.get((source, stamp.writer)) or self._adopted(source, stamp)
-        before_us = writer.promise_us
-        if stamp.watermark_us < before_us:
+        promise_us, before_us = stamp.watermark_us, writer.promise_us
+        if promise_us < before_us:
             raise InvalidMessage(_taken_back(stamp, before_us))
-        if stamp.watermark_us > before_us:
-            passed, low = writer.passed, self._low
-            writer.promise(stamp.watermark_us)
-            if passed.first_us == low.first_us or passed.final_us == low.final_us:
+        if promise_us > before_us:
+            (first_us, final_us), low = writer.passed, self._low
+            writer.promise(promise_us)
+            if first_us == low.first_us or final_us == low.final_us:
                 self._low = self._lowest()
         return writer.passed
 
@@ -116,9 +117,13 @@ class Watermarks:
         Args:
             limit_us: taken for the promise of writers that may be declared without being known here.
         """
+        low, asked_us = self._asked
+        if low is self._low and asked_us == limit_us:
+            # Asked after every message, and mostly for nothing new.
+            return self.passed
+        self._asked = (self._low, limit_us)
         passed, (first_us, final_us) = self.passed, self._low
         first_cut_us, final_cut_us = self._cuts_us
-        # Asked after every message, and mostly for nothing new.
         first_us = min(first_us, limit_us - first_cut_us)
         final_us = min(final_us, limit_us - final_cut_us)
         if first_us > passed.first_us or final_us > passed.final_us:
@@ -153,8 +158,8 @@ class Watermarks:
     def _lowest(self) -> Passed:
         if not self._writers or (self._unheard and not self._is_declared):
             return NOTHING_PASSED
-        passed = [writer.passed for writer in self._writers.values()]
-        return Passed(min(each.first_us for each in passed), min(each.final_us for each in passed))
+        first_us, final_us = zip(*[writer.passed for writer in self._writers.values()], strict=True)
+        return Passed(min(first_us), min(final_us))
 
 
 def _taken_back(stamp: Stamp, before_us: int) -> str:
