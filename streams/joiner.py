@@ -85,7 +85,8 @@ class Joiner:
         """By run: the last checkpoint that was written, or read at the start."""
         self._size_us = policy.size_us
         self._checkpoint = checkpoint
-        self._over: dict[str, Experiment] = {}
+        self._over: dict[str, dict[str, int]] = {}
+        """By run that is over: where each source ends."""
         self._closed: set[str] = set()
         self._queues: dict[str, _Queue] = {}
 
@@ -117,8 +118,9 @@ class Joiner:
             return
         self.windower.open_run(run_id, run.writers if run else (), final_us=self.checkpoints_us[run_id])
         if run is not None and run.status != "running":
-            self._over[run_id] = run
             self.windower.seal_run(run_id)
+            if ends := self._ends(run):
+                self._over[run_id] = ends
 
     def take(
         self,
@@ -159,10 +161,8 @@ class Joiner:
             limit_us: what writers that may be declared without being known here will promise at the least.
         """
         yield from self.windower.close(limit_us)
-        for run_id in [each for each, run in self._over.items() if self._is_read(run)]:
-            del self._over[run_id]
-            self.windower.close_run(run_id)
-            self._closed.add(run_id)
+        if self._over:
+            self._close_read_runs()
 
     def final_us(self) -> dict[str, int]:
         """By run: windows that end by then were given out for good; FOREVER_US where the run is closed."""
@@ -181,12 +181,22 @@ class Joiner:
         for queue in self._queues.values():
             queue.abandon()
 
-    def _is_read(self, run: Experiment) -> bool:
-        """Whether all that a run wrote was taken; never of a run whose record names no end."""
-        ends = {source: run.end_offsets.get(f"{source}/{self.partition}") for source in SOURCES}
+    def _ends(self, run: Experiment) -> dict[str, int]:
+        """Where each source of a run ends; {} for a run whose record does not name all ends."""
+        named = {source: run.end_offsets.get(f"{source}/{self.partition}") for source in SOURCES}
+        ends = {source: end for source, end in named.items() if end is not None}
+        return ends if len(ends) == len(named) else {}
+
+    def _close_read_runs(self) -> None:
+        for run_id in [each for each, ends in self._over.items() if self._is_read(ends)]:
+            del self._over[run_id]
+            self.windower.close_run(run_id)
+            self._closed.add(run_id)
+
+    def _is_read(self, ends: Mapping[str, int]) -> bool:
+        """Whether all that a run wrote was taken."""
         return all(
-            end is not None and source in self._queues and self._queues[source].next_offset >= end
-            for source, end in ends.items()
+            source in self._queues and self._queues[source].next_offset >= end for source, end in ends.items()
         )
 
     def _is_done(self, held: _Held, checkpoints_us: Mapping[str, int]) -> bool:
