@@ -34,7 +34,6 @@ TELEMETRY = tuple(source for source in SOURCES if source != catalogue.SERVICE_FA
 
 _PUBLISH_US = 2_000_000
 _ATTEMPTS = 10
-_CLIENT = "client"
 
 
 def writers_from(from_us: int, *, first_cut_us: int, final_cut_us: int) -> tuple[RunWriter, ...]:
@@ -156,6 +155,7 @@ def retire_writer(
     *,
     run_id: str,
     writer: str,
+    process: str,
     clock: Callable[[], int],
     topic_prefix: str = "",
 ) -> None:
@@ -163,6 +163,14 @@ def retire_writer(
 
     Its farewell is written in its name on every topic that it was declared for. It can't come back to
     the run.
+
+    Args:
+        broker: where the run is.
+        run_id: the run.
+        writer: its stable name.
+        process: who retires it, as the contract names it.
+        clock: epoch microseconds UTC.
+        topic_prefix: put before every topic name.
 
     Raises:
         InvalidInput: there is no such run or writer, or it still writes.
@@ -190,7 +198,7 @@ def retire_writer(
         ]
         return replace(run, writers=tuple(ended))
 
-    update_run(broker, run_id, end, process=_CLIENT, clock=clock, topic_prefix=topic_prefix)
+    update_run(broker, run_id, end, process=process, clock=clock, topic_prefix=topic_prefix)
 
 
 def _entries(writers: Iterable[RunWriter], writer: str, topics: Sequence[str]) -> list[RunWriter]:

@@ -104,8 +104,8 @@ def test_every_process_of_the_platform_has_a_service() -> None:
 def test_every_command_exists(name: str) -> None:
     program, *arguments = compose()[name]["command"]
     if program == "python":
-        flag, module = arguments
-        assert flag == "-m"
+        *flags, module = arguments
+        assert flags == ["-P", "-m"], "modules of the folder it runs in must not come before ours"
         assert importlib.util.find_spec(f"{module}.__main__") is not None
         return
     assert program in tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["scripts"]
