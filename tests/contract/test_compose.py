@@ -151,6 +151,19 @@ def test_the_defaults_of_the_example_are_those_of_the_compose_file() -> None:
     assert len({*_VARIABLE.findall(text)}) == len(documented(only_defaults=True))
 
 
+@pytest.mark.parametrize("name", OURS)
+def test_every_setting_of_a_service_is_explained_to_who_runs_it(name: str) -> None:
+    fields = {*OURS[name].model_fields, *KafkaSettings.model_fields} - {"kafka"}
+    assert {f"MICROSERVO_{field.upper()}" for field in fields} <= documented().keys()
+
+
+def test_what_is_explained_is_a_setting() -> None:
+    settings = {field for kind in (*OURS.values(), KafkaSettings) for field in kind.model_fields}
+    settings |= options_by_variable(cli.get_command(click.Context(cli), "target")) | {"control_token"}
+    explained = documented().keys() - documented(only_defaults=True).keys()
+    assert {each.removeprefix("MICROSERVO_").lower() for each in explained} <= settings
+
+
 def test_what_depends_on_a_service_can_wait_for_it() -> None:
     services = compose()
     for service in services.values():
