@@ -113,8 +113,17 @@ class Publisher:
             raise InvalidInput(msg)
         self._producer.send(topic.physical(self._prefix), key=key.encode(), value=None)
 
-    def flush(self, timeout_s: float) -> None:
-        """Waits until all that was published is durable; raises as `Producer.flush`."""
+    def flush(self, timeout_s: float, topic: str | None = None) -> None:
+        """Waits until what was published is durable; raises as `Producer.flush`.
+
+        Args:
+            timeout_s: how long, for each producer.
+            topic: logical name of a joined topic whose records alone are waited for, and nothing else that
+                may still be under way.
+        """
+        if topic is not None:
+            self._writers[topic].flush(timeout_s)
+            return
         for writer in self._writers.values():
             writer.flush(timeout_s)
         self._producer.flush(timeout_s)

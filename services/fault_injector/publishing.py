@@ -92,7 +92,8 @@ class FaultPublisher:
             self._publisher.publish(self._faults[0])
             self._faults.popleft()
             RECORDS_TOTAL.labels(_SERVICE, SERVICE_FAULTS, "out").inc()
-        self._publisher.flush(FLUSH_TIMEOUT_S)
+        # States of earlier events may be under way; a label must not wait for them.
+        self._publisher.flush(FLUSH_TIMEOUT_S, SERVICE_FAULTS)
         if self._confirmed_at_us is not None:
             late_us = self._clock() - self._confirmed_at_us
             STAGE_LATENCY_SECONDS.labels("label").observe(max(0, late_us) / 1e6)
