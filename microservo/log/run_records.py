@@ -90,6 +90,8 @@ class KnownRuns:
 
     def _read(self, ends: Mapping[Partition, int]) -> Iterator[Message]:
         """Enters and gives the messages up to these ends."""
+        # Not by `read_ranges`, which assigns its ranges anew and so loses the fetch under way: windows wait
+        # for each refresh. This consumer stays assigned.
         consumer, silent_rounds = self._assigned(), 0
         while any(self._next[partition] < end for partition, end in ends.items()):
             messages = consumer.consume(_BATCH, _ROUND_S)

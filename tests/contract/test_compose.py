@@ -17,6 +17,7 @@ from typing import Any
 import click
 import pytest
 import yaml
+from pydantic_settings import BaseSettings
 
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
 from microservo.adapters.ports import free_ports
@@ -158,7 +159,8 @@ def test_every_setting_of_a_service_is_explained_to_who_runs_it(name: str) -> No
 
 
 def test_what_is_explained_is_a_setting() -> None:
-    settings = {field for kind in (*OURS.values(), KafkaSettings) for field in kind.model_fields}
+    kinds: list[type[BaseSettings]] = [*OURS.values(), KafkaSettings]
+    settings = {field for kind in kinds for field in kind.model_fields}
     settings |= options_by_variable(cli.get_command(click.Context(cli), "target")) | {"control_token"}
     explained = documented().keys() - documented(only_defaults=True).keys()
     assert {each.removeprefix("MICROSERVO_").lower() for each in explained} <= settings
