@@ -163,7 +163,7 @@ def a_killed_instance_goes_down_and_comes_back(make: MakePlatform) -> None:
     assert after.started_at_us == up.at_us
 
 
-def a_recovery_behind_a_pause_is_told_when_it_took_effect(make: MakePlatform) -> None:
+def a_recovery_behind_a_pause_is_reported_when_it_took_effect(make: MakePlatform) -> None:
     platform = make()
     behind = next((kind for kind, fault in KINDS.items() if "workload" in fault.mechanisms), "")
     if not {_PAUSE, behind} <= kinds_here(platform):
@@ -176,7 +176,9 @@ def a_recovery_behind_a_pause_is_told_when_it_took_effect(make: MakePlatform) ->
         with refused(Retryable):
             mechanism.recover(instance, "behind", wire)
     finally:
-        resumed = pauser.recover(instance, "pause", pause)
+        # The end of the pause may be seen later than what it set going.
+        resumed_us = now_us()
+        pauser.recover(instance, "pause", pause)
     eventually(
         lambda: not mechanism.holds(instance, "behind", wire),
         timeout_s=_PATIENCE_S,
@@ -186,7 +188,7 @@ def a_recovery_behind_a_pause_is_told_when_it_took_effect(make: MakePlatform) ->
     seen_us = now_us()
     eventually(lambda: now_us() > seen_us + 200_000, what="some time to pass")
     confirmed = _recover(mechanism, instance, "behind", wire)
-    assert resumed.at_us <= confirmed.at_us <= seen_us, "the instant is that of the retry"
+    assert resumed_us <= confirmed.at_us <= seen_us, "the instant is not that of the first effort"
 
 
 def several_faults_on_one_instance_do_not_end_one_another(make: MakePlatform) -> None:
