@@ -42,7 +42,7 @@ from microservo.log.reader import ranges_from, read_topic
 from microservo.log.stamped import StampedWriter
 from microservo.log.topics import topic_specs
 from microservo.platforms.local.platform import LocalPlatform
-from microservo.runtime.retry import retry
+from microservo.retry import retry
 from schemas.catalogue import FAULT_EVENTS, FAULTS, SERVICE_FAULTS
 from schemas.codec import encode
 from schemas.records import FaultRequest, FaultSnapshot

@@ -15,16 +15,16 @@ from microservo.adapters.clock import now_us
 from microservo.domain.join import stamp_of
 from microservo.domain.watermarks import UNKNOWN
 from microservo.domain.windows import SOURCES
-from microservo.errors import Fatal, InvalidMessage, Retryable
+from microservo.errors import Fatal, InvalidMessage, MicroServoError, Retryable
 from microservo.log.run_records import KnownRuns
 from microservo.log.writers import LEASE_US
+from microservo.retry import retry_async
 from microservo.runtime.metrics import (
     MESSAGES_TOTAL,
     RECORDS_TOTAL,
     RETRIES_TOTAL,
     WATERMARK_LAG_SECONDS,
 )
-from microservo.runtime.retry import retry_async
 from schemas.envelope import Stamp
 from streams.joiner import Acknowledgeable, Joiner
 from streams.outputs import Outputs
@@ -222,7 +222,7 @@ class Join:
                     RECORDS_TOTAL.labels(_SERVICE, account.source, outcome).inc(count)
 
 
-def _count_retry(_: Retryable) -> None:
+def _count_retry(_: MicroServoError) -> None:
     RETRIES_TOTAL.labels("runs").inc()
 
 

@@ -11,8 +11,8 @@ from microservo.domain.windows import ClosedWindow
 from microservo.errors import Retryable
 from microservo.log.dead_letters import DeadLetters
 from microservo.log.publisher import Publisher
+from microservo.retry import retry_async
 from microservo.runtime.metrics import WINDOWS_TOTAL
-from microservo.runtime.retry import retry_async
 from schemas.records import FeatureWindow, LabelledWindow
 
 _FLUSH_TIMEOUT_S = 30.0

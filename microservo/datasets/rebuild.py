@@ -35,7 +35,7 @@ from microservo.domain.datasets.manifest import MANIFEST, FileEntry, Manifest, R
 from microservo.domain.windows import SOURCES, WindowPolicy
 from microservo.log.ranges import BATCH, RangeReader, Ranges
 from microservo.log.runs import FACTS, RunLog, run_log
-from microservo.runtime.retry import retry
+from microservo.retry import retry
 from schemas.files import schema_ids
 from schemas.records import Experiment
 

@@ -20,7 +20,7 @@ from microservo.domain.faults.catalogue import KINDS
 from microservo.errors import InvalidInput, Retryable
 from microservo.platforms.mechanism import Confirmation, Mechanism
 from microservo.platforms.platform import Instance, InstanceChange, Platform, kinds_here, services_of
-from microservo.runtime.retry import retry
+from microservo.retry import retry
 from microservo.testing import eventually
 from microservo.testing.checks import checks_in, refused, run_checks
 

@@ -21,10 +21,10 @@ from microservo.log.stamped import StampedWriter
 from microservo.log.writers import INJECTOR_WRITER, declare_writer
 from microservo.platforms.local.platform import LocalPlatform
 from microservo.platforms.platform import Platform
+from microservo.retry import retry
 from microservo.runtime.health import HealthServer
 from microservo.runtime.loop import consume_loop
 from microservo.runtime.pulse import Pulse
-from microservo.runtime.retry import retry
 from microservo.runtime.shutdown import Shutdown
 from schemas.catalogue import FAULT_REQUESTS, FEATURE_WINDOWS, SERVICE_FAULTS, SERVICE_GRAPH
 from services.fault_injector.handlers import Handlers

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from microservo.adapters.broker import Producer
 from microservo.domain.rows import SpanRows
 from microservo.domain.telemetry import Signal, record_count
-from microservo.errors import Retryable
+from microservo.errors import MicroServoError, Retryable
 from microservo.log.dead_letters import DeadLetters
 from microservo.log.publisher import Publisher
 from microservo.log.stamped import StampedWriter
+from microservo.retry import retry
 from microservo.runtime.metrics import MESSAGES_TOTAL, RECORDS_TOTAL, RETRIES_TOTAL, STAGE_LATENCY_SECONDS
-from microservo.runtime.retry import retry
 from microservo.sources.inbox import Inbox
 from microservo.sources.source import TOPICS, Parcel
 from services.telemetry_collector.call_counter import CallCounter
@@ -156,6 +156,6 @@ class Shipper:
             self._count(error)
             retry(send, longest_pause_s=_LONGEST_PAUSE_S, on_failure=self._count)
 
-    def _count(self, error: Retryable) -> None:
+    def _count(self, error: MicroServoError) -> None:
         RETRIES_TOTAL.labels("flush").inc()
         logger.warning("kafka does not take telemetry for now: %s", error)

@@ -18,8 +18,8 @@ from microservo.errors import InvalidInput, Retryable
 from microservo.platforms.local.mechanisms.absent import absent, gone
 from microservo.platforms.local.state import LocalInstance, TargetState
 from microservo.platforms.mechanism import Confirmation, Owned
+from microservo.retry import retry
 from microservo.runtime.probe import is_healthy
-from microservo.runtime.retry import retry
 
 KILL = "process-kill"
 PAUSE = "process-pause"

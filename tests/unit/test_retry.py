@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from microservo.errors import InvalidInput, Retryable
-from microservo.runtime.retry import retry, retry_async
+from microservo.retry import retry, retry_async
 
 
 def failing(times: int, result: str = "done") -> Callable[[], str]:

@@ -1,4 +1,7 @@
-"""One policy for what fails for now: try again with growing pauses, until it succeeds or patience ends."""
+"""One policy for what fails for now: try again with growing pauses, until it succeeds or time is up.
+
+Any room may use it: it knows nothing but our errors.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import TypeVar
 
 import tenacity
 
-from microservo.errors import Retryable
+from microservo.errors import MicroServoError, Retryable
 
 T = TypeVar("T")
 
@@ -24,24 +27,26 @@ def retry(
     *,
     timeout_s: float | None = None,
     attempts: int | None = None,
+    passing: type[MicroServoError] = Retryable,
     first_pause_s: float = FIRST_PAUSE_S,
     longest_pause_s: float = LONGEST_PAUSE_S,
     wait: Wait | None = None,
-    on_failure: Callable[[Retryable], None] | None = None,
+    on_failure: Callable[[MicroServoError], None] | None = None,
 ) -> T:
-    """What `act` returns, as soon as it returns; each `Retryable` that it raises leads to another effort.
+    """What `act` returns, as soon as it returns; each error that may pass leads to another effort.
 
     Args:
         act: one effort.
         timeout_s: no effort begins later than this; None for no limit.
         attempts: so many efforts at the most; None for no limit.
+        passing: the errors that may pass.
         first_pause_s: pause after the first failure; each following one is twice as long.
         longest_pause_s: what pauses grow to.
         wait: how to wait; when it returns True no further effort is made.
         on_failure: told of each failure before the pause, to count or log it.
 
     Raises:
-        Retryable: the last failure, once patience has ended.
+        MicroServoError: the last failure, once time or attempts are used up.
         Exception: whatever else `act` raises, at once.
 
     Example:
@@ -49,7 +54,7 @@ def retry(
         7
     """
     pause = wait or threading.Event().wait
-    failures: list[Retryable] = []
+    failures: list[MicroServoError] = []
 
     def before_sleep(state: tenacity.RetryCallState) -> None:
         failures[:] = [_reported(state, on_failure)]
@@ -59,7 +64,7 @@ def retry(
             raise failures[0]
 
     efforts = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(Retryable),
+        retry=tenacity.retry_if_exception_type(passing),
         wait=tenacity.wait_exponential(multiplier=first_pause_s, min=first_pause_s, max=longest_pause_s),
         stop=_stop(timeout_s, attempts),
         sleep=sleep,
@@ -74,7 +79,7 @@ async def retry_async(
     *,
     first_pause_s: float = FIRST_PAUSE_S,
     longest_pause_s: float = LONGEST_PAUSE_S,
-    on_failure: Callable[[Retryable], None] | None = None,
+    on_failure: Callable[[MicroServoError], None] | None = None,
 ) -> T:
     """As `retry`, for asyncio and without end: others go on meanwhile, and cancelling ends the efforts.
 
@@ -100,10 +105,12 @@ async def retry_async(
     return await efforts(act)
 
 
-def _reported(state: tenacity.RetryCallState, on_failure: Callable[[Retryable], None] | None) -> Retryable:
+def _reported(
+    state: tenacity.RetryCallState, on_failure: Callable[[MicroServoError], None] | None
+) -> MicroServoError:
     """The failure of an effort, once it was reported."""
     error = state.outcome.exception() if state.outcome else None
-    assert isinstance(error, Retryable)
+    assert isinstance(error, MicroServoError)
     if on_failure is not None:
         on_failure(error)
     return error
