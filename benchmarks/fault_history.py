@@ -1,6 +1,6 @@
 """Listing faults and starting the injector behind a long history: `python -m benchmarks.fault_history`.
 
-The history is that of one fault, carried through its whole life by `decide`, written again under other names.
+The history is that of one fault, carried through all its states by `decide`, written again under other names.
 """
 
 from __future__ import annotations
@@ -128,10 +128,10 @@ def measured(broker: Broker, prefix: str, faults: int) -> Times:
 
 def _write(broker: Broker, prefix: str, numbers: range, *, linger_ms: int) -> None:
     """Events and states as an injector writes them; it reads service faults only of what is unfinished."""
-    life, end_us = _life(), now_us() - 3600 * _SECOND_US
+    steps, end_us = _steps(), now_us() - 3600 * _SECOND_US
     with broker.producer(linger_ms=linger_ms) as producer:
         for number in numbers:
-            for step in life:
+            for step in steps:
                 _write_step(producer, prefix, step, f"past-{number}", end_us + number)
             if number >= CLOSED_KEPT:
                 _send(producer, prefix + FAULTS, f"past-{number - CLOSED_KEPT}", None)
@@ -140,7 +140,7 @@ def _write(broker: Broker, prefix: str, numbers: range, *, linger_ms: int) -> No
         producer.flush(60)
         with broker.consumer(group_id=None) as consumer:
             ranges = sorted(ranges_from(consumer, prefix + FAULT_EVENTS).items())
-        last = _renamed(life[-1].snapshot, f"past-{numbers[-1]}", end_us + numbers[-1])
+        last = _renamed(steps[-1].snapshot, f"past-{numbers[-1]}", end_us + numbers[-1])
         state = replace(last, positions=tuple(end for _, (_, end) in ranges))
         _send(producer, prefix + FAULTS, last.fault_id, encode(state))
         producer.flush(60)
@@ -150,7 +150,7 @@ def _compacted(broker: Broker, prefix: str, faults: int) -> int:
     """How many messages a reader of the states meets, once the broker has compacted them.
 
     A hundred thousand faults are written within minutes here, so what was deleted is still kept for readers
-    that are on their way. Then faults come one by one, as in life, and the broker cleans up behind them.
+    that are on their way. Then faults come one by one, as in a run, and the broker cleans up behind them.
     """
     deadline_s = time.monotonic() + _COMPACTED_WITHIN_S
     while (found := _count(broker, prefix + FAULTS)) > _STATES_AT_REST and time.monotonic() < deadline_s:
@@ -177,7 +177,7 @@ def _send(producer: Producer, topic: str, key: str, value: bytes | None) -> None
     retry(lambda: producer.send(topic, key=key.encode(), value=value), timeout_s=60)
 
 
-def _life() -> list[Publish]:
+def _steps() -> list[Publish]:
     """What is published of one fault, from its request to its verdict."""
     where = {"fault_id": REQUEST.fault_id, "instance": "cart-0"}
     timer = Timer(task="apply", fault_id=REQUEST.fault_id)

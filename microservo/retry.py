@@ -19,7 +19,7 @@ FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 5.0
 
 Wait = Callable[[float], bool]
-"""Waits up to so many seconds; True ends the efforts early, as `Shutdown.wait` and `Event.wait` do."""
+"""Waits up to so many seconds; True ends the attempts early, as `Shutdown.wait` and `Event.wait` do."""
 
 
 def retry(
@@ -33,17 +33,17 @@ def retry(
     wait: Wait | None = None,
     on_failure: Callable[[MicroServoError], None] | None = None,
 ) -> T:
-    """What `act` returns, as soon as it returns; each error that may pass leads to another effort.
+    """What `act` returns, as soon as it returns; each error that may pass leads to another attempt.
 
     Args:
-        act: one effort.
-        timeout_s: no effort begins later than this; None for no limit.
-        attempts: so many efforts at the most; None for no limit.
+        act: one attempt.
+        timeout_s: no attempt begins later than this; None for no limit.
+        attempts: so many attempts at the most; None for no limit.
         passing: the errors that may pass.
         first_pause_s: pause after the first failure; each following one is twice as long.
         longest_pause_s: what pauses grow to.
-        wait: how to wait; when it returns True no further effort is made.
-        on_failure: told of each failure before the pause, to count or log it.
+        wait: how to wait; when it returns True no further attempt is made.
+        on_failure: called with each failure before the pause, to count or log it.
 
     Raises:
         MicroServoError: the last failure, once time or attempts are used up.
@@ -63,7 +63,7 @@ def retry(
         if pause(seconds):
             raise failures[0]
 
-    efforts = tenacity.Retrying(
+    retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(passing),
         wait=tenacity.wait_exponential(multiplier=first_pause_s, min=first_pause_s, max=longest_pause_s),
         stop=_stop(timeout_s, attempts),
@@ -71,7 +71,7 @@ def retry(
         before_sleep=before_sleep,
         reraise=True,
     )
-    return efforts(act)
+    return retrying(act)
 
 
 async def retry_async(
@@ -81,13 +81,13 @@ async def retry_async(
     longest_pause_s: float = LONGEST_PAUSE_S,
     on_failure: Callable[[MicroServoError], None] | None = None,
 ) -> T:
-    """As `retry`, for asyncio and without end: others go on meanwhile, and cancelling ends the efforts.
+    """As `retry`, for asyncio and without end: others go on meanwhile, and cancelling ends the attempts.
 
     Args:
-        act: one effort.
+        act: one attempt.
         first_pause_s: pause after the first failure; each following one is twice as long.
         longest_pause_s: what pauses grow to.
-        on_failure: told of each failure before the pause, to count or log it.
+        on_failure: called with each failure before the pause, to count or log it.
 
     Raises:
         Exception: whatever but `Retryable` `act` raises, at once.
@@ -96,19 +96,19 @@ async def retry_async(
     def before_sleep(state: tenacity.RetryCallState) -> None:
         _reported(state, on_failure)
 
-    efforts = tenacity.AsyncRetrying(
+    retrying = tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception_type(Retryable),
         wait=tenacity.wait_exponential(multiplier=first_pause_s, min=first_pause_s, max=longest_pause_s),
         before_sleep=before_sleep,
         reraise=True,
     )
-    return await efforts(act)
+    return await retrying(act)
 
 
 def _reported(
     state: tenacity.RetryCallState, on_failure: Callable[[MicroServoError], None] | None
 ) -> MicroServoError:
-    """The failure of an effort, once it was reported."""
+    """The failure of an attempt, once it was reported."""
     error = state.outcome.exception() if state.outcome else None
     assert isinstance(error, MicroServoError)
     if on_failure is not None:

@@ -20,7 +20,7 @@ from microservo.adapters.broker import Broker
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
 from microservo.adapters.processes import child_environment, python_argv
 from microservo.datasets.merge import Stored
-from microservo.datasets.share import Outcome, Share, Sliced, Step, Task, work
+from microservo.datasets.share import Outcome, Share, Sliced, Step, Task, read_share
 from microservo.datasets.slices import Kept, load
 from microservo.errors import Fatal, MicroServoError
 
@@ -67,7 +67,7 @@ def divided(share: Share, count: int) -> list[Share]:
 def in_this_process(broker: Broker, share: Share) -> Iterator[Numbered]:
     """The steps of the one share, read in this process."""
     with broker.consumer(group_id=None) as consumer:
-        for step in work(consumer, share):
+        for step in read_share(consumer, share):
             yield 0, _in_memory(step) if isinstance(step, Sliced) else step
 
 

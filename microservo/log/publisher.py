@@ -1,7 +1,7 @@
 """Records to their topics: the one way in which a process of ours writes.
 
-Where a record goes, its key and what it is as an event stand in the contract (`schemas/topics`), so whoever
-publishes has nothing but the record.
+Where a record goes, its key and what it is as an event stand in the contract (`schemas/topics`), so a
+publisher needs nothing but the record.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Publisher:
         )
 
     def delete(self, record_type: type, key: str) -> None:
-        """Queues a message without a value: the state of this key is no more.
+        """Queues a message without a value: the state of this key is deleted.
 
         Raises:
             InvalidInput: the record is no state, or not this process's to write.

@@ -21,7 +21,7 @@ from microservo.adapters.broker import Broker
 from microservo.domain.windows import SOURCES
 from microservo.errors import InvalidInput, Retryable
 from microservo.log.run_records import KnownRuns, update_run
-from microservo.log.stamped import write_farewell
+from microservo.log.stamped import write_final_stamp
 from schemas import catalogue
 from schemas.records import Experiment, RunWriter
 
@@ -92,7 +92,7 @@ def declare_writer(
             wait(max(0, from_us - clock()) / 1e6)
             return from_us
         if clock() < entry.made_at_us + _PUBLISH_US:
-            # Known in time, to all; unless somebody who wrote at the same moment has undone it.
+            # Known in time, to all; unless another that wrote at the same moment has undone it.
             wait(max(0, from_us - clock()) / 1e6)
             entry.keep()
     msg = f"{writer} could not be declared for run {run_id!r} in time: the broker is too slow; try again"
@@ -121,7 +121,7 @@ class _Entry:
         """Whether the last record lacked an entry, or had one that came too late."""
 
     def keep(self) -> None:
-        """Takes the entries that were made so far for good."""
+        """Keeps the entries that were made so far."""
         self._tried.clear()
 
     def enter(self, run: Experiment) -> Experiment:
@@ -161,7 +161,7 @@ def retire_writer(
 ) -> None:
     """Ends the part of a writer that was stopped for good, so that windows wait for it no longer.
 
-    Its farewell is written in its name on every topic that it was declared for. It can't come back to
+    Its final stamp is written in its name on every topic that it was declared for. It can't come back to
     the run.
 
     Args:
@@ -188,7 +188,7 @@ def retire_writer(
         msg = f"no writer {writer!r} in run {run_id!r}; its record declares: {', '.join(names) or 'none'}"
         raise InvalidInput(msg)
     for topic in topics:
-        write_farewell(broker, topic_prefix + topic, writer=writer, run_id=run_id, clock=clock)
+        write_final_stamp(broker, topic_prefix + topic, writer=writer, run_id=run_id, clock=clock)
     until_us = clock()
 
     def end(run: Experiment) -> Experiment:

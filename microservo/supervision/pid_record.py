@@ -1,4 +1,4 @@
-"""Which processes a supervisor has started, written down so that the next one can clear them away."""
+"""Which processes a supervisor has started, recorded so that the next one can end them."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class ManualClock:
-    """A clock that moves only when told; calling it gives its time.
+    """A clock that moves only by `advance`; calling it gives its time.
 
     Args:
         now_us: the first time, in epoch microseconds UTC.

@@ -27,7 +27,7 @@ from microservo.testing.checks import checks_in, refused, run_checks
 MakePlatform = Callable[[], Platform]
 """Makes an object for a target that runs; each is what another process would see of the same target."""
 
-_PATIENCE_S = 60.0
+_TIMEOUT_S = 60.0
 _ABSENT = "no-such-instance-0"
 _PAUSE = "process-pause"
 _KILL = "process-kill"
@@ -70,7 +70,7 @@ def a_watcher_is_told_first_what_runs(make: MakePlatform) -> None:
     expected = {each.id for each in platform.instances() if each.is_up}
     changes: queue.SimpleQueue[InstanceChange] = queue.SimpleQueue()
     with platform.watch(changes.put):
-        first = [changes.get(timeout=_PATIENCE_S) for _ in expected]
+        first = [changes.get(timeout=_TIMEOUT_S) for _ in expected]
     assert {change.instance.id for change in first} == expected
     for change in first:
         assert (change.state, change.at_us) == ("up", change.instance.started_at_us), change
@@ -181,14 +181,14 @@ def a_recovery_behind_a_pause_is_reported_when_it_took_effect(make: MakePlatform
         pauser.recover(instance, "pause", pause)
     eventually(
         lambda: not mechanism.holds(instance, "behind", wire),
-        timeout_s=_PATIENCE_S,
+        timeout_s=_TIMEOUT_S,
         interval_s=0.01,
         what="the recovery that was waiting to be carried out",
     )
     seen_us = now_us()
     eventually(lambda: now_us() > seen_us + 200_000, what="some time to pass")
     confirmed = _recover(mechanism, instance, "behind", wire)
-    assert resumed_us <= confirmed.at_us <= seen_us, "the instant is not that of the first effort"
+    assert resumed_us <= confirmed.at_us <= seen_us, "the instant is not that of the first attempt"
 
 
 def several_faults_on_one_instance_do_not_end_one_another(make: MakePlatform) -> None:
@@ -246,7 +246,7 @@ def _down_and_up(
 ) -> tuple[InstanceChange, InstanceChange]:
     seen: list[InstanceChange] = []
     while len(seen) < 2:
-        change = changes.get(timeout=_PATIENCE_S)
+        change = changes.get(timeout=_TIMEOUT_S)
         is_the_beginning = change.state == "up" and change.at_us == before.started_at_us
         if change.instance.id == before.id and not is_the_beginning:
             seen.append(change)
@@ -274,4 +274,4 @@ def _any(platform: Platform) -> Instance:
 
 
 def _recover(mechanism: Mechanism, instance: str, fault_id: str, wire: Wire) -> Confirmation:
-    return retry(lambda: mechanism.recover(instance, fault_id, wire), timeout_s=_PATIENCE_S)
+    return retry(lambda: mechanism.recover(instance, fault_id, wire), timeout_s=_TIMEOUT_S)

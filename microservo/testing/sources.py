@@ -14,7 +14,7 @@ from microservo.sources.source import Parcel, SinkFull, Source
 from microservo.testing import eventually
 from microservo.testing.checks import checks_in, run_checks
 
-_PATIENCE_S = 30.0
+_TIMEOUT_S = 30.0
 _FUTURE_US = 10_000_000
 
 
@@ -60,7 +60,7 @@ def a_source_that_was_never_started_can_be_stopped_and_has_a_name_and_a_delay(ma
 def it_puts_rows_of_services_in_columns_of_one_length_within_its_delay(make: MakeSource) -> None:
     with _Running(make()) as running:
         parcel = running.first_parcel()
-        oldest_us = time.time_ns() // 1000 - running.source.delay_us - int(_PATIENCE_S * 1e6)
+        oldest_us = time.time_ns() // 1000 - running.source.delay_us - int(_TIMEOUT_S * 1e6)
         assert parcel.rows, "a parcel of the test holds rows"
         for rows in parcel.rows:
             _check_columns(rows, oldest_us)
@@ -77,7 +77,7 @@ def after_a_stop_it_puts_nothing_and_leaves_no_thread_and_a_second_stop_does_not
     given.source.stop()
     eventually(
         lambda: not [each for each in threading.enumerate() if each not in before and not each.daemon],
-        timeout_s=_PATIENCE_S,
+        timeout_s=_TIMEOUT_S,
         what="the end of its threads",
     )
     assert len(running.sink.parcels) == count, "nothing is put after the stop"
@@ -105,7 +105,7 @@ def a_sender_is_acknowledged_once_its_parcel_is_durable_and_not_before(make: Mak
         assert answer is not None
         assert not answer.done(), "the sender must wait until its parcel is durable"
         parcel.durable()
-        assert answer.result(_PATIENCE_S), "a durable parcel is acknowledged"
+        assert answer.result(_TIMEOUT_S), "a durable parcel is acknowledged"
 
 
 def readings_go_on_though_nothing_is_durable_yet(make: MakeSource) -> None:
@@ -113,7 +113,7 @@ def readings_go_on_though_nothing_is_durable_yet(make: MakeSource) -> None:
     if given.push is not None:
         return
     with _Running(given) as running:
-        eventually(lambda: len(running.sink.parcels) >= 3, timeout_s=_PATIENCE_S, what="a third reading")
+        eventually(lambda: len(running.sink.parcels) >= 3, timeout_s=_TIMEOUT_S, what="a third reading")
 
 
 CHECKS = checks_in(sys.modules[__name__])
@@ -146,7 +146,7 @@ class _Running:
     def first_parcel(self) -> Parcel:
         if self._push is not None:
             self.answer = self._sender.submit(self._push)
-        return eventually(lambda: self.sink.parcels, timeout_s=_PATIENCE_S, what="a parcel")[0]
+        return eventually(lambda: self.sink.parcels, timeout_s=_TIMEOUT_S, what="a parcel")[0]
 
     def __enter__(self) -> _Running:
         self.source.start(self.sink)

@@ -54,12 +54,12 @@ class Handlers:
         Raises:
             Retryable: the broker is busy; give the same batch again.
         """
-        self._injector.look()
+        self._injector.refresh_target()
         for message in batch:
             request = self._decoded(FaultRequest, message)
             if request is not None:
                 self._injector.request(request)
-        self._injector.settle()
+        self._injector.flush()
         # What is to begin now need not wait until the states are durable and the requests committed.
         self._injector.tick()
         self._producer.flush(_FLUSH_TIMEOUT_S)
@@ -90,7 +90,7 @@ class Handlers:
         return self._run_id in ("", run_id)
 
     def _window(self, message: Message) -> FeatureWindow | None:
-        """Several read the windows, and the detector puts aside what can't be read."""
+        """Several read the windows, and the detector dead-letters what can't be read."""
         if message.value is None:
             return None
         try:

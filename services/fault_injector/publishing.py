@@ -1,4 +1,4 @@
-"""Writing down what happened: service faults for the join, events for all, states for the next start."""
+"""Publishing what happened: service faults for the join, events for all, states for the next start."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class FaultPublisher:
         self._is_durable = True
 
     def begin_at(self, stored: Sequence[int], ends: Sequence[int]) -> None:
-        """Says where events begin that the states don't know, and where the events end."""
+        """Sets where events begin that the states don't include, and where the events end."""
         self._positions = tuple(stored)
         self._written = dict(enumerate(ends))
 

@@ -53,7 +53,7 @@ class KafkaAdmin:
     def wait_ready(self, timeout_s: float) -> None:
         look_s = max(_POLL_S, min(1.0, timeout_s))
         retry(
-            lambda: verify(self._client, self._settings, look_s, patience_s=timeout_s),
+            lambda: verify(self._client, self._settings, look_s, whole_timeout_s=timeout_s),
             timeout_s=timeout_s,
             passing=Unavailable,
             longest_pause_s=_POLL_S,
@@ -108,7 +108,7 @@ class KafkaAdmin:
 
         A broker names itself the leader of what it has just made before it acts as one.
         """
-        patience_s = self._settings.connect_timeout_s
+        timeout_s = self._settings.connect_timeout_s
         wanted = {spec.name for spec in specs}
         new = [TopicPartition(s.name, i) for s in specs if s.name in created for i in range(s.partitions)]
 
@@ -116,10 +116,10 @@ class KafkaAdmin:
             missing = wanted - self._led_topics()
             if missing or not self._answered(new):
                 names = ", ".join(sorted(missing or created))
-                msg = f"created topics are not visible after {patience_s:g} s: {names}"
+                msg = f"created topics are not visible after {timeout_s:g} s: {names}"
                 raise Retryable(msg)
 
-        retry(look, timeout_s=patience_s, longest_pause_s=_POLL_S)
+        retry(look, timeout_s=timeout_s, longest_pause_s=_POLL_S)
         present = {name: len(topic.partitions) for name, topic in self._metadata().topics.items()}
         refuse_other_partitions(specs, present)
 

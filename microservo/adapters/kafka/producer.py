@@ -100,7 +100,7 @@ class KafkaProducer:
 
     def _flush(self, timeout_s: float) -> int:
         """Waits until all is reported or time is up; returns how many messages are not reported yet."""
-        # The reports mostly go to the poll thread. librdkafka's own flush would not hear of it: it looks ten
+        # The reports mostly go to the poll thread. librdkafka's own flush does not notice: it looks ten
         # milliseconds later, which is thrice what a broker near by takes.
         began_s = time.monotonic()
         waiting, passed_s = len(self._client), 0.0
@@ -130,17 +130,17 @@ class KafkaProducer:
     ) -> Callable[[KafkaError | None, confluent_kafka.Message], None]:
         def report(error: KafkaError | None, message: confluent_kafka.Message) -> None:
             if error is None:
-                self._tell(listener, to_message(message))
+                self._notify(listener, to_message(message))
             else:
                 self._report(error, message)
 
         return report
 
-    def _tell(self, listener: Callable[[Message], None], message: Message) -> None:
+    def _notify(self, listener: Callable[[Message], None], message: Message) -> None:
         try:
             listener(message)
         except Exception as exc:
-            # Raised here it would end the poll thread; the sender hears of it instead.
+            # Raised here it would end the poll thread; the sender gets it instead.
             self._failure = self._failure or delivery_listener_failed(message, exc)
 
     def _on_error(self, error: KafkaError) -> None:

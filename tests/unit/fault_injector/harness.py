@@ -70,7 +70,7 @@ class FakeMechanism:
         gone: instances that the target no longer has.
         has_target: False while no target runs.
         errors: what to raise instead of acting, by verb and instance; taken in order, None acts.
-        log: every effort, in order.
+        log: every attempt, in order.
     """
 
     def __init__(self, clock: ManualClock, name: str = "fake") -> None:
@@ -103,7 +103,7 @@ class FakeMechanism:
         self.active -= {(instance, fault_id) for fault_id in strangers}
         return strangers
 
-    def efforts(self, verb: str) -> list[tuple[str, str]]:
+    def attempts(self, verb: str) -> list[tuple[str, str]]:
         return [(instance, fault_id) for each, instance, fault_id in self.log if each == verb]
 
     def require_target(self) -> None:

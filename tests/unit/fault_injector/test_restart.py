@@ -82,7 +82,7 @@ def test_an_active_fault_goes_on_and_is_recovered_on_time(world: World) -> None:
     died_in(world, "active")
     Running(world).tick().pass_s(5)
     assert world.states()[-1] == "active"
-    assert len(world.mechanism.efforts("apply")) == 1
+    assert len(world.mechanism.attempts("apply")) == 1
     running = Running(world).tick().pass_s(4)
     commanded_us = world.events()[-1].recovery_commanded_at_us or 0
     assert 0 <= commanded_us - (NOW_US + 10 * SECOND_US) < SECOND_US
@@ -119,7 +119,7 @@ def test_a_start_that_was_missed_for_long_is_not_made_up_for(world: World) -> No
     Running(world).tick().pass_s(1)
     assert world.states()[-1] == "stopped"
     assert "no injector was running" in world.events()[-1].reason
-    assert world.mechanism.efforts("apply") == []
+    assert world.mechanism.attempts("apply") == []
 
 
 def test_the_services_that_were_told_are_told_to_the_end(world: World) -> None:
@@ -246,14 +246,14 @@ def test_without_any_state_the_history_is_read_and_goes_on(world: World) -> None
     world.forget_states()
     Running(world).tick().pass_s(12)
     assert world.states()[-1] == "recovered"
-    assert len(world.mechanism.efforts("apply")) == 1
+    assert len(world.mechanism.attempts("apply")) == 1
     assert_closed(world.faults("front"), world.events())
 
 
 def test_a_request_read_again_after_a_restart_is_known(world: World) -> None:
     died_in(world, "active")
     running = Running(world).tick().ask(request()).tick()
-    assert len(world.mechanism.efforts("apply")) == 1
+    assert len(world.mechanism.attempts("apply")) == 1
     running.ask(request(parameters={"latency": "1ms"}))
     assert "is taken" in world.events()[-1].reason
 

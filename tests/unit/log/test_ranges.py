@@ -108,7 +108,7 @@ def paced(consumer: ScriptedConsumer, **options: Any) -> list[tuple[int, int]]:
     for batch in reader:
         order += [(each.partition, each.offset) for each in batch]
         for each in batch:
-            reader.stands_at(Partition(TOPIC, each.partition), (each.offset + 1) * 100_000_000)
+            reader.report_progress(Partition(TOPIC, each.partition), (each.offset + 1) * 100_000_000)
     return order
 
 

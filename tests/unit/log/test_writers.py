@@ -1,4 +1,4 @@
-"""Writers are declared in the run's record before they write, and leave by a farewell."""
+"""Writers are declared in the run's record before they write, and leave by a final stamp."""
 
 from __future__ import annotations
 

@@ -248,7 +248,7 @@ def test_a_listener_may_fail_and_may_call_the_supervisor(
 
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("microservo.supervision.bookkeeping.RETRY_S", 0.05)
+    monkeypatch.setattr("microservo.supervision.document_writer.RETRY_S", 0.05)
 
 
 @pytest.fixture
@@ -295,8 +295,8 @@ def test_a_document_that_could_not_be_written_is_written_once_there_is_room(
     supervisor: Supervisor, tmp_path: Path
 ) -> None:
     state = tmp_path / "missing" / "state.json"
-    supervisor.keep_written(state, lambda: void(state.write_text("old")))
-    supervisor.keep_written(state, lambda: void(state.write_text("new")))
+    supervisor.write_document(state, lambda: void(state.write_text("old")))
+    supervisor.write_document(state, lambda: void(state.write_text("new")))
     state.parent.mkdir()
     assert eventually(lambda: state.exists() and state.read_text(), what="the document") == "new"
 

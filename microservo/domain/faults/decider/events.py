@@ -78,7 +78,7 @@ class Restarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestReceived(Event):
-    """Somebody asks to inject or to stop a fault; the same request may come again."""
+    """A request to inject or to stop a fault; the same request may come again."""
 
     request: FaultRequest
 

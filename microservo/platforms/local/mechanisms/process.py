@@ -24,7 +24,7 @@ from microservo.runtime.probe import is_healthy
 KILL = "process-kill"
 PAUSE = "process-pause"
 
-# psutil takes a process's age from the boot time, which the kernel tells in whole seconds.
+# psutil takes a process's age from the boot time, which the kernel reports in whole seconds.
 _SAME_PROCESS_US = 5_000_000
 _CONFIRM_TIMEOUT_S = 5.0
 _CONFIRM_INTERVAL_S = 0.001
@@ -161,7 +161,7 @@ class ProcessSignals:
 
 
 def _process(instance: LocalInstance) -> psutil.Process | None:
-    """The instance's process, or None when it is gone or its pid is someone else's by now."""
+    """The instance's process, or None when it is gone or its pid is another process's by now."""
     if instance.pid is None:
         return None
     try:
