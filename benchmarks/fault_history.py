@@ -5,6 +5,8 @@ The history is that of one fault, carried through all its states by `decide`, wr
 
 from __future__ import annotations
 
+import argparse
+import os
 import statistics
 import sys
 import tempfile
@@ -17,7 +19,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.figures import Figure, figure, show
+from benchmarks.facts import machine_facts
+from benchmarks.figures import Figure, figure, show, write
 from microservo.adapters.broker import Broker, Producer
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
@@ -248,11 +251,18 @@ def _seconds(act: Callable[[], object]) -> float:
 
 
 def main() -> int:
-    """Measures on a broker of its own, and prints the table."""
-    console = Console()
+    """Measures on a broker of its own, prints the table, and writes it to a folder with `--out`."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
+    parser.add_argument("--out", type=Path, help="folder to write to, e.g. benchmarks/results")
+    out = parser.parse_args().out
+    started_s, load_before = time.monotonic(), os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder, running_broker(Path(folder) / "broker") as process:
         broker = KafkaBroker(KafkaSettings(bootstrap_servers=process.bootstrap_servers))
-        show(figures(broker), console)
+        found = figures(broker)
+    show(found, Console())
+    if out is not None:
+        facts = machine_facts(time.monotonic() - started_s, load_before)
+        write(found, facts, out, name="fault_history", title="Faults behind a long history")
     return 0
 
 
