@@ -111,7 +111,7 @@ def _offer(producer: Producer, key: bytes, value: bytes, time_us: int) -> None:
 
 
 def _retried(act: Callable[[], T]) -> T:
-    """What `act` gives once the broker takes it: a full queue empties, a new topic gets its leader."""
+    """What `act` returns once the broker accepts it: a full queue empties, a new topic gets its leader."""
     deadline_s = time.monotonic() + _TIMEOUT_S
     while True:
         try:

@@ -30,7 +30,7 @@ _SIGNAL_OF: dict[str, Signal] = {
 
 
 class Join:
-    """Takes the messages of the joined topics, in any interleaving of the partitions.
+    """Joins the messages of the joined topics, in any interleaving of the partitions.
 
     Args:
         run_id: run whose messages count.
@@ -77,8 +77,8 @@ class Join:
         accounts = sum(1 for ledger in self._ledgers() for _ in ledger)
         return sum(map(len, self.rows.values())) + len(self.windows) + accounts
 
-    def take(self, source: str, message: Message) -> int:
-        """Takes in one message of a joined topic and returns its promise, -1 if it carries none."""
+    def process_message(self, source: str, message: Message) -> int:
+        """Processes one message of a joined topic and returns its promise, -1 if it carries none."""
         try:
             stamp = Stamp.read(message.headers)
         except ValueError:

@@ -118,7 +118,7 @@ def read_share(consumer: Consumer, share: Share) -> Iterator[Step]:
     sources = {share.prefix + source: source for source in SOURCES}
     for messages in reader:
         stands_us = {
-            (message.topic, message.partition): join.take(sources[message.topic], message)
+            (message.topic, message.partition): join.process_message(sources[message.topic], message)
             for message in messages
         }
         for place, time_us in stands_us.items():

@@ -95,7 +95,7 @@ class Workers:
         self._open.close()
 
     def assign(self, settings: KafkaSettings, shares: Sequence[Share], scratch: Path) -> None:
-        """Has a process begin with each share; no more than there are. Rows go through files in `scratch`."""
+        """Starts a process for each share; no more than there are. Rows go through files in `scratch`."""
         for process, share in zip(self._processes, shares, strict=False):
             self._folders.append(Path(self._open.enter_context(tempfile.TemporaryDirectory(dir=scratch))))
             _send(process, Task(kafka=settings, folder=self._folders[-1], share=share))

@@ -49,7 +49,7 @@ class Handlers:
         self._observations: deque[Message] = deque()
 
     def requests(self, batch: list[Message]) -> None:
-        """Hands on requests, and returns once what they led to is durable.
+        """Processes requests, and returns once what they led to is durable.
 
         Raises:
             Retryable: the broker is busy; give the same batch again.
@@ -65,7 +65,7 @@ class Handlers:
         self._producer.flush(_FLUSH_TIMEOUT_S)
 
     def observations(self, consumer: Consumer) -> None:
-        """Hands on the graphs and windows of this run that lie on the log by now.
+        """Processes the graphs and windows of this run that lie on the log by now.
 
         Raises:
             Retryable: the broker is busy; what was not handed on yet is at the next call.

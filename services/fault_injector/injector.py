@@ -90,7 +90,7 @@ class Injector:
         self.refresh_target()
 
     def refresh_target(self) -> None:
-        """Learns what the target is like now."""
+        """Reads what the target is like now."""
         seen = self._target()
         known = self._state.problem if self._state.target is None else self._state.target
         if seen == known:
@@ -101,19 +101,19 @@ class Injector:
             self._handle(TargetGone(now_us=self._clock(), problem=seen))
 
     def request(self, request: FaultRequest) -> None:
-        """Accepts a request, refuses it with an event, or knows it already."""
+        """Accepts a request, refuses it with an event, or ignores it as known."""
         self._handle(RequestReceived(now_us=self._clock(), request=request))
 
     def observe_graph(self, graph: ServiceGraph) -> None:
-        """Learns who called whom."""
+        """Processes a graph of who called whom."""
         self._handle(GraphSeen(now_us=self._clock(), graph=graph))
 
     def observe_window(self, window: FeatureWindow) -> None:
-        """Learns what the telemetry looked like."""
+        """Processes a window of telemetry."""
         self._observer.observe(window)
 
     def instance_changed(self, change: InstanceChange) -> None:
-        """Is to be learnt in the next round; any thread may call it."""
+        """Is processed in the next round; any thread may call it."""
         self._changes.put(change)
 
     def tick(self) -> None:

@@ -150,7 +150,7 @@ def start(
 
 
 def _retry_until_shutdown(shutdown: Shutdown, make: Callable[[], T]) -> T:
-    """What `make` gives as soon as it gives anything; right after a start the broker may need a moment."""
+    """What `make` returns as soon as it succeeds; right after a start the broker may need a moment."""
     return retry(
         make,
         wait=shutdown.wait,

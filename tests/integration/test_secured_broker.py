@@ -1,4 +1,4 @@
-"""A broker that asks who one is, over TLS: clients get in, strangers get a reason, no password gets out."""
+"""A broker that asks who one is, over TLS: clients get in, unowned get a reason, no password gets out."""
 
 from __future__ import annotations
 

@@ -287,11 +287,11 @@ def test_topics_are_made_once_and_described(client: Client) -> None:
     assert states["service-faults"].name == "lab-service-faults"
 
 
-def test_topics_that_are_missing_are_told_as_missing(broker: MemoryBroker) -> None:
+def test_topics_that_are_missing_are_listed_as_missing(broker: MemoryBroker) -> None:
     assert all(each.state is None for each in Client(broker=broker).topics.list())
 
 
-def test_runs_are_told_in_order_of_their_start(client: Client, broker: MemoryBroker) -> None:
+def test_runs_are_listed_in_order_of_their_start(client: Client, broker: MemoryBroker) -> None:
     with broker.producer() as producer:
         for run in (a_run("late", 2), a_run("early", 1)):
             producer.send("lab-experiments", key=run.run_id.encode(), value=encode(run))
@@ -316,7 +316,7 @@ def test_writers_of_a_run_are_listed_and_one_that_was_stopped_for_good_is_retire
 
 
 @pytest.mark.usefixtures("empty_home")
-def test_without_a_broker_or_a_system_the_way_out_is_told() -> None:
+def test_without_a_broker_or_a_system_the_error_names_the_way_out() -> None:
     with pytest.raises(Unavailable, match=r"microservo up.*--bootstrap-servers"):
         Client()
     with pytest.raises(Unavailable, match="no running system 'lab'"):

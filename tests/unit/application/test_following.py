@@ -102,7 +102,7 @@ def test_an_id_that_was_rejected_can_be_requested_again_and_followed(broker: Mem
     again.join()
 
 
-def test_silence_says_what_was_last_heard(broker: MemoryBroker) -> None:
+def test_silence_names_the_last_event(broker: MemoryBroker) -> None:
     put(broker, *STORY[:5])
     with FollowedFault(broker, TOPIC, "f") as followed:
         with pytest.raises(Unavailable, match=r"within 0.1 s: it is cart-0 active, cart-1 active"):

@@ -95,7 +95,7 @@ def test_what_was_observed_behind_a_busy_broker_is_not_lost(
     assert world.faults("checkout") != []
 
 
-def test_every_service_concerned_is_told_and_users_are_not(world: World, running: Running) -> None:
+def test_every_service_concerned_gets_a_record_and_users_get_none(world: World, running: Running) -> None:
     running.ask(request()).tick().pass_s(11)
     root, caller = world.faults("cart"), world.faults("front")
     assert [each.version for each in root] == [each.version for each in caller] == [3, 4, 5, 6]
@@ -351,7 +351,7 @@ def test_an_instance_that_is_gone_holds_no_fault(world: World, running: Running)
     assert world.events()[-1].evidence == "the instance is gone"
 
 
-def test_the_verdict_is_told_in_later_versions(world: World, running: Running) -> None:
+def test_the_verdict_is_in_later_versions(world: World, running: Running) -> None:
     slow, fast = {"call/cart/p50_ms": 300.0}, {"call/cart/p50_ms": 3.0}
     cart = {"metric/x/mean": 1.0}
     for index in range(-6, 0):
@@ -382,7 +382,7 @@ def test_windows_of_other_runs_say_nothing(world: World, running: Running) -> No
     assert world.messages("feature-windows-dlq") == []
 
 
-def test_a_graph_whose_columns_differ_in_length_is_put_aside_and_the_injector_goes_on(
+def test_a_graph_whose_columns_differ_in_length_is_dead_lettered_and_the_injector_goes_on(
     world: World, running: Running
 ) -> None:
     uneven = encode(replace(graph("checkout", "cart"), calls=()))
@@ -393,7 +393,7 @@ def test_a_graph_whose_columns_differ_in_length_is_put_aside_and_the_injector_go
     assert world.states() == WHOLE_STORY
 
 
-def test_a_request_that_can_not_be_read_is_put_aside_and_the_next_is_heard(
+def test_a_request_that_can_not_be_read_is_dead_lettered_and_the_next_is_carried_out(
     world: World, running: Running
 ) -> None:
     running.handlers.requests(

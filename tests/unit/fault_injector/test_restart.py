@@ -122,7 +122,7 @@ def test_a_start_that_was_missed_for_long_is_not_made_up_for(world: World) -> No
     assert world.mechanism.attempts("apply") == []
 
 
-def test_the_services_that_were_told_are_told_to_the_end(world: World) -> None:
+def test_services_with_a_record_get_every_later_one(world: World) -> None:
     died_in(world, "active")
     world.target.edges = lambda: [("newcomer", "cart")]  # type: ignore[method-assign]
     Running(world).tick().pass_s(12)
@@ -130,7 +130,7 @@ def test_the_services_that_were_told_are_told_to_the_end(world: World) -> None:
     assert world.faults("newcomer") == []
 
 
-def test_a_version_that_was_told_before_the_crash_is_not_given_out_again(
+def test_a_version_that_was_published_before_the_crash_is_not_used_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def crash(*_: object, **__: object) -> None:
@@ -274,9 +274,9 @@ def test_a_verdict_that_can_not_be_given_any_more_is_inconclusive(world: World) 
     world.clock.advance(3600 * SECOND_US)
     Running(world).tick()
     assert world.events()[-1].verdict == "inconclusive"
-    told = len(world.events())
+    reported = len(world.events())
     Running(world).tick()
-    assert len(world.events()) == told
+    assert len(world.events()) == reported
 
 
 def test_without_a_target_the_rest_is_repaired_later(world: World) -> None:

@@ -116,12 +116,12 @@ def test_a_batch_counts_its_records_in_the_stamp(lab: Lab) -> None:
     assert [(stamp.sequence, stamp.total) for stamp in stamps] == [(0, 2), (1, 4)]
 
 
-def test_a_partition_may_be_named_and_a_delivery_is_told(lab: Lab) -> None:
-    told: list[Message] = []
-    lab.publisher("streams").publish(NEWEST["feature_window"], partition=2, on_delivery=told.append)
+def test_a_partition_may_be_named_and_a_delivery_is_reported(lab: Lab) -> None:
+    reported: list[Message] = []
+    lab.publisher("streams").publish(NEWEST["feature_window"], partition=2, on_delivery=reported.append)
     (message,) = lab.messages(catalogue.FEATURE_WINDOWS)
     assert message.partition == 2
-    assert [each.offset for each in told] == [0]
+    assert [each.offset for each in reported] == [0]
 
 
 def test_a_process_that_is_no_producer_of_the_topic_is_refused(lab: Lab) -> None:

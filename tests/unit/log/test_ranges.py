@@ -16,7 +16,7 @@ TOPIC = "facts"
 
 
 class ScriptedConsumer:
-    """Gives what it was told to, and remembers what was paused."""
+    """Returns what it was given, and remembers what was paused."""
 
     def __init__(self, batches: list[list[Message]]) -> None:
         self._batches = batches

@@ -91,7 +91,7 @@ def test_faults_come_one_after_another_as_planned(
     assert all("recovered, applied +0.05 s" in stage.texts[-1] for stage in progress.stages)
 
 
-def test_silence_of_the_injector_is_told(
+def test_silence_of_the_injector_is_an_error(
     broker: MemoryBroker, progress: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(demo, "_GRACE_S", -1.0)
@@ -99,7 +99,7 @@ def test_silence_of_the_injector_is_told(
         run_campaign(Client(broker=broker), "run-x", PLAN, progress)
 
 
-def test_the_story_tells_the_newest_state_with_its_times_after_the_request() -> None:
+def test_the_summary_has_the_newest_state_with_its_times_after_the_request() -> None:
     request = FaultRequest(fault_id="f", action="inject", requested_at_us=1_000_000, kind="k", service="s")
     active = event_for(request, 2, "active")
     assert summary([]) == "requested"

@@ -1,4 +1,4 @@
-"""What the injector learns, each with the instant at which it learnt it."""
+"""The events of the injector, each with the instant at which it got it."""
 
 from __future__ import annotations
 
