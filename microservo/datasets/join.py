@@ -13,7 +13,7 @@ from microservo.datasets.telemetry import RowBuffer
 from microservo.datasets.windows import WindowBuffer
 from microservo.domain.datasets.ledger import LedgerRow
 from microservo.domain.datasets.stamps import StampAudit
-from microservo.domain.join import Taken, take_stamped
+from microservo.domain.join import Taken, process_stamped
 from microservo.domain.ledger import MINUTE_US, Account, Counts, Ledger
 from microservo.domain.telemetry import SIGNALS, Signal, record_count
 from microservo.domain.windows import SOURCES, Windower, WindowPolicy
@@ -91,7 +91,7 @@ class Join:
         windower = self._windowers[message.partition]
         rejected = windower.ledger.rejected
         try:
-            taken = take_stamped(windower, source, message.value, stamp)
+            taken = process_stamped(windower, source, message.value, stamp)
         except InvalidMessage:
             self._refused(source, message, stamp, counted=windower.ledger.rejected - rejected)
         else:

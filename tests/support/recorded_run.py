@@ -5,7 +5,7 @@ from __future__ import annotations
 from synthetic import Story, faults, messages
 
 from microservo.adapters.broker import Broker, TopicSpec
-from microservo.domain.join import take
+from microservo.domain.join import process_message
 from microservo.domain.windows import SOURCES, ClosedWindow, Windower, WindowPolicy
 from microservo.errors import Retryable
 from microservo.testing import eventually
@@ -49,7 +49,7 @@ def record_run(broker: Broker, story: Story, *, prefix: str = "", partitions: in
                 partition=sent.partition,
             )
             windower = windowers[sent.partition]
-            take(windower, sent.topic, sent.value, sent.headers)
+            process_message(windower, sent.topic, sent.value, sent.headers)
             for closed in windower.close():
                 for topic, record in _outcome(
                     closed

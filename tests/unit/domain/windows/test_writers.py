@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from microservo.domain.join import take_stamped
+from microservo.domain.join import process_stamped
 from microservo.domain.windows import SOURCES, ClosedWindow, Windower, WindowPolicy
 from microservo.errors import InvalidMessage
 from schemas import catalogue
@@ -260,7 +260,7 @@ def _interleaved(log: Sequence[Sent], rng: random.Random) -> Iterator[Sent]:
 
 
 def _take(windower: Windower, message: Sent) -> None:
-    take_stamped(windower, message.source, message.value, message.stamp)
+    process_stamped(windower, message.source, message.value, message.stamp)
 
 
 def _collect(windows: Windows, closed: Iterable[ClosedWindow]) -> None:
