@@ -23,7 +23,7 @@ _LONGEST_PAUSE_S = 0.1
 class Outputs:
     """Queues windows and dead letters; durable once `durable` has returned.
 
-    Windows go to the partition that their telemetry came from, so a partition has all windows of its services.
+    Windows go to the partition that their telemetry came from, so one has all windows of its services.
     Their headers say only what the window itself says: they must give away no more than the value.
     """
 
