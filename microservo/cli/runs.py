@@ -73,6 +73,8 @@ def writers(session: Session, *, run_id: str, as_json: bool) -> None:
     if as_json:
         for each in found:
             print_document(each)
+    elif not found:
+        print_line("the run declares no writers: each topic has the first that writes it")
     else:
         print_table(("writer", "topic", "from", "until", "on time", "accepted"), map(_writer_row, found))
 
