@@ -36,7 +36,9 @@ def write_record(path: Path, pids: Mapping[str, int]) -> None:
 
 
 def kill_leftovers(record: Path) -> list[str]:
-    """Kills the recorded processes that still run, and their groups; returns their names, removes the record.
+    """Kills the recorded processes that still run, with their groups, and returns their names.
+
+    The record is removed.
 
     Call it before a supervisor is started with the same record, and only when the one that wrote it is dead.
 
