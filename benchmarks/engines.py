@@ -26,7 +26,7 @@ class Engines:
     """Runs them; keeps what should be said beside the figures.
 
     Args:
-        tell: shows what is being measured.
+        show: shows what is being measured.
 
     Attributes:
         remarks: what should be said beside the figures.
@@ -39,20 +39,20 @@ class Engines:
         bootstrap_servers: str,
         loaded: Loaded,
         scratch: Path,
-        tell: Callable[[str], None],
+        show: Callable[[str], None],
     ) -> None:
         self._broker = broker
         self._bootstrap_servers = bootstrap_servers
         self._loaded = loaded
         self._scratch = scratch
-        self._tell = tell
+        self._show = show
         self._records_per_message = loaded.records / loaded.messages
         self.remarks: list[str] = []
         self.failures: list[str] = []
 
     def labeller(self) -> Iterator[Figure]:
         """The labeller against the ceiling and against each peer at a windowed count."""
-        self._tell("measuring the labeller")
+        self._show("measuring the labeller")
         done = run_labeller(
             self._broker,
             self._bootstrap_servers,
@@ -71,7 +71,7 @@ class Engines:
 
     def rebuild(self) -> Iterator[Figure]:
         """The rebuild of the whole stream into a dataset, against the ceiling."""
-        self._tell("measuring the rebuild")
+        self._show("measuring the rebuild")
         outcome = measure(
             own_python(), "benchmarks.rebuild", self._bootstrap_servers, RUN_ID, timeout_s=2 * _TIMEOUT_S
         )
@@ -92,7 +92,7 @@ class Engines:
     @cached_property
     def _ceiling(self) -> float | None:
         """Records per second of the middle one of three; one alone takes under a second and varies."""
-        self._tell("measuring the ceiling")
+        self._show("measuring the ceiling")
         outcomes = [
             measure(
                 own_python(), "benchmarks.ceiling", self._bootstrap_servers, *SOURCES, timeout_s=_TIMEOUT_S
@@ -108,7 +108,7 @@ class Engines:
     def _peers(self) -> Iterator[tuple[str, str, float | None]]:
         """Reason, engine, and records per second at a windowed count, None where it could not run."""
         yield self._peer("Faust, tumbling table", "faust_table", own_python())
-        self._tell("making the peers' environment")
+        self._show("making the peers' environment")
         python = peers_python(ROOT / "build" / "peers")
         for engine, module in (
             ("Bytewax, windowed count", "bytewax_count"),
@@ -117,7 +117,7 @@ class Engines:
             yield self._peer(engine, module, python)
 
     def _peer(self, engine: str, module: str, python: Path | str) -> tuple[str, str, float | None]:
-        self._tell(f"measuring {engine}")
+        self._show(f"measuring {engine}")
         if isinstance(python, str):
             outcome = Outcome(result=None, reason=python)
         else:

@@ -1,10 +1,12 @@
 """Listing faults and starting the injector behind a long history: `python -m benchmarks.fault_history`.
 
-The history is that of one fault, carried through its whole life by `decide`, written again under other names.
+The history is that of one fault, carried through all its states by `decide`, written again under other names.
 """
 
 from __future__ import annotations
 
+import argparse
+import os
 import statistics
 import sys
 import tempfile
@@ -17,7 +19,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.figures import Figure, figure, show
+from benchmarks.facts import machine_facts
+from benchmarks.figures import Figure, figure, show, write
 from microservo.adapters.broker import Broker, Producer
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
@@ -42,7 +45,7 @@ from microservo.log.reader import ranges_from, read_topic
 from microservo.log.stamped import StampedWriter
 from microservo.log.topics import topic_specs
 from microservo.platforms.local.platform import LocalPlatform
-from microservo.runtime.retry import retry
+from microservo.retry import retry
 from schemas.catalogue import FAULT_EVENTS, FAULTS, SERVICE_FAULTS
 from schemas.codec import encode
 from schemas.records import FaultRequest, FaultSnapshot
@@ -128,10 +131,10 @@ def measured(broker: Broker, prefix: str, faults: int) -> Times:
 
 def _write(broker: Broker, prefix: str, numbers: range, *, linger_ms: int) -> None:
     """Events and states as an injector writes them; it reads service faults only of what is unfinished."""
-    life, end_us = _life(), now_us() - 3600 * _SECOND_US
+    steps, end_us = _steps(), now_us() - 3600 * _SECOND_US
     with broker.producer(linger_ms=linger_ms) as producer:
         for number in numbers:
-            for step in life:
+            for step in steps:
                 _write_step(producer, prefix, step, f"past-{number}", end_us + number)
             if number >= CLOSED_KEPT:
                 _send(producer, prefix + FAULTS, f"past-{number - CLOSED_KEPT}", None)
@@ -140,7 +143,7 @@ def _write(broker: Broker, prefix: str, numbers: range, *, linger_ms: int) -> No
         producer.flush(60)
         with broker.consumer(group_id=None) as consumer:
             ranges = sorted(ranges_from(consumer, prefix + FAULT_EVENTS).items())
-        last = _renamed(life[-1].snapshot, f"past-{numbers[-1]}", end_us + numbers[-1])
+        last = _renamed(steps[-1].snapshot, f"past-{numbers[-1]}", end_us + numbers[-1])
         state = replace(last, positions=tuple(end for _, (_, end) in ranges))
         _send(producer, prefix + FAULTS, last.fault_id, encode(state))
         producer.flush(60)
@@ -150,7 +153,7 @@ def _compacted(broker: Broker, prefix: str, faults: int) -> int:
     """How many messages a reader of the states meets, once the broker has compacted them.
 
     A hundred thousand faults are written within minutes here, so what was deleted is still kept for readers
-    that are on their way. Then faults come one by one, as in life, and the broker cleans up behind them.
+    that are on their way. Then faults come one by one, as in a run, and the broker cleans up behind them.
     """
     deadline_s = time.monotonic() + _COMPACTED_WITHIN_S
     while (found := _count(broker, prefix + FAULTS)) > _STATES_AT_REST and time.monotonic() < deadline_s:
@@ -177,7 +180,7 @@ def _send(producer: Producer, topic: str, key: str, value: bytes | None) -> None
     retry(lambda: producer.send(topic, key=key.encode(), value=value), timeout_s=60)
 
 
-def _life() -> list[Publish]:
+def _steps() -> list[Publish]:
     """What is published of one fault, from its request to its verdict."""
     where = {"fault_id": REQUEST.fault_id, "instance": "cart-0"}
     timer = Timer(task="apply", fault_id=REQUEST.fault_id)
@@ -248,11 +251,18 @@ def _seconds(act: Callable[[], object]) -> float:
 
 
 def main() -> int:
-    """Measures on a broker of its own, and prints the table."""
-    console = Console()
+    """Measures on a broker of its own, prints the table, and writes it to a folder with `--out`."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
+    parser.add_argument("--out", type=Path, help="folder to write to, e.g. benchmarks/results")
+    out = parser.parse_args().out
+    started_s, load_before = time.monotonic(), os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder, running_broker(Path(folder) / "broker") as process:
         broker = KafkaBroker(KafkaSettings(bootstrap_servers=process.bootstrap_servers))
-        show(figures(broker), console)
+        found = figures(broker)
+    show(found, Console())
+    if out is not None:
+        facts = machine_facts(time.monotonic() - started_s, load_before)
+        write(found, facts, out, name="fault_history", title="Faults behind a long history")
     return 0
 
 

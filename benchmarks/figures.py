@@ -48,17 +48,24 @@ def figure(
     )
 
 
-def write(figures: Sequence[Figure], facts: Sequence[str], folder: Path) -> None:
-    """Writes `latest.json`, and `latest.md` with the machine and the versions."""
+def write(
+    figures: Sequence[Figure],
+    facts: Sequence[str],
+    folder: Path,
+    *,
+    name: str = "latest",
+    title: str = "Latest benchmark",
+) -> None:
+    """Writes `<name>.json`, and `<name>.md` with the machine and the versions."""
     folder.mkdir(parents=True, exist_ok=True)
     listed = [asdict(each) for each in figures]
-    (folder / "latest.json").write_text(json.dumps(listed, indent=2) + "\n", "utf-8")
-    lines = ["# Latest benchmark", "", *(f"- {fact}" for fact in facts), ""]
+    (folder / f"{name}.json").write_text(json.dumps(listed, indent=2) + "\n", "utf-8")
+    lines = [f"# {title}", "", *(f"- {fact}" for fact in facts), ""]
     lines += ["| figure | value | against | its value | ratio |", "|---|---:|---|---:|---:|"]
     lines += [f"| {' | '.join(_cells(each))} |" for each in figures]
     commands = sorted({each.command for each in figures})
     lines += ["", "Measured by " + ", ".join(f"`{command}`" for command in commands) + ".", ""]
-    (folder / "latest.md").write_text("\n".join(lines), "utf-8")
+    (folder / f"{name}.md").write_text("\n".join(lines), "utf-8")
 
 
 def replace_in(folder: Path, figures: Sequence[Figure], fact: str) -> None:

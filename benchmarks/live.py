@@ -49,7 +49,7 @@ def _figures(found: Latencies, command: str) -> Iterator[Figure]:
 
 
 def main() -> int:
-    """Prints the latencies of a running system, and enters them in the results where told to."""
+    """Prints the latencies of a running system, and enters them in the results with `--out`."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.add_argument("system", nargs="?", default=DEFAULT_SYSTEM, help="name of the running system")
     parser.add_argument(

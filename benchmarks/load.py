@@ -20,7 +20,7 @@ from schemas.records import Experiment, ServiceFault
 T = TypeVar("T")
 JSON_TOPIC = "bench-json"
 PARTITIONS = 4
-_PATIENCE_S = 30
+_TIMEOUT_S = 30
 _SILENCE_S = 40
 """Heartbeats after the last record, so that its window becomes final."""
 
@@ -90,7 +90,7 @@ def _writer(broker: Broker, topic: str, clock: ManualClock) -> StampedWriter:
             linger_ms=50,
         )
 
-    return _patiently(make)
+    return _retried(make)
 
 
 def _until(clock: ManualClock, at_us: int, writers: dict[str, StampedWriter]) -> None:
@@ -98,21 +98,21 @@ def _until(clock: ManualClock, at_us: int, writers: dict[str, StampedWriter]) ->
     while clock() < at_us:
         clock.advance(min(250_000, at_us - clock()))
         for writer in writers.values():
-            _patiently(writer.tick)
+            _retried(writer.tick)
 
 
 def _send(writer: StampedWriter, sent: Sent) -> None:
     value = encode(sent.record)
-    _patiently(lambda: writer.send(sent.service.encode(), value, sent.records))
+    _retried(lambda: writer.send(sent.service.encode(), value, sent.records))
 
 
 def _offer(producer: Producer, key: bytes, value: bytes, time_us: int) -> None:
-    _patiently(lambda: producer.send(JSON_TOPIC, key=key, value=value, timestamp_us=time_us))
+    _retried(lambda: producer.send(JSON_TOPIC, key=key, value=value, timestamp_us=time_us))
 
 
-def _patiently(act: Callable[[], T]) -> T:
-    """What `act` gives once the broker takes it: a full queue empties, a new topic gets its leader."""
-    deadline_s = time.monotonic() + _PATIENCE_S
+def _retried(act: Callable[[], T]) -> T:
+    """What `act` returns once the broker accepts it: a full queue empties, a new topic gets its leader."""
+    deadline_s = time.monotonic() + _TIMEOUT_S
     while True:
         try:
             return act()

@@ -31,7 +31,7 @@ class Unavailable(MicroServoError):
 
 
 class Retryable(MicroServoError):
-    """An effort failed for now; the same effort may succeed later."""
+    """An attempt failed for now; the same attempt may succeed later."""
 
 
 class Fatal(MicroServoError):

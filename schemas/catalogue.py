@@ -51,13 +51,13 @@ class Topic:
     Attributes:
         name: logical name, which is the file's; a deployment may put a prefix before it.
         purpose: what lies on it, in a sentence.
-        kind: command (a wish), fact (it happened; never changes) or state (the newest value per key).
+        kind: command (a request), fact (it happened; never changes) or state (the newest value per key).
         key: field of its records that is the key of their messages.
         retention: `forever`; `newest`, which is the newest message of each key, and one without a value
             deletes; or an age in days, `30d`.
         records: names of the records that may lie on it, and what each is as an event.
         producers: processes and packages of this repository that write it.
-        consumers: those that read it; `datasets` is the rebuild, whoever runs it.
+        consumers: those that read it; `datasets` is the rebuild, in any process.
         partitions: how many; None for as many as the deployment wants, the same for all, so that joined
             topics are co-partitioned.
         joined: whether every message is stamped, for the join by event time.

@@ -35,7 +35,7 @@ def main() -> None:
         )
 
         def is_healthy() -> bool:
-            return time.monotonic() - join.heard_at < settings.silence_s
+            return time.monotonic() - join.received_at < settings.silence_s
 
         with HealthServer(settings.health_port, is_healthy):
             worker = faust.Worker(

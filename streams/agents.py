@@ -15,16 +15,16 @@ from microservo.adapters.clock import now_us
 from microservo.domain.join import stamp_of
 from microservo.domain.watermarks import UNKNOWN
 from microservo.domain.windows import SOURCES
-from microservo.errors import Fatal, InvalidMessage, Retryable
+from microservo.errors import Fatal, InvalidMessage, MicroServoError, Retryable
 from microservo.log.run_records import KnownRuns
 from microservo.log.writers import LEASE_US
+from microservo.retry import retry_async
 from microservo.runtime.metrics import (
     MESSAGES_TOTAL,
     RECORDS_TOTAL,
     RETRIES_TOTAL,
     WATERMARK_LAG_SECONDS,
 )
-from microservo.runtime.retry import retry_async
 from schemas.envelope import Stamp
 from streams.joiner import Acknowledgeable, Joiner
 from streams.outputs import Outputs
@@ -57,7 +57,7 @@ class Join:
         self._settings = settings
         self._policy = settings.policy()
         self._topics = {settings.topic(source): source for source in SOURCES}
-        self._taken = {
+        self._messages_in = {
             topic: MESSAGES_TOTAL.labels(_SERVICE, source, "in") for topic, source in self._topics.items()
         }
         self._checkpoints = checkpoints
@@ -68,7 +68,7 @@ class Join:
         self._assigned: list[Any] = []
         self._earliest: Mapping[Any, int] = {}
         self._flush_due = 0.0
-        self.heard_at = time.monotonic()
+        self.received_at = time.monotonic()
         """When partitions were assigned or the last message arrived, on the monotonic clock.
 
         Heartbeats flow, so silence is ill; but a group that waits for a member that was killed is not.
@@ -77,11 +77,11 @@ class Join:
     async def run(self, stream: Any) -> None:
         """The agent. Nothing is acknowledged before the windows that it is part of are final and durable."""
         async for event in cast("AsyncIterator[Any]", stream.noack().events()):
-            await self._take(event)
+            await self._process(event)
 
     async def on_assigned(self, _app: faust.App, assigned: Iterable[Any], **_: Any) -> None:
         """Drops the joiners that moved away; the others see what they have not acknowledged once more."""
-        self.heard_at = time.monotonic()
+        self.received_at = time.monotonic()
         self._assigned = [tp for tp in assigned if tp.topic in self._topics]
         self._earliest = {}
         partitions = {tp.partition for tp in self._assigned}
@@ -91,18 +91,18 @@ class Join:
             joiner.abandon()
 
     async def stop_if_silent(self) -> None:
-        """Stops a worker that hears nothing, so that supervision starts it anew.
+        """Stops a worker that receives nothing, so that supervision starts it anew.
 
         Joined topics carry heartbeats. After a rebalance Faust's consumer can fall silent for good, with all
         signs of health (faust#175, #640); a fresh start reads on from the last commit.
         """
-        silent_s = time.monotonic() - self.heard_at
+        silent_s = time.monotonic() - self.received_at
         if silent_s > self._settings.silence_s:
             msg = f"no message for {silent_s:.0f} s, not even a heartbeat; the worker stops to begin anew"
             await self._app.crash(Fatal(msg))
 
     async def follow_runs(self) -> None:
-        """Learns which writers were declared meanwhile, and which runs are over."""
+        """Reads which writers were declared meanwhile, and which runs are over."""
         try:
             await self._refresh()
         except Retryable as error:
@@ -111,41 +111,41 @@ class Join:
             return
         for joiner in self._joiners.values():
             for run_id in joiner.open_runs:
-                joiner.learn(run_id, self._runs.get(run_id))
+                joiner.update_run(run_id, self._runs.get(run_id))
 
-    async def _take(self, event: Any) -> None:
+    async def _process(self, event: Any) -> None:
         message = event.message
         joiner = self._joiner(message.partition)
         headers = list(message.headers or ())
-        self.heard_at = time.monotonic()
-        self._taken[message.topic].inc()
+        self.received_at = time.monotonic()
+        self._messages_in[message.topic].inc()
         source = self._topics[message.topic]
         if not joiner.has_begun(source):
             joiner.begin(source, await self._beginning(message.tp))
         stamp = stamp_of(headers)
         if isinstance(stamp, Stamp) and not joiner.knows(source, stamp):
-            await self._learn(joiner, stamp)
+            await self._find_writer(joiner, stamp)
         try:
-            joiner.take(source, message.offset, message.value, stamp, cast(Acknowledgeable, event))
+            joiner.process_message(source, message.offset, message.value, stamp, cast(Acknowledgeable, event))
         except InvalidMessage as error:
             await self._outputs.reject(_as_message(message, headers), str(error))
         for closed in joiner.windows(self._runs.known_until_us + LEASE_US):
             await self._outputs.window(closed, joiner.partition)
         self._checkpoint(joiner)
-        if self.heard_at >= self._flush_due:
-            self._flush_due = self.heard_at + self._settings.checkpoint_s
+        if self.received_at >= self._flush_due:
+            self._flush_due = self.received_at + self._settings.checkpoint_s
             await self._flush()
 
-    async def _learn(self, joiner: Joiner, stamp: Stamp) -> None:
-        """Finds out who writes in the run of a message; whoever is still unknown then is not declared.
+    async def _find_writer(self, joiner: Joiner, stamp: Stamp) -> None:
+        """Finds out who writes in the run of a message; one that is still unknown then is not declared.
 
         Those that a run begins with are in its first record. Others are declared so long before their first
-        stamp that what was known a lease before it names them; so nobody who is not declared holds this up.
+        stamp that what was known a lease before it names them; so an undeclared one does not hold this up.
         """
         is_new = stamp.run not in joiner.open_runs and self._runs.get(stamp.run) is None
         if is_new or self._runs.known_until_us + LEASE_US < stamp.watermark_us:
             await retry_async(self._refresh, on_failure=_count_retry)
-        joiner.learn(stamp.run, self._runs.get(stamp.run))
+        joiner.update_run(stamp.run, self._runs.get(stamp.run))
 
     async def _refresh(self) -> None:
         async with self._runs_lock:
@@ -222,7 +222,7 @@ class Join:
                     RECORDS_TOTAL.labels(_SERVICE, account.source, outcome).inc(count)
 
 
-def _count_retry(_: Retryable) -> None:
+def _count_retry(_: MicroServoError) -> None:
     RETRIES_TOTAL.labels("runs").inc()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from microservo.domain.join import Taken, take_stamped
+from microservo.domain.join import Taken, process_stamped
 from microservo.domain.watermarks import UNKNOWN
 from microservo.domain.windows import NOTHING_US, SOURCES, ClosedWindow, Windower, WindowPolicy
 from microservo.errors import Fatal, InvalidMessage, OffsetGap
@@ -91,11 +91,11 @@ class Joiner:
         self._queues: dict[str, _Queue] = {}
 
     def has_begun(self, source: str) -> bool:
-        """Whether it was told where a source begins, or has taken a message of it."""
+        """Whether it knows where a source begins, or has processed a message of it."""
         return source in self._queues
 
     def begin(self, source: str, offset: int) -> None:
-        """Says that the next message of a source must have this offset, or some may be missing before it."""
+        """Sets that the next message of a source must have this offset, or some may be missing before it."""
         self._queues[source] = _Queue(offset)
 
     def knows(self, source: str, stamp: Stamp) -> bool:
@@ -107,8 +107,8 @@ class Joiner:
         """Runs whose windows are not all final."""
         return list(self.windower.open_runs)
 
-    def learn(self, run_id: str, run: Experiment | None) -> None:
-        """Takes in what is known of a run; None where nobody recorded it."""
+    def update_run(self, run_id: str, run: Experiment | None) -> None:
+        """Updates what is known of a run; None where it has no record."""
         if run_id in self._closed:
             return
         if run_id not in self.checkpoints_us:
@@ -122,7 +122,7 @@ class Joiner:
             if ends := self._ends(run):
                 self._over[run_id] = ends
 
-    def take(
+    def process_message(
         self,
         source: str,
         offset: int,
@@ -130,7 +130,7 @@ class Joiner:
         stamp: Stamp | InvalidMessage,
         event: Acknowledgeable,
     ) -> None:
-        """Takes in one message; `windows` then gives what it closed.
+        """Processes one message; `windows` then returns what it closed.
 
         After a rebalance the engine delivers what was not acknowledged once more; that is only held again. A
         message of a run that is closed here came after its end, and is passed over.
@@ -149,7 +149,7 @@ class Joiner:
         taken = Taken()
         try:
             if run_id not in self._closed:
-                taken = take_stamped(self.windower, source, value, stamp)
+                taken = process_stamped(self.windower, source, value, stamp)
         finally:
             needed = taken.record if isinstance(taken.record, ServiceFault) else taken.newest_end_us
             queue.hold(run_id, needed, event)

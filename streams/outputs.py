@@ -11,8 +11,8 @@ from microservo.domain.windows import ClosedWindow
 from microservo.errors import Retryable
 from microservo.log.dead_letters import DeadLetters
 from microservo.log.publisher import Publisher
+from microservo.retry import retry_async
 from microservo.runtime.metrics import WINDOWS_TOTAL
-from microservo.runtime.retry import retry_async
 from schemas.records import FeatureWindow, LabelledWindow
 
 _FLUSH_TIMEOUT_S = 30.0
@@ -23,7 +23,7 @@ _LONGEST_PAUSE_S = 0.1
 class Outputs:
     """Queues windows and dead letters; durable once `durable` has returned.
 
-    Windows go to the partition that their telemetry came from, so a partition is one story from end to end.
+    Windows go to the partition that their telemetry came from, so one has all windows of its services.
     Their headers say only what the window itself says: they must give away no more than the value.
     """
 

@@ -1,4 +1,4 @@
-"""What every broker gives: the semantics of consuming and producing, written once.
+"""The interface of brokers: the semantics of consuming and producing, written once.
 
 Two implementations, held by one contract suite: `microservo.adapters.kafka` and `microservo.adapters.memory`.
 """

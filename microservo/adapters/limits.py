@@ -1,4 +1,4 @@
-"""What every broker takes and refuses, in the same words."""
+"""What every broker accepts and refuses, in the same words."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class TopicLimits:
 
 
 def delivery_listener_failed(message: Message, cause: Exception) -> Fatal:
-    """What the sender hears at its next `send` or `flush` when an `on_delivery` raised, elsewhere."""
+    """What the sender's next `send` or `flush` raises when an `on_delivery` raised, elsewhere."""
     failure = Fatal(
         f"on_delivery of {message.topic}[{message.partition}] raised {cause!r}; mend the listener"
     )

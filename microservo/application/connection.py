@@ -39,7 +39,7 @@ class Connection:
         return self.topic_prefix + name
 
     def platform(self) -> Platform | None:
-        """Where the target of the running system lives; None while no target runs here."""
+        """The platform of the running system's target; None while no target runs here."""
         from microservo.platforms.local.platform import running_platform  # noqa: PLC0415  # see `connect`
 
         return None if self.system is None else running_platform(Path(self.system.target_state))

@@ -73,7 +73,7 @@ class FollowedFault:
         return not self._waiting and bool(self._newest) and {e.state for e in self.newest} <= LAST_STATES
 
     def has_reached(self, state: FaultState) -> bool:
-        """Whether every instance that was heard of has been in a state."""
+        """Whether every instance with an event has been in a state."""
         return bool(self._newest) and all(state in self._reached[event.instance] for event in self.newest)
 
     def poll(self, timeout_s: float) -> FaultEvent | None:
@@ -89,18 +89,18 @@ class FollowedFault:
             return None
         return self._kept(received.record)
 
-    def events(self, patience_s: float) -> Iterator[FaultEvent]:
+    def events(self, timeout_s: float) -> Iterator[FaultEvent]:
         """The events as they come, until the fault is over.
 
         Raises:
-            Unavailable: it is not over after `patience_s` seconds.
+            Unavailable: it is not over after `timeout_s` seconds.
         """
-        deadline_s = time.monotonic() + patience_s
+        deadline_s = time.monotonic() + timeout_s
         while not self.is_over:
             if event := self.poll(POLL_S):
                 yield event
             elif time.monotonic() > deadline_s:
-                msg = f"fault {self.fault_id} was not over within {patience_s:g} s: {self._where()}"
+                msg = f"fault {self.fault_id} was not over within {timeout_s:g} s: {self._where()}"
                 raise Unavailable(msg)
 
     def wait_for(self, state: FaultState, timeout_s: float) -> FaultEvent:

@@ -29,7 +29,7 @@ class Progress(Protocol):
 
 
 class CallbackProgress:
-    """Gives what is done and the total of every stage to a function, and shows nothing else."""
+    """Calls a function with what is done and the total of every stage, and shows nothing else."""
 
     def __init__(self, callback: Callable[[float, float], None]) -> None:
         self._callback = callback

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from microservo.application.command import Command, Context
 from microservo.errors import InvalidInput
-from schemas.records import Experiment
+from schemas.records import Experiment, RunWriter
 
 LATEST_RUN = "latest"
 """Stands for the id of the run that began last."""
@@ -17,11 +17,75 @@ class ListRuns(Command[tuple[Experiment, ...]]):
     """Asks for the newest state of every run, in order of their start."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListWriters(Command[tuple[RunWriter, ...]]):
+    """Asks who writes each joined topic of a run, and from when until when.
+
+    Attributes:
+        run_id: the run; the newest by default.
+    """
+
+    run_id: str = LATEST_RUN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetireWriter(Command[tuple[RunWriter, ...]]):
+    """Ends the part of a writer that was stopped for good: windows wait for it no longer.
+
+    It can't come back to the run.
+
+    Attributes:
+        writer: its name.
+        run_id: the run; the newest by default.
+    """
+
+    writer: str
+    run_id: str = LATEST_RUN
+
+
 def list_runs(_command: ListRuns, context: Context) -> tuple[Experiment, ...]:
     """The runs."""
     from microservo.log.runs import runs  # noqa: PLC0415  # loads NumPy, which most acts don't need
 
     return tuple(runs(context.connection.broker, context.connection.topic_prefix))
+
+
+def list_writers(command: ListWriters, context: Context) -> tuple[RunWriter, ...]:
+    """The writers, in the order in which they were declared.
+
+    Raises:
+        InvalidInput: there is no such run.
+    """
+    known = list_runs(ListRuns(), context)
+    run_id = _newest(known) if command.run_id == LATEST_RUN else command.run_id
+    run = next((each for each in known if each.run_id == run_id), None)
+    if run is None:
+        newest = ", ".join(each.run_id for each in known[-5:]) or "none"
+        msg = f"there is no run {run_id!r}; the newest are: {newest}"
+        raise InvalidInput(msg)
+    return tuple(run.writers)
+
+
+def retire_writer(command: RetireWriter, context: Context) -> tuple[RunWriter, ...]:
+    """What the run says of the writer now, for each topic that it wrote.
+
+    Raises:
+        InvalidInput: there is no such run or writer, or it still writes.
+        Retryable: the broker is away for now; what was not done yet is done by another call.
+    """
+    from microservo.log import writers  # noqa: PLC0415  # as above
+
+    run_id = run_id_of(command.run_id, context)
+    writers.retire_writer(
+        context.connection.broker,
+        run_id=run_id,
+        writer=command.writer,
+        process="client",
+        clock=context.clock,
+        topic_prefix=context.connection.topic_prefix,
+    )
+    found = list_writers(ListWriters(run_id=run_id), context)
+    return tuple(each for each in found if each.writer == command.writer)
 
 
 def run_id_of(name: str, context: Context) -> str:
@@ -30,9 +94,10 @@ def run_id_of(name: str, context: Context) -> str:
     Raises:
         InvalidInput: the newest is asked for, and there is none.
     """
-    if name != LATEST_RUN:
-        return name
-    known = list_runs(ListRuns(), context)
+    return _newest(list_runs(ListRuns(), context)) if name == LATEST_RUN else name
+
+
+def _newest(known: tuple[Experiment, ...]) -> str:
     if not known:
         msg = "there is no run yet; `microservo demo` makes one"
         raise InvalidInput(msg)

@@ -31,7 +31,14 @@ from microservo.application.faults import (
     wait_for_fault,
 )
 from microservo.application.machine import CheckMachine, check_machine
-from microservo.application.runs import ListRuns, list_runs
+from microservo.application.runs import (
+    ListRuns,
+    ListWriters,
+    RetireWriter,
+    list_runs,
+    list_writers,
+    retire_writer,
+)
 from microservo.application.topics import (
     EnsureTopics,
     ListTopics,
@@ -54,6 +61,8 @@ HANDLERS: Mapping[type[Command[Any]], Callable[[Any, Context], Any]] = {
     ListTopics: list_topics,
     EnsureTopics: ensure_topics,
     ListRuns: list_runs,
+    ListWriters: list_writers,
+    RetireWriter: retire_writer,
     CheckFolder: check_folder,
     RebuildDataset: rebuild_dataset,
     VerifyDataset: verify_dataset,

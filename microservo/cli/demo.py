@@ -12,7 +12,7 @@ from microservo.application.datasets import CheckFolder
 from microservo.cli.output import Cell, console, print_line, print_table
 from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, pass_session
-from microservo.cli.signals import orderly_end
+from microservo.cli.signals import handled_signals
 from microservo.cli.system_options import chosen_name, options_of, system_options
 from microservo.cli.text import styled
 from microservo.cli.times import after
@@ -68,7 +68,7 @@ def demo(
     )
     progress = TerminalProgress(console())
     system = EmbeddedSystem(options, progress)
-    with orderly_end(system.kill), system:
+    with handled_signals(system.kill), system:
         system.start()
         out = out_dir or _DATASETS / system.run_id
         result = Demo(system, progress, faults=faults, out_dir=out).run()

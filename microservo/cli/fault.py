@@ -25,7 +25,7 @@ from microservo.domain.faults.catalogue import KindInfo
 from microservo.domain.faults.units import parse_duration
 from schemas.records import FaultEvent
 
-_PATIENCE_S = 120.0
+_GRACE_S = 120.0
 _HERE = {True: "yes", False: "no", None: "?"}
 """Whether the target that runs here can carry a kind; nobody knows where none runs."""
 _COLUMNS = (
@@ -105,7 +105,7 @@ def request(
         print_line(requested.fault_id)
     if wait:
         command = FollowFault(fault_id=requested.fault_id, requested_at_us=requested.requested_at_us)
-        _follow(session, command, _PATIENCE_S + _seconds_until_over(duration, start_at), as_json=as_json)
+        _follow(session, command, _GRACE_S + _seconds_until_over(duration, start_at), as_json=as_json)
 
 
 @fault.command("list")
@@ -170,10 +170,10 @@ def kinds(session: Session, kind: str | None, *, as_json: bool) -> None:
         print_table(("kind", "parameters", "acts on", "here", "what"), [_kind_row(each) for each in chosen])
 
 
-def _follow(session: Session, command: FollowFault, patience_s: float, *, as_json: bool) -> None:
+def _follow(session: Session, command: FollowFault, timeout_s: float, *, as_json: bool) -> None:
     """Prints the events of a fault as they come, until it is over on every instance."""
     with session.execute(command) as followed:
-        for event in followed.events(patience_s):
+        for event in followed.events(timeout_s):
             if as_json:
                 print_document(event)
             else:

@@ -49,7 +49,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, lines
     screen.print(table)
 
 
-def complain(message: str, *, lines: bool = False) -> None:
+def print_error(message: str, *, lines: bool = False) -> None:
     """Prints an error on standard error, in one line unless it may have several."""
     first, *more = message.split("\n") if lines else [message]
     colours = _shows_colours(sys.stderr)

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import click
 
-from microservo.cli.output import complain
+from microservo.cli.output import print_error
 from microservo.cli.session import Session
 from microservo.cli.standard_output import OutputFailed, ReaderGone, guard_standard_streams
 from microservo.domain.text import printable
@@ -67,7 +67,7 @@ class RootGroup(click.Group):
             if ctx.params.get("verbose"):
                 _print_traceback(type(error), error, error.__traceback__)
             # Only what is not there may need more than a line: the end of the log of what did not start.
-            complain(_message(error), lines=isinstance(error, Unavailable))
+            print_error(_message(error), lines=isinstance(error, Unavailable))
             ctx.exit(_code_of(error))
 
     def _exit_code(self, args: Sequence[str] | None, **extra: Any) -> int:
@@ -78,15 +78,15 @@ class RootGroup(click.Group):
         except ReaderGone:
             return OK
         except OutputFailed as error:  # while help was printed
-            complain(str(error))
+            print_error(str(error))
             return FAILURE
         except click.UsageError as error:
-            complain(error.format_message())
+            print_error(error.format_message())
             if error.ctx is not None:
                 print(f"try '{error.ctx.command_path} --help'", file=sys.stderr)
             return USAGE
         except click.ClickException as error:
-            complain(error.format_message())
+            print_error(error.format_message())
             return FAILURE
         except (click.Abort, KeyboardInterrupt):
             return INTERRUPTED

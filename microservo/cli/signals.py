@@ -16,10 +16,10 @@ from microservo.cli.output import print_line
 from microservo.cli.standard_output import OutputFailed, ReaderGone
 from microservo.errors import MicroServoError
 
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # A terminal that closes may send SIGHUP more than once (the kernel and the shell both do).
-_INSISTING = (signal.SIGINT, signal.SIGTERM)
-_SAME_WISH_S = 0.2
+_KILLING = (signal.SIGINT, signal.SIGTERM)
+_SAME_SIGNAL_S = 0.2
 """What comes so soon after the first is the same key: wrappers such as `uv run` pass on what the terminal has
 sent already."""
 _INTERRUPTED = 130
@@ -27,42 +27,44 @@ _SHOW_CURSOR = "\x1b[?25h"
 
 
 @contextlib.contextmanager
-def orderly_end(kill: Callable[[], None]) -> Iterator[None]:
+def handled_signals(kill: Callable[[], None]) -> Iterator[None]:
     """Turns the first such signal into KeyboardInterrupt; a second one kills and ends this process at once.
 
-    The second one is heard on a thread of its own, so it works while the orderly end hangs, whatever it
+    The second one is received by a thread of its own, so it works while the orderly end hangs, whatever it
     hangs in.
 
     Args:
         kill: ends whatever this process has started, without waiting for anything.
     """
-    heard = False
+    interrupted = False
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
-        nonlocal heard
-        if not heard:
-            heard = True
+        nonlocal interrupted
+        if not interrupted:
+            interrupted = True
             raise KeyboardInterrupt
 
-    hearing, ringing = socket.socketpair()
-    with hearing, ringing:
-        ringing.setblocking(False)
-        listener = threading.Thread(target=_listen, args=(hearing, kill), name="second-signal", daemon=True)
+    receiver, sender = socket.socketpair()
+    with receiver, sender:
+        sender.setblocking(False)
+        listener = threading.Thread(
+            target=_wait_for_second, args=(receiver, kill), name="second-signal", daemon=True
+        )
         listener.start()
-        former_fd = signal.set_wakeup_fd(ringing.fileno(), warn_on_full_buffer=False)
-        former = {number: signal.signal(number, interrupt) for number in _ENDING}
+        former_fd = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+        former = {number: signal.signal(number, interrupt) for number in _STOPPING}
         try:
             yield
         finally:
             for number, handler in former.items():
                 signal.signal(number, handler)
             signal.set_wakeup_fd(former_fd)
-            ringing.close()
+            sender.close()
             listener.join()
 
 
-def wait_for_end(finish_run: Callable[[], None]) -> None:
-    """Waits for the KeyboardInterrupt of `orderly_end`; has the run recorded as finished before it goes on.
+def wait_for_signal(finish_run: Callable[[], None]) -> None:
+    """Waits for the KeyboardInterrupt of `handled_signals`; has the run recorded as finished first.
 
     Raises:
         KeyboardInterrupt: always.
@@ -70,31 +72,31 @@ def wait_for_end(finish_run: Callable[[], None]) -> None:
     try:
         threading.Event().wait()
     except KeyboardInterrupt:
-        _say("stopping ... (Ctrl-C again ends everything at once)")
+        _print("stopping ... (Ctrl-C again ends everything at once)")
         try:
             finish_run()
         except MicroServoError as error:
-            _say(f"the end of the run was not recorded: {error}")
+            _print(f"the end of the run was not recorded: {error}")
         raise
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     # Who reads may be gone already, as `tee` is that got the same Ctrl-C; everything still has to stop.
     with contextlib.suppress(ReaderGone, OutputFailed):
         print_line(line)
 
 
-def _listen(hearing: socket.socket, kill: Callable[[], None]) -> None:
-    """Gets each signal's number as the interpreter's own handler hears it, before any Python code runs."""
+def _wait_for_second(receiver: socket.socket, kill: Callable[[], None]) -> None:
+    """Gets each signal's number as the interpreter's own handler gets it, before any Python code runs."""
     first_s: float | None = None
-    while number := hearing.recv(1):
-        if first_s is None and number[0] in _ENDING:
+    while number := receiver.recv(1):
+        if first_s is None and number[0] in _STOPPING:
             first_s = time.monotonic()
-        elif first_s is not None and number[0] in _INSISTING and time.monotonic() - first_s > _SAME_WISH_S:
-            _end_at_once(kill)
+        elif first_s is not None and number[0] in _KILLING and time.monotonic() - first_s > _SAME_SIGNAL_S:
+            _kill_at_once(kill)
 
 
-def _end_at_once(kill: Callable[[], None]) -> None:
+def _kill_at_once(kill: Callable[[], None]) -> None:
     try:
         kill()
         cursor = _SHOW_CURSOR if sys.stderr.isatty() else ""

@@ -1,7 +1,7 @@
-"""Standard output and error that fail in one way, whoever writes to them.
+"""Standard output and error that fail in one way, for every writer.
 
 What goes wrong when we write is kept apart from what goes wrong elsewhere: a reader that has enough
-(`| head`) is the user's wish, a broken pipe of a process of our own is not.
+(`| head`) is what the user wants, a broken pipe of a process of our own is not.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class _Output(io.FileIO):
         self._failed = False
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Writes; of a failure only the main thread is told, once."""
+        """Writes; a failure is raised once, in the main thread only."""
         rest = memoryview(data).cast("B")
         length = rest.nbytes
         if self._failed:
@@ -57,8 +57,8 @@ class _Output(io.FileIO):
         raise OutputFailed(msg) from error
 
 
-class _Complaints(_Output):
-    """Standard error: there is nobody to tell that it can't be written."""
+class _StandardError(_Output):
+    """Standard error: a failure to write it can't be reported anywhere."""
 
     def _fail(self, error: OSError) -> None:
         del error
@@ -76,7 +76,7 @@ def guard_standard_streams() -> None:
     _occupy(1, os.O_RDONLY)  # writing there fails, as it must
     _occupy(2, os.O_WRONLY)
     sys.stdout = _stream(_Output(1), sys.stdout)
-    sys.stderr = _stream(_Complaints(2), sys.stderr)
+    sys.stderr = _stream(_StandardError(2), sys.stderr)
 
 
 def _occupy(descriptor: int, mode: int) -> None:

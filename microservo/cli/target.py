@@ -11,7 +11,7 @@ from microservo.application.topics import DEFAULT_PARTITIONS
 from microservo.cli.output import console, print_line
 from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, pass_session
-from microservo.cli.signals import orderly_end, wait_for_end
+from microservo.cli.signals import handled_signals, wait_for_signal
 from microservo.cli.system_options import options_of
 from microservo.supervision.system_file import DEFAULT_SYSTEM
 from microservo.system.target import TargetOptions, TargetSystem
@@ -105,8 +105,8 @@ def target(
         ),
     )
     system = TargetSystem(options, TerminalProgress(console()))
-    with orderly_end(system.kill), system:
+    with handled_signals(system.kill), system:
         system.start()
         print_line(f"the target is running; its state is in {state_file}. Ctrl-C stops it.")
         # The way a target ends: this run is no aborted one.
-        wait_for_end(system.finish_run)
+        wait_for_signal(system.finish_run)

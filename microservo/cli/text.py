@@ -1,4 +1,4 @@
-"""Text that is safe on a person's terminal, whoever wrote it, and how its parts are styled.
+"""Text that is safe on a terminal, whatever its origin, and how its parts are styled.
 
 Names of services, bodies of logs and reasons of faults come from outside. An escape sequence in one can hide
 or fake lines, set the terminal's title or worse (CVE-2021-25743 is kubectl's); so nothing reaches a terminal

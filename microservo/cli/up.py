@@ -8,7 +8,7 @@ import click
 from microservo.cli.output import console, print_line
 from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, pass_session
-from microservo.cli.signals import orderly_end, wait_for_end
+from microservo.cli.signals import handled_signals, wait_for_signal
 from microservo.cli.system_options import chosen_name, options_of, system_options
 from microservo.cli.text import styled
 from microservo.supervision.system_file import DEFAULT_SYSTEM
@@ -60,11 +60,11 @@ def up(
         otlp_port=otlp_port,
     )
     system = EmbeddedSystem(options, TerminalProgress(console()))
-    with orderly_end(system.kill), system:
+    with handled_signals(system.kill), system:
         system.start()
         _welcome(system)
         # The way `up` ends: this run is no aborted one.
-        wait_for_end(system.finish_run)
+        wait_for_signal(system.finish_run)
 
 
 def _welcome(system: EmbeddedSystem) -> None:

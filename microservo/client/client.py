@@ -40,7 +40,7 @@ class Client:
     Attributes:
         faults: request, stop, list, follow them, wait for them.
         topics: list, create and subscribe to them.
-        runs: list them.
+        runs: list them and their writers, retire a writer.
         datasets: rebuild, verify and hash them.
 
     Raises:

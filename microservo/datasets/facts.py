@@ -25,7 +25,7 @@ def fault_events_table(events: Iterable[FaultEvent]) -> pa.Table:
 
 
 def faults_table(events: Iterable[FaultEvent]) -> pa.Table:
-    """One row per fault and instance, as its highest version tells it, by request and instance.
+    """One row per fault and instance, by its highest version, in order of request and instance.
 
     What was said of a fault as a whole stands only where there is no instance, as for a refused request.
     """

@@ -56,7 +56,7 @@ class TableFile:
             self._write_whole_blocks()
 
     def close(self) -> FileEntry:
-        """Writes what is left and gives the file's entry for the manifest."""
+        """Writes what is left and returns the file's entry for the manifest."""
         if self.pending_rows:
             self._write_block(pa.concat_tables(self._pending))
         self._writer.close()

@@ -13,7 +13,7 @@ from microservo.datasets.telemetry import RowBuffer
 from microservo.datasets.windows import WindowBuffer
 from microservo.domain.datasets.ledger import LedgerRow
 from microservo.domain.datasets.stamps import StampAudit
-from microservo.domain.join import Taken, take_stamped
+from microservo.domain.join import Taken, process_stamped
 from microservo.domain.ledger import MINUTE_US, Account, Counts, Ledger
 from microservo.domain.telemetry import SIGNALS, Signal, record_count
 from microservo.domain.windows import SOURCES, Windower, WindowPolicy
@@ -30,7 +30,7 @@ _SIGNAL_OF: dict[str, Signal] = {
 
 
 class Join:
-    """Takes the messages of the joined topics, in any interleaving of the partitions.
+    """Joins the messages of the joined topics, in any interleaving of the partitions.
 
     Args:
         run_id: run whose messages count.
@@ -77,8 +77,8 @@ class Join:
         accounts = sum(1 for ledger in self._ledgers() for _ in ledger)
         return sum(map(len, self.rows.values())) + len(self.windows) + accounts
 
-    def take(self, source: str, message: Message) -> int:
-        """Takes in one message of a joined topic and returns its promise, -1 if it carries none."""
+    def process_message(self, source: str, message: Message) -> int:
+        """Processes one message of a joined topic and returns its promise, -1 if it carries none."""
         try:
             stamp = Stamp.read(message.headers)
         except ValueError:
@@ -86,12 +86,12 @@ class Join:
             return -1
         if stamp.run != self._run_id:
             records = 0 if message.value is None else None
-            self.audits[source].saw(message.partition, stamp, records, own=False)
+            self.audits[source].observe(message.partition, stamp, records, own=False)
             return stamp.watermark_us
         windower = self._windowers[message.partition]
         rejected = windower.ledger.rejected
         try:
-            taken = take_stamped(windower, source, message.value, stamp)
+            taken = process_stamped(windower, source, message.value, stamp)
         except InvalidMessage:
             self._refused(source, message, stamp, counted=windower.ledger.rejected - rejected)
         else:
@@ -118,7 +118,7 @@ class Join:
         return found
 
     def settled(self, before_us: int) -> list[LedgerRow]:
-        """Removes the counts of minutes that ended by `before_us` and gives those of the run.
+        """Removes the counts of minutes that ended by `before_us` and returns those of the run.
 
         A record that comes later than any window waits for opens the account of its minute anew: rows of the
         same source, service and minute are to be added up.
@@ -135,14 +135,14 @@ class Join:
     def _accepted(self, source: str, message: Message, stamp: Stamp, taken: Taken) -> None:
         audit, record = self.audits[source], taken.record
         if record is None:
-            audit.saw(message.partition, stamp, 0, own=True)
+            audit.observe(message.partition, stamp, 0, own=True)
         elif record.run_id != self._run_id:
-            audit.saw(message.partition, stamp, None, own=False)
+            audit.observe(message.partition, stamp, None, own=False)
         elif isinstance(record, ServiceFault):
-            audit.saw(message.partition, stamp, 1, own=True)
+            audit.observe(message.partition, stamp, 1, own=True)
             self._fault(record, stamp)
         else:
-            audit.saw(message.partition, stamp, record_count(record), own=True)
+            audit.observe(message.partition, stamp, record_count(record), own=True)
             self._partition_of[record.service] = message.partition
             self.rows[_SIGNAL_OF[source]].add(record, taken.late)
 
@@ -157,7 +157,7 @@ class Join:
     def _refused(self, source: str, message: Message, stamp: Stamp, *, counted: int) -> None:
         """Counts the records of a message that could not be used, unless the windower did so itself."""
         records = counted or (0 if message.value is None else None)
-        added = self.audits[source].saw(message.partition, stamp, records, own=True, is_rejected=True)
+        added = self.audits[source].observe(message.partition, stamp, records, own=True, is_rejected=True)
         if not counted:
             service = (message.key or b"").decode(errors="replace")
             self._own_ledger.reject(self._run_id, source, service, stamp.watermark_us, added)

@@ -29,7 +29,7 @@ class Merge:
     """Holds slices back until every reader is beyond them.
 
     Args:
-        readers: how many there are; they are told apart by number.
+        readers: how many there are; they are known by number.
         policy: how windows are cut.
     """
 
@@ -39,11 +39,11 @@ class Merge:
         self._waiting: dict[int, list[tuple[int, Stored]]] = {}
 
     def add(self, reader: int, stored: Stored) -> None:
-        """Takes in a slice."""
+        """Adds a slice."""
         self._waiting.setdefault(stored.number, []).append((reader, stored))
 
-    def final(self, reader: int, number: int) -> Iterator[Tables]:
-        """Takes in that a reader is beyond all slices before `number`, and gives those that are whole now."""
+    def advance(self, reader: int, number: int) -> Iterator[Tables]:
+        """A reader is beyond all slices before `number`; returns the slices that are whole now."""
         self._final[reader] = number
         for ready in sorted(each for each in self._waiting if each < min(self._final)):
             # By reader, so that nothing follows which was quicker.

@@ -35,14 +35,14 @@ from microservo.domain.datasets.manifest import MANIFEST, FileEntry, Manifest, R
 from microservo.domain.windows import SOURCES, WindowPolicy
 from microservo.log.ranges import BATCH, RangeReader, Ranges
 from microservo.log.runs import FACTS, RunLog, run_log
-from microservo.runtime.retry import retry
+from microservo.retry import retry
 from schemas.files import schema_ids
 from schemas.records import Experiment
 
 Progress = Callable[[int, int], None]
 """Called with messages read so far and in all."""
 
-_PATIENCE_S = 10.0
+_TIMEOUT_S = 10.0
 _STREAMED = ("windows.parquet", "metrics.parquet", "logs.parquet", "traces.parquet")
 
 
@@ -87,7 +87,7 @@ def rebuild(
         broker.consumer(group_id=None) as consumer,
     ):
         # Topics that were just made have no leaders yet.
-        log = retry(lambda: run_log(consumer, run_id, topic_prefix), timeout_s=_PATIENCE_S)
+        log = retry(lambda: run_log(consumer, run_id, topic_prefix), timeout_s=_TIMEOUT_S)
         facts, joined = log.ranges(*FACTS), log.ranges(*SOURCES)
         steps = _Steps(progress, [facts, joined])
         with _Build(log, folder, scratch, policy or _policy(log.run), out_dir) as build:
@@ -112,7 +112,7 @@ def _joined(numbered: Iterator[Numbered], readers: int, build: _Build, steps: _S
         if isinstance(step, Stored):
             merge.add(number, step)
         elif isinstance(step, Final):
-            for tables in merge.final(number, step.number):
+            for tables in merge.advance(number, step.number):
                 build.append(tables)
         elif isinstance(step, Settled):
             build.add_ledger_rows(step.rows)
@@ -124,7 +124,7 @@ def _joined(numbered: Iterator[Numbered], readers: int, build: _Build, steps: _S
 
 
 class _Steps:
-    """Counts messages for whoever watches."""
+    """Counts messages for the progress display."""
 
     def __init__(self, progress: Progress | None, ranges: list[Ranges]) -> None:
         self._progress = progress

@@ -78,7 +78,7 @@ class Series:
         self._peaks = np.full(span.bins, -np.inf)
 
     def add(self, at_us: Instants, values: Values) -> None:
-        """Takes in values by the start of their window; those outside the span are passed over."""
+        """Adds values by the start of their window; those outside the span are passed over."""
         inside = (at_us >= self._span.from_us) & (at_us < self._span.to_us) & np.isfinite(values)
         bins, values = (at_us[inside] - self._span.from_us) // self._span.bin_us, values[inside]
         np.add.at(self._counts, bins, 1)

@@ -100,7 +100,7 @@ class Settled:
 Step = Read | Sliced | Final | Settled | Outcome
 
 
-def work(consumer: Consumer, share: Share) -> Iterator[Step]:
+def read_share(consumer: Consumer, share: Share) -> Iterator[Step]:
     """Reads a share to its end; slices come in their order, the outcome last.
 
     Raises:
@@ -118,11 +118,11 @@ def work(consumer: Consumer, share: Share) -> Iterator[Step]:
     sources = {share.prefix + source: source for source in SOURCES}
     for messages in reader:
         stands_us = {
-            (message.topic, message.partition): join.take(sources[message.topic], message)
+            (message.topic, message.partition): join.process_message(sources[message.topic], message)
             for message in messages
         }
         for place, time_us in stands_us.items():
-            reader.stands_at(Partition(*place), time_us)
+            reader.report_progress(Partition(*place), time_us)
         join.close()
         if join.final_before_us > released_us:
             released_us = join.final_before_us

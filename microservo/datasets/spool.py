@@ -12,7 +12,7 @@ _LENGTH = struct.Struct("<I")
 
 
 class Spool:
-    """Bytes by instant; given back in groups, of which each is later than the one before.
+    """Bytes by instant; returned in groups, of which each is later than the one before.
 
     Args:
         folder: holds a file for every ten minutes that something belongs to; must be there.
@@ -29,21 +29,21 @@ class Spool:
         return self._held_bytes
 
     def add(self, time_us: int, value: bytes) -> None:
-        """Takes in a value of an instant in microseconds."""
+        """Adds a value of an instant in microseconds."""
         held = self._held.setdefault(time_us // _BUCKET_US, bytearray())
         held += _LENGTH.pack(len(value))
         held += value
         self._held_bytes += _LENGTH.size + len(value)
         if self._held_bytes >= _MOST_HELD_BYTES:
-            self._put_down()
+            self._spill()
 
     def __iter__(self) -> Iterator[list[bytes]]:
         """The values of ten minutes each, in the order they came; then of the next in which there are any."""
-        self._put_down()
+        self._spill()
         for number in sorted(int(path.name) for path in self._folder.iterdir()):
             yield list(_values((self._folder / str(number)).read_bytes()))
 
-    def _put_down(self) -> None:
+    def _spill(self) -> None:
         for number, held in self._held.items():
             with (self._folder / str(number)).open("ab") as file:
                 file.write(held)

@@ -79,7 +79,7 @@ class RowBuffer:
         return len(self._new) + sum(map(len, self._slices.values()))
 
     def add(self, batch: Batch, late: Passed) -> None:
-        """Takes in a batch that the windower accepted, with the windows it came late for."""
+        """Adds a batch that the windower accepted, with the windows it came late for."""
         if record_count(batch):
             self._new.append((batch, late))
 
@@ -132,8 +132,8 @@ class RowBuffer:
         sets = [numbers.setdefault(texts, len(numbers)) for texts in map(self._texts_of, batches)]
         counts = [record_count(batch) for batch in batches]
         late = [[late.first_us for _, late in stamped], [late.final_us for _, late in stamped]]
-        told = [counts, *late, sets, list(numbers)]
-        return pa.table(columns).replace_schema_metadata({_BATCHES: json.dumps(told)})
+        described = [counts, *late, sets, list(numbers)]
+        return pa.table(columns).replace_schema_metadata({_BATCHES: json.dumps(described)})
 
 
 def as_array(column: NDArray[Any], kind: Any = None) -> Any:

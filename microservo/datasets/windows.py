@@ -27,7 +27,7 @@ class WindowBuffer:
         return len(self._revisions)
 
     def add(self, window: ClosedWindow) -> None:
-        """Takes in one revision; those of a window come in order."""
+        """Adds one revision; those of a window come in order."""
         self._revisions.setdefault((window.start_us, window.service), []).append(window)
 
     def discard(self, service: str, start_us: int) -> None:
@@ -35,7 +35,7 @@ class WindowBuffer:
         self._revisions.pop((start_us, service), None)
 
     def release(self, before_us: int) -> pa.Table:
-        """Removes the windows that start before `before_us`, all final, and gives their revisions."""
+        """Removes the windows that start before `before_us`, all final, and returns their revisions."""
         keys = sorted(key for key in self._revisions if key[0] < before_us)
         return windows_table(self._revisions.pop(key) for key in keys)
 

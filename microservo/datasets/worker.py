@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from microservo.adapters.kafka import KafkaBroker
 from microservo.datasets.draft import writing
-from microservo.datasets.share import Sliced, Step, Task, work
+from microservo.datasets.share import Sliced, Step, Task, read_share
 from microservo.datasets.slices import Kept, store
 from microservo.errors import MicroServoError
 
@@ -38,14 +38,14 @@ def main() -> int:
             _send(out, error)
             return 1
         except BrokenPipeError:
-            # Whoever asked for it is gone.
+            # The process that asked for it is gone.
             return 1
     return 0
 
 
 def _steps(task: Task) -> Iterator[Step | Kept]:
     with KafkaBroker(task.kafka).consumer(group_id=None) as consumer:
-        for step in work(consumer, task.share):
+        for step in read_share(consumer, task.share):
             if not isinstance(step, Sliced):
                 yield step
                 continue

@@ -20,7 +20,7 @@ from microservo.adapters.broker import Broker
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
 from microservo.adapters.processes import child_environment, python_argv
 from microservo.datasets.merge import Stored
-from microservo.datasets.share import Outcome, Share, Sliced, Step, Task, work
+from microservo.datasets.share import Outcome, Share, Sliced, Step, Task, read_share
 from microservo.datasets.slices import Kept, load
 from microservo.errors import Fatal, MicroServoError
 
@@ -67,7 +67,7 @@ def divided(share: Share, count: int) -> list[Share]:
 def in_this_process(broker: Broker, share: Share) -> Iterator[Numbered]:
     """The steps of the one share, read in this process."""
     with broker.consumer(group_id=None) as consumer:
-        for step in work(consumer, share):
+        for step in read_share(consumer, share):
             yield 0, _in_memory(step) if isinstance(step, Sliced) else step
 
 
@@ -95,7 +95,7 @@ class Workers:
         self._open.close()
 
     def assign(self, settings: KafkaSettings, shares: Sequence[Share], scratch: Path) -> None:
-        """Has a process begin with each share; no more than there are. Rows go through files in `scratch`."""
+        """Starts a process for each share; no more than there are. Rows go through files in `scratch`."""
         for process, share in zip(self._processes, shares, strict=False):
             self._folders.append(Path(self._open.enter_context(tempfile.TemporaryDirectory(dir=scratch))))
             _send(process, Task(kafka=settings, folder=self._folders[-1], share=share))

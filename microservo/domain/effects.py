@@ -68,7 +68,7 @@ class History:
         self._windows: dict[str, deque[_Window]] = {}
 
     def add(self, window: FeatureWindow) -> _Window | None:
-        """Takes in a window; None when it is not newer than the last one of its service."""
+        """Adds a window; None when it is not newer than the last one of its service."""
         windows = self._windows.setdefault(window.service, deque(maxlen=_REMEMBERED))
         if windows and window.start_us <= windows[-1].start_us:
             return None
@@ -92,7 +92,7 @@ class History:
 
 @dataclass(slots=True, kw_only=True)
 class _Series:
-    """One feature of one service that the contract speaks of."""
+    """One feature of one service that the contract names."""
 
     expectation: Expectation
     feature: str
@@ -125,7 +125,7 @@ class _Watch:
     evidence: str = ""
     normal: dict[int, dict[tuple[str, Expectation], bool]] = field(default_factory=dict)
 
-    def read(self, service: str, window: _Window, history: History) -> None:
+    def observe(self, service: str, window: _Window, history: History) -> None:
         self.newest_us[service] = max(self.newest_us.get(service, 0), window.start_us)
         if window.end_us <= self.applied_at_us:
             return
@@ -235,21 +235,21 @@ class EffectObserver:
         )
 
     def recovered(self, fault_id: str, at_us: int) -> None:
-        """Tells when a fault was out of force."""
+        """Records when a fault was out of force."""
         if fault_id in self._watches:
             self._watches[fault_id].recovered_at_us = at_us
 
-    def read(self, window: FeatureWindow) -> None:
-        """Takes in a window; later revisions of a window and repetitions are ignored."""
+    def observe(self, window: FeatureWindow) -> None:
+        """Processes a window; later revisions of a window and repetitions are ignored."""
         if window.revision != 0:
             return
         added = self._history.add(window)
         if added is not None:
             for watch in self._watches.values():
-                watch.read(window.service, added, self._history)
+                watch.observe(window.service, added, self._history)
 
     def judge(self, now_us: int) -> list[Judgement]:
-        """What can be said now of each watched fault that something can be said of; final ones are let go."""
+        """What is known now of each watched fault; those with a final verdict are watched no longer."""
         judgements = [found for watch in self._watches.values() if (found := self._judge(watch, now_us))]
         for judgement in judgements:
             if judgement.is_final:

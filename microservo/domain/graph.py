@@ -21,7 +21,7 @@ _REMEMBERED = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallGraph:
-    """The edges seen lately; those on paper until the first graph was seen.
+    """The edges seen lately; those declared until the first graph was seen.
 
     Attributes:
         remembered: how many graphs count. Several, since a rare call (a checkout) isn't in each interval.
@@ -39,7 +39,7 @@ class CallGraph:
         return replace(self, seen=(*self.seen, edges)[-self.remembered :]) if edges else self
 
     def edges(self, on_paper: Iterable[Edge] = ()) -> frozenset[Edge]:
-        """The edges seen in the remembered graphs, or those on paper when there are none."""
+        """The edges seen in the remembered graphs, or those declared when there are none."""
         return frozenset().union(*self.seen) if self.seen else frozenset(on_paper)
 
 

@@ -42,21 +42,23 @@ def stamp_of(headers: Sequence[tuple[str, bytes]]) -> Stamp | InvalidMessage:
         return InvalidMessage(str(error))
 
 
-def take(windower: Windower, source: str, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> Taken:
-    """Gives one message of `source` (logical topic) to the windower.
+def process_message(
+    windower: Windower, source: str, value: bytes | None, headers: Sequence[tuple[str, bytes]]
+) -> Taken:
+    """Processes one message of `source` (logical topic) in the windower.
 
     A message whose value can't be read still counts as a promise, if it carries one: what follows flows on.
 
     Raises:
         InvalidMessage: no stamp, not the record of this topic, or refused by the windower.
     """
-    return take_stamped(windower, source, value, stamp_of(headers))
+    return process_stamped(windower, source, value, stamp_of(headers))
 
 
-def take_stamped(
+def process_stamped(
     windower: Windower, source: str, value: bytes | None, stamp: Stamp | InvalidMessage
 ) -> Taken:
-    """As `take`, for who has asked `stamp_of` already.
+    """As `process_message`, for a caller that has called `stamp_of` already.
 
     Raises:
         InvalidMessage: no stamp, not the record of this topic, or refused by the windower.

@@ -1,6 +1,6 @@
 """From faults to the labels of a window.
 
-The life of a fault on a service, by its measured instants::
+The phases of a fault on a service, by its measured instants::
 
     apply commanded   applied        recovery commanded   recovered      normal again
           |--applying----|------active--------|--recovering---|--after effect--|
@@ -71,7 +71,7 @@ def is_anomalous(labels: tuple[Label, ...]) -> bool:
     return any(found.overlap > 0 and found.verdict != "ineffective" for found in labels)
 
 
-class FaultBook:
+class FaultVersions:
     """Every version of every fault, each with the windows that it came too late for.
 
     Which versions a window may know is decided by the promise they travelled with, never by arrival. Among

@@ -31,7 +31,7 @@ class Counts:
 
     @property
     def open(self) -> int:
-        """Records whose window is not final yet; negative only if the books are wrong."""
+        """Records whose window is not final yet; negative only if the counts are wrong."""
         return self.read - self.in_windows - self.late - self.duplicate - self.dropped - self.rejected
 
 

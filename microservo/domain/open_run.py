@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from microservo.domain.blocks import Block
 from microservo.domain.features import Features
-from microservo.domain.labels import FaultBook
+from microservo.domain.labels import FaultVersions
 from microservo.domain.telemetry import SIGNALS, Signal
 from microservo.domain.watermarks import Watermarks
 from schemas.records import Label
@@ -24,7 +24,7 @@ def _zeros() -> dict[Signal, int]:
 
 @dataclass(slots=True)
 class OpenWindow:
-    """What came for a window so far, and what was said of it.
+    """What came for a window so far, and what was published of it.
 
     Attributes:
         received: how many rows came, repeated ones included.
@@ -53,7 +53,7 @@ class OpenRun:
     def __init__(self, run_id: str, watermarks: Watermarks, resume_us: int) -> None:
         self.run_id = run_id
         self.watermarks = watermarks
-        self.faults = FaultBook()
+        self.faults = FaultVersions()
         self.resume_us = resume_us
         self.is_sealed = False
         """Whether nobody joins it any more."""

@@ -22,7 +22,7 @@ MAX_BODY_BYTES = 512 * 1024
 """Text of one message's log lines; keeps a message of the longest lines below the topic's limit."""
 
 Admit = Callable[[str], str]
-"""Gives the name under which a name goes on: itself, or `<other>` where there are too many."""
+"""Returns the name under which a name goes on: itself, or `<other>` where there are too many."""
 
 
 def pack_metrics(run_id: str, rows: Sequence[MetricRows], *, admit_name: Admit) -> Iterator[MetricBatch]:

@@ -1,4 +1,4 @@
-"""A system of microservices on paper: which service calls which, the work each request is, what users do.
+"""A system of microservices: which service calls which, the work each request is, what users do.
 
 ::
 

@@ -20,7 +20,7 @@ _Retries = Annotated[int, Field(ge=0, le=10)]
 
 
 class _Table(BaseModel):
-    """A table of the file: known keys only, and no value of another type is bent to fit."""
+    """A table of the file: known keys only, and no value of another type is converted."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 

@@ -1,7 +1,7 @@
 """How far event time has come in a run: the smallest promise of all its writers.
 
 Who writes is declared: the run's record lists each writer with the instant from which it counts, and with the
-cuts of its source. So a writer that has not been heard yet holds event time back, one that joins does so from
+cuts of its source. So a writer without a promise yet holds event time back, one that joins does so from
 an instant that lies ahead, and a replay knows the same set. A writer leaves a run by a last stamp FOREVER_US.
 """
 
@@ -15,7 +15,7 @@ from schemas.envelope import FOREVER_US, Stamp
 from schemas.records import RunWriter
 
 UNKNOWN = -1
-"""Event time before every writer has been heard of."""
+"""Event time before every writer has sent a promise."""
 
 
 class Passed(NamedTuple):
@@ -34,7 +34,7 @@ NOTHING_PASSED = Passed(UNKNOWN, UNKNOWN)
 
 
 class UndeclaredWriter(InvalidMessage):
-    """Somebody writes who is not among the run's writers."""
+    """A writer is not among the run's writers."""
 
 
 class _Writer:
@@ -56,7 +56,7 @@ class Watermarks:
     """The promises that a run's writers made on one partition number of several co-partitioned topics.
 
     A run without declared writers is one recorded before there were any, or one that nobody recorded: each
-    source then has one writer, the first that is heard, and time stands until each source was heard.
+    source then has one writer, the first that writes, and time stands until each source has one.
 
     Args:
         sources: topics that are joined.
@@ -75,7 +75,7 @@ class Watermarks:
         """What `advance` came to; it never falls."""
 
     def declare(self, writers: Iterable[RunWriter]) -> None:
-        """Takes in who writes; those that are known already are left as they are.
+        """Adds declared writers; those that are known already are left as they are.
 
         What was passed is never taken back: a writer that was declared too late counts from there.
         """
@@ -90,8 +90,8 @@ class Watermarks:
         """Whether a writer was declared, or is the one of an undeclared run's source."""
         return (source, writer) in self._writers
 
-    def hear(self, source: str, stamp: Stamp) -> Passed:
-        """Takes in the promise that a message of `source` carries.
+    def observe(self, source: str, stamp: Stamp) -> Passed:
+        """Updates by the promise that a message of `source` carries.
 
         Returns:
             The windows that the message's records are late for, and those they are too late for.
@@ -149,7 +149,7 @@ class Watermarks:
         return writer
 
     def _begins_us(self, writer: RunWriter) -> int:
-        """From when a writer counts; before that instant it has nothing to say."""
+        """From when a writer counts; before that instant it holds nothing back."""
         if self.passed == NOTHING_PASSED:
             return writer.from_us
         first_us, final_us = self.passed

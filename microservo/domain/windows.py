@@ -139,7 +139,7 @@ class Windower:
         self.ledger = Ledger()
 
     def open_run(self, run_id: str, writers: Iterable[RunWriter] = (), *, final_us: int = UNKNOWN) -> None:
-        """Says who writes in a run; one that is open gets the writers that are new.
+        """Declares who writes in a run; one that is open gets the writers that are new.
 
         Args:
             run_id: the run.
@@ -156,7 +156,7 @@ class Windower:
         run.watermarks.declare(writers)
 
     def seal_run(self, run_id: str) -> None:
-        """Says that no writer joins a run any more, so that no limit holds its windows back."""
+        """Declares that no writer joins a run any more, so that no limit holds its windows back."""
         self._runs[run_id].is_sealed = True
 
     def close_run(self, run_id: str) -> None:
@@ -184,16 +184,16 @@ class Windower:
         return UNKNOWN if run is None else run.final_us
 
     def heartbeat(self, source: str, stamp: Stamp) -> None:
-        """Takes in a promise that came without a record; that of an undeclared writer says nothing.
+        """Processes a promise without a record; that of an undeclared writer is ignored.
 
         Raises:
             InvalidMessage: the writer has left, or takes back an earlier promise.
         """
         with contextlib.suppress(UndeclaredWriter):
-            self._run(stamp).watermarks.hear(source, stamp)
+            self._run(stamp).watermarks.observe(source, stamp)
 
     def fault(self, fault: ServiceFault, stamp: Stamp) -> None:
-        """Takes in one version of a fault.
+        """Adds one version of a fault.
 
         One of another run says nothing here: the injector ends what a run that is over has left.
 
@@ -201,12 +201,12 @@ class Windower:
             InvalidMessage: the writer is not declared, has left, or takes back an earlier promise.
         """
         run = self._run(stamp)
-        late = run.watermarks.hear(catalogue.SERVICE_FAULTS, stamp)
+        late = run.watermarks.observe(catalogue.SERVICE_FAULTS, stamp)
         if fault.run_id == stamp.run:
             run.faults.add(fault, late)
 
     def telemetry(self, batch: Batch, stamp: Stamp) -> tuple[int, Passed]:
-        """Takes in a batch of records.
+        """Adds a batch of records.
 
         Returns:
             The end of the newest window that it touches, NOTHING_US for none, and the windows it is late for.
@@ -262,7 +262,7 @@ class Windower:
     def _accept(self, batch: Batch, stamp: Stamp) -> tuple[int, Passed]:
         signal = signal_of(batch)
         run = self._runs.get(stamp.run) or self._run(stamp)
-        late = run.watermarks.hear(_SOURCE_OF[signal], stamp)
+        late = run.watermarks.observe(_SOURCE_OF[signal], stamp)
         if batch.run_id != stamp.run:
             msg = f"a batch of run {batch.run_id!r} is stamped for run {stamp.run!r}; the two must agree"
             raise InvalidMessage(msg)

@@ -54,7 +54,7 @@ class DeadLetters:
         )
         topic = message.topic.removeprefix(self._prefix)
         self._put(topic, message.key, message.value, message.headers, added)
-        self._tell(message.topic, reason, partition=message.partition, offset=message.offset)
+        self._log(message.topic, reason, partition=message.partition, offset=message.offset)
 
     def reject_bytes(
         self, topic: str, raw: bytes, reason: str, content_type: str = "application/octet-stream"
@@ -70,9 +70,9 @@ class DeadLetters:
             ("content-type", content_type.encode()),
         )
         self._put(topic, None, raw, (), added)
-        self._tell(self._prefix + topic, reason)
+        self._log(self._prefix + topic, reason)
 
-    def _tell(self, topic: str, reason: str, **place: int) -> None:
+    def _log(self, topic: str, reason: str, **place: int) -> None:
         now_s = self._clock_s()
         if now_s - self._told_at_s.get(topic, -_QUIET_S) < _QUIET_S:
             self._untold[topic] = self._untold.get(topic, 0) + 1

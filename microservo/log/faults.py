@@ -62,7 +62,7 @@ def keep_newest(newest: dict[tuple[str, str], FaultEvent], event: FaultEvent) ->
 
 
 def in_order(events: Iterable[FaultEvent]) -> list[FaultEvent]:
-    """Events by request, fault and instance, without those about the whole where its instances speak."""
+    """Events by request, fault and instance, without those about the whole where its instances have some."""
     found = list(events)
     with_instances = {event.fault_id for event in found if event.instance != WHOLE}
     kept = [event for event in found if event.instance != WHOLE or event.fault_id not in with_instances]

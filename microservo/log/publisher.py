@@ -1,7 +1,7 @@
 """Records to their topics: the one way in which a process of ours writes.
 
-Where a record goes, its key and what it is as an event stand in the contract (`schemas/topics`), so whoever
-publishes has nothing but the record.
+Where a record goes, its key and what it is as an event stand in the contract (`schemas/topics`), so a
+publisher needs nothing but the record.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Publisher:
         )
 
     def delete(self, record_type: type, key: str) -> None:
-        """Queues a message without a value: the state of this key is no more.
+        """Queues a message without a value: the state of this key is deleted.
 
         Raises:
             InvalidInput: the record is no state, or not this process's to write.
@@ -113,8 +113,17 @@ class Publisher:
             raise InvalidInput(msg)
         self._producer.send(topic.physical(self._prefix), key=key.encode(), value=None)
 
-    def flush(self, timeout_s: float) -> None:
-        """Waits until all that was published is durable; raises as `Producer.flush`."""
+    def flush(self, timeout_s: float, topic: str | None = None) -> None:
+        """Waits until what was published is durable; raises as `Producer.flush`.
+
+        Args:
+            timeout_s: how long, for each producer.
+            topic: logical name of a joined topic whose records alone are waited for, and nothing else that
+                may still be under way.
+        """
+        if topic is not None:
+            self._writers[topic].flush(timeout_s)
+            return
         for writer in self._writers.values():
             writer.flush(timeout_s)
         self._producer.flush(timeout_s)

@@ -14,7 +14,7 @@ Ranges = Mapping[Partition, tuple[int, int]]
 
 BATCH = 1000
 _ROUND_S = 0.1
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 _AHEAD_US = 60_000_000
 _HELD_BYTES = 64 * 2**20
 
@@ -31,9 +31,9 @@ class RangeReader:
         ranges: what to read.
         batch: the most messages at a time.
         compacted: whether offsets may be missing.
-        from_us: event time at which every partition is taken to stand until `stands_at` says more.
+        from_us: event time at which every partition is taken to stand until `report_progress` says more.
         held_bytes: more than about this many are not held back.
-        patience_s: how long to wait for a message that must be there.
+        timeout_s: how long to wait for a message that must be there.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class RangeReader:
         compacted: bool = False,
         from_us: int = 0,
         held_bytes: int = _HELD_BYTES,
-        patience_s: float = PATIENCE_S,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
         self._consumer = consumer
         self._batch = batch
@@ -56,7 +56,7 @@ class RangeReader:
         self._clocks = dict.fromkeys(self._next, from_us)
         self._backlog = Backlog(self._next)
         self._held_bytes = held_bytes
-        self._patience_s = patience_s
+        self._timeout_s = timeout_s
         self._paused: set[Partition] = set()
 
     def __iter__(self) -> Iterator[list[Message]]:
@@ -64,7 +64,7 @@ class RangeReader:
 
         Raises:
             OffsetGap: messages are missing within a range.
-            Retryable: nothing came for `patience_s` seconds though more must be there.
+            Retryable: nothing came for `timeout_s` seconds though more must be there.
         """
         if not self._next:
             return
@@ -75,7 +75,7 @@ class RangeReader:
             round_s = 0.0 if self._backlog.has(near) else _ROUND_S
             found = self._fetched(round_s)
             silence_s = 0.0 if found or not round_s else silence_s + round_s
-            if silence_s >= self._patience_s:
+            if silence_s >= self._timeout_s:
                 raise Retryable(self._silence())
             self._keep(found)
             if batch := self._backlog.pop(near, self._batch):
@@ -83,7 +83,7 @@ class RangeReader:
             self._drop_finished()
             self._pace()
 
-    def stands_at(self, partition: Partition, time_us: int) -> None:
+    def report_progress(self, partition: Partition, time_us: int) -> None:
         """Says how far a partition has come in event time, so that none runs far ahead of the others."""
         if partition in self._clocks:
             self._clocks[partition] = time_us
@@ -138,7 +138,7 @@ class RangeReader:
         where = ", ".join(
             f"{each.topic}[{each.index}] at {self._next[each]} of {self._ends[each]}" for each in waiting
         )
-        return f"nothing arrived for {self._patience_s:g} s while waiting for {where}; try again"
+        return f"nothing arrived for {self._timeout_s:g} s while waiting for {where}; try again"
 
 
 def read_ranges(
@@ -147,8 +147,8 @@ def read_ranges(
     *,
     batch: int = BATCH,
     compacted: bool = False,
-    patience_s: float = PATIENCE_S,
+    timeout_s: float = TIMEOUT_S,
 ) -> Iterator[Message]:
     """Every message in the ranges; arguments and errors are those of `RangeReader`."""
-    reader = RangeReader(consumer, ranges, batch=batch, compacted=compacted, patience_s=patience_s)
+    reader = RangeReader(consumer, ranges, batch=batch, compacted=compacted, timeout_s=timeout_s)
     return itertools.chain.from_iterable(reader)

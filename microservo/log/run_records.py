@@ -89,7 +89,9 @@ class KnownRuns:
         return self._consumer
 
     def _read(self, ends: Mapping[Partition, int]) -> Iterator[Message]:
-        """Enters and gives the messages up to these ends."""
+        """Applies and returns the messages up to these ends."""
+        # Not by `read_ranges`, which assigns its ranges anew and so loses the fetch under way: windows wait
+        # for each refresh. This consumer stays assigned.
         consumer, silent_rounds = self._assigned(), 0
         while any(self._next[partition] < end for partition, end in ends.items()):
             messages = consumer.consume(_BATCH, _ROUND_S)
@@ -120,7 +122,7 @@ def update_run(
 ) -> Experiment | None:
     """Changes the record of a run and returns what it became, durably; None where there is no such run.
 
-    Others may change it at the same moment. Kafka takes both records, so whoever finds somebody else's
+    Others may change it at the same moment. Kafka takes both records, so one that finds another's
     between what it read and what it wrote applies its change to that one.
 
     Args:

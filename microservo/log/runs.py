@@ -96,8 +96,8 @@ def _partitions(consumer: Consumer, topic: str, prefix: str) -> list[Partition]:
 def _refuse_uneven(offsets: dict[tuple[str, int], tuple[int, int]]) -> None:
     counts = {source: sum(topic == source for topic, _ in offsets) for source in SOURCES}
     if len(set(counts.values())) > 1:
-        told = ", ".join(f"{source} {count}" for source, count in counts.items())
-        msg = f"joined topics need the same number of partitions, but have: {told}; make them anew"
+        found = ", ".join(f"{source} {count}" for source, count in counts.items())
+        msg = f"joined topics need the same number of partitions, but have: {found}; make them anew"
         raise InvalidInput(msg)
 
 

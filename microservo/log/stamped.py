@@ -1,7 +1,7 @@
 """Writing to a topic that is joined: every message carries the writer's stamp, silence carries heartbeats.
 
 A writer that was killed takes up its own stamps from the log, so a watermark never falls and a count never
-skips. One that leaves a run for good says so by a last stamp, and can't come back to it.
+skips. One that leaves a run for good writes a final stamp, and can't come back to it.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _QUIET_US = 10 * HEARTBEAT_US
 
 @dataclass(slots=True)
 class _Position:
-    """What the writer has said so far on one partition."""
+    """The last stamp of the writer on one partition."""
 
     run: str = ""
     watermark_us: int = 0
     next_sequence: int = 0
     total: int = 0
     sent_at_us: int | None = None
-    """When it said so, if that was in this life."""
+    """When it was sent, if by this process."""
     found_at_us: int = 0
-    """When it said so, if that was found in the log."""
+    """When it was sent, if it was found in the log."""
 
 
 class StampedWriter:
@@ -184,7 +184,9 @@ class StampedWriter:
         self.close()
 
 
-def write_farewell(broker: Broker, topic: str, *, writer: str, run_id: str, clock: Callable[[], int]) -> None:
+def write_final_stamp(
+    broker: Broker, topic: str, *, writer: str, run_id: str, clock: Callable[[], int]
+) -> None:
     """Ends a writer's part in a run, in its name: a stamp without a record on every partition.
 
     Where it ended before, nothing is written.
@@ -237,7 +239,7 @@ def _is_due(position: _Position, now_us: int) -> bool:
 
 
 def _last_positions(broker: Broker, topic: str, writer: str) -> list[_Position]:
-    """What the writer last said on each partition, looking back ever further until it is found.
+    """The writer's last stamp on each partition, looking back ever further until it is found.
 
     All partitions are read at once: each new assignment costs a fetch that was under way, over a second.
     """

@@ -40,7 +40,7 @@ class Subscription(Iterator[Received]):
     """The messages of one topic, in the order of each partition; heartbeats are left out.
 
     Without a group it reads on its own and commits nothing. In a group, members share the partitions, and
-    what was taken is committed when more is asked for: if the taker fails it is not lost, but may come twice.
+    what was read is committed when more is asked for: if the reader fails it is not lost, but may come twice.
 
     Args:
         topic: physical name.
@@ -65,7 +65,7 @@ class Subscription(Iterator[Received]):
             msg = f"group {group_id!r} can't start at an instant or stop at the end; leave the group out"
             raise InvalidInput(msg)
         self._group_id = group_id
-        self._taken: dict[Partition, int] = {}
+        self._next: dict[Partition, int] = {}
         self._waiting: deque[Message] = deque()
         self._rest: Iterator[Message] | None = None
         self._consumer = broker.consumer(
@@ -94,13 +94,13 @@ class Subscription(Iterator[Received]):
             Retryable: the broker stopped giving messages before that end.
         """
         for message in self._arriving(timeout_s) if self._rest is None else self._rest:
-            self._taken[Partition(message.topic, message.partition)] = message.offset + 1
+            self._next[Partition(message.topic, message.partition)] = message.offset + 1
             if message.key != HEARTBEAT_KEY:
                 return received_from(message)
         return None
 
     def close(self) -> None:
-        """Leaves the topic; what was taken last is not committed, its taker may not have finished."""
+        """Leaves the topic; what was read last is not committed, since its reader may not have finished."""
         self._consumer.close()
 
     def _begin(self, topic: str, start: Start, *, until_end: bool) -> None:
@@ -121,12 +121,12 @@ class Subscription(Iterator[Received]):
             yield self._waiting.popleft()
 
     def _commit(self) -> None:
-        if self._group_id is None or not self._taken:
+        if self._group_id is None or not self._next:
             return
         # A partition that went to another member is read there from the last commit.
         with contextlib.suppress(Retryable):
-            self._consumer.commit(self._taken)
-        self._taken = {}
+            self._consumer.commit(self._next)
+        self._next = {}
 
     def __enter__(self) -> Self:
         return self

@@ -21,7 +21,7 @@ from microservo.adapters.broker import Broker
 from microservo.domain.windows import SOURCES
 from microservo.errors import InvalidInput, Retryable
 from microservo.log.run_records import KnownRuns, update_run
-from microservo.log.stamped import write_farewell
+from microservo.log.stamped import write_final_stamp
 from schemas import catalogue
 from schemas.records import Experiment, RunWriter
 
@@ -34,7 +34,6 @@ TELEMETRY = tuple(source for source in SOURCES if source != catalogue.SERVICE_FA
 
 _PUBLISH_US = 2_000_000
 _ATTEMPTS = 10
-_CLIENT = "client"
 
 
 def writers_from(from_us: int, *, first_cut_us: int, final_cut_us: int) -> tuple[RunWriter, ...]:
@@ -93,7 +92,7 @@ def declare_writer(
             wait(max(0, from_us - clock()) / 1e6)
             return from_us
         if clock() < entry.made_at_us + _PUBLISH_US:
-            # Known in time, to all; unless somebody who wrote at the same moment has undone it.
+            # Known in time, to all; unless another that wrote at the same moment has undone it.
             wait(max(0, from_us - clock()) / 1e6)
             entry.keep()
     msg = f"{writer} could not be declared for run {run_id!r} in time: the broker is too slow; try again"
@@ -122,7 +121,7 @@ class _Entry:
         """Whether the last record lacked an entry, or had one that came too late."""
 
     def keep(self) -> None:
-        """Takes the entries that were made so far for good."""
+        """Keeps the entries that were made so far."""
         self._tried.clear()
 
     def enter(self, run: Experiment) -> Experiment:
@@ -156,13 +155,22 @@ def retire_writer(
     *,
     run_id: str,
     writer: str,
+    process: str,
     clock: Callable[[], int],
     topic_prefix: str = "",
 ) -> None:
     """Ends the part of a writer that was stopped for good, so that windows wait for it no longer.
 
-    Its farewell is written in its name on every topic that it was declared for. It can't come back to
+    Its final stamp is written in its name on every topic that it was declared for. It can't come back to
     the run.
+
+    Args:
+        broker: where the run is.
+        run_id: the run.
+        writer: its stable name.
+        process: who retires it, as the contract names it.
+        clock: epoch microseconds UTC.
+        topic_prefix: put before every topic name.
 
     Raises:
         InvalidInput: there is no such run or writer, or it still writes.
@@ -180,7 +188,7 @@ def retire_writer(
         msg = f"no writer {writer!r} in run {run_id!r}; its record declares: {', '.join(names) or 'none'}"
         raise InvalidInput(msg)
     for topic in topics:
-        write_farewell(broker, topic_prefix + topic, writer=writer, run_id=run_id, clock=clock)
+        write_final_stamp(broker, topic_prefix + topic, writer=writer, run_id=run_id, clock=clock)
     until_us = clock()
 
     def end(run: Experiment) -> Experiment:
@@ -190,7 +198,7 @@ def retire_writer(
         ]
         return replace(run, writers=tuple(ended))
 
-    update_run(broker, run_id, end, process=_CLIENT, clock=clock, topic_prefix=topic_prefix)
+    update_run(broker, run_id, end, process=process, clock=clock, topic_prefix=topic_prefix)
 
 
 def _entries(writers: Iterable[RunWriter], writer: str, topics: Sequence[str]) -> list[RunWriter]:

@@ -1,1 +1,1 @@
-"""Where target systems live: which instances there are, and how faults are put in force on them."""
+"""Where target systems run: which instances there are, and how faults are put in force on them."""

@@ -50,4 +50,4 @@ class Mechanism(Protocol):
         """Whether the fault is in force; a process that has just started adopts it by asking."""
 
     def release_unowned(self, instance: str, owned: Owned) -> list[str]:
-        """Takes out of force what nobody owns, and returns what that was. `owned` is asked after looking."""
+        """Removes what no fault owns, and returns what that was; `owned` is called after looking."""

@@ -1,4 +1,4 @@
-"""What a platform is: where a target system lives, which instances it has, what can be done to them.
+"""What a platform is: where a target system runs, which instances it has, what can be done to them.
 
 Several implementations, held by one contract suite (`microservo.testing.check_platform`). Who injects
 faults or measures knows this and no platform: no process id, no port, no URL.
@@ -80,7 +80,7 @@ class Platform(Protocol):
     def watch(self, on_change: Callable[[InstanceChange], None]) -> AbstractContextManager[None]:
         """Calls `on_change` for each change while the context lasts, from a thread of the platform's.
 
-        What is up when the watch begins is told first, so that a watcher needs no other look.
+        What is up when the watch begins is reported first, so that a watcher needs no other look.
         """
 
     def meter(self) -> Meter: ...

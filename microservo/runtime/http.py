@@ -84,7 +84,7 @@ class HttpServer:
 
     Args:
         app: an ASGI application, Starlette's as a rule.
-        port: 0 for one that is free; `port` tells which it became.
+        port: 0 for one that is free; `port` says which it became.
         hosts: as `listen`.
 
     Raises:
@@ -119,7 +119,7 @@ class HttpServer:
 
 
 class _Server(uvicorn.Server):
-    """Tells when it serves, sleeps while nobody calls, and leaves signals to the process."""
+    """Says when it serves, sleeps while there is no request, and leaves signals to the process."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 FIRST_BACK_OFF_S = 0.1
 LONGEST_BACK_OFF_S = 5.0
-COMMIT_EFFORTS = 5
+COMMIT_ATTEMPTS = 5
 
 
 def consume_loop(
@@ -40,21 +40,21 @@ def consume_loop(
         max_messages: the largest batch.
         timeout_s: seconds that a batch which is not full waits for more; also the longest time between
             housekeepings.
-        on_idle: housekeeping, called after every round and between the efforts of a failing batch.
+        on_idle: housekeeping, called after every round and between the attempts of a failing batch.
         commit: False where the position is kept elsewhere.
 
     Raises:
         Fatal: from `handle` or the consumer; what was not committed is read again after a restart.
     """
-    effort = _Effort(shutdown, on_idle or _nothing)
+    attempts = _Attempts(shutdown, on_idle or _nothing)
     try:
         while not shutdown.requested:
             batch: list[Message] = []
-            effort.until_done("consume", lambda: batch.extend(consumer.consume(max_messages, timeout_s)))  # noqa: B023
+            attempts.until_done("consume", lambda: batch.extend(consumer.consume(max_messages, timeout_s)))  # noqa: B023
             if batch:
                 with BATCH_SECONDS.time():
-                    _one_batch(effort, consumer, batch, handle, commit=commit)
-            effort.housekeeping()
+                    _one_batch(attempts, consumer, batch, handle, commit=commit)
+            attempts.housekeeping()
     finally:
         consumer.close()
 
@@ -65,30 +65,30 @@ def next_offsets(batch: list[Message]) -> dict[Partition, int]:
 
 
 def _one_batch(
-    effort: _Effort,
+    attempts: _Attempts,
     consumer: Consumer,
     batch: list[Message],
     handle: Callable[[list[Message]], None],
     *,
     commit: bool,
 ) -> None:
-    handled = effort.until_done("handle", lambda: handle(batch))
+    handled = attempts.until_done("handle", lambda: handle(batch))
     if handled and commit:
         # Bounded, for the partition may belong to another member by now, who reads the batch again.
-        effort.until_done("commit", lambda: consumer.commit(next_offsets(batch)), efforts=COMMIT_EFFORTS)
+        attempts.until_done("commit", lambda: consumer.commit(next_offsets(batch)), limit=COMMIT_ATTEMPTS)
 
 
-class _Effort:
+class _Attempts:
     """Repeats what fails for now, with growing pauses, until it succeeds or shutdown is requested."""
 
     def __init__(self, shutdown: Shutdown, on_idle: Callable[[], None]) -> None:
         self._shutdown = shutdown
         self._on_idle = on_idle
 
-    def until_done(self, stage: str, act: Callable[[], None], *, efforts: int | None = None) -> bool:
-        """Whether it was done; False when shutdown came first, or the number of efforts was used up."""
+    def until_done(self, stage: str, act: Callable[[], None], *, limit: int | None = None) -> bool:
+        """Whether it was done; False when shutdown came first, or the number of attempts was used up."""
         pause_s = FIRST_BACK_OFF_S
-        for _ in count() if efforts is None else range(efforts):
+        for _ in count() if limit is None else range(limit):
             try:
                 act()
             except Retryable as error:

@@ -34,8 +34,8 @@ REFUSED_BODIES_TOTAL = Counter(
 )
 RETRIES_TOTAL = Counter(
     "microservo_retries_total",
-    "Efforts that failed for now and were repeated; stage is consume, handle, commit, housekeeping, flush or "
-    "runs.",
+    "Attempts that failed for now and were repeated; stage is consume, handle, commit, housekeeping, flush, "
+    "or runs.",
     ("stage",),
 )
 BATCH_SECONDS = Histogram(

@@ -1,4 +1,4 @@
-"""Signs of life: a process whose loop hangs has no pulse, and is restarted."""
+"""A watchdog: a process whose loop hangs has no pulse, and is restarted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ LONGEST_ROUND_S = 60.0
 
 
 class Pulse:
-    """Beats once per round of a loop; any thread may ask whether it is felt.
+    """Beats once per round of a loop; any thread may ask whether it goes on.
 
     Args:
         longest_round_s: how long a round may last.
@@ -27,6 +27,6 @@ class Pulse:
         """One round is done."""
         self._last_s = time.monotonic()
 
-    def is_felt(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether a round was done lately."""
         return self.silent_s < self._longest_round_s

@@ -1,4 +1,4 @@
-"""What every service can be told, from environment variables that begin with `MICROSERVO_`."""
+"""The settings of every service, from environment variables that begin with `MICROSERVO_`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wish to end, from a signal or from inside."""
+"""The request to end, by a signal or from inside."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Shutdown:
         return self._requested
 
     def request(self) -> None:
-        """Asks the process to end; wakes whoever waits."""
+        """Asks the process to end; wakes all that wait."""
         self._requested = True
         self._wakeups.put(None)
 

@@ -58,7 +58,7 @@ class Inbox:
             return drained
 
     def settle(self, parcels: Sequence[Parcel]) -> None:
-        """Frees the room of parcels that are durable and lets those know who wait for them."""
+        """Frees the room of parcels that are durable and notifies those that wait for them."""
         with self._changed:
             for parcel in parcels:
                 self._count(parcel.signal, -parcel.records)

@@ -7,7 +7,7 @@ Held by one contract suite (`microservo.testing.sources.check_source`)::
 
 - A parcel is all of one request or of one reading: it is accepted whole or not at all.
 - A *push* source answers its sender only after the parcel is durable, so that nothing acknowledged is lost; a
-  sender that hears nothing, or is refused for now, sends again.
+  sender that gets no answer, or is refused for now, sends again.
 - A *pull* source reads on an interval of its own and goes on whether the parcel before is durable or not.
   What does not fit is dropped and counted: the next reading comes soon.
 - `delay_us` is how far behind the clock a source's records are when they are put, by design: of one that

@@ -21,7 +21,7 @@ def main() -> int:
     supervisor, command = int(sys.argv[1]), sys.argv[2:]
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The supervisor may have died before the line above: then nobody will tell us.
+    # The supervisor may have died before the line above: then no signal comes.
     if os.getppid() != supervisor:
         return _NOT_FOUND
     # What is ignored stays so across exec: Python ignores the first two for itself, and a shell the last two

@@ -1,4 +1,4 @@
-"""Which processes a supervisor has started, written down so that the next one can clear them away."""
+"""Which processes a supervisor has started, recorded so that the next one can end them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def write_record(path: Path, pids: Mapping[str, int]) -> None:
 
 
 def kill_leftovers(record: Path) -> list[str]:
-    """Kills the processes on record that still run, with their groups; gives their names, removes the record.
+    """Kills the recorded processes that still run, with their groups, and returns their names.
+
+    The record is removed.
 
     Call it before a supervisor is started with the same record, and only when the one that wrote it is dead.
 

@@ -68,9 +68,9 @@ def start_process(spec: ProcessSpec) -> subprocess.Popen[bytes]:
         raise Unavailable(message) from error
 
 
-def ask_to_end(process: subprocess.Popen[bytes]) -> None:
+def terminate(process: subprocess.Popen[bytes]) -> None:
     """Sends SIGTERM to the process alone, which then ends its own children in its own order."""
-    # Not Popen.terminate: that reaps a process which has just ended, from under whoever waits for it.
+    # Not Popen.terminate: that reaps a process which has just ended, from under the thread that waits for it.
     with contextlib.suppress(ProcessLookupError):
         os.kill(process.pid, signal.SIGTERM)
 

@@ -36,10 +36,10 @@ from typing import Self, TypeVar
 
 from microservo.adapters.processes import Guard
 from microservo.errors import InvalidInput, Unavailable
-from microservo.supervision.bookkeeping import Bookkeeping
-from microservo.supervision.kept_process import FIRST_DELAY_S, MAX_DELAY_S, KeptProcess
+from microservo.supervision.document_writer import DocumentWriter
 from microservo.supervision.pid_record import kill_leftovers, write_record
-from microservo.supervision.process import ProcessSpec, ask_to_end, signal_group, start_process
+from microservo.supervision.process import ProcessSpec, signal_group, start_process, terminate
+from microservo.supervision.supervised_process import FIRST_DELAY_S, MAX_DELAY_S, SupervisedProcess
 
 __all__ = ["ProcessSpec", "Supervisor", "kill_leftovers"]
 
@@ -76,8 +76,8 @@ class Supervisor:
         self._listeners: list[OnChange] = [on_change] if on_change else []
         self._record = record
         self._report = report
-        self._books = Bookkeeping(self._later, self._report_line)
-        self._children: dict[str, KeptProcess] = {}
+        self._documents = DocumentWriter(self._later, self._report_line)
+        self._children: dict[str, SupervisedProcess] = {}
         self._batches: list[list[str]] = []
         self._lock = threading.Lock()
         self._pids: dict[str, int | None] = {}
@@ -147,21 +147,21 @@ class Supervisor:
         deadline_s = time.monotonic() + timeout_s
         for child in [self._known(name) for name in names]:
             while not child.is_ready():
-                if child.is_hopeless():
-                    raise Unavailable(child.account("can't be kept running"))
+                if child.has_failed():
+                    raise Unavailable(child.problem("can't be kept running"))
                 if time.monotonic() >= deadline_s:
-                    raise Unavailable(child.account(f"was not ready within {timeout_s:g} s"))
+                    raise Unavailable(child.problem(f"was not ready within {timeout_s:g} s"))
                 if self._closing.wait(_READY_INTERVAL_S):
-                    raise Unavailable(child.account("was stopped before it was ready"))
+                    raise Unavailable(child.problem("was stopped before it was ready"))
 
-    def keep_written(self, path: Path, write: Callable[[], None]) -> None:
-        """Has a document about the processes written; where that fails it is tried again until it succeeds.
+    def write_document(self, path: Path, write: Callable[[], None]) -> None:
+        """Writes a document about the processes; where that fails it is tried again until it succeeds.
 
         Args:
             path: of the document.
             write: writes its newest content; raises OSError where it can't. On the supervisor's thread.
         """
-        self._call(lambda: self._books.write(path, write))
+        self._call(lambda: self._documents.write(path, write))
 
     def kill(self) -> None:
         """Kills every process and its group at once, without waiting for anything: end this process then."""
@@ -190,7 +190,7 @@ class Supervisor:
         for stopped in self._call(lambda: [self._begin_stop(child) for child in children]):
             stopped.result()
 
-    def _known(self, name: str) -> KeptProcess:
+    def _known(self, name: str) -> SupervisedProcess:
         child = self._children.get(name)
         if child is None:
             message = f"no process is called {name!r}; there are {', '.join(list(self._children)) or 'none'}"
@@ -239,12 +239,12 @@ class Supervisor:
             raise InvalidInput(message)
         self._batches.append([])
         for spec in specs:
-            child = KeptProcess(spec)
+            child = SupervisedProcess(spec)
             self._launch(child)
             self._children[spec.name] = child
             self._batches[-1].append(spec.name)
 
-    def _launch(self, child: KeptProcess) -> None:
+    def _launch(self, child: SupervisedProcess) -> None:
         process = start_process(child.spec)
         self._guard.watch(process.pid)
         try:
@@ -260,16 +260,16 @@ class Supervisor:
         child.started_s = time.monotonic()
         self._changed(child.spec.name, process.pid)
 
-    def _await_end(self, child: KeptProcess, process: subprocess.Popen[bytes]) -> None:
+    def _await_end(self, child: SupervisedProcess, process: subprocess.Popen[bytes]) -> None:
         """Runs on a thread of its own, asleep until the process has ended."""
         if sys.platform == "darwin":
             process.wait()
         else:
-            # The pid stays taken until the monitor reaps it, so no signal can hit a stranger.
+            # The pid stays taken until the monitor reaps it, so no signal can hit another process.
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         self._inbox.put(lambda: self._ended(child, process))
 
-    def _ended(self, child: KeptProcess, process: subprocess.Popen[bytes]) -> None:
+    def _ended(self, child: SupervisedProcess, process: subprocess.Popen[bytes]) -> None:
         signal_group(process, signal.SIGKILL)
         child.exit_code = process.wait()
         child.process = None
@@ -281,7 +281,7 @@ class Supervisor:
         if child.spec.restart == "always":
             self._schedule(child)
 
-    def _schedule(self, child: KeptProcess) -> None:
+    def _schedule(self, child: SupervisedProcess) -> None:
         if time.monotonic() - child.started_s >= STEADY_AFTER_S:
             child.delay_s = FIRST_DELAY_S
         _log.warning(
@@ -290,7 +290,7 @@ class Supervisor:
         self._later(child.delay_s, lambda: self._restart(child))
         child.delay_s = min(child.delay_s * 2, MAX_DELAY_S)
 
-    def _restart(self, child: KeptProcess) -> None:
+    def _restart(self, child: SupervisedProcess) -> None:
         if child.stopped is not None:
             return
         child.restarts += 1
@@ -300,7 +300,7 @@ class Supervisor:
             _log.error("%s", error)
             self._schedule(child)
 
-    def _begin_stop(self, child: KeptProcess) -> Future[None]:
+    def _begin_stop(self, child: SupervisedProcess) -> Future[None]:
         if child.stopped is not None:
             return child.stopped
         stopped: Future[None] = Future()
@@ -311,16 +311,16 @@ class Supervisor:
             return stopped
         # One that is paused would not see SIGTERM.
         signal_group(process, signal.SIGCONT)
-        ask_to_end(process)
+        terminate(process)
         self._later(child.spec.stop_timeout_s, lambda: self._kill_if_there(child, process))
         return stopped
 
-    def _kill_if_there(self, child: KeptProcess, process: subprocess.Popen[bytes]) -> None:
+    def _kill_if_there(self, child: SupervisedProcess, process: subprocess.Popen[bytes]) -> None:
         if child.process is process:
             _log.warning("%s did not follow SIGTERM within %g s", child.spec.name, child.spec.stop_timeout_s)
             signal_group(process, signal.SIGKILL)
 
-    def _forget(self, child: KeptProcess) -> None:
+    def _forget(self, child: SupervisedProcess) -> None:
         del self._children[child.spec.name]
         self._changed(child.spec.name, None, forget=True)
         assert child.stopped is not None
@@ -332,7 +332,7 @@ class Supervisor:
             if forget:
                 del self._pids[name]
         if self._record is not None:
-            self._books.write(self._record, self._write_record)
+            self._documents.write(self._record, self._write_record)
         for listener in self._listeners:
             try:
                 listener(name, pid)
@@ -350,8 +350,8 @@ class Supervisor:
             try:
                 self._report(line)
             except Exception:
-                # Whoever listens may be gone, as a closed terminal is.
-                _log.exception("nobody could be told")
+                # The listener may be gone, as a closed terminal is.
+                _log.exception("a line could not be reported")
 
 
 def _fulfil(answer: Future[T], act: Callable[[], T]) -> None:

@@ -1,4 +1,4 @@
-"""Where the running systems of this machine are written down: `<home>/systems/<name>/system.json`.
+"""Where the running systems of this machine are recorded: `<home>/systems/<name>/system.json`.
 
 The home is `MICROSERVO_HOME`, `~/.microservo` where that is not set.
 """

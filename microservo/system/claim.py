@@ -35,10 +35,10 @@ def _acquire(lock: filelock.BaseFileLock, name: str) -> None:
     try:
         lock.acquire()
     except filelock.Timeout as error:
-        raise InvalidInput(_taken(name)) from error
+        raise InvalidInput(_conflict(name)) from error
 
 
-def _taken(name: str) -> str:
+def _conflict(name: str) -> str:
     known = read_system(name)
     who = f" (run {known.run_id}, pid {known.pid})" if known else ""
     return f"a system called {name!r} runs already{who}; stop it, or take another name: --name other"

@@ -20,7 +20,7 @@ from schemas.records import FaultEvent
 WARM_UP_S = 25.0
 _TARGETS = 5
 """Faults go to the busiest services only: where there is traffic, they show."""
-_PATIENCE_S = 60.0
+_GRACE_S = 60.0
 _DRAIN_MARGIN_S = 3.0
 
 
@@ -57,7 +57,7 @@ class Demo:
         """Warm-up, campaign, drain, dataset.
 
         Raises:
-            Unavailable: a fault was not heard of.
+            Unavailable: a fault has no event.
         """
         policy = self._system.options.policy
         self._system.wait_for_windows(max(1, round(WARM_UP_S * 1e6 / policy.size_us)))
@@ -99,7 +99,7 @@ def run_campaign(client: Client, run_id: str, plan: list[CampaignFault], progres
     """Injects the faults of a plan, each after the one before has recovered and its quiet time has passed.
 
     Raises:
-        Unavailable: nothing was heard of a fault.
+        Unavailable: a fault has no event.
     """
     for number, fault in enumerate(plan, start=1):
         # The end of the run's id keeps faults apart on a broker that many demos have used.
@@ -130,7 +130,7 @@ class _Watch:
 
     def until_quiet(self) -> None:
         """Returns when the quiet time is over."""
-        limit_s = self._fault.duration_s + _PATIENCE_S
+        limit_s = self._fault.duration_s + _GRACE_S
         while not self._is_quiet():
             self._followed.poll(POLL_S)
             now_s = time.monotonic()
@@ -141,7 +141,7 @@ class _Watch:
                 msg = f"fault {fault_id} was not over after {limit_s:g} s; is the injector running?"
                 raise Unavailable(msg)
             self._show()
-        self._stage.show(story(self._followed.newest))
+        self._stage.show(summary(self._followed.newest))
 
     def _is_quiet(self) -> bool:
         return self._over_s is not None and time.monotonic() - self._over_s >= self._fault.gap_s
@@ -156,7 +156,7 @@ class _Watch:
             done_s = self._fault.duration_s + quiet_s
             left = f"quiet for {max(0.0, self._fault.gap_s - quiet_s):.0f} s"
         self._stage.advance(done_s, total_s)
-        self._stage.show(f"{story(self._followed.newest)}, {left}")
+        self._stage.show(f"{summary(self._followed.newest)}, {left}")
 
 
 _TIMES: Mapping[str, str] = {
@@ -166,7 +166,7 @@ _TIMES: Mapping[str, str] = {
 }
 
 
-def story(events: list[FaultEvent]) -> str:
+def summary(events: list[FaultEvent]) -> str:
     """What is known of a fault by its newest events, for example "active, applied +0.05 s"."""
     if not events:
         return "requested"

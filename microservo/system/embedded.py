@@ -57,7 +57,7 @@ class EmbeddedSystem:
 
     Args:
         options: how it shall run.
-        progress: told of every stage.
+        progress: shows every stage.
     """
 
     def __init__(self, options: SystemOptions, progress: Progress) -> None:
@@ -92,7 +92,7 @@ class EmbeddedSystem:
 
     @property
     def file(self) -> SystemFile:
-        """What is written down about the system."""
+        """The record of the system."""
         assert self._file is not None
         return self._file
 
@@ -136,7 +136,7 @@ class EmbeddedSystem:
             while len(seen) < count:
                 if time.monotonic() > deadline_s:
                     came = f"only {len(seen)} of {count} labelled windows came in time"
-                    msg = f"{came}; {self._troubles()}the logs in {self._folders.logs} may tell why"
+                    msg = f"{came}; {self._problems()}the logs in {self._folders.logs} may tell why"
                     raise Unavailable(msg)
                 received = windows.poll(0.2)
                 window = received.record if received else None
@@ -192,7 +192,7 @@ class EmbeddedSystem:
     def _writable(self) -> contextlib.AbstractContextManager[None]:
         return writable(self._folders.root, "make room there, or set MICROSERVO_HOME to another folder")
 
-    def _troubles(self) -> str:
+    def _problems(self) -> str:
         """The processes that did not stay up, for an error's message."""
         assert self._supervisor is not None
         restarts = {name: self._supervisor.restarts(name) for name in self._supervisor.pids()}

@@ -1,4 +1,4 @@
-"""Whether every service of a target sends: a target that runs and says nothing is worth no data."""
+"""Whether every service of a target sends: a target that runs and sends nothing gives no data."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class FirstTelemetry:
         deadline_s = time.monotonic() + timeout_s
         while self._silent:
             if time.monotonic() >= deadline_s:
-                raise Unavailable(self._complaint(timeout_s, log_dir))
+                raise Unavailable(self._problem(timeout_s, log_dir))
             self._silent -= {message.key for message in self._consumer.consume(_BATCH, _POLL_S)}
             on_count(len(self._services) - len(self._silent), len(self._services))
 
-    def _complaint(self, timeout_s: float, log_dir: Path) -> str:
+    def _problem(self, timeout_s: float, log_dir: Path) -> str:
         names = ", ".join(sorted(name.decode() for name in self._silent))
         return (
             f"no span or log line came from {names} within {timeout_s:g} s ({len(self._silent)} of "

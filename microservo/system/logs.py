@@ -18,7 +18,7 @@ class _OwnLog(logging.FileHandler):
     """Loses lines while they can't be written, for example on a full disk.
 
     `logging` would show a traceback on the terminal for each; that the disk is full is said by the
-    supervisor's bookkeeping, once.
+    supervisor's documents, once.
     """
 
     def handleError(self, record: logging.LogRecord) -> None:

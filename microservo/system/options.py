@@ -1,4 +1,4 @@
-"""What an embedded system can be told."""
+"""The options of an embedded system."""
 
 from __future__ import annotations
 

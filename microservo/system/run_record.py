@@ -15,7 +15,7 @@ from microservo.errors import InvalidInput
 from microservo.log.run_records import update_run, write_run
 from microservo.log.topics import topic_specs
 from microservo.log.writers import writers_from
-from microservo.runtime.retry import retry
+from microservo.retry import retry
 from microservo.system.options import SystemOptions
 from schemas.catalogue import catalogue
 from schemas.records import Experiment, RunStatus

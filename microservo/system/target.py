@@ -56,7 +56,7 @@ class TargetSystem:
 
     Args:
         options: how it shall run.
-        progress: told of every stage.
+        progress: shows every stage.
 
     Raises:
         InvalidInput: there is no such topology.

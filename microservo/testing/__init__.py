@@ -1,7 +1,8 @@
 """What tests of programs on MicroServo need: a broker in memory, a manual clock, a wait with a deadline.
 
-An extension proves itself with the checks that ours must pass: `microservo.testing.brokers.check_broker`,
-`microservo.testing.algorithms.check_detector`. They need no pytest; with it, parametrize a test by `CHECKS`.
+An extension proves itself with the checks that ours must pass: `check_broker` in `testing.brokers`,
+`check_detector` in `testing.algorithms`, `check_platform` in `testing.platforms`, `check_source` in
+`testing.sources`. They need no pytest; with it, parametrize a test by the `CHECKS` of the same module.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ T = TypeVar("T")
 
 
 class ManualClock:
-    """A clock that moves only when told; calling it gives its time.
+    """A clock that moves only by `advance`; calling it gives its time.
 
     Args:
         now_us: the first time, in epoch microseconds UTC.

@@ -1,4 +1,4 @@
-"""What every detector must do: River's conformance checks, and those that telemetry teaches.
+"""What every detector keeps to: River's conformance checks, and those that telemetry needs.
 
 A check is given what makes a new detector; each one that it makes must be the same, seed and all.
 """

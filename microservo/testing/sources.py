@@ -1,7 +1,8 @@
-"""What every source of telemetry must hold; an extension's tests call `check_source` for its own."""
+"""What every source of telemetry keeps to, as sentences that an extension's tests run on one of their own."""
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -11,8 +12,9 @@ from dataclasses import dataclass
 from microservo.domain.rows import Rows, SpanRows
 from microservo.sources.source import Parcel, SinkFull, Source
 from microservo.testing import eventually
+from microservo.testing.checks import checks_in, run_checks
 
-_PATIENCE_S = 30.0
+_TIMEOUT_S = 30.0
 _FUTURE_US = 10_000_000
 
 
@@ -48,47 +50,26 @@ class RecordingSink:
         self.parcels.append(parcel)
 
 
-def check_source(make_source: MakeSource) -> None:
-    """Runs every check on a new source each.
-
-    Args:
-        make_source: gives a new source that is not started.
-
-    Raises:
-        AssertionError: the source breaks a promise of `microservo.sources.source`; it says which.
-    """
-    for check in (
-        check_stop_without_start,
-        check_rows,
-        check_nothing_after_stop,
-        check_full_sink,
-    ):
-        check(make_source())
-    if make_source().push is None:
-        check_pull_goes_on(make_source())
-    else:
-        check_push_waits(make_source())
+def a_source_that_was_never_started_can_be_stopped_and_has_a_name_and_a_delay(make: MakeSource) -> None:
+    source = make().source
+    source.stop()
+    assert source.name, "a source has a name"
+    assert source.delay_us >= 0, "a source is never ahead of the clock"
 
 
-def check_stop_without_start(given: SourceUnderTest) -> None:
-    """A source that was never started can be stopped, and has a name and a delay."""
-    given.source.stop()
-    assert given.source.name, "a source has a name"
-    assert given.source.delay_us >= 0, "a source is never ahead of the clock"
-
-
-def check_rows(given: SourceUnderTest) -> None:
-    """What it puts are rows of services, in columns of one length, not older than its delay allows."""
-    with _Running(given) as running:
+def it_puts_rows_of_services_in_columns_of_one_length_within_its_delay(make: MakeSource) -> None:
+    with _Running(make()) as running:
         parcel = running.first_parcel()
-        oldest_us = time.time_ns() // 1000 - given.source.delay_us - int(_PATIENCE_S * 1e6)
+        oldest_us = time.time_ns() // 1000 - running.source.delay_us - int(_TIMEOUT_S * 1e6)
         assert parcel.rows, "a parcel of the test holds rows"
         for rows in parcel.rows:
             _check_columns(rows, oldest_us)
 
 
-def check_nothing_after_stop(given: SourceUnderTest) -> None:
-    """Once it is stopped, it puts nothing more and leaves no thread; a second stop does nothing."""
+def after_a_stop_it_puts_nothing_and_leaves_no_thread_and_a_second_stop_does_nothing(
+    make: MakeSource,
+) -> None:
+    given = make()
     before = set(threading.enumerate())
     with _Running(given) as running:
         running.first_parcel()
@@ -96,14 +77,16 @@ def check_nothing_after_stop(given: SourceUnderTest) -> None:
     given.source.stop()
     eventually(
         lambda: not [each for each in threading.enumerate() if each not in before and not each.daemon],
-        timeout_s=_PATIENCE_S,
+        timeout_s=_TIMEOUT_S,
         what="the end of its threads",
     )
     assert len(running.sink.parcels) == count, "nothing is put after the stop"
 
 
-def check_full_sink(given: SourceUnderTest) -> None:
-    """A full sink is no error: a sender is refused, a reading dropped, and it goes on when there is room."""
+def a_full_sink_refuses_senders_and_drops_readings_and_it_goes_on_when_there_is_room(
+    make: MakeSource,
+) -> None:
+    given = make()
     with _Running(given, full=True) as running:
         if given.push is not None:
             assert not given.push(), "what was not accepted must not be acknowledged"
@@ -112,46 +95,67 @@ def check_full_sink(given: SourceUnderTest) -> None:
         running.first_parcel()
 
 
-def check_push_waits(given: SourceUnderTest) -> None:
-    """A sender hears that all is well after its parcel is durable, not before."""
+def a_sender_is_acknowledged_once_its_parcel_is_durable_and_not_before(make: MakeSource) -> None:
+    given = make()
+    if given.push is None:
+        return
     with _Running(given) as running:
         parcel = running.first_parcel()
         answer = running.answer
         assert answer is not None
         assert not answer.done(), "the sender must wait until its parcel is durable"
         parcel.durable()
-        assert answer.result(_PATIENCE_S), "a durable parcel is acknowledged"
+        assert answer.result(_TIMEOUT_S), "a durable parcel is acknowledged"
 
 
-def check_pull_goes_on(given: SourceUnderTest) -> None:
-    """Readings go on though nothing is durable yet."""
+def readings_go_on_though_nothing_is_durable_yet(make: MakeSource) -> None:
+    given = make()
+    if given.push is not None:
+        return
     with _Running(given) as running:
-        eventually(lambda: len(running.sink.parcels) >= 3, timeout_s=_PATIENCE_S, what="a third reading")
+        eventually(lambda: len(running.sink.parcels) >= 3, timeout_s=_TIMEOUT_S, what="a third reading")
+
+
+CHECKS = checks_in(sys.modules[__name__])
+"""Each is given a way to make the source; what holds only for senders, or only for readings, is left out."""
+
+
+def check_source(make: MakeSource) -> None:
+    """Runs all checks on a source.
+
+    Args:
+        make: gives a new source each time, which is not started.
+
+    Raises:
+        ExceptionGroup: what does not hold.
+    """
+    run_checks(CHECKS, lambda: (make,))
 
 
 class _Running:
     """A source that runs into a recording sink; a sender that waits is answered at the end."""
 
     def __init__(self, given: SourceUnderTest, *, full: bool = False) -> None:
+        self.source = given.source
         self.sink = RecordingSink()
         self.sink.is_full = full
         self.answer: Future[bool] | None = None
-        self._given = given
+        self._push = given.push
         self._sender = ThreadPoolExecutor(1)
 
     def first_parcel(self) -> Parcel:
-        if self._given.push is not None:
-            self.answer = self._sender.submit(self._given.push)
-        return eventually(lambda: self.sink.parcels, timeout_s=_PATIENCE_S, what="a parcel")[0]
+        if self._push is not None:
+            self.answer = self._sender.submit(self._push)
+        return eventually(lambda: self.sink.parcels, timeout_s=_TIMEOUT_S, what="a parcel")[0]
 
     def __enter__(self) -> _Running:
-        self._given.source.start(self.sink)
+        self.source.start(self.sink)
         return self
 
     def __exit__(self, *_: object) -> None:
         for parcel in list(self.sink.parcels):
             parcel.durable()
-        self._given.source.stop()
+        self.source.stop()
         self._sender.shutdown()
 
 

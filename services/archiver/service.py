@@ -14,7 +14,7 @@ from services.archiver.handlers import Archive
 from services.archiver.settings import ArchiverSettings
 
 _LONGEST_STEP_S = 300.0
-"""Verifying a large dataset is the longest step that gives no sign of life."""
+"""Verifying a large dataset is the longest step without a beat of the pulse."""
 
 
 def run(settings: ArchiverSettings, shutdown: Shutdown, *, broker: Broker | None = None) -> None:
@@ -33,7 +33,7 @@ def run(settings: ArchiverSettings, shutdown: Shutdown, *, broker: Broker | None
         broker, settings.archive_dir, settings.topic_prefix, shutdown=shutdown, on_step=pulse.beat
     )
     archive.clean()
-    with HealthServer(settings.health_port, pulse.is_felt):
+    with HealthServer(settings.health_port, pulse.is_alive):
         consumer = broker.consumer(group_id=None)
         consumer.assign(positions(consumer, settings.topic(EXPERIMENTS)))
         consume_loop(

@@ -1,4 +1,4 @@
-"""What a partition held before the first window that is to be scored."""
+"""The windows of a partition before the first window that is to be scored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from services.detector.windows import read_window
 
 WINDOWS_PER_SERVICE = 500
 FIRST_LOOK_BACK = 2048
-_PATIENCE_S = 10.0
+_TIMEOUT_S = 10.0
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class History:
                 first, _ = consumer.offset_range(partition)
                 ranges = {partition: (max(first, end - look_back), end)}
                 # Retention may take what is oldest away while it is read.
-                messages = read_ranges(consumer, ranges, compacted=True, patience_s=_PATIENCE_S)
+                messages = read_ranges(consumer, ranges, compacted=True, timeout_s=_TIMEOUT_S)
                 found = [window for each in messages if (window := _window(each))] + found
             end -= look_back
             look_back *= 2

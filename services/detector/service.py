@@ -1,4 +1,4 @@
-"""The process: a consumer group on `feature-windows`, a scorer, a producer, and a pulse that shows life."""
+"""The process: a consumer group on `feature-windows`, a scorer, a producer, and a pulse."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def run(
     broker = broker or KafkaBroker(settings.kafka)
     pulse = Pulse()
     with (
-        HealthServer(settings.health_port, pulse.is_felt),
+        HealthServer(settings.health_port, pulse.is_alive),
         broker.producer(linger_ms=LINGER_MS) as producer,
     ):
         scorer = build_scorer(settings, broker, producer, clock)

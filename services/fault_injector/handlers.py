@@ -49,23 +49,23 @@ class Handlers:
         self._observations: deque[Message] = deque()
 
     def requests(self, batch: list[Message]) -> None:
-        """Hands on requests, and returns once what they led to is durable.
+        """Processes requests, and returns once what they led to is durable.
 
         Raises:
             Retryable: the broker is busy; give the same batch again.
         """
-        self._injector.look()
+        self._injector.refresh_target()
         for message in batch:
             request = self._decoded(FaultRequest, message)
             if request is not None:
                 self._injector.request(request)
-        self._injector.settle()
+        self._injector.flush()
         # What is to begin now need not wait until the states are durable and the requests committed.
         self._injector.tick()
         self._producer.flush(_FLUSH_TIMEOUT_S)
 
     def observations(self, consumer: Consumer) -> None:
-        """Hands on the graphs and windows of this run that lie on the log by now.
+        """Processes the graphs and windows of this run that lie on the log by now.
 
         Raises:
             Retryable: the broker is busy; what was not handed on yet is at the next call.
@@ -90,7 +90,7 @@ class Handlers:
         return self._run_id in ("", run_id)
 
     def _window(self, message: Message) -> FeatureWindow | None:
-        """Several read the windows, and the detector puts aside what can't be read."""
+        """Several read the windows, and the detector dead-letters what can't be read."""
         if message.value is None:
             return None
         try:

@@ -86,34 +86,34 @@ class Injector:
 
     def resume(self, known: Sequence[KnownFault]) -> None:
         """Goes on with what an earlier process left."""
-        self._learn(Restarted(now_us=self._clock(), faults=tuple(known)))
-        self.look()
+        self._handle(Restarted(now_us=self._clock(), faults=tuple(known)))
+        self.refresh_target()
 
-    def look(self) -> None:
-        """Learns what the target is like now."""
+    def refresh_target(self) -> None:
+        """Reads what the target is like now."""
         seen = self._target()
         known = self._state.problem if self._state.target is None else self._state.target
         if seen == known:
             return
         if isinstance(seen, TargetView):
-            self._learn(TargetSeen(now_us=self._clock(), target=seen))
+            self._handle(TargetSeen(now_us=self._clock(), target=seen))
         else:
-            self._learn(TargetGone(now_us=self._clock(), problem=seen))
+            self._handle(TargetGone(now_us=self._clock(), problem=seen))
 
     def request(self, request: FaultRequest) -> None:
-        """Accepts a request, refuses it with an event, or knows it already."""
-        self._learn(RequestReceived(now_us=self._clock(), request=request))
+        """Accepts a request, refuses it with an event, or ignores it as known."""
+        self._handle(RequestReceived(now_us=self._clock(), request=request))
 
     def observe_graph(self, graph: ServiceGraph) -> None:
-        """Learns who called whom."""
-        self._learn(GraphSeen(now_us=self._clock(), graph=graph))
+        """Processes a graph of who called whom."""
+        self._handle(GraphSeen(now_us=self._clock(), graph=graph))
 
     def observe_window(self, window: FeatureWindow) -> None:
-        """Learns what the telemetry looked like."""
-        self._observer.read(window)
+        """Processes a window of telemetry."""
+        self._observer.observe(window)
 
     def instance_changed(self, change: InstanceChange) -> None:
-        """Is to be learnt in the next round; any thread may call it."""
+        """Is processed in the next round; any thread may call it."""
         self._changes.put(change)
 
     def tick(self) -> None:
@@ -122,17 +122,17 @@ class Injector:
         Raises:
             Retryable: the broker is busy; nothing is lost, and no fault is applied until it has the events.
         """
-        self._learn_changes()
+        self._handle_changes()
         for event in self._workers.events():
-            self._learn(event)
+            self._handle(event)
         self._do_due()
         now_us = self._clock()
         for judgement in self._observer.judge(now_us):
-            self._learn(Judged(now_us=now_us, judgement=judgement))
+            self._handle(Judged(now_us=now_us, judgement=judgement))
         self._measure()
-        self.settle()
+        self.flush()
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Makes durable what was published; only then faults are applied. Raises as `tick`."""
         self._publisher.make_durable()
         for action in self._to_apply:
@@ -142,12 +142,12 @@ class Injector:
 
     def shut_down(self) -> None:
         """Begins to end every fault; `is_at_rest` says when that is done."""
-        self._learn(ShutDown(now_us=self._clock()))
+        self._handle(ShutDown(now_us=self._clock()))
 
     def _owned(self, instance: str) -> Mapping[str, str]:
         return self._state.owned(instance)
 
-    def _learn(self, event: Event) -> None:
+    def _handle(self, event: Event) -> None:
         self._state, actions = decide(self._state, event)
         for action in actions:
             self._carry_out(action)
@@ -176,13 +176,13 @@ class Injector:
             case Warn():
                 logger.warning("%s", action.text)
 
-    def _learn_changes(self) -> None:
+    def _handle_changes(self) -> None:
         if self._changes.empty():
             return
-        self.look()
+        self.refresh_target()
         while not self._changes.empty():
             change = self._changes.get()
-            self._learn(
+            self._handle(
                 InstanceChanged(now_us=self._clock(), instance=change.instance.id, is_up=change.state == "up")
             )
 
@@ -193,7 +193,7 @@ class Injector:
             if isinstance(action, Release):
                 self._workers.submit(action)
             else:
-                self._learn(TimerDue(now_us=now_us, timer=action.timer))
+                self._handle(TimerDue(now_us=now_us, timer=action.timer))
 
     def _target(self) -> TargetView | str:
         try:

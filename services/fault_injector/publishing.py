@@ -1,4 +1,4 @@
-"""Writing down what happened: service faults for the join, events for all, states for the next start."""
+"""Publishing what happened: service faults for the join, events for all, states for the next start."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class FaultPublisher:
         self._is_durable = True
 
     def begin_at(self, stored: Sequence[int], ends: Sequence[int]) -> None:
-        """Says where events begin that the states don't know, and where the events end."""
+        """Sets where events begin that the states don't include, and where the events end."""
         self._positions = tuple(stored)
         self._written = dict(enumerate(ends))
 
@@ -92,7 +92,8 @@ class FaultPublisher:
             self._publisher.publish(self._faults[0])
             self._faults.popleft()
             RECORDS_TOTAL.labels(_SERVICE, SERVICE_FAULTS, "out").inc()
-        self._publisher.flush(FLUSH_TIMEOUT_S)
+        # States of earlier events may be under way; a label must not wait for them.
+        self._publisher.flush(FLUSH_TIMEOUT_S, SERVICE_FAULTS)
         if self._confirmed_at_us is not None:
             late_us = self._clock() - self._confirmed_at_us
             STAGE_LATENCY_SECONDS.labels("label").observe(max(0, late_us) / 1e6)

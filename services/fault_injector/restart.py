@@ -87,7 +87,7 @@ def _written_since_us(known: Iterable[KnownFault], now_us: int) -> int | None:
 
 
 def _expected_at_us(fault: KnownFault) -> int:
-    """When the next change can have been at the earliest: before its start no service hears of a fault."""
+    """When the next change can have been at the earliest: before its start no service knows of a fault."""
     changed_us = _changed_at_us(fault)
     if fault.request is None or fault.status.instances:
         return changed_us

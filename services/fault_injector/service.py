@@ -21,10 +21,10 @@ from microservo.log.stamped import StampedWriter
 from microservo.log.writers import INJECTOR_WRITER, declare_writer
 from microservo.platforms.local.platform import LocalPlatform
 from microservo.platforms.platform import Platform
+from microservo.retry import retry
 from microservo.runtime.health import HealthServer
 from microservo.runtime.loop import consume_loop
 from microservo.runtime.pulse import Pulse
-from microservo.runtime.retry import retry
 from microservo.runtime.shutdown import Shutdown
 from schemas.catalogue import FAULT_REQUESTS, FEATURE_WINDOWS, SERVICE_FAULTS, SERVICE_GRAPH
 from services.fault_injector.handlers import Handlers
@@ -44,7 +44,7 @@ POLL_TIMEOUT_S = 0.01
 LINGER_MS = 1
 LOOK_BACK_US = 120_000_000
 SHUTDOWN_S = 4.0
-"""How long faults may take to end at shutdown, before the supervisor loses its patience; the rest is repaired
+"""How long faults may take to end at shutdown, before the supervisor kills the process; the rest is repaired
 by the next start."""
 
 
@@ -66,16 +66,18 @@ def run(
     platform = platform or LocalPlatform(settings.target_state, clock=clock)
     pulse = Pulse()
     with ExitStack() as stack:
-        stack.enter_context(HealthServer(settings.health_port, pulse.is_felt))
+        stack.enter_context(HealthServer(settings.health_port, pulse.is_alive))
         producer = stack.enter_context(broker.producer(linger_ms=LINGER_MS))
-        writer = stack.enter_context(_patiently(shutdown, lambda: _writer(settings, broker, clock, shutdown)))
+        writer = stack.enter_context(
+            _retry_until_shutdown(shutdown, lambda: _writer(settings, broker, clock, shutdown))
+        )
 
         def workers(performer: Performer) -> Workers:
             made = ThreadWorkers(performer)
             stack.callback(made.close)
             return made
 
-        injector = _patiently(
+        injector = _retry_until_shutdown(
             shutdown,
             lambda: start(
                 settings,
@@ -88,7 +90,9 @@ def run(
             ),
         )
         handlers = _handlers(settings, injector, producer)
-        observed = stack.enter_context(_patiently(shutdown, lambda: observations(settings, broker, clock)))
+        observed = stack.enter_context(
+            _retry_until_shutdown(shutdown, lambda: observations(settings, broker, clock))
+        )
         stack.enter_context(platform.watch(injector.instance_changed))
 
         def housekeeping() -> None:
@@ -145,8 +149,8 @@ def start(
     return injector
 
 
-def _patiently(shutdown: Shutdown, make: Callable[[], T]) -> T:
-    """What `make` gives as soon as it gives anything; right after a start the broker may need a moment."""
+def _retry_until_shutdown(shutdown: Shutdown, make: Callable[[], T]) -> T:
+    """What `make` returns as soon as it succeeds; right after a start the broker may need a moment."""
     return retry(
         make,
         wait=shutdown.wait,
@@ -169,8 +173,8 @@ def _writer(
             topic_prefix=settings.topic_prefix,
         )
     except InvalidInput as error:
-        # What an earlier life left in force must be ended, whether or not a window still says so.
-        logger.warning("service faults are told to nobody: %s", error)
+        # What an earlier process left in force must be ended, whether or not a window still says so.
+        logger.warning("service faults are in no window: %s", error)
         from_us = 0
     return StampedWriter(
         broker,

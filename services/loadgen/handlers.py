@@ -19,7 +19,7 @@ _FIRST_FAILURE = 500
 
 
 class JourneyHandler:
-    """Takes one user through one journey, which ends at the first step that fails.
+    """Makes one journey of one user, which ends at the first step that fails.
 
     Args:
         entry: name of the entry service.
@@ -48,10 +48,10 @@ class JourneyHandler:
         """Walks the journey."""
         for step in arrival.journey.steps:
             await asyncio.sleep(step.think_ms / 1000 * arrival.pace)
-            if not await self._take(step, arrival):
+            if not await self._request_step(step, arrival):
                 return
 
-    async def _take(self, step: Step, arrival: Arrival) -> bool:
+    async def _request_step(self, step: Step, arrival: Arrival) -> bool:
         """Makes one request in a trace of its own; whether it went well."""
         span = self._telemetry.tracer.start_span(
             step.endpoint, kind=SpanKind.CLIENT, attributes={"peer.service": self._entry}

@@ -1,4 +1,4 @@
-"""Builds the load generator and runs it until it is told to stop."""
+"""Builds the load generator and runs it until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the load generator is told on its command line.
+"""The settings of the load generator, from its command line.
 
 A plain dataclass, for the reason given in the settings of the workload.
 """

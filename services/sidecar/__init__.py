@@ -5,9 +5,9 @@
     callers ──► listen port ──[ requests: http-delay, http-abort, connection-reset ]──► instance
             ◄────────────────[ bytes: network-delay, -loss, -bandwidth ]◄──────────────
 
-Consumes and produces no topic: it is told what to do over HTTP (`PUT|GET|DELETE /faults`) on its admin
+Consumes and produces no topic: it is controlled over HTTP (`PUT|GET|DELETE /faults`) on its admin
 port, by who knows the token (`microservo.platforms.local.control`). State: the faults in force, in memory
-only; a restarted sidecar has none, and whoever asked for them sees that in `GET /faults`. Guarantee: bytes of
+only; a restarted sidecar has none, and its caller sees that in `GET /faults`. Guarantee: bytes of
 a connection are never lost, changed or reordered unless a fault that is in force says so; what a fault holds
 back is sent on at once when the fault ends.
 

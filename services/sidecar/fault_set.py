@@ -34,7 +34,7 @@ class Hit(NamedTuple):
 
 
 class FaultSet:
-    """Applies and removes faults; tells what those in force do to a segment or a request."""
+    """Applies and removes faults; says what those in force do to a segment or a request."""
 
     def __init__(self, *, instance: str, seed: int) -> None:
         self._instance = instance
@@ -73,7 +73,7 @@ class FaultSet:
         return known
 
     def remove(self, fault_id: str) -> ActiveFault | None:
-        """Ends a fault and gives it, or None when there is none of that id."""
+        """Ends a fault and returns it, or None when there is none of that id."""
         ended = self._faults.pop(fault_id, None)
         if ended is not None:
             ended.active = False
@@ -82,7 +82,7 @@ class FaultSet:
         return ended
 
     def segment_hits(self, size_bytes: int, now_s: float) -> list[Hit]:
-        """What happens to a segment; each fault sees it when the one before has let it go."""
+        """What happens to a segment; each fault sees it when the one before has passed it on."""
         hits = []
         for active, fault in self._on_segment.items():
             effect = fault.on_segment(size_bytes, now_s)

@@ -180,7 +180,7 @@ class RequestFramer(Framer):
 
 
 class ResponseFramer(Framer):
-    """Cuts what the instance answers; `asked` gives the method being answered (RFC 9112 section 6.3)."""
+    """Cuts what the instance answers; `asked` returns the method being answered (RFC 9112 section 6.3)."""
 
     def __init__(self, asked: Callable[[], str]) -> None:
         self._asked = asked

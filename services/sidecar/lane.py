@@ -85,7 +85,7 @@ class Lane:
             self._pause(True)
 
     def block(self) -> None:
-        """The other side takes nothing for now."""
+        """The other side accepts nothing for now."""
         self._blocked = True
 
     def unblock(self) -> None:

@@ -31,7 +31,7 @@ class Proxy:
         return len(self._connections)
 
     async def listen(self, port: int) -> int:
-        """Accepts callers on this port of the loopback interface (0: any) and gives the port."""
+        """Accepts callers on this port of the loopback interface (0: any) and returns the port."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._accept, "127.0.0.1", port, backlog=1024)
         return int(self._server.sockets[0].getsockname()[1])
@@ -55,7 +55,7 @@ class Proxy:
         return active
 
     def recover(self, fault_id: str) -> tuple[ActiveFault | None, int]:
-        """Ends a fault, sends on what it held back, and gives it with the instant at which that was done."""
+        """Ends a fault, sends on what it held back, and returns it with the instant of its end."""
         ended = self.faults.remove(fault_id)
         if ended is not None:
             for connection in list(self._connections):

@@ -1,4 +1,4 @@
-"""Wires a sidecar together and runs it until it is told to stop."""
+"""Wires a sidecar together and runs it until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 

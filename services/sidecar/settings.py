@@ -1,4 +1,4 @@
-"""What one sidecar is told on its command line.
+"""The settings of one sidecar, from its command line.
 
 Plain argparse: pydantic would cost memory in a process that exists once per instance.
 """

@@ -11,7 +11,7 @@ from schemas.records import ServiceGraph
 
 
 class CallCounter:
-    """Counts calls and failed calls from each service to each peer, until `take`.
+    """Counts calls and failed calls from each service to each peer, until `drain`.
 
     Args:
         peers: bounds the peers of each service.
@@ -34,7 +34,7 @@ class CallCounter:
                 before = self._edges.get(edge, (0, 0))
                 self._edges[edge] = before[0] + called, before[1] + failed
 
-    def take(self, run_id: str, end_us: int) -> ServiceGraph | None:
+    def drain(self, run_id: str, end_us: int) -> ServiceGraph | None:
         """The edges of the interval that ends now, by name; None where there was no call."""
         edges, self._edges = self._edges, {}
         start_us, self._start_us = self._start_us, end_us

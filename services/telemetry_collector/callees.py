@@ -33,7 +33,7 @@ _NAMES = 1 << 14
 """Addresses or services known at once; beyond, all is forgotten and learned anew."""
 _UNKNOWN = -1
 _SEVERAL = -2
-"""More than one service was seen at an address: only the child itself tells."""
+"""More than one service was seen at an address: only the child span itself shows it."""
 
 Numbers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -52,7 +52,7 @@ class Callees:
         self._forget()
 
     def resolve(self, parcels: Sequence[Parcel], now_s: float) -> tuple[list[Parcel], list[Parcel]]:
-        """The parcels to ship, with the peers of their calls; and those to be given again a little later.
+        """The parcels to ship, with the peers of their calls; and those to be resolved again a little later.
 
         Args:
             parcels: new ones, and those that wait.
@@ -119,7 +119,7 @@ class Callees:
             calls = spans.local_calls(at)
             address, endpoint = rows.address.codes[calls], rows.endpoint.codes[calls]
             nowhere = np.array([not name for name in rows.address.names])[address]
-            # A call that gives no address is told from others by its name.
+            # A call that gives no address is known by its name.
             code = np.where(nowhere, len(rows.address.names) + endpoint, address)
             different, place = np.unique(code, return_inverse=True)
             numbers = [self._addresses.number(rows, each, now_s) for each in different.tolist()]

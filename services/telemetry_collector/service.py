@@ -1,4 +1,4 @@
-"""Builds the collector and runs it until it is told to stop."""
+"""Builds the collector and runs it until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from microservo.log.publisher import source_of
 from microservo.log.stamped import StampedWriter
 from microservo.log.writers import declare_writer
 from microservo.platforms.local.platform import LocalPlatform
+from microservo.retry import retry
 from microservo.runtime.health import HealthServer
-from microservo.runtime.retry import retry
 from microservo.runtime.shutdown import Shutdown
 from microservo.sources.host.sampler import host_source
 from microservo.sources.inbox import Inbox

@@ -1,4 +1,4 @@
-"""What the collector can be told."""
+"""The settings of the telemetry collector."""
 
 from __future__ import annotations
 

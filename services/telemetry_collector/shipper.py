@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from microservo.adapters.broker import Producer
 from microservo.domain.rows import SpanRows
 from microservo.domain.telemetry import Signal, record_count
-from microservo.errors import Retryable
+from microservo.errors import MicroServoError, Retryable
 from microservo.log.dead_letters import DeadLetters
 from microservo.log.publisher import Publisher
 from microservo.log.stamped import StampedWriter
+from microservo.retry import retry
 from microservo.runtime.metrics import MESSAGES_TOTAL, RECORDS_TOTAL, RETRIES_TOTAL, STAGE_LATENCY_SECONDS
-from microservo.runtime.retry import retry
 from microservo.sources.inbox import Inbox
 from microservo.sources.source import TOPICS, Parcel
 from services.telemetry_collector.call_counter import CallCounter
@@ -80,7 +80,7 @@ class Shipper:
         Spans whose callees are not known yet are sent by a later call, too.
 
         Raises:
-            Fatal: a message could not be delivered; nobody was told that it was.
+            Fatal: a message could not be delivered; no sender was told that it was.
         """
         started_s = time.perf_counter()
         # Metrics and logs call nobody.
@@ -89,7 +89,7 @@ class Shipper:
         for packed in self._packer.pack(rows for parcel in parcels for rows in parcel.rows):
             self._send(packed)
         for parcel in parcels:
-            self._put_aside(parcel)
+            self._dead_letter(parcel)
             for rows in parcel.rows:
                 if isinstance(rows, SpanRows):
                     self._calls.add(rows)
@@ -109,7 +109,7 @@ class Shipper:
         RECORDS_TOTAL.labels(WRITER, TOPICS[packed.signal], "out").inc(record_count(packed.batch))
         MESSAGES_TOTAL.labels(WRITER, TOPICS[packed.signal], "out").inc()
 
-    def _put_aside(self, parcel: Parcel) -> None:
+    def _dead_letter(self, parcel: Parcel) -> None:
         topic = TOPICS[parcel.signal]
         accepted = parcel.records - len(parcel.refused) - (parcel.undecodable is not None)
         RECORDS_TOTAL.labels(WRITER, topic, "in").inc(accepted + len(parcel.refused))
@@ -132,12 +132,12 @@ class Shipper:
             return
         # From now, not from when it was due: after a long stall one record is enough.
         self._graph_due_us = now_us + self._graph_interval_us
-        graph = self._calls.take(self._run_id, now_us)
+        graph = self._calls.drain(self._run_id, now_us)
         if graph is not None:
             self._until_taken(lambda: self._publisher.publish(graph))
 
     def _settle(self) -> None:
-        """Waits until all that was sent is durable, and tells who waits for it."""
+        """Waits until all that was sent is durable, and answers the senders that wait for it."""
         try:
             self._publisher.flush(_FLUSH_TIMEOUT_S)
         except Retryable as error:
@@ -156,6 +156,6 @@ class Shipper:
             self._count(error)
             retry(send, longest_pause_s=_LONGEST_PAUSE_S, on_failure=self._count)
 
-    def _count(self, error: Retryable) -> None:
+    def _count(self, error: MicroServoError) -> None:
         RETRIES_TOTAL.labels("flush").inc()
         logger.warning("kafka does not take telemetry for now: %s", error)

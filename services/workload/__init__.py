@@ -1,6 +1,6 @@
 """One instance of one service of a topology: serves its endpoints with real work and real calls.
 
-Stands in for somebody else's microservice, so it knows nothing of Kafka:
+Stands for any microservice, so it knows nothing of Kafka:
 
 - consumes: HTTP requests on its port, answers of the services it calls, faults on its control port.
 - produces: HTTP answers; spans, logs and metrics by OTLP; JSON lines on stdout.

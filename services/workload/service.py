@@ -1,4 +1,4 @@
-"""Builds one instance and runs it until it is told to stop."""
+"""Builds one instance and runs it until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from microservo.errors import InvalidInput
 from microservo.platforms.local.control import control_application
 from microservo.platforms.local.topology_files import read_topology
 from microservo.runtime.http import LOOPBACK, listen, serve
-from services.workload.board import FaultBoard
+from services.workload.active_faults import WorkloadFaults
 from services.workload.cache import Caches
 from services.workload.calls import Caller, read_peers
 from services.workload.faults.base import FaultSite
@@ -37,7 +37,7 @@ class _Instance:
 
     requests: web.ServerRunner
     control: ASGIApp
-    board: FaultBoard
+    faults: WorkloadFaults
 
 
 def run(settings: Settings) -> None:
@@ -79,7 +79,7 @@ async def _serve(settings: Settings, service: Service, telemetry: Instrumentatio
         await stop.wait()
         telemetry.log("INFO", f"{settings.instance} is stopping")
         # Faults first: a hog would slow the rest of the way out.
-        await instance.board.recover_all()
+        await instance.faults.recover_all()
         await instance.requests.cleanup()
         await control
 
@@ -100,12 +100,12 @@ def _build(
         spoilers=spoilers,
     )
     report(traffic, caches.hit_ratio, telemetry)
-    board = FaultBoard(FaultSite(seed=seed, endpoints=frozenset(service.endpoints), spoilers=spoilers))
+    faults = WorkloadFaults(FaultSite(seed=seed, endpoints=frozenset(service.endpoints), spoilers=spoilers))
     control = control_application(
-        board, lambda: prometheus_text(traffic.values()), token=settings.control_token, clock=now_us
+        faults, lambda: prometheus_text(traffic.values()), token=settings.control_token, clock=now_us
     )
     return _Instance(
         requests=web.ServerRunner(web.Server(handler), shutdown_timeout=_DRAIN_S),
         control=control,
-        board=board,
+        faults=faults,
     )

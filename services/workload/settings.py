@@ -1,4 +1,4 @@
-"""What one instance is told on its command line.
+"""The settings of one instance, from its command line.
 
 A plain dataclass: the instances stand for a foreign system, which reads no MICROSERVO_ variables but the
 token of its control port.

@@ -17,6 +17,7 @@ from typing import Any
 import click
 import pytest
 import yaml
+from pydantic_settings import BaseSettings
 
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
 from microservo.adapters.ports import free_ports
@@ -104,8 +105,8 @@ def test_every_process_of_the_platform_has_a_service() -> None:
 def test_every_command_exists(name: str) -> None:
     program, *arguments = compose()[name]["command"]
     if program == "python":
-        flag, module = arguments
-        assert flag == "-m"
+        *flags, module = arguments
+        assert flags == ["-P", "-m"], "modules of the folder it runs in must not come before ours"
         assert importlib.util.find_spec(f"{module}.__main__") is not None
         return
     assert program in tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["scripts"]
@@ -149,6 +150,20 @@ def test_the_defaults_of_the_example_are_those_of_the_compose_file() -> None:
     text = (ROOT / "docker-compose.yml").read_text("utf-8")
     assert dict(_VARIABLE.findall(text)) == documented(only_defaults=True)
     assert len({*_VARIABLE.findall(text)}) == len(documented(only_defaults=True))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_setting_of_a_service_is_explained_to_who_runs_it(name: str) -> None:
+    fields = {*OURS[name].model_fields, *KafkaSettings.model_fields} - {"kafka"}
+    assert {f"MICROSERVO_{field.upper()}" for field in fields} <= documented().keys()
+
+
+def test_what_is_explained_is_a_setting() -> None:
+    kinds: list[type[BaseSettings]] = [*OURS.values(), KafkaSettings]
+    settings = {field for kind in kinds for field in kind.model_fields}
+    settings |= options_by_variable(cli.get_command(click.Context(cli), "target")) | {"control_token"}
+    explained = documented().keys() - documented(only_defaults=True).keys()
+    assert {each.removeprefix("MICROSERVO_").lower() for each in explained} <= settings
 
 
 def test_what_depends_on_a_service_can_wait_for_it() -> None:

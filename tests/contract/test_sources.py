@@ -11,7 +11,8 @@ from microservo.adapters.clock import now_us
 from microservo.sources.host.sampler import host_source
 from microservo.sources.otlp.source import OtlpSource
 from microservo.sources.source import Parcel, Sink
-from microservo.testing.sources import MakeSource, SourceUnderTest, check_source
+from microservo.testing.checks import Check
+from microservo.testing.sources import CHECKS, MakeSource, SourceUnderTest, check_source
 
 
 def otlp(source: OtlpSource | None = None) -> SourceUnderTest:
@@ -33,9 +34,10 @@ def host() -> SourceUnderTest:
     return SourceUnderTest(source=host_source(None, now_us, interval_s=0.05))
 
 
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("make_source", [otlp, host], ids=["otlp", "host"])
-def test_a_source_keeps_the_promises_of_sources(make_source: MakeSource) -> None:
-    check_source(make_source)
+def test_a_source_keeps_the_promises_of_sources(check: Check, make_source: MakeSource) -> None:
+    check(make_source)
 
 
 class Hasty(OtlpSource):
@@ -59,5 +61,6 @@ class EarlySink:
 
 
 def test_a_source_that_acknowledges_too_early_is_found_out() -> None:
-    with pytest.raises(AssertionError, match="must wait until its parcel is durable"):
+    with pytest.raises(ExceptionGroup, match="1 of 6 checks failed") as found:
         check_source(lambda: otlp(Hasty(0)))
+    assert "must wait until its parcel is durable" in str(found.value.exceptions[0])

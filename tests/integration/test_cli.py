@@ -163,7 +163,7 @@ def test_ctrl_c_ends_a_subscription_quietly(
     assert (process.returncode, rest, complaint.strip()) == (130, "", "")
 
 
-def test_a_broker_that_does_not_answer_is_told_in_one_line(environment: dict[str, str]) -> None:
+def test_a_broker_that_does_not_answer_is_reported_in_one_line(environment: dict[str, str]) -> None:
     answer = subprocess.run(
         [*COMMAND, "--bootstrap-servers", "127.0.0.1:1", "fault", "list"],
         capture_output=True,
@@ -178,7 +178,7 @@ def test_a_broker_that_does_not_answer_is_told_in_one_line(environment: dict[str
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_up_runs_in_any_folder_and_shell_until_it_is_told_to_end_and_leaves_nothing(
+def test_up_runs_in_any_folder_and_shell_until_it_is_stopped_and_leaves_nothing(
     call: Call,
     kafka_bootstrap_servers: str,
     topic_prefix: str,

@@ -74,7 +74,7 @@ def test_how_many_processes_read_does_not_matter(
         assert path.read_bytes() == (tmp_path / "2" / path.name).read_bytes(), path.name
 
 
-def test_an_error_in_a_worker_is_told_and_leaves_nothing(
+def test_an_error_in_a_worker_is_reported_and_leaves_nothing(
     kafka_broker: KafkaBroker, topic_prefix: str, tmp_path: Path
 ) -> None:
     create_topics(kafka_broker, prefix=topic_prefix, partitions=1)

@@ -204,7 +204,7 @@ def test_clients_of_a_missing_broker_say_how_to_get_one() -> None:
         broker.admin().wait_ready(0.5)
 
 
-def test_clients_of_a_broker_that_is_away_are_told_to_try_again(tmp_path: Path) -> None:
+def test_clients_of_a_broker_that_is_away_ask_to_try_again(tmp_path: Path) -> None:
     with running_broker(tmp_path) as process:
         broker = KafkaBroker(KafkaSettings(bootstrap_servers=process.bootstrap_servers, connect_timeout_s=2))
         broker.admin().ensure_topics([TopicSpec(name=name, partitions=1, config={}) for name in "ab"])
@@ -236,7 +236,7 @@ def test_clients_of_a_broker_that_is_away_are_told_to_try_again(tmp_path: Path) 
             consumer.commit({Partition("a", 0): 2})
 
 
-def test_one_who_waits_in_vain_is_told_how_long_it_was() -> None:
+def test_an_error_of_a_wait_names_the_whole_wait() -> None:
     settings = KafkaSettings(bootstrap_servers=f"127.0.0.1:{free_ports(1)[0]}")
     with pytest.raises(Unavailable, match=r"no Kafka broker answered at .* within 0\.3 s"):
         KafkaBroker(settings).admin().wait_ready(0.3)

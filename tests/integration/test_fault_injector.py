@@ -85,7 +85,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 class Lab:
-    """Asks for faults and reads what is told of them."""
+    """Asks for faults and reads what is published of them."""
 
     def __init__(self, broker: Broker, prefix: str, state_file: Path) -> None:
         self.broker = broker
@@ -299,7 +299,7 @@ def test_an_orderly_end_leaves_nothing_broken(lab: Lab, start: Start) -> None:
     assert psutil.Process(pid).status() != psutil.STATUS_STOPPED
 
 
-def test_the_control_api_tells_refusals_from_silence(lab: Lab) -> None:
+def test_the_control_api_distinguishes_refusals_from_silence(lab: Lab) -> None:
     (sidecar,) = LocalPlatform(lab.state_file).mechanisms("network-delay")
     with pytest.raises(InvalidInput, match="refused with 422"):
         sidecar.apply("back-0", "f-1", ("magic", {}))

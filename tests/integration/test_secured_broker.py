@@ -1,4 +1,4 @@
-"""A broker that asks who one is, over TLS: clients get in, strangers get a reason, no password gets out."""
+"""A broker that asks who one is, over TLS: clients get in, unowned get a reason, no password gets out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from microservo.adapters.broker import Partition, TopicSpec
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
 from microservo.adapters.kafka.embedded import BrokerProcess, EmbeddedBroker, default_cache_dir
 from microservo.adapters.ports import free_ports
-from microservo.domain.join import take
+from microservo.domain.join import process_message
 from microservo.domain.windows import SOURCES, Windower, WindowPolicy
 from microservo.errors import InvalidInput, Unavailable
 from microservo.log.reader import read_topic
@@ -262,7 +262,7 @@ def _expected(sent: list[Sent]) -> set[bytes]:
     windowers = [Windower(WindowPolicy()) for _ in range(PARTITIONS)]
     found = set()
     for message in sent:
-        take(windowers[message.partition], message.topic, message.value, message.headers)
+        process_message(windowers[message.partition], message.topic, message.value, message.headers)
         found |= {encode(closed.labelled_window()) for closed in windowers[message.partition].close()}
     return found
 

@@ -59,7 +59,7 @@ def say(process: subprocess.Popen[str]) -> None:
     process.stdin.flush()
 
 
-def hear(process: subprocess.Popen[str]) -> str:
+def next_line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
@@ -76,10 +76,10 @@ def test_no_stamp_is_repeated_or_left_out_when_its_writer_is_killed(
             for _ in range(LIVES)
         ]
         for process in lives:
-            assert hear(process) == "loaded"
+            assert next_line(process) == "loaded"
         for process in lives:
             say(process)
-            assert hear(process) == "sending"
+            assert next_line(process) == "sending"
             process.kill()
     messages = by_partition(kafka_broker, topic)
     assert sum(map(len, messages)) > 3000

@@ -19,6 +19,7 @@ from otlp_requests import line, logs, resource
 from recorded_run import end_offsets
 from stream_processor import Pipeline
 
+from microservo import Client
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
 from microservo.adapters.ports import free_ports
@@ -28,7 +29,7 @@ from microservo.errors import InvalidInput
 from microservo.log.run_records import update_run, write_run
 from microservo.log.runs import runs
 from microservo.log.stamped import StampedWriter
-from microservo.log.writers import COLLECTOR_WRITER, INJECTOR_WRITER, retire_writer, writers_from
+from microservo.log.writers import COLLECTOR_WRITER, INJECTOR_WRITER, writers_from
 from microservo.testing import eventually
 from schemas.catalogue import LABELLED_WINDOWS, SERVICE_FAULTS
 from schemas.codec import decode_as
@@ -194,6 +195,7 @@ def test_live_windows_are_rebuilt_though_a_collector_joins_and_another_is_killed
     kafka_broker: KafkaBroker, topic_prefix: str, tmp_path: Path
 ) -> None:
     site = Site(kafka_broker, topic_prefix, tmp_path)
+    client = Client(broker=kafka_broker, topic_prefix=topic_prefix)
     with (
         site.pipeline.workers(),
         site.injector(),
@@ -207,18 +209,10 @@ def test_live_windows_are_rebuilt_though_a_collector_joins_and_another_is_killed
         first.kill()
         killed_us = now_us()
         with pytest.raises(InvalidInput, match="still writes"):
-            retire_writer(
-                kafka_broker,
-                run_id="run-1",
-                writer=COLLECTOR_WRITER,
-                clock=now_us,
-                topic_prefix=topic_prefix,
-            )
+            client.runs.retire_writer(COLLECTOR_WRITER)
         post_for(6, second)
         assert not site.has_windows_after(killed_us, f"of-{SECOND}"), "the killed one might come back"
-        retire_writer(
-            kafka_broker, run_id="run-1", writer=COLLECTOR_WRITER, clock=now_us, topic_prefix=topic_prefix
-        )
+        client.runs.retire_writer(COLLECTOR_WRITER)
         eventually(
             partial(site.has_windows_after, killed_us, f"of-{SECOND}"),
             timeout_s=60,

@@ -346,7 +346,7 @@ def test_a_dependency_that_hangs_or_dies_shows_in_its_caller(row: Row) -> None:
     row.start("middle")
     assert row.ask("front", "Page")[0] == 200
 
-    for trace_id, error, told in (
+    for trace_id, error, reported in (
         (hung, "TimeoutError", "timed out after 2000 ms"),
         (dead, "ClientConnectorError", "lost its connection"),
     ):
@@ -355,7 +355,7 @@ def test_a_dependency_that_hangs_or_dies_shows_in_its_caller(row: Row) -> None:
         assert len(calls) == 2, "the retry is a span of its own"
         assert {attributes(call.attributes)["error.type"] for call in calls} == {error}
         assert {call.status.code for call in calls} == {Status.STATUS_CODE_ERROR}
-        assert all(told in call.status.message for call in calls)
+        assert all(reported in call.status.message for call in calls)
         warned = row.logged(trace_id, "WARNING")
         assert attributes(warned[0][1].attributes)["exception.type"].endswith(error)
         assert row.logged(trace_id, "ERROR")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from synthetic import Story, faults, messages
 
 from microservo.adapters.broker import Broker, TopicSpec
-from microservo.domain.join import take
+from microservo.domain.join import process_message
 from microservo.domain.windows import SOURCES, ClosedWindow, Windower, WindowPolicy
 from microservo.errors import Retryable
 from microservo.testing import eventually
@@ -49,7 +49,7 @@ def record_run(broker: Broker, story: Story, *, prefix: str = "", partitions: in
                 partition=sent.partition,
             )
             windower = windowers[sent.partition]
-            take(windower, sent.topic, sent.value, sent.headers)
+            process_message(windower, sent.topic, sent.value, sent.headers)
             for closed in windower.close():
                 for topic, record in _outcome(
                     closed
@@ -99,7 +99,9 @@ def experiment(story: Story, starts: dict[str, int], ends: dict[str, int]) -> Ex
 
 def fault_events(story: Story) -> list[FaultEvent]:
     """The stories of the run's faults on one instance each, and of one request that was refused."""
-    told = [_told(story, sent_us, fault) for sent_us, fault in faults(story) if fault.role == "root_cause"]
+    events = [
+        _event_of(story, sent_us, fault) for sent_us, fault in faults(story) if fault.role == "root_cause"
+    ]
     refused = FaultEvent(
         run_id=story.run_id,
         fault_id="refused",
@@ -114,10 +116,10 @@ def fault_events(story: Story) -> list[FaultEvent]:
         parameters={},
         reason="no service 'nobody' <script>alert(1)</script>",
     )
-    return [refused, *told]
+    return [refused, *events]
 
 
-def _told(story: Story, sent_us: int, fault: object) -> FaultEvent:
+def _event_of(story: Story, sent_us: int, fault: object) -> FaultEvent:
     times = {
         name: getattr(fault, name)
         for name in ("apply_commanded_at_us", "applied_at_us", "recovery_commanded_at_us", "recovered_at_us")

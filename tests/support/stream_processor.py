@@ -13,7 +13,7 @@ from synthetic import Sent
 from microservo.adapters.broker import Message
 from microservo.adapters.kafka import KafkaBroker
 from microservo.adapters.processes import python_argv
-from microservo.domain.join import take
+from microservo.domain.join import process_message
 from microservo.domain.windows import Windower, WindowPolicy
 from microservo.log.reader import read_topic
 from microservo.log.topics import topic_specs
@@ -33,7 +33,7 @@ def expected(sent: list[Sent], partitions: int) -> dict[Key, bytes]:
     found: dict[Key, bytes] = {}
     for message in sent:
         windower = windowers[message.partition]
-        take(windower, message.topic, message.value, message.headers)
+        process_message(windower, message.topic, message.value, message.headers)
         for closed in windower.close():
             at = (closed.service.encode(), b"%d/%d" % (closed.start_us, closed.revision))
             found[catalogue.LABELLED_WINDOWS, *at] = encode(closed.labelled_window())

@@ -25,7 +25,7 @@ def test_a_package_that_shadows_ours_is_named_in_one_line(tmp_path: Path, shadow
     assert done.stderr.startswith(f"error: {str(place)!r} shadows MicroServo's package {place.stem!r}")
 
 
-def test_a_script_beside_such_a_package_is_told_so_too(tmp_path: Path) -> None:
+def test_a_script_beside_such_a_package_is_found_too(tmp_path: Path) -> None:
     (tmp_path / "schemas.py").write_text("X = 1")
     command = [sys.executable, "-c", "from microservo import Client"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -12,7 +12,7 @@ from microservo.testing.brokers import reading
 from microservo.testing.checks import checks_in, refused
 
 
-def test_a_manual_clock_moves_only_when_told() -> None:
+def test_a_manual_clock_moves_only_by_advance() -> None:
     clock = ManualClock(7)
     assert [clock(), clock()] == [7, 7]
     clock.advance(3)
@@ -45,14 +45,14 @@ class Unsteady:
         """Learns nothing."""
 
 
-def test_a_detector_that_breaks_a_rule_is_told_which() -> None:
+def test_a_detector_that_breaks_a_rule_gets_it_named() -> None:
     with pytest.raises(ExceptionGroup, match=r"\d of 15 checks failed") as found:
         check_detector(Unsteady)
     notes = [note for error in found.value.exceptions for note in error.__notes__]
     assert "does not hold: scoring changes nothing" in notes
 
 
-def test_a_broker_that_breaks_a_rule_is_told_which(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_that_breaks_a_rule_gets_it_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MemoryConsumer, "pause", lambda *_: None)
     monkeypatch.setattr(brokers, "CHECKS", checks_in(reading))
     with pytest.raises(ExceptionGroup, match=r"2 of \d+ checks failed") as found:

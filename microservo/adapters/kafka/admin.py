@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable, Sequence
-from threading import Event
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -20,6 +18,7 @@ from microservo.adapters.kafka.errors import translate, translated
 from microservo.adapters.kafka.options import KafkaSettings, common_options
 from microservo.adapters.limits import refuse_other_partitions
 from microservo.errors import Retryable, Unavailable
+from microservo.retry import retry
 
 _POLL_S = 0.05
 
@@ -52,24 +51,27 @@ class KafkaAdmin:
         ]
 
     def wait_ready(self, timeout_s: float) -> None:
-        deadline = time.monotonic() + timeout_s
-        while True:
-            left_s = max(0.05, min(1.0, deadline - time.monotonic()))
-            try:
-                verify(self._client, self._settings, left_s, patience_s=timeout_s)
-            except Unavailable:
-                if time.monotonic() >= deadline:
-                    raise
-            else:
-                return
+        look_s = max(_POLL_S, min(1.0, timeout_s))
+        retry(
+            lambda: verify(self._client, self._settings, look_s, whole_timeout_s=timeout_s),
+            timeout_s=timeout_s,
+            passing=Unavailable,
+            longest_pause_s=_POLL_S,
+        )
 
     def wait_led(self, cluster_id: str, timeout_s: float) -> bool:
         """Whether the cluster has this id, and within `timeout_s` a leader for every partition."""
-        deadline = time.monotonic() + timeout_s
-        while not _led(metadata := self._metadata()) or metadata.cluster_id != cluster_id:
-            if time.monotonic() >= deadline:
-                return False
-            Event().wait(_POLL_S)
+
+        def look() -> None:
+            metadata = self._metadata()
+            if not _led(metadata) or metadata.cluster_id != cluster_id:
+                msg = f"cluster {metadata.cluster_id} is there, expected {cluster_id} with all partitions led"
+                raise Retryable(msg)
+
+        try:
+            retry(look, timeout_s=timeout_s, longest_pause_s=_POLL_S)
+        except Retryable:
+            return False
         return True
 
     def max_message_bytes(self, topic: str) -> int:
@@ -106,17 +108,18 @@ class KafkaAdmin:
 
         A broker names itself the leader of what it has just made before it acts as one.
         """
-        deadline = time.monotonic() + self._settings.connect_timeout_s
+        timeout_s = self._settings.connect_timeout_s
         wanted = {spec.name for spec in specs}
         new = [TopicPartition(s.name, i) for s in specs if s.name in created for i in range(s.partitions)]
-        while not (wanted <= self._led_topics() and self._answered(new)):
-            if time.monotonic() >= deadline:
-                missing = ", ".join(sorted(wanted - self._led_topics() or created))
-                msg = (
-                    f"created topics are not visible after {self._settings.connect_timeout_s:g} s: {missing}"
-                )
+
+        def look() -> None:
+            missing = wanted - self._led_topics()
+            if missing or not self._answered(new):
+                names = ", ".join(sorted(missing or created))
+                msg = f"created topics are not visible after {timeout_s:g} s: {names}"
                 raise Retryable(msg)
-            Event().wait(_POLL_S)
+
+        retry(look, timeout_s=timeout_s, longest_pause_s=_POLL_S)
         present = {name: len(topic.partitions) for name, topic in self._metadata().topics.items()}
         refuse_other_partitions(specs, present)
 

@@ -48,11 +48,11 @@ def verify(
     settings: KafkaSettings,
     timeout_s: float | None = None,
     *,
-    patience_s: float | None = None,
+    whole_timeout_s: float | None = None,
 ) -> ClusterMetadata:
     """The cluster as the broker describes it, within `timeout_s` (by default the settings' connect timeout).
 
-    One who asks again and again gives `patience_s`, the whole time, for the error to name.
+    One who asks again and again gives `whole_timeout_s`, the whole time, for the error to name.
 
     Raises:
         Unavailable: no broker answered in time; or it did, and the two would not trust one another. Finding
@@ -62,17 +62,17 @@ def verify(
     try:
         return client.list_topics(timeout=timeout_s)
     except KafkaException as exc:
-        msg = _distrust(settings) or (
+        msg = _security_problem(settings) or (
             f"no Kafka broker answered at {settings.bootstrap_servers} within "
-            f"{timeout_s if patience_s is None else patience_s:g} s "
+            f"{timeout_s if whole_timeout_s is None else whole_timeout_s:g} s "
             f"({exc.args[0].str()}, {settings.security_protocol}); "
             "start the embedded one with `microservo up`, or set MICROSERVO_BOOTSTRAP_SERVERS to your own"
         )
         raise Unavailable(msg) from exc
 
 
-def _distrust(settings: KafkaSettings) -> str | None:
-    """What to tell where a broker is there but TLS or the sign-in fails; None where it is something else."""
+def _security_problem(settings: KafkaSettings) -> str | None:
+    """What to say where a broker is there but TLS or the sign-in fails; None where it is something else."""
     reason = None if settings.security_protocol == "PLAINTEXT" else _reason(settings)
     if reason is None:
         return None
@@ -81,7 +81,7 @@ def _distrust(settings: KafkaSettings) -> str | None:
             f"the Kafka broker refused to let {settings.sasl_username!r} in: {reason.str()}; check "
             "MICROSERVO_SASL_USERNAME, MICROSERVO_SASL_PASSWORD and MICROSERVO_SASL_MECHANISM"
         )
-    # Some failures of a handshake are told as lost connections; only their words differ.
+    # Some failures of a handshake are reported as lost connections; only their words differ.
     if reason.code() == KafkaError._SSL or "SSL" in reason.str():
         return (
             f"no trusted connection to the Kafka broker at {settings.bootstrap_servers}: {reason.str()}; "
@@ -94,16 +94,16 @@ def _distrust(settings: KafkaSettings) -> str | None:
 def _reason(settings: KafkaSettings) -> KafkaError | None:
     """Why a connection fails, asked with a client of its own.
 
-    It is told to a callback only, and a consumer that serves its callbacks could be handed a message as well.
+    It is reported to a callback only, and a consumer that serves callbacks could be handed a message too.
     """
-    heard: list[KafkaError] = []
-    client = AdminClient(common_options(settings) | {"error_cb": heard.append})
+    reported: list[KafkaError] = []
+    client = AdminClient(common_options(settings) | {"error_cb": reported.append})
     deadline = time.monotonic() + _REASON_TIMEOUT_S
     while time.monotonic() < deadline:
         with contextlib.suppress(KafkaException):
             client.list_topics(timeout=_REASON_POLL_S)
         client.poll(0)
-        telling = [error for error in heard if error.code() != KafkaError._ALL_BROKERS_DOWN]
-        if telling:
-            return telling[0]
+        specific = [error for error in reported if error.code() != KafkaError._ALL_BROKERS_DOWN]
+        if specific:
+            return specific[0]
     return None

@@ -153,7 +153,7 @@ class KafkaConsumer:
         if self._on_assign is not None:
             self._on_assign(got)
 
-    def _give_up(self, _client: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
+    def _revoke(self, _client: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
         try:
             if self._on_revoke is not None:
                 self._on_revoke(_ours(partitions))
@@ -184,7 +184,7 @@ class KafkaConsumer:
         """
         if self._topics:
             self._client.unsubscribe()
-            self._client.subscribe(self._topics, on_assign=self._get, on_revoke=self._give_up)
+            self._client.subscribe(self._topics, on_assign=self._get, on_revoke=self._revoke)
 
     def _on_error(self, error: KafkaError) -> None:
         """Keeps what can't mend itself; lost connections can."""

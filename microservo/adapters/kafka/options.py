@@ -110,7 +110,7 @@ def _tls(settings: KafkaSettings) -> Options:
 
 
 def consumer_options(settings: KafkaSettings, *, group_id: str | None, start: Start) -> Options:
-    """A consumer that commits only when told to and fetches large batches ahead."""
+    """A consumer that commits only on request and fetches large batches ahead."""
     return common_options(settings) | {
         # librdkafka wants a name even from one that never joins or commits.
         "group.id": group_id or "microservo-alone",

@@ -50,7 +50,7 @@ class MemoryConsumer:
         while True:
             self._settle()
             with self._store.changed:
-                taken += self._take(max_messages - len(taken))
+                taken += self._next_messages(max_messages - len(taken))
                 left_s = deadline - time.monotonic()
                 if len(taken) == max_messages or left_s <= 0:
                     return taken
@@ -117,7 +117,7 @@ class MemoryConsumer:
         begin, end = self.offset_range(partition)
         return committed.get(partition, begin if self._start == "earliest" else end)
 
-    def _take(self, wanted: int) -> list[Message]:
+    def _next_messages(self, wanted: int) -> list[Message]:
         taken: list[Message] = []
         for partition in self._fetched():
             if len(taken) == wanted:

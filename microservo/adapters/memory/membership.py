@@ -58,12 +58,12 @@ class Membership:
         with self._store.changed:
             changed = self._member.generation != self._group.generation
         if changed:
-            self._give_up()
+            self._revoke()
         return self._get()
 
     def leave(self) -> None:
         """Gives everything up and leaves."""
-        self._give_up()
+        self._revoke()
         with self._store.changed:
             del self._group.members[self._id]
             self._regroup()
@@ -72,8 +72,8 @@ class Membership:
         self._group.generation += 1
         self._store.changed.notify_all()
 
-    def _give_up(self) -> None:
-        # Told outside the lock and before the partitions are free: the listener may commit them.
+    def _revoke(self) -> None:
+        # Called outside the lock and before the partitions are free: the listener may commit them.
         if self._member.held is not None and self._on_revoke is not None:
             self._on_revoke(self._member.held)
         with self._store.changed:

@@ -52,7 +52,7 @@ class MemoryProducer:
         )
         stored = self._store.append(message)
         if on_delivery is not None:
-            self._tell(on_delivery, stored)
+            self._notify(on_delivery, stored)
 
     def flush(self, timeout_s: float) -> None:
         self._check()
@@ -69,7 +69,7 @@ class MemoryProducer:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _tell(self, listener: Callable[[Message], None], message: Message) -> None:
+    def _notify(self, listener: Callable[[Message], None], message: Message) -> None:
         try:
             listener(message)
         except Exception as exc:

@@ -49,7 +49,7 @@ class Decoded:
 
     Args:
         rows: to keep.
-        refused: records to put aside.
+        refused: records for the dead letters.
         too_old: how many of the kept records no window will hold.
     """
 
@@ -59,7 +59,7 @@ class Decoded:
 
     @property
     def rejected(self) -> int:
-        """Records of which the sender must hear that they are of no use."""
+        """Records that are reported to the sender as of no use."""
         return len(self.refused) + self.too_old
 
     @property

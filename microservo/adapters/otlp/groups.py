@@ -51,7 +51,7 @@ def decode_groups(
         columns = columns_of(found)
         reasons = columns.faults(instants.now_us, fault_of(service, instance))
         if reasons:
-            refused += [put_aside(found[at], why, service, instance) for at, why in sorted(reasons.items())]
+            refused += [dead_letter(found[at], why, service, instance) for at, why in sorted(reasons.items())]
             columns = columns.kept([at for at in range(len(found)) if at not in reasons])
         if len(reasons) < len(found):
             rows.append(columns.rows(service, instance))
@@ -59,7 +59,7 @@ def decode_groups(
     return Decoded(rows=tuple(rows), refused=tuple(refused), too_old=too_old)
 
 
-def put_aside(record: Message, reason: str, service: str, instance: str) -> Refused:
+def dead_letter(record: Message, reason: str, service: str, instance: str) -> Refused:
     """A record as a JSON document for the dead-letter topic."""
     document: dict[str, Any] = {"service": service, "instance": instance, "record": to_json(record)}
     return Refused(

@@ -15,7 +15,7 @@ from microservo.domain.telemetry import UInt64
 
 
 class LineIds:
-    """Gives the lines of one body their ids, in the order in which they stand there.
+    """Makes the ids of the lines of one body, in the order in which they stand there.
 
     The id of a line is splitmix64 of the body's hash and the line's index.
 

@@ -30,7 +30,7 @@ from microservo.adapters.otlp.checks import (
     joined,
     microseconds,
 )
-from microservo.adapters.otlp.groups import put_aside
+from microservo.adapters.otlp.groups import dead_letter
 from microservo.adapters.otlp.resource import fault_of, origin_of
 from microservo.adapters.otlp.series import Labels
 from microservo.domain.rows import MetricRows, coded
@@ -84,11 +84,11 @@ def _decode_group(group: ResourceMetrics, instants: Instants) -> Decoded:
     time_us = table.time_us()
     reasons = _faults(table, time_us, instants.now_us, fault_of(service, instance))
     if reasons:
-        # Both rows of a distribution's point stand or fall together, and it is put aside once.
+        # Both rows of a distribution's point stand or fall together, and it is dead-lettered once.
         bad = {id(table.points[index]): (index, why) for index, why in sorted(reasons.items(), reverse=True)}
         for index, why in sorted(bad.values()):
             refused.append(
-                put_aside(_alone(table.metrics[index], table.points[index]), why, service, instance)
+                dead_letter(_alone(table.metrics[index], table.points[index]), why, service, instance)
             )
         table = table.without({index for index, point in enumerate(table.points) if id(point) in bad})
         time_us = table.time_us()

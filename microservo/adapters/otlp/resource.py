@@ -22,7 +22,7 @@ class HasResource(Protocol):
 
 
 def origin_of(group: HasResource) -> tuple[str, str]:
-    """Service and instance of a group; `unknown_service` and the empty string where they aren't told."""
+    """Service and instance of a group; `unknown_service` and the empty string where they are missing."""
     found: dict[str, AnyValue] = {
         attribute.key: attribute.value
         for attribute in group.resource.attributes

@@ -1,4 +1,4 @@
-"""The name of a time series: its metric's, and the attributes that tell its points from others."""
+"""The name of a time series: its metric's, and the attributes that set its points apart."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import sys
 
 
 def main() -> None:
-    """Reads until whoever writes is gone."""
+    """Reads until the writer is gone."""
     # Ctrl-C goes to whole terminals; this process must be the last to leave.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     groups: dict[int, None] = {}

@@ -46,7 +46,7 @@ class ContentHash:
         self.rows = 0
 
     def add_block(self, rows: int, parts: Iterable[Part]) -> None:
-        """Takes in the next `rows` rows."""
+        """Adds the next `rows` rows."""
         self.rows += rows
         self._sha.update(b"block %d\n" % rows)
         for path, kind, data in parts:

@@ -31,16 +31,16 @@ class SourceTotals:
 
 
 class StampAudit:
-    """Follows the stamps of one source; one call of `saw` per message, in offset order per partition."""
+    """Follows the stamps of one source; one call of `observe` per message, in offset order per partition."""
 
     def __init__(self) -> None:
         self.totals = SourceTotals()
         self._last: dict[tuple[int, str], Stamp] = {}
 
-    def saw(
+    def observe(
         self, partition: int, stamp: Stamp, records: int | None, *, own: bool, is_rejected: bool = False
     ) -> int:
-        """Takes in a message and gives the number of records it adds by its stamp.
+        """Counts a message and returns how many records it adds by its stamp.
 
         Args:
             partition: number of the partition.

@@ -41,7 +41,7 @@ class DetectorBank:
         return score
 
     def learn(self, window: FeatureWindow) -> None:
-        """Learns from a window that was scored in an earlier life."""
+        """Learns from a window that an earlier process scored."""
         self._of(window).learn_one(self._featuriser(window))
 
     def forget(self, watched: Watched) -> None:

@@ -1,4 +1,4 @@
-"""What a detector is: two verbs, taken unchanged from River, and a memory that can be put away."""
+"""What a detector is: two methods, as River has them, and a memory that can be stored."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Detector(Protocol):
         """How anomalous the window is: higher is more anomalous; NaN means not ready. Changes nothing."""
 
     def learn_one(self, x: Features) -> None:
-        """Takes the window into the memory; called once per window, after `score_one`."""
+        """Learns from the window; called once per window, after `score_one`."""
 
 
 @runtime_checkable

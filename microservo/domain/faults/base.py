@@ -128,7 +128,7 @@ class Fault(ABC):
         if unknown:
             msg = f"{cls.kind} has no parameter {unknown[0]!r}; it takes {', '.join(names) or 'none'}"
             raise InvalidInput(msg)
-        return cls._of({parameter.field: cls._taken(parameter, given) for parameter in cls.parameters})
+        return cls._of({parameter.field: cls._value(parameter, given) for parameter in cls.parameters})
 
     @classmethod
     def from_canonical(cls, values: Mapping[str, str]) -> Self:
@@ -144,7 +144,7 @@ class Fault(ABC):
             raise InvalidInput(msg) from error
 
     def wire(self) -> Wire:
-        """Kind and canonical parameters, as the control API takes them."""
+        """Kind and canonical parameters, in the form of the control API."""
         return self.kind, {entry.name: getattr(self, entry.name) for entry in fields(self)}
 
     def canonical(self) -> dict[str, str]:
@@ -156,7 +156,7 @@ class Fault(ABC):
         return cls(**values)
 
     @classmethod
-    def _taken(cls, parameter: Parameter, given: Mapping[str, str]) -> Value:
+    def _value(cls, parameter: Parameter, given: Mapping[str, str]) -> Value:
         text = given.get(parameter.name, parameter.default)
         if text is None:
             msg = (

@@ -1,4 +1,4 @@
-"""The kinds of faults, and the judge of requests: what passes here can be carried out."""
+"""The kinds of faults, and the check of requests: what passes it can be carried out."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class PlannedFault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParameterInfo:
-    """One parameter as people are told of it; `default` None means that it must be given."""
+    """One parameter, described for people; `default` None means that it must be given."""
 
     name: str
     unit: str
@@ -54,7 +54,7 @@ class ParameterInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KindInfo:
-    """One kind as people are told of it; `available`: whether the target can carry it, None if unknown."""
+    """One kind, described for people; `available`: whether the target can carry it, None if unknown."""
 
     name: str
     summary: str

@@ -50,6 +50,6 @@ def registered_kinds(package: ModuleType) -> Mapping[str, type[Fault]]:
         try:
             entry.load()
         except Exception as error:
-            # Someone else's defect must not take away the kinds that work.
+            # A defect of another distribution must not remove the kinds that work.
             logger.warning("the faults of %s are left out, for they can't be loaded: %r", entry.value, error)
     return dict(sorted(_KINDS.items()))

@@ -85,7 +85,7 @@ def parse_rate(text: str) -> int:
 
 
 def parse_ratio(text: str) -> float:
-    """The share that a text such as "30%" or "0.3" gives.
+    """The share of a text such as "30%" or "0.3".
 
     Raises:
         InvalidInput: no number, or another unit than "%".
@@ -101,7 +101,7 @@ def parse_ratio(text: str) -> float:
 
 
 def parse_count(text: str) -> int:
-    """The whole number that a text gives.
+    """The whole number of a text.
 
     Raises:
         InvalidInput: it gives none.
@@ -124,7 +124,7 @@ def parse_text(text: str) -> str:
 
 
 def format_duration(duration_us: int) -> str:
-    """The shortest exact text of a duration, which `parse_duration` takes back.
+    """The shortest exact text of a duration, which `parse_duration` reads.
 
     Example:
         >>> format_duration(1_500_000)
@@ -134,12 +134,12 @@ def format_duration(duration_us: int) -> str:
 
 
 def format_size(size_bytes: int) -> str:
-    """The shortest exact text of a size, which `parse_size` takes back."""
+    """The shortest exact text of a size, which `parse_size` reads."""
     return _format(size_bytes, _SIZES)
 
 
 def format_rate(bytes_per_s: int) -> str:
-    """The shortest exact text of a rate, which `parse_rate` takes back."""
+    """The shortest exact text of a rate, which `parse_rate` reads."""
     return _format(bytes_per_s, _RATES)
 
 

@@ -160,5 +160,5 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    told = f"{request.method} {request.url.path}: {error.detail}"
-    return JSONResponse({"error": told}, status_code=error.status_code, headers=error.headers)
+    problem = f"{request.method} {request.url.path}: {error.detail}"
+    return JSONResponse({"error": problem}, status_code=error.status_code, headers=error.headers)

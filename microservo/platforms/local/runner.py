@@ -30,7 +30,7 @@ _PORTS_PER_INSTANCE = 4
 
 
 class LocalTargetRunner:
-    """Starts a target under a supervisor and keeps its state file true.
+    """Starts a target under a supervisor and keeps its state file up to date.
 
     Args:
         supervisor: keeps the processes; it, not this, stops them.
@@ -170,7 +170,7 @@ class LocalTargetRunner:
         now = self._clock()
         with self._lock:
             self._state = _changed(self._state, name, pid, now)
-        self._supervisor.keep_written(self._state_file, lambda: write_state(self._state_file, self.state))
+        self._supervisor.write_document(self._state_file, lambda: write_state(self._state_file, self.state))
 
 
 def _instance(service: str, instance: str, ports: Iterator[int]) -> LocalInstance:

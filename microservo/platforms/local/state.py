@@ -1,4 +1,4 @@
-"""The target system that runs as processes of this machine, as its launcher writes it down.
+"""The target system that runs as processes of this machine, as its launcher records it.
 
 The launcher writes the state file anew at every change, in one step; everybody else reads it each time they
 want to know. An instance that has crashed keeps its entry, its ports and its URLs; its `pid` is None until

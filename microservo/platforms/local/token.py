@@ -18,7 +18,7 @@ def new_token() -> str:
 
 
 def token_or_exit(environment: Mapping[str, str], program: str) -> str:
-    """The token of this process; without one it would be open to whoever reaches its port.
+    """The token of this process; without one it would be open to all that reach its port.
 
     Raises:
         SystemExit: there is none, with one line that says how to give it.

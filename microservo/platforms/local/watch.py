@@ -1,4 +1,4 @@
-"""Tells which instances of a local target have come up or gone down, by its state file."""
+"""Reports which instances of a local target have come up or gone down, by its state file."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""OTLP/HTTP as a source: senders push, and hear 200 once what they sent is durable."""
+"""OTLP/HTTP as a source: senders push, and get 200 once what they sent is durable."""

@@ -61,48 +61,50 @@ def kind_of(request: Request, signal: Signal) -> BodyKind:
     )
 
 
-class Room:
+class BodyMemory:
     """The memory for bodies that are being read or decoded, of all requests together; for one event loop."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._free_bytes = limit_bytes
 
     @contextmanager
-    def body(self) -> Iterator[Share]:
-        """A share that grows with a body and is given back at the end."""
-        share = Share(self)
+    def reserve(self) -> Iterator[Reservation]:
+        """A reservation that grows with a body and is released at the end."""
+        reservation = Reservation(self)
         try:
-            yield share
+            yield reservation
         finally:
-            self._free_bytes += share.held_bytes
+            self._free_bytes += reservation.held_bytes
 
     def claim(self, size_bytes: int) -> None:
-        """Sets so much aside; raises as `Share.grow`."""
+        """Reserves so much; raises as `Reservation.grow`."""
         if size_bytes > self._free_bytes:
             msg = "too many large bodies come in at once; send again later"
             raise TooManyBodies(msg)
         self._free_bytes -= size_bytes
 
 
-class Share:
-    """What one body has of the room."""
+class Reservation:
+    """The memory of one body."""
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    def __init__(self, memory: BodyMemory) -> None:
+        self._memory = memory
         self.held_bytes = 0
 
     def grow(self, size_bytes: int) -> None:
-        """Makes the share so large if it is smaller.
+        """Makes the reservation so large if it is smaller.
 
         Raises:
             TooManyBodies: there is no room for it now.
         """
         more_bytes = max(0, size_bytes - self.held_bytes)
-        self._room.claim(more_bytes)
+        self._memory.claim(more_bytes)
         self.held_bytes += more_bytes
 
 
-async def read_body(chunks: AsyncIterator[bytes], kind: BodyKind, limit_bytes: int, share: Share) -> bytes:
+async def read_body(
+    chunks: AsyncIterator[bytes], kind: BodyKind, limit_bytes: int, reservation: Reservation
+) -> bytes:
     """The body as it was sent.
 
     Raises:
@@ -115,7 +117,7 @@ async def read_body(chunks: AsyncIterator[bytes], kind: BodyKind, limit_bytes: i
     async for chunk in chunks:
         size_bytes += len(chunk)
         _refuse_large(size_bytes, limit_bytes, "chunks")
-        share.grow(size_bytes)
+        reservation.grow(size_bytes)
         parts.append(chunk)
     return b"".join(parts)
 

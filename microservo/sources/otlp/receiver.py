@@ -23,7 +23,7 @@ from microservo.domain.telemetry import Signal
 from microservo.domain.windows import WindowPolicy
 from microservo.errors import InvalidInput, InvalidMessage
 from microservo.runtime.metrics import REFUSED_BODIES_TOTAL, REQUESTS_TOTAL
-from microservo.sources.otlp.bodies import BodyKind, Room, TooManyBodies, kind_of, read_body
+from microservo.sources.otlp.bodies import BodyKind, BodyMemory, TooManyBodies, kind_of, read_body
 from microservo.sources.otlp.handlers import Reply, handle, undecodable
 from microservo.sources.otlp.unread import UnreadBodies
 from microservo.sources.source import TOPICS, Parcel, Sink, SinkFull
@@ -46,7 +46,7 @@ class ReceiverLimits:
         body_bytes: the largest body, after decompression.
         body_records: how many records one body may hold.
         answer_timeout_s: how long a request waits until what it sent is durable.
-        windows: how windows are cut, to tell senders what comes too late for any.
+        windows: how windows are cut, to report what comes too late for any.
     """
 
     body_bytes: int = MAX_BODY_BYTES
@@ -69,12 +69,12 @@ class Receiver:
         self._clock = clock
         self._limits = limits
         self._unread = UnreadBodies()
-        self._room = Room(_BODIES_IN_MEMORY * limits.body_bytes)
+        self._memory = BodyMemory(_BODIES_IN_MEMORY * limits.body_bytes)
         self._decoders = ThreadPoolExecutor(_DECODERS, thread_name_prefix="otlp-decoder")
         self._closing = False
 
     def refuse_more(self) -> None:
-        """From now on new requests are told to come back later."""
+        """From now on new requests are asked to come later."""
         self._closing = True
 
     def close(self) -> None:
@@ -106,8 +106,8 @@ class Receiver:
 
     async def _accept(self, request: Request, kind: BodyKind) -> Reply:
         try:
-            with self._room.body() as share:
-                raw = await read_body(request.stream(), kind, self._limits.body_bytes, share)
+            with self._memory.reserve() as reservation:
+                raw = await read_body(request.stream(), kind, self._limits.body_bytes, reservation)
                 parcel, reply = await self._decoded(kind, raw)
                 del raw
             if not parcel.records:
@@ -135,17 +135,17 @@ class Receiver:
             body = kind.unpacked(raw, self._limits.body_bytes)
             return handle(kind.signal, kind.media, body, self._instants(), self._limits.body_records)
         except InvalidMessage as error:
-            return self._put_aside(kind, raw, 400, "invalid", str(error))
+            return self._dead_letter(kind, raw, 400, "invalid", str(error))
         except TooManyRecords as error:
-            return self._put_aside(kind, raw, 413, "too_many_records", str(error))
+            return self._dead_letter(kind, raw, 413, "too_many_records", str(error))
         except TooLarge as error:
-            return self._put_aside(kind, raw, 413, "too_large", str(error))
+            return self._dead_letter(kind, raw, 413, "too_large", str(error))
 
     def _instants(self) -> Instants:
         now_us = self._clock()
         return Instants(now_us=now_us, oldest_us=self._limits.windows.oldest_us(now_us))
 
-    def _put_aside(
+    def _dead_letter(
         self, kind: BodyKind, raw: bytes, status: int, why: str, reason: str
     ) -> tuple[Parcel, Reply]:
         REFUSED_BODIES_TOTAL.labels(TOPICS[kind.signal], why).inc()

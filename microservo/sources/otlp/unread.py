@@ -1,4 +1,4 @@
-"""Bodies that are refused unread: nothing of them is kept, so they are counted and told in the log."""
+"""Bodies that are refused unread: nothing of them is kept, so they are counted and logged."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def two_members_share_partitions_and_the_other_takes_over(broker: Broker, prefix
 
             eventually(shared, timeout_s=60, what="an even share")
             assert owned["a"] | owned["b"] == everything
-            # Co-partitioned: whoever has a partition of one topic has the same one of the other.
+            # Co-partitioned: the member that has a partition of one topic has the same one of the other.
             assert {p.index for p in owned["a"] if p.topic == topics[0]} == {
                 p.index for p in owned["a"] if p.topic == topics[1]
             }

@@ -71,20 +71,20 @@ def request_fault(fault: RequestFaultT) -> RequestFaultT:
 
 
 class Parameters:
-    """Reads named numbers; `finish` refuses what nobody asked for."""
+    """Reads named numbers; `finish` refuses those that were not read."""
 
     def __init__(self, kind: str, given: Mapping[str, object]) -> None:
         self._kind = kind
         self._given = dict(given)
 
     def whole(self, name: str, *, least: int, most: int) -> int:
-        value = self._take(name)
+        value = self._pop(name)
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise InvalidInput(self._wrong(name, value, f"a whole number from {least} to {most}"))
         return value
 
     def ratio(self, name: str = "ratio") -> float:
-        value = self._take(name)
+        value = self._pop(name)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
             raise InvalidInput(self._wrong(name, value, "a number from 0 to 1"))
         return float(value)
@@ -100,7 +100,7 @@ class Parameters:
             message = f"{self._kind} has no parameter {min(self._given)!r}; leave it out"
             raise InvalidInput(message)
 
-    def _take(self, name: str) -> object:
+    def _pop(self, name: str) -> object:
         if name not in self._given:
             message = f"{self._kind} needs the parameter {name!r}, which is missing; add it"
             raise InvalidInput(message)

@@ -17,7 +17,7 @@ MAX_LOSSES = 6
 class NetworkLoss:
     """What a lost segment means to its receiver: it comes one retransmission timeout later.
 
-    A user-space proxy can't lose a packet of someone else's TCP connection; it can do to the stream what
+    A user-space proxy can't lose a packet of another's TCP connection; it can do to the stream what
     TCP makes of a loss. A segment that is lost n times in a row comes 0.2 s x (2^n - 1) late and
     everything behind it waits (TCP keeps order); after six losses (12.6 s) the connection is reset. Three
     things differ from real loss: there is no fast retransmission (in a long burst a real sender may

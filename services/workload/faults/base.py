@@ -25,7 +25,7 @@ class FaultSite:
 
 
 class Fault(Protocol):
-    """One fault of one kind; its constructor judges the parameters and touches nothing."""
+    """One fault of one kind; its constructor checks the parameters and changes nothing."""
 
     kind: ClassVar[str]
 

@@ -1,4 +1,4 @@
-"""memory-hog: holds memory with every page written, and gives it back to the system."""
+"""memory-hog: holds memory with every page written, and returns it to the system."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from services.workload.faults.parameters import Parameters
 from services.workload.work import Ballast
 
 _MAX_BYTES = 2**40
-# What must stay free, or the kernel ends somebody else's process.
+# What must stay free, or the kernel ends another process.
 _RESERVE_BYTES = 256 * 2**20
 
 

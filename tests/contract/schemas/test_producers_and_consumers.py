@@ -126,7 +126,7 @@ def publishers() -> Iterator[tuple[str, str]]:
                     if isinstance(process, ast.Constant)
                     else constants.get(ast.unparse(process))
                 )
-                # A helper is told by its caller, who is looked at too.
+                # A helper gets it from its caller, who is looked at too.
                 assert text or component_of(path) == HELPERS, f"{path}: name the process where it is made"
                 if text:
                     yield component_of(path) or path, str(text)

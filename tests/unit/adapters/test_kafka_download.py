@@ -145,7 +145,7 @@ def test_a_passing_failure_is_tried_again(tmp_path: Path) -> None:
     assert repository.fetched == ["a"] * 3
 
 
-def test_a_machine_without_a_network_hears_the_other_ways(tmp_path: Path) -> None:
+def test_a_machine_without_a_network_gets_the_other_ways_named(tmp_path: Path) -> None:
     with pytest.raises(
         Unavailable, match=r"no route to host.*MICROSERVO_BOOTSTRAP_SERVERS.*docker compose up"
     ):

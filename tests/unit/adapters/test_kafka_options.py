@@ -74,7 +74,7 @@ def test_the_producer_is_idempotent_and_partitions_as_java_does() -> None:
     }.items() <= producer_options(KafkaSettings(), linger_ms=7).items()
 
 
-def test_the_consumer_commits_only_when_told() -> None:
+def test_the_consumer_commits_only_on_request() -> None:
     options = consumer_options(KafkaSettings(), group_id="g", start="latest")
     assert {
         "group.id": "g",

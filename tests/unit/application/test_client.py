@@ -17,6 +17,7 @@ import microservo
 from microservo import Client
 from microservo.adapters.broker import Message
 from microservo.errors import InvalidInput, MicroServoError, Unavailable
+from microservo.log.writers import COLLECTOR_WRITER, TELEMETRY, writers_from
 from microservo.platforms.local.state import write_state
 from microservo.supervision import system_file
 from microservo.testing import ManualClock, MemoryBroker
@@ -286,19 +287,36 @@ def test_topics_are_made_once_and_described(client: Client) -> None:
     assert states["service-faults"].name == "lab-service-faults"
 
 
-def test_topics_that_are_missing_are_told_as_missing(broker: MemoryBroker) -> None:
+def test_topics_that_are_missing_are_listed_as_missing(broker: MemoryBroker) -> None:
     assert all(each.state is None for each in Client(broker=broker).topics.list())
 
 
-def test_runs_are_told_in_order_of_their_start(client: Client, broker: MemoryBroker) -> None:
+def test_runs_are_listed_in_order_of_their_start(client: Client, broker: MemoryBroker) -> None:
     with broker.producer() as producer:
         for run in (a_run("late", 2), a_run("early", 1)):
             producer.send("lab-experiments", key=run.run_id.encode(), value=encode(run))
     assert [run.run_id for run in client.runs.list()] == ["early", "late"]
 
 
+def test_writers_of_a_run_are_listed_and_one_that_was_stopped_for_good_is_retired(
+    client: Client, broker: MemoryBroker
+) -> None:
+    cuts_us = {"first_cut_us": 2_000_000, "final_cut_us": 30_000_000}
+    run = replace(a_run("run-1", NOON_US), writers=writers_from(NOON_US, **cuts_us))
+    with broker.producer() as producer:
+        producer.send("lab-experiments", key=b"run-1", value=encode(run))
+    assert client.runs.writers() == client.runs.writers("run-1") == run.writers
+    retired = client.runs.retire_writer(COLLECTOR_WRITER)
+    assert {each.topic for each in retired} == set(TELEMETRY)
+    assert [each.until_us for each in client.runs.writers()] == [NOON_US, NOON_US, NOON_US, None]
+    with pytest.raises(InvalidInput, match="no run 'other'; the newest are: run-1"):
+        client.runs.writers("other")
+    with pytest.raises(InvalidInput, match="no writer 'nobody' in run 'run-1'"):
+        client.runs.retire_writer("nobody")
+
+
 @pytest.mark.usefixtures("empty_home")
-def test_without_a_broker_or_a_system_the_way_out_is_told() -> None:
+def test_without_a_broker_or_a_system_the_error_names_the_way_out() -> None:
     with pytest.raises(Unavailable, match=r"microservo up.*--bootstrap-servers"):
         Client()
     with pytest.raises(Unavailable, match="no running system 'lab'"):

@@ -59,7 +59,7 @@ STORY = (
 
 def versions(followed: FollowedFault) -> list[int]:
     with followed:
-        return [event.version for event in followed.events(patience_s=20)]
+        return [event.version for event in followed.events(timeout_s=20)]
 
 
 def test_events_before_and_after_the_following_began_come_once_each(broker: MemoryBroker) -> None:
@@ -102,13 +102,13 @@ def test_an_id_that_was_rejected_can_be_requested_again_and_followed(broker: Mem
     again.join()
 
 
-def test_silence_says_what_was_last_heard(broker: MemoryBroker) -> None:
+def test_silence_names_the_last_event(broker: MemoryBroker) -> None:
     put(broker, *STORY[:5])
     with FollowedFault(broker, TOPIC, "f") as followed:
         with pytest.raises(Unavailable, match=r"within 0.1 s: it is cart-0 active, cart-1 active"):
             followed.wait_for("recovered", timeout_s=0.1)
         with pytest.raises(Unavailable, match=r"was not over within 0 s"):
-            list(followed.events(patience_s=0))
+            list(followed.events(timeout_s=0))
     with (
         FollowedFault(broker, TOPIC, "g") as followed,
         pytest.raises(Unavailable, match="is the injector running"),

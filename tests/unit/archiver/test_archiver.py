@@ -32,14 +32,14 @@ def archive_of(broker: MemoryBroker, folder: Path, shutdown: Shutdown | None = N
     return Archive(broker, folder, "", shutdown=shutdown or Shutdown(signals=()), on_step=lambda: None)
 
 
-def told(run: Experiment) -> list[Message]:
+def messages_of(run: Experiment) -> list[Message]:
     value = encode(run)
     return [Message(topic=EXPERIMENTS, partition=0, offset=0, timestamp_us=0, key=b"", value=value)]
 
 
 def test_a_finished_run_is_archived(recorded: tuple[MemoryBroker, Experiment], tmp_path: Path) -> None:
     broker, run = recorded
-    archive_of(broker, tmp_path / "new").handle(told(run))
+    archive_of(broker, tmp_path / "new").handle(messages_of(run))
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["run-1"]
     assert verify(tmp_path / "new" / "run-1") == []
 
@@ -48,8 +48,8 @@ def test_a_run_that_goes_on_or_was_given_up_is_not(
     recorded: tuple[MemoryBroker, Experiment], tmp_path: Path
 ) -> None:
     broker, run = recorded
-    archive_of(broker, tmp_path).handle([*told(replace(run, status="running"))])
-    archive_of(broker, tmp_path).handle([*told(replace(run, status="aborted"))])
+    archive_of(broker, tmp_path).handle([*messages_of(replace(run, status="running"))])
+    archive_of(broker, tmp_path).handle([*messages_of(replace(run, status="aborted"))])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -58,9 +58,9 @@ def test_a_dataset_that_verifies_is_left_alone(
 ) -> None:
     broker, run = recorded
     archive = archive_of(broker, tmp_path)
-    archive.handle(told(run))
+    archive.handle(messages_of(run))
     before = (tmp_path / "run-1").stat().st_ino
-    archive.handle(told(run))
+    archive.handle(messages_of(run))
     assert (tmp_path / "run-1").stat().st_ino == before
 
 
@@ -69,9 +69,9 @@ def test_a_dataset_that_does_not_verify_is_put_aside(
 ) -> None:
     broker, run = recorded
     archive = archive_of(broker, tmp_path)
-    archive.handle(told(run))
+    archive.handle(messages_of(run))
     (tmp_path / "run-1" / "report.html").write_text("changed")
-    archive.handle(told(run))
+    archive.handle(messages_of(run))
     assert verify(tmp_path / "run-1") == []
     assert (tmp_path / "run-1.unverified-1" / "report.html").read_text() == "changed"
 
@@ -81,7 +81,7 @@ def test_a_run_can_not_name_a_folder_elsewhere(
     recorded: tuple[MemoryBroker, Experiment], tmp_path: Path, run_id: str
 ) -> None:
     broker, run = recorded
-    archive_of(broker, tmp_path / "in").handle(told(replace(run, run_id=run_id)))
+    archive_of(broker, tmp_path / "in").handle(messages_of(replace(run, run_id=run_id)))
     assert not list(tmp_path.glob("**/*"))
 
 
@@ -89,14 +89,14 @@ def test_a_run_that_can_not_be_had_does_not_stop_the_others(
     recorded: tuple[MemoryBroker, Experiment], tmp_path: Path
 ) -> None:
     broker, run = recorded
-    archive_of(broker, tmp_path).handle([*told(replace(run, run_id="run-9")), *told(run)])
+    archive_of(broker, tmp_path).handle([*messages_of(replace(run, run_id="run-9")), *messages_of(run)])
     assert [path.name for path in tmp_path.iterdir()] == ["run-1"]
 
 
 def test_what_is_no_run_is_passed_over(recorded: tuple[MemoryBroker, Experiment], tmp_path: Path) -> None:
     broker, run = recorded
-    archive_of(broker, tmp_path).handle([replace(told(run)[0], value=b"garbage")])
-    archive_of(broker, tmp_path).handle([replace(told(run)[0], value=None)])
+    archive_of(broker, tmp_path).handle([replace(messages_of(run)[0], value=b"garbage")])
+    archive_of(broker, tmp_path).handle([replace(messages_of(run)[0], value=None)])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -107,7 +107,7 @@ def test_shutdown_ends_a_rebuild_and_leaves_nothing(
     shutdown = Shutdown(signals=())
     shutdown.request()
     with pytest.raises(Retryable, match="shutdown"):
-        archive_of(broker, tmp_path, shutdown).handle(told(run))
+        archive_of(broker, tmp_path, shutdown).handle(messages_of(run))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,7 +1,7 @@
 import json
 
 from benchmarks.stream import RECORDS, RUN_ID, US, Plan, as_json, messages
-from microservo.domain.join import take
+from microservo.domain.join import process_message
 from microservo.domain.windows import SOURCES, Windower, WindowPolicy
 from schemas.codec import encode
 from schemas.envelope import Stamp
@@ -51,7 +51,7 @@ def test_the_windower_takes_every_message_and_labels_some_windows() -> None:
         stamp = Stamp(run=RUN_ID, watermark_us=sent.at_us, writer="bench", sequence=sequence, total=0)
         for source in SOURCES:
             windower.heartbeat(source, stamp)
-        take(windower, sent.topic, encode(sent.record), stamp.headers())
+        process_message(windower, sent.topic, encode(sent.record), stamp.headers())
         for closed in windower.close():
             labelled += bool(closed.labels)
             revised += closed.revision

@@ -31,8 +31,8 @@ def run(broker: MemoryBroker) -> Run:
     connection = Connection(broker=broker, topic_prefix="")
     session = Session(make_context=lambda: Context(lambda: connection, clock=ManualClock(NOON_US)))
 
-    def call(*arguments: str) -> Result:
-        return CliRunner().invoke(cli, arguments, obj=session)
+    def call(*arguments: str, answers: str = "") -> Result:
+        return CliRunner().invoke(cli, arguments, obj=session, input=answers)
 
     return call
 

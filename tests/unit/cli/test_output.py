@@ -1,4 +1,4 @@
-"""What standard output and a terminal do to the command line, and what strangers' text can't do."""
+"""What standard output and a terminal do to the command line, and what unowned' text can't do."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_a_closed_output_is_said_in_one_line(environment: dict[str, str], argume
     assert done.stderr.startswith("error: standard output can't be written")
 
 
-def test_an_error_ends_with_its_code_also_when_nobody_can_be_told(environment: dict[str, str]) -> None:
+def test_an_error_ends_with_its_code_also_when_it_can_not_be_printed(environment: dict[str, str]) -> None:
     for redirection in ("2>&-", "2>/dev/full", ">&- 2>&-"):
         command = f"exec {shlex.join(COMMAND)} fault kinds nothing {redirection}"
         done = subprocess.run(

@@ -16,7 +16,7 @@ from microservo.testing import eventually
 # The orderly end hangs in C code, in a lock that is never free: no Python signal handler runs there.
 PROGRAM = """
 import ctypes, sys, threading
-from microservo.cli.signals import orderly_end, wait_for_end
+from microservo.cli.signals import handled_signals, wait_for_signal
 
 class Ready(threading.Event):
     def wait(self):
@@ -38,9 +38,9 @@ def finish_run():
     print("finished", flush=True)
 
 try:
-    with orderly_end(kill):
+    with handled_signals(kill):
         threading.Event = Ready
-        wait_for_end(finish_run)
+        wait_for_signal(finish_run)
 except KeyboardInterrupt:
     sys.exit(7)
 """

@@ -195,7 +195,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("topic", "record", "parts"), CASES, ids=lambda case: type(case).__name__)
-def test_each_record_is_one_line_that_tells_what_matters(
+def test_each_record_is_one_line_with_what_matters(
     run: Run, put: Put, topic: str, record: object, parts: list[str]
 ) -> None:
     put(topic, "k", record)

@@ -19,11 +19,11 @@ from microservo.domain.windows import WindowPolicy
 def test_a_slice_waits_for_the_slowest_reader() -> None:
     merge = Merge(2, WindowPolicy())
     merge.add(0, Stored(4, dict))
-    assert list(merge.final(0, 9)) == []
+    assert list(merge.advance(0, 9)) == []
     merge.add(1, Stored(4, dict))
-    assert list(merge.final(1, 4)) == []
-    assert len(list(merge.final(1, 5))) == 1
-    assert list(merge.final(1, 9)) == []
+    assert list(merge.advance(1, 4)) == []
+    assert len(list(merge.advance(1, 5))) == 1
+    assert list(merge.advance(1, 9)) == []
 
 
 def test_rows_are_cut_by_time() -> None:

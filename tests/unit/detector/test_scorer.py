@@ -146,10 +146,10 @@ def test_a_batch_that_is_given_again_is_neither_learned_nor_scored_again(
     system.publish(*(window(index, index % 3) for index in range(10)))
     scorer = system.scorer()
     flush = system.producer.flush
-    efforts = iter([Retryable("the queue is full"), None])
+    attempts = iter([Retryable("the queue is full"), None])
 
     def failing_once(timeout_s: float) -> None:
-        if error := next(efforts):
+        if error := next(attempts):
             raise error
         flush(timeout_s)
 

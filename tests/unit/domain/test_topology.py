@@ -50,7 +50,7 @@ def test_the_datastore_of_a_cache_is_a_call_and_an_edge() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "reported"),
     [
         ('entry = "front"', 'entry = "frnt"', "entry 'frnt' is not a service"),
         ('service = "back"', 'service = "bak"', "front.Page: calls unknown service 'bak'; choose one of"),
@@ -80,9 +80,9 @@ def test_the_datastore_of_a_cache_is_a_call_and_an_edge() -> None:
         ("cpu_ms = 1.5", "cpu_ms = ", "not a TOML document"),
     ],
 )
-def test_a_mistake_is_refused_with_file_place_and_value(old: str, new: str, told: str) -> None:
+def test_a_mistake_is_refused_with_file_place_and_value(old: str, new: str, reported: str) -> None:
     assert old in SMALL
-    with pytest.raises(InvalidInput, match=rf"^small\.toml: .*{re.escape(told)}") as refusal:
+    with pytest.raises(InvalidInput, match=rf"^small\.toml: .*{re.escape(reported)}") as refusal:
         load_topology(SMALL.replace(old, new), "small.toml")
     assert "\n" not in str(refusal.value)
 

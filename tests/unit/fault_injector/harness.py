@@ -63,14 +63,14 @@ def instance(name: str) -> Instance:
 
 
 class FakeMechanism:
-    """Remembers what is in force; fails as it is told.
+    """Remembers what is in force; fails as set up.
 
     Attributes:
         active: (instance, fault id) in force.
         gone: instances that the target no longer has.
         has_target: False while no target runs.
         errors: what to raise instead of acting, by verb and instance; taken in order, None acts.
-        log: every effort, in order.
+        log: every attempt, in order.
     """
 
     def __init__(self, clock: ManualClock, name: str = "fake") -> None:
@@ -99,11 +99,11 @@ class FakeMechanism:
     def release_unowned(self, instance: str, owned: Owned) -> list[str]:
         self._act("release", instance, "")
         found = [fault_id for name, fault_id in sorted(self.active) if name == instance]
-        strangers = [fault_id for fault_id in found if fault_id not in owned()]
-        self.active -= {(instance, fault_id) for fault_id in strangers}
-        return strangers
+        unowned = [fault_id for fault_id in found if fault_id not in owned()]
+        self.active -= {(instance, fault_id) for fault_id in unowned}
+        return unowned
 
-    def efforts(self, verb: str) -> list[tuple[str, str]]:
+    def attempts(self, verb: str) -> list[tuple[str, str]]:
         return [(instance, fault_id) for each, instance, fault_id in self.log if each == verb]
 
     def require_target(self) -> None:
@@ -181,7 +181,7 @@ class World:
         return sorted((each for each in found if each.fault_id == fault_id), key=lambda each: each.version)
 
     def states(self, fault_id: str = "f-1", instance: str = "cart-0") -> list[str]:
-        """The states told of an instance, and of the whole."""
+        """The states of an instance, and of the whole."""
         return [each.state for each in self.events(fault_id) if each.instance in ("", instance)]
 
     def faults(self, service: str, fault_id: str = "f-1") -> list[ServiceFault]:

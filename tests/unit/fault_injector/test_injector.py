@@ -67,15 +67,15 @@ def test_a_kill_is_over_when_the_instance_is_back(world: World, running: Running
     world.mechanism.errors["recover", "cart-0"] = [Retryable("not yet")] * 2
     running.ask(request(kind="process-kill", parameters={}, duration_us=0)).see("cart-0", "down").pass_s(60)
     assert world.states()[-1] == "recovering"
-    assert len(world.mechanism.efforts("recover")) == 1
+    assert len(world.mechanism.attempts("recover")) == 1
     running.see("cart-0", "up").pass_s(0.1)
     assert world.states() == WHOLE_STORY
-    assert len(world.mechanism.efforts("recover")) == 3
+    assert len(world.mechanism.attempts("recover")) == 3
 
 
 def test_a_fault_in_force_is_not_asked_about_again_and_again(world: World, running: Running) -> None:
     running.ask(request()).tick().pass_s(9)
-    assert world.mechanism.efforts("holds") == []
+    assert world.mechanism.attempts("holds") == []
 
 
 def test_what_was_observed_behind_a_busy_broker_is_not_lost(
@@ -95,7 +95,7 @@ def test_what_was_observed_behind_a_busy_broker_is_not_lost(
     assert world.faults("checkout") != []
 
 
-def test_every_service_concerned_is_told_and_users_are_not(world: World, running: Running) -> None:
+def test_every_service_concerned_gets_a_record_and_users_get_none(world: World, running: Running) -> None:
     running.ask(request()).tick().pass_s(11)
     root, caller = world.faults("cart"), world.faults("front")
     assert [each.version for each in root] == [each.version for each in caller] == [3, 4, 5, 6]
@@ -129,9 +129,9 @@ def test_the_target_is_not_touched_before_the_story_is_durable(
         patched.setattr(running.producer, "flush", busy)
         with pytest.raises(Retryable):
             running.tick()
-        assert world.mechanism.efforts("apply") == []
+        assert world.mechanism.attempts("apply") == []
     running.tick()
-    assert world.mechanism.efforts("apply") == [("cart-0", "f-1")]
+    assert world.mechanism.attempts("apply") == [("cart-0", "f-1")]
     assert [each.version for each in world.events()] == [1, 2, 3, 4]
 
 
@@ -181,7 +181,7 @@ def test_what_can_not_be_is_refused_and_touches_nothing(
     [event] = world.events()
     assert event.state == "rejected"
     assert reason in event.reason
-    assert world.mechanism.efforts("apply") == []
+    assert world.mechanism.attempts("apply") == []
     assert world.faults("cart") == []
 
 
@@ -206,7 +206,7 @@ def test_a_corrected_request_may_take_the_id_of_a_refused_one(world: World, runn
 def test_a_request_that_is_read_twice_is_carried_out_once(world: World, running: Running) -> None:
     running.ask(request()).ask(request()).tick()
     assert world.states() == WHOLE_STORY[:4]
-    assert len(world.mechanism.efforts("apply")) == 1
+    assert len(world.mechanism.attempts("apply")) == 1
 
 
 def test_a_refused_request_that_is_read_twice_is_refused_once(world: World, running: Running) -> None:
@@ -238,7 +238,7 @@ def test_a_stop_ends_a_fault_before_its_time(world: World, running: Running) -> 
 def test_a_stop_before_the_start_touches_nothing(world: World, running: Running) -> None:
     running.ask(request(start_at_us=NOW_US + 5 * SECOND_US)).ask(stop()).tick().pass_s(6)
     assert world.states() == ["requested", "scheduled", "stopped"]
-    assert world.mechanism.efforts("apply") == []
+    assert world.mechanism.attempts("apply") == []
     running.ask(stop())
     assert world.states()[-1] == "stopped"
 
@@ -285,7 +285,7 @@ def test_a_lastingly_silent_instance_fails_and_is_recovered(world: World, runnin
     world.mechanism.errors["apply", "cart-0"] = [Retryable("silent")] * 100
     running.ask(request()).tick().pass_s(8)
     assert world.states()[-1] == "failed"
-    assert world.mechanism.efforts("recover") == [("cart-0", "f-1")]
+    assert world.mechanism.attempts("recover") == [("cart-0", "f-1")]
 
 
 def test_a_mechanism_that_breaks_fails_the_fault_and_not_the_injector(
@@ -351,7 +351,7 @@ def test_an_instance_that_is_gone_holds_no_fault(world: World, running: Running)
     assert world.events()[-1].evidence == "the instance is gone"
 
 
-def test_the_verdict_is_told_in_later_versions(world: World, running: Running) -> None:
+def test_the_verdict_is_in_later_versions(world: World, running: Running) -> None:
     slow, fast = {"call/cart/p50_ms": 300.0}, {"call/cart/p50_ms": 3.0}
     cart = {"metric/x/mean": 1.0}
     for index in range(-6, 0):
@@ -382,7 +382,7 @@ def test_windows_of_other_runs_say_nothing(world: World, running: Running) -> No
     assert world.messages("feature-windows-dlq") == []
 
 
-def test_a_graph_whose_columns_differ_in_length_is_put_aside_and_the_injector_goes_on(
+def test_a_graph_whose_columns_differ_in_length_is_dead_lettered_and_the_injector_goes_on(
     world: World, running: Running
 ) -> None:
     uneven = encode(replace(graph("checkout", "cart"), calls=()))
@@ -393,7 +393,7 @@ def test_a_graph_whose_columns_differ_in_length_is_put_aside_and_the_injector_go
     assert world.states() == WHOLE_STORY
 
 
-def test_a_request_that_can_not_be_read_is_put_aside_and_the_next_is_heard(
+def test_a_request_that_can_not_be_read_is_dead_lettered_and_the_next_is_carried_out(
     world: World, running: Running
 ) -> None:
     running.handlers.requests(

@@ -50,7 +50,7 @@ def test_what_the_first_mechanism_refuses_the_second_carries_and_recovers(lab: L
     assert (lab.first.active, lab.second.active) == (set(), {("cart-0", "f-1")})
     assert isinstance(lab.performer.perform(RECOVER), RecoveryConfirmed)
     assert lab.second.active == set()
-    assert lab.first.efforts("recover") == []
+    assert lab.first.attempts("recover") == []
 
 
 def test_what_every_mechanism_refuses_is_refused_with_each_reason(lab: Lab) -> None:

@@ -82,7 +82,7 @@ def test_an_active_fault_goes_on_and_is_recovered_on_time(world: World) -> None:
     died_in(world, "active")
     Running(world).tick().pass_s(5)
     assert world.states()[-1] == "active"
-    assert len(world.mechanism.efforts("apply")) == 1
+    assert len(world.mechanism.attempts("apply")) == 1
     running = Running(world).tick().pass_s(4)
     commanded_us = world.events()[-1].recovery_commanded_at_us or 0
     assert 0 <= commanded_us - (NOW_US + 10 * SECOND_US) < SECOND_US
@@ -119,10 +119,10 @@ def test_a_start_that_was_missed_for_long_is_not_made_up_for(world: World) -> No
     Running(world).tick().pass_s(1)
     assert world.states()[-1] == "stopped"
     assert "no injector was running" in world.events()[-1].reason
-    assert world.mechanism.efforts("apply") == []
+    assert world.mechanism.attempts("apply") == []
 
 
-def test_the_services_that_were_told_are_told_to_the_end(world: World) -> None:
+def test_services_with_a_record_get_every_later_one(world: World) -> None:
     died_in(world, "active")
     world.target.edges = lambda: [("newcomer", "cart")]  # type: ignore[method-assign]
     Running(world).tick().pass_s(12)
@@ -130,7 +130,7 @@ def test_the_services_that_were_told_are_told_to_the_end(world: World) -> None:
     assert world.faults("newcomer") == []
 
 
-def test_a_version_that_was_told_before_the_crash_is_not_given_out_again(
+def test_a_version_that_was_published_before_the_crash_is_not_used_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def crash(*_: object, **__: object) -> None:
@@ -246,14 +246,14 @@ def test_without_any_state_the_history_is_read_and_goes_on(world: World) -> None
     world.forget_states()
     Running(world).tick().pass_s(12)
     assert world.states()[-1] == "recovered"
-    assert len(world.mechanism.efforts("apply")) == 1
+    assert len(world.mechanism.attempts("apply")) == 1
     assert_closed(world.faults("front"), world.events())
 
 
 def test_a_request_read_again_after_a_restart_is_known(world: World) -> None:
     died_in(world, "active")
     running = Running(world).tick().ask(request()).tick()
-    assert len(world.mechanism.efforts("apply")) == 1
+    assert len(world.mechanism.attempts("apply")) == 1
     running.ask(request(parameters={"latency": "1ms"}))
     assert "is taken" in world.events()[-1].reason
 
@@ -274,9 +274,9 @@ def test_a_verdict_that_can_not_be_given_any_more_is_inconclusive(world: World) 
     world.clock.advance(3600 * SECOND_US)
     Running(world).tick()
     assert world.events()[-1].verdict == "inconclusive"
-    told = len(world.events())
+    reported = len(world.events())
     Running(world).tick()
-    assert len(world.events()) == told
+    assert len(world.events()) == reported
 
 
 def test_without_a_target_the_rest_is_repaired_later(world: World) -> None:

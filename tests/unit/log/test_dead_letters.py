@@ -59,7 +59,7 @@ def test_a_tombstone_stays_a_tombstone() -> None:
     assert last_on(broker, "lab-fault-requests-dlq").value is None
 
 
-def test_a_value_that_leaves_no_room_for_the_reason_is_cut_and_the_cut_is_told() -> None:
+def test_a_value_that_leaves_no_room_for_the_reason_is_cut_and_the_cut_is_recorded() -> None:
     broker = broker_with_dead_letters()
     value = b"x" * MAX_MESSAGE_BYTES
     DeadLetters(broker.producer(), "lab-").reject(rejected(b"k", value), "too large" * 1000)

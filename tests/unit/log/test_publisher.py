@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from microservo.adapters.broker import Message
-from microservo.errors import InvalidInput
+from microservo.adapters.broker import Message, Producer
+from microservo.errors import InvalidInput, Retryable
 from microservo.log.publisher import Publisher
 from microservo.log.reader import read_topic
 from microservo.log.stamped import StampedWriter
@@ -36,7 +36,7 @@ class Lab:
         self.broker.admin().ensure_topics(topic_specs(prefix=PREFIX, partitions=3))
         self.clock = ManualClock(NOON_US)
 
-    def publisher(self, process: str) -> Publisher:
+    def publisher(self, process: str, producer: Producer | None = None) -> Publisher:
         joined = [
             topic for topic in catalogue.catalogue().values() if topic.joined and process in topic.producers
         ]
@@ -51,7 +51,9 @@ class Lab:
             )
             for topic in joined
         }
-        return Publisher(self.broker.producer(), process, prefix=PREFIX, clock=self.clock, writers=writers)
+        return Publisher(
+            producer or self.broker.producer(), process, prefix=PREFIX, clock=self.clock, writers=writers
+        )
 
     def messages(self, topic: str) -> list[Message]:
         return list(read_topic(self.broker, PREFIX + topic))
@@ -114,12 +116,12 @@ def test_a_batch_counts_its_records_in_the_stamp(lab: Lab) -> None:
     assert [(stamp.sequence, stamp.total) for stamp in stamps] == [(0, 2), (1, 4)]
 
 
-def test_a_partition_may_be_named_and_a_delivery_is_told(lab: Lab) -> None:
-    told: list[Message] = []
-    lab.publisher("streams").publish(NEWEST["feature_window"], partition=2, on_delivery=told.append)
+def test_a_partition_may_be_named_and_a_delivery_is_reported(lab: Lab) -> None:
+    reported: list[Message] = []
+    lab.publisher("streams").publish(NEWEST["feature_window"], partition=2, on_delivery=reported.append)
     (message,) = lab.messages(catalogue.FEATURE_WINDOWS)
     assert message.partition == 2
-    assert [each.offset for each in told] == [0]
+    assert [each.offset for each in reported] == [0]
 
 
 def test_a_process_that_is_no_producer_of_the_topic_is_refused(lab: Lab) -> None:
@@ -142,3 +144,22 @@ def test_what_was_published_is_what_is_read(lab: Lab) -> None:
     lab.publisher("detector").publish(NEWEST["anomaly_score"])
     (message,) = lab.messages(catalogue.ANOMALY_SCORES)
     assert decode(message.value or b"") == NEWEST["anomaly_score"]
+
+
+def test_records_of_a_joined_topic_are_durable_though_others_are_under_way(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A label does not wait for the states of faults, which nobody else waits for either."""
+    producer = lab.broker.producer()
+    publisher = lab.publisher("fault_injector", producer)
+    monkeypatch.setattr(producer, "flush", _still_under_way)
+    publisher.publish(NEWEST["fault_snapshot"])
+    publisher.publish(NEWEST["service_fault"])
+    publisher.flush(1, catalogue.SERVICE_FAULTS)
+    with pytest.raises(Retryable):
+        publisher.flush(1)
+
+
+def _still_under_way(_timeout_s: float) -> None:
+    msg = "1 messages were still not durable; flush again"
+    raise Retryable(msg)

@@ -16,7 +16,7 @@ TOPIC = "facts"
 
 
 class ScriptedConsumer:
-    """Gives what it was told to, and remembers what was paused."""
+    """Returns what it was given, and remembers what was paused."""
 
     def __init__(self, batches: list[list[Message]]) -> None:
         self._batches = batches
@@ -108,7 +108,7 @@ def paced(consumer: ScriptedConsumer, **options: Any) -> list[tuple[int, int]]:
     for batch in reader:
         order += [(each.partition, each.offset) for each in batch]
         for each in batch:
-            reader.stands_at(Partition(TOPIC, each.partition), (each.offset + 1) * 100_000_000)
+            reader.report_progress(Partition(TOPIC, each.partition), (each.offset + 1) * 100_000_000)
     return order
 
 

@@ -1,4 +1,4 @@
-"""Writers are declared in the run's record before they write, and leave by a farewell."""
+"""Writers are declared in the run's record before they write, and leave by a final stamp."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def clock() -> ManualClock:
 def broker(clock: ManualClock) -> MemoryBroker:
     broker = MemoryBroker(clock=clock)
     broker.admin().ensure_topics(topic_specs(partitions=2))
-    write_run(broker, RUN, process=PROCESS, clock=clock)
+    write_run(broker, RUN, process="system", clock=clock)
     return broker
 
 
@@ -113,7 +113,7 @@ def test_a_run_that_nobody_recorded_needs_no_declaration(clock: ManualClock) -> 
 
 
 def test_nobody_joins_a_run_that_is_over(broker: MemoryBroker, clock: ManualClock) -> None:
-    write_run(broker, replace(RUN, status="finished"), process=PROCESS, clock=clock)
+    write_run(broker, replace(RUN, status="finished"), process="system", clock=clock)
     with pytest.raises(InvalidInput, match=r"run 'run' is over \(finished\); second can't write"):
         declare(broker, clock)
 
@@ -126,7 +126,7 @@ def test_a_writer_whose_entry_was_overwritten_unseen_enters_itself_again(
     def wait(seconds: float) -> None:
         waits.append(seconds)
         if len(waits) == 1:
-            write_run(broker, RUN, process=PROCESS, clock=clock)  # by somebody who had read it before
+            write_run(broker, RUN, process="system", clock=clock)  # by somebody who had read it before
         clock.advance(round(seconds * S))
 
     from_us = declare_writer(
@@ -237,12 +237,12 @@ def test_a_writer_that_was_killed_for_good_is_retired_in_its_name(
     writer = writer_on(broker, clock)
     writer.send(b"cart", framing(5) + b"v", 5, partition=0)
     clock.advance(10 * S)
-    retire_writer(broker, run_id="run", writer="second", clock=clock)
+    retire_writer(broker, run_id="run", writer="second", process="client", clock=clock)
     for topic in TELEMETRY:
         assert {stamp.watermark_us for stamp in last_stamps(broker, topic)} == {FOREVER_US}
     assert [(stamp.sequence, stamp.total) for stamp in last_stamps(broker)] == [(1, 5), (0, 0)]
     assert {each.until_us for each in declared(broker, "second")} == {clock()}
-    retire_writer(broker, run_id="run", writer="second", clock=clock)
+    retire_writer(broker, run_id="run", writer="second", process="client", clock=clock)
     assert [(stamp.sequence, stamp.total) for stamp in last_stamps(broker)] == [(1, 5), (0, 0)]
 
 
@@ -251,12 +251,12 @@ def test_a_writer_that_still_writes_is_not_retired(broker: MemoryBroker, clock: 
     writer_on(broker, clock).heartbeat()
     clock.advance(S)
     with pytest.raises(InvalidInput, match=r"second still writes to telemetry-logs, .* 1.0 s old; stop it"):
-        retire_writer(broker, run_id="run", writer="second", clock=clock)
+        retire_writer(broker, run_id="run", writer="second", process="client", clock=clock)
 
 
 def test_only_a_declared_writer_is_retired(broker: MemoryBroker, clock: ManualClock) -> None:
     with pytest.raises(InvalidInput, match="no writer 'x' in run 'run'; its record declares: fault-inj"):
-        retire_writer(broker, run_id="run", writer="x", clock=clock)
+        retire_writer(broker, run_id="run", writer="x", process="client", clock=clock)
 
 
 def test_a_retired_writer_comes_back_to_its_run_under_no_condition_but_to_the_next(
@@ -264,7 +264,7 @@ def test_a_retired_writer_comes_back_to_its_run_under_no_condition_but_to_the_ne
 ) -> None:
     declare(broker, clock)
     clock.advance(10 * S)
-    retire_writer(broker, run_id="run", writer="second", clock=clock)
+    retire_writer(broker, run_id="run", writer="second", process="client", clock=clock)
     with pytest.raises(InvalidInput, match="second has left run 'run' for good; set MICROSERVO_WRITER"):
         declare(broker, clock)
     with pytest.raises(InvalidInput, match="second has left run 'run' on telemetry-logs for good"):

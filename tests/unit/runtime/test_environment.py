@@ -25,7 +25,7 @@ def test_the_error_names_the_variable_its_value_and_what_was_expected(
         from_environment(ServiceSettings)
 
 
-def test_settings_that_contradict_one_another_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_that_contradict_one_another_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MICROSERVO_SECURITY_PROTOCOL", "SASL_SSL")
     monkeypatch.setenv("MICROSERVO_SASL_PASSWORD", "Open-Sesame")
     with pytest.raises(InvalidInput, match="needs sasl_username and sasl_password; set both") as refusal:

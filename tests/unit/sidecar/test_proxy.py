@@ -288,7 +288,7 @@ def test_half_closed_stream_still_gets_its_answer(echo: int, sidecar_of: Callabl
     assert sidecar.proxy.traffic.resets == 0
 
 
-def test_caller_of_a_dead_instance_is_told_so(sidecar_of: Callable[[int], Sidecar]) -> None:
+def test_caller_of_a_dead_instance_gets_an_error(sidecar_of: Callable[[int], Sidecar]) -> None:
     sidecar = sidecar_of(free_ports(1)[0])
     address = ("127.0.0.1", sidecar.port)
     # The reset may come while the caller still connects.

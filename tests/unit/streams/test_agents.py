@@ -86,13 +86,13 @@ def join(app: Any, broker: MemoryBroker) -> Join:
 def test_silence_stops_the_worker(app: Any, join: Join) -> None:
     asyncio.run(join.stop_if_silent())
     assert app.crashes == []
-    join.heard_at -= 61
+    join.received_at -= 61
     asyncio.run(join.stop_if_silent())
     assert [type(crash) for crash in app.crashes] == [Fatal]
 
 
 def test_silence_before_partitions_were_assigned_does_not_count(app: Any, join: Join) -> None:
-    join.heard_at -= 61
+    join.received_at -= 61
     asyncio.run(join.on_assigned(app, []))
     asyncio.run(join.stop_if_silent())
     assert app.crashes == []

@@ -40,18 +40,18 @@ class Log:
         self.offsets: dict[str, int] = {}
         self.events: list[Event] = []
 
-    def take(self, one: Sent, offset: int | None = None) -> Event:
+    def process(self, one: Sent, offset: int | None = None) -> Event:
         at = self.offsets.get(one.topic, 0) if offset is None else offset
         self.offsets[one.topic] = at + 1
         event = Event()
-        self.joiner.take(one.topic, at, one.value, stamp_of(one.headers), event)
+        self.joiner.process_message(one.topic, at, one.value, stamp_of(one.headers), event)
         self.events.append(event)
         return event
 
     def take_all(self) -> list[ClosedWindow]:
         windows: list[ClosedWindow] = []
         for one in SENT:
-            self.take(one)
+            self.process(one)
             windows += self.joiner.windows()
         return windows
 
@@ -76,12 +76,12 @@ def test_what_is_delivered_again_is_held_again_and_changes_no_window() -> None:
     windows: list[ClosedWindow] = []
     half = len(SENT) // 2
     for one in SENT[:half]:
-        log.take(one)
+        log.process(one)
         windows += log.joiner.windows()
     log.joiner.abandon()
     log.offsets.clear()
     for one in SENT:
-        log.take(one)
+        log.process(one)
         windows += log.joiner.windows()
     assert [repr(window) for window in windows] == plain
     log.joiner.release({STORY.run_id: FOREVER_US})
@@ -93,21 +93,21 @@ def test_what_was_final_before_it_is_delivered_again_is_acknowledged_at_once() -
     log.take_all()
     log.joiner.abandon()
     log.joiner.release({STORY.run_id: FOREVER_US})
-    assert log.take(SENT[0], 0).acknowledged
+    assert log.process(SENT[0], 0).acknowledged
 
 
 def test_a_gap_stops_the_worker() -> None:
     log = Log()
-    log.take(SENT[0], 5)
+    log.process(SENT[0], 5)
     with pytest.raises(OffsetGap, match="expected offset 6, got 8"):
-        log.take(SENT[0], 8)
+        log.process(SENT[0], 8)
 
 
 def test_a_message_from_before_the_joiner_began_stops_the_worker() -> None:
     log = Log()
-    log.take(SENT[0], 5)
+    log.process(SENT[0], 5)
     with pytest.raises(Fatal, match="offset 4 was delivered after 5"):
-        log.take(SENT[0], 4)
+        log.process(SENT[0], 4)
 
 
 def run_that_is_over(ends: dict[str, int]) -> Experiment:
@@ -118,10 +118,12 @@ def test_a_run_that_is_over_is_closed_once_it_was_read_to_its_end() -> None:
     log = Log()
     log.take_all()
     ends = dict(log.offsets)
-    log.joiner.learn(STORY.run_id, run_that_is_over(ends | {"service-faults": ends["service-faults"] + 1}))
+    log.joiner.update_run(
+        STORY.run_id, run_that_is_over(ends | {"service-faults": ends["service-faults"] + 1})
+    )
     list(log.joiner.windows())
     assert log.joiner.open_runs == [STORY.run_id]
-    log.take([one for one in SENT if one.topic == "service-faults"][-1])
+    log.process([one for one in SENT if one.topic == "service-faults"][-1])
     list(log.joiner.windows())
     assert log.joiner.open_runs == []
     assert log.joiner.final_us() == {STORY.run_id: FOREVER_US}
@@ -130,9 +132,9 @@ def test_a_run_that_is_over_is_closed_once_it_was_read_to_its_end() -> None:
 def test_what_comes_after_the_end_of_a_run_is_passed_over_and_acknowledged() -> None:
     log = Log()
     log.take_all()
-    log.joiner.learn(STORY.run_id, run_that_is_over(log.offsets))
+    log.joiner.update_run(STORY.run_id, run_that_is_over(log.offsets))
     list(log.joiner.windows())
-    late = log.take(next(one for one in SENT if one.value))
+    late = log.process(next(one for one in SENT if one.value))
     assert list(log.joiner.windows()) == []
     log.joiner.release(log.joiner.final_us())
     assert late.acknowledged
@@ -142,7 +144,7 @@ def test_what_comes_after_the_end_of_a_run_is_passed_over_and_acknowledged() -> 
 def test_a_run_whose_record_names_no_end_stays_open() -> None:
     log = Log()
     log.take_all()
-    log.joiner.learn(STORY.run_id, run_that_is_over({}))
+    log.joiner.update_run(STORY.run_id, run_that_is_over({}))
     list(log.joiner.windows())
     assert log.joiner.open_runs == [STORY.run_id]
 
@@ -150,7 +152,7 @@ def test_a_run_whose_record_names_no_end_stays_open() -> None:
 def test_a_run_that_was_closed_before_a_restart_stays_closed() -> None:
     log = Log()
     log.joiner = Joiner(0, POLICY, checkpoint=lambda _: FOREVER_US)
-    log.joiner.learn(STORY.run_id, None)
+    log.joiner.update_run(STORY.run_id, None)
     log.take_all()
     assert log.joiner.open_runs == []
 
@@ -160,9 +162,9 @@ def test_windows_wait_until_it_is_known_that_nobody_joined() -> None:
     log = Log()
     windows: list[ClosedWindow] = []
     for one in SENT:
-        log.take(one)
+        log.process(one)
         windows += log.joiner.windows(STORY.start_us + 12 * 1_000_000)
     assert max(window.end_us for window in windows) == STORY.start_us + 10 * 1_000_000
-    log.joiner.learn(STORY.run_id, run_that_is_over(log.offsets))
+    log.joiner.update_run(STORY.run_id, run_that_is_over(log.offsets))
     windows += log.joiner.windows(STORY.start_us)
     assert len(windows) == len(Log().take_all())

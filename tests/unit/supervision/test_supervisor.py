@@ -86,8 +86,10 @@ def test_one_that_fails_again_and_again_waits_longer_each_time(
 ) -> None:
     supervisor.start(spec(tmp_path, "bad", "raise SystemExit(1)"))
     eventually(lambda: supervisor.restarts("bad") >= 2, what="two restarts")
-    told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("bad ended")]
-    assert [line.rpartition("; ")[2] for line in told[:2]] == ["again in 0.2 s", "again in 0.4 s"]
+    reported = [
+        record.getMessage() for record in caplog.records if record.getMessage().startswith("bad ended")
+    ]
+    assert [line.rpartition("; ")[2] for line in reported[:2]] == ["again in 0.2 s", "again in 0.4 s"]
 
 
 def test_ready_waits_for_the_process_to_say_so(supervisor: Supervisor, tmp_path: Path) -> None:
@@ -104,7 +106,7 @@ def test_one_that_is_never_ready_is_named_with_its_log(supervisor: Supervisor, t
     assert str(late.value).endswith("slow.log ends with:\nhere")
 
 
-def test_a_command_that_is_not_there_is_told_in_its_log(supervisor: Supervisor, tmp_path: Path) -> None:
+def test_a_command_that_is_not_there_is_named_in_its_log(supervisor: Supervisor, tmp_path: Path) -> None:
     supervisor.start(
         ProcessSpec(name="none", argv=("no-such-command",), log=tmp_path / "none.log", restart="never")
     )
@@ -224,7 +226,7 @@ def test_a_command_begins_with_the_usual_signals(supervisor: Supervisor, tmp_pat
     assert not any(ignored >> (number - 1) & 1 for number in usual)
 
 
-def test_a_log_that_cannot_be_written_is_told(supervisor: Supervisor, tmp_path: Path) -> None:
+def test_a_log_that_cannot_be_written_is_reported(supervisor: Supervisor, tmp_path: Path) -> None:
     (tmp_path / "a.log").mkdir()
     with pytest.raises(Unavailable, match=r"a can't be started with its log .*make that writable"):
         supervisor.start(spec(tmp_path, "a"))
@@ -248,7 +250,7 @@ def test_a_listener_may_fail_and_may_call_the_supervisor(
 
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("microservo.supervision.bookkeeping.RETRY_S", 0.05)
+    monkeypatch.setattr("microservo.supervision.document_writer.RETRY_S", 0.05)
 
 
 @pytest.fixture
@@ -295,8 +297,8 @@ def test_a_document_that_could_not_be_written_is_written_once_there_is_room(
     supervisor: Supervisor, tmp_path: Path
 ) -> None:
     state = tmp_path / "missing" / "state.json"
-    supervisor.keep_written(state, lambda: void(state.write_text("old")))
-    supervisor.keep_written(state, lambda: void(state.write_text("new")))
+    supervisor.write_document(state, lambda: void(state.write_text("old")))
+    supervisor.write_document(state, lambda: void(state.write_text("new")))
     state.parent.mkdir()
     assert eventually(lambda: state.exists() and state.read_text(), what="the document") == "new"
 
@@ -322,7 +324,7 @@ def test_a_ready_check_that_raises_is_logged_and_counts_as_not_ready(
     assert caplog.text.count("whether a is ready can't be said") == 1
 
 
-def test_a_report_that_nobody_hears_stops_nothing(tmp_path: Path, disk: set[str]) -> None:
+def test_a_report_that_can_not_be_written_stops_nothing(tmp_path: Path, disk: set[str]) -> None:
     def report(_line: str) -> None:
         raise BrokenPipeError
 

@@ -7,7 +7,7 @@ import pytest
 
 
 class RecordedStage:
-    """Remembers what it was told."""
+    """Remembers its calls."""
 
     def __init__(self, title: str) -> None:
         self.title = title

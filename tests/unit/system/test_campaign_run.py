@@ -13,7 +13,7 @@ from microservo.domain.campaign import CampaignFault
 from microservo.errors import Unavailable
 from microservo.log.subscription import Subscription
 from microservo.system import demo
-from microservo.system.demo import run_campaign, story
+from microservo.system.demo import run_campaign, summary
 from microservo.testing import MemoryBroker
 from schemas.codec import encode
 from schemas.records import FaultEvent, FaultRequest, FaultState
@@ -91,18 +91,18 @@ def test_faults_come_one_after_another_as_planned(
     assert all("recovered, applied +0.05 s" in stage.texts[-1] for stage in progress.stages)
 
 
-def test_silence_of_the_injector_is_told(
+def test_silence_of_the_injector_is_an_error(
     broker: MemoryBroker, progress: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demo, "_PATIENCE_S", -1.0)
+    monkeypatch.setattr(demo, "_GRACE_S", -1.0)
     with pytest.raises(Unavailable, match="is the injector running"):
         run_campaign(Client(broker=broker), "run-x", PLAN, progress)
 
 
-def test_the_story_tells_the_newest_state_with_its_times_after_the_request() -> None:
+def test_the_summary_has_the_newest_state_with_its_times_after_the_request() -> None:
     request = FaultRequest(fault_id="f", action="inject", requested_at_us=1_000_000, kind="k", service="s")
     active = event_for(request, 2, "active")
-    assert story([]) == "requested"
-    assert story([event_for(request, 1, "applying"), active]) == "active, applied +0.05 s"
+    assert summary([]) == "requested"
+    assert summary([event_for(request, 1, "applying"), active]) == "active, applied +0.05 s"
     failed = replace(active, version=3, state="failed", reason="refused", applied_at_us=None)
-    assert story([failed]) == "failed (refused)"
+    assert summary([failed]) == "failed (refused)"

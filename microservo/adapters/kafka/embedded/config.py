@@ -1,4 +1,4 @@
-"""What the embedded broker is told: its properties, its log's form, and the JVM's limits."""
+"""The configuration of the embedded broker: its properties, the form of its log, the limits of the JVM."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def jars(
 
     Args:
         cache_dir: the cache's root; made where missing.
-        progress: told how many jars are there, and of how many; at the end in any case.
+        progress: called with how many jars are there, and of how many; at the end in any case.
         pins: what to fetch; the shipped lock where None.
         fetch: how to fetch one; `jgo` from Maven Central where None.
 
@@ -77,7 +77,7 @@ def jars(
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Holds the folder, which is made where missing; the system lets go when the holder dies."""
+    """Locks the folder, which is made where missing; the system releases the lock when the process ends."""
     folder.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(folder / ".lock"):
         yield

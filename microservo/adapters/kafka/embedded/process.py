@@ -121,7 +121,7 @@ def running_broker(
     heap_mb: int = 160,
     progress: Progress = lambda done, total: None,
 ) -> Iterator[BrokerProcess]:
-    """A broker on `data_dir` that runs for as long as the context lasts, on free ports unless told.
+    """A broker on `data_dir` that runs for as long as the context lasts, on free ports by default.
 
     Raises:
         Unavailable: it can't be fetched or does not start.

@@ -1,4 +1,4 @@
-"""The fault injector's mind: what happens goes in, what is to be done comes out.
+"""The fault injector's decisions: what happens goes in, what is to be done comes out.
 
 ::
 

@@ -1,4 +1,4 @@
-"""What the injector learns, each with the instant at which it learnt it."""
+"""The events of the injector, each with the instant at which it got it."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Restarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestReceived(Event):
-    """Somebody asks to inject or to stop a fault; the same request may come again."""
+    """A request to inject or to stop a fault; the same request may come again."""
 
     request: FaultRequest
 

@@ -1,4 +1,4 @@
-"""All that the injector knows; values, of which every change gives a new one."""
+"""All that the injector knows; values, of which every change makes a new one."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from microservo.platforms.local.mechanisms.control_api import ControlApi
-from microservo.platforms.local.mechanisms.nothing import Nothing
+from microservo.platforms.local.mechanisms.noop import NoopMechanism
 from microservo.platforms.local.mechanisms.process import ProcessSignals
 from microservo.platforms.local.state import TargetState
 from microservo.platforms.mechanism import Mechanism
@@ -19,7 +19,7 @@ def local_mechanisms(state: Callable[[], TargetState], clock: Callable[[], int])
         clock: epoch microseconds UTC.
     """
     return [
-        Nothing(clock),
+        NoopMechanism(clock),
         ProcessSignals(state, clock),
         ControlApi("workload", lambda instance: instance.control_url, state, clock),
         ControlApi("sidecar", lambda instance: instance.sidecar_url, state, clock),

@@ -1,4 +1,4 @@
-"""The mechanism of faults that an instance or its sidecar makes itself, told over its control API."""
+"""The mechanism of faults that an instance or its sidecar makes itself, on a call of its control API."""
 
 from __future__ import annotations
 

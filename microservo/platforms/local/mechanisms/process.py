@@ -18,13 +18,13 @@ from microservo.errors import InvalidInput, Retryable
 from microservo.platforms.local.mechanisms.absent import absent, gone
 from microservo.platforms.local.state import LocalInstance, TargetState
 from microservo.platforms.mechanism import Confirmation, Owned
+from microservo.retry import retry
 from microservo.runtime.probe import is_healthy
-from microservo.runtime.retry import retry
 
 KILL = "process-kill"
 PAUSE = "process-pause"
 
-# psutil takes a process's age from the boot time, which the kernel tells in whole seconds.
+# psutil takes a process's age from the boot time, which the kernel reports in whole seconds.
 _SAME_PROCESS_US = 5_000_000
 _CONFIRM_TIMEOUT_S = 5.0
 _CONFIRM_INTERVAL_S = 0.001
@@ -161,7 +161,7 @@ class ProcessSignals:
 
 
 def _process(instance: LocalInstance) -> psutil.Process | None:
-    """The instance's process, or None when it is gone or its pid is someone else's by now."""
+    """The instance's process, or None when it is gone or its pid is another process's by now."""
     if instance.pid is None:
         return None
     try:

@@ -37,7 +37,7 @@ class Scene:
     ) -> None:
         for index in range(self.next, self.next + count):
             for service, features in (("front", front or CALM), ("cart", cart or {"metric/x/mean": 1.0})):
-                self.observer.read(window(index, service, features, revision=revision))
+                self.observer.observe(window(index, service, features, revision=revision))
                 self.judgements += self.observer.judge(index * SIZE_US)
         self.next += count
 

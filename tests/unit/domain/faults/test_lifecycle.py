@@ -50,7 +50,7 @@ def begun() -> FaultStatus:
     return FaultStatus.begin(PLANNED, run_id="run-1", at_us=100)
 
 
-def told() -> list[FaultEvent]:
+def published() -> list[FaultEvent]:
     """The events of a fault on two instances, of which the second recovers later."""
     status = begun()
     events = [status.whole]
@@ -91,26 +91,26 @@ def test_only_legal_steps_are_taken(before: FaultState, after: FaultState) -> No
 
 
 def test_versions_count_without_a_gap() -> None:
-    assert [event.version for event in told()] == list(range(1, 11))
+    assert [event.version for event in published()] == list(range(1, 11))
 
 
 def test_times_are_kept_and_never_fall() -> None:
-    for before, after in pairwise(told()):
+    for before, after in pairwise(published()):
         assert after.at_us >= before.at_us
-    last = told()[-1]
+    last = published()[-1]
     assert (last.apply_commanded_at_us, last.applied_at_us) == (111, 119)
     assert (last.recovery_commanded_at_us, last.recovered_at_us) == (220, 229)
 
 
 @given(st.integers(min_value=0, max_value=10**6))
 def test_a_story_is_the_same_whatever_order_its_events_are_read_in(seed: int) -> None:
-    events = [*told(), *told()]
+    events = [*published(), *published()]
     random.Random(seed).shuffle(events)
-    assert fold(events) == fold(told())
+    assert fold(events) == fold(published())
 
 
 def test_a_fault_is_applied_with_the_first_instance_and_recovered_with_the_last() -> None:
-    events = told()
+    events = published()
     both_applied = fold(events[:6])["f-1"].times()
     assert both_applied["applied_at_us"] == 119
     half = fold(events[:8])["f-1"]
@@ -122,8 +122,8 @@ def test_a_fault_is_applied_with_the_first_instance_and_recovered_with_the_last(
     assert over.times()["recovered_at_us"] == 229
 
 
-def test_every_service_is_told_in_the_version_of_the_story() -> None:
-    status = fold(told()[:5])["f-1"]
+def test_every_service_gets_a_record_of_the_newest_version() -> None:
+    status = fold(published()[:5])["f-1"]
     root, caller = status.service_faults(AFFECTED)
     assert (root.role, root.hops, root.service) == ("root_cause", 0, "cart")
     assert (caller.role, caller.hops, caller.service) == ("affected", 1, "front")
@@ -133,7 +133,7 @@ def test_every_service_is_told_in_the_version_of_the_story() -> None:
 
 
 def test_a_refused_request_of_a_taken_id_leaves_the_fault_as_it_is() -> None:
-    before = fold(told()[:5])["f-1"]
+    before = fold(published()[:5])["f-1"]
     event, after = rejection(before.whole, before)
     assert event.version == 6
     assert after.state("cart-1") == "active"

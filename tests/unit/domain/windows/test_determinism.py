@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import Sent, Story, messages
 
-from microservo.domain.join import take
+from microservo.domain.join import process_message
 from microservo.domain.windows import SOURCES, ClosedWindow, Windower, WindowPolicy
 from schemas.codec import encode
 
@@ -42,7 +42,7 @@ def read(sent: list[Sent], *, partitions: int, rng: random.Random | None = None)
     outputs: Outputs = {}
     for message in sent if rng is None else interleaved(sent, rng):
         windower = windowers[message.partition]
-        take(windower, message.topic, message.value, message.headers)
+        process_message(windower, message.topic, message.value, message.headers)
         collect(outputs, list(windower.close()))
     for windower in windowers:
         for _, counts in windower.ledger:
@@ -93,7 +93,7 @@ def test_a_restart_anywhere_gives_the_same_windows(truth: Outputs, cut: float, s
     needed: dict[str, list[tuple[int, int]]] = {source: [] for source in SOURCES}
     seen = dict.fromkeys(SOURCES, 0)
     for message in order[:stop]:
-        taken = take(first, message.topic, message.value, message.headers)
+        taken = process_message(first, message.topic, message.value, message.headers)
         is_fault = message.topic == "service-faults" and message.value is not None
         needed[message.topic].append((seen[message.topic], 1 << 62 if is_fault else taken.newest_end_us))
         seen[message.topic] += 1
@@ -107,10 +107,10 @@ def test_a_restart_anywhere_gives_the_same_windows(truth: Outputs, cut: float, s
     }
     for (source, _), queue in by_queue(sent).items():
         for message in queue[committed[source] : seen[source]]:
-            take(second, message.topic, message.value, message.headers)
+            process_message(second, message.topic, message.value, message.headers)
     collect(outputs, list(second.close()))
     for message in order[stop:]:
-        take(second, message.topic, message.value, message.headers)
+        process_message(second, message.topic, message.value, message.headers)
         collect(outputs, list(second.close()))
     assert outputs == truth
 
@@ -119,7 +119,7 @@ def test_a_message_read_twice_changes_nothing(truth: Outputs) -> None:
     windower, outputs = Windower(POLICY), dict[tuple[str, int, int], bytes]()
     for message in messages(STORY, partitions=1):
         for _ in range(2):
-            take(windower, message.topic, message.value, message.headers)
+            process_message(windower, message.topic, message.value, message.headers)
         collect(outputs, list(windower.close()))
     assert outputs == truth
     assert sum(counts.duplicate for _, counts in windower.ledger) > 0
@@ -129,7 +129,7 @@ def test_a_message_read_twice_changes_nothing(truth: Outputs) -> None:
 def test_every_record_is_in_the_ledger_once() -> None:
     windower = Windower(POLICY)
     for message in messages(STORY, partitions=1):
-        take(windower, message.topic, message.value, message.headers)
+        process_message(windower, message.topic, message.value, message.headers)
         list(windower.close())
     accounts = list(windower.ledger)
     assert sum(counts.read for _, counts in accounts) == 3 * len(STORY.services) * STORY.seconds * 8

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microservo.domain.labels import FOREVER, FaultBook, is_anomalous, label
+from microservo.domain.labels import FOREVER, FaultVersions, is_anomalous, label
 from microservo.domain.watermarks import NOTHING_PASSED, Passed
 from schemas.records import Phase, ServiceFault
 
@@ -90,47 +90,50 @@ def test_overlaps_of_adjacent_windows_add_up(start: int, size: int) -> None:
 
 
 def test_the_highest_version_stamped_before_the_cut_holds() -> None:
-    book = FaultBook()
+    versions = FaultVersions()
     late = Passed(first_us=20 * S, final_us=20 * S)
     for fault, passed in (
         (NORMAL, late._replace(final_us=20 * S - 1)),
         (OPEN, Passed(7 * S, 0)),
         (OVER, late),
     ):
-        book.add(fault, passed)
-    assert [found.phase for found in book.labels("run", "cart", 15 * S, 20 * S, revision=0)] == ["active"]
-    assert [found.phase for found in book.labels("run", "cart", 15 * S, 20 * S, revision=1)] == [
+        versions.add(fault, passed)
+    assert [found.phase for found in versions.labels("run", "cart", 15 * S, 20 * S, revision=0)] == ["active"]
+    assert [found.phase for found in versions.labels("run", "cart", 15 * S, 20 * S, revision=1)] == [
         "after_effect"
     ]
 
 
 def test_of_a_version_that_is_told_twice_the_earlier_promise_counts() -> None:
-    book = FaultBook()
+    versions = FaultVersions()
     for first_us in (30 * S, 7 * S, 30 * S):
-        book.add(OPEN, Passed(first_us, 0))
-    assert len(book.labels("run", "cart", 15 * S, 20 * S, revision=0)) == 1
+        versions.add(OPEN, Passed(first_us, 0))
+    assert len(versions.labels("run", "cart", 15 * S, 20 * S, revision=0)) == 1
 
 
 def test_labels_are_of_the_run_and_the_service_and_sorted_by_fault() -> None:
-    book = FaultBook()
+    versions = FaultVersions()
     for fault_id in ("b", "a"):
-        book.add(replace(OPEN, fault_id=fault_id), ON_TIME)
-    book.add(replace(OPEN, fault_id="c", run_id="other"), ON_TIME)
-    book.add(replace(OPEN, fault_id="d", service="frontend"), ON_TIME)
-    assert [found.fault_id for found in book.labels("run", "cart", 10 * S, 15 * S, revision=0)] == ["a", "b"]
+        versions.add(replace(OPEN, fault_id=fault_id), ON_TIME)
+    versions.add(replace(OPEN, fault_id="c", run_id="other"), ON_TIME)
+    versions.add(replace(OPEN, fault_id="d", service="frontend"), ON_TIME)
+    assert [found.fault_id for found in versions.labels("run", "cart", 10 * S, 15 * S, revision=0)] == [
+        "a",
+        "b",
+    ]
 
 
 def test_a_fault_ends_when_its_newest_version_says_so() -> None:
-    book = FaultBook()
-    book.add(OPEN, ON_TIME)
-    assert book.ends_us(OPEN) == FOREVER
-    book.add(NORMAL, ON_TIME)
-    book.add(OVER, ON_TIME)
-    assert book.ends_us(OPEN) == 18 * S
-    book.forget(18 * S)
-    assert book.labels("run", "cart", 7 * S, 12 * S, revision=1)
-    book.forget(18 * S + 1)
-    assert book.labels("run", "cart", 7 * S, 12 * S, revision=1) == ()
+    versions = FaultVersions()
+    versions.add(OPEN, ON_TIME)
+    assert versions.ends_us(OPEN) == FOREVER
+    versions.add(NORMAL, ON_TIME)
+    versions.add(OVER, ON_TIME)
+    assert versions.ends_us(OPEN) == 18 * S
+    versions.forget(18 * S)
+    assert versions.labels("run", "cart", 7 * S, 12 * S, revision=1)
+    versions.forget(18 * S + 1)
+    assert versions.labels("run", "cart", 7 * S, 12 * S, revision=1) == ()
 
 
 def test_a_window_is_anomalous_while_a_fault_is_in_force_unless_it_had_no_effect() -> None:

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from microservo.domain.join import take
+from microservo.domain.join import process_message
 from microservo.domain.windows import SOURCES, ClosedWindow, Windower, WindowPolicy
 from microservo.errors import InvalidMessage
 from schemas.catalogue import TELEMETRY_METRICS
@@ -198,7 +198,7 @@ def test_a_writer_that_takes_its_promise_back_is_refused() -> None:
 def test_columns_that_do_not_fit_are_refused(column: str, value: bytes, reason: str) -> None:
     uneven = encode(replace(batch((1, 1.0)), **{column: value}))  # type: ignore[arg-type]
     with pytest.raises(InvalidMessage, match=reason):
-        take(Feed().windower, TELEMETRY_METRICS, uneven, stamp(1).headers())
+        process_message(Feed().windower, TELEMETRY_METRICS, uneven, stamp(1).headers())
 
 
 def test_an_undefined_slope_alone_is_no_change() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from microservo.domain.join import take_stamped
+from microservo.domain.join import process_stamped
 from microservo.domain.windows import SOURCES, ClosedWindow, Windower, WindowPolicy
 from microservo.errors import InvalidMessage
 from schemas import catalogue
@@ -40,8 +40,8 @@ class Writer:
         source: what it writes.
         name: its name.
         declared_s: when it is entered into the run's record.
-        stops_s: when it stops for good; its farewell is written then, or later in its name.
-        farewell_s: how much later.
+        stops_s: when it stops for good; its final stamp is written then, or later in its name.
+        final_stamp_s: how much later.
         gap_s: when it is down for five seconds, and then started anew; -1 for never.
         lag_s: how long its messages take to be in the log.
         slow: whether its source is slow: it is waited for longer, and what it writes is older.
@@ -51,7 +51,7 @@ class Writer:
     name: str
     declared_s: int = 0
     stops_s: int = LENGTH_S
-    farewell_s: int = 0
+    final_stamp_s: int = 0
     gap_s: int = -1
     lag_s: int = 0
     slow: bool = False
@@ -97,7 +97,7 @@ WRITERS = st.lists(
         name=st.sampled_from(["second", "third"]),
         declared_s=st.integers(1, 40),
         stops_s=st.integers(12, LENGTH_S),
-        farewell_s=st.integers(0, 20),
+        final_stamp_s=st.integers(0, 20),
         gap_s=st.integers(-1, 60),
         lag_s=st.integers(0, 20),
         slow=st.booleans(),
@@ -128,7 +128,7 @@ def _messages(writer: Writer, rng: random.Random) -> Iterator[Sent]:
         at_s = max(at_s, stamp_us / S - START_S + writer.lag_s + rng.random())
         yield Sent(at_s, writer.source, value, stamp)
     stamp = Stamp(run=RUN, watermark_us=FOREVER_US, writer=writer.name, sequence=sequence, total=total)
-    yield Sent(max(at_s, stops_s + writer.farewell_s), writer.source, None, stamp)
+    yield Sent(max(at_s, stops_s + writer.final_stamp_s), writer.source, None, stamp)
 
 
 def _record(writer: Writer, second: int, rng: random.Random) -> bytes:
@@ -260,7 +260,7 @@ def _interleaved(log: Sequence[Sent], rng: random.Random) -> Iterator[Sent]:
 
 
 def _take(windower: Windower, message: Sent) -> None:
-    take_stamped(windower, message.source, message.value, message.stamp)
+    process_stamped(windower, message.source, message.value, message.stamp)
 
 
 def _collect(windows: Windows, closed: Iterable[ClosedWindow]) -> None:
@@ -274,7 +274,7 @@ def _collect(windows: Windows, closed: Iterable[ClosedWindow]) -> None:
 @settings(max_examples=60, deadline=None)
 @given(more=WRITERS, seed=st.integers(0, 2**32))
 @example(more=[Writer(source=METRICS, name="second", declared_s=20, slow=True, lag_s=15)], seed=1)
-@example(more=[Writer(source=FAULTS, name="second", declared_s=5, stops_s=30, farewell_s=20)], seed=2)
+@example(more=[Writer(source=FAULTS, name="second", declared_s=5, stops_s=30, final_stamp_s=20)], seed=2)
 def test_live_windows_are_those_of_a_replay_whoever_joins_leaves_or_is_killed(
     more: list[Writer], seed: int
 ) -> None:

@@ -1,4 +1,4 @@
-"""What a supervisor knows of one process that it keeps, and whether that is ready."""
+"""One process of a supervisor: its state through all restarts, and whether it is ready."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
-class KeptProcess:
+class SupervisedProcess:
     """One process through all its restarts; all but `ready_failed` is the supervisor's thread's to write.
 
     Attributes:
@@ -37,7 +37,7 @@ class KeptProcess:
     stopped: Future[None] | None = None
 
     def is_ready(self) -> bool:
-        """Whether it runs and its ready check says so; a check that raises says no."""
+        """Whether it runs and its ready check passes; a check that raises does not pass."""
         if self.process is None:
             return False
         try:
@@ -49,12 +49,12 @@ class KeptProcess:
                 _log.exception("whether %s is ready can't be said", self.spec.name)
             return False
 
-    def is_hopeless(self) -> bool:
+    def has_failed(self) -> bool:
         """Whether it has ended for good, or ends again and again."""
         ended = self.process is None and self.exit_code is not None
         return ended and (self.spec.restart == "never" or self.delay_s >= MAX_DELAY_S)
 
-    def account(self, what: str) -> str:
+    def problem(self, what: str) -> str:
         """What is wrong with it, with its exit code and the end of its log, for an error's message."""
         code = "none yet" if self.exit_code is None else self.exit_code
         return (

@@ -28,7 +28,7 @@ class _Active:
     confirmed: Confirmation
 
 
-class FaultBoard:
+class WorkloadFaults:
     """`Faults` of an instance: one is applied or recovered at a time; the effects of several add up."""
 
     def __init__(self, site: FaultSite, clock: Callable[[], int] = now_us) -> None:

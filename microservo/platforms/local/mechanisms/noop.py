@@ -1,4 +1,4 @@
-"""The mechanism of faults that touch nothing."""
+"""The mechanism of faults that change nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from microservo.domain.faults.base import Wire
 from microservo.platforms.mechanism import Confirmation, Owned
 
 
-class Nothing:
+class NoopMechanism:
     """`Mechanism` that confirms at once."""
 
     name = "none"

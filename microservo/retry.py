@@ -1,4 +1,7 @@
-"""One policy for what fails for now: try again with growing pauses, until it succeeds or patience ends."""
+"""One policy for what fails for now: try again with growing pauses, until it succeeds or time is up.
+
+Any room may use it: it knows nothing but our errors.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import TypeVar
 
 import tenacity
 
-from microservo.errors import Retryable
+from microservo.errors import MicroServoError, Retryable
 
 T = TypeVar("T")
 
@@ -16,7 +19,7 @@ FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 5.0
 
 Wait = Callable[[float], bool]
-"""Waits up to so many seconds; True ends the efforts early, as `Shutdown.wait` and `Event.wait` do."""
+"""Waits up to so many seconds; True ends the attempts early, as `Shutdown.wait` and `Event.wait` do."""
 
 
 def retry(
@@ -24,24 +27,26 @@ def retry(
     *,
     timeout_s: float | None = None,
     attempts: int | None = None,
+    passing: type[MicroServoError] = Retryable,
     first_pause_s: float = FIRST_PAUSE_S,
     longest_pause_s: float = LONGEST_PAUSE_S,
     wait: Wait | None = None,
-    on_failure: Callable[[Retryable], None] | None = None,
+    on_failure: Callable[[MicroServoError], None] | None = None,
 ) -> T:
-    """What `act` returns, as soon as it returns; each `Retryable` that it raises leads to another effort.
+    """What `act` returns, as soon as it returns; each error that may pass leads to another attempt.
 
     Args:
-        act: one effort.
-        timeout_s: no effort begins later than this; None for no limit.
-        attempts: so many efforts at the most; None for no limit.
+        act: one attempt.
+        timeout_s: no attempt begins later than this; None for no limit.
+        attempts: so many attempts at the most; None for no limit.
+        passing: the errors that may pass.
         first_pause_s: pause after the first failure; each following one is twice as long.
         longest_pause_s: what pauses grow to.
-        wait: how to wait; when it returns True no further effort is made.
-        on_failure: told of each failure before the pause, to count or log it.
+        wait: how to wait; when it returns True no further attempt is made.
+        on_failure: called with each failure before the pause, to count or log it.
 
     Raises:
-        Retryable: the last failure, once patience has ended.
+        MicroServoError: the last failure, once time or attempts are used up.
         Exception: whatever else `act` raises, at once.
 
     Example:
@@ -49,7 +54,7 @@ def retry(
         7
     """
     pause = wait or threading.Event().wait
-    failures: list[Retryable] = []
+    failures: list[MicroServoError] = []
 
     def before_sleep(state: tenacity.RetryCallState) -> None:
         failures[:] = [_reported(state, on_failure)]
@@ -58,15 +63,15 @@ def retry(
         if pause(seconds):
             raise failures[0]
 
-    efforts = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(Retryable),
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(passing),
         wait=tenacity.wait_exponential(multiplier=first_pause_s, min=first_pause_s, max=longest_pause_s),
         stop=_stop(timeout_s, attempts),
         sleep=sleep,
         before_sleep=before_sleep,
         reraise=True,
     )
-    return efforts(act)
+    return retrying(act)
 
 
 async def retry_async(
@@ -74,15 +79,15 @@ async def retry_async(
     *,
     first_pause_s: float = FIRST_PAUSE_S,
     longest_pause_s: float = LONGEST_PAUSE_S,
-    on_failure: Callable[[Retryable], None] | None = None,
+    on_failure: Callable[[MicroServoError], None] | None = None,
 ) -> T:
-    """As `retry`, for asyncio and without end: others go on meanwhile, and cancelling ends the efforts.
+    """As `retry`, for asyncio and without end: others go on meanwhile, and cancelling ends the attempts.
 
     Args:
-        act: one effort.
+        act: one attempt.
         first_pause_s: pause after the first failure; each following one is twice as long.
         longest_pause_s: what pauses grow to.
-        on_failure: told of each failure before the pause, to count or log it.
+        on_failure: called with each failure before the pause, to count or log it.
 
     Raises:
         Exception: whatever but `Retryable` `act` raises, at once.
@@ -91,19 +96,21 @@ async def retry_async(
     def before_sleep(state: tenacity.RetryCallState) -> None:
         _reported(state, on_failure)
 
-    efforts = tenacity.AsyncRetrying(
+    retrying = tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception_type(Retryable),
         wait=tenacity.wait_exponential(multiplier=first_pause_s, min=first_pause_s, max=longest_pause_s),
         before_sleep=before_sleep,
         reraise=True,
     )
-    return await efforts(act)
+    return await retrying(act)
 
 
-def _reported(state: tenacity.RetryCallState, on_failure: Callable[[Retryable], None] | None) -> Retryable:
-    """The failure of an effort, once it was reported."""
+def _reported(
+    state: tenacity.RetryCallState, on_failure: Callable[[MicroServoError], None] | None
+) -> MicroServoError:
+    """The failure of an attempt, once it was reported."""
     error = state.outcome.exception() if state.outcome else None
-    assert isinstance(error, Retryable)
+    assert isinstance(error, MicroServoError)
     if on_failure is not None:
         on_failure(error)
     return error

@@ -1,4 +1,4 @@
-"""Documents about what runs here; where they can't be written, what they are about goes on all the same."""
+"""Documents about processes; where one can't be written, it is tried again and the processes go on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Later = Callable[[float, Callable[[], None]], None]
 _log = logging.getLogger(__name__)
 
 
-class Bookkeeping:
+class DocumentWriter:
     """Writes documents; of one that can't be written the newest content is tried again until it is.
 
     Belongs to one thread.
@@ -31,7 +31,7 @@ class Bookkeeping:
         self._is_failing = False
 
     def write(self, path: Path, write: Callable[[], None]) -> None:
-        """Has a document written, now or as soon as there is room.
+        """Writes a document, now or as soon as there is room.
 
         Args:
             path: of the document.
@@ -47,7 +47,7 @@ class Bookkeeping:
             except OSError as error:
                 self._note_failure(path, error)
             except Exception:
-                # A defect of whoever writes: to try again would only repeat it.
+                # A defect of the caller: to try again would only repeat it.
                 _log.exception("%s was not written", path)
                 del self._unwritten[path]
             else:

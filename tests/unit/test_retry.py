@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from microservo.errors import InvalidInput, Retryable
-from microservo.runtime.retry import retry, retry_async
+from microservo.retry import retry, retry_async
 
 
 def failing(times: int, result: str = "done") -> Callable[[], str]:
@@ -60,25 +60,25 @@ def test_a_wait_that_is_ended_early_raises_the_failure_at_hand() -> None:
 
 
 def test_what_is_wrong_for_good_is_not_tried_again() -> None:
-    efforts: list[int] = []
+    attempts: list[int] = []
 
     def act() -> None:
-        efforts.append(1)
+        attempts.append(1)
         msg = "refused"
         raise InvalidInput(msg)
 
     with pytest.raises(InvalidInput):
         retry(act)
-    assert efforts == [1]
+    assert attempts == [1]
 
 
 def test_what_fails_for_now_lets_others_go_on_until_it_succeeds() -> None:
     told: list[str] = []
     others: list[str] = []
-    efforts = iter([Retryable("first"), Retryable("second"), None])
+    attempts = iter([Retryable("first"), Retryable("second"), None])
 
     async def act() -> str:
-        if (failure := next(efforts)) is not None:
+        if (failure := next(attempts)) is not None:
             raise failure
         return "done"
 

@@ -1,0 +1,63 @@
+"""Runs and their writers on the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from click.testing import Result
+
+from microservo.log.run_records import write_run
+from microservo.log.writers import COLLECTOR_WRITER, writers_from
+from microservo.testing import ManualClock, MemoryBroker
+from schemas.records import Experiment
+
+NOON_US = 1_800_000_000_000_000
+CUTS_US = {"first_cut_us": 2_000_000, "final_cut_us": 30_000_000}
+Run = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def _a_run(broker: MemoryBroker) -> None:
+    run = Experiment(
+        run_id="run-1",
+        status="running",
+        seed=7,
+        target="shop",
+        started_at_us=NOON_US,
+        window_us=5_000_000,
+        start_offsets={},
+        end_offsets={},
+        versions={},
+        writers=writers_from(NOON_US, **CUTS_US),
+        **CUTS_US,
+    )
+    write_run(broker, run, process="system", clock=ManualClock(NOON_US))
+
+
+def test_the_writers_of_a_run_are_shown_with_their_cuts(run: Run) -> None:
+    lines = run("runs", "writers").stdout.splitlines()
+    (faults,) = (line for line in lines if "fault-injector" in line)
+    assert "service-faults" in faults
+    assert [word for word in faults.split() if word in ("-", "2s", "30s")] == ["-", "2s", "30s"]
+    documents = run("runs", "writers", "--run", "run-1", "--json").stdout.splitlines()
+    written = [json.loads(document) for document in documents]
+    assert {each["writer"] for each in written} == {COLLECTOR_WRITER, "fault-injector"}
+    unknown = run("runs", "writers", "--run", "other")
+    assert (unknown.exit_code, "the newest are: run-1" in unknown.stderr) == (2, True)
+
+
+def test_a_writer_is_retired_without_a_question_where_yes_is_given(run: Run) -> None:
+    retired = run("runs", "retire-writer", COLLECTOR_WRITER, "--yes")
+    assert retired.stdout.startswith("retired telemetry-collector from telemetry-")
+    assert run("runs", "retire-writer", "nobody", "--yes").exit_code == 2
+
+
+@pytest.mark.parametrize("answers", ["n\n", ""])
+def test_who_does_not_confirm_retires_nobody(run: Run, answers: str) -> None:
+    asked = run("runs", "retire-writer", COLLECTOR_WRITER, answers=answers)
+    assert asked.exit_code == 130
+    assert "can't come back to the latest run under this name" in asked.stdout
+    assert '"until_us": null' in run("runs", "writers", "--json").stdout
+    assert "retired" in run("runs", "retire-writer", COLLECTOR_WRITER, answers="y\n").stdout
