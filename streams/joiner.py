@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from microservo.domain.join import Taken, process_stamped
+from microservo.domain.join import Processed, process_stamped
 from microservo.domain.watermarks import UNKNOWN
 from microservo.domain.windows import NOTHING_US, SOURCES, ClosedWindow, Windower, WindowPolicy
 from microservo.errors import Fatal, InvalidMessage, OffsetGap
@@ -146,12 +146,14 @@ class Joiner:
         if offset < queue.next_offset:
             return queue.hold_again(offset, event)
         run_id = stamp.run if isinstance(stamp, Stamp) else None
-        taken = Taken()
+        processed = Processed()
         try:
             if run_id not in self._closed:
-                taken = process_stamped(self.windower, source, value, stamp)
+                processed = process_stamped(self.windower, source, value, stamp)
         finally:
-            needed = taken.record if isinstance(taken.record, ServiceFault) else taken.newest_end_us
+            needed = (
+                processed.record if isinstance(processed.record, ServiceFault) else processed.newest_end_us
+            )
             queue.hold(run_id, needed, event)
 
     def windows(self, limit_us: int = FOREVER_US) -> Iterator[ClosedWindow]:

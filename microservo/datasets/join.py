@@ -13,7 +13,7 @@ from microservo.datasets.telemetry import RowBuffer
 from microservo.datasets.windows import WindowBuffer
 from microservo.domain.datasets.ledger import LedgerRow
 from microservo.domain.datasets.stamps import StampAudit
-from microservo.domain.join import Taken, process_stamped
+from microservo.domain.join import Processed, process_stamped
 from microservo.domain.ledger import MINUTE_US, Account, Counts, Ledger
 from microservo.domain.telemetry import SIGNALS, Signal, record_count
 from microservo.domain.windows import SOURCES, Windower, WindowPolicy
@@ -91,11 +91,11 @@ class Join:
         windower = self._windowers[message.partition]
         rejected = windower.ledger.rejected
         try:
-            taken = process_stamped(windower, source, message.value, stamp)
+            processed = process_stamped(windower, source, message.value, stamp)
         except InvalidMessage:
             self._refused(source, message, stamp, counted=windower.ledger.rejected - rejected)
         else:
-            self._accepted(source, message, stamp, taken)
+            self._accepted(source, message, stamp, processed)
         return stamp.watermark_us
 
     def close(self) -> None:
@@ -132,8 +132,8 @@ class Join:
     def _ledgers(self) -> list[Ledger]:
         return [self._own_ledger, *(windower.ledger for windower in self._windowers.values())]
 
-    def _accepted(self, source: str, message: Message, stamp: Stamp, taken: Taken) -> None:
-        audit, record = self.audits[source], taken.record
+    def _accepted(self, source: str, message: Message, stamp: Stamp, processed: Processed) -> None:
+        audit, record = self.audits[source], processed.record
         if record is None:
             audit.observe(message.partition, stamp, 0, own=True)
         elif record.run_id != self._run_id:
@@ -144,7 +144,7 @@ class Join:
         else:
             audit.observe(message.partition, stamp, record_count(record), own=True)
             self._partition_of[record.service] = message.partition
-            self.rows[_SIGNAL_OF[source]].add(record, taken.late)
+            self.rows[_SIGNAL_OF[source]].add(record, processed.late)
 
     def _fault(self, fault: ServiceFault, stamp: Stamp) -> None:
         counts = self._counts(catalogue.SERVICE_FAULTS, fault.service, stamp)

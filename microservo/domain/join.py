@@ -20,7 +20,7 @@ _BATCHES: dict[str, type[MetricBatch] | type[LogBatch] | type[SpanBatch]] = {
 }
 
 
-class Taken(NamedTuple):
+class Processed(NamedTuple):
     """What a message was.
 
     Attributes:
@@ -44,7 +44,7 @@ def stamp_of(headers: Sequence[tuple[str, bytes]]) -> Stamp | InvalidMessage:
 
 def process_message(
     windower: Windower, source: str, value: bytes | None, headers: Sequence[tuple[str, bytes]]
-) -> Taken:
+) -> Processed:
     """Processes one message of `source` (logical topic) in the windower.
 
     A message whose value can't be read still counts as a promise, if it carries one: what follows flows on.
@@ -57,7 +57,7 @@ def process_message(
 
 def process_stamped(
     windower: Windower, source: str, value: bytes | None, stamp: Stamp | InvalidMessage
-) -> Taken:
+) -> Processed:
     """As `process_message`, for a caller that has called `stamp_of` already.
 
     Raises:
@@ -67,15 +67,15 @@ def process_stamped(
         raise stamp
     if value is None:
         windower.heartbeat(source, stamp)
-        return Taken()
+        return Processed()
     try:
         if source == catalogue.SERVICE_FAULTS:
             fault = decode_as(ServiceFault, value)
             windower.fault(fault, stamp)
-            return Taken(record=fault)
+            return Processed(record=fault)
         batch = decode_as(_BATCHES[source], value)
     except SchemaError as error:
         windower.heartbeat(source, stamp)
         raise InvalidMessage(str(error)) from error
     newest_end_us, late = windower.telemetry(batch, stamp)
-    return Taken(newest_end_us=newest_end_us, late=late, record=batch)
+    return Processed(newest_end_us=newest_end_us, late=late, record=batch)
