@@ -54,27 +54,37 @@ class Callee(NamedTuple):
 _NOBODY = Callee("", "")
 
 
-def callee_of(span: Span) -> Callee:
-    """Whom a CLIENT or PRODUCER span calls: `peer.service`, else a database (it sends no spans), or where."""
-    if span.kind not in _CALLS:
+def callee_of(span: Span, kind: int) -> Callee:
+    """Whom a span calls: `peer.service`, else a database (it sends no spans), or where.
+
+    Args:
+        span: one that was decoded.
+        kind: that of the span; only a CLIENT or PRODUCER calls somebody.
+    """
+    if kind not in _CALLS:
         return _NOBODY
-    return _callee_of(
-        tuple(
-            [
-                (key, each.value.string_value or text_of(each.value))
-                for each in span.attributes
-                if (key := each.key) in _WANTED
-            ]
-        )
-    )
+    found: list[tuple[str, str]] = []
+    # Asked of every span, and each look into an attribute costs: those behind `peer.service` are left alone.
+    for attribute in span.attributes:
+        key = attribute.key
+        if key in _WANTED:
+            value = attribute.value
+            text = value.string_value or text_of(value)
+            if key == PEER and text:
+                return _callee_named(text)
+            found.append((key, text))
+    return _callee_of(tuple(found))
+
+
+@lru_cache(maxsize=4096)
+def _callee_named(peer: str) -> Callee:
+    return Callee(peer, "")
 
 
 # A service says the same of most of its calls.
 @lru_cache(maxsize=4096)
 def _callee_of(attributes: tuple[tuple[str, str], ...]) -> Callee:
     found = dict(attributes)
-    if peer := found.get(PEER):
-        return Callee(peer, "")
     if system := _first(found, _DATABASE):
         return Callee(_path(system, _first(found, _NAMESPACE)), "")
     return Callee("", _address(found)[:MAX_NAME_CHARS])

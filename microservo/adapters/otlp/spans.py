@@ -46,7 +46,8 @@ class _Columns:
 
     @classmethod
     def of(cls, spans: Sequence[Span]) -> _Columns:
-        callees = list(map(callee_of, spans))
+        kinds: list[int] = [span.kind for span in spans]
+        callees = list(map(callee_of, spans, kinds))
         return cls(
             spans=spans,
             start_us=microseconds([span.start_time_unix_nano for span in spans]),
@@ -54,7 +55,7 @@ class _Columns:
             names=[span.name for span in spans],
             peers=[callee.peer for callee in callees],
             addresses=[callee.address for callee in callees],
-            kinds=[span.kind for span in spans],
+            kinds=kinds,
             errors=[span.status.code == _ERROR for span in spans],
             trace_ids=[span.trace_id for span in spans],
             span_ids=[span.span_id for span in spans],
