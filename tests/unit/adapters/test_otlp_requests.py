@@ -89,7 +89,7 @@ def test_a_log_record_is_written_as_json_with_hexadecimal_ids() -> None:
         b'{"resourceSpans": [3]}',
         b'{"resourceSpans": [{"scopeSpans": {}}]}',
         b"[" * 100_000,
-        b'{"a":' * 5_000 + b"1" + b"}" * 5_000,
+        b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
     ],
 )
 def test_json_that_is_no_request_is_invalid(body: bytes) -> None:
