@@ -88,7 +88,7 @@ class HttpServer:
         hosts: as `listen`.
 
     Raises:
-        Unavailable: the port is taken.
+        Unavailable: the port is taken, or not served in time.
     """
 
     def __init__(self, app: ASGIApp, *, port: int, hosts: Sequence[str] = (LOOPBACK,)) -> None:
@@ -99,7 +99,12 @@ class HttpServer:
             target=self._server.run, args=(self._sockets,), name=f"http-{self.port}", daemon=True
         )
         self._thread.start()
-        self._server.serving.wait(_START_S)
+        if not self._server.serving.wait(_START_S):
+            self.close()
+            msg = (
+                f"port {self.port} was not served within {_START_S:g} s; this machine is too busy, try again"
+            )
+            raise Unavailable(msg)
 
     def close(self) -> None:
         """Answers what is being worked on, then stops listening; a second call does nothing."""
