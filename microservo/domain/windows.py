@@ -9,9 +9,10 @@ A window [s, e) of a service is rendered twice at most, when every writer of its
                     the inventories within [s, e) are all there, which say so
 
 Whether a record is on time is judged per (record, window) from the promise it travels with (`Stamp`), the
-cuts of its writer and the delay of its service. So any interleaving of the partitions, any batch size, any restart and any writer that
-joins or leaves give the same bytes. Each run stands alone: its windows depend on the messages that are
-stamped for it and on its record. Design and proof: docs/decisions/0004-deterministic-windows.md.
+cuts of its writer and the delay of its service. So any interleaving of the partitions, any batch size, any
+restart and any writer that joins or leaves give the same bytes. Each run stands alone: its windows depend on
+the messages that are stamped for it and on its record. Design and proof:
+docs/decisions/0004-deterministic-windows.md.
 """
 
 from __future__ import annotations
