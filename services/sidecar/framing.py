@@ -27,7 +27,7 @@ class Head(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """Some bytes of the stream; `head` or `status` is set on those that begin a message, `ends` on its last."""
+    """Some bytes of the stream; those that begin a message have `head` or `status`, its last has `ends`."""
 
     data: bytes
     head: Head | None = None

@@ -105,9 +105,7 @@ def _build(
         spoilers=spoilers,
     )
     report(traffic, caches.hit_ratio, telemetry)
-    site = FaultSite(
-        seed=seed, endpoints=frozenset(service.endpoints), spoilers=spoilers, core=SharedCore()
-    )
+    site = FaultSite(seed=seed, endpoints=frozenset(service.endpoints), spoilers=spoilers, core=SharedCore())
     faults = WorkloadFaults(site)
     control = control_application(
         faults, lambda: prometheus_text(traffic.values()), token=settings.control_token, clock=now_us

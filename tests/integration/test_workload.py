@@ -301,7 +301,6 @@ def test_a_cpu_hog_makes_requests_wait_for_their_turn_and_is_over_when_asked(row
     status, answer = row.control("store", "DELETE", "/faults/f-2")
     assert status == 200
     assert answer["recovered_at_us"] - asked_us < 1_000_000
-    print(f"median request {1000 * calm_s:.2f} ms, {1000 * slow_s:.2f} ms under a cpu-hog")
 
 
 def test_a_memory_hog_holds_memory_and_gives_it_back(row: Row) -> None:

@@ -52,7 +52,9 @@ class CpuHog:
             await self._start()
         except OSError as error:
             await self.recover()
-            msg = f"{self.kind}: the system refused {self._workers} processes ({error}); ask for fewer workers"
+            msg = (
+                f"{self.kind}: the system refused {self._workers} processes ({error}); ask for fewer workers"
+            )
             raise InvalidInput(msg) from error
         if self._load_ratio < 1.0:
             self._turns = asyncio.create_task(self._take_turns())
