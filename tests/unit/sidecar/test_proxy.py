@@ -341,7 +341,7 @@ def test_back_pressure_bounds_what_a_slow_link_holds(sidecar_of: Callable[[int],
 
 NETWORK_FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "network-delay": ({"latency_us": 60_000, "jitter_us": 0}, "request_ms"),
-    "network-loss": ({"ratio": 0.5}, "request_ms"),
+    "network-loss": ({"ratio": 0.2}, "request_ms"),
     "network-bandwidth": ({"bytes_per_s": 10_000}, "request_ms"),
     "http-delay": ({"delay_us": 60_000, "ratio": 1.0, "endpoint": ""}, "request_ms"),
     "http-abort": ({"status": 503, "ratio": 1.0, "endpoint": ""}, "answers_5xx_total"),
@@ -356,15 +356,15 @@ def test_every_kind_of_the_sidecar_has_a_figure_that_shows_it() -> None:
 @pytest.mark.parametrize("kind", NETWORK_FAULTS)
 def test_a_fault_of_the_network_shows_in_the_figures_of_its_own_service(sidecar: Sidecar, kind: str) -> None:
     parameters, figure = NETWORK_FAULTS[kind]
-    calm = figures_over(sidecar, requests=8)
+    calm = figures_over(sidecar, requests=4)
     sidecar.apply(kind, **parameters)
-    faulty = figures_over(sidecar, requests=8)
+    faulty = figures_over(sidecar, requests=4)
     sidecar.recover()
     if figure == "request_ms":
         assert faulty[figure] > calm[figure] + 20
     else:
-        assert (calm[figure], faulty[figure]) == (0, 8)
-    assert figures_over(sidecar, requests=8)[figure] == pytest.approx(calm[figure], abs=20)
+        assert (calm[figure], faulty[figure]) == (0, 4)
+    assert figures_over(sidecar, requests=4)[figure] == pytest.approx(calm[figure], abs=20)
     assert sidecar.proxy.traffic.active == 0
 
 
