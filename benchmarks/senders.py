@@ -89,7 +89,7 @@ async def _http(port: int) -> Send:
 
 async def _grpc(port: int) -> Send:
     channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.use_local_subchannel_pool", 1)])
-    export = channel.unary_unary(_METHOD)
+    export: Callable[..., Awaitable[bytes]] = channel.unary_unary(_METHOD)
 
     async def send(body: bytes) -> None:
         await export(body, timeout=10)
