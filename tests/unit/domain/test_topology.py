@@ -91,7 +91,7 @@ def test_a_topology_that_says_nothing_of_noise_has_none() -> None:
 def test_online_boutique_is_noisy_everywhere_but_modestly() -> None:
     for service in boutique().services.values():
         assert service.warnings
-        assert 0 < service.heap.garbage_kb
+        assert service.heap.garbage_kb > 0
         for endpoint in service.endpoints.values():
             noise = endpoint.noise
             assert 0 < noise.error_share + noise.busy_share + noise.reset_share < 0.005
