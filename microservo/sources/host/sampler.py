@@ -128,4 +128,5 @@ def _rows(service: str, instance: str, now_us: int, values: Mapping[str, float])
         time_us=np.full(len(values), now_us, np.int64),
         name=coded(values),
         value=np.array(list(values.values()), np.float64),
+        is_metered=True,
     )
