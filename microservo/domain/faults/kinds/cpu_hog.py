@@ -21,6 +21,7 @@ class CpuHog(Fault):
 
     kind: ClassVar[str] = "cpu-hog"
     mechanisms: ClassVar[tuple[str, ...]] = ("workload",)
+    shows_idle: ClassVar[bool] = True
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(
             name="workers", field="workers", unit=COUNT, doc="burning processes", default="2", low=1, high=64
