@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -26,7 +26,9 @@ STEADY = Story(late_ratio=0)
 PAUSED, SLOW = STEADY.services[1], STEADY.services[-1]
 
 
-def inventory(at_s: float = 1, *, delay_s: float = 0, **signals: tuple[float, float]) -> ServiceInventory:
+def inventory(
+    at_s: float = 1, *, delay_s: float = 0, signals: Mapping[str, tuple[float, float]] | None = None
+) -> ServiceInventory:
     """What is known of cart; signals by interval and newest record, in seconds."""
     given = signals or {"traces": (0.2, at_s)}
     return ServiceInventory(
@@ -38,15 +40,11 @@ def inventory(at_s: float = 1, *, delay_s: float = 0, **signals: tuple[float, fl
         metered=("cpu",),
         signals=tuple(
             PushedSignal(signal=name, interval_us=round(interval_s * S), newest_us=round(newest_s * S))
-            for name, (interval_s, newest_s) in signals_in_order(given)
+            for name, (interval_s, newest_s) in sorted(given.items())
         ),
         delay_us=round(delay_s * S),
         time_us=round(at_s * S),
     )
-
-
-def signals_in_order(signals: dict[str, tuple[float, float]]) -> Iterable[tuple[str, tuple[float, float]]]:
-    return sorted(signals.items())
 
 
 def spans(*ends_s: float, endpoint: str = "GetCart") -> SpanBatch:
@@ -191,13 +189,13 @@ def test_what_others_measure_of_a_service_is_no_sign_of_life() -> None:
 def test_a_signal_that_comes_seldom_is_missed_after_three_of_its_intervals(
     signals: dict[str, tuple[float, float]], silent: float
 ) -> None:
-    found = with_silence({}, NOTHING, [inventory(2, **signals)], 5 * S)
+    found = with_silence({}, NOTHING, [inventory(2, signals=signals)], 5 * S)
     assert found["telemetry/silent"] == silent
 
 
 def test_two_collectors_know_together_what_each_of_them_knows() -> None:
-    one = replace(inventory(1, traces=(9, 1)), endpoints=("Pay",), metered=())
-    other = inventory(2, metrics=(60, -200), traces=(30, -100))
+    one = replace(inventory(1, signals={"traces": (9, 1)}), endpoints=("Pay",), metered=())
+    other = inventory(2, signals={"metrics": (60, -200), "traces": (30, -100)})
     both = [
         with_silence({}, NOTHING, each, 5 * S) for each in ([one, other], [other, one], [one, other, one])
     ]
