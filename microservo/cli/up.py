@@ -15,7 +15,7 @@ from microservo.cli.values import DelayType
 from microservo.supervision.system_file import DEFAULT_SYSTEM
 from microservo.system import EmbeddedSystem
 
-OTLP_PORT = 4318
+OTLP_PORT, OTLP_GRPC_PORT = 4318, 4317
 """Where the SDKs of OpenTelemetry send by default."""
 
 
@@ -28,6 +28,13 @@ OTLP_PORT = 4318
     default=OTLP_PORT,
     show_default=True,
     help="Where to take OTLP/HTTP; another free port if that is taken, and for 0.",
+)
+@click.option(
+    "--otlp-grpc-port",
+    type=click.IntRange(min=0, max=65535),
+    default=OTLP_GRPC_PORT,
+    show_default=True,
+    help="Where to take OTLP/gRPC; another free port if that is taken, and for 0.",
 )
 @click.option(
     "--delay",
@@ -48,6 +55,7 @@ def up(
     partitions: int,
     topology: str,
     otlp_port: int,
+    otlp_grpc_port: int,
     delays: tuple[tuple[str, int], ...],
 ) -> None:
     """Run the whole system on this machine until Ctrl-C.
@@ -70,6 +78,7 @@ def up(
         partitions=partitions,
         topology=topology,
         otlp_port=otlp_port,
+        otlp_grpc_port=otlp_grpc_port,
         delays_us=dict(delays),
     )
     system = EmbeddedSystem(options, TerminalProgress(console()))
@@ -86,6 +95,7 @@ def _welcome(system: EmbeddedSystem) -> None:
     print_line()
     where = f": broker {system.file.bootstrap_servers}, OTLP {system.file.otlp_url}"
     print_line(styled(f"{system.run_id} is running", fg="green", bold=True), where)
+    print_line(f"OTLP over gRPC: 127.0.0.1:{system.file.ports['otlp-grpc']}")
     print_line(f"logs in {system.file.log_dir}")
     for line in _NEXT.splitlines():
         print_line(line.replace("microservo", f"microservo{which}"))

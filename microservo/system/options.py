@@ -28,6 +28,7 @@ class SystemOptions:
         topic_prefix: put before every topic name.
         policy: how windows are cut, in microseconds.
         otlp_port: where to take OTLP/HTTP; another free port where something listens there, or for 0.
+        otlp_grpc_port: where to take OTLP/gRPC; as above.
         delays_us: how late the telemetry of services comes, in microseconds; of others it is learned.
     """
 
@@ -40,6 +41,7 @@ class SystemOptions:
     topic_prefix: str = ""
     policy: WindowPolicy = field(default_factory=WindowPolicy)
     otlp_port: int = 0
+    otlp_grpc_port: int = 0
     delays_us: Mapping[str, int] = field(default_factory=dict)
 
     @property

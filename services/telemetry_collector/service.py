@@ -35,7 +35,8 @@ from services.telemetry_collector.topics import WRITER
 
 logger = logging.getLogger(__name__)
 
-_HURRY_RECORDS = 5000
+_ENOUGH_RECORDS = 5000
+_TICK_S = 0.1
 _SWITCH_S = 0.0005
 _DRAIN_S = 10.0
 _DRAIN_STEP_S = 0.02
@@ -63,7 +64,9 @@ class Collector:
         gone_us: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self._settings = settings
-        self._inbox = Inbox(WRITER, settings.queue_records, min(_HURRY_RECORDS, settings.queue_records))
+        self._inbox = Inbox(
+            WRITER, settings.queue_records, gather_s=settings.gather_s, enough_records=_ENOUGH_RECORDS
+        )
         delay_us = max((source.delay_us for source in sources), default=0)
         inventories = Inventories(settings.run_id, settings.delays())
         writers = _writers(settings, broker, lambda: clock() - delay_us, from_us)
@@ -100,7 +103,7 @@ class Collector:
             Fatal: a message could not be delivered; a restart takes up where Kafka is.
         """
         while not shutdown.requested:
-            self._shipper.ship(self._inbox.drain(self._settings.flush_interval_s))
+            self._shipper.ship(self._inbox.drain(_TICK_S))
         self._drain()
 
     def _drain(self) -> None:
@@ -146,7 +149,9 @@ def run(settings: Settings, shutdown: Shutdown) -> None:
     sys.setswitchinterval(_SWITCH_S)
     broker = KafkaBroker(settings.kafka)
     from_us = _declared(settings, broker, shutdown)
-    otlp = OtlpSource(settings.otlp_port, settings.receiver_limits())
+    otlp = OtlpSource(
+        settings.otlp_port, settings.otlp_grpc_port, settings.receiver_limits(), host=settings.otlp_host
+    )
     platform = LocalPlatform(settings.target_state) if settings.target_state else None
     host = host_source(platform, now_us, interval_s=settings.sample_interval_s)
     with (
@@ -154,7 +159,8 @@ def run(settings: Settings, shutdown: Shutdown) -> None:
         Collector(settings, broker, sources=(otlp, host), from_us=from_us, gone_us=gone) as collector,
         HealthServer(settings.health_port, collector.is_healthy),
     ):
-        logger.info("taking OTLP on port %d", otlp.port, extra={"port": otlp.port})
+        ports = {"port": otlp.port, "grpc_port": otlp.grpc_port}
+        logger.info("taking OTLP/HTTP on port %d, OTLP/gRPC on %d", *ports.values(), extra=ports)
         collector.run(shutdown)
 
 

@@ -130,6 +130,7 @@ class Site:
             "MICROSERVO_RUN_ID": "run-1",
             "MICROSERVO_WRITER": name,
             "MICROSERVO_OTLP_PORT": str(port),
+            "MICROSERVO_OTLP_GRPC_PORT": "0",
             "MICROSERVO_HEALTH_PORT": str(health_port),
         }
         with (
