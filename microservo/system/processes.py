@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,11 @@ class Pipeline:
             MICROSERVO_OTLP_GRPC_PORT=str(self.otlp_grpc_port),
             MICROSERVO_TARGET_STATE=str(self.folders.target_state),
             MICROSERVO_WINDOW_S=_seconds(self.options.policy.size_us),
+            MICROSERVO_FIRST_CUT_S=_seconds(self.options.policy.first_cut_us),
             MICROSERVO_FINAL_CUT_S=_seconds(self.options.policy.final_cut_us),
+            MICROSERVO_DELAYS_S=json.dumps(
+                {service: delay_us / 1e6 for service, delay_us in self.options.delays_us.items()}
+            ),
         )
 
     def streams(self) -> ProcessSpec:
