@@ -25,6 +25,8 @@ class Instance:
     is_up: bool
     started_at_us: int
     """When it was last started, epoch microseconds UTC; 0 if never."""
+    host: str = ""
+    """Name of the machine that it runs on; empty where the platform doesn't know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ class CpuHog(Fault):
 
     kind: ClassVar[str] = "cpu-hog"
     mechanisms: ClassVar[tuple[str, ...]] = ("workload",)
+    acts_on_host: ClassVar[bool] = True
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(
             name="workers", field="workers", unit=COUNT, doc="burning threads", default="2", low=1, high=64
