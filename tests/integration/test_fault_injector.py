@@ -272,7 +272,7 @@ def test_a_fault_follows_its_instance_through_a_restart(lab: Lab, start: Start) 
         lab.wait_for("f-2", "recovered")
         eventually(lambda: lab.in_force() == ["f-1"], timeout_s=PATIENCE_S, what="the fault to be back")
         eventually(
-            lambda: "applied again" in lab.wait_for("f-1", "active").latest["back-0"].evidence,
+            lambda: "applied again" in lab.wait_for("f-1", "active").latest["back-0"].apply_evidence,
             timeout_s=PATIENCE_S,
             what="the status to tell it",
         )

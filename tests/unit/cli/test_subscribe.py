@@ -99,7 +99,7 @@ EVENT = FaultEvent(
     duration_us=1,
     parameters={},
     verdict="confirmed",
-    evidence="in force on 3 connections",
+    apply_evidence="in force on 3 connections",
 )
 SERVICE_FAULT = ServiceFault(
     run_id="run-1",
