@@ -138,7 +138,7 @@ def test_a_kill_is_confirmed_when_the_process_is_gone_and_over_when_another_one_
         # Who asks for the kill once more, as its first answer was lost, does not kill the replacement.
         assert lab.signals.apply(CART, "f-1", KILL) == killed
         assert second.poll() is None
-        with pytest.raises(Retryable, match="not healthy yet"):
+        with pytest.raises(Retryable, match="not become healthy"):
             lab.signals.recover(CART, "f-1", KILL)
         monkeypatch.setattr(process, "is_healthy", lambda _: True)
         recovered = lab.signals.recover(CART, "f-1", KILL)

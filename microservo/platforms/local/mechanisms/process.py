@@ -149,8 +149,8 @@ class ProcessSignals:
         process = _process(found)
         if process is None or not is_healthy(found.control_url):
             self._unseen[key] = looked_us
-            what = "not been started again" if process is None else f"no healthy process, only {found.pid},"
-            msg = f"{instance} has {what} yet; waiting"
+            problem = "been started again" if process is None else f"become healthy as process {process.pid}"
+            msg = f"{instance} has not {problem} yet; waiting"
             raise Retryable(msg)
         at_us = self._clock()
         # A later process of the injector may not have looked before; but nothing is healthy before its start.
