@@ -75,7 +75,7 @@ class Platform(Protocol):
     def instances(self) -> Sequence[Instance]: ...
 
     def edges(self) -> Iterable[Edge]:
-        """Who may call whom, where the platform knows."""
+        """Who may call whom, users included, where the platform knows."""
 
     def mechanisms(self, kind: str) -> Sequence[Mechanism]:
         """What can carry a kind of fault here, the best first; [] where nothing can.

@@ -204,8 +204,15 @@ def test_every_kind_is_applied_confirmed_and_recovered(lab: Lab, start: Start) -
             assert times["applied_at_us"] is not None
             assert times["recovered_at_us"] is not None
             assert times["applied_at_us"] < times["recovered_at_us"]
-            services = {(each.service, each.role) for each in lab.faults(kind)}
-            assert services == {("back", "root_cause"), ("front", "affected")}
+            services = {(each.service, each.relation, each.role) for each in lab.faults(kind)}
+            assert services == {
+                ("back", "root", "root_cause"),
+                ("front", "caller", "exposed"),
+                ("loadgen", "user", "exposed"),
+            }
+            for name in ("applied_within_us", "recovered_within_us"):
+                assert times[name] is not None, f"{kind}: {name} was not measured"
+                assert times[name] < SECOND_US, f"{kind}: {name} is {times[name]}"
         eventually(
             lambda: lab.listed() == dict.fromkeys(KINDS, "recovered"),
             timeout_s=PATIENCE_S,
@@ -239,6 +246,32 @@ def test_bad_requests_are_refused_and_the_next_is_carried_out(lab: Lab, start: S
         assert [each.value for each in lab.messages("fault-requests-dlq")] == [b"rubbish"]
         lab.stop("good")
         lab.wait_for("good", "stopped")
+
+
+def test_a_fault_of_others_is_declared_and_ended(lab: Lab, start: Start) -> None:
+    with start():
+        since_us = now_us() - 5 * SECOND_US
+        lab.send(
+            FaultRequest(
+                fault_id="deploy-1",
+                action="declare",
+                requested_at_us=now_us(),
+                kind="deploy",
+                service="front",
+                start_at_us=since_us,
+            )
+        )
+        eventually(
+            lambda: {(each.service, each.relation) for each in lab.faults("deploy-1")}
+            == {("front", "root"), ("loadgen", "user"), ("back", "callee")},
+            timeout_s=PATIENCE_S,
+            what="the services that are exposed to it",
+        )
+        lab.stop("deploy-1")
+        eventually(lambda: lab.state("deploy-1", "") == "recovered", timeout_s=PATIENCE_S, what="its end")
+    status = lab.status("deploy-1")
+    assert status is not None
+    assert status.times()["applied_at_us"] == since_us
 
 
 def test_a_killed_injector_goes_on_where_it_was(lab: Lab, start: Start) -> None:
