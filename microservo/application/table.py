@@ -17,12 +17,14 @@ from microservo.application.datasets import (
     verify_dataset,
 )
 from microservo.application.faults import (
+    DeclareFault,
     FollowFault,
     ListFaults,
     ListKinds,
     RequestFault,
     StopFault,
     WaitForFault,
+    declare_fault,
     follow_fault,
     list_faults,
     list_kinds,
@@ -54,6 +56,7 @@ T = TypeVar("T")
 
 HANDLERS: Mapping[type[Command[Any]], Callable[[Any, Context], Any]] = {
     RequestFault: request_fault,
+    DeclareFault: declare_fault,
     StopFault: stop_fault,
     ListFaults: list_faults,
     FollowFault: follow_fault,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import click
@@ -43,17 +43,21 @@ class TargetType(click.ParamType):
 
 
 class InstantType(click.ParamType):
-    """An instant as ISO 8601 with a time zone, in UTC if it says `Z`."""
+    """An instant: `now`, `-5m` or `+30s` from now, or ISO 8601 with a time zone, in UTC if it says `Z`."""
 
     name = "instant"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         if isinstance(value, datetime):
             return value
+        if value == "now":
+            return datetime.now(UTC)
         try:
+            if str(value).startswith(("-", "+")):
+                return _from_now(str(value))
             instant = datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is no instant; write one like 2026-01-31T12:00:00Z", param, ctx)
+        except (ValueError, OverflowError, InvalidInput):
+            self.fail(f"{value!r} is no instant; write now, -5m or 2026-01-31T12:00:00Z", param, ctx)
         if instant.tzinfo is None:
             self.fail(f"{value!r} has no time zone; append Z for UTC", param, ctx)
         return instant
@@ -95,6 +99,11 @@ class DelayType(click.ParamType):
                 f"{value!r} is more than {most}, the longest that windows wait for a service", param, ctx
             )
         return service, delay_us
+
+
+def _from_now(text: str) -> datetime:
+    distance = timedelta(microseconds=parse_duration(text[1:]))
+    return datetime.now(UTC) + (distance if text.startswith("+") else -distance)
 
 
 def parameters_of(pairs: Sequence[str]) -> dict[str, str]:
