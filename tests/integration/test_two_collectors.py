@@ -75,6 +75,7 @@ class Site:
             end_offsets={},
             versions={},
             writers=writers_from(now_us(), **CUTS_US),
+            gone=(),
             **CUTS_US,
         )
         write_run(self.broker, run, process="system", clock=now_us, topic_prefix=self.prefix)
