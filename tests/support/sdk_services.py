@@ -107,28 +107,32 @@ def java_service() -> SdkService:
     )
 
 
-def compile_java(sources: Path, out: Path, *class_path: Path) -> None:
+def compile_java(source: Path, out: Path, class_path: str = ".") -> None:
     """Compiles one file, without a JDK.
 
     Raises:
         CalledProcessError: it does not compile.
     """
-    _, compiler = _java_jars()
-    options = ("-source", "17", "-target", "17", "-nowarn", "-d", str(out))
-    path = ("-cp", ":".join(map(str, class_path))) if class_path else ()
-    subprocess.run([JAVA, "-jar", str(compiler), *options, *path, str(sources)], check=True)
+    compiler = _java_jars()[1]
+    options = ("-source", "17", "-target", "17", "-nowarn", "-d", str(out), "-cp", class_path)
+    subprocess.run([JAVA, "-jar", str(compiler), *options, str(source)], check=True)
 
 
-def _java_jars() -> tuple[Path, Path]:
-    """The agent and the compiler."""
-    agent, compiler = jars(
+def kafka_class_path() -> str:
+    """The jars of Kafka's client and of Avro, with what they depend on."""
+    return ":".join(map(str, (*jars(default_cache_dir()), _java_jars()[2])))
+
+
+def _java_jars() -> tuple[Path, Path, Path]:
+    """The agent, the compiler and Avro."""
+    agent, compiler, avro = jars(
         default_cache_dir() / "sdks", pins=parse((_SOURCES / "java.lock").read_text("utf-8"))
     )
-    return agent, compiler
+    return agent, compiler, avro
 
 
 def _java_agent_and_classes() -> tuple[Path, Path]:
-    agent, _ = _java_jars()
+    agent = _java_jars()[0]
     source = _SOURCES / "Shop.java"
     classes = _cached("java", source)
     with filelock.FileLock(f"{classes}.lock"):
