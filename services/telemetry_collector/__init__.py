@@ -1,4 +1,4 @@
-"""Ships what the sources of telemetry give (OTLP by HTTP and gRPC, host and target) to the topics, in columns.
+"""Ships what sources of telemetry give (OTLP by HTTP and gRPC, host and target) to the topics, in columns.
 
 - consumes: the sources in `microservo.sources`; it only wires them to the shipper.
 - produces: telemetry-metrics, telemetry-logs, telemetry-traces (key service name; metric_batch, log_batch,
@@ -9,6 +9,6 @@
   which calls find the service that answers them (see `callees`); in memory, bounded. A metric whose
   attributes take more than 100 values has the rest under `metric{otel.metric.overflow=true}` (see
   `series_names`).
-- guarantee: at least once. A sender is told that all is well only after Kafka has what it sent; it sends again what was not
-  answered, and the windower removes rows that are the same.
+- guarantee: at least once. A sender is told that all is well only after Kafka has what it sent; it sends again
+  what was not answered, and the windower removes rows that are the same.
 """
