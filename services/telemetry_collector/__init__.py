@@ -9,6 +9,6 @@
   which calls find the service that answers them (see `callees`); in memory, bounded. A metric whose
   attributes take more than 100 values has the rest under `metric{otel.metric.overflow=true}` (see
   `series_names`).
-- guarantee: at least once. A sender is told that all is well only after Kafka has what it sent; it sends again
+- guarantee: at least once. A sender is told that all is well once Kafka has what it sent; it sends again
   what was not answered, and the windower removes rows that are the same.
 """

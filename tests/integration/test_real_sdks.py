@@ -89,7 +89,7 @@ def _listens(supervisor: Supervisor, name: str, port: int) -> bool:
 
 
 def _is_told(run: LiveRun, service: str, expected: Mapping[str, int]) -> bool:
-    return _told(run.windows(), service) >= Counter(expected | {METRICS: 1})
+    return _told(run.windows(), service) >= Counter({**expected, METRICS: 1})
 
 
 def _ask_for_items(service: SdkService, port: int) -> None:
