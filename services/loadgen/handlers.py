@@ -46,15 +46,15 @@ class JourneyHandler:
 
     async def __call__(self, arrival: Arrival) -> None:
         """Walks the journey."""
-        for step in arrival.journey.steps:
+        for step, trace_id in zip(arrival.journey.steps, arrival.trace_ids, strict=True):
             await asyncio.sleep(step.think_ms / 1000 * arrival.pace)
-            if not await self._request_step(step, arrival):
+            if not await self._request_step(step, arrival, trace_id):
                 return
 
-    async def _request_step(self, step: Step, arrival: Arrival) -> bool:
+    async def _request_step(self, step: Step, arrival: Arrival, trace_id: int) -> bool:
         """Makes one request in a trace of its own; whether it went well."""
-        span = self._telemetry.tracer.start_span(
-            step.endpoint, kind=SpanKind.CLIENT, attributes={"peer.service": self._entry}
+        span = self._telemetry.start_trace(
+            step.endpoint, trace_id, kind=SpanKind.CLIENT, attributes={"peer.service": self._entry}
         )
         try:
             started_s = time.perf_counter()
