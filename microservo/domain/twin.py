@@ -78,6 +78,14 @@ class TwinEffect:
     deviating: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwinRow:
+    """What a fault changed on a service, and since when the observer saw it; None for never."""
+
+    effect: TwinEffect
+    effect_seen_at_us: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class _Spans:
     """Spans of a run, each once; arrays of shape (spans,).
