@@ -20,7 +20,7 @@ from microservo.domain.twin import TwinRow
 from microservo.errors import MicroServoError
 from microservo.system import EmbeddedSystem
 from microservo.system.demo import Demo, DemoResult
-from microservo.system.twin import Twin, TwinResult
+from microservo.system.twin import Twin, TwinResult, keep_twin
 from schemas.records import FaultEvent
 
 _DATASETS = Path("datasets")
@@ -92,7 +92,8 @@ def demo(
         if with_twin:
             twin = Twin(system, progress)
             started.append(twin.system)
-            compared = twin.run(result.faults, result.out_dir)
+            compared = twin.run(result.faults)
+            keep_twin(result.out_dir, compared)
     columns = ("fault", "applied", "effect", "recovered", "normal", "verdict")
     print_table(columns, [_row(event) for event in result.faults], lines=False)
     if compared is not None:

@@ -94,8 +94,7 @@ def run_campaign(client: Client, run_id: str, plan: list[CampaignFault], progres
         Unavailable: a fault has no event.
     """
     for number, fault in enumerate(plan, start=1):
-        # The end of the run's id keeps faults apart on a broker that many demos have used.
-        fault_id = f"{fault.kind}-{run_id[-11:]}-{number}"
+        id_ = fault_id(run_id, number, fault)
         parameters = "".join(f" {name}={value}" for name, value in fault.parameters.items())
         title = f"fault {number}/{len(plan)}: {fault.kind} on {fault.service}{parameters}"
         with progress.stage(title) as stage:
@@ -104,10 +103,15 @@ def run_campaign(client: Client, run_id: str, plan: list[CampaignFault], progres
                 service=fault.service,
                 duration=f"{fault.duration_s}s",
                 parameters=fault.parameters,
-                fault_id=fault_id,
+                fault_id=id_,
             )
-            with client.faults.follow(fault_id) as followed:
+            with client.faults.follow(id_) as followed:
                 _Watch(fault, followed, stage).until_quiet()
+
+
+def fault_id(run_id: str, number: int, fault: CampaignFault) -> str:
+    """The id of a fault of a plan; the end of the run's keeps faults apart on a broker of many demos."""
+    return f"{fault.kind}-{run_id[-11:]}-{number}"
 
 
 class _Watch:

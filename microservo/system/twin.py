@@ -53,16 +53,13 @@ class Twin:
             progress,
         )
 
-    def run(self, faults: Iterable[FaultEvent], dataset: Path) -> TwinResult:
-        """Runs the twin past the end of the last fault, compares, and keeps the outcome with the dataset.
+    def run(self, faults: Iterable[FaultEvent]) -> TwinResult:
+        """Runs the twin past the end of the last fault, and compares.
 
         Raises:
             InvalidInput: one of the runs left no spans.
             Unavailable: a part of the twin did not get ready.
         """
-        # It loads pyarrow, which takes a while, and most who talk to a system never need it.
-        from microservo.datasets.twin import add_twin  # noqa: PLC0415
-
         ours = list(_spans(self._run.broker, self._run.run_id, self._run.options.topic_prefix))
         found = _effects(self._run.broker, self._run.run_id, self._run.options.topic_prefix)
         in_force = list(_in_force(faults, found))
@@ -79,10 +76,22 @@ class Twin:
                 TwinRow(effect=effect, effect_seen_at_us=_seen_us(found, effect.fault_id, effect.service))
                 for effect in compare(ours, twin, in_force)
             )
-            add_twin(dataset, self.system.run_id, rows)
             shown = sum(row.effect.first_us is not None for row in rows)
             stage.show(f"{len(in_force)} faults show on {shown} services in all")
         return TwinResult(run_id=self.system.run_id, rows=rows)
+
+
+def keep_twin(dataset: Path, result: TwinResult) -> None:
+    """Puts the comparison into the dataset of the run, as twin.parquet.
+
+    Raises:
+        InvalidInput: the folder holds no dataset.
+        Unavailable: it can't be written to.
+    """
+    # It loads pyarrow, which takes a while, and most who talk to a system never need it.
+    from microservo.datasets.twin import add_twin  # noqa: PLC0415
+
+    add_twin(dataset, result.run_id, result.rows)
 
 
 def _spans(broker: Broker, run_id: str, topic_prefix: str) -> Iterator[SpanBatch]:

@@ -1,0 +1,206 @@
+"""Whether windows can be told apart by anything but their values: a gate against leaks.
+
+A leak is what a detector could learn without looking at the system. So each score here is learned on some
+blocks of the run's time and judged on the others, as a detector is that was trained before: in five blocks,
+each judged by what the other four say.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.truth.shares import area_under_curve
+from microservo.adapters.broker import Broker, Message
+from microservo.log.ranges import read_ranges
+from microservo.log.reader import ranges_from
+from microservo.log.runs import find_run
+from schemas.catalogue import FEATURE_WINDOWS, LABELLED_WINDOWS
+from schemas.codec import decode_as
+from schemas.records import FeatureWindow, LabelledWindow
+
+MOST_OF_A_CONSTANT = 0.60
+MOST_OF_A_LEAK = 0.55
+BLOCKS = 5
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """A window as it came, without its values.
+
+    Attributes:
+        names: of its features.
+        size_bytes: of the whole message but its key.
+        gap_us: since the message before of the same service, by the broker's clock.
+        order: which of the messages of its instant and partition it was.
+        offsets: how far in the partition it lies behind the message before of the same service.
+        is_anomalous: the truth of its last revision.
+    """
+
+    service: str
+    start_us: int
+    names: tuple[str, ...]
+    size_bytes: int
+    gap_us: int
+    order: int
+    offsets: int
+    is_anomalous: bool
+
+
+def envelopes(broker: Broker, run_id: str, topic_prefix: str = "") -> list[Envelope]:
+    """The first revision of every window of a run whose truth is anomalous or normal, in order of time."""
+    truths = _truths(_messages(broker, topic_prefix, LABELLED_WINDOWS, run_id))
+    return list(envelopes_of(_messages(broker, topic_prefix, FEATURE_WINDOWS, run_id), truths))
+
+
+def leaks(windows: Sequence[Envelope]) -> dict[str, float]:
+    """How well windows can be told apart by each thing that must not tell, as areas under the curve."""
+    folds = _Folds(windows)
+    measured: Mapping[str, Callable[[Envelope], float]] = {
+        "number of features": lambda window: len(window.names),
+        "size": lambda window: window.size_bytes,
+        "gap": lambda window: window.gap_us,
+        "order": lambda window: window.order,
+        "offsets": lambda window: window.offsets,
+    }
+    found = {"constant per service": folds.area(folds.constant), "names": folds.area(folds.names)}
+    for name, value in measured.items():
+        found[name] = folds.area(partial(folds.numbers, value))
+    return {name: area for name, area in found.items() if area is not None}
+
+
+def problems(areas: Mapping[str, float]) -> list[str]:
+    """What tells more than it may, a sentence each."""
+    allowed = {"constant per service": MOST_OF_A_CONSTANT}
+    return [
+        f"{name} alone has an area of {area:.3f} under the curve, no more than {most:.2f} is right"
+        for name, area in areas.items()
+        if area > (most := allowed.get(name, MOST_OF_A_LEAK))
+    ]
+
+
+class _Folds:
+    """The windows in blocks of time; each is scored by what the others say."""
+
+    def __init__(self, windows: Sequence[Envelope]) -> None:
+        self._windows = windows
+        self._truth: Flags = np.array([window.is_anomalous for window in windows], bool)
+        starts = np.array([window.start_us for window in windows], np.int64)
+        begin_us, end_us = (int(starts.min()), int(starts.max()) + 1) if len(starts) else (0, 1)
+        self._block = (starts - begin_us) * BLOCKS // (end_us - begin_us)
+        services = sorted({window.service for window in windows})
+        self._service = np.array([services.index(window.service) for window in windows], np.int64)
+
+    def area(self, score: Callable[[int], Floats]) -> float | None:
+        """The area under the curve of a score that is learned without the block that it is used on."""
+        scores = np.zeros(len(self._windows))
+        for block in range(BLOCKS):
+            within = self._block == block
+            scores[within] = score(block)[within]
+        return area_under_curve(scores, self._truth)
+
+    def constant(self, block: int) -> Floats:
+        """The share of a service's windows that are anomalous elsewhere."""
+        elsewhere = self._block != block
+        services = len(self._windows) and int(self._service.max()) + 1
+        total = np.bincount(self._service[elsewhere], minlength=services)
+        anomalous = np.bincount(self._service[elsewhere & self._truth], minlength=services)
+        shares: Floats = ((anomalous + 0.5) / (total + 1.0))[self._service]
+        return shares
+
+    def names(self, block: int) -> Floats:
+        """What the presence of each name says elsewhere, for windows of the same service; added up."""
+        seen: dict[bool, Counter[tuple[str, str]]] = {True: Counter(), False: Counter()}
+        total: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+        known: dict[str, set[str]] = defaultdict(set)
+        for index, window in enumerate(self._windows):
+            known[window.service].update(window.names)
+            if self._block[index] != block:
+                total[window.is_anomalous][window.service] += 1
+                seen[window.is_anomalous].update((window.service, name) for name in window.names)
+
+        def says(window: Envelope, name: str) -> float:
+            is_there = name in window.names
+            chances = []
+            for truth in (True, False):
+                count, of = seen[truth][window.service, name], total[truth][window.service]
+                share = (count + 0.5) / (of + 1.0)
+                chances.append(share if is_there else 1 - share)
+            return float(np.log(chances[0] / chances[1]))
+
+        # A name that a service always has says nothing, so only the others are asked.
+        common = {
+            service: set.intersection(*(set(each.names) for each in self._windows if each.service == service))
+            for service in known
+        }
+        return np.array(
+            [
+                sum(says(window, name) for name in sorted(known[window.service] - common[window.service]))
+                for window in self._windows
+            ]
+        )
+
+    def numbers(self, value: Callable[[Envelope], float], block: int) -> Floats:
+        """How far a number lies from its service's median, in the direction that tells more elsewhere."""
+        values = np.array([value(window) for window in self._windows], np.float64)
+        elsewhere = self._block != block
+        away = np.zeros(len(values))
+        for service in np.unique(self._service):
+            mine = self._service == service
+            away[mine] = values[mine] - np.median(values[mine & elsewhere]) if (mine & elsewhere).any() else 0
+        candidates = (away, -away, np.abs(away), -np.abs(away))
+        areas = [area_under_curve(each[elsewhere], self._truth[elsewhere]) or 0.0 for each in candidates]
+        return candidates[int(np.argmax(areas))]
+
+
+def envelopes_of(messages: Iterable[Message], truths: Mapping[tuple[str, int], str]) -> Iterable[Envelope]:
+    """The envelopes of windows whose truth is known, by service and start."""
+    before: dict[str, Message] = {}
+    orders: Counter[tuple[int, int]] = Counter()
+    for message in messages:
+        window = decode_as(FeatureWindow, message.value or b"")
+        last, place = before.get(window.service), (message.partition, window.start_us)
+        before[window.service] = message
+        orders[place] += 1
+        truth = truths.get((window.service, window.start_us), "masked")
+        if window.revision == 0 and last is not None and truth != "masked":
+            yield Envelope(
+                service=window.service,
+                start_us=window.start_us,
+                names=window.names,
+                size_bytes=len(message.value or b"") + sum(len(value) for _, value in message.headers),
+                gap_us=message.timestamp_us - last.timestamp_us,
+                order=orders[place],
+                offsets=message.offset - last.offset,
+                is_anomalous=truth == "anomalous",
+            )
+
+
+def _truths(messages: Iterable[Message]) -> dict[tuple[str, int], str]:
+    newest: dict[tuple[str, int], LabelledWindow] = {}
+    for message in messages:
+        window = decode_as(LabelledWindow, message.value or b"")
+        key = (window.service, window.start_us)
+        newest[key] = max(window, newest.get(key, window), key=lambda each: each.revision)
+    return {key: window.truth for key, window in newest.items()}
+
+
+def _messages(broker: Broker, topic_prefix: str, topic: str, run_id: str) -> list[Message]:
+    """The messages of a run that hold a record, in the order of each partition."""
+    log = find_run(broker, run_id, topic_prefix)
+    with broker.consumer(group_id=None) as consumer:
+        named = ranges_from(consumer, topic_prefix + topic)
+        known = {each: log.offsets.get((topic, each.index), bounds) for each, bounds in named.items()}
+        return [
+            message
+            for message in read_ranges(consumer, {each: (a, b) for each, (a, b) in known.items() if a < b})
+            if message.value is not None and message.header("run") in (None, run_id.encode())
+        ]
