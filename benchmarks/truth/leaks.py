@@ -7,10 +7,10 @@ each judged by what the other four say.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,9 +71,9 @@ def leaks(windows: Sequence[Envelope]) -> dict[str, float]:
         "order": lambda window: window.order,
         "offsets": lambda window: window.offsets,
     }
-    found = {"constant per service": folds.area(folds.constant), "names": folds.area(folds.names)}
+    found = {"constant per service": folds.area(folds.constant), "names": folds.area_within(folds.names)}
     for name, value in measured.items():
-        found[name] = folds.area(partial(folds.numbers, value))
+        found[name] = folds.area_within(partial(folds.numbers, value))
     return {name: area for name, area in found.items() if area is not None}
 
 
@@ -101,11 +101,26 @@ class _Folds:
 
     def area(self, score: Callable[[int], Floats]) -> float | None:
         """The area under the curve of a score that is learned without the block that it is used on."""
+        return area_under_curve(self._scores(score), self._truth)
+
+    def area_within(self, score: Callable[[int], Floats]) -> float | None:
+        """Likewise, but only windows of the same service are compared: which one it is tells nothing then."""
+        scores = self._scores(score)
+        pairs = right = 0.0
+        for service in np.unique(self._service):
+            mine = self._service == service
+            anomalous = int(self._truth[mine].sum())
+            weight = anomalous * (int(mine.sum()) - anomalous)
+            pairs += weight
+            right += weight * (area_under_curve(scores[mine], self._truth[mine]) or 0.0)
+        return right / pairs if pairs else None
+
+    def _scores(self, score: Callable[[int], Floats]) -> Floats:
         scores = np.zeros(len(self._windows))
         for block in range(BLOCKS):
             within = self._block == block
             scores[within] = score(block)[within]
-        return area_under_curve(scores, self._truth)
+        return scores
 
     def constant(self, block: int) -> Floats:
         """The share of a service's windows that are anomalous elsewhere."""
@@ -118,35 +133,27 @@ class _Folds:
 
     def names(self, block: int) -> Floats:
         """What the presence of each name says elsewhere, for windows of the same service; added up."""
-        seen: dict[bool, Counter[tuple[str, str]]] = {True: Counter(), False: Counter()}
-        total: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
-        known: dict[str, set[str]] = defaultdict(set)
-        for index, window in enumerate(self._windows):
-            known[window.service].update(window.names)
-            if self._block[index] != block:
-                total[window.is_anomalous][window.service] += 1
-                seen[window.is_anomalous].update((window.service, name) for name in window.names)
-
-        def says(window: Envelope, name: str) -> float:
-            is_there = name in window.names
+        elsewhere = self._block != block
+        scores = np.zeros(len(self._windows))
+        for mine, is_there in self._presence:
             chances = []
             for truth in (True, False):
-                count, of = seen[truth][window.service, name], total[truth][window.service]
-                share = (count + 0.5) / (of + 1.0)
-                chances.append(share if is_there else 1 - share)
-            return float(np.log(chances[0] / chances[1]))
+                known = (elsewhere & (self._truth == truth))[mine]
+                share = (is_there[known].sum(axis=0) + 0.5) / (known.sum() + 1.0)
+                chances.append(np.where(is_there, share, 1.0 - share))
+            scores[mine] = np.log(chances[0] / chances[1]).sum(axis=1)
+        return scores
 
-        # A name that a service always has says nothing, so only the others are asked.
-        common = {
-            service: set.intersection(*(set(each.names) for each in self._windows if each.service == service))
-            for service in known
-        }
-        return np.array(
-            [
-                sum(says(window, name) for name in sorted(known[window.service] - common[window.service]))
-                for window in self._windows
-            ]
-        )
+    @cached_property
+    def _presence(self) -> list[tuple[NDArray[np.int64], Flags]]:
+        """By service, its windows, and which of them have each name that not all of them have."""
+        found = []
+        for service in np.unique(self._service):
+            mine = np.flatnonzero(self._service == service)
+            names = [set(self._windows[index].names) for index in mine.tolist()]
+            telling = sorted(set.union(*names) - set.intersection(*names))
+            found.append((mine, np.array([[name in each for name in telling] for each in names], bool)))
+        return found
 
     def numbers(self, value: Callable[[Envelope], float], block: int) -> Floats:
         """How far a number lies from its service's median, in the direction that tells more elsewhere."""

@@ -39,7 +39,10 @@ class Share:
         share, z2 = self.count / self.total, _Z**2 / self.total
         middle = (share + z2 / 2) / (1 + z2)
         half = _Z * math.sqrt(share * (1 - share) / self.total + z2 / (4 * self.total)) / (1 + z2)
-        return max(0.0, middle - half), min(1.0, middle + half)
+        # Where none or all of them count, rounding alone keeps a bound from being 0 or 1.
+        low = middle - half if self.count else 0.0
+        high = middle + half if self.count < self.total else 1.0
+        return low, high
 
     def __str__(self) -> str:
         if self.value is None:
