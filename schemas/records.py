@@ -487,8 +487,6 @@ class ServiceInventory:
     """Run (experiment) this belongs to."""
     service: str
     """Name of the service."""
-    instances: tuple[str, ...]
-    """Instances that have pushed telemetry in this run."""
     endpoints: tuple[str, ...]
     """Endpoints that it has served: names of SERVER spans."""
     peers: tuple[str, ...]

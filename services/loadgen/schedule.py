@@ -19,6 +19,7 @@ class Arrival:
     """One user who comes.
 
     Args:
+        number: of those who have come, from 0 on.
         gap: since the arrival before, as a multiple of the mean gap (1 / rate); exponential with mean 1.
         user: the key of the user's cart.
         pace: what this user's think times are multiplied by.
@@ -26,6 +27,7 @@ class Arrival:
             same seed has the same, so that the two can be compared.
     """
 
+    number: int
     gap: float
     journey: Journey
     user: str
@@ -51,6 +53,7 @@ def _draw(journeys: Sequence[Journey], seed: int, chance: random.Random) -> Iter
         gap = chance.expovariate(1.0)
         journey = chance.choices(journeys, weights)[0]
         yield Arrival(
+            number=number,
             gap=gap,
             journey=journey,
             user=f"user-{chance.randrange(_USERS)}",
