@@ -151,7 +151,8 @@ class _Folds:
         for service in np.unique(self._service):
             mine = np.flatnonzero(self._service == service)
             names = [set(self._windows[index].names) for index in mine.tolist()]
-            telling = sorted(set.union(*names) - set.intersection(*names))
+            shared: set[str] = set.intersection(*names)
+            telling = sorted({name for each in names for name in each} - shared)
             found.append((mine, np.array([[name in each for name in telling] for each in names], bool)))
         return found
 
