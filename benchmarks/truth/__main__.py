@@ -227,16 +227,16 @@ def main() -> int:
         for part in arguments.part or PARTS:
             getattr(benchmark, part)()
     figures = benchmark.figures()
-    show(figures, console)
+    machine = "busy" if arguments.busy else "quiet"
+    title = f"Truth of effects, {machine} machine"
+    show(figures, console, title)
     if arguments.out is not None:
-        machine = "busy" if arguments.busy else "quiet"
         facts = [
             *machine_facts(time.monotonic() - started_s, load_before),
             f"{machine} machine, seed {arguments.seed}, {', '.join(f'{rate:g}' for rate in arguments.rates)} "
             "journeys/s; intervals have a confidence of 95 %",
         ]
-        name, title = f"truth_{machine}", f"Truth of effects, {machine} machine"
-        write(figures, facts, arguments.out, name=name, title=title)
+        write(figures, facts, arguments.out, name=f"truth_{machine}", title=title)
     return 0
 
 

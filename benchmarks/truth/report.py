@@ -36,7 +36,7 @@ def injection_figures(lines: Sequence[_Line]) -> Iterator[Figure]:
         for line in lines
         if line["seen_us"] is not None and line["first_us"] is not None
     ]
-    for title, share, asked_ms in (("p50", 0.5, 100.0), ("p95", 0.95, 500.0)):
+    for title, share, asked_ms in (("p50", 0.5, 100.0), ("p95", 0.95, 500.0)) if lines else ():
         name = f"effect seen, from the twin's first deviating record, {title} of {len(apart_ms)}"
         value = quantile(apart_ms, share)
         yield figure(name, value, "ms", peer=_ASKED, peer_value=asked_ms, command=COMMAND)
