@@ -7,6 +7,7 @@ each judged by what the other four say.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,14 +78,30 @@ def leaks(windows: Sequence[Envelope]) -> dict[str, float]:
     return {name: area for name, area in found.items() if area is not None}
 
 
-def problems(areas: Mapping[str, float]) -> list[str]:
-    """What tells more than it may, a sentence each."""
+def problems(areas: Mapping[str, float], margin: float = 0.0) -> list[str]:
+    """What tells more than it may, a sentence each.
+
+    Args:
+        areas: of `leaks`.
+        margin: allowed beyond, for a run of few windows; see `chance`.
+    """
     allowed = {"constant per service": MOST_OF_A_CONSTANT}
     return [
-        f"{name} alone has an area of {area:.3f} under the curve, no more than {most:.2f} is right"
+        f"{name} alone has an area of {area:.3f} under the curve, no more than {most:.3f} is right"
         for name, area in areas.items()
-        if area > (most := allowed.get(name, MOST_OF_A_LEAK))
+        if area > (most := allowed.get(name, MOST_OF_A_LEAK) + margin)
     ]
+
+
+def chance(windows: Sequence[Envelope]) -> float:
+    """The standard deviation of the area under the curve of a score that says nothing.
+
+    Source: of the statistic of Mann and Whitney.
+    """
+    positives = sum(window.is_anomalous for window in windows)
+    negatives = len(windows) - positives
+    pairs = max(1, positives * negatives)
+    return math.sqrt((len(windows) + 1) / (12 * pairs))
 
 
 class _Folds:

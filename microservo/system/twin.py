@@ -53,32 +53,50 @@ class Twin:
             progress,
         )
 
-    def run(self, faults: Iterable[FaultEvent]) -> TwinResult:
+    def run(self, faults: Sequence[FaultEvent]) -> TwinResult:
         """Runs the twin past the end of the last fault, and compares.
+
+        Args:
+            faults: the newest events of the run's faults.
 
         Raises:
             InvalidInput: one of the runs left no spans.
             Unavailable: a part of the twin did not get ready.
         """
-        ours = list(_spans(self._run.broker, self._run.run_id, self._run.options.topic_prefix))
-        found = _effects(self._run.broker, self._run.run_id, self._run.options.topic_prefix)
-        in_force = list(_in_force(faults, found))
-        begin_us = min(_begin_us(batch) for batch in ours)
-        end_us = max(fault.recovered_us for fault in in_force) + AFTER_US
+        broker, prefix = self._run.broker, self._run.options.topic_prefix
         with self.system:
             self.system.start()
-            duration_s = (end_us - begin_us) / 1e6 + _SHIP_S
+            duration_s = _load_s(broker, prefix, self._run.run_id, faults) + _SHIP_S
             count_down(self._progress, "twin: the same load without faults", duration_s)
             self.system.finish_run()
         with self._progress.stage("comparison with the twin") as stage:
-            twin = _spans(self._run.broker, self.system.run_id, self._run.options.topic_prefix)
-            rows = tuple(
-                TwinRow(effect=effect, effect_seen_at_us=_seen_us(found, effect.fault_id, effect.service))
-                for effect in compare(ours, twin, in_force)
-            )
+            rows = compare_runs(broker, prefix, self._run.run_id, self.system.run_id, faults)
             shown = sum(row.effect.first_us is not None for row in rows)
-            stage.show(f"{len(in_force)} faults show on {shown} services in all")
+            stage.show(f"faults show on {shown} services in all, of {len(rows)}")
         return TwinResult(run_id=self.system.run_id, rows=rows)
+
+
+def compare_runs(
+    broker: Broker, topic_prefix: str, run_id: str, twin_run_id: str, faults: Sequence[FaultEvent]
+) -> tuple[TwinRow, ...]:
+    """What each fault of a run changed on each service that it may reach, beside what the observer saw.
+
+    Args:
+        broker: where both runs lie.
+        topic_prefix: put before every topic name.
+        run_id: of the run with the faults.
+        twin_run_id: of its twin.
+        faults: the newest events of the run's faults; those that were never in force are left out.
+
+    Raises:
+        InvalidInput: there is no such run, or one of the two has no spans.
+    """
+    found = _effects(broker, topic_prefix, run_id)
+    run, twin = (_spans(broker, topic_prefix, each) for each in (run_id, twin_run_id))
+    return tuple(
+        TwinRow(effect=effect, effect_seen_at_us=_seen_us(found, effect.fault_id, effect.service))
+        for effect in compare(run, twin, list(_in_force(faults, found)))
+    )
 
 
 def keep_twin(dataset: Path, result: TwinResult) -> None:
@@ -94,24 +112,31 @@ def keep_twin(dataset: Path, result: TwinResult) -> None:
     add_twin(dataset, result.run_id, result.rows)
 
 
-def _spans(broker: Broker, run_id: str, topic_prefix: str) -> Iterator[SpanBatch]:
+def _load_s(broker: Broker, topic_prefix: str, run_id: str, faults: Sequence[FaultEvent]) -> float:
+    """How long the load of a run had gone on when the last fault could no longer show."""
+    begins_us = [_begin_us(batch) for batch in _spans(broker, topic_prefix, run_id)]
+    ends_us = [event.recovered_at_us for event in faults if event.recovered_at_us is not None]
+    return (max(ends_us) + AFTER_US - min(begins_us)) / 1e6 if begins_us and ends_us else 0.0
+
+
+def _spans(broker: Broker, topic_prefix: str, run_id: str) -> Iterator[SpanBatch]:
     """All spans of a run; what can't be read is on the dead-letter topic."""
-    for record in _records(broker, run_id, topic_prefix, TELEMETRY_TRACES):
+    for record in _records(broker, topic_prefix, run_id, TELEMETRY_TRACES):
         if isinstance(record, SpanBatch):
             yield record
 
 
-def _effects(broker: Broker, run_id: str, topic_prefix: str) -> dict[tuple[str, str], FaultEffect]:
+def _effects(broker: Broker, topic_prefix: str, run_id: str) -> dict[tuple[str, str], FaultEffect]:
     """What the observer found last, by fault and service."""
     found: dict[tuple[str, str], FaultEffect] = {}
-    for record in _records(broker, run_id, topic_prefix, FAULT_EFFECTS):
+    for record in _records(broker, topic_prefix, run_id, FAULT_EFFECTS):
         if isinstance(record, FaultEffect):
             key = (record.fault_id, record.service)
             found[key] = max(record, found.get(key, record), key=lambda each: each.version)
     return found
 
 
-def _records(broker: Broker, run_id: str, topic_prefix: str, topic: str) -> Iterator[object]:
+def _records(broker: Broker, topic_prefix: str, run_id: str, topic: str) -> Iterator[object]:
     ranges = find_run(broker, run_id, topic_prefix).ranges(topic)
     with broker.consumer(group_id=None) as consumer:
         for message in read_ranges(consumer, ranges):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.truth.leaks import Envelope, leaks, problems
+from benchmarks.truth.leaks import Envelope, chance, leaks, problems
 from benchmarks.truth.shares import Share, area_under_curve
 
 S = 1_000_000
@@ -42,7 +42,7 @@ def test_where_the_envelope_says_nothing_no_score_tells_windows_apart() -> None:
         "order",
         "offsets",
     }
-    assert all(area == pytest.approx(0.5, abs=0.05) for area in areas.values()), areas
+    assert all(area == pytest.approx(0.5, abs=4 * chance(windows())) for area in areas.values()), areas
     assert problems(areas) == []
 
 
@@ -62,6 +62,7 @@ def test_what_differs_under_faults_but_the_values_is_found(leak: str, change: di
     areas = leaks(told)
     assert areas[leak] > 0.9
     assert any(text.startswith(f"{leak} alone") for text in problems(areas))
+    assert not any(text.startswith(f"{leak} alone") for text in problems(areas, margin=0.5))
 
 
 def test_labels_that_follow_the_topology_are_found() -> None:

@@ -96,7 +96,9 @@ def test_nothing_is_said_of_a_virtual_fault_unless_something_happened() -> None:
 
 
 def test_passes_have_every_trial_and_none_touches_another() -> None:
-    wanted = [("network-delay", strength, length_s) for strength in ("weak", "strong") for length_s in (2, 30)]
+    wanted = [
+        ("network-delay", strength, length_s) for strength in ("weak", "strong") for length_s in (2, 30)
+    ]
     found = list(passes(recording(), wanted * 3, seed=1, first_number=7))  # type: ignore[arg-type]
     trials = [each for some in found for each in some]
     assert [each.number for each in trials] == list(range(7, 19))
