@@ -10,7 +10,7 @@ from pathlib import Path
 from microservo.application.following import POLL_S, FollowedFault
 from microservo.application.progress import Progress, Stage
 from microservo.client import Client
-from microservo.domain.campaign import CampaignFault, busiest_services, campaign
+from microservo.domain.campaign import CampaignFault, campaign, requests_per_journey
 from microservo.domain.faults.catalogue import KINDS
 from microservo.errors import Unavailable
 from microservo.platforms.local.topology_files import read_topology
@@ -19,8 +19,8 @@ from microservo.system.embedded import EmbeddedSystem
 from schemas.records import FaultEvent
 
 WARM_UP_S = 25.0
-_TARGETS = 5
-"""Faults go to the busiest services only: where there is traffic, they show."""
+_IDLE_PER_S = 1.0
+"""With fewer requests than these, a fault of some seconds meets too few to show."""
 _GRACE_S = 60.0
 _DRAIN_MARGIN_S = 3.0
 
@@ -51,8 +51,9 @@ class Demo:
         options = system.options
         # The control shows nothing; it is there for those who ask for it.
         kinds = [name for name in KINDS if name != "noop"]
-        services = busiest_services(read_topology(options.topology))[:_TARGETS]
-        self.plan = campaign(options.seed, kinds, services, faults)
+        load = requests_per_journey(read_topology(options.topology))
+        idle = [name for name, requests in load.items() if requests * options.journeys_per_s < _IDLE_PER_S]
+        self.plan = campaign(options.seed, kinds, list(load), faults, idle=idle)
 
     def run(self) -> DemoResult:
         """Warm-up, campaign, drain, dataset.

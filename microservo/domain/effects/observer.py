@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from microservo.domain.effects.baseline import baseline_of
+from microservo.domain.effects.baselines import baseline_of
 from microservo.domain.effects.fault import ObservedFault
 from microservo.domain.effects.free_time import FreeTime, Span
 from microservo.domain.effects.history import History
