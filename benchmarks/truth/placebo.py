@@ -51,7 +51,7 @@ class Judged:
         verdict: the last one; "pending" if there was none.
         affected: services that it was found to show on.
         exposed: how many were looked at.
-        evidence: in words, of what is false.
+        evidence: of the verdict, and of what is false, in words.
     """
 
     trial: Trial
@@ -171,5 +171,8 @@ def _judged(
         verdict=verdict.verdict if verdict else "pending",
         affected=tuple(sorted(effect.service for effect in found)),
         exposed=len(mine),
-        evidence=tuple(f"{effect.service}: {effect.evidence}" for effect in found),
+        evidence=(
+            verdict.evidence if verdict else "",
+            *(f"{effect.service}: {effect.evidence}" for effect in found),
+        ),
     )

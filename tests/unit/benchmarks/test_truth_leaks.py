@@ -26,7 +26,7 @@ def windows(seed: int = 7) -> list[Envelope]:
             offsets=10 + rng.randrange(3),
             is_anomalous=rng.random() < 0.1,
         )
-        for at in range(300)
+        for at in range(200)
         for number in range(10)
     ]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import pytest
 from benchmarks.truth.journal import Journal
 from benchmarks.truth.placebo import S, Trial, passes, run_pass
 from benchmarks.truth.recording import Described, Recording, write
-from benchmarks.truth.strengths import fault_of, strengths_of
+from benchmarks.truth.strengths import Strength, fault_of, strengths_of
 from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.telemetry import CLIENT_SPAN, SERVER_SPAN, Batch
 from microservo.log.run_records import write_run
@@ -96,16 +97,15 @@ def test_nothing_is_said_of_a_virtual_fault_unless_something_happened() -> None:
 
 
 def test_passes_have_every_trial_and_none_touches_another() -> None:
-    wanted = [
-        ("network-delay", strength, length_s) for strength in ("weak", "strong") for length_s in (2, 30)
-    ]
-    found = list(passes(recording(), wanted * 3, seed=1, first_number=7))  # type: ignore[arg-type]
+    strengths: tuple[Strength, ...] = ("weak", "strong")
+    wanted = [("network-delay", strength, length_s) for strength in strengths for length_s in (2, 30)]
+    found = list(passes(recording(), wanted * 3, seed=1, first_number=7))
     trials = [each for some in found for each in some]
     assert [each.number for each in trials] == list(range(7, 19))
     assert Counter((each.kind, each.strength, each.length_s) for each in trials) == Counter(wanted * 3)
     assert {each.service for each in trials} <= {"front", "cart"}
     for some in found:
-        for before, after in zip(some, some[1:], strict=False):
+        for before, after in itertools.pairwise(some):
             assert before.applied_us + (before.length_s + 60) * S <= after.applied_us
         assert some[-1].applied_us + (some[-1].length_s + 60) * S <= recording().described.end_us
         assert some[0].applied_us >= BEGIN_US + 90 * S
