@@ -24,6 +24,7 @@ from schemas.records import (
     ServiceFault,
     ServiceGraph,
     SpanBatch,
+    Truth,
 )
 
 STATE_COLOURS: Mapping[str, str] = {
@@ -35,6 +36,7 @@ STATE_COLOURS: Mapping[str, str] = {
     "recovered": "green",
     "stopped": "green",
 }
+_TRUTH_COLOURS: Mapping[Truth, str] = {"anomalous": "red", "masked": "yellow", "normal": "green"}
 _SHOWN: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("request/*/count", "requests", lambda value: f"{value:.0f}"),
     ("request/*/error_share", "errors", lambda value: f"{value:.0%}"),
@@ -123,8 +125,8 @@ def _(record: FeatureWindow) -> Line:
 
 @describe.register
 def _(record: LabelledWindow) -> Line:
-    labels = [_label(label) for label in record.labels] or [styled("normal", fg="green")]
-    return *_window(record), *_each_after("  ", labels)
+    truth = styled(record.truth, fg=_TRUTH_COLOURS[record.truth])
+    return *_window(record), *_each_after("  ", [truth, *map(_label, record.labels)])
 
 
 @describe.register
@@ -149,9 +151,10 @@ def _window(record: FeatureWindow | LabelledWindow) -> Line:
 
 
 def _label(label: Label) -> Styled:
-    role = "root cause" if label.role == "root_cause" else f"{label.hops} hops from {label.root_service}"
-    colour = "red" if label.role == "root_cause" else "yellow"
-    return styled(f"{label.kind} {label.phase} {label.overlap:.0%} ({role})", fg=colour)
+    is_root = label.role == "root_cause"
+    role = "root cause" if is_root else f"{label.role}, {label.hops} hops from {label.root_service}"
+    what = f"{label.kind} {label.phase} {label.overlap:.0%} ({role}; {label.finding})"
+    return styled(what, fg="red" if is_root else "yellow")
 
 
 def _state(state: str) -> Styled:

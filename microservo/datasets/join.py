@@ -20,7 +20,7 @@ from microservo.domain.windows import SOURCES, Windower, WindowPolicy
 from microservo.errors import InvalidMessage
 from schemas import catalogue
 from schemas.envelope import Stamp
-from schemas.records import RunWriter, ServiceFault
+from schemas.records import FaultEffect, FaultVerdict, RunWriter, ServiceFault
 
 _SIGNAL_OF: dict[str, Signal] = {
     catalogue.TELEMETRY_METRICS: "metrics",
@@ -53,7 +53,7 @@ class Join:
         for windower in self._windowers.values():
             windower.open_run(run_id, writers)
         self._partition_of: dict[str, int] = {}
-        self._seen_faults: set[tuple[str, str, int]] = set()
+        self._seen_versions: set[tuple[type, str, str, int]] = set()
         self._own_ledger = Ledger()
         self.windows = WindowBuffer()
         self.rows = {signal: RowBuffer(signal, policy) for signal in SIGNALS}
@@ -105,12 +105,21 @@ class Join:
                 self.windows.add(window)
             windower.forget()
 
+    def end_run(self) -> None:
+        """Declares that all of a run that is over was read, so that no label of it will change."""
+        for windower in self._windowers.values():
+            windower.end_run(self._run_id)
+
+    def kept(self) -> list[tuple[str, int]]:
+        """Service and start of the windows whose labels may still change, though nothing else can."""
+        return [window for windower in self._windowers.values() for window in windower.kept(self._run_id)]
+
     def unfinished(self) -> dict[tuple[str, str, int], int]:
-        """Rows by source, service and start of the windows that are not final."""
+        """Rows by source, service and start of the windows that rows may still be added to."""
         found: dict[tuple[str, str, int], int] = {}
         for source, signal in _SIGNAL_OF.items():
             for service, starts in self.rows[signal].starts():
-                final_us = self._windowers[self._partition_of[service]].final_us(self._run_id)
+                final_us = self._windowers[self._partition_of[service]].passed(self._run_id).final_us
                 is_open = starts + self._policy.size_us > final_us
                 opened, counts = np.unique(starts[is_open], return_counts=True)
                 for start, count in zip(opened.tolist(), counts.tolist(), strict=True):
@@ -138,21 +147,23 @@ class Join:
             audit.observe(message.partition, stamp, 0, own=True)
         elif record.run_id != self._run_id:
             audit.observe(message.partition, stamp, None, own=False)
-        elif isinstance(record, ServiceFault):
+        elif isinstance(record, ServiceFault | FaultEffect | FaultVerdict):
             audit.observe(message.partition, stamp, 1, own=True)
-            self._fault(record, stamp)
+            self._count_version(source, record, stamp)
         else:
             audit.observe(message.partition, stamp, record_count(record), own=True)
             self._partition_of[record.service] = message.partition
             self.rows[_SIGNAL_OF[source]].add(record, processed.late)
 
-    def _fault(self, fault: ServiceFault, stamp: Stamp) -> None:
-        counts = self._counts(catalogue.SERVICE_FAULTS, fault.service, stamp)
-        version = (fault.service, fault.fault_id, fault.version)
+    def _count_version(
+        self, source: str, record: ServiceFault | FaultEffect | FaultVerdict, stamp: Stamp
+    ) -> None:
+        counts = self._counts(source, record.service, stamp)
+        version = (type(record), record.service, record.fault_id, record.version)
         counts.read += 1
-        counts.duplicate += version in self._seen_faults
-        counts.in_windows += version not in self._seen_faults
-        self._seen_faults.add(version)
+        counts.duplicate += version in self._seen_versions
+        counts.in_windows += version not in self._seen_versions
+        self._seen_versions.add(version)
 
     def _refused(self, source: str, message: Message, stamp: Stamp, *, counted: int) -> None:
         """Counts the records of a message that could not be used, unless the windower did so itself."""

@@ -9,9 +9,9 @@ from microservo.domain.watermarks import NOTHING_PASSED, Passed
 from microservo.domain.windows import NOTHING_US, Windower
 from microservo.errors import InvalidMessage
 from schemas import catalogue
-from schemas.codec import SchemaError, decode_as
+from schemas.codec import SchemaError, decode, decode_as
 from schemas.envelope import Stamp
-from schemas.records import LogBatch, MetricBatch, ServiceFault, SpanBatch
+from schemas.records import FaultEffect, FaultVerdict, LogBatch, MetricBatch, ServiceFault, SpanBatch
 
 _BATCHES: dict[str, type[MetricBatch] | type[LogBatch] | type[SpanBatch]] = {
     catalogue.TELEMETRY_METRICS: MetricBatch,
@@ -24,14 +24,14 @@ class Processed(NamedTuple):
     """What a message was.
 
     Attributes:
-        newest_end_us: end of the newest window that it touches; NOTHING_US for heartbeats and faults.
-        late: of telemetry, the windows that its records came late for.
+        newest_end_us: of telemetry, the end of the newest window that it touches; else NOTHING_US.
+        late: the windows that its records came late for.
         record: the record that it held; None for a heartbeat.
     """
 
     newest_end_us: int = NOTHING_US
     late: Passed = NOTHING_PASSED
-    record: MetricBatch | LogBatch | SpanBatch | ServiceFault | None = None
+    record: MetricBatch | LogBatch | SpanBatch | ServiceFault | FaultEffect | FaultVerdict | None = None
 
 
 def stamp_of(headers: Sequence[tuple[str, bytes]]) -> Stamp | InvalidMessage:
@@ -71,11 +71,21 @@ def process_stamped(
     try:
         if source == catalogue.SERVICE_FAULTS:
             fault = decode_as(ServiceFault, value)
-            windower.fault(fault, stamp)
-            return Processed(record=fault)
+            return Processed(late=windower.fault(fault, stamp), record=fault)
+        if source == catalogue.FAULT_EFFECTS:
+            effect = _effect(value)
+            return Processed(late=windower.effect(effect, stamp), record=effect)
         batch = decode_as(_BATCHES[source], value)
     except SchemaError as error:
         windower.heartbeat(source, stamp)
         raise InvalidMessage(str(error)) from error
     newest_end_us, late = windower.telemetry(batch, stamp)
     return Processed(newest_end_us=newest_end_us, late=late, record=batch)
+
+
+def _effect(value: bytes) -> FaultEffect | FaultVerdict:
+    record = decode(value)
+    if isinstance(record, FaultEffect | FaultVerdict):
+        return record
+    msg = f"expected a FaultEffect or a FaultVerdict, got a {type(record).__name__}"
+    raise SchemaError(msg)

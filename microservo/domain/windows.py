@@ -1,10 +1,13 @@
 """Labelled windows: telemetry joined with faults by event time. Pure, and a function of the log alone.
 
-A window [s, e) of a service is rendered twice at most, when every writer of its run has passed two cuts::
+A window [s, e) of a service is rendered twice at most, when every writer of its run has passed two cuts. After
+that only what is measured of faults may change its labels; until that is settled, the windows that a fault
+touches are kept and judged again at cuts that follow::
 
-    s ------------- e --- first cut ----------------- final cut
-                          all promised e + first cut  all promised e + final cut
-                          revision 0: on time         revision 1: if late records changed anything
+    s ------------- e --- first cut ----------------- final cut ---------------------- final cut ------------
+                          all promised e + first cut  all promised e + final cut       all promised e + k final
+                          revision 0: on time         revision 1: if late records      cuts; revision k: if the
+                                                      or labels changed anything       labels changed
 
 Whether a record is on time is judged per (record, window) from the promise it travels with (`Stamp`) and the
 cuts of its writer. So any interleaving of the partitions, any batch size, any restart and any writer that
@@ -23,23 +26,46 @@ import numpy as np
 from microservo.domain.blocks import Block, block_of, keep, split
 from microservo.domain.dictionary import Dictionary
 from microservo.domain.features import FeatureMaker, Features, same_features
+from microservo.domain.labels import Span
 from microservo.domain.ledger import Ledger
 from microservo.domain.open_run import OpenRun, OpenWindow
 from microservo.domain.telemetry import SIGNALS, Batch, Signal, check, record_count, signal_of, times_us
-from microservo.domain.watermarks import NOTHING_PASSED, UNKNOWN, Passed, UndeclaredWriter, Watermarks
+from microservo.domain.truth import WindowTruth
+from microservo.domain.watermarks import (
+    NOTHING_PASSED,
+    UNKNOWN,
+    Cut,
+    Passed,
+    UndeclaredWriter,
+    Watermarks,
+)
 from microservo.domain.window_rows import WindowRows
 from microservo.errors import InvalidMessage
 from schemas import catalogue
 from schemas.envelope import FOREVER_US, Stamp
-from schemas.records import FeatureWindow, Label, LabelledWindow, RunWriter, ServiceFault
+from schemas.records import (
+    FaultEffect,
+    FaultVerdict,
+    FeatureWindow,
+    LabelledWindow,
+    RunWriter,
+    ServiceFault,
+)
 
 SOURCES: tuple[str, ...] = (
     catalogue.TELEMETRY_METRICS,
     catalogue.TELEMETRY_LOGS,
     catalogue.TELEMETRY_TRACES,
     catalogue.SERVICE_FAULTS,
+    catalogue.FAULT_EFFECTS,
 )
 """Topics that are joined, by logical name."""
+
+WAITED_FOR = tuple(source for source in SOURCES if source != catalogue.FAULT_EFFECTS)
+"""Topics that revision 0 waits for: all but what is measured of faults."""
+
+MOST_CUTS = 20
+"""Revision at which a window is final, whatever is still undecided about its labels."""
 
 NOTHING_US = -1
 """End of the newest window that a message without records touches."""
@@ -59,7 +85,8 @@ class WindowPolicy:
         size_us: length of a window.
         first_cut_us: how long after its end a window waits for what is under way; a declared writer has a cut
             of its own.
-        final_cut_us: how long late records are still accepted, into revision 1; likewise.
+        final_cut_us: how long late records are still accepted, into revision 1; likewise. Windows that are
+            kept for their labels are judged again each time that so much more has passed.
         future_us: how far a record may lie ahead of the promise it travels with.
     """
 
@@ -92,7 +119,7 @@ class ClosedWindow:
     end_us: int
     revision: int
     features: Features
-    labels: tuple[Label, ...]
+    truth: WindowTruth
     features_changed: bool
     """Whether the features differ from the revision before; True for revision 0."""
 
@@ -118,7 +145,11 @@ class ClosedWindow:
             revision=self.revision,
             names=tuple(self.features),
             values=tuple(self.features.values()),
-            labels=self.labels,
+            labels=self.truth.labels,
+            in_force=self.truth.in_force,
+            visible=self.truth.visible,
+            role=self.truth.role,
+            truth=self.truth.truth,
         )
 
 
@@ -150,14 +181,24 @@ class Windower:
         if run is None:
             policy = self._policy
             watermarks = Watermarks(
-                SOURCES, first_cut_us=policy.first_cut_us, final_cut_us=policy.final_cut_us
+                WAITED_FOR, first_cut_us=policy.first_cut_us, final_cut_us=policy.final_cut_us
             )
-            run = self._runs[run_id] = OpenRun(run_id, watermarks, final_us)
+            run = self._runs[run_id] = OpenRun(run_id, watermarks, final_us, policy.final_cut_us)
         run.watermarks.declare(writers)
 
     def seal_run(self, run_id: str) -> None:
         """Declares that no writer joins a run any more, so that no limit holds its windows back."""
         self._runs[run_id].is_sealed = True
+
+    def end_run(self, run_id: str) -> None:
+        """Declares that nothing of a run is left to be read: windows kept for their labels stay as they are."""
+        run = self._runs[run_id]
+        for window in run.kept():
+            run.finish(window)
+
+    def kept(self, run_id: str) -> list[tuple[str, int]]:
+        """Service and start of the windows that are kept for their labels alone."""
+        return [(window.service, window.start_us) for window in self._runs[run_id].kept()]
 
     def close_run(self, run_id: str) -> None:
         """Drops a run that is over, with the windows that never became final."""
@@ -192,10 +233,13 @@ class Windower:
         with contextlib.suppress(UndeclaredWriter):
             self._run(stamp).watermarks.observe(source, stamp)
 
-    def fault(self, fault: ServiceFault, stamp: Stamp) -> None:
+    def fault(self, fault: ServiceFault, stamp: Stamp) -> Passed:
         """Adds one version of a fault.
 
         One of another run says nothing here: the injector ends what a run that is over has left.
+
+        Returns:
+            The windows that it is late for.
 
         Raises:
             InvalidMessage: the writer is not declared, has left, or takes back an earlier promise.
@@ -203,7 +247,23 @@ class Windower:
         run = self._run(stamp)
         late = run.watermarks.observe(catalogue.SERVICE_FAULTS, stamp)
         if fault.run_id == stamp.run:
-            run.faults.add(fault, late)
+            run.faults.add_fault(fault, late)
+        return late
+
+    def effect(self, effect: FaultEffect | FaultVerdict, stamp: Stamp) -> Passed:
+        """Adds one version of what was measured of a fault; what it comes to as a whole is no label's matter.
+
+        Returns:
+            The windows that it is late for.
+
+        Raises:
+            InvalidMessage: as `fault`.
+        """
+        run = self._run(stamp)
+        late = run.watermarks.observe(catalogue.FAULT_EFFECTS, stamp)
+        if isinstance(effect, FaultEffect) and effect.run_id == stamp.run:
+            run.faults.add_effect(effect, late)
+        return late
 
     def telemetry(self, batch: Batch, stamp: Stamp) -> tuple[int, Passed]:
         """Adds a batch of records.
@@ -224,7 +284,7 @@ class Windower:
             raise
 
     def close(self, limit_us: int = FOREVER_US) -> Iterator[ClosedWindow]:
-        """Renders the windows whose cut all writers have passed; of each run in order of their ends.
+        """Renders the windows whose cut all writers have passed; of each run in order of their cuts.
 
         Args:
             limit_us: taken for the promise of writers that may be declared without being known here; counts
@@ -236,15 +296,18 @@ class Windower:
                 continue
             for together in run.past_first_cut():
                 yield from self._first(run, together)
-            for window in run.past_final_cut():
-                closed = self._final(run, window)
+            for cut, window in run.past_final_cut():
+                closed = self._revise(run, window, cut)
                 if closed is not None:
                     yield closed
 
-    def ends_us(self, fault: ServiceFault) -> int:
-        """When a fault ends for good, by what is known now; FOREVER while it is open."""
-        run = self._runs.get(fault.run_id)
-        return UNKNOWN if run is None else run.faults.ends_us(fault)
+    def ends_us(self, run_id: str, service: str, fault_id: str) -> int:
+        """Until when a fault may have a label at a service, by what is known now.
+
+        FOREVER while it is open, UNKNOWN where it is not known, or not any more.
+        """
+        run = self._runs.get(run_id)
+        return UNKNOWN if run is None else run.faults.ends_us(service, fault_id)
 
     def forget(self) -> None:
         """Frees what no open window can need any more. Cheap; call it now and then."""
@@ -309,24 +372,32 @@ class Windower:
         rendered = self._render([window.on_time for window in windows], windows[0].start_us)
         for window, (counts, features) in zip(windows, rendered, strict=True):
             window.distinct_on_time, window.features = counts, features
-            window.labels = self._labels(run, window, revision=0)
+            window.truth, _ = self._judged(run, window, Cut(window.end_us, 0))
             if any(counts.values()):
                 yield self._closed(run, window, revision=0, features_changed=True)
 
-    def _final(self, run: OpenRun, window: OpenWindow) -> ClosedWindow | None:
-        """Revision 1, if it says anything that revision 0 did not."""
-        before, labels_before = window.features, window.labels
-        accepted = window.distinct_on_time
+    def _revise(self, run: OpenRun, window: OpenWindow, cut: Cut) -> ClosedWindow | None:
+        """The revision that a final cut makes of a window, if it says anything that those before did not."""
+        is_new = cut.revision == 1 and self._accept_late(run, window)
+        before = window.truth
+        window.truth, is_settled = self._judged(run, window, cut)
+        if is_settled or cut.revision == MOST_CUTS:
+            run.finish(window)
+        else:
+            run.keep(window, cut)
+        if not is_new and window.truth == before:
+            return None
+        return self._closed(run, window, revision=cut.revision, features_changed=is_new)
+
+    def _accept_late(self, run: OpenRun, window: OpenWindow) -> bool:
+        """Takes in what came late; whether the features are others than in revision 0, or the first ones."""
+        before, accepted = window.features, window.distinct_on_time
         if any(window.late.values()):
             everything = {signal: window.on_time[signal] + window.late[signal] for signal in SIGNALS}
             ((accepted, window.features),) = self._render([everything], window.start_us)
         self._settle(run, window, accepted)
-        window.labels = self._labels(run, window, revision=1)
-        features_changed = not same_features(before, window.features)
-        first_was_empty = not any(window.distinct_on_time.values())
-        if not features_changed and window.labels == labels_before and not first_was_empty:
-            return None
-        return self._closed(run, window, revision=1, features_changed=features_changed or first_was_empty)
+        window.drop_rows()
+        return not any(window.distinct_on_time.values()) or not same_features(before, window.features)
 
     def _settle(self, run: OpenRun, window: OpenWindow, accepted: dict[Signal, int]) -> None:
         """Enters where each record of a final window went."""
@@ -345,9 +416,13 @@ class Windower:
         rows = WindowRows.of(windows, self._dictionary)
         return zip(rows.counts(), self._maker.features(rows, start_us), strict=True)
 
-    def _labels(self, run: OpenRun, window: OpenWindow, *, revision: int) -> tuple[Label, ...]:
-        end_us = window.start_us + self._policy.size_us
-        return run.faults.labels(run.run_id, window.service, window.start_us, end_us, revision=revision)
+    def _judged(self, run: OpenRun, window: OpenWindow, cut: Cut) -> tuple[WindowTruth, bool]:
+        """The truth about a window as known at a cut, and whether nothing will change it any more."""
+        is_observed = run.watermarks.is_written(
+            catalogue.FAULT_EFFECTS, cut.due_us + self._policy.final_cut_us
+        )
+        span = Span(window.start_us, window.end_us)
+        return run.faults.truth(window.service, span, cut, is_observed=is_observed)
 
     def _closed(
         self, run: OpenRun, window: OpenWindow, *, revision: int, features_changed: bool
@@ -356,9 +431,9 @@ class Windower:
             run_id=run.run_id,
             service=window.service,
             start_us=window.start_us,
-            end_us=window.start_us + self._policy.size_us,
+            end_us=window.end_us,
             revision=revision,
             features=window.features,
-            labels=window.labels,
+            truth=window.truth,
             features_changed=features_changed,
         )

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from microservo.adapters.broker import Broker
-from microservo.domain.windows import SOURCES
+from microservo.domain.watermarks import NEVER_WAITS_US
 from microservo.errors import InvalidInput, Retryable
 from microservo.log.run_records import KnownRuns, update_run
 from microservo.log.stamped import write_final_stamp
@@ -27,23 +27,40 @@ from schemas.records import Experiment, RunWriter
 
 COLLECTOR_WRITER = "telemetry-collector"
 INJECTOR_WRITER = "fault-injector"
+OBSERVER_WRITER = "effect-observer"
 JOIN_AHEAD_US = 10_000_000
 LEASE_US = 5_000_000
-TELEMETRY = tuple(source for source in SOURCES if source != catalogue.SERVICE_FAULTS)
+TELEMETRY = (catalogue.TELEMETRY_METRICS, catalogue.TELEMETRY_LOGS, catalogue.TELEMETRY_TRACES)
 """What a collector writes, by logical name."""
 
 _PUBLISH_US = 2_000_000
 _ATTEMPTS = 10
 
 
-def writers_from(from_us: int, *, first_cut_us: int, final_cut_us: int) -> tuple[RunWriter, ...]:
-    """The writers that a run begins with: one collector, one injector."""
+def writers_from(
+    from_us: int, *, first_cut_us: int, final_cut_us: int, is_observed: bool = False
+) -> tuple[RunWriter, ...]:
+    """The writers that a run begins with: one collector, one injector, and one observer of effects, if any.
+
+    Revision 0 never waits for the observer: it looks at what others have written.
+
+    Args:
+        from_us: microseconds UTC from which they count.
+        first_cut_us: how long after a window's end their records are on time.
+        final_cut_us: how long they are accepted.
+        is_observed: whether effects are measured; if not, no window waits for them.
+    """
     names = {source: COLLECTOR_WRITER for source in TELEMETRY} | {catalogue.SERVICE_FAULTS: INJECTOR_WRITER}
+    observers = {catalogue.FAULT_EFFECTS: OBSERVER_WRITER} if is_observed else {}
     return tuple(
         RunWriter(
-            topic=source, writer=name, from_us=from_us, first_cut_us=first_cut_us, final_cut_us=final_cut_us
+            topic=source,
+            writer=name,
+            from_us=from_us,
+            first_cut_us=NEVER_WAITS_US if source in observers else first_cut_us,
+            final_cut_us=final_cut_us,
         )
-        for source, name in names.items()
+        for source, name in (names | observers).items()
     )
 
 
