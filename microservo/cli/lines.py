@@ -14,9 +14,12 @@ from microservo.errors import InvalidMessage
 from schemas.records import (
     AnomalyScore,
     Experiment,
+    FaultEffect,
     FaultEvent,
     FaultRequest,
+    FaultVerdict,
     FeatureWindow,
+    Finding,
     Label,
     LabelledWindow,
     LogBatch,
@@ -37,6 +40,7 @@ STATE_COLOURS: Mapping[str, str] = {
     "stopped": "green",
 }
 _TRUTH_COLOURS: Mapping[Truth, str] = {"anomalous": "red", "masked": "yellow", "normal": "green"}
+_FINDING_COLOURS: Mapping[Finding, str] = {"visible": "red", "not_visible": "green"}
 _SHOWN: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("request/*/count", "requests", lambda value: f"{value:.0f}"),
     ("request/*/error_share", "errors", lambda value: f"{value:.0%}"),
@@ -91,6 +95,24 @@ def _(record: ServiceFault) -> Line:
     state = "recovered" if record.recovered_at_us else "active" if record.applied_at_us else "applying"
     role = "root cause" if record.role == "root_cause" else f"{record.hops} hops from {record.root_service}"
     return _state(state), f" {record.kind} at {record.service} ({role})  ", _dim(record.fault_id)
+
+
+@describe.register
+def _(record: FaultEffect) -> Line:
+    where = f"{record.service} ({record.relation} of {record.root_service})"
+    why = f"  {record.evidence}" if record.evidence else ""
+    what = f" {where if record.relation != 'root' else record.service}{why}  "
+    return (
+        styled(f"{record.finding:<12}", fg=_FINDING_COLOURS.get(record.finding)),
+        what,
+        _dim(record.fault_id),
+    )
+
+
+@describe.register
+def _(record: FaultVerdict) -> Line:
+    why = f"  {record.evidence}" if record.evidence else ""
+    return f"{record.verdict:<12}", f" fault on {record.service}{why}  ", _dim(record.fault_id)
 
 
 @describe.register

@@ -27,6 +27,11 @@ _SIGNAL_OF: dict[str, Signal] = {
     catalogue.TELEMETRY_LOGS: "logs",
     catalogue.TELEMETRY_TRACES: "traces",
 }
+_TOPIC_OF: dict[type, str] = {
+    ServiceFault: catalogue.SERVICE_FAULTS,
+    FaultEffect: catalogue.FAULT_EFFECTS,
+    FaultVerdict: catalogue.FAULT_EFFECTS,
+}
 
 
 class Join:
@@ -149,16 +154,14 @@ class Join:
             audit.observe(message.partition, stamp, None, own=False)
         elif isinstance(record, ServiceFault | FaultEffect | FaultVerdict):
             audit.observe(message.partition, stamp, 1, own=True)
-            self._count_version(source, record, stamp)
+            self._count_version(record, stamp)
         else:
             audit.observe(message.partition, stamp, record_count(record), own=True)
             self._partition_of[record.service] = message.partition
             self.rows[_SIGNAL_OF[source]].add(record, processed.late)
 
-    def _count_version(
-        self, source: str, record: ServiceFault | FaultEffect | FaultVerdict, stamp: Stamp
-    ) -> None:
-        counts = self._counts(source, record.service, stamp)
+    def _count_version(self, record: ServiceFault | FaultEffect | FaultVerdict, stamp: Stamp) -> None:
+        counts = self._counts(_TOPIC_OF[type(record)], record.service, stamp)
         version = (type(record), record.service, record.fault_id, record.version)
         counts.read += 1
         counts.duplicate += version in self._seen_versions

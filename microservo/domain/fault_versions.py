@@ -52,7 +52,7 @@ class Versions(Generic[Versioned]):
             is_known, first_us = True, min(first_us, late_us)
 
     def were_read_by(self, final_us: int) -> bool:
-        """Whether what was told before any of the versions has been read, once windows are final up to here."""
+        """Whether all that was told before was read, once windows are final up to an instant."""
         return all(late.final_us < final_us for _, late in self._versions.values())
 
 

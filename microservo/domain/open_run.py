@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from microservo.domain.blocks import Block
-from microservo.domain.features import Features
 from microservo.domain.fault_versions import FaultVersions
+from microservo.domain.features import Features
 from microservo.domain.telemetry import SIGNALS, Signal
 from microservo.domain.truth import NO_FAULTS, WindowTruth
 from microservo.domain.watermarks import Cut, Watermarks

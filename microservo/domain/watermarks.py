@@ -167,8 +167,8 @@ class Watermarks:
             raise UndeclaredWriter(msg)
         if source not in self._unheard:
             msg = (
-                f"{stamp.writer} can't write {source} in run {stamp.run!r}, whose record declares nobody: the "
-                "first writer of telemetry and of faults counts, and no other; declare all before they write"
+                f"{stamp.writer} can't write {source} in run {stamp.run!r}, whose record declares nobody: "
+                "of telemetry and faults the first writer counts and nobody else; declare all before they write"
             )
             raise UndeclaredWriter(msg)
         self._unheard.discard(source)

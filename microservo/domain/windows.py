@@ -1,13 +1,15 @@
 """Labelled windows: telemetry joined with faults by event time. Pure, and a function of the log alone.
 
-A window [s, e) of a service is rendered twice at most, when every writer of its run has passed two cuts. After
-that only what is measured of faults may change its labels; until that is settled, the windows that a fault
-touches are kept and judged again at cuts that follow::
+A window [s, e) of a service is rendered twice at most, when every writer of its run has passed two cuts.
+After that only what is measured of faults may change its labels. Until that is settled, the windows that a
+fault touches are kept, and judged again at the cuts that follow::
 
-    s ------------- e --- first cut ----------------- final cut ---------------------- final cut ------------
-                          all promised e + first cut  all promised e + final cut       all promised e + k final
-                          revision 0: on time         revision 1: if late records      cuts; revision k: if the
-                                                      or labels changed anything       labels changed
+    s -------- e --- first cut --------------- final cut ---------------- k-th cut -------------------
+                     all promised              all promised               all promised
+                     e + first cut             e + final cut              e + k final cuts
+                     revision 0: on time       revision 1: if late        revision k: if labels changed
+                                               records or labels
+                                               changed anything
 
 Whether a record is on time is judged per (record, window) from the promise it travels with (`Stamp`) and the
 cuts of its writer. So any interleaving of the partitions, any batch size, any restart and any writer that
@@ -191,7 +193,7 @@ class Windower:
         self._runs[run_id].is_sealed = True
 
     def end_run(self, run_id: str) -> None:
-        """Declares that nothing of a run is left to be read: windows kept for their labels stay as they are."""
+        """Declares that all of a run was read: the windows that are kept for their labels are final."""
         run = self._runs[run_id]
         for window in run.kept():
             run.finish(window)

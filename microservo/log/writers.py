@@ -37,30 +37,28 @@ _PUBLISH_US = 2_000_000
 _ATTEMPTS = 10
 
 
-def writers_from(
-    from_us: int, *, first_cut_us: int, final_cut_us: int, is_observed: bool = False
-) -> tuple[RunWriter, ...]:
-    """The writers that a run begins with: one collector, one injector, and one observer of effects, if any.
-
-    Revision 0 never waits for the observer: it looks at what others have written.
-
-    Args:
-        from_us: microseconds UTC from which they count.
-        first_cut_us: how long after a window's end their records are on time.
-        final_cut_us: how long they are accepted.
-        is_observed: whether effects are measured; if not, no window waits for them.
-    """
+def writers_from(from_us: int, *, first_cut_us: int, final_cut_us: int) -> tuple[RunWriter, ...]:
+    """The writers that a run begins with: one collector, one injector."""
     names = {source: COLLECTOR_WRITER for source in TELEMETRY} | {catalogue.SERVICE_FAULTS: INJECTOR_WRITER}
-    observers = {catalogue.FAULT_EFFECTS: OBSERVER_WRITER} if is_observed else {}
     return tuple(
         RunWriter(
-            topic=source,
-            writer=name,
-            from_us=from_us,
-            first_cut_us=NEVER_WAITS_US if source in observers else first_cut_us,
-            final_cut_us=final_cut_us,
+            topic=source, writer=name, from_us=from_us, first_cut_us=first_cut_us, final_cut_us=final_cut_us
         )
-        for source, name in (names | observers).items()
+        for source, name in names.items()
+    )
+
+
+def observer_from(from_us: int, *, final_cut_us: int) -> RunWriter:
+    """The writer of a run whose effects are measured.
+
+    Revision 0 never waits for it, since it looks at what others have written; all later ones do.
+    """
+    return RunWriter(
+        topic=catalogue.FAULT_EFFECTS,
+        writer=OBSERVER_WRITER,
+        from_us=from_us,
+        first_cut_us=NEVER_WAITS_US,
+        final_cut_us=final_cut_us,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from recorded_run import experiment
@@ -19,6 +19,7 @@ from streams.joiner import Joiner
 POLICY = WindowPolicy()
 STORY = Story(seconds=20)
 SENT = messages(STORY, partitions=1)
+RUN = replace(experiment(STORY, {}, {}), status="running")
 
 
 @dataclass
@@ -37,6 +38,7 @@ class Log:
 
     def __init__(self) -> None:
         self.joiner = Joiner(0, POLICY, checkpoint=lambda _: UNKNOWN)
+        self.joiner.update_run(STORY.run_id, RUN)
         self.offsets: dict[str, int] = {}
         self.events: list[Event] = []
 
