@@ -168,7 +168,7 @@ class Watermarks:
         if source not in self._unheard:
             msg = (
                 f"{stamp.writer} can't write {source} in run {stamp.run!r}, whose record declares nobody: "
-                "of telemetry and faults the first writer counts and nobody else; declare all before they write"
+                "the first writer of telemetry and faults counts, and no other; declare all before they write"
             )
             raise UndeclaredWriter(msg)
         self._unheard.discard(source)
