@@ -1,18 +1,4 @@
-"""The truth about a window, by what was in force and by what was measured.
-
-The rule, for a service and a window:
-
-- **anomalous**: a fault with a severity is in force on its root, and meanwhile a measured effect interval of
-  this service covers enough of the window: 20 % of it, or half of the interval where that is shorter. An
-  interval of one record covers enough.
-- **masked**, and scored by nobody: not that, but a fault with a severity is in force here as the root cause,
-  seen or not; or an effect touches the window less, or only after the recovery; or what was measured is
-  undecided, or was too little to say, while the fault is in force or for 30 s after it.
-- **normal**: everything else: no fault, faults that were looked for here and did not show, and controls,
-  which have no severity.
-
-Reach is not effect: no window is anomalous because a service is connected to a faulty one.
-"""
+"""The truth about a window, by what was in force and by what was measured: see `RULE`."""
 
 from __future__ import annotations
 
@@ -21,6 +7,21 @@ from dataclasses import dataclass
 
 from microservo.domain.labels import Evidence, Span, covered_us
 from schemas.records import Label, Role, Truth
+
+RULE = """\
+`truth` follows from both by one rule, for each service and window:
+
+- **anomalous**: a fault with a severity is in force on its root, and meanwhile a measured effect interval of
+  this service covers enough of the window: 20 % of it, or half of the interval where that is shorter. An
+  interval of one record covers enough.
+- **masked**, to be scored by nobody: not that, but a fault with a severity is in force here as the root
+  cause, seen or not; or an effect touches the window less, or only after the recovery; or what was measured
+  is undecided, or was too little to say, while the fault is in force or for 30 s after it.
+- **normal**: everything else: no fault, faults that were looked for here and did not show, and controls,
+  which have no severity.
+
+Reach is not effect: no window is anomalous because its service is connected to a faulty one."""
+"""The rule as it is stated in words to who reads the labels; `truth_of` is the same in code."""
 
 LEAST_SHARE = 0.2
 """Share of a window that an effect must cover."""
@@ -75,7 +76,7 @@ def window_truth(found: Sequence[Evidence], window: Span) -> WindowTruth:
 
 
 def truth_of(found: Sequence[Evidence], window: Span) -> Truth:
-    """The truth of a window by the rule above; what has no severity changes nothing."""
+    """The truth of a window by `RULE`; what has no severity changes nothing."""
     harmful = [each for each in found if each.label.severity > 0]
     if any(_shows(each, window) for each in harmful):
         return "anomalous"
