@@ -59,6 +59,16 @@ class RunWriter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GoneService:
+    """A service that was declared gone: from then on its silence is nothing that windows tell of."""
+
+    service: str
+    """Name of the service."""
+    at_us: int
+    """Microseconds UTC when it was declared; what it sends of a later instant makes it known again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
     """State of a run, compacted by run id."""
 
@@ -88,6 +98,8 @@ class Experiment:
     """Microseconds UTC: end of the run; null while it goes on."""
     writers: tuple[RunWriter, ...] = ()
     """Writers of the joined topics, in the order in which they were declared; empty in records before version 2."""
+    gone: tuple[GoneService, ...] = ()
+    """Services that were declared gone, in the order in which they were; empty in records before version 3."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -470,6 +482,42 @@ class ServiceGraph:
     """Number of calls on each edge."""
     errors: tuple[int, ...]
     """Number of failed calls on each edge."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushedSignal:
+    """A signal that a service pushes: metrics, logs or traces."""
+
+    signal: str
+    """Name of the signal."""
+    interval_us: int
+    """Microseconds that usually lie between two of its records."""
+    newest_us: int
+    """Microseconds UTC of its newest record."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceInventory:
+    """A fact: what is known of a service that pushes telemetry, as of an instant; so that what is missing can be told from what never was. Sent each second, until the service is declared gone."""
+
+    run_id: str
+    """Run (experiment) this belongs to."""
+    service: str
+    """Name of the service."""
+    endpoints: tuple[str, ...]
+    """Endpoints that it has served: names of SERVER spans."""
+    peers: tuple[str, ...]
+    """Services that it has called: peers of CLIENT and PRODUCER spans."""
+    severities: tuple[str, ...]
+    """Severities that its log lines have had: trace, debug, info, warn, error, fatal, unknown."""
+    metered: tuple[str, ...]
+    """Names of its series that others measure of it from outside; none of them shows that it is alive."""
+    signals: tuple[PushedSignal, ...]
+    """Signals that it pushes, by name."""
+    delay_us: int
+    """Microseconds that windows of the service wait beyond the first and the final cut: how much later than that its telemetry usually comes."""
+    time_us: int
+    """Microseconds UTC as of which this is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from microservo.adapters.broker import Message
 from microservo.datasets.slices import SLICE_US
 from microservo.datasets.telemetry import RowBuffer
@@ -20,7 +18,7 @@ from microservo.domain.windows import SOURCES, Windower, WindowPolicy
 from microservo.errors import InvalidMessage
 from schemas import catalogue
 from schemas.envelope import Stamp
-from schemas.records import FaultEffect, FaultVerdict, RunWriter, ServiceFault
+from schemas.records import FaultEffect, FaultVerdict, RunWriter, ServiceFault, ServiceInventory
 
 _SIGNAL_OF: dict[str, Signal] = {
     catalogue.TELEMETRY_METRICS: "metrics",
@@ -57,7 +55,6 @@ class Join:
         self._windowers = {index: Windower(policy) for index in partition_numbers}
         for windower in self._windowers.values():
             windower.open_run(run_id, writers)
-        self._partition_of: dict[str, int] = {}
         self._seen_versions: set[tuple[type, str, str, int]] = set()
         self._own_ledger = Ledger()
         self.windows = WindowBuffer()
@@ -108,6 +105,9 @@ class Join:
         for windower in self._windowers.values():
             for window in windower.close():
                 self.windows.add(window)
+                if window.delay_us:
+                    for rows in self.rows.values():
+                        rows.delay(window.service, window.start_us, window.delay_us)
             windower.forget()
 
     def end_run(self) -> None:
@@ -115,21 +115,13 @@ class Join:
         for windower in self._windowers.values():
             windower.end_run(self._run_id)
 
-    def kept(self) -> list[tuple[str, int]]:
-        """Service and start of the windows whose labels may still change, though nothing else can."""
-        return [window for windower in self._windowers.values() for window in windower.kept(self._run_id)]
-
-    def unfinished(self) -> dict[tuple[str, str, int], int]:
-        """Rows by source, service and start of the windows that rows may still be added to."""
-        found: dict[tuple[str, str, int], int] = {}
-        for source, signal in _SIGNAL_OF.items():
-            for service, starts in self.rows[signal].starts():
-                final_us = self._windowers[self._partition_of[service]].passed(self._run_id).final_us
-                is_open = starts + self._policy.size_us > final_us
-                opened, counts = np.unique(starts[is_open], return_counts=True)
-                for start, count in zip(opened.tolist(), counts.tolist(), strict=True):
-                    found[source, service, start] = found.get((source, service, start), 0) + count
-        return found
+    def unfinished(self) -> dict[tuple[str, int], dict[str, int]]:
+        """How many records of each source the windows have that are not final, by service and start."""
+        return {
+            (service, start_us): counts
+            for windower in self._windowers.values()
+            for service, start_us, counts in windower.unfinished(self._run_id)
+        }
 
     def settled(self, before_us: int) -> list[LedgerRow]:
         """Removes the counts of minutes that ended by `before_us` and returns those of the run.
@@ -155,9 +147,10 @@ class Join:
         elif isinstance(record, ServiceFault | FaultEffect | FaultVerdict):
             audit.observe(message.partition, stamp, 1, own=True)
             self._count_version(record, stamp)
+        elif isinstance(record, ServiceInventory):
+            audit.observe(message.partition, stamp, 0, own=True)
         else:
             audit.observe(message.partition, stamp, record_count(record), own=True)
-            self._partition_of[record.service] = message.partition
             self.rows[_SIGNAL_OF[source]].add(record, processed.late)
 
     def _count_version(self, record: ServiceFault | FaultEffect | FaultVerdict, stamp: Stamp) -> None:
@@ -180,11 +173,13 @@ class Join:
         return self._own_ledger.counts(self._run_id, source, service, stamp.watermark_us)
 
 
-def unfinished_rows(unfinished: Mapping[tuple[str, str, int], int]) -> Iterator[LedgerRow]:
-    """The ledger's counts of rows in windows that are not final; keys are those of `Join.unfinished`."""
-    for (source, service, start_us), count in unfinished.items():
-        account = Account("", source, service, start_us - start_us % MINUTE_US)
-        yield replace(_ledger_row(account, Counts()), unfinished=count)
+def unfinished_rows(unfinished: Mapping[tuple[str, int], Mapping[str, int]]) -> Iterator[LedgerRow]:
+    """The ledger's counts of records in windows that are not final; keys are those of `Join.unfinished`."""
+    for (service, start_us), counts in unfinished.items():
+        for source, count in counts.items():
+            if count:
+                account = Account("", source, service, start_us - start_us % MINUTE_US)
+                yield replace(_ledger_row(account, Counts()), unfinished=count)
 
 
 def _ledger_row(account: Account, counts: Counts) -> LedgerRow:

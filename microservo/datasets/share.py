@@ -135,7 +135,7 @@ def read_share(consumer: Consumer, share: Share) -> Iterator[Step]:
     if share.is_over:
         join.end_run()
     unfinished = join.unfinished()
-    windows = sorted({*join.kept(), *((service, start_us) for _, service, start_us in unfinished)})
+    windows = sorted(unfinished)
     yield Settled([*join.settled(FOREVER_US), *unfinished_rows(unfinished)])
     for service, start_us in windows:
         join.windows.discard(service, start_us)

@@ -11,6 +11,7 @@
 ``call/<service>/...``                calls made (CLIENT and PRODUCER spans) by called service, likewise
 ====================================  ==================================================================
 
+What a service is known for and did not show in a window, `microservo.domain.silence` adds.
 Quantiles are nearest-rank: a value that was measured, never one in between.
 """
 
@@ -35,9 +36,9 @@ _STATISTICS = ("/count", "/min", "/max", "/mean", "/last", "/slope")
 _LATENCIES = ("/count", "/error_share", "/p50_ms", "/p90_ms", "/p99_ms")
 _SHARES = np.array([[0.50], [0.90], [0.99]])
 _COUNT_ALONE = ("",)
-_LEVELS = ("trace", "debug", "info", "warn", "error", "fatal", "unknown")
+LEVELS = ("trace", "debug", "info", "warn", "error", "fatal", "unknown")
 # OpenTelemetry severity numbers come in ranges of four: 1-4 trace, 5-8 debug, ... 21-24 fatal.
-_LEVEL_OF = np.array([(number - 1) // 4 if 1 <= number <= 24 else 6 for number in range(256)])
+LEVEL_OF = np.array([(number - 1) // 4 if 1 <= number <= 24 else 6 for number in range(256)])
 _ALL = "*"
 # A message that is sent is a call like any other.
 _COUNTED_AS = np.array([CLIENT_SPAN if kind == PRODUCER_SPAN else kind for kind in range(256)], np.int64)
@@ -94,7 +95,7 @@ class FeatureMaker:
         self._dictionary = dictionary
         self._layouts: dict[tuple[str, bytes], _Layout] = {}
         self._calls = _Family("call", _LATENCIES, partial(self._span_text, CLIENT_SPAN))
-        self._levels = _Family("log/severity", _COUNT_ALONE, _LEVELS.__getitem__)
+        self._levels = _Family("log/severity", _COUNT_ALONE, LEVELS.__getitem__)
         self._templates = _Family("log/template", _COUNT_ALONE, dictionary.text)
         self._metrics = _Family("metric", _STATISTICS, dictionary.text)
         self._requests = _Family("request", _LATENCIES, partial(self._span_text, SERVER_SPAN))
@@ -121,7 +122,7 @@ class FeatureMaker:
         if spans is not None:
             yield self._calls, spans
         if rows.logs is not None:
-            yield self._levels, _counts(rows.logs.window, _LEVEL_OF[rows.logs.severity])
+            yield self._levels, _counts(rows.logs.window, LEVEL_OF[rows.logs.severity])
             yield self._templates, _counts(rows.logs.window, rows.logs.template)
         if rows.metrics is not None:
             yield self._metrics, _statistics(rows.metrics, start_us)

@@ -26,13 +26,14 @@ class Coded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricRows:
-    """Metric points of one instance."""
+    """Metric points of one instance; `is_metered` where others measured it from outside."""
 
     service: str
     instance: str
     time_us: Int64
     name: Coded
     value: Float64
+    is_metered: bool = False
 
     @property
     def count(self) -> int:

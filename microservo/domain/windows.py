@@ -4,17 +4,19 @@ A window [s, e) of a service is rendered twice at most, when every writer of its
 After that only what is measured of faults may change its labels. Until that is settled, the windows that a
 fault touches are kept, and judged again at the cuts that follow::
 
-    s -------- e --- first cut --------------- final cut ---------------- k-th cut -------------------
-                     all promised              all promised               all promised
-                     e + first cut             e + final cut              e + k final cuts
-                     revision 0: on time       revision 1: if late        revision k: if labels changed
-                                               records or labels
-                                               changed anything
+    s ------- e ---- delay --- first cut ------------- final cut --------------- k-th cut ---------------
+              |      |         all promised that       all promised that         and k - 1 final cuts more
+              |      |         revision 0: on time     revision 1: if late       revision k: if labels
+              |      |                                 records or labels         changed
+              |      |                                 changed anything
+              |      due: how much later the service's telemetry usually comes
+              the inventories within [s, e) are all there, which say so
 
-Whether a record is on time is judged per (record, window) from the promise it travels with (`Stamp`) and the
-cuts of its writer. So any interleaving of the partitions, any batch size, any restart and any writer that
-joins or leaves give the same bytes. Each run stands alone: its windows depend on the messages that are
-stamped for it and on its record. Design and proof: docs/decisions/0004-deterministic-windows.md.
+Whether a record is on time is judged per (record, window) from the promise it travels with (`Stamp`), the
+cuts of its writer and the delay of its service. So any interleaving of the partitions, any batch size, any
+restart and any writer that joins or leaves give the same bytes. Each run stands alone: its windows depend on
+the messages that are stamped for it and on its record. Design and proof:
+docs/decisions/0004-deterministic-windows.md.
 """
 
 from __future__ import annotations
@@ -25,12 +27,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from microservo.domain.blocks import Block, block_of, keep, split
+from microservo.domain.blocks import Block, block_of, split
 from microservo.domain.dictionary import Dictionary
 from microservo.domain.features import FeatureMaker, Features, same_features
 from microservo.domain.labels import Span
-from microservo.domain.ledger import Ledger
-from microservo.domain.open_run import OpenRun, OpenWindow
+from microservo.domain.ledger import Counts, Ledger
+from microservo.domain.open_run import OpenRun, OpenWindow, Rows
+from microservo.domain.silence import with_silence
 from microservo.domain.telemetry import SIGNALS, Batch, Signal, check, record_count, signal_of, times_us
 from microservo.domain.truth import WindowTruth
 from microservo.domain.watermarks import (
@@ -52,6 +55,7 @@ from schemas.records import (
     LabelledWindow,
     RunWriter,
     ServiceFault,
+    ServiceInventory,
 )
 
 SOURCES: tuple[str, ...] = (
@@ -124,6 +128,8 @@ class ClosedWindow:
     truth: WindowTruth
     features_changed: bool
     """Whether the features differ from the revision before; True for revision 0."""
+    delay_us: int = 0
+    """How much longer than others it waited for the telemetry of its service."""
 
     def feature_window(self) -> FeatureWindow:
         """What algorithms may see."""
@@ -194,13 +200,7 @@ class Windower:
 
     def end_run(self, run_id: str) -> None:
         """Declares that all of a run was read: the windows that are kept for their labels are final."""
-        run = self._runs[run_id]
-        for window in run.kept():
-            run.finish(window)
-
-    def kept(self, run_id: str) -> list[tuple[str, int]]:
-        """Service and start of the windows that are kept for their labels alone."""
-        return [(window.service, window.start_us) for window in self._runs[run_id].kept()]
+        self._runs[run_id].end()
 
     def close_run(self, run_id: str) -> None:
         """Drops a run that is over, with the windows that never became final."""
@@ -285,6 +285,32 @@ class Windower:
             self.ledger.reject(stamp.run, source, batch.service, stamp.watermark_us, record_count(batch))
             raise
 
+    def inventory(self, inventory: ServiceInventory, stamp: Stamp) -> tuple[int, Passed]:
+        """Adds what was known of a service at an instant. It is no record that the ledger counts.
+
+        Returns:
+            As `telemetry`.
+
+        Raises:
+            InvalidMessage: as `telemetry`.
+        """
+        run, late = self._observed(catalogue.TELEMETRY_METRICS, inventory.run_id, stamp)
+        self._check_times(inventory.service, inventory.time_us, inventory.time_us, stamp)
+        start_us = self._policy.start_of(inventory.time_us)
+        end_us = start_us + self._policy.size_us
+        if end_us > run.resume_us and not run.is_over(end_us, inventory.service, late):
+            run.window(end_us, inventory.service, start_us).add_inventory(inventory, late)
+        return end_us, late
+
+    def unfinished(self, run_id: str) -> Iterator[tuple[str, int, dict[str, int]]]:
+        """Service and start of the windows that are not final, and their records by source.
+
+        Those of one that is kept for its labels were counted: it has none here.
+        """
+        for window in self._runs[run_id].windows:
+            counts = {source: window.received[signal] for signal, source in _SOURCE_OF.items()}
+            yield window.service, window.start_us, counts
+
     def close(self, limit_us: int = FOREVER_US) -> Iterator[ClosedWindow]:
         """Renders the windows whose cut all writers have passed; of each run in order of their cuts.
 
@@ -296,6 +322,8 @@ class Windower:
             before = run.watermarks.passed
             if run.watermarks.advance(FOREVER_US if run.is_sealed else limit_us) is before:
                 continue
+            for window, dropped in run.past_end():
+                self._count_dropped(run, window, dropped)
             for together in run.past_first_cut():
                 yield from self._first(run, together)
             for cut, window in run.past_final_cut():
@@ -326,90 +354,104 @@ class Windower:
 
     def _accept(self, batch: Batch, stamp: Stamp) -> tuple[int, Passed]:
         signal = signal_of(batch)
-        run = self._runs.get(stamp.run) or self._run(stamp)
-        late = run.watermarks.observe(_SOURCE_OF[signal], stamp)
-        if batch.run_id != stamp.run:
-            msg = f"a batch of run {batch.run_id!r} is stamped for run {stamp.run!r}; the two must agree"
-            raise InvalidMessage(msg)
+        run, late = self._observed(_SOURCE_OF[signal], batch.run_id, stamp)
         count = check(batch)
         if not count:
             return NOTHING_US, late
         times = times_us(batch)
         first, last = int(np.minimum.reduce(times)), int(np.maximum.reduce(times))
-        if first < 0 or last > stamp.watermark_us + self._policy.future_us:
-            limit = stamp.watermark_us + self._policy.future_us
-            msg = (
-                f"a record of {batch.service} lies before 1970 or beyond {limit} "
-                "(its stamp plus what is allowed)"
-            )
-            raise InvalidMessage(msg)
+        self._check_times(batch.service, first, last, stamp)
         start, end = self._policy.start_of(first), self._policy.start_of(last)
         block = block_of(batch, self._dictionary)
         if start == end:
-            self._sort_in(run, batch, start, (count, block), late)
+            self._sort_in(run, batch.service, start, Rows(late, signal, count, block))
         else:
             for one, size, part in split(signal, block, times, self._policy.size_us):
-                self._sort_in(run, batch, one, (size, part), late)
+                self._sort_in(run, batch.service, one, Rows(late, signal, size, part))
         return end + self._policy.size_us, late
 
-    def _sort_in(
-        self, run: OpenRun, batch: Batch, start_us: int, rows: tuple[int, Block], late: Passed
-    ) -> None:
-        """Puts the rows of a batch that fall into one window there, or counts them as too late."""
+    def _observed(self, source: str, run_id: str, stamp: Stamp) -> tuple[OpenRun, Passed]:
+        """The run of a record, and the windows that the record is late for."""
+        run = self._runs.get(stamp.run) or self._run(stamp)
+        late = run.watermarks.observe(source, stamp)
+        if run_id != stamp.run:
+            msg = f"a batch of run {run_id!r} is stamped for run {stamp.run!r}; the two must agree"
+            raise InvalidMessage(msg)
+        return run, late
+
+    def _check_times(self, service: str, first_us: int, last_us: int, stamp: Stamp) -> None:
+        limit = stamp.watermark_us + self._policy.future_us
+        if first_us < 0 or last_us > limit:
+            msg = f"a record of {service} lies before 1970 or beyond {limit} (its stamp plus what is allowed)"
+            raise InvalidMessage(msg)
+
+    def _sort_in(self, run: OpenRun, service: str, start_us: int, rows: Rows) -> None:
+        """Puts rows that fall into one window there, or counts them as too late."""
         end_us = start_us + self._policy.size_us
         if end_us <= run.resume_us:
             return
-        signal, (count, block) = signal_of(batch), rows
-        counts = self.ledger.counts(batch.run_id, _SOURCE_OF[signal], batch.service, start_us)
-        counts.read += count
-        if end_us <= late.final_us:
-            counts.dropped += count
-            return
-        window = run.window(end_us, batch.service, start_us)
-        window.received[signal] += count
-        keep((window.late if end_us <= late.first_us else window.on_time)[signal], block)
+        counts = self.ledger.counts(run.run_id, _SOURCE_OF[rows.signal], service, start_us)
+        counts.read += rows.size
+        is_over = run.is_over(end_us, service, rows.late)
+        if is_over or not run.window(end_us, service, start_us).add(rows):
+            counts.dropped += rows.size
 
     def _first(self, run: OpenRun, windows: Sequence[OpenWindow]) -> Iterator[ClosedWindow]:
         """Revisions 0 of windows that end together; none for a window of which everything is late."""
         rendered = self._render([window.on_time for window in windows], windows[0].start_us)
         for window, (counts, features) in zip(windows, rendered, strict=True):
-            window.distinct_on_time, window.features = counts, features
-            window.truth, _ = self._judged(run, window, Cut(window.end_us, 0))
-            if any(counts.values()):
+            cut = window.cut(0)
+            inventories = window.inventories_at(cut)
+            window.distinct_on_time = counts
+            window.features = with_silence(features, counts, inventories, self._policy.size_us)
+            window.truth, _ = self._judged(run, window, cut)
+            window.is_published = bool(inventories) or any(counts.values())
+            if window.is_published:
                 yield self._closed(run, window, revision=0, features_changed=True)
 
     def _revise(self, run: OpenRun, window: OpenWindow, cut: Cut) -> ClosedWindow | None:
         """The revision that a final cut makes of a window, if it says anything that those before did not."""
-        is_new = cut.revision == 1 and self._accept_late(run, window)
+        is_new = cut.revision == 1 and self._accept_late(run, window, cut)
         before = window.truth
         window.truth, is_settled = self._judged(run, window, cut)
-        if is_settled or cut.revision == MOST_CUTS:
+        if is_settled or not window.is_published or cut.revision == MOST_CUTS:
             run.finish(window)
         else:
             run.keep(window, cut)
-        if not is_new and window.truth == before:
+        if not window.is_published or (window.truth == before and not is_new):
             return None
         return self._closed(run, window, revision=cut.revision, features_changed=is_new)
 
-    def _accept_late(self, run: OpenRun, window: OpenWindow) -> bool:
+    def _accept_late(self, run: OpenRun, window: OpenWindow, cut: Cut) -> bool:
         """Takes in what came late; whether the features are others than in revision 0, or the first ones."""
-        before, accepted = window.features, window.distinct_on_time
-        if any(window.late.values()):
+        before, was_published = window.features, window.is_published
+        accepted, inventories = window.distinct_on_time, window.inventories_at(cut)
+        if any(window.late.values()) or len(inventories) > len(window.inventories_at(window.cut(0))):
             everything = {signal: window.on_time[signal] + window.late[signal] for signal in SIGNALS}
-            ((accepted, window.features),) = self._render([everything], window.start_us)
+            ((accepted, features),) = self._render([everything], window.start_us)
+            window.features = with_silence(features, accepted, inventories, self._policy.size_us)
         self._settle(run, window, accepted)
+        window.is_published = bool(inventories) or any(accepted.values())
         window.drop_rows()
-        return not any(window.distinct_on_time.values()) or not same_features(before, window.features)
+        return window.is_published and not (was_published and same_features(before, window.features))
 
     def _settle(self, run: OpenRun, window: OpenWindow, accepted: dict[Signal, int]) -> None:
         """Enters where each record of a final window went."""
-        for signal, source in _SOURCE_OF.items():
+        for signal in SIGNALS:
             received, on_time = window.received[signal], window.distinct_on_time[signal]
             if received:
-                counts = self.ledger.counts(run.run_id, source, window.service, window.start_us)
+                counts = self._counts(run, window, signal)
                 counts.in_windows += on_time
                 counts.late += accepted[signal] - on_time
                 counts.duplicate += received - accepted[signal]
+
+    def _count_dropped(self, run: OpenRun, window: OpenWindow, dropped: Mapping[Signal, int]) -> None:
+        for signal in SIGNALS:
+            if dropped[signal]:
+                self._counts(run, window, signal).dropped += dropped[signal]
+
+    def _counts(self, run: OpenRun, window: OpenWindow, signal: Signal) -> Counts:
+        return self.ledger.counts(run.run_id, _SOURCE_OF[signal], window.service, window.start_us)
 
     def _render(
         self, windows: Sequence[Mapping[Signal, list[Block]]], start_us: int
@@ -438,4 +480,5 @@ class Windower:
             features=window.features,
             truth=window.truth,
             features_changed=features_changed,
+            delay_us=window.delay_us,
         )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from microservo.adapters.broker import Producer
-from microservo.domain.rows import SpanRows
+from microservo.domain.rows import MetricRows, SpanRows
 from microservo.domain.telemetry import Signal, record_count
 from microservo.errors import MicroServoError, Retryable
 from microservo.log.dead_letters import DeadLetters
@@ -17,14 +18,17 @@ from microservo.retry import retry
 from microservo.runtime.metrics import MESSAGES_TOTAL, RECORDS_TOTAL, RETRIES_TOTAL, STAGE_LATENCY_SECONDS
 from microservo.sources.inbox import Inbox
 from microservo.sources.source import TOPICS, Parcel
+from schemas.catalogue import TELEMETRY_METRICS
 from services.telemetry_collector.call_counter import CallCounter
 from services.telemetry_collector.callees import Callees
+from services.telemetry_collector.inventories import Inventories
 from services.telemetry_collector.packer import Packed, Packer
 from services.telemetry_collector.topics import WRITER
 
 logger = logging.getLogger(__name__)
 
 _FLUSH_TIMEOUT_S = 5.0
+_INVENTORY_US = 1_000_000
 _LONGEST_PAUSE_S = 0.5
 
 
@@ -37,6 +41,8 @@ class Shipper:
         prefix: what stands before the logical names of topics.
         graph_interval_s: seconds between records of the service graph.
         callee_wait_s: how long spans may wait for those of a callee that is not known.
+        inventories: what is known of services so far.
+        gone_us: gives when services were declared gone.
     """
 
     def __init__(
@@ -50,6 +56,8 @@ class Shipper:
         clock: Callable[[], int],
         graph_interval_s: float,
         callee_wait_s: float,
+        inventories: Inventories,
+        gone_us: Callable[[], Mapping[str, int]],
     ) -> None:
         self._inbox = inbox
         self._writers = tuple(writers.values())
@@ -70,6 +78,9 @@ class Shipper:
         self._callees = Callees(callee_wait_s)
         self._waiting: list[Parcel] = []
         self._calls = CallCounter(self._packer.peers, clock())
+        self._inventories = inventories
+        self._gone_us = gone_us
+        self._inventory_due_us = clock() + _INVENTORY_US
         self._unsettled: list[Parcel] = []
         self.durable_at_s = time.monotonic()
         """When Kafka last had all that was sent, on the monotonic clock."""
@@ -86,13 +97,15 @@ class Shipper:
         # Metrics and logs call nobody.
         parcels, self._waiting = self._callees.resolve((*self._waiting, *parcels), started_s)
         self._unsettled += parcels
-        for packed in self._packer.pack(rows for parcel in parcels for rows in parcel.rows):
-            self._send(packed)
         for parcel in parcels:
             self._dead_letter(parcel)
             for rows in parcel.rows:
                 if isinstance(rows, SpanRows):
                     self._calls.add(rows)
+                elif isinstance(rows, MetricRows) and rows.is_metered:
+                    self._inventories.add_metered(rows.service, rows.name.names)
+        for packed in self._packer.pack(rows for parcel in parcels for rows in parcel.rows):
+            self._send(packed)
         self._housekeeping()
         self._settle()
         if parcels:
@@ -106,6 +119,7 @@ class Shipper:
 
     def _send(self, packed: Packed) -> None:
         self._until_taken(lambda: self._publisher.publish(packed.batch))
+        self._inventories.observe(packed.batch, self._clock())
         RECORDS_TOTAL.labels(WRITER, TOPICS[packed.signal], "out").inc(record_count(packed.batch))
         MESSAGES_TOTAL.labels(WRITER, TOPICS[packed.signal], "out").inc()
 
@@ -124,10 +138,16 @@ class Shipper:
         self._until_taken(lambda: self._dead_letters.reject_bytes(topic, raw, reason, content_type))
 
     def _housekeeping(self) -> None:
-        """Heartbeats, and the service graph when it is due."""
+        """Heartbeats, and the inventories and the service graph when they are due."""
         for writer in self._writers:
             self._until_taken(writer.tick)
         now_us = self._clock()
+        if now_us >= self._inventory_due_us:
+            self._inventory_due_us = now_us + _INVENTORY_US
+            self._inventories.forget(self._gone_us())
+            for inventory in self._inventories.records(now_us):
+                self._until_taken(partial(self._publisher.publish, inventory))
+                MESSAGES_TOTAL.labels(WRITER, TELEMETRY_METRICS, "out").inc()
         if now_us < self._graph_due_us:
             return
         # From now, not from when it was due: after a long stall one record is enough.

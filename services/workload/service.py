@@ -21,8 +21,10 @@ from microservo.runtime.http import LOOPBACK, listen, serve
 from services.workload.active_faults import WorkloadFaults
 from services.workload.cache import Caches
 from services.workload.calls import Caller, read_peers
+from services.workload.core import SharedCore, pin
 from services.workload.faults.base import FaultSite
 from services.workload.handlers import RequestHandler, Spoiler
+from services.workload.heap import GarbageHeap
 from services.workload.settings import Settings
 from services.workload.traffic import Traffic, report
 from services.workload.work import Ballast
@@ -46,8 +48,12 @@ def run(settings: Settings) -> None:
     Raises:
         InvalidInput: the topology or the peers can't be used, or it has no such service.
     """
+    # Before any thread is started, for those inherit it.
+    pin(settings.core)
     service = _service(settings)
     ballast = Ballast(int(service.memory_mb * 2**20))
+    for _ in ballast.fill():
+        pass
     telemetry = Instrumentation(service=service.name, instance=settings.instance, otlp_url=settings.otlp)
     try:
         asyncio.run(_serve(settings, service, telemetry))
@@ -88,7 +94,7 @@ def _build(
     settings: Settings, service: Service, telemetry: Instrumentation, session: aiohttp.ClientSession
 ) -> _Instance:
     seed = f"{settings.seed}/{settings.instance}"
-    traffic, caches = Traffic(), Caches()
+    traffic, caches = Traffic(), Caches(service.endpoints.values())
     spoilers: dict[str, Spoiler] = {}
     handler = RequestHandler(
         service,
@@ -96,11 +102,14 @@ def _build(
         telemetry,
         traffic=traffic,
         caches=caches,
-        chance=random.Random(f"{seed}/work"),
+        heap=GarbageHeap(service.heap),
+        # Not of the instance: whichever serves a request, the same befalls it.
+        seed=f"{settings.seed}/{service.name}",
         spoilers=spoilers,
     )
     report(traffic, caches.hit_ratio, telemetry)
-    faults = WorkloadFaults(FaultSite(seed=seed, endpoints=frozenset(service.endpoints), spoilers=spoilers))
+    site = FaultSite(seed=seed, endpoints=frozenset(service.endpoints), spoilers=spoilers, core=SharedCore())
+    faults = WorkloadFaults(site)
     control = control_application(
         faults, lambda: prometheus_text(traffic.values()), token=settings.control_token, clock=now_us
     )

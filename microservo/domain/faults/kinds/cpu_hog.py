@@ -1,28 +1,29 @@
-"""cpu-hog: threads inside the instance burn its processor time, and its requests slow down."""
+"""cpu-hog: processes of the instance burn its core, and its requests slow down."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Expectation, Fault, Parameter
+from microservo.domain.faults.base import Contract, Expectation, Fault, Parameter
 from microservo.domain.faults.registry import register
+from microservo.domain.faults.symptoms import STARVED, USERS, fewer, level, served, slow
 from microservo.domain.faults.units import COUNT, RATIO
 
 
 @register
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CpuHog(Fault):
-    """Threads inside the instance burn its processor time.
+    """Processes of the instance burn its core.
 
-    Together they take at most one core of an instance; more of them make requests wait longer.
+    An instance has one core, as under a container's limit; more of them make some requests wait longer.
     """
 
     kind: ClassVar[str] = "cpu-hog"
     mechanisms: ClassVar[tuple[str, ...]] = ("workload",)
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(
-            name="workers", field="workers", unit=COUNT, doc="burning threads", default="2", low=1, high=64
+            name="workers", field="workers", unit=COUNT, doc="burning processes", default="2", low=1, high=64
         ),
         Parameter(
             name="load",
@@ -41,6 +42,17 @@ class CpuHog(Fault):
     @property
     def severity(self) -> float:
         return self._cores
+
+    def contract(self) -> Contract:
+        slower = slow(10.0, 0.4)
+        return Contract(
+            # Both cores of a small machine may be wanted by others, hence three tenths.
+            root=(level("process.cpu.utilization", 0.3 * self._cores), served(slower)),
+            callers=(slower,),
+            users=(slower.diluted(USERS),),
+            callees=(fewer(STARVED),),
+            neighbours=(served(slower),),
+        )
 
     def expectations(self) -> tuple[Expectation, ...]:
         # Both cores of a small machine may be wanted by others, hence three tenths.
