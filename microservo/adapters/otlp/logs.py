@@ -12,6 +12,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from microservo.adapters.otlp.checks import Checks, Decoded, Instants, microseconds
 from microservo.adapters.otlp.groups import decode_groups
 from microservo.adapters.otlp.line_ids import LineIds
+from microservo.adapters.otlp.resource import Origin
 from microservo.adapters.otlp.values import text_of
 from microservo.domain.rows import LogRows, coded, id_column
 from microservo.domain.telemetry import Int64, UInt64
@@ -24,7 +25,7 @@ _LAST_SEVERITY = 24
 def decode_logs(request: ExportLogsServiceRequest, instants: Instants, line_ids: LineIds) -> Decoded:
     """The log records of a request as rows, one group per resource."""
     groups = (
-        (group, [line for scope in group.scope_logs for line in scope.log_records])
+        (group, group.scope_logs, [line for scope in group.scope_logs for line in scope.log_records])
         for group in request.resource_logs
     )
     return decode_groups(
@@ -57,10 +58,8 @@ class _Columns:
             span_ids=[line.span_id for line in lines],
         )
 
-    def faults(self, now_us: int, of_all: str | None) -> dict[int, str]:
+    def faults(self, now_us: int) -> dict[int, str]:
         checks = Checks()
-        if of_all is not None:
-            checks.refuse(np.ones(len(self.severities), bool), of_all)
         checks.refuse_times(self.event_us, now_us)
         checks.refuse_ids(self.trace_ids, 16, "trace id", optional=True)
         checks.refuse_ids(self.span_ids, 8, "span id", optional=True)
@@ -79,11 +78,13 @@ class _Columns:
             span_ids=[self.span_ids[at] for at in positions],
         )
 
-    def rows(self, service: str, instance: str) -> LogRows:
+    def rows(self, origin: Origin) -> LogRows:
         bodies = tuple([_body(line) for line in self.lines])
         return LogRows(
-            service=service,
-            instance=instance,
+            service=origin.service,
+            instance=origin.instance,
+            identity=origin.identity,
+            scopes=origin.scopes,
             time_us=self.event_us,
             severity=np.array(self.severities, np.uint8),
             template=coded(map(template_of, bodies)),
