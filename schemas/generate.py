@@ -14,7 +14,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 '''
-_PRIMITIVES = {"string": "str", "long": "int", "int": "int", "double": "float", "bytes": "bytes"}
+_PRIMITIVES = {
+    "string": "str",
+    "long": "int",
+    "int": "int",
+    "double": "float",
+    "bytes": "bytes",
+    "boolean": "bool",
+}
 
 
 def generate() -> str:

@@ -8,8 +8,10 @@ from typing import Literal
 EffectVerdict = Literal["pending", "confirmed", "ineffective", "inconclusive"]
 FaultAction = Literal["inject", "stop"]
 FaultState = Literal["requested", "rejected", "scheduled", "applying", "active", "recovering", "recovered", "failed", "stopped"]
+Finding = Literal["undecided", "visible", "not_visible", "inconclusive"]
 Phase = Literal["applying", "active", "recovering", "after_effect"]
-Role = Literal["root_cause", "affected"]
+Relation = Literal["root", "caller", "callee", "user", "neighbour"]
+Role = Literal["root_cause", "affected", "exposed"]
 RunStatus = Literal["running", "finished", "aborted"]
 
 
@@ -56,6 +58,16 @@ class RunWriter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GoneService:
+    """A service that was declared gone: from then on its silence is nothing that windows tell of."""
+
+    service: str
+    """Name of the service."""
+    at_us: int
+    """Microseconds UTC when it was declared; what it sends of a later instant makes it known again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
     """State of a run, compacted by run id."""
 
@@ -85,6 +97,56 @@ class Experiment:
     """Microseconds UTC: end of the run; null while it goes on."""
     writers: tuple[RunWriter, ...] = ()
     """Writers of the joined topics, in the order in which they were declared; empty in records before version 2."""
+    gone: tuple[GoneService, ...] = ()
+    """Services that were declared gone, in the order in which they were; empty in records before version 3."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultEffect:
+    """A fact: what was measured of a fault's effect on one service so far. The highest version of a fault and service holds."""
+
+    run_id: str
+    """Run (experiment) this belongs to."""
+    fault_id: str
+    """Identity of the fault."""
+    service: str
+    """Service that this record is for."""
+    version: int
+    """Counts the records about this fault and service from 1."""
+    root_service: str
+    """Service that the fault was injected into."""
+    relation: Relation
+    """How the service is connected to the root cause."""
+    finding: Finding
+    """What was found up to through_us."""
+    starts_us: tuple[int, ...]
+    """Microseconds UTC: event time of the first deviating record of each effect interval, in order."""
+    ends_us: tuple[int, ...]
+    """Microseconds UTC: event time of the last deviating record of each effect interval so far."""
+    is_open: bool
+    """Whether the last interval goes on."""
+    through_us: int
+    """Microseconds UTC: all that happened before was looked at; later instants are undecided."""
+    is_final: bool
+    """Whether nothing more will come."""
+    shared_with: tuple[str, ...] = ()
+    """Other faults that explain the same effect and can't be told apart; empty where it is this one's."""
+    series: str = ""
+    """Statistic that decided, for example call/cartservice/error_share."""
+    baseline: float | None = None
+    """Its value in the fault-free time of the run; null where there was none."""
+    value: float | None = None
+    """Its value in the records that began while the fault was in force."""
+    samples: int = 0
+    """How many of those records there were."""
+    p_value: float | None = None
+    """Probability of such a value without a fault, corrected for all that was tested; null where nothing was."""
+    first_within_us: int | None = None
+    """The effect began at most so many microseconds before the first deviating record; null where that is not known."""
+    last_within_us: int | None = None
+    """The effect ended at most so many microseconds after the last deviating record; null where that is not known."""
+    evidence: str = ""
+    """The same in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +243,34 @@ class FaultSnapshot:
     """The request, if known, then the newest event of each instance, each framed as on its own topic."""
     positions: tuple[int, ...]
     """For each partition of fault-events, the offset up to which all events are in the states."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultVerdict:
+    """A fact: what was measured of a fault's effect as a whole. The highest version holds."""
+
+    run_id: str
+    """Run (experiment) this belongs to."""
+    fault_id: str
+    """Identity of the fault."""
+    service: str
+    """Service that the fault was injected into."""
+    version: int
+    """Counts the verdicts about this fault from 1."""
+    verdict: EffectVerdict
+    """Confirmed by an effect that is this fault's alone; ineffective: there was enough to see, and nothing moved."""
+    effect_seen_at_us: int | None = None
+    """Microseconds UTC: event time of the first deviating record on any service; null if not (yet) seen."""
+    effect_seen_within_us: int | None = None
+    """The effect began at most so many microseconds before; null where that is not known."""
+    normal_at_us: int | None = None
+    """Microseconds UTC: when the last service was back to normal; null if not (yet) seen."""
+    normal_within_us: int | None = None
+    """It was back at most so many microseconds before; null where that is not known."""
+    is_final: bool = False
+    """Whether nothing more will come."""
+    evidence: str = ""
+    """Why, in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -326,13 +416,15 @@ class ServiceFault:
     root_service: str
     """Service that the fault was injected into."""
     role: Role
-    """Root cause, or affected as a caller of it."""
+    """Root cause, or exposed: whether an exposed service was affected is measured (fault-effects)."""
     hops: int
-    """Calls between this service and the root cause; 0 for the root cause."""
+    """Calls between this service and the root cause, in whatever direction; 0 for the root cause and its neighbours."""
     severity: float
     """Severity from 0 (none) to 1 (total), by the parameters of the kind."""
     requested_at_us: int
     """Microseconds UTC: when the request was made."""
+    relation: Relation = "caller"
+    """How the service is connected to the root cause."""
     apply_commanded_at_us: int | None = None
     """Microseconds UTC: when the mechanism was told to apply the fault; null before."""
     applied_at_us: int | None = None
@@ -347,6 +439,20 @@ class ServiceFault:
     """Microseconds UTC: when telemetry was back to normal; null if not (yet) seen."""
     verdict: EffectVerdict = "pending"
     """Verdict of the effect observer."""
+    parameters: dict[str, str] = field(default_factory=dict)
+    """Parameters in canonical units, for example latency_us=300000."""
+    instances: tuple[str, ...] = ()
+    """Instances on which the fault is or was in force."""
+    applied_us: tuple[int, ...] = ()
+    """Microseconds UTC: since when it is in force on each of them."""
+    recovered_us: tuple[int, ...] = ()
+    """Microseconds UTC: until when it was in force on each of them; 0 while it is."""
+    applied_within_us: int | None = None
+    """Microseconds: the fault took effect at most so many before or after applied_at_us; null where that was not measured."""
+    recovered_within_us: int | None = None
+    """Microseconds: likewise of recovered_at_us."""
+    acted: int | None = None
+    """How many requests, segments or other things the mechanism says it acted on so far; null where it doesn't count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -409,6 +515,44 @@ class ServiceInstance:
     """cloud.region."""
     scopes: tuple[str, ...]
     """Names of the instrumentation scopes seen, sorted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushedSignal:
+    """A signal that a service pushes: metrics, logs or traces."""
+
+    signal: str
+    """Name of the signal."""
+    interval_us: int
+    """Microseconds that usually lie between two of its records."""
+    newest_us: int
+    """Microseconds UTC of its newest record."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceInventory:
+    """A fact: what is known of a service that pushes telemetry, as of an instant; so that what is missing can be told from what never was. Sent each second, until the service is declared gone."""
+
+    run_id: str
+    """Run (experiment) this belongs to."""
+    service: str
+    """Name of the service."""
+    instances: tuple[str, ...]
+    """Instances that have pushed telemetry in this run."""
+    endpoints: tuple[str, ...]
+    """Endpoints that it has served: names of SERVER spans."""
+    peers: tuple[str, ...]
+    """Services that it has called: peers of CLIENT and PRODUCER spans."""
+    severities: tuple[str, ...]
+    """Severities that its log lines have had: trace, debug, info, warn, error, fatal, unknown."""
+    metered: tuple[str, ...]
+    """Names of its series that others measure of it from outside; none of them shows that it is alive."""
+    signals: tuple[PushedSignal, ...]
+    """Signals that it pushes, by name."""
+    delay_us: int
+    """Microseconds that windows of the service wait beyond the first and the final cut: how much later than that its telemetry usually comes."""
+    time_us: int
+    """Microseconds UTC as of which this is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from microservo.adapters.broker import Message
 from microservo.datasets.slices import SLICE_US
 from microservo.datasets.telemetry import RowBuffer
@@ -20,7 +18,7 @@ from microservo.domain.windows import SOURCES, Windower, WindowPolicy
 from microservo.errors import InvalidMessage
 from schemas import catalogue
 from schemas.envelope import Stamp
-from schemas.records import RunWriter, ServiceFault
+from schemas.records import RunWriter, ServiceFault, ServiceInventory
 
 _SIGNAL_OF: dict[str, Signal] = {
     catalogue.TELEMETRY_METRICS: "metrics",
@@ -52,7 +50,6 @@ class Join:
         self._windowers = {index: Windower(policy) for index in partition_numbers}
         for windower in self._windowers.values():
             windower.open_run(run_id, writers)
-        self._partition_of: dict[str, int] = {}
         self._seen_faults: set[tuple[str, str, int]] = set()
         self._own_ledger = Ledger()
         self.windows = WindowBuffer()
@@ -103,19 +100,18 @@ class Join:
         for windower in self._windowers.values():
             for window in windower.close():
                 self.windows.add(window)
+                if window.delay_us:
+                    for rows in self.rows.values():
+                        rows.delay(window.service, window.start_us, window.delay_us)
             windower.forget()
 
     def unfinished(self) -> dict[tuple[str, str, int], int]:
-        """Rows by source, service and start of the windows that are not final."""
-        found: dict[tuple[str, str, int], int] = {}
-        for source, signal in _SIGNAL_OF.items():
-            for service, starts in self.rows[signal].starts():
-                final_us = self._windowers[self._partition_of[service]].final_us(self._run_id)
-                is_open = starts + self._policy.size_us > final_us
-                opened, counts = np.unique(starts[is_open], return_counts=True)
-                for start, count in zip(opened.tolist(), counts.tolist(), strict=True):
-                    found[source, service, start] = found.get((source, service, start), 0) + count
-        return found
+        """Records by source, service and start of the windows that are not final."""
+        return {
+            (source, service, start_us): count
+            for windower in self._windowers.values()
+            for source, service, start_us, count in windower.unfinished(self._run_id)
+        }
 
     def settled(self, before_us: int) -> list[LedgerRow]:
         """Removes the counts of minutes that ended by `before_us` and returns those of the run.
@@ -141,9 +137,10 @@ class Join:
         elif isinstance(record, ServiceFault):
             audit.observe(message.partition, stamp, 1, own=True)
             self._fault(record, stamp)
+        elif isinstance(record, ServiceInventory):
+            audit.observe(message.partition, stamp, 1, own=True)
         else:
             audit.observe(message.partition, stamp, record_count(record), own=True)
-            self._partition_of[record.service] = message.partition
             self.rows[_SIGNAL_OF[source]].add(record, processed.late)
 
     def _fault(self, fault: ServiceFault, stamp: Stamp) -> None:
@@ -167,7 +164,7 @@ class Join:
 
 
 def unfinished_rows(unfinished: Mapping[tuple[str, str, int], int]) -> Iterator[LedgerRow]:
-    """The ledger's counts of rows in windows that are not final; keys are those of `Join.unfinished`."""
+    """The ledger's counts of records in windows that are not final; keys are those of `Join.unfinished`."""
     for (source, service, start_us), count in unfinished.items():
         account = Account("", source, service, start_us - start_us % MINUTE_US)
         yield replace(_ledger_row(account, Counts()), unfinished=count)

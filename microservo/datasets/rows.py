@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from microservo.datasets.slices import SLICE_US
 from microservo.datasets.tables import TABLES
-from microservo.datasets.telemetry import Batches, as_array
+from microservo.datasets.telemetry import Batches, Int64, as_array
 from microservo.domain.datasets.ordering import Index, Key, canonical_order, ranked
 from microservo.domain.repetition import repeats, span_hint
 from microservo.domain.telemetry import LAYOUTS, Signal
@@ -75,13 +75,22 @@ class _Slice:
         time_us = self._columns["time_us"]
         windows = time_us // policy.size_us
         starts = windows * policy.size_us
-        ends = starts + policy.size_us
-        self._columns["late"] = ends <= np.repeat(np.array(batches.first_us, np.int64), batches.counts)
-        in_time = ends > np.repeat(np.array(batches.final_us, np.int64), batches.counts)
+        due = starts + policy.size_us + self._delays(starts, batches.delays)
+        self._columns["late"] = due <= np.repeat(np.array(batches.first_us, np.int64), batches.counts)
+        in_time = due > np.repeat(np.array(batches.final_us, np.int64), batches.counts)
         self._kept = in_time & (starts // SLICE_US == number)
         first = number * SLICE_US // policy.size_us
         self._window = Key(windows - first, SLICE_US // policy.size_us + 2)
         self._since = Key(time_us - starts, policy.size_us)
+
+    def _delays(self, starts: Int64, delays: Sequence[tuple[str, int, int]]) -> Int64:
+        """How much longer than others the window of each row waits for it."""
+        found = np.zeros(len(starts), np.int64)
+        ranks = {service: rank for rank, service in enumerate(self._texts["service"])}
+        for service, start_us, delay_us in delays:
+            if service in ranks:
+                found[(self._columns["service"] == ranks[service]) & (starts == start_us)] = delay_us
+        return found
 
     def _keys(self) -> list[Key]:
         service, *others = self._texts
@@ -142,13 +151,14 @@ def _bodies(packed: Sequence[pa.Table]) -> Any:
 
 def _batches(packed: Sequence[pa.Table]) -> Batches:
     """The batches of all readers, under one numbering of their texts."""
-    joined = Batches([], [], [], [], [])
+    joined = Batches([], [], [], [], [], [])
     for each in map(Batches.of, packed):
         joined.sets.extend(number + len(joined.texts) for number in each.sets)
         joined.counts.extend(each.counts)
         joined.first_us.extend(each.first_us)
         joined.final_us.extend(each.final_us)
         joined.texts.extend(each.texts)
+        joined.delays.extend(each.delays)
     return joined
 
 

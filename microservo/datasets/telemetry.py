@@ -7,7 +7,7 @@ What belongs to a whole batch (service, names, what it is late for) goes on once
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -44,6 +44,7 @@ class Batches(NamedTuple):
         final_us: each one is too late for windows that end by then.
         sets: number of each one's texts.
         texts: service, and the texts of each dictionary, by number.
+        delays: service, start and microseconds of the windows that wait longer than others for its rows.
     """
 
     counts: list[int]
@@ -51,6 +52,7 @@ class Batches(NamedTuple):
     final_us: list[int]
     sets: list[int]
     texts: list[list[Any]]
+    delays: list[tuple[str, int, int]]
 
     @classmethod
     def of(cls, table: pa.Table) -> Batches:
@@ -72,6 +74,7 @@ class RowBuffer:
         self._texts_of = attrgetter("service", *self._layout.indexes.values())
         self._new: list[Stamped] = []
         self._slices: dict[int, list[Stamped]] = {}
+        self._delays: dict[int, dict[tuple[str, int], int]] = {}
         self._next = 0
 
     def __len__(self) -> int:
@@ -83,6 +86,12 @@ class RowBuffer:
         if record_count(batch):
             self._new.append((batch, late))
 
+    def delay(self, service: str, start_us: int, delay_us: int) -> None:
+        """Says that a window waits longer than others for its rows."""
+        number = start_us // SLICE_US
+        if number >= self._next:
+            self._delays.setdefault(number, {})[service, start_us] = delay_us
+
     def release(self, before_us: int) -> Iterator[tuple[int, pa.Table]]:
         """Removes the slices that end by `before_us`, in order, each packed with some rows of others.
 
@@ -92,15 +101,9 @@ class RowBuffer:
         self._share_out()
         self._next = max(self._next, before_us // SLICE_US)
         for number in sorted(number for number in self._slices if number < self._next):
-            yield number, self._packed(self._slices.pop(number))
-
-    def starts(self) -> Iterator[tuple[str, Int64]]:
-        """Of each batch that is here, its service and the start of the window of each of its rows."""
-        self._share_out()
-        for number, stamped in self._slices.items():
-            for batch, _ in stamped:
-                starts = self._starts(times_us(batch))
-                yield batch.service, starts[starts // SLICE_US == number]
+            yield number, self._packed(self._slices.pop(number), self._delays.get(number, {}))
+        for number in [number for number in self._delays if number < self._next]:
+            del self._delays[number]
 
     def _share_out(self) -> None:
         """Puts new batches into the slices that they touch."""
@@ -122,7 +125,7 @@ class RowBuffer:
     def _starts(self, time_us: Int64) -> Int64:
         return time_us // self._size_us * self._size_us
 
-    def _packed(self, stamped: Sequence[Stamped]) -> pa.Table:
+    def _packed(self, stamped: Sequence[Stamped], delays: Mapping[tuple[str, int], int]) -> pa.Table:
         batches = [batch for batch, _ in stamped]
         columns = {name: as_array(column) for name, column in _columns(batches, self._layout).items()}
         if "bodies" in self._layout.arrays:
@@ -132,7 +135,8 @@ class RowBuffer:
         sets = [numbers.setdefault(texts, len(numbers)) for texts in map(self._texts_of, batches)]
         counts = [record_count(batch) for batch in batches]
         late = [[late.first_us for _, late in stamped], [late.final_us for _, late in stamped]]
-        described = [counts, *late, sets, list(numbers)]
+        delayed = [(*window, delay_us) for window, delay_us in delays.items()]
+        described = [counts, *late, sets, list(numbers), delayed]
         return pa.table(columns).replace_schema_metadata({_BATCHES: json.dumps(described)})
 
 

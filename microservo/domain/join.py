@@ -9,14 +9,18 @@ from microservo.domain.watermarks import NOTHING_PASSED, Passed
 from microservo.domain.windows import NOTHING_US, Windower
 from microservo.errors import InvalidMessage
 from schemas import catalogue
-from schemas.codec import SchemaError, decode_as
+from schemas.codec import SchemaError, decode
 from schemas.envelope import Stamp
-from schemas.records import LogBatch, MetricBatch, ServiceFault, SpanBatch
+from schemas.records import LogBatch, MetricBatch, ServiceFault, ServiceInventory, SpanBatch
 
-_BATCHES: dict[str, type[MetricBatch] | type[LogBatch] | type[SpanBatch]] = {
-    catalogue.TELEMETRY_METRICS: MetricBatch,
-    catalogue.TELEMETRY_LOGS: LogBatch,
-    catalogue.TELEMETRY_TRACES: SpanBatch,
+Joined = MetricBatch | LogBatch | SpanBatch | ServiceInventory | ServiceFault
+"""The records of the joined topics."""
+
+_RECORDS: dict[str, tuple[type[Joined], ...]] = {
+    catalogue.TELEMETRY_METRICS: (MetricBatch, ServiceInventory),
+    catalogue.TELEMETRY_LOGS: (LogBatch,),
+    catalogue.TELEMETRY_TRACES: (SpanBatch,),
+    catalogue.SERVICE_FAULTS: (ServiceFault,),
 }
 
 
@@ -25,13 +29,13 @@ class Processed(NamedTuple):
 
     Attributes:
         newest_end_us: end of the newest window that it touches; NOTHING_US for heartbeats and faults.
-        late: of telemetry, the windows that its records came late for.
+        late: of telemetry, the windows that its records came late for, but for the delay of its service.
         record: the record that it held; None for a heartbeat.
     """
 
     newest_end_us: int = NOTHING_US
     late: Passed = NOTHING_PASSED
-    record: MetricBatch | LogBatch | SpanBatch | ServiceFault | None = None
+    record: Joined | None = None
 
 
 def stamp_of(headers: Sequence[tuple[str, bytes]]) -> Stamp | InvalidMessage:
@@ -69,13 +73,24 @@ def process_stamped(
         windower.heartbeat(source, stamp)
         return Processed()
     try:
-        if source == catalogue.SERVICE_FAULTS:
-            fault = decode_as(ServiceFault, value)
-            windower.fault(fault, stamp)
-            return Processed(record=fault)
-        batch = decode_as(_BATCHES[source], value)
+        record = _decoded(source, value)
     except SchemaError as error:
         windower.heartbeat(source, stamp)
         raise InvalidMessage(str(error)) from error
-    newest_end_us, late = windower.telemetry(batch, stamp)
-    return Processed(newest_end_us=newest_end_us, late=late, record=batch)
+    if isinstance(record, ServiceFault):
+        windower.fault(record, stamp)
+        return Processed(record=record)
+    if isinstance(record, ServiceInventory):
+        newest_end_us, late = windower.inventory(record, stamp)
+    else:
+        newest_end_us, late = windower.telemetry(record, stamp)
+    return Processed(newest_end_us=newest_end_us, late=late, record=record)
+
+
+def _decoded(source: str, value: bytes) -> Joined:
+    record, expected = decode(value), _RECORDS[source]
+    if not isinstance(record, expected):
+        names = " or a ".join(each.__name__ for each in expected)
+        msg = f"expected a {names}, got a {type(record).__name__}"
+        raise SchemaError(msg)
+    return record

@@ -88,12 +88,23 @@ class FaultVersions:
         versions[fault.version] = (fault, min(before, late))
 
     def labels(
-        self, run_id: str, service: str, start_us: int, end_us: int, *, revision: int
+        self,
+        run_id: str,
+        service: str,
+        start_us: int,
+        end_us: int,
+        *,
+        revision: int,
+        due_us: int | None = None,
     ) -> tuple[Label, ...]:
-        """The labels of a window, sorted by fault id, as known at the cut of a revision."""
+        """The labels of a window, sorted by fault id, as known at the cut of a revision.
+
+        Cuts count from the window's end, or from `due_us` where it waits longer than others.
+        """
+        due_us = end_us if due_us is None else due_us
         found = []
         for _, versions in sorted(self._faults.get((run_id, service), {}).items()):
-            known = [version for version, (_, late) in versions.items() if late[revision] < end_us]
+            known = [version for version, (_, late) in versions.items() if late[revision] < due_us]
             if known and (found_label := label(versions[max(known)][0], start_us, end_us)):
                 found.append(found_label)
         return tuple(found)

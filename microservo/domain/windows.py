@@ -2,14 +2,17 @@
 
 A window [s, e) of a service is rendered twice at most, when every writer of its run has passed two cuts::
 
-    s ------------- e --- first cut ----------------- final cut
-                          all promised e + first cut  all promised e + final cut
-                          revision 0: on time         revision 1: if late records changed anything
+    s ------------- e ---- delay --- first cut ----------------- final cut
+                    |      |         all promised that           all promised that
+                    |      |         revision 0: on time         revision 1: if late records changed anything
+                    |      due: how much later the service's telemetry usually comes
+                    the inventories within [s, e) are all there, which say so
 
-Whether a record is on time is judged per (record, window) from the promise it travels with (`Stamp`) and the
-cuts of its writer. So any interleaving of the partitions, any batch size, any restart and any writer that
-joins or leaves give the same bytes. Each run stands alone: its windows depend on the messages that are
-stamped for it and on its record. Design and proof: docs/decisions/0004-deterministic-windows.md.
+Whether a record is on time is judged per (record, window) from the promise it travels with (`Stamp`), the
+cuts of its writer and the delay of its service. So any interleaving of the partitions, any batch size, any
+restart and any writer that joins or leaves give the same bytes. Each run stands alone: its windows depend on
+the messages that are stamped for it and on its record. Design and proof:
+docs/decisions/0004-deterministic-windows.md.
 """
 
 from __future__ import annotations
@@ -20,18 +23,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from microservo.domain.blocks import Block, block_of, keep, split
+from microservo.domain.blocks import Block, block_of, split
 from microservo.domain.dictionary import Dictionary
 from microservo.domain.features import FeatureMaker, Features, same_features
-from microservo.domain.ledger import Ledger
-from microservo.domain.open_run import OpenRun, OpenWindow
+from microservo.domain.ledger import Counts, Ledger
+from microservo.domain.open_run import OpenRun, OpenWindow, Rows
+from microservo.domain.silence import with_silence
 from microservo.domain.telemetry import SIGNALS, Batch, Signal, check, record_count, signal_of, times_us
 from microservo.domain.watermarks import NOTHING_PASSED, UNKNOWN, Passed, UndeclaredWriter, Watermarks
 from microservo.domain.window_rows import WindowRows
 from microservo.errors import InvalidMessage
 from schemas import catalogue
 from schemas.envelope import FOREVER_US, Stamp
-from schemas.records import FeatureWindow, Label, LabelledWindow, RunWriter, ServiceFault
+from schemas.records import (
+    FeatureWindow,
+    Label,
+    LabelledWindow,
+    RunWriter,
+    ServiceFault,
+    ServiceInventory,
+)
 
 SOURCES: tuple[str, ...] = (
     catalogue.TELEMETRY_METRICS,
@@ -95,6 +106,8 @@ class ClosedWindow:
     labels: tuple[Label, ...]
     features_changed: bool
     """Whether the features differ from the revision before; True for revision 0."""
+    delay_us: int = 0
+    """How much longer than others it waited for the telemetry of its service."""
 
     def feature_window(self) -> FeatureWindow:
         """What algorithms may see."""
@@ -223,6 +236,40 @@ class Windower:
             self.ledger.reject(stamp.run, source, batch.service, stamp.watermark_us, record_count(batch))
             raise
 
+    def inventory(self, inventory: ServiceInventory, stamp: Stamp) -> tuple[int, Passed]:
+        """Adds what was known of a service at an instant; counted like a record of its topic.
+
+        Returns:
+            As `telemetry`.
+
+        Raises:
+            InvalidMessage: as `telemetry`.
+        """
+        source = catalogue.TELEMETRY_METRICS
+        try:
+            run, late = self._observed(source, inventory.run_id, stamp)
+            self._check_times(inventory.service, inventory.time_us, inventory.time_us, stamp)
+        except InvalidMessage:
+            self.ledger.reject(stamp.run, source, inventory.service, stamp.watermark_us, 1)
+            raise
+        start_us = self._policy.start_of(inventory.time_us)
+        end_us = start_us + self._policy.size_us
+        if end_us > run.resume_us:
+            counts = self.ledger.counts(run.run_id, source, inventory.service, start_us)
+            counts.read += 1
+            is_over = run.is_over(end_us, inventory.service, late)
+            window = None if is_over else run.window(end_us, inventory.service, start_us)
+            if window is None or not window.add_inventory(inventory, late):
+                counts.dropped += 1
+        return end_us, late
+
+    def unfinished(self, run_id: str) -> Iterator[tuple[str, str, int, int]]:
+        """Source, service, start and number of the records of windows that are not final."""
+        for window in self._runs[run_id].windows:
+            for signal, source in _SOURCE_OF.items():
+                if count := window.records(signal):
+                    yield source, window.service, window.start_us, count
+
     def close(self, limit_us: int = FOREVER_US) -> Iterator[ClosedWindow]:
         """Renders the windows whose cut all writers have passed; of each run in order of their ends.
 
@@ -234,6 +281,8 @@ class Windower:
             before = run.watermarks.passed
             if run.watermarks.advance(FOREVER_US if run.is_sealed else limit_us) is before:
                 continue
+            for window, dropped in run.past_end():
+                self._count_dropped(run, window, dropped)
             for together in run.past_first_cut():
                 yield from self._first(run, together)
             for window in run.past_final_cut():
@@ -261,82 +310,101 @@ class Windower:
 
     def _accept(self, batch: Batch, stamp: Stamp) -> tuple[int, Passed]:
         signal = signal_of(batch)
-        run = self._runs.get(stamp.run) or self._run(stamp)
-        late = run.watermarks.observe(_SOURCE_OF[signal], stamp)
-        if batch.run_id != stamp.run:
-            msg = f"a batch of run {batch.run_id!r} is stamped for run {stamp.run!r}; the two must agree"
-            raise InvalidMessage(msg)
+        run, late = self._observed(_SOURCE_OF[signal], batch.run_id, stamp)
         count = check(batch)
         if not count:
             return NOTHING_US, late
         times = times_us(batch)
         first, last = int(np.minimum.reduce(times)), int(np.maximum.reduce(times))
-        if first < 0 or last > stamp.watermark_us + self._policy.future_us:
-            limit = stamp.watermark_us + self._policy.future_us
-            msg = (
-                f"a record of {batch.service} lies before 1970 or beyond {limit} "
-                "(its stamp plus what is allowed)"
-            )
-            raise InvalidMessage(msg)
+        self._check_times(batch.service, first, last, stamp)
         start, end = self._policy.start_of(first), self._policy.start_of(last)
         block = block_of(batch, self._dictionary)
         if start == end:
-            self._sort_in(run, batch, start, (count, block), late)
+            self._sort_in(run, batch.service, start, Rows(late, signal, count, block))
         else:
             for one, size, part in split(signal, block, times, self._policy.size_us):
-                self._sort_in(run, batch, one, (size, part), late)
+                self._sort_in(run, batch.service, one, Rows(late, signal, size, part))
         return end + self._policy.size_us, late
 
-    def _sort_in(
-        self, run: OpenRun, batch: Batch, start_us: int, rows: tuple[int, Block], late: Passed
-    ) -> None:
-        """Puts the rows of a batch that fall into one window there, or counts them as too late."""
+    def _observed(self, source: str, run_id: str, stamp: Stamp) -> tuple[OpenRun, Passed]:
+        """The run of a record, and the windows that the record is late for."""
+        run = self._runs.get(stamp.run) or self._run(stamp)
+        late = run.watermarks.observe(source, stamp)
+        if run_id != stamp.run:
+            msg = f"a batch of run {run_id!r} is stamped for run {stamp.run!r}; the two must agree"
+            raise InvalidMessage(msg)
+        return run, late
+
+    def _check_times(self, service: str, first_us: int, last_us: int, stamp: Stamp) -> None:
+        limit = stamp.watermark_us + self._policy.future_us
+        if first_us < 0 or last_us > limit:
+            msg = f"a record of {service} lies before 1970 or beyond {limit} (its stamp plus what is allowed)"
+            raise InvalidMessage(msg)
+
+    def _sort_in(self, run: OpenRun, service: str, start_us: int, rows: Rows) -> None:
+        """Puts rows that fall into one window there, or counts them as too late."""
         end_us = start_us + self._policy.size_us
         if end_us <= run.resume_us:
             return
-        signal, (count, block) = signal_of(batch), rows
-        counts = self.ledger.counts(batch.run_id, _SOURCE_OF[signal], batch.service, start_us)
-        counts.read += count
-        if end_us <= late.final_us:
-            counts.dropped += count
-            return
-        window = run.window(end_us, batch.service, start_us)
-        window.received[signal] += count
-        keep((window.late if end_us <= late.first_us else window.on_time)[signal], block)
+        counts = self.ledger.counts(run.run_id, _SOURCE_OF[rows.signal], service, start_us)
+        counts.read += rows.size
+        is_over = run.is_over(end_us, service, rows.late)
+        if is_over or not run.window(end_us, service, start_us).add(rows):
+            counts.dropped += rows.size
 
     def _first(self, run: OpenRun, windows: Sequence[OpenWindow]) -> Iterator[ClosedWindow]:
         """Revisions 0 of windows that end together; none for a window of which everything is late."""
         rendered = self._render([window.on_time for window in windows], windows[0].start_us)
         for window, (counts, features) in zip(windows, rendered, strict=True):
-            window.distinct_on_time, window.features = counts, features
+            inventories = window.inventories_at(0)
+            window.distinct_on_time = counts
+            window.features = with_silence(features, counts, inventories, self._policy.size_us)
             window.labels = self._labels(run, window, revision=0)
-            if any(counts.values()):
+            window.is_published = bool(inventories) or any(counts.values())
+            if window.is_published:
                 yield self._closed(run, window, revision=0, features_changed=True)
 
     def _final(self, run: OpenRun, window: OpenWindow) -> ClosedWindow | None:
         """Revision 1, if it says anything that revision 0 did not."""
         before, labels_before = window.features, window.labels
-        accepted = window.distinct_on_time
-        if any(window.late.values()):
+        accepted, inventories = window.distinct_on_time, window.inventories_at(1)
+        if any(window.late.values()) or len(inventories) > len(window.inventories_at(0)):
             everything = {signal: window.on_time[signal] + window.late[signal] for signal in SIGNALS}
-            ((accepted, window.features),) = self._render([everything], window.start_us)
+            ((accepted, features),) = self._render([everything], window.start_us)
+            window.features = with_silence(features, accepted, inventories, self._policy.size_us)
         self._settle(run, window, accepted)
-        window.labels = self._labels(run, window, revision=1)
-        features_changed = not same_features(before, window.features)
-        first_was_empty = not any(window.distinct_on_time.values())
-        if not features_changed and window.labels == labels_before and not first_was_empty:
+        if not (inventories or any(accepted.values())):
             return None
-        return self._closed(run, window, revision=1, features_changed=features_changed or first_was_empty)
+        window.labels = self._labels(run, window, revision=1)
+        features_changed = not same_features(before, window.features) or not window.is_published
+        if not features_changed and window.labels == labels_before:
+            return None
+        return self._closed(run, window, revision=1, features_changed=features_changed)
 
     def _settle(self, run: OpenRun, window: OpenWindow, accepted: dict[Signal, int]) -> None:
         """Enters where each record of a final window went."""
-        for signal, source in _SOURCE_OF.items():
-            received, on_time = window.received[signal], window.distinct_on_time[signal]
+        inventories = [len(window.inventories_at(revision)) for revision in (0, 1)]
+        for signal in SIGNALS:
+            received, on_time, kept = (
+                window.records(signal),
+                window.distinct_on_time[signal],
+                accepted[signal],
+            )
             if received:
-                counts = self.ledger.counts(run.run_id, source, window.service, window.start_us)
+                if signal == "metrics":
+                    on_time, kept = on_time + inventories[0], kept + inventories[1]
+                counts = self._counts(run, window, signal)
                 counts.in_windows += on_time
-                counts.late += accepted[signal] - on_time
-                counts.duplicate += received - accepted[signal]
+                counts.late += kept - on_time
+                counts.duplicate += received - kept
+
+    def _count_dropped(self, run: OpenRun, window: OpenWindow, dropped: Mapping[Signal, int]) -> None:
+        for signal in SIGNALS:
+            if dropped[signal]:
+                self._counts(run, window, signal).dropped += dropped[signal]
+
+    def _counts(self, run: OpenRun, window: OpenWindow, signal: Signal) -> Counts:
+        return self.ledger.counts(run.run_id, _SOURCE_OF[signal], window.service, window.start_us)
 
     def _render(
         self, windows: Sequence[Mapping[Signal, list[Block]]], start_us: int
@@ -346,8 +414,15 @@ class Windower:
         return zip(rows.counts(), self._maker.features(rows, start_us), strict=True)
 
     def _labels(self, run: OpenRun, window: OpenWindow, *, revision: int) -> tuple[Label, ...]:
-        end_us = window.start_us + self._policy.size_us
-        return run.faults.labels(run.run_id, window.service, window.start_us, end_us, revision=revision)
+        assert window.due_us is not None
+        return run.faults.labels(
+            run.run_id,
+            window.service,
+            window.start_us,
+            window.end_us,
+            due_us=window.due_us,
+            revision=revision,
+        )
 
     def _closed(
         self, run: OpenRun, window: OpenWindow, *, revision: int, features_changed: bool
@@ -356,9 +431,10 @@ class Windower:
             run_id=run.run_id,
             service=window.service,
             start_us=window.start_us,
-            end_us=window.start_us + self._policy.size_us,
+            end_us=window.end_us,
             revision=revision,
             features=window.features,
             labels=window.labels,
             features_changed=features_changed,
+            delay_us=window.delay_us,
         )

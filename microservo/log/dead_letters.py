@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from microservo.adapters.broker import Headers, Message, Producer
 from microservo.errors import InvalidInput
+from microservo.runtime.log_limit import LogLimit
 from microservo.runtime.metrics import DEAD_LETTERS_TOTAL
 from schemas.catalogue import DEAD_LETTER_SUFFIX, MAX_MESSAGE_BYTES
 
@@ -16,15 +17,13 @@ logger = logging.getLogger(__name__)
 _FRAMING_BYTES = 4096
 """Room left for Kafka's own framing of a message and its headers."""
 _REASON_BYTES = 1024
-_QUIET_S = 1.0
-"""How long after a line in the log about a topic the next is withheld."""
 
 
 class DeadLetters:
     """Writes to the dead-letter topics, through a producer that the caller flushes before committing.
 
-    All are counted in the metrics. The log has one line per topic and second at most, which says how many
-    there were since the line before: a sender that sends nothing but rubbish can't flood it.
+    All are counted in the metrics, by reason. The log has one line a minute for each topic and reason, which
+    says how many there were since the line before: a sender that sends nothing but rubbish can't flood it.
 
     Args:
         prefix: what stands before the logical names of topics on this broker.
@@ -36,9 +35,7 @@ class DeadLetters:
     ) -> None:
         self._producer = producer
         self._prefix = prefix
-        self._clock_s = clock_s
-        self._told_at_s: dict[str, float] = {}
-        self._untold: dict[str, int] = {}
+        self._limit = LogLimit(clock_s=clock_s)
 
     def reject(self, message: Message, reason: str) -> None:
         """Puts a message aside: key, value and headers as they were, coordinates and reason in added headers.
@@ -54,7 +51,7 @@ class DeadLetters:
         )
         topic = message.topic.removeprefix(self._prefix)
         self._put(topic, message.key, message.value, message.headers, added)
-        self._log(message.topic, reason, partition=message.partition, offset=message.offset)
+        self._note(topic, reason, partition=message.partition, offset=message.offset)
 
     def reject_bytes(
         self, topic: str, raw: bytes, reason: str, content_type: str = "application/octet-stream"
@@ -70,17 +67,14 @@ class DeadLetters:
             ("content-type", content_type.encode()),
         )
         self._put(topic, None, raw, (), added)
-        self._log(self._prefix + topic, reason)
+        self._note(topic, reason)
 
-    def _log(self, topic: str, reason: str, **place: int) -> None:
-        now_s = self._clock_s()
-        if now_s - self._told_at_s.get(topic, -_QUIET_S) < _QUIET_S:
-            self._untold[topic] = self._untold.get(topic, 0) + 1
-            return
-        self._told_at_s[topic] = now_s
-        untold = self._untold.pop(topic, 0)
-        more = f" (and {untold} more since the line before)" if untold else ""
-        logger.warning("dead letter: %s%s", reason, more, extra={"topic": topic, **place})
+    def _note(self, topic: str, reason: str, **place: int) -> None:
+        kind = self._limit.kind(topic, reason)
+        DEAD_LETTERS_TOTAL.labels(topic, kind).inc()
+        end = self._limit.end_of_line(topic, kind)
+        if end is not None:
+            logger.warning("dead letter: %s%s", reason, end, extra={"topic": self._prefix + topic, **place})
 
     def _put(
         self, topic: str, key: bytes | None, value: bytes | None, headers: Headers, added: Headers
@@ -96,7 +90,6 @@ class DeadLetters:
             gone_bytes = len(key or b"") + len(value or b"") + _size(headers)
             alone = (*added[:4], ("dlq_truncated_bytes", b"%d" % gone_bytes))
             self._producer.send(target, key=None, value=None, headers=alone)
-        DEAD_LETTERS_TOTAL.labels(topic).inc()
 
 
 def _fit(value: bytes | None, room_bytes: int) -> tuple[bytes | None, int]:

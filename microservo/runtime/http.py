@@ -191,17 +191,27 @@ def guarded(
     return checked
 
 
+def foreign_host(scope: Scope) -> str | None:
+    """What is wrong with the `Host` of a request to the loopback interface; None where it is right."""
+    host = _header(scope, b"host").decode("latin-1")
+    if _name_of(host).lower() in LOOPBACK_NAMES:
+        return None
+    return f"host {host[:80]!r} is not served; call 127.0.0.1"
+
+
 def _refusal(scope: Scope, token: str, open_paths: frozenset[str]) -> ASGIApp | None:
-    headers = {name.lower(): value for name, value in scope["headers"]}
-    host = headers.get(b"host", b"").decode("latin-1")
-    if _name_of(host).lower() not in LOOPBACK_NAMES:
-        return _answer(403, f"host {host[:80]!r} is not served; call 127.0.0.1")
+    if (error := foreign_host(scope)) is not None:
+        return _answer(403, error)
     if not token or scope["path"] in open_paths:
         return None
-    given = headers.get(b"authorization", b"").removeprefix(b"Bearer ")
+    given = _header(scope, b"authorization").removeprefix(b"Bearer ")
     if hmac.compare_digest(given, token.encode()):
         return None
     return _answer(401, "the token of this system is missing or wrong; send 'Authorization: Bearer ...'")
+
+
+def _header(scope: Scope, name: bytes) -> bytes:
+    return next((value for key, value in reversed(scope["headers"]) if key.lower() == name), b"")
 
 
 def _name_of(host: str) -> str:

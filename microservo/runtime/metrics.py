@@ -23,13 +23,15 @@ MESSAGES_TOTAL = Counter(
 )
 DEAD_LETTERS_TOTAL = Counter(
     "microservo_dead_letters_total",
-    "Messages and raw inputs that were put on a dead-letter topic, by the topic they belonged to.",
-    ("topic",),
+    "Messages and raw inputs that were put on a dead-letter topic, by the topic they belonged to and the "
+    "reason, numbers and quotations left out.",
+    ("topic", "reason"),
 )
 REFUSED_BODIES_TOTAL = Counter(
     "microservo_refused_bodies_total",
-    "Request bodies refused with all they held, by the topic meant; reason is unread (too large to be read, "
-    "nothing is kept), or too_large, too_many_records or invalid (kept as dead letters).",
+    "OTLP requests refused with all they held, by the topic meant; reason is too_large, too_many_records or "
+    "invalid (kept as dead letters), unread (too large to be read), unsupported, not_found, method or "
+    "foreign_host (nothing is kept), or memory_full, queue_full, not_durable or closing (sent again later).",
     ("topic", "reason"),
 )
 RETRIES_TOTAL = Counter(

@@ -13,15 +13,24 @@ from microservo.sources.source import Parcel, SinkFull
 class Inbox:
     """A queue that many put into and one empties; records count against the bound until they are durable.
 
+    What waits is handed out as soon as something does. While that is on its way, more gathers by itself; a
+    moment is waited for company only where company came the last time::
+
+        alone        put ─► drain ─► answered ─► put ─► drain ...                no wait
+        64 at once   put x64 ─► drain 64 ─► all answered ─► put x64 ─► drain 64   until all 64 are back
+
     Args:
         name: of the process, in the metrics.
         limit_records: the bound. One parcel larger than that is let in alone, or it could never be.
-        hurry_records: so many waiting records end the wait for more early.
+        gather_s: how long the first parcel may wait for as many as came the last time.
+        enough_records: so many waiting records end that wait.
     """
 
-    def __init__(self, name: str, limit_records: int, hurry_records: int) -> None:
+    def __init__(self, name: str, limit_records: int, *, gather_s: float, enough_records: int) -> None:
         self._limit = limit_records
-        self._hurry = hurry_records
+        self._gather_s = gather_s
+        self._enough = enough_records
+        self._drained = 0
         self._changed = threading.Condition()
         self._waiting: list[Parcel] = []
         self._waiting_records = 0
@@ -46,15 +55,18 @@ class Inbox:
             self._waiting.append(parcel)
             self._waiting_records += records
             self._count(parcel.signal, records)
-            if self._waiting_records >= self._hurry:
+            if len(self._waiting) == 1 or self._is_enough():
                 self._changed.notify()
 
     def drain(self, timeout_s: float) -> list[Parcel]:
-        """Removes and returns all that waits, after `timeout_s` or as soon as it is much."""
+        """Removes and returns all that waits, as soon as there is something; [] after `timeout_s`."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting_records >= self._hurry, timeout_s)
+            if not self._changed.wait_for(lambda: self._waiting, timeout_s):
+                return []
+            self._changed.wait_for(self._is_enough, self._gather_s)
             drained, self._waiting = self._waiting, []
             self._waiting_records = 0
+            self._drained = len(drained)
             return drained
 
     def settle(self, parcels: Sequence[Parcel]) -> None:
@@ -64,6 +76,9 @@ class Inbox:
                 self._count(parcel.signal, -parcel.records)
         for parcel in parcels:
             parcel.durable()
+
+    def _is_enough(self) -> bool:
+        return len(self._waiting) >= self._drained or self._waiting_records >= self._enough
 
     def _count(self, signal: Signal, records: int) -> None:
         self._held[signal] += records

@@ -31,7 +31,8 @@ from services.telemetry_collector.topics import WRITER
 
 logger = logging.getLogger(__name__)
 
-_HURRY_RECORDS = 5000
+_ENOUGH_RECORDS = 5000
+_TICK_S = 0.1
 _SWITCH_S = 0.0005
 _DRAIN_S = 10.0
 _DRAIN_STEP_S = 0.02
@@ -56,7 +57,9 @@ class Collector:
         from_us: int = 0,
     ) -> None:
         self._settings = settings
-        self._inbox = Inbox(WRITER, settings.queue_records, min(_HURRY_RECORDS, settings.queue_records))
+        self._inbox = Inbox(
+            WRITER, settings.queue_records, gather_s=settings.gather_s, enough_records=_ENOUGH_RECORDS
+        )
         delay_us = max((source.delay_us for source in sources), default=0)
         writers = _writers(settings, broker, lambda: clock() - delay_us, from_us)
         self._shipper = Shipper(
@@ -89,7 +92,7 @@ class Collector:
             Fatal: a message could not be delivered; a restart takes up where Kafka is.
         """
         while not shutdown.requested:
-            self._shipper.ship(self._inbox.drain(self._settings.flush_interval_s))
+            self._shipper.ship(self._inbox.drain(_TICK_S))
         self._drain()
 
     def _drain(self) -> None:
@@ -135,14 +138,17 @@ def run(settings: Settings, shutdown: Shutdown) -> None:
     sys.setswitchinterval(_SWITCH_S)
     broker = KafkaBroker(settings.kafka)
     from_us = _declared(settings, broker, shutdown)
-    otlp = OtlpSource(settings.otlp_port, settings.receiver_limits())
+    otlp = OtlpSource(
+        settings.otlp_port, settings.otlp_grpc_port, settings.receiver_limits(), host=settings.otlp_host
+    )
     platform = LocalPlatform(settings.target_state) if settings.target_state else None
     host = host_source(platform, now_us, interval_s=settings.sample_interval_s)
     with (
         Collector(settings, broker, sources=(otlp, host), from_us=from_us) as collector,
         HealthServer(settings.health_port, collector.is_healthy),
     ):
-        logger.info("taking OTLP on port %d", otlp.port, extra={"port": otlp.port})
+        ports = {"port": otlp.port, "grpc_port": otlp.grpc_port}
+        logger.info("taking OTLP/HTTP on port %d, OTLP/gRPC on %d", *ports.values(), extra=ports)
         collector.run(shutdown)
 
 

@@ -10,8 +10,9 @@ from pydantic_settings import SettingsConfigDict
 from microservo.adapters.otlp.media import MAX_BODY_BYTES
 from microservo.domain.windows import WindowPolicy
 from microservo.log.writers import COLLECTOR_WRITER
+from microservo.runtime.http import LOOPBACK
 from microservo.runtime.settings import ServiceSettings
-from microservo.sources.otlp.receiver import ReceiverLimits
+from microservo.sources.otlp.intake import ReceiverLimits
 
 
 class Settings(ServiceSettings):
@@ -25,6 +26,16 @@ class Settings(ServiceSettings):
         description="Name of this collector among the run's writers; kept over restarts, and its alone.",
     )
     otlp_port: int = Field(default=4318, ge=0, le=65535, description="Port of OTLP/HTTP; 0 takes any.")
+    otlp_grpc_port: int = Field(default=4317, ge=0, le=65535, description="Port of OTLP/gRPC; 0 takes any.")
+    otlp_host: str = Field(
+        default=LOOPBACK,
+        min_length=1,
+        description="Address to take OTLP on; 0.0.0.0 takes it from other machines.",
+    )
+    otlp_cors_origins: str = Field(
+        default="",
+        description="Origins of web pages that may send OTLP/HTTP, with commas between; * lets in all.",
+    )
     otlp_body_bytes: int = Field(
         default=MAX_BODY_BYTES, ge=1, description="Largest request body, after decompression."
     )
@@ -39,9 +50,13 @@ class Settings(ServiceSettings):
     queue_records: int = Field(
         default=100_000, ge=1, description="Records that may wait for Kafka before senders are told to wait."
     )
-    flush_interval_s: float = Field(default=0.25, gt=0, description="Seconds between flushes to Kafka.")
+    gather_s: float = Field(
+        default=0.02,
+        ge=0,
+        description="Seconds that a request may wait for others, to go to Kafka together; a lone one goes.",
+    )
     answer_timeout_s: float = Field(
-        default=10.0, gt=0, description="Seconds a request waits for Kafka before it is answered 503."
+        default=5.0, gt=0, description="Seconds a request waits for Kafka before it is answered 503."
     )
     sample_interval_s: float = Field(
         default=1.0, gt=0, description="Seconds between samples of processes and host."
@@ -67,4 +82,5 @@ class Settings(ServiceSettings):
             body_records=self.otlp_body_records,
             answer_timeout_s=self.answer_timeout_s,
             windows=windows,
+            cors_origins=tuple(each.strip() for each in self.otlp_cors_origins.split(",") if each.strip()),
         )

@@ -21,6 +21,7 @@ from microservo.runtime.http import LOOPBACK, listen, serve
 from services.workload.active_faults import WorkloadFaults
 from services.workload.cache import Caches
 from services.workload.calls import Caller, read_peers
+from services.workload.core import SharedCore, pin
 from services.workload.faults.base import FaultSite
 from services.workload.handlers import RequestHandler, Spoiler
 from services.workload.settings import Settings
@@ -46,8 +47,12 @@ def run(settings: Settings) -> None:
     Raises:
         InvalidInput: the topology or the peers can't be used, or it has no such service.
     """
+    # Before any thread is started, for those inherit it.
+    pin(settings.core)
     service = _service(settings)
     ballast = Ballast(int(service.memory_mb * 2**20))
+    for _ in ballast.fill():
+        pass
     telemetry = Instrumentation(service=service.name, instance=settings.instance, otlp_url=settings.otlp)
     try:
         asyncio.run(_serve(settings, service, telemetry))
@@ -100,7 +105,8 @@ def _build(
         spoilers=spoilers,
     )
     report(traffic, caches.hit_ratio, telemetry)
-    faults = WorkloadFaults(FaultSite(seed=seed, endpoints=frozenset(service.endpoints), spoilers=spoilers))
+    site = FaultSite(seed=seed, endpoints=frozenset(service.endpoints), spoilers=spoilers, core=SharedCore())
+    faults = WorkloadFaults(site)
     control = control_application(
         faults, lambda: prometheus_text(traffic.values()), token=settings.control_token, clock=now_us
     )

@@ -28,6 +28,7 @@ class Settings:
     peers: Path | None
     otlp: str
     seed: int
+    core: int
     control_token: str = field(repr=False)
 
     @classmethod
@@ -42,5 +43,8 @@ class Settings:
         parser.add_argument("--peers", type=Path, help="JSON file: service -> list of base addresses")
         parser.add_argument("--otlp", default="http://127.0.0.1:4318", help="base address of the collector")
         parser.add_argument("--seed", type=int, default=0)
+        parser.add_argument(
+            "--core", type=int, default=0, help="number of its core, counted on over those there are"
+        )
         given = vars(parser.parse_args(arguments))
         return cls(**given, control_token=token_or_exit(environment, "workload"))

@@ -7,11 +7,12 @@ import json
 import mmap
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 # Below 2048 bytes hashlib keeps the interpreter lock, as a service's own Python code would.
 _BLOCK = bytes(1024)
-_PAGE = 1 << 20
+_PATTERN_BYTES = 1 << 16
+_STEP_BYTES = 1 << 20
 
 
 def burn(cpu_s: float) -> None:
@@ -22,15 +23,26 @@ def burn(cpu_s: float) -> None:
 
 
 class Ballast:
-    """Memory really held: every page is written, and all of it is given back on `release`."""
+    """Memory really held: every page is written, and all of it is given back on `release`.
+
+    Args:
+        size_bytes: of it; held once `fill` is through.
+    """
 
     def __init__(self, size_bytes: int) -> None:
+        self._size_bytes = size_bytes
         self._map = mmap.mmap(-1, max(1, size_bytes))
-        # Random bytes, so that neither page merging nor compression takes the pages away again.
-        pattern = os.urandom(_PAGE)
-        for start in range(0, size_bytes, _PAGE):
-            length = min(_PAGE, size_bytes - start)
+
+    def fill(self) -> Iterator[None]:
+        """Writes the pages, and lets go in between after each mebibyte."""
+        # Random bytes, so that neither page merging nor compression takes the pages away again. Few at once:
+        # a large buffer would stay in the process's heap when the ballast is gone.
+        pattern = os.urandom(_PATTERN_BYTES)
+        for start in range(0, self._size_bytes, _PATTERN_BYTES):
+            length = min(_PATTERN_BYTES, self._size_bytes - start)
             self._map[start : start + length] = pattern[:length]
+            if start % _STEP_BYTES == 0:
+                yield
 
     def release(self) -> None:
         self._map.close()

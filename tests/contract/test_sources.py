@@ -16,7 +16,7 @@ from microservo.testing.sources import CHECKS, MakeSource, SourceUnderTest, chec
 
 
 def otlp(source: OtlpSource | None = None) -> SourceUnderTest:
-    pushed = source or OtlpSource(0)
+    pushed = source or OtlpSource(0, 0)
     body = logs([line(now_us())]).SerializeToString()
 
     def push() -> bool:
@@ -62,5 +62,5 @@ class EarlySink:
 
 def test_a_source_that_acknowledges_too_early_is_found_out() -> None:
     with pytest.raises(ExceptionGroup, match="1 of 6 checks failed") as found:
-        check_source(lambda: otlp(Hasty(0)))
+        check_source(lambda: otlp(Hasty(0, 0)))
     assert "must wait until its parcel is durable" in str(found.value.exceptions[0])

@@ -1,10 +1,13 @@
-"""The bodies of answers, in the encoding of the request."""
+"""What becomes of a request, and the bodies of answers in the encoding of the request."""
 
 from __future__ import annotations
 
+from enum import Enum
+
 from google.protobuf import json_format
 from google.protobuf.message import Message
-from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # it has stubs but no py.typed
+from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]  # stubs, but no py.typed
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # as above
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsPartialSuccess,
     ExportLogsServiceResponse,
@@ -21,8 +24,46 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from microservo.adapters.otlp.media import Media
 from microservo.domain.telemetry import Signal
 
-# google.rpc.Code of each HTTP status that is answered.
-_CODES = {400: 3, 404: 5, 405: 12, 413: 8, 415: 3, 429: 8, 503: 14}
+RETRY_AFTER_S = 1
+
+
+class Refusal(Enum):
+    """Why a request is refused: its name in metrics, its status in HTTP, its `google.rpc.Code`.
+
+    A sender repeats what is answered 429 or 503; in gRPC, RESOURCE_EXHAUSTED with `RetryInfo`, or
+    UNAVAILABLE. What can never be accepted is INVALID_ARGUMENT there, since some exporters repeat every
+    RESOURCE_EXHAUSTED.
+
+    Source: opentelemetry-proto, docs/specification.md, "Failures" and "OTLP/HTTP Response".
+    """
+
+    FOREIGN_HOST = ("foreign_host", 403, 7)
+    NOT_FOUND = ("not_found", 404, 12)
+    METHOD = ("method", 405, 12)
+    UNSUPPORTED = ("unsupported", 415, 3)
+    INVALID = ("invalid", 400, 3)
+    UNREAD = ("unread", 413, 3)
+    TOO_LARGE = ("too_large", 413, 3)
+    TOO_MANY_RECORDS = ("too_many_records", 413, 3)
+    MEMORY_FULL = ("memory_full", 429, 8)
+    QUEUE_FULL = ("queue_full", 429, 8)
+    NOT_DURABLE = ("not_durable", 503, 14)
+    CLOSING = ("closing", 503, 14)
+
+    def __init__(self, reason: str, http_status: int, code: int) -> None:
+        self.reason = reason
+        self.http_status = http_status
+        self.code = code
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the body goes to the dead letters."""
+        return self in (Refusal.INVALID, Refusal.TOO_LARGE, Refusal.TOO_MANY_RECORDS)
+
+    @property
+    def is_for_now(self) -> bool:
+        """Whether the sender is asked to send the same again."""
+        return self.http_status in (429, 503)
 
 
 def success(signal: Signal, media: Media, *, rejected: int = 0, reason: str = "") -> bytes:
@@ -30,9 +71,14 @@ def success(signal: Signal, media: Media, *, rejected: int = 0, reason: str = ""
     return _encoded(_response(signal, rejected, reason), media)
 
 
-def failure(status: int, reason: str, media: Media) -> bytes:
-    """The body of any other answer: a google.rpc.Status."""
-    return _encoded(Status(code=_CODES[status], message=reason), media)
+def failure(refusal: Refusal, text: str, media: Media) -> bytes:
+    """The body of any other answer: a `google.rpc.Status`, with `RetryInfo` where to send again helps."""
+    status = Status(code=refusal.code, message=text)
+    if refusal.is_for_now:
+        retry = RetryInfo()
+        retry.retry_delay.seconds = RETRY_AFTER_S
+        status.details.add().Pack(retry)
+    return _encoded(status, media)
 
 
 def _response(signal: Signal, rejected: int, reason: str) -> Message:

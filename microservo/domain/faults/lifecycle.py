@@ -159,7 +159,7 @@ class FaultStatus:
                 **times,
             )
 
-    def times(self) -> dict[str, int | None]:
+    def times(self) -> dict[str, Any]:
         """The measured times over all instances: begun with the first, over only with the last."""
         events = list(self.instances.values())
         return {

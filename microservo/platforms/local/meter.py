@@ -26,9 +26,15 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class _Counters:
-    """Counters of a process at the last reading, to take differences from."""
+    """Counters of a process at the last reading, to take differences from.
+
+    Attributes:
+        cpu_s: of the process and each descendant, without those that have ended.
+        ended_cpu_s: of the descendants that have ended.
+    """
 
     cpu_s: Mapping[tuple[int, float], float]
+    ended_cpu_s: float
     switches: int
     read_at_s: float
 
@@ -48,7 +54,9 @@ class ProcessMeter:
         """Metrics by name; who is not in the answer does not run. Rates come with the second reading.
 
         Metrics: `process.cpu.utilization` (cores) and `process.memory.usage` (bytes resident), both with all
-        descendants; `process.threads`, `process.open_file_descriptors`, `process.context_switches` (each s).
+        descendants, of whose memory only what they share with nobody counts; `process.threads`,
+        `process.open_file_descriptors`, `process.context_switches` (each s). How many descendants there are
+        is no metric.
         """
         found: dict[str, dict[str, float]] = {}
         after: dict[str, _Counters] = {}
@@ -69,7 +77,8 @@ class ProcessMeter:
     ) -> tuple[dict[str, float], _Counters]:
         now_s = self._clock_s()
         with root.oneshot():
-            cpu_s = {_identity(root): _cpu_s(root)}
+            root_cpu_s, ended_cpu_s = _cpu_s(root)
+            cpu_s = {_identity(root): root_cpu_s}
             memory_bytes = root.memory_info().rss
             switches = sum(root.num_ctx_switches())
             metrics: dict[str, float] = {"process.threads": root.num_threads()}
@@ -78,10 +87,11 @@ class ProcessMeter:
                 metrics["process.open_file_descriptors"] = root.num_fds()
         for child in family:
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied), child.oneshot():
-                cpu_s[_identity(child)] = _cpu_s(child)
-                memory_bytes += child.memory_info().rss
+                cpu_s[_identity(child)], ended_s = _cpu_s(child)
+                ended_cpu_s += ended_s
+                memory_bytes += _own_bytes(child)
         metrics["process.memory.usage"] = memory_bytes
-        counters = _Counters(cpu_s, switches, now_s)
+        counters = _Counters(cpu_s, ended_cpu_s, switches, now_s)
         return metrics | _rates(before, counters, _identity(root)), counters
 
 
@@ -128,13 +138,20 @@ def _descendants(pid: int, children: Mapping[int, list[psutil.Process]]) -> Iter
             yield from _descendants(child.pid, children)
 
 
+def _own_bytes(process: psutil.Process) -> int:
+    """Resident memory without the pages of files, which all that run the same program share."""
+    memory = process.memory_info()
+    return int(memory.rss - getattr(memory, "shared", 0))
+
+
 def _identity(process: psutil.Process) -> tuple[int, float]:
     return process.pid, process.create_time()
 
 
-def _cpu_s(process: psutil.Process) -> float:
+def _cpu_s(process: psutil.Process) -> tuple[float, float]:
+    """Processor time of a process, and of its children that have ended (0 where the system does not say)."""
     times = process.cpu_times()
-    return times.user + times.system
+    return times.user + times.system, times.children_user + times.children_system
 
 
 def _rates(before: _Counters | None, after: _Counters, root: tuple[int, float]) -> dict[str, float]:
@@ -144,6 +161,9 @@ def _rates(before: _Counters | None, after: _Counters, root: tuple[int, float]) 
     interval_s = after.read_at_s - before.read_at_s
     # A child that is new has spent all it has since the reading before.
     used_s = sum(max(0.0, cpu_s - before.cpu_s.get(who, 0.0)) for who, cpu_s in after.cpu_s.items())
+    # One that has ended since has left all it ever spent with its parent.
+    known_s = sum(cpu_s for who, cpu_s in before.cpu_s.items() if who not in after.cpu_s)
+    used_s += max(0.0, after.ended_cpu_s - before.ended_cpu_s - known_s)
     return {
         "process.cpu.utilization": used_s / interval_s,
         "process.context_switches": max(0, after.switches - before.switches) / interval_s,

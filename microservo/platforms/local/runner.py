@@ -121,9 +121,9 @@ class LocalTargetRunner:
         return peers
 
     def _instance_specs(self) -> Iterator[ProcessSpec]:
-        for instance in self._state.instances:
+        for number, instance in enumerate(self._state.instances):
             yield self._spec(instance.id + _SIDECAR, self._sidecar_argv(instance), instance.sidecar_url)
-            yield self._spec(instance.id, self._workload_argv(instance), instance.control_url)
+            yield self._spec(instance.id, self._workload_argv(instance, core=number), instance.control_url)
 
     def _loadgen_spec(self) -> ProcessSpec:
         return self._spec(LOADGEN, self._loadgen_argv(), self._state.loadgen.control_url)
@@ -137,13 +137,13 @@ class LocalTargetRunner:
             ready=lambda: is_healthy(health_url),
         )
 
-    def _workload_argv(self, instance: LocalInstance) -> tuple[str, ...]:
+    def _workload_argv(self, instance: LocalInstance, *, core: int) -> tuple[str, ...]:
         return (
             *_command("workload"),
             *("--topology", str(self._topology_path), "--service", instance.service),
             *("--instance", instance.id, "--port", str(instance.port)),
             *("--control-port", _port(instance.control_url), "--peers", str(self._peers_file)),
-            *("--otlp", self._otlp_url, "--seed", str(self._seed)),
+            *("--otlp", self._otlp_url, "--seed", str(self._seed), "--core", str(core)),
         )
 
     def _sidecar_argv(self, instance: LocalInstance) -> tuple[str, ...]:

@@ -1,1 +1,1 @@
-"""OTLP/HTTP as a source: senders push, and get 200 once what they sent is durable."""
+"""OTLP as a source: senders push by HTTP or gRPC, and are answered once what they sent is durable."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from microservo.adapters.otlp.media import Media, TooLarge, gunzip, is_gzip, media_of
+from microservo.adapters.otlp.media import Compression, Media, TooLarge, compression_of, media_of
 from microservo.domain.telemetry import Signal
 from microservo.errors import InvalidInput, Retryable
 
@@ -23,23 +24,16 @@ class BodyKind:
 
     signal: Signal
     media: Media
-    gzip: bool
-    size_bytes: int
+    compression: Compression = Compression.NONE
+    size_bytes: int = 0
     """0 where it comes in chunks and says nothing."""
 
     @property
     def content_type(self) -> str:
         """How the raw body is written, for who finds it among the dead letters."""
-        return f"{self.media.value}; encoding=gzip" if self.gzip else self.media.value
-
-    def unpacked(self, raw: bytes, limit_bytes: int) -> bytes:
-        """The body without its compression.
-
-        Raises:
-            TooLarge: it has more than `limit_bytes`.
-            InvalidMessage: it is not what its Content-Encoding says.
-        """
-        return gunzip(raw, limit_bytes) if self.gzip else raw
+        if self.compression is Compression.NONE:
+            return self.media.value
+        return f"{self.media.value}; encoding={self.compression.value}"
 
 
 def kind_of(request: Request, signal: Signal) -> BodyKind:
@@ -56,16 +50,17 @@ def kind_of(request: Request, signal: Signal) -> BodyKind:
     return BodyKind(
         signal=signal,
         media=media_of(headers.get("content-type", "")),
-        gzip=is_gzip(headers.get("content-encoding", "")),
+        compression=compression_of(headers.get("content-encoding", "")),
         size_bytes=int(length),
     )
 
 
 class BodyMemory:
-    """The memory for bodies that are being read or decoded, of all requests together; for one event loop."""
+    """The memory for bodies that are being read or decoded, of all requests together, from any thread."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._free_bytes = limit_bytes
+        self._lock = threading.Lock()
 
     @contextmanager
     def reserve(self) -> Iterator[Reservation]:
@@ -74,14 +69,16 @@ class BodyMemory:
         try:
             yield reservation
         finally:
-            self._free_bytes += reservation.held_bytes
+            with self._lock:
+                self._free_bytes += reservation.held_bytes
 
     def claim(self, size_bytes: int) -> None:
         """Reserves so much; raises as `Reservation.grow`."""
-        if size_bytes > self._free_bytes:
-            msg = "too many large bodies come in at once; send again later"
-            raise TooManyBodies(msg)
-        self._free_bytes -= size_bytes
+        with self._lock:
+            if size_bytes > self._free_bytes:
+                msg = "too many large bodies come in at once; send again later"
+                raise TooManyBodies(msg)
+            self._free_bytes -= size_bytes
 
 
 class Reservation:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, TypeVar
 
+from services.workload.core import SharedCore
 from services.workload.faults.parameters import Parameters
 
 
@@ -17,11 +18,13 @@ class FaultSite:
         seed: of the instance; a fault draws from `random.Random(f"{seed}/{fault_id}")`.
         endpoints: names that the instance serves.
         spoilers: by fault id; see `RequestHandler`.
+        core: of the instance.
     """
 
     seed: str
     endpoints: frozenset[str]
     spoilers: dict[str, Callable[[str], bool]]
+    core: SharedCore
 
 
 class Fault(Protocol):

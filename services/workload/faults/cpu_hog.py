@@ -1,81 +1,100 @@
-"""cpu-hog: threads that burn this instance's processor time and hold its interpreter lock.
+"""cpu-hog: child processes of the instance burn its core, and its requests wait for their turn.
 
-Threads rather than processes: they are counted with the instance, freeze and die with it, and every wake-up
-of the serving thread waits for the lock, so requests slow down even where cores are idle. Together they take
-at most one core; more workers make requests wait longer.
+Processes rather than threads: what a service competes for is its core, and threads of its own would fight
+it for the interpreter's lock, where a request of a millisecond waits for seconds. They belong to the
+instance's process group and are counted with the instance; nothing of them is left in it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
+import os
+import signal
+import subprocess
 from typing import ClassVar
 
+from microservo.errors import InvalidInput
 from services.workload.faults.base import FaultSite, fault
 from services.workload.faults.parameters import Parameters
-from services.workload.work import burn
 
 _PERIOD_S = 0.1
-_MEASURE_S = 0.1
-_JOIN_S = 10.0
+_LOOK_S = 0.002
+# The lightest program that every machine has: a megabyte, nearly all of it shared. It counts for about ten
+# milliseconds between two looks at its parent: with one that is stopped it waits (/proc, where there is
+# one), and without one it ends.
+_SHELL = "/bin/sh"
+_BURN = """
+exec 2>/dev/null
+while kill -0 $PPID; do
+  { read -r state < /proc/$PPID/stat; } && case $state in *') T '*) sleep 0.02; continue ;; esac
+  left=10000
+  while [ $left -gt 0 ]; do left=$((left - 1)); done
+done
+"""
 
 
 @fault
 class CpuHog:
-    """Parameters: `workers` (threads, 1..64), `load_ratio` (busy share of each one's time, 0..1)."""
+    """Parameters: `workers` (processes, 1..64), `load_ratio` (busy share of each one's time, 0..1)."""
 
     kind: ClassVar[str] = "cpu-hog"
 
     def __init__(self, fault_id: str, parameters: Parameters, site: FaultSite) -> None:
         self._workers = parameters.integer("workers", low=1, high=64)
         self._load_ratio = parameters.number("load_ratio", low=0.0, high=1.0)
-        self._stop = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._core = site.core
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._turns: asyncio.Task[None] | None = None
 
     async def apply(self) -> str:
-        started = [threading.Event() for _ in range(self._workers)]
-        self._threads = [
-            threading.Thread(target=self._burn, args=(event,), daemon=True, name="worker")
-            for event in started
-        ]
-        for thread in self._threads:
-            thread.start()
-        await asyncio.to_thread(_wait_all, started)
-        return f"{self._workers} threads busy, {await _cores_used():.2f} cores used"
+        self._core.enter()
+        try:
+            await self._start()
+        except OSError as error:
+            await self.recover()
+            msg = (
+                f"{self.kind}: the system refused {self._workers} processes ({error}); ask for fewer workers"
+            )
+            raise InvalidInput(msg) from error
+        if self._load_ratio < 1.0:
+            self._turns = asyncio.create_task(self._take_turns())
+        return f"{self._workers} processes burn, each {self._load_ratio:.0%} of its time"
 
     async def recover(self) -> str:
-        self._stop.set()
-        await asyncio.to_thread(self._join)
-        return f"{self._workers} threads ended, {await _cores_used():.2f} cores used"
+        if self._turns is not None:
+            self._turns.cancel()
+        self._signal(signal.SIGKILL)
+        while any(process.poll() is None for process in self._processes):
+            await asyncio.sleep(_LOOK_S)
+        self._core.leave()
+        return f"{len(self._processes)} processes have ended"
 
-    def _burn(self, started: threading.Event) -> None:
+    async def _start(self) -> None:
+        for _ in range(self._workers):
+            self._processes.append(_burning_process())
+            # Many take a while, and requests go on meanwhile.
+            await asyncio.sleep(0)
+
+    async def _take_turns(self) -> None:
         busy_s = _PERIOD_S * self._load_ratio
-        while not self._stop.is_set():
-            next_s = time.monotonic() + _PERIOD_S
-            burn_until(time.monotonic() + busy_s, self._stop)
-            started.set()
-            if self._load_ratio < 1.0:
-                self._stop.wait(max(0.0, next_s - time.monotonic()))
+        while True:
+            await asyncio.sleep(busy_s)
+            self._signal(signal.SIGSTOP)
+            await asyncio.sleep(_PERIOD_S - busy_s)
+            self._signal(signal.SIGCONT)
 
-    def _join(self) -> None:
-        for thread in self._threads:
-            thread.join(_JOIN_S)
-
-
-def burn_until(end_s: float, stop: threading.Event) -> None:
-    """Burns until the monotonic clock reads `end_s` or `stop` is set."""
-    while time.monotonic() < end_s and not stop.is_set():
-        burn(0.001)
+    def _signal(self, number: signal.Signals) -> None:
+        for process in self._processes:
+            process.send_signal(number)
 
 
-def _wait_all(events: list[threading.Event]) -> None:
-    for event in events:
-        event.wait(_JOIN_S)
-
-
-async def _cores_used() -> float:
-    """Processor time of this process per second, over a short while."""
-    cpu_s, wall_s = time.process_time(), time.monotonic()
-    await asyncio.sleep(_MEASURE_S)
-    return (time.process_time() - cpu_s) / (time.monotonic() - wall_s)
+def _burning_process() -> subprocess.Popen[bytes]:
+    """A process that burns from when this returns."""
+    return subprocess.Popen(
+        [_SHELL, "-c", _BURN],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={"PATH": os.defpath},
+        cwd=os.path.sep,
+    )

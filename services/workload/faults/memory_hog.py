@@ -37,7 +37,10 @@ class MemoryHog:
             raise InvalidInput(msg)
         before = _resident_bytes()
         try:
-            self._ballast = await asyncio.to_thread(Ballast, self._size_bytes)
+            self._ballast = Ballast(self._size_bytes)
+            # On the loop rather than on a thread, which would stay behind.
+            for _ in self._ballast.fill():
+                await asyncio.sleep(0)
         except (OSError, MemoryError) as error:
             msg = f"{self.kind}: the system refused {self._size_bytes} bytes ({error}); ask for less"
             raise InvalidInput(msg) from error

@@ -3,10 +3,10 @@ from __future__ import annotations
 import logging
 
 import pytest
+from prometheus_client import REGISTRY
 
 from microservo.adapters.broker import Message, Partition, TopicSpec
 from microservo.log.dead_letters import DeadLetters
-from microservo.runtime.metrics import DEAD_LETTERS_TOTAL
 from microservo.testing import MemoryBroker
 from schemas.catalogue import MAX_MESSAGE_BYTES
 
@@ -27,6 +27,12 @@ def last_on(broker: MemoryBroker, topic: str) -> Message:
         return consumer.consume(1, 1)[0]
 
 
+def letters_so_far(reason: str) -> float:
+    """How many of one topic were counted so far, by reason."""
+    labels = {"topic": "fault-requests", "reason": reason}
+    return REGISTRY.get_sample_value("microservo_dead_letters_total", labels) or 0.0
+
+
 def rejected(key: bytes | None, value: bytes | None) -> Message:
     return Message(
         topic="lab-fault-requests",
@@ -41,7 +47,7 @@ def rejected(key: bytes | None, value: bytes | None) -> Message:
 
 def test_a_dead_letter_keeps_key_bytes_and_headers_and_says_where_and_why() -> None:
     broker = broker_with_dead_letters()
-    before = DEAD_LETTERS_TOTAL.labels("fault-requests")._value.get()
+    before = letters_so_far("body does not follow schema id #")
     message = rejected(b"\x00key", b"\xff\xfebroken")
     DeadLetters(broker.producer(), "lab-").reject(message, "body does not follow schema id 1")
     letter = last_on(broker, "lab-fault-requests-dlq")
@@ -50,7 +56,7 @@ def test_a_dead_letter_keeps_key_bytes_and_headers_and_says_where_and_why() -> N
     assert letter.header("dlq_topic") == b"lab-fault-requests"
     assert (letter.header("dlq_partition"), letter.header("dlq_offset")) == (b"3", b"41")
     assert letter.header("dlq_reason") == b"body does not follow schema id 1"
-    assert DEAD_LETTERS_TOTAL.labels("fault-requests")._value.get() == before + 1
+    assert letters_so_far("body does not follow schema id #") == before + 1
 
 
 def test_a_tombstone_stays_a_tombstone() -> None:
@@ -87,21 +93,31 @@ def test_bytes_that_never_were_a_message_are_kept_with_their_type() -> None:
     assert letter.header("dlq_topic") == b"lab-telemetry-logs"
 
 
-def test_a_flood_is_one_line_per_topic_and_second_that_says_how_many(
+def test_a_flood_is_one_line_a_minute_for_each_topic_and_reason_and_says_how_many(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    times_s = iter([0.0, 0.1, 0.2, 0.9, 1.0, 1.1, 5.0])
-    letters = DeadLetters(broker_with_dead_letters().producer(), "lab-", clock_s=lambda: next(times_s))
+    now_s = [0.0]
+    letters = DeadLetters(broker_with_dead_letters().producer(), "lab-", clock_s=lambda: now_s[0])
     caplog.set_level(logging.WARNING)
-    before = DEAD_LETTERS_TOTAL.labels("fault-requests")._value.get()
-    letters.reject(rejected(b"k", b"v"), "first")
+    before = letters_so_far("record # is bad")
     letters.reject_bytes("telemetry-logs", b"{half", "of another topic")
-    for reason in ("second", "third", "fourth", "fifth", "sixth"):
-        letters.reject(rejected(b"k", b"v"), reason)
+    for number, at_s in enumerate([0.0, 1.0, 59.9, 60.0, 61.0, 200.0]):
+        now_s[0] = at_s
+        letters.reject(rejected(b"k", b"v"), f"record {number} is bad")
+    letters.reject(rejected(b"k", b"v"), "it has no name")
     assert [record.getMessage() for record in caplog.records] == [
-        "dead letter: first",
         "dead letter: of another topic",
-        "dead letter: fourth (and 2 more since the line before)",
-        "dead letter: sixth (and 1 more since the line before)",
+        "dead letter: record 0 is bad",
+        "dead letter: record 3 is bad (and 2 more since the line before)",
+        "dead letter: record 5 is bad (and 1 more since the line before)",
+        "dead letter: it has no name",
     ]
-    assert DEAD_LETTERS_TOTAL.labels("fault-requests")._value.get() == before + 6
+    assert letters_so_far("record # is bad") == before + 6
+
+
+def test_reasons_without_end_are_counted_under_a_hundred_names() -> None:
+    letters = DeadLetters(broker_with_dead_letters().producer(), "lab-")
+    before = letters_so_far("other")
+    for number in range(150):
+        letters.reject(rejected(b"k", b"v"), "x" * (number + 1))
+    assert letters_so_far("other") == before + 50

@@ -41,6 +41,25 @@ def test_cpu_and_memory_include_children(parent: Wanted) -> None:
     assert meter.read({"p": parent})["p"]["process.threads"] == 1
 
 
+def test_a_child_that_has_ended_since_the_last_reading_still_counts() -> None:
+    times = iter([0.0, 1.0])
+    meter = ProcessMeter(lambda: next(times))
+    me = {"me": Wanted(pid=os.getpid(), started_at_us=2**52)}
+    meter.read(me)
+    burn = "import time\nwhile time.process_time() < 0.5: pass"
+    subprocess.run([sys.executable, "-c", burn], check=True)
+    assert meter.read(me)["me"]["process.cpu.utilization"] > 0.4
+
+
+def test_what_children_share_with_others_is_no_memory_of_theirs() -> None:
+    meter = ProcessMeter(time.monotonic)
+    me = {"me": Wanted(pid=os.getpid(), started_at_us=2**52)}
+    alone = meter.read(me)["me"]["process.memory.usage"]
+    with subprocess.Popen(["/bin/sh", "-c", "read line"], stdin=subprocess.PIPE) as child:
+        assert meter.read(me)["me"]["process.memory.usage"] - alone < MIB
+        child.kill()
+
+
 def test_who_does_not_run_is_not_in_the_answer() -> None:
     meter = ProcessMeter(time.monotonic)
     nobody = Wanted(pid=2**22 - 1, started_at_us=2**52)

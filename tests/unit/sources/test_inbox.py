@@ -17,42 +17,84 @@ def parcel(records: int, durable: Callable[[], None] = lambda: None) -> Parcel:
     return Parcel(signal="logs", refused=refused, durable=durable)
 
 
+def inbox(limit_records: int = 10, *, gather_s: float = 60, enough_records: int = 5) -> Inbox:
+    return Inbox("test", limit_records, gather_s=gather_s, enough_records=enough_records)
+
+
 def test_records_count_until_they_are_durable() -> None:
     ends: list[str] = []
-    inbox = Inbox("test", 10, 10)
-    inbox.put(parcel(6, lambda: ends.append("durable")))
-    drained = inbox.drain(0)
-    assert inbox.records == 6
+    box = inbox()
+    box.put(parcel(6, lambda: ends.append("durable")))
+    drained = box.drain(0)
+    assert box.records == 6
     with pytest.raises(SinkFull, match="6 of 10 records wait for Kafka; send these 5 again later"):
-        inbox.put(parcel(5))
-    inbox.settle(drained)
-    assert inbox.records == 0
+        box.put(parcel(5))
+    box.settle(drained)
+    assert box.records == 0
     assert ends == ["durable"]
-    inbox.put(parcel(5))
+    box.put(parcel(5))
 
 
 def test_what_was_drained_is_not_drained_again() -> None:
-    inbox = Inbox("test", 10, 10)
-    inbox.put(parcel(1))
-    assert len(inbox.drain(0)) == 1
-    assert inbox.drain(0) == []
+    box = inbox()
+    box.put(parcel(1))
+    assert len(box.drain(0)) == 1
+    assert box.drain(0) == []
 
 
 def test_an_empty_queue_takes_a_parcel_of_any_size() -> None:
-    inbox = Inbox("test", 10, 10)
-    inbox.put(parcel(11))
-    assert inbox.is_full
+    box = inbox()
+    box.put(parcel(11))
+    assert box.is_full
 
 
-def test_much_ends_the_wait_of_the_drainer() -> None:
-    inbox = Inbox("test", 100, 5)
+def drained_by_another(box: Inbox) -> tuple[threading.Thread, list[Parcel]]:
+    """A thread that drains once, and what it gets."""
     drained: list[Parcel] = []
-    drainer = threading.Thread(target=lambda: drained.extend(inbox.drain(60)))
+    drainer = threading.Thread(target=lambda: drained.extend(box.drain(60)))
     drainer.start()
-    for _ in range(5):
-        inbox.put(parcel(1))
+    return drainer, drained
+
+
+def test_a_lone_sender_never_waits_for_company() -> None:
+    box = inbox(100)
+    for _ in range(3):
+        drainer, drained = drained_by_another(box)
+        box.put(parcel(1))
+        drainer.join(30)
+        assert len(drained) == 1
+
+
+def test_those_that_came_together_are_waited_for() -> None:
+    box = inbox(100, enough_records=100)
+    for _ in range(3):
+        box.put(parcel(1))
+    assert len(box.drain(0)) == 3
+    drainer, drained = drained_by_another(box)
+    box.put(parcel(1))
+    box.put(parcel(1))
+    assert drainer.is_alive()
+    box.put(parcel(1))
     drainer.join(30)
-    assert len(drained) == 5
+    assert len(drained) == 3
+
+
+def test_those_that_do_not_come_again_are_waited_for_a_moment_only() -> None:
+    box = inbox(100, gather_s=0.01, enough_records=100)
+    for _ in range(3):
+        box.put(parcel(1))
+    box.drain(0)
+    box.put(parcel(1))
+    assert len(box.drain(60)) == 1
+
+
+def test_much_ends_the_wait_for_company() -> None:
+    box = inbox(100)
+    for _ in range(3):
+        box.put(parcel(1))
+    box.drain(0)
+    box.put(parcel(5))
+    assert len(box.drain(60)) == 1
 
 
 def test_a_body_that_cannot_be_read_counts_as_one() -> None:

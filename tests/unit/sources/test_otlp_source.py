@@ -11,11 +11,15 @@ from otlp_requests import T0_US, span, traces
 
 from microservo.runtime.http import LOOPBACK, LOOPBACK_6, listen
 from microservo.sources.inbox import Inbox
-from microservo.sources.otlp.receiver import ReceiverLimits
+from microservo.sources.otlp.intake import ReceiverLimits
 from microservo.sources.otlp.source import OtlpSource
 from microservo.testing import eventually
 
 BODY = traces([span()]).SerializeToString()
+
+
+def inbox(records: int) -> Inbox:
+    return Inbox("test", records, gather_s=0, enough_records=records)
 
 
 def status_of(port: int, host: str = LOOPBACK, body: bytes = b"", **headers: str) -> int:
@@ -36,8 +40,8 @@ def has_ipv6() -> bool:
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no address ::1")
 def test_a_sender_whose_localhost_is_ipv6_is_answered() -> None:
-    source = OtlpSource(0)
-    source.start(Inbox("test", 10, 10))
+    source = OtlpSource(0, 0)
+    source.start(inbox(10))
     try:
         assert [status_of(source.port, host) for host in (LOOPBACK, LOOPBACK_6)] == [200, 200]
     finally:
@@ -45,8 +49,8 @@ def test_a_sender_whose_localhost_is_ipv6_is_answered() -> None:
 
 
 def test_a_web_page_cannot_send() -> None:
-    source = OtlpSource(0)
-    source.start(Inbox("test", 10, 10))
+    source = OtlpSource(0, 0)
+    source.start(inbox(10))
     try:
         assert status_of(source.port, Host="evil.example") == 403
     finally:
@@ -56,17 +60,17 @@ def test_a_web_page_cannot_send() -> None:
 def test_hundreds_of_senders_wait_for_kafka_at_once() -> None:
     """Each would take a thread if it waited in one."""
     count = 300
-    inbox = Inbox("test", 10_000, 10_000)
-    source = OtlpSource(0, ReceiverLimits(answer_timeout_s=60), clock=lambda: T0_US + 1_000_000)
-    source.start(inbox)
+    waiting = inbox(10_000)
+    source = OtlpSource(0, 0, ReceiverLimits(answer_timeout_s=60), clock=lambda: T0_US + 1_000_000)
+    source.start(waiting)
     threads_before = threading.active_count()
     connections = [http.client.HTTPConnection(LOOPBACK, source.port, timeout=60) for _ in range(count)]
     try:
         for connection in connections:
             connection.request("POST", "/v1/traces", BODY, {"Content-Type": "application/x-protobuf"})
-        eventually(lambda: inbox.records == count, what="all requests in the queue")
+        eventually(lambda: waiting.records == count, what="all requests in the queue")
         assert threading.active_count() <= threads_before + 2
-        inbox.settle(inbox.drain(0))
+        waiting.settle(waiting.drain(0))
         assert {connection.getresponse().status for connection in connections} == {200}
     finally:
         for connection in connections:
@@ -75,9 +79,9 @@ def test_hundreds_of_senders_wait_for_kafka_at_once() -> None:
 
 
 def test_bodies_that_together_take_too_much_memory_are_told_to_come_back() -> None:
-    source = OtlpSource(0, ReceiverLimits(body_bytes=100_000, answer_timeout_s=0.1))
-    source.start(Inbox("test", 10, 10))
-    unfinished = [socket.create_connection((LOOPBACK, source.port)) for _ in range(4)]
+    source = OtlpSource(0, 0, ReceiverLimits(body_bytes=100_000, answer_timeout_s=0.1))
+    source.start(inbox(10))
+    unfinished = [socket.create_connection((LOOPBACK, source.port)) for _ in range(2)]
     head = (
         b"POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-protobuf\r\n"
         b"Content-Length: 100000\r\n\r\n"

@@ -38,7 +38,7 @@ def test_a_source_goes_on_after_a_reading_that_failed() -> None:
             raise ValueError(msg)
         return a_point()
 
-    inbox = Inbox("test", 10, 10)
+    inbox = Inbox("test", 10, gather_s=0, enough_records=1)
     source = PulledSource("p", "metrics", read, interval_s=0.01)
     source.start(inbox)
     eventually(lambda: inbox.records, what="a reading")
@@ -46,7 +46,7 @@ def test_a_source_goes_on_after_a_reading_that_failed() -> None:
 
 
 def test_readings_that_do_not_fit_are_dropped_and_said(caplog: pytest.LogCaptureFixture) -> None:
-    inbox = Inbox("test", 1, 1)
+    inbox = Inbox("test", 1, gather_s=0, enough_records=1)
     source = PulledSource("p", "metrics", a_point, interval_s=0.01)
     source.start(inbox)
     eventually(lambda: "a reading of p is dropped: 1 of 1 records wait" in caplog.text, what="the warning")

@@ -40,13 +40,12 @@ def start(broker: MemoryBroker) -> Start:
             {
                 "topic_prefix": PREFIX,
                 "run_id": "run-1",
-                "flush_interval_s": 0.02,
                 **values,
             }
         )
         shutdown = Shutdown(signals=())
         clock = ManualClock(T0_US + 1_000_000)
-        otlp = OtlpSource(0, settings.receiver_limits(), clock=clock)
+        otlp = OtlpSource(0, 0, settings.receiver_limits(), clock=clock)
         with Collector(settings, broker, clock, sources=[otlp]) as collector:
             thread = threading.Thread(target=collector.run, args=(shutdown,))
             if ship:

@@ -38,6 +38,7 @@ class Running:
     ) -> None:
         self.collector = collector
         self.port = otlp.port
+        self.grpc_port = otlp.grpc_port
         self.broker = broker
         self.shutdown = shutdown
         self.clock = clock

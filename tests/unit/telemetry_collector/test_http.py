@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import threading
+import zlib
 
 import pytest
+import zstandard
 from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
@@ -41,12 +43,18 @@ def test_protobuf_is_answered_in_protobuf_once_it_is_on_the_topic(
     start: Start, path: str, request_: Message, response: type[Message], topic: str
 ) -> None:
     body = request_.SerializeToString()
+    packings = [
+        (body, None),
+        (gzip.compress(body), "gzip"),
+        (zlib.compress(body), "deflate"),
+        (zstandard.compress(body), "zstd"),
+    ]
     with start() as running:
-        for sent, encoding in ((body, None), (gzip.compress(body), "gzip")):
+        for sent, encoding in packings:
             answer = running.send(path, sent, encoding=encoding)
             assert (answer.status, answer.headers["Content-Type"]) == (200, "application/x-protobuf")
             assert response.FromString(answer.body) == response()
-        assert len(records(running, topic)) == 2
+        assert len(records(running, topic)) == len(packings)
 
 
 @pytest.mark.parametrize(("path", "request_", "topic"), [(path, body, topic) for path, body, _, topic in ALL])
@@ -163,7 +171,7 @@ def test_partial_success_is_told_in_json_and_for_each_signal(start: Start) -> No
 
 
 @pytest.mark.parametrize(
-    ("content_type", "encoding"), [(None, None), ("text/plain", None), (JSON, "deflate"), (JSON, "zstd")]
+    ("content_type", "encoding"), [(None, None), ("text/plain", None), (JSON, "snappy"), (JSON, "gzip, gzip")]
 )
 def test_other_types_and_compressions_are_answered_415(
     start: Start, content_type: str | None, encoding: str | None
@@ -172,6 +180,38 @@ def test_other_types_and_compressions_are_answered_415(
         answer = running.send("/v1/logs", b"{}", content_type, encoding=encoding)
         assert answer.status == 415
         assert "send" in json.loads(answer.body)["message"]
+
+
+def test_an_error_is_a_status_in_the_encoding_of_the_request(start: Start) -> None:
+    with start() as running:
+        answer = running.send("/v1/logs", b"x", "application/x-protobuf", encoding="snappy")
+        assert (answer.status, Status.FromString(answer.body).code) == (415, 3)
+        answer = running.send("/v1/profiles", b"x", "application/x-protobuf")
+        assert (answer.status, Status.FromString(answer.body).code) == (404, 12)
+        answer = running.send("/v1/profiles", b"x", JSON)
+        assert (answer.status, json.loads(answer.body)["code"]) == (404, 12)
+
+
+def test_a_slash_at_the_end_of_the_path_changes_nothing(start: Start) -> None:
+    with start() as running:
+        assert running.send("/v1/traces/", traces([span()]).SerializeToString()).status == 200
+        assert len(records(running, "telemetry-traces")) == 1
+
+
+def test_thousands_of_equal_stack_traces_pass_whatever_packs_them(start: Start) -> None:
+    """What a retry loop writes, in the largest batch that a Collector sends by default."""
+    trace = "\n".join(f"\tat com.example.shop.Cart.step{at}(Cart.java:{at})" for at in range(80))
+    body = logs([line(body=trace)] * 8192).SerializeToString()
+    packed = {
+        "gzip": gzip.compress(body, 9),
+        "deflate": zlib.compress(body, 9),
+        "zstd": zstandard.compress(body, 19),
+    }
+    assert len(body) > 30_000_000
+    assert len(body) / len(packed["zstd"]) > 5_000
+    with start() as running:
+        for encoding, sent in packed.items():
+            assert running.send("/v1/logs", sent, encoding=encoding).status == 200
 
 
 def test_other_paths_and_methods_are_answered_404_and_405(start: Start) -> None:
@@ -185,7 +225,7 @@ def test_a_gzip_bomb_is_answered_413(start: Start) -> None:
     with start(otlp_body_bytes=100_000) as running:
         answer = running.send("/v1/traces", gzip.compress(bytes(10_000_000)), encoding="gzip")
         assert (answer.status, answer.headers["Content-Type"]) == (413, "application/x-protobuf")
-        assert Status.FromString(answer.body).code == 8
+        assert Status.FromString(answer.body).code == 3
         assert len(running.messages("telemetry-traces-dlq")) == 1
 
 
@@ -244,9 +284,11 @@ def test_rows_that_kafka_has_not_taken_are_not_acknowledged(start: Start) -> Non
 
 def test_shutdown_answers_what_is_under_way_and_ships_it(start: Start) -> None:
     statuses: list[int] = []
-    # So long an interval that only the shutdown can flush.
-    with start(flush_interval_s=2.0) as running:
-        body = traces([span()]).SerializeToString()
+    # A call of nobody known waits for its callee, so the request is under way for a while.
+    call = span(kind=3)
+    call.attributes.append(attribute("server.address", "10.0.0.7"))
+    with start(callee_wait_s=0.5) as running:
+        body = traces([call]).SerializeToString()
         sender = threading.Thread(target=lambda: statuses.append(running.send("/v1/traces", body).status))
         sender.start()
         eventually(lambda: running.collector.queued_records or statuses, what="the request in the queue")

@@ -14,8 +14,9 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # it h
 from otlp_requests import gauge, logs, metrics, span, traces
 from prometheus_client import REGISTRY
 
-from microservo.sources.otlp.handlers import undecodable
-from microservo.sources.otlp.unread import UnreadBodies
+from microservo.adapters.otlp.answers import Refusal
+from microservo.sources.otlp.intake import undecodable
+from microservo.sources.otlp.refusals import Refusals
 from schemas.catalogue import MAX_MESSAGE_BYTES
 from tests.unit.telemetry_collector.harness import PATIENCE_S, Running, Start
 
@@ -58,10 +59,10 @@ def test_a_body_too_large_to_be_read_is_counted_and_told(
         heard = Status.FromString(answer.read())
         assert running.messages(LETTERS) == []
     reason = "body of 100001 bytes is larger than 100000 bytes; send smaller batches"
-    assert (answer.status, heard.code, heard.message) == (413, 8, reason)
+    assert (answer.status, heard.code, heard.message) == (413, 3, reason)
     assert answer.getheader("Connection") == "close"
     assert refused("unread") == before + 1
-    assert f"traces are lost: {reason}" in caplog.messages
+    assert f"traces refused (unread): {reason}" in caplog.messages
 
 
 def test_a_body_in_chunks_that_grows_too_large_is_counted(start: Start) -> None:
@@ -73,7 +74,7 @@ def test_a_body_in_chunks_that_grows_too_large_is_counted(start: Start) -> None:
         connection.send(bytes(1))
         answer = connection.getresponse()
         heard = Status.FromString(answer.read())
-    assert (answer.status, heard.code) == (413, 8)
+    assert (answer.status, heard.code) == (413, 3)
     assert refused("unread") == before + 1
 
 
@@ -122,15 +123,19 @@ def test_of_a_body_larger_than_a_message_the_beginning_is_kept() -> None:
     assert body.reason == f"it is no JSON (the beginning of {MAX_MESSAGE_BYTES + 1} bytes)"
 
 
-def test_the_log_has_one_line_in_ten_seconds(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_has_a_line_a_minute_for_each_signal_and_reason(caplog: pytest.LogCaptureFixture) -> None:
     now_s = [5.0]
-    unread = UnreadBodies(lambda: now_s[0])
+    refusals = Refusals(lambda: now_s[0])
     with caplog.at_level(logging.WARNING):
-        for at_s in (5.0, 6.0, 14.9, 15.0, 15.1, 40.0):
+        for at_s in (5.0, 6.0, 64.9, 65.0, 65.1, 200.0):
             now_s[0] = at_s
-            unread.count("logs", "it is large")
+            refusals.count(Refusal.UNREAD, "logs", "it is large")
+        refusals.count(Refusal.UNREAD, "traces", "it is large")
+        refusals.count(Refusal.QUEUE_FULL, "logs", "come later")
     assert caplog.messages == [
-        "logs are lost: it is large",
-        "logs are lost: it is large (and 2 more since the line before)",
-        "logs are lost: it is large (and 1 more since the line before)",
+        "logs refused (unread): it is large",
+        "logs refused (unread): it is large (and 2 more since the line before)",
+        "logs refused (unread): it is large (and 1 more since the line before)",
+        "traces refused (unread): it is large",
+        "logs refused (queue_full): come later",
     ]

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import asyncio
-import threading
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 
 import psutil
@@ -9,7 +13,9 @@ import pytest
 
 from microservo.errors import InvalidInput
 from microservo.platforms.local.control import Conflict
+from microservo.testing import eventually
 from services.workload.active_faults import WorkloadFaults
+from services.workload.core import SharedCore
 from services.workload.faults.base import FaultSite
 
 EXCEPTION: dict[str, object] = {"ratio": 0.5, "endpoint": "Get"}
@@ -17,7 +23,8 @@ EXCEPTION: dict[str, object] = {"ratio": 0.5, "endpoint": "Get"}
 
 def make_site() -> FaultSite:
     spoilers: dict[str, Callable[[str], bool]] = {}
-    return FaultSite(seed="7/back-0", endpoints=frozenset({"Get", "Set"}), spoilers=spoilers)
+    endpoints = frozenset({"Get", "Set"})
+    return FaultSite(seed="7/back-0", endpoints=endpoints, spoilers=spoilers, core=SharedCore())
 
 
 def test_asking_twice_for_the_same_fault_answers_the_same() -> None:
@@ -102,32 +109,126 @@ def test_two_exceptions_at_once_are_both_in_force() -> None:
     asyncio.run(both())
 
 
-def test_a_cpu_hog_runs_its_threads_until_it_is_recovered() -> None:
+def children() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
+
+
+def test_a_cpu_hog_burns_in_processes_that_are_gone_when_it_is_recovered() -> None:
     async def hog() -> None:
         faults = WorkloadFaults(make_site())
-        before = threading.active_count()
-        await faults.apply("f1", "cpu-hog", {"workers": 2, "load_ratio": 0.5})
-        assert sum(thread.name == "worker" for thread in threading.enumerate()) == 2
+        before = footprint()
+        await faults.apply("f1", "cpu-hog", {"workers": 2, "load_ratio": 1})
+        assert len(children()) == 2
+        eventually(lambda: all(each.cpu_times().user > 0.05 for each in children()), what="burnt time")
+        assert footprint() == before, "what is counted in the instance itself does not change"
         await faults.recover("f1")
-        assert not any(thread.name == "worker" for thread in threading.enumerate())
-        assert threading.active_count() <= before + 1, "the loop's own helper thread may stay"
+        assert children() == []
+        assert footprint() == before
 
     asyncio.run(hog())
 
 
-def test_a_memory_hog_holds_its_bytes_and_gives_them_back() -> None:
+def footprint() -> tuple[int, int]:
+    """Threads and open files of this process."""
+    process = psutil.Process()
+    return process.num_threads(), process.num_fds()
+
+
+def test_a_cpu_hog_takes_its_share_of_the_time() -> None:
+    async def hog() -> float:
+        faults = WorkloadFaults(make_site())
+        await faults.apply("f1", "cpu-hog", {"workers": 1, "load_ratio": 0.2})
+        (burning,) = children()
+        begin_s = time.monotonic()
+        # The loop is needed to stop and continue it.
+        while burning.cpu_times().user < 0.2 and time.monotonic() < begin_s + 30:
+            await asyncio.sleep(0.01)
+        took_s = time.monotonic() - begin_s
+        await faults.recover("f1")
+        return took_s
+
+    assert asyncio.run(hog()) > 0.5, "a fifth of the time, and not all of it"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets threads give up their turn")
+def test_an_instance_waits_for_its_turn_as_long_as_one_of_its_hogs_burns() -> None:
+    def policies() -> set[int]:
+        return {os.sched_getscheduler(int(thread)) for thread in os.listdir("/proc/self/task")}
+
+    async def hogs() -> list[set[int]]:
+        faults, seen = WorkloadFaults(make_site()), [policies()]
+        for fault_id in ("f1", "f2"):
+            await faults.apply(fault_id, "cpu-hog", {"workers": 1, "load_ratio": 0.1})
+            seen.append(policies())
+        for fault_id in ("f1", "f2"):
+            await faults.recover(fault_id)
+            seen.append(policies())
+        return seen
+
+    calm, waiting = {os.SCHED_OTHER}, {os.SCHED_BATCH}
+    assert asyncio.run(hogs()) == [calm, waiting, waiting, waiting, calm]
+
+
+INSTANCE = """
+import asyncio
+from services.workload.active_faults import WorkloadFaults
+from services.workload.core import SharedCore
+from services.workload.faults.base import FaultSite
+
+async def burn():
+    site = FaultSite(seed="", endpoints=frozenset(), spoilers={}, core=SharedCore())
+    await WorkloadFaults(site).apply("f", "cpu-hog", {"workers": 2, "load_ratio": 1})
+    print("burning", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(burn())
+"""
+
+
+def test_a_cpu_hog_stands_still_with_its_instance_and_dies_with_it() -> None:
+    with subprocess.Popen([sys.executable, "-c", INSTANCE], stdout=subprocess.PIPE) as instance:
+        try:
+            assert instance.stdout
+            assert instance.stdout.readline() == b"burning\n"
+            hogs = psutil.Process(instance.pid).children()
+            assert len(hogs) == 2
+            if sys.platform == "linux":
+                instance.send_signal(signal.SIGSTOP)
+                eventually(lambda: all(map(stands_still, hogs)), what="the hogs to stand still")
+                instance.send_signal(signal.SIGCONT)
+                eventually(lambda: not any(map(stands_still, hogs)), what="the hogs to go on")
+        finally:
+            instance.kill()
+    eventually(lambda: not any(map(is_there, hogs)), what="the hogs to end")
+
+
+def stands_still(process: psutil.Process) -> bool:
+    before = process.cpu_times().user
+    time.sleep(0.1)
+    return process.cpu_times().user - before < 0.02
+
+
+def is_there(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_memory_hog_holds_its_bytes_and_gives_them_all_back() -> None:
     def resident() -> int:
         return psutil.Process().memory_info().rss
 
     async def hog() -> None:
         faults = WorkloadFaults(make_site())
         size = 64 * 2**20
-        before = resident()
+        before, threads = resident(), footprint()
         await faults.apply("f1", "memory-hog", {"bytes": size})
-        held = resident()
-        assert held - before > 0.9 * size
+        assert resident() - before > 0.99 * size
+        assert footprint() == threads
         await faults.recover("f1")
-        assert held - resident() > 0.9 * size
+        assert resident() - before < 2**20
+        assert footprint() == threads
 
     asyncio.run(hog())
 

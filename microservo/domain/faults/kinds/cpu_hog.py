@@ -1,4 +1,4 @@
-"""cpu-hog: threads inside the instance burn its processor time, and its requests slow down."""
+"""cpu-hog: processes of the instance burn its core, and its requests slow down."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from microservo.domain.faults.units import COUNT, RATIO
 @register
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CpuHog(Fault):
-    """Threads inside the instance burn its processor time.
+    """Processes of the instance burn its core.
 
-    Together they take at most one core of an instance; more of them make requests wait longer.
+    An instance has one core, as under a container's limit; more of them make some requests wait longer.
     """
 
     kind: ClassVar[str] = "cpu-hog"
     mechanisms: ClassVar[tuple[str, ...]] = ("workload",)
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(
-            name="workers", field="workers", unit=COUNT, doc="burning threads", default="2", low=1, high=64
+            name="workers", field="workers", unit=COUNT, doc="burning processes", default="2", low=1, high=64
         ),
         Parameter(
             name="load",
