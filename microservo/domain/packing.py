@@ -48,7 +48,7 @@ def _as_it_is(name: str) -> str:
     return name
 
 
-def _sender(rows: Sequence[Rows]) -> dict[str, str]:
+def _sender(rows: Sequence[Rows]) -> dict[str, Any]:
     return {"service": rows[0].service, "source_kind": rows[0].identity.kind}
 
 
@@ -62,9 +62,10 @@ def _packed(
     texts = {name: _joined([getattr(each, name) for each in rows], admit) for name, admit in admits.items()}
     texts["instance"] = _instances(rows)
     numbers = {
-        name: column
+        name: joined
         for name, dtype in layout.numbers.items()
-        if name not in texts and (column := _column([getattr(each, name) for each in rows], rows, dtype)) is not None
+        if name not in texts
+        and (joined := _column([getattr(each, name) for each in rows], rows, dtype)) is not None
     }
     arrays = {name: [item for each in rows for item in getattr(each, name)] for name in layout.arrays}
     time_us = numbers[layout.time]

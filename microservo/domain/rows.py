@@ -6,8 +6,8 @@ Arrays have shape (rows,). Text that repeats is coded: each different text once,
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,9 @@ from microservo.domain.identity import UNIDENTIFIED, Identity
 from microservo.domain.telemetry import Float64, Ids, Int64, UInt8, UInt64
 
 Codes = NDArray[np.int64]
-LEVEL, CUMULATIVE, DELTA = 0, 1, 2
+LEVEL: Final = 0
+CUMULATIVE: Final = 1
+DELTA: Final = 2
 """What the value of a point is: at an instant, since the start of its series, or since the point before."""
 
 
@@ -101,6 +103,17 @@ class PointRows(_Sent):
     def count(self) -> int:
         return len(self.time_us)
 
+    def at(self, positions: Codes) -> Self:
+        """Some of the rows."""
+        return replace(
+            self,
+            time_us=self.time_us[positions],
+            start_us=self.start_us[positions],
+            series=replace(self.series, codes=self.series.codes[positions]),
+            value=self.value[positions],
+            temporality=self.temporality[positions],
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistributionRows(_Sent):
@@ -131,6 +144,22 @@ class DistributionRows(_Sent):
     @property
     def count(self) -> int:
         return len(self.time_us)
+
+    def at(self, positions: Codes) -> Self:
+        """Some of the rows."""
+        return replace(
+            self,
+            time_us=self.time_us[positions],
+            start_us=self.start_us[positions],
+            series=replace(self.series, codes=self.series.codes[positions]),
+            observations=self.observations[positions],
+            total=self.total[positions],
+            buckets=self.buckets[positions],
+            exponential=tuple([self.exponential[at] for at in positions.tolist()])
+            if self.exponential
+            else (),
+            quantiles=tuple([self.quantiles[at] for at in positions.tolist()]) if self.quantiles else (),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

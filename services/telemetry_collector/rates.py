@@ -55,7 +55,7 @@ class Rates:
         sender = self._sender(rows)
         column = sender.column(rows.series)
         for positions in _rounds(column.slots[rows.series.codes], rows.time_us):
-            part = rows if positions is None else _picked(rows, positions)
+            part = rows if positions is None else rows.at(positions)
             if isinstance(part, PointRows):
                 yield from self._of_points(part, sender, column)
             else:
@@ -69,7 +69,7 @@ class Rates:
             yield _metric_rows(rows, Coded(names=column.names(""), codes=rows.series.codes), rows.value)
         else:
             for positions in (np.flatnonzero(is_level), np.flatnonzero(~is_level)):
-                yield from self._of_points(_picked(rows, positions), sender, column)
+                yield from self._of_points(rows.at(positions), sender, column)
 
     def _of_sums(self, rows: PointRows, sender: SeriesStates, column: SeriesColumn) -> Iterator[MetricRows]:
         slots = column.slots[rows.series.codes]
@@ -115,7 +115,7 @@ class Rates:
 
 
 def _rounds(slots: Slots, time_us: NDArray[np.int64]) -> Iterator[Slots | None]:
-    """Positions of rows, so that each series has one row in a round, the older first; None for all at once."""
+    """Positions of rows such that each series has one in a round, the older first; None for all at once."""
     order = np.lexsort((time_us, slots))
     repeats = np.concatenate(([False], slots[order][1:] == slots[order][:-1]))
     if not repeats.any():
@@ -125,31 +125,6 @@ def _rounds(slots: Slots, time_us: NDArray[np.int64]) -> Iterator[Slots | None]:
     turn = np.arange(len(slots)) - firsts
     for number in range(int(turn.max()) + 1):
         yield order[turn == number]
-
-
-def _picked(rows: Sent, at: Slots) -> Sent:
-    """Some of the rows."""
-    series = replace(rows.series, codes=rows.series.codes[at])
-    if isinstance(rows, PointRows):
-        return replace(
-            rows,
-            time_us=rows.time_us[at],
-            start_us=rows.start_us[at],
-            series=series,
-            value=rows.value[at],
-            temporality=rows.temporality[at],
-        )
-    return replace(
-        rows,
-        time_us=rows.time_us[at],
-        start_us=rows.start_us[at],
-        series=series,
-        observations=rows.observations[at],
-        total=rows.total[at],
-        buckets=rows.buckets[at],
-        exponential=tuple([rows.exponential[each] for each in at.tolist()]) if rows.exponential else (),
-        quantiles=tuple([rows.quantiles[each] for each in at.tolist()]) if rows.quantiles else (),
-    )
 
 
 def _rates(rows: Sent, column: SeriesColumn, added: Float64, step: Steps) -> Iterator[MetricRows]:

@@ -90,7 +90,12 @@ class SeriesStates:
         return found
 
     def steps(
-        self, rows: PointRows | DistributionRows, at: SeriesColumn, value: Float64, temporality: UInt8, since_us: int
+        self,
+        rows: PointRows | DistributionRows,
+        at: SeriesColumn,
+        value: Float64,
+        temporality: UInt8,
+        since_us: int,
     ) -> Steps:
         """How rows follow from what is known of their series; `value` is what must not fall."""
         slots, metrics = at.slots[rows.series.codes], at.metrics[rows.series.codes]
@@ -142,11 +147,11 @@ class SeriesStates:
             return np.where((step.goes_on & ~fits)[:, np.newaxis], np.nan, found)
         if rows.exponential:
             continued = zip(rows.exponential, slots.tolist(), step.goes_on.tolist(), strict=True)
-            since = [
+            added = [
                 now.minus(self._exponential[slot]) if goes_on and slot in self._exponential else now
                 for now, slot, goes_on in continued
             ]
-            return np.array([buckets.quantiles(shares) for buckets in since])
+            return np.array([buckets.quantiles(shares) for buckets in added])
         return None
 
     def remember_distribution(self, rows: DistributionRows, slots: Slots, newest: Slots) -> None:

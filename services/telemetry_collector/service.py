@@ -71,6 +71,7 @@ class Collector:
             clock=clock,
             graph_interval_s=settings.graph_interval_s,
             callee_wait_s=settings.callee_wait_s,
+            window_us=round(settings.window_s * 1e6),
         )
         self._sources = sources
         for source in sources:

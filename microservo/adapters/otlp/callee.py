@@ -47,15 +47,15 @@ _PROTOCOL = {
         HTTP,
     ),
     **dict.fromkeys(("rpc.system.name", "rpc.system", "rpc.service", "rpc.method"), RPC),
-    **dict.fromkeys(("messaging.system", "messaging.operation.name", "messaging.operation", *_QUEUE), MESSAGING),
+    **dict.fromkeys(
+        ("messaging.system", "messaging.operation.name", "messaging.operation", *_QUEUE), MESSAGING
+    ),
     **dict.fromkeys((*_DATABASE, *_NAMESPACE), DATABASE),
 }
 """What attributes tell the protocol. Of several the highest counts: a database may be called by HTTP."""
 _WANTED = frozenset(
     {PEER, *_DATABASE, *_NAMESPACE, *_QUEUE, "messaging.system", *_HOSTS, *_PORTS, *_URL, "rpc.service"}
 )
-# Both in one look, for it is asked of every attribute: the protocol, and whether the value is wanted.
-_USES = {key: (_PROTOCOL.get(key, 0) << 1) | (key in _WANTED) for key in {*_PROTOCOL, *_WANTED}}
 
 
 class Callee(NamedTuple):
@@ -74,39 +74,59 @@ class Callee(NamedTuple):
 
 _NOBODY = Callee("", "", 0)
 _SERVED = {protocol: Callee("", "", protocol) for protocol in {0, *_PROTOCOL.values()}}
+_OPERATIONS = 4096
+_protocols: dict[tuple[int, str, str], int] = {}
 
 
-def callee_of(span: Span, kind: int) -> Callee:
+def callee_of(span: Span, kind: int, name: str, scope: str) -> Callee:
     """Whom a span calls: `peer.service`, else a database or a queue (neither sends spans), or where.
 
     Args:
         span: one that was decoded.
         kind: that of the span; only a CLIENT or PRODUCER calls somebody, and a CONSUMER has a queue.
+        name: that of the span.
+        scope: name of its instrumentation scope. Spans of one scope, kind and name are of one protocol.
     """
     if kind not in _KINDS:
         return _NOBODY
-    protocol = 0
+    protocol = _protocols.get((kind, name, scope))
+    if protocol is None:
+        protocol = _learn_protocol(span, (kind, name, scope))
+    if kind == Span.SPAN_KIND_SERVER:
+        return _SERVED[protocol]
     found: list[tuple[str, str]] = []
-    is_served = kind == Span.SPAN_KIND_SERVER
+    # Each look into an attribute costs: those behind `peer.service` are left alone.
     for attribute in span.attributes:
         key = attribute.key
-        use = _USES.get(key)
-        if use is not None:
-            protocol = max(protocol, use >> 1)
-            if use & 1 and not is_served:
-                value = attribute.value
-                found.append((key, value.string_value or text_of(value)))
-    if is_served:
-        return _SERVED[protocol]
+        if key in _WANTED:
+            value = attribute.value
+            text = value.string_value or text_of(value)
+            if key == PEER and text and kind in _CALLS:
+                return _callee_named(text, protocol)
+            found.append((key, text))
     return (_callee_of if kind in _CALLS else _queue_of)(tuple(found), protocol)
+
+
+def _learn_protocol(span: Span, operation: tuple[int, str, str]) -> int:
+    """The protocol by all attributes: spans have so many that they are read once for each operation only."""
+    if len(_protocols) >= _OPERATIONS:
+        _protocols.clear()
+    protocol = max([_PROTOCOL.get(attribute.key, 0) for attribute in span.attributes], default=0)
+    # One that says nothing may be of a call that failed early: the next one may tell more.
+    if protocol:
+        _protocols[operation] = protocol
+    return protocol
+
+
+@lru_cache(maxsize=4096)
+def _callee_named(peer: str, protocol: int) -> Callee:
+    return Callee(cut(peer), "", protocol)
 
 
 # A service says the same of most of its calls.
 @lru_cache(maxsize=4096)
 def _callee_of(attributes: tuple[tuple[str, str], ...], protocol: int) -> Callee:
     found = dict(attributes)
-    if peer := found.get(PEER):
-        return Callee(cut(peer), "", protocol)
     if system := _first(found, _DATABASE):
         return Callee(_path(system, _first(found, _NAMESPACE) or _host(found)), "", protocol)
     if queue := _first(found, _QUEUE):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
@@ -17,7 +17,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 )
 
 from microservo.adapters.otlp.checks import Checks, Decoded, Instants
-from microservo.adapters.otlp.points import NO_VALUE, Checked, Distribution, check_points
+from microservo.adapters.otlp.points import NO_VALUE, Distribution, check_points
 from microservo.adapters.otlp.resource import Origin
 from microservo.adapters.otlp.series import Labels, series_column
 from microservo.domain.bounded_names import cut
@@ -42,65 +42,81 @@ def decode_distribution(
     points = [point for point in found if not point.flags & NO_VALUE]
     if not points:
         return
+    bounds = [_bounds_of(point) for point in points]
     checks = Checks()
-    for reason in ("it has more than 1000 buckets", "its buckets and bounds do not fit"):
-        checks.refuse([_misfit(point) == reason for point in points], f"histogram is of no use: {reason}")
-    total = np.array([_total(point) for point in points], np.float64)
-    known = np.where(np.isnan(total) & [not _has_total(point) for point in points], 0.0, total)
-    checked = check_points(points, [metric] * len(points), known, origin, instants.now_us, checks)
+    for reason, misfits in _misfits(points, bounds).items():
+        checks.refuse(misfits, f"histogram is of no use: {reason}")
+    total = np.array([point.sum for point in points], np.float64)
+    checked = check_points(points, [metric] * len(points), total, origin, instants.now_us, checks)
     yield Decoded(
         refused=checked.refused, too_old=int(np.count_nonzero(checked.time_us < instants.oldest_us))
     )
-    if not checked.positions:
-        return
-    rows = _rows(metric, [points[at] for at in checked.positions], checked, origin, scope, labels)
-    for each in _by_bounds(rows, [points[at] for at in checked.positions]):
-        yield Decoded(rows=(each,))
-
-
-def _misfit(point: Distribution) -> str:
-    """Why the buckets of a point can't be read, '' if they can."""
-    if isinstance(point, SummaryDataPoint):
-        return ""
-    if isinstance(point, ExponentialHistogramDataPoint):
-        buckets = len(point.positive.bucket_counts) + len(point.negative.bucket_counts)
-        fits = point.scale in _SCALES
-    else:
-        buckets = len(point.bucket_counts)
-        # A histogram may have none at all, and so only a count and a sum.
-        fits = not buckets or buckets == len(point.explicit_bounds) + 1
-        fits = fits and all(low < high for low, high in pairwise(point.explicit_bounds))
-    if buckets > MAX_BUCKETS:
-        return "it has more than 1000 buckets"
-    return "" if fits else "its buckets and bounds do not fit"
-
-
-def _has_total(point: Distribution) -> bool:
-    return isinstance(point, SummaryDataPoint) or point.HasField("sum")
-
-
-def _total(point: Distribution) -> float:
-    return point.sum if _has_total(point) else float("nan")
-
-
-def _rows(
-    metric: Metric, points: Sequence[Distribution], checked: Checked, origin: Origin, scope: str, labels: Labels
-) -> DistributionRows:
+    places: dict[tuple[float, ...], list[int]] = {}
+    for place, at in enumerate(checked.positions):
+        places.setdefault(bounds[at], []).append(place)
     name = cut(metric.name)
-    return DistributionRows(
-        service=origin.service,
-        instance=origin.instance,
-        identity=origin.identity,
-        scopes=origin.scopes,
-        time_us=checked.time_us,
-        start_us=checked.start_us,
-        series=series_column([(name, labels.of(point.attributes), scope) for point in points]),
-        observations=np.array([point.count for point in points], np.float64),
-        total=np.array([_total(point) for point in points], np.float64),
-        temporality=_temporality(metric),
-        buckets=np.zeros((len(points), 0)),
-        exponential=tuple([_exponential(each) for each in points if isinstance(each, ExponentialHistogramDataPoint)]),
-        quantiles=tuple([_quantiles(each) for each in points if isinstance(each, SummaryDataPoint)]),
+    for alike, at_place in places.items():
+        some = [points[checked.positions[place]] for place in at_place]
+        rows = DistributionRows(
+            service=origin.service,
+            instance=origin.instance,
+            identity=origin.identity,
+            scopes=origin.scopes,
+            time_us=checked.time_us[at_place],
+            start_us=checked.start_us[at_place],
+            series=series_column([(name, labels.of(point.attributes), scope) for point in some]),
+            observations=np.array([point.count for point in some], np.float64),
+            total=_totals(some),
+            temporality=_temporality(metric),
+            bounds=alike,
+            buckets=_matrix(some) if alike else np.zeros((len(some), 0)),
+            exponential=tuple(
+                [_exponential(each) for each in some if isinstance(each, ExponentialHistogramDataPoint)]
+            ),
+            quantiles=tuple([_quantiles(each) for each in some if isinstance(each, SummaryDataPoint)]),
+        )
+        yield Decoded(rows=(rows,))
+
+
+def _misfits(points: Sequence[Distribution], bounds: Sequence[tuple[float, ...]]) -> dict[str, list[bool]]:
+    """What buckets can't be read for, and of which points."""
+    if isinstance(points[0], SummaryDataPoint):
+        return {}
+    if isinstance(points[0], ExponentialHistogramDataPoint):
+        sizes = [len(point.positive.bucket_counts) + len(point.negative.bucket_counts) for point in points]
+        misfits = [point.scale not in _SCALES for point in points]
+    else:
+        sizes = [len(point.bucket_counts) for point in points]
+        # A histogram may have none at all, and so only a count and a sum.
+        misfits = [
+            size > 1 and not (size == len(each) + 1 and _are_rising(each))
+            for size, each in zip(sizes, bounds, strict=True)
+        ]
+    return {
+        f"it has more than {MAX_BUCKETS} buckets": [size > MAX_BUCKETS for size in sizes],
+        "its buckets and bounds do not fit": misfits,
+    }
+
+
+def _bounds_of(point: Distribution) -> tuple[float, ...]:
+    """The bounds of a histogram that has buckets."""
+    if not isinstance(point, HistogramDataPoint) or len(point.bucket_counts) < 2:
+        return ()
+    return tuple(point.explicit_bounds)
+
+
+@lru_cache(maxsize=256)
+def _are_rising(bounds: tuple[float, ...]) -> bool:
+    return all(low < high for low, high in pairwise(bounds))
+
+
+def _totals(points: Sequence[Distribution]) -> Float64:
+    return np.array(
+        [
+            point.sum if isinstance(point, SummaryDataPoint) or point.HasField("sum") else np.nan
+            for point in points
+        ],
+        np.float64,
     )
 
 
@@ -113,35 +129,9 @@ def _temporality(metric: Metric) -> Literal[1, 2]:
     return CUMULATIVE
 
 
-def _by_bounds(rows: DistributionRows, points: Sequence[Distribution]) -> Iterator[DistributionRows]:
-    """The rows of explicit histograms, apart where their bounds differ; others as they are."""
-    places: dict[tuple[float, ...], list[int]] = {}
-    for at, point in enumerate(points):
-        has_bounds = isinstance(point, HistogramDataPoint) and len(point.bucket_counts) > 1
-        bounds = tuple(point.explicit_bounds) if isinstance(point, HistogramDataPoint) and has_bounds else ()
-        places.setdefault(bounds, []).append(at)
-    for bounds, at in places.items():
-        part = rows if len(places) == 1 else _picked(rows, at)
-        if bounds:
-            part = replace(part, bounds=bounds, buckets=_matrix(points[place] for place in at))
-        yield part
-
-
-def _matrix(points: Iterable[Distribution]) -> Float64:
+def _matrix(points: Sequence[Distribution]) -> Float64:
     return np.array(
         [list(point.bucket_counts) for point in points if isinstance(point, HistogramDataPoint)], np.float64
-    )
-
-
-def _picked(rows: DistributionRows, at: list[int]) -> DistributionRows:
-    return replace(
-        rows,
-        time_us=rows.time_us[at],
-        start_us=rows.start_us[at],
-        series=replace(rows.series, codes=rows.series.codes[at]),
-        observations=rows.observations[at],
-        total=rows.total[at],
-        buckets=rows.buckets[at],
     )
 
 

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from google.protobuf.message import Message
 
 from microservo.adapters.otlp.checks import Decoded, Instants, Refused
 from microservo.adapters.otlp.json_requests import to_json
-from microservo.adapters.otlp.resource import HasResource, HasScope, Origin, origin_of
+from microservo.adapters.otlp.resource import Origin
 from microservo.domain.rows import Rows
 from microservo.domain.telemetry import Int64
-
-Record = TypeVar("Record", bound=Message)
 
 
 class Columns(Protocol):
     """The fields of many records, a list for each."""
+
+    @property
+    def records(self) -> Sequence[Message]:
+        """The records themselves."""
 
     @property
     def event_us(self) -> Int64:
@@ -35,20 +37,13 @@ class Columns(Protocol):
         """The records as rows of who sent them."""
 
 
-def decode_groups(
-    groups: Iterable[tuple[HasResource, Iterable[HasScope], Sequence[Record]]],
-    columns_of: Callable[[Sequence[Record]], Columns],
-    instants: Instants,
-) -> Decoded:
+def decode_groups(groups: Iterable[tuple[Origin, Columns]], instants: Instants) -> Decoded:
     """The records of each resource as rows."""
     rows: list[Rows] = []
     refused: list[Refused] = []
     too_old = 0
-    for group, scopes, found in groups:
-        if not found:
-            continue
-        origin = origin_of(group, scopes)
-        columns = columns_of(found)
+    for origin, columns in groups:
+        found = columns.records
         reasons = columns.faults(instants.now_us)
         if reasons:
             refused += [dead_letter(found[at], why, origin) for at, why in sorted(reasons.items())]

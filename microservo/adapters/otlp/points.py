@@ -46,7 +46,12 @@ class Checked:
 
 
 def check_points(
-    points: Sequence[Point], metrics: Sequence[Metric], values: Float64, origin: Origin, now_us: int, checks: Checks
+    points: Sequence[Point],
+    metrics: Sequence[Metric],
+    values: Float64,
+    origin: Origin,
+    now_us: int,
+    checks: Checks,
 ) -> Checked:
     """The points that can be used.
 

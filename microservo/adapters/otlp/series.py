@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
@@ -25,7 +26,7 @@ class Labels:
 
     A key or value with one of `,={}"\` in it stands in quotes as JSON, so that different attributes never
     give the same text. One of more than 256 characters is cut and ends in `~` and a digest of the whole: such
-    points stay apart, too. What was written is remembered, so take a new one for each request.
+    points stay apart, too. All that was written is remembered, so take a new one for each request.
     """
 
     def __init__(self) -> None:
@@ -38,7 +39,8 @@ class Labels:
         pairs = tuple([(each.key, each.value.string_value or text_of(each.value)) for each in attributes])
         found = self._written.get(pairs)
         if found is None:
-            found = self._written[pairs] = "{" + cut(_text(pairs), MAX_ATTRIBUTES_CHARS) + "}"
+            is_short = sum([len(key) + len(value) for key, value in pairs]) <= MAX_ATTRIBUTES_CHARS
+            found = self._written[pairs] = (_short if is_short else _written)(pairs)
         return found
 
 
@@ -48,6 +50,14 @@ def series_column(series: Sequence[Series]) -> CodedSeries:
     codes = np.array([index.setdefault(each, len(index)) for each in series], np.int64)
     metrics, labels, scopes = zip(*index, strict=True)
     return CodedSeries(metrics=metrics, labels=labels, scopes=scopes, codes=codes)
+
+
+def _written(pairs: Pairs) -> str:
+    return "{" + cut(_text(pairs), MAX_ATTRIBUTES_CHARS) + "}"
+
+
+# A sender sends the same series again and again.
+_short = lru_cache(maxsize=8192)(_written)
 
 
 def _text(pairs: Pairs) -> str:

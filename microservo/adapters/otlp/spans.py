@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span, Status
 
 from microservo.adapters.otlp.callee import callee_of
 from microservo.adapters.otlp.checks import Checks, Decoded, Instants, microseconds
 from microservo.adapters.otlp.groups import decode_groups
-from microservo.adapters.otlp.resource import Origin
+from microservo.adapters.otlp.resource import Origin, origin_of
 from microservo.domain.bounded_names import MAX_NAME_CHARS, cut
 from microservo.domain.rows import Links, SpanRows, coded, id_column
 from microservo.domain.telemetry import CONSUMER_SPAN, Int64
@@ -25,18 +25,20 @@ _ERROR = Status.STATUS_CODE_ERROR
 
 def decode_spans(request: ExportTraceServiceRequest, instants: Instants) -> Decoded:
     """The spans of a request as rows, one group per resource."""
-    groups = (
-        (group, group.scope_spans, [span for scope in group.scope_spans for span in scope.spans])
+    columns = (
+        (origin_of(group, group.scope_spans), found)
         for group in request.resource_spans
+        if (found := _Columns.of_scopes(group.scope_spans)) is not None
     )
-    return decode_groups(groups, _Columns.of, instants)
+    return decode_groups(columns, instants)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Columns:
     """The fields of many spans, a list for each."""
 
-    spans: Sequence[Span]
+    records: Sequence[Span]
+    scopes: list[str]
     start_us: Int64
     end_us: Int64
     names: list[str]
@@ -50,14 +52,24 @@ class _Columns:
     parent_ids: list[bytes]
 
     @classmethod
-    def of(cls, spans: Sequence[Span]) -> _Columns:
+    def of_scopes(cls, scopes: Sequence[ScopeSpans]) -> _Columns | None:
+        """The fields of all spans of some scopes; None where there is none."""
+        names: list[str] = []
+        for scope in scopes:
+            names += [scope.scope.name] * len(scope.spans)
+        return cls.of([span for scope in scopes for span in scope.spans], names) if names else None
+
+    @classmethod
+    def of(cls, spans: Sequence[Span], scopes: list[str]) -> _Columns:
         kinds: list[int] = [span.kind for span in spans]
-        callees = list(map(callee_of, spans, kinds))
+        names = _cut([span.name for span in spans])
+        callees = list(map(callee_of, spans, kinds, names, scopes))
         return cls(
-            spans=spans,
+            records=spans,
+            scopes=scopes,
             start_us=microseconds([span.start_time_unix_nano for span in spans]),
             end_us=microseconds([span.end_time_unix_nano for span in spans]),
-            names=_cut([span.name for span in spans]),
+            names=names,
             peers=[callee.peer for callee in callees],
             addresses=[callee.address for callee in callees],
             kinds=kinds,
@@ -86,7 +98,7 @@ class _Columns:
         return checks.reasons
 
     def kept(self, positions: Sequence[int]) -> _Columns:
-        return _Columns.of([self.spans[at] for at in positions])
+        return _Columns.of([self.records[at] for at in positions], [self.scopes[at] for at in positions])
 
     def rows(self, origin: Origin) -> SpanRows:
         return SpanRows(
@@ -114,7 +126,7 @@ class _Columns:
             return None
         found = [
             (row, link)
-            for row, (span, kind) in enumerate(zip(self.spans, self.kinds, strict=True))
+            for row, (span, kind) in enumerate(zip(self.records, self.kinds, strict=True))
             if kind == CONSUMER_SPAN
             for link in span.links[:_MAX_LINKS]
             if len(link.trace_id) == 16 and len(link.span_id) == 8
