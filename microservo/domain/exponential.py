@@ -133,4 +133,4 @@ def _joined(offset: int, counts: Float64, steps: int) -> tuple[int, Float64]:
         return offset >> steps, counts
     numbers = (np.arange(len(counts)) + offset) >> steps
     first = int(numbers[0])
-    return first, np.bincount(numbers - first, weights=counts)
+    return first, np.bincount(numbers - first, weights=counts).astype(np.float64)

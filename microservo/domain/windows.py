@@ -147,7 +147,7 @@ class Windower:
     def __init__(self, policy: WindowPolicy) -> None:
         self._policy = policy
         self._dictionary = Dictionary()
-        self._maker = FeatureMaker(self._dictionary)
+        self._maker = FeatureMaker(self._dictionary, policy.size_us)
         self._runs: dict[str, OpenRun] = {}
         self.ledger = Ledger()
 

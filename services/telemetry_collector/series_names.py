@@ -72,6 +72,6 @@ def _added_up(rows: MetricRows) -> MetricRows:
         rows,
         time_us=different[1],
         name=replace(rows.name, codes=different[0]),
-        value=np.bincount(place.ravel(), weights=rows.value),
+        value=np.bincount(place.ravel(), weights=rows.value).astype(np.float64),
         interval_us=interval_us,
     )

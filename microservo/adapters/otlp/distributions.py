@@ -80,22 +80,26 @@ def decode_distribution(
 
 def _misfits(points: Sequence[Distribution], bounds: Sequence[tuple[float, ...]]) -> dict[str, list[bool]]:
     """What buckets can't be read for, and of which points."""
-    if isinstance(points[0], SummaryDataPoint):
-        return {}
-    if isinstance(points[0], ExponentialHistogramDataPoint):
-        sizes = [len(point.positive.bucket_counts) + len(point.negative.bucket_counts) for point in points]
-        misfits = [point.scale not in _SCALES for point in points]
-    else:
-        sizes = [len(point.bucket_counts) for point in points]
+    sizes = [_buckets(point) for point in points]
+    misfits = [
         # A histogram may have none at all, and so only a count and a sum.
-        misfits = [
-            size > 1 and not (size == len(each) + 1 and _are_rising(each))
-            for size, each in zip(sizes, bounds, strict=True)
-        ]
+        size > 1 and not (size == len(each) + 1 and _are_rising(each))
+        if isinstance(point, HistogramDataPoint)
+        else isinstance(point, ExponentialHistogramDataPoint) and point.scale not in _SCALES
+        for point, size, each in zip(points, sizes, bounds, strict=True)
+    ]
     return {
         f"it has more than {MAX_BUCKETS} buckets": [size > MAX_BUCKETS for size in sizes],
         "its buckets and bounds do not fit": misfits,
     }
+
+
+def _buckets(point: Distribution) -> int:
+    if isinstance(point, HistogramDataPoint):
+        return len(point.bucket_counts)
+    if isinstance(point, ExponentialHistogramDataPoint):
+        return len(point.positive.bucket_counts) + len(point.negative.bucket_counts)
+    return 0
 
 
 def _bounds_of(point: Distribution) -> tuple[float, ...]:

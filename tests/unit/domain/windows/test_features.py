@@ -26,7 +26,7 @@ def of(
     *, metrics: Sequence[Block] = (), logs: Sequence[Block] = (), traces: Sequence[Block] = ()
 ) -> dict[str, float]:
     rows = WindowRows.of([{"metrics": metrics, "logs": logs, "traces": traces}], DICTIONARY)
-    (found,) = FeatureMaker(DICTIONARY).features(rows, 0)
+    (found,) = FeatureMaker(DICTIONARY, 5 * S).features(rows, 0)
     return found
 
 
@@ -260,7 +260,7 @@ def test_windows_that_are_made_together_are_as_if_made_alone() -> None:
         {"metrics": 2, "logs": 1, "traces": 0},
         {"metrics": 0, "logs": 1, "traces": 1},
     ]
-    together = FeatureMaker(DICTIONARY).features(rows, 0)
+    together = FeatureMaker(DICTIONARY, 5 * S).features(rows, 0)
     alone = [of(**window) for window in windows]
     assert all(same_features(one, other) for one, other in zip(together, alone, strict=True))
 
