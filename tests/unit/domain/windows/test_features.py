@@ -188,7 +188,11 @@ def test_requests_and_calls_have_count_errors_and_measured_quantiles() -> None:
     }
     assert found["request/*/count"] == 100.0
     assert (found["call/redis/p99_ms"], found["call/redis/error_share"]) == (2.5, 1.0)
-    assert not any("AddItem" in name for name in found), "internal spans are neither requests nor calls"
+    assert {name for name in found if "AddItem" in name or name.startswith("internal")} == {
+        f"internal/{name}/{statistic}"
+        for name in ("*", "AddItem")
+        for statistic in ("count", "error_share", "p50_ms", "p90_ms", "p99_ms")
+    }
 
 
 def test_a_span_without_a_peer_counts_among_all_only() -> None:
