@@ -25,7 +25,6 @@ from microservo.adapters.broker import Broker, Producer
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
 from microservo.adapters.kafka.embedded import running_broker
-from microservo.domain.effects import Judgement
 from microservo.domain.faults.decider import CLOSED_KEPT, InjectorState, decide
 from microservo.domain.faults.decider.actions import Publish
 from microservo.domain.faults.decider.events import (
@@ -40,6 +39,7 @@ from microservo.domain.faults.decider.events import (
     TimerDue,
 )
 from microservo.domain.faults.decider.snapshot import events_of
+from microservo.domain.window_effects import Judgement
 from microservo.log.faults import all_latest_events, latest_events
 from microservo.log.reader import ranges_from, read_topic
 from microservo.log.stamped import StampedWriter

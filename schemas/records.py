@@ -537,8 +537,6 @@ class ServiceInventory:
     """Run (experiment) this belongs to."""
     service: str
     """Name of the service."""
-    instances: tuple[str, ...]
-    """Instances that have pushed telemetry in this run."""
     endpoints: tuple[str, ...]
     """Endpoints that it has served: names of SERVER spans."""
     peers: tuple[str, ...]
@@ -553,6 +551,8 @@ class ServiceInventory:
     """Microseconds that windows of the service wait beyond the first and the final cut: how much later than that its telemetry usually comes."""
     time_us: int
     """Microseconds UTC as of which this is known."""
+    queues: tuple[str, ...] = ()
+    """Queues that it has taken from: those of CONSUMER spans."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,9 +13,16 @@ import psutil
 
 from microservo.adapters.files import check_writable, nearest_folder
 from microservo.application.command import Command, Context
-from microservo.supervision.system_file import home, running_systems
+from microservo.runtime.probe import counted
+from microservo.supervision.system_file import SystemFile, home, running_systems
 
 _GIB = 2**30
+_COLLECTOR = "telemetry-collector"
+_REFUSALS = {
+    "microservo_refused_bodies_total": "requests",
+    "microservo_dead_letters_total": "dead letters",
+}
+_REASONS_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +54,7 @@ def check_machine(_command: CheckMachine, _context: Context) -> tuple[Finding, .
         _jars(),
         _root(),
         _running(),
+        *map(_refused, running_systems()),
     )
 
 
@@ -154,3 +162,20 @@ def _root() -> Finding:
 def _running() -> Finding:
     names = ", ".join(f"{each.name} ({each.run_id})" for each in running_systems())
     return Finding(what="running systems", found=names or "none", fine=True)
+
+
+def _refused(system: SystemFile) -> Finding:
+    """What the collector of a running system could not use, by reason, most frequent first."""
+    url = f"http://127.0.0.1:{system.ports.get(_COLLECTOR, 0)}"
+    reasons = [
+        f"{count} {what}: {reason}" + (f" ({topic})" if topic else "")
+        for name, what in _REFUSALS.items()
+        for (topic, reason), count in counted(url, name, ("topic", "reason")).most_common(_REASONS_SHOWN)
+        if count
+    ]
+    return Finding(
+        what=f"refused telemetry of {system.name}",
+        found="; ".join(reasons) or "none",
+        fine=not reasons,
+        advice=f"what is kept is on <topic>-dlq; each reason is in {system.log_dir}/{_COLLECTOR}.log",
+    )

@@ -14,7 +14,7 @@ from microservo.cli.text import styled
 from microservo.supervision.system_file import DEFAULT_SYSTEM
 from microservo.system import EmbeddedSystem
 
-OTLP_PORT = 4318
+OTLP_PORT, OTLP_GRPC_PORT = 4318, 4317
 """Where the SDKs of OpenTelemetry send by default."""
 
 
@@ -28,6 +28,13 @@ OTLP_PORT = 4318
     show_default=True,
     help="Where to take OTLP/HTTP; another free port if that is taken, and for 0.",
 )
+@click.option(
+    "--otlp-grpc-port",
+    type=click.IntRange(min=0, max=65535),
+    default=OTLP_GRPC_PORT,
+    show_default=True,
+    help="Where to take OTLP/gRPC; another free port if that is taken, and for 0.",
+)
 @pass_session
 def up(
     session: Session,
@@ -38,6 +45,7 @@ def up(
     partitions: int,
     topology: str,
     otlp_port: int,
+    otlp_grpc_port: int,
 ) -> None:
     """Run the whole system on this machine until Ctrl-C.
 
@@ -58,6 +66,7 @@ def up(
         partitions=partitions,
         topology=topology,
         otlp_port=otlp_port,
+        otlp_grpc_port=otlp_grpc_port,
     )
     system = EmbeddedSystem(options, TerminalProgress(console()))
     with handled_signals(system.kill), system:
@@ -73,6 +82,7 @@ def _welcome(system: EmbeddedSystem) -> None:
     print_line()
     where = f": broker {system.file.bootstrap_servers}, OTLP {system.file.otlp_url}"
     print_line(styled(f"{system.run_id} is running", fg="green", bold=True), where)
+    print_line(f"OTLP over gRPC: 127.0.0.1:{system.file.ports['otlp-grpc']}")
     print_line(f"logs in {system.file.log_dir}")
     for line in _NEXT.splitlines():
         print_line(line.replace("microservo", f"microservo{which}"))

@@ -105,12 +105,12 @@ class Join:
                         rows.delay(window.service, window.start_us, window.delay_us)
             windower.forget()
 
-    def unfinished(self) -> dict[tuple[str, str, int], int]:
-        """Records by source, service and start of the windows that are not final."""
+    def unfinished(self) -> dict[tuple[str, int], dict[str, int]]:
+        """How many records of each source the windows have that are not final, by service and start."""
         return {
-            (source, service, start_us): count
+            (service, start_us): counts
             for windower in self._windowers.values()
-            for source, service, start_us, count in windower.unfinished(self._run_id)
+            for service, start_us, counts in windower.unfinished(self._run_id)
         }
 
     def settled(self, before_us: int) -> list[LedgerRow]:
@@ -138,7 +138,7 @@ class Join:
             audit.observe(message.partition, stamp, 1, own=True)
             self._fault(record, stamp)
         elif isinstance(record, ServiceInventory):
-            audit.observe(message.partition, stamp, 1, own=True)
+            audit.observe(message.partition, stamp, 0, own=True)
         else:
             audit.observe(message.partition, stamp, record_count(record), own=True)
             self.rows[_SIGNAL_OF[source]].add(record, processed.late)
@@ -163,11 +163,13 @@ class Join:
         return self._own_ledger.counts(self._run_id, source, service, stamp.watermark_us)
 
 
-def unfinished_rows(unfinished: Mapping[tuple[str, str, int], int]) -> Iterator[LedgerRow]:
+def unfinished_rows(unfinished: Mapping[tuple[str, int], Mapping[str, int]]) -> Iterator[LedgerRow]:
     """The ledger's counts of records in windows that are not final; keys are those of `Join.unfinished`."""
-    for (source, service, start_us), count in unfinished.items():
-        account = Account("", source, service, start_us - start_us % MINUTE_US)
-        yield replace(_ledger_row(account, Counts()), unfinished=count)
+    for (service, start_us), counts in unfinished.items():
+        for source, count in counts.items():
+            if count:
+                account = Account("", source, service, start_us - start_us % MINUTE_US)
+                yield replace(_ledger_row(account, Counts()), unfinished=count)
 
 
 def _ledger_row(account: Account, counts: Counts) -> LedgerRow:

@@ -131,7 +131,7 @@ def read_share(consumer: Consumer, share: Share) -> Iterator[Step]:
             yield Settled(join.settled(released_us))
         yield Read(len(messages))
     unfinished = join.unfinished()
-    windows = sorted({(service, start_us) for _, service, start_us in unfinished})
+    windows = sorted(unfinished)
     yield Settled([*join.settled(FOREVER_US), *unfinished_rows(unfinished)])
     for service, start_us in windows:
         join.windows.discard(service, start_us)

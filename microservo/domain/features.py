@@ -20,6 +20,7 @@
 ``internal/<name>/...``               inner steps (INTERNAL spans) by name, likewise
 ====================================  ==================================================================
 
+What a service is known for and did not show in a window, `microservo.domain.silence` adds.
 Rates add up over instances, levels do not. Whatever grows for ever is there as a rate only (`.rate`; see the
 collector's `rates`). Of a histogram, observations are a rate, and mean and quantiles of each interval levels.
 Quantiles of spans are nearest-rank: a value that was measured, never one in between.
@@ -60,9 +61,9 @@ _STATISTICS = (
 )
 _LATENCIES = ("/count", "/error_share", "/p50_ms", "/p90_ms", "/p99_ms")
 _SHARES = np.array([[0.50], [0.90], [0.99]])
-_LEVELS = ("trace", "debug", "info", "warn", "error", "fatal", "unknown")
+LEVELS = ("trace", "debug", "info", "warn", "error", "fatal", "unknown")
 # OpenTelemetry severity numbers come in ranges of four: 1-4 trace, 5-8 debug, ... 21-24 fatal.
-_LEVEL_OF = np.array([(number - 1) // 4 if 1 <= number <= 24 else 6 for number in range(256)])
+LEVEL_OF = np.array([(number - 1) // 4 if 1 <= number <= 24 else 6 for number in range(256)])
 _ALL = "*"
 # A message that is sent is a call like any other, and a span of no kind is an inner step.
 _COUNTED_AS = np.array(
@@ -125,7 +126,7 @@ class FeatureMaker:
         self._dictionary = dictionary
         self._size_us = size_us
         self._layouts: dict[tuple[str, bytes], _Layout] = {}
-        self._levels = _Family("log/severity", _count_alone, _LEVELS.__getitem__)
+        self._levels = _Family("log/severity", _count_alone, LEVELS.__getitem__)
         self._templates = _Family("log/template", _count_alone, dictionary.text)
         self._metrics = _Family("metric", _statistics_of, lambda key: dictionary.text(key & _GROUP_MASK))
         self._spans = {
@@ -161,7 +162,7 @@ class FeatureMaker:
             for kind in (CLIENT_SPAN, CONSUMER_SPAN, INTERNAL_SPAN):
                 yield self._spans[kind], spans
         if rows.logs is not None:
-            yield self._levels, _counts(rows.logs.window, _LEVEL_OF[rows.logs.severity])
+            yield self._levels, _counts(rows.logs.window, LEVEL_OF[rows.logs.severity])
             yield self._templates, _counts(rows.logs.window, rows.logs.template)
         if rows.metrics is not None:
             yield self._metrics, _metrics(rows.metrics, start_us, self._size_us, self._dictionary)

@@ -81,40 +81,30 @@ class OpenWindow:
         self.received[signal] += size
         return True
 
-    def add_inventory(self, inventory: ServiceInventory, late: Passed) -> bool:
-        """Adds what was known of the service; False if it is too late."""
-        is_kept = self.due_us is None or self.due_us > late.final_us
-        if is_kept:
-            self.inventories.append((late, inventory))
-        return is_kept
+    def add_inventory(self, inventory: ServiceInventory, late: Passed) -> None:
+        """Adds what was known of the service."""
+        self.inventories.append((late, inventory))
 
     def settle(self) -> dict[Signal, int]:
         """Sets when it is due, now that all inventories that say so are there.
 
         Returns:
-            How many records are too late for it, as it turns out; inventories among the metrics.
+            How many records are too late for it, as it turns out.
         """
         delays_us = [each.delay_us for late, each in self.inventories if late.first_us < self.end_us]
-        due_us = self.due_us = self.end_us + max(delays_us, default=0)
+        self.due_us = self.end_us + max(delays_us, default=0)
         dropped = _zeros()
         undecided, self.undecided = self.undecided, []
         for rows in undecided:
             self.received[rows.signal] -= rows.size
             if not self.add(rows):
                 dropped[rows.signal] += rows.size
-        dropped["metrics"] += len(self.inventories)
-        self.inventories = [(late, each) for late, each in self.inventories if late.final_us < due_us]
-        dropped["metrics"] -= len(self.inventories)
         return dropped
 
     def inventories_at(self, revision: int) -> list[ServiceInventory]:
         """The inventories that a revision knows; those that are equal once."""
         assert self.due_us is not None
         return list({each: None for late, each in self.inventories if late[revision] < self.due_us})
-
-    def records(self, signal: Signal) -> int:
-        """How many records it has of a signal, repeated ones and inventories included."""
-        return self.received[signal] + (len(self.inventories) if signal == "metrics" else 0)
 
 
 class OpenRun:

@@ -71,6 +71,7 @@ class MetricRows(_Sent):
     Attributes:
         interval_us: what a value is a rate over, 0 for one that is none; None where none is.
         age_us: how long before `time_us` a repeated value was measured, else 0; None where all is as it came.
+        is_metered: whether others measured them from outside.
     """
 
     time_us: Int64
@@ -78,6 +79,7 @@ class MetricRows(_Sent):
     value: Float64
     interval_us: Int64 | None = None
     age_us: Int64 | None = None
+    is_metered: bool = False
 
     @property
     def count(self) -> int:

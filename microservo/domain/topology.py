@@ -3,7 +3,12 @@
 ::
 
     Topology ── services ─► Service ── endpoints ─► Endpoint ── calls ─► Call ─► another service's endpoint
-             └─ journeys ─► Journey ── steps ─► Step ─► an endpoint of the entry service
+             │                      └─ heap ─► Heap         └─ noise ─► Noise
+             ├─ journeys ─► Journey ── steps ─► Step ─► an endpoint of the entry service
+             └─ load ─► Load
+
+A system that is well is not still: it has errors, retries, slow requests, warnings, memory that moves, load
+that rises and falls. All of that stands here too, and is the same for the same seed.
 """
 
 from __future__ import annotations
@@ -34,12 +39,51 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Noise:
+    """What varies and goes wrong by itself, as shares (0..1) of the requests of an endpoint.
+
+    Args:
+        error_share: meet a broken record and are answered 500.
+        busy_share: are turned away with 503, so that callers may try again.
+        reset_share: lose their connection, likewise.
+        slow_share: wait before they are served; how long is exponential with mean `slow_ms`.
+        warning_share: have one of the service's warnings logged.
+        work_sigma: standard deviation of the logarithm of their processor time; the median is `cpu_ms`.
+    """
+
+    error_share: float = 0.0
+    busy_share: float = 0.0
+    reset_share: float = 0.0
+    slow_share: float = 0.0
+    slow_ms: float = 100.0
+    warning_share: float = 0.0
+    work_sigma: float = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heap:
+    """Memory that requests leave behind until it is collected.
+
+    Args:
+        garbage_kb: kibibytes left behind by each request.
+        collect_mb: mebibytes at which all of it is given back.
+        collect_ms: processor time that this takes, during which nothing is served.
+    """
+
+    garbage_kb: float = 0.0
+    collect_mb: float = 8.0
+    collect_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """One kind of request and the work it is.
 
     Args:
-        cpu_ms: processor time burnt per request.
+        cpu_ms: median of the processor time burnt per request.
         cache: name of the in-process cache that it reads; a hit spares the datastore.
+        cache_ttl_s: how long an entry of it stays good.
+        cache_capacity: how many entries it holds; the one read longest ago makes room.
         invalidates: name of the in-process cache whose entry it removes.
         datastore: the call made on a miss, or always when there is no cache.
     """
@@ -47,10 +91,13 @@ class Endpoint:
     name: str
     cpu_ms: float = 0.0
     cache: str | None = None
+    cache_ttl_s: float = 30.0
+    cache_capacity: int = 512
     invalidates: str | None = None
     datastore: Call | None = None
     calls: tuple[Call, ...] = ()
     response_bytes: int = 200
+    noise: Noise = Noise()
 
     def all_calls(self) -> tuple[Call, ...]:
         """The datastore's call, if any, then the others."""
@@ -59,17 +106,23 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One service; `memory_mb` (mebibytes) is held by each of its `replicas`."""
+    """One service; `memory_mb` (mebibytes) is held by each of its `replicas`.
+
+    Args:
+        warnings: what it may log on a request; `{key}` in one is the request's key.
+    """
 
     name: str
     replicas: int = 1
     memory_mb: float = 0.0
+    heap: Heap = Heap()
+    warnings: tuple[str, ...] = ()
     endpoints: Mapping[str, Endpoint]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One request of a user to the entry service, made after `think_ms` of thought."""
+    """One request of a user to the entry service, `think_ms` after the step before was begun."""
 
     endpoint: str
     think_ms: float = 0.0
@@ -85,6 +138,22 @@ class Journey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How the rate of journeys moves about the one that is asked for.
+
+    Args:
+        amplitude: of a sine, as a part (0..1) of the rate; where in its period it begins depends on the seed.
+        period_s: of the sine, as a day would be.
+        noise: standard deviation of the logarithm of a factor, drawn anew every `noise_s` seconds.
+    """
+
+    amplitude: float = 0.0
+    period_s: float = 600.0
+    noise: float = 0.0
+    noise_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Topology:
     """Services by name, and the journeys of the users who come in at `entry`."""
 
@@ -92,6 +161,7 @@ class Topology:
     entry: str
     services: Mapping[str, Service]
     journeys: tuple[Journey, ...] = ()
+    load: Load = Load()
 
     def callees(self, service: str) -> tuple[str, ...]:
         """The services that `service` calls, by name."""

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from microservo.domain.documents import problem
-from microservo.domain.topology import Call, Endpoint, Journey, Service, Step, Topology
+from microservo.domain.topology import (
+    Call,
+    Endpoint,
+    Heap,
+    Journey,
+    Load,
+    Noise,
+    Service,
+    Step,
+    Topology,
+)
 from microservo.errors import InvalidInput
 
 _Name = Annotated[str, StringConstraints(min_length=1)]
@@ -17,6 +27,7 @@ _ServiceName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$")]
 _EndpointName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 _TimeoutMs = Annotated[float, Field(ge=1, le=600_000)]
 _Retries = Annotated[int, Field(ge=0, le=10)]
+_Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Table(BaseModel):
@@ -38,9 +49,39 @@ class _CallTable(_Table):
         return Call(**self.model_dump())
 
 
+class _NoiseTable(_Table):
+    """Of the whole topology, a service or an endpoint; what a narrower one says goes before."""
+
+    error_share: _Share = 0.0
+    busy_share: _Share = 0.0
+    reset_share: _Share = 0.0
+    slow_share: _Share = 0.0
+    slow_ms: float = Field(100.0, ge=0, le=60_000)
+    warning_share: _Share = 0.0
+    work_sigma: float = Field(0.2, ge=0, le=3)
+
+
+class _HeapTable(_Table):
+    """Of the whole topology or a service; likewise."""
+
+    garbage_kb: float = Field(0.0, ge=0, le=1_000_000)
+    collect_mb: float = Field(8.0, ge=1, le=65_536)
+    collect_ms: float = Field(0.0, ge=0, le=10_000)
+
+
+_TableT = TypeVar("_TableT", bound=_Table)
+
+
+def _narrowed(wide: _TableT, narrow: _TableT) -> _TableT:
+    """What the narrow table says, and the wide one where it says nothing."""
+    return wide.model_copy(update=narrow.model_dump(exclude_unset=True))
+
+
 class _EndpointTable(_Table):
     cpu_ms: float = Field(0.0, ge=0, le=60_000)
     cache: _Name | None = None
+    cache_ttl_s: float = Field(30.0, gt=0, le=86_400)
+    cache_capacity: int = Field(512, ge=1, le=1_000_000)
     invalidates: _Name | None = None
     datastore: _Name | None = None
     datastore_endpoint: _Name = "Get"
@@ -48,6 +89,7 @@ class _EndpointTable(_Table):
     datastore_retries: _Retries = 1
     calls: list[_CallTable] = []
     response_bytes: int = Field(200, ge=0, le=100_000_000)
+    noise: _NoiseTable = _NoiseTable()
 
     @model_validator(mode="after")
     def _cache_has_a_datastore(self) -> Self:
@@ -56,15 +98,18 @@ class _EndpointTable(_Table):
             raise ValueError(msg)
         return self
 
-    def endpoint(self, name: str) -> Endpoint:
+    def endpoint(self, name: str, noise: _NoiseTable) -> Endpoint:
         return Endpoint(
             name=name,
             cpu_ms=self.cpu_ms,
             cache=self.cache,
+            cache_ttl_s=self.cache_ttl_s,
+            cache_capacity=self.cache_capacity,
             invalidates=self.invalidates,
             datastore=self._datastore(),
             calls=tuple(table.call() for table in self.calls),
             response_bytes=self.response_bytes,
+            noise=Noise(**_narrowed(noise, self.noise).model_dump()),
         )
 
     def _datastore(self) -> Call | None:
@@ -81,14 +126,20 @@ class _EndpointTable(_Table):
 class _ServiceTable(_Table):
     replicas: int = Field(1, ge=1, le=100)
     memory_mb: float = Field(0.0, ge=0, le=65_536)
+    heap: _HeapTable = _HeapTable()
+    noise: _NoiseTable = _NoiseTable()
+    warnings: list[_Name] = []
     endpoints: dict[_EndpointName, _EndpointTable] = Field(min_length=1)
 
-    def service(self, name: str) -> Service:
+    def service(self, name: str, noise: _NoiseTable, heap: _HeapTable) -> Service:
+        own = _narrowed(noise, self.noise)
         return Service(
             name=name,
             replicas=self.replicas,
             memory_mb=self.memory_mb,
-            endpoints={key: table.endpoint(key) for key, table in self.endpoints.items()},
+            heap=Heap(**_narrowed(heap, self.heap).model_dump()),
+            warnings=tuple(self.warnings),
+            endpoints={key: table.endpoint(key, own) for key, table in self.endpoints.items()},
         )
 
 
@@ -107,9 +158,19 @@ class _JourneyTable(_Table):
         return Journey(name=self.name, weight=self.weight, steps=steps)
 
 
+class _LoadTable(_Table):
+    amplitude: float = Field(0.0, ge=0, lt=1)
+    period_s: float = Field(600.0, ge=1, le=604_800)
+    noise: float = Field(0.0, ge=0, le=1)
+    noise_s: float = Field(10.0, ge=0.1, le=86_400)
+
+
 class _TopologyFile(_Table):
     name: _Name
     entry: _Name
+    noise: _NoiseTable = _NoiseTable()
+    heap: _HeapTable = _HeapTable()
+    load: _LoadTable = _LoadTable()
     services: dict[_ServiceName, _ServiceTable] = Field(min_length=1)
     journeys: list[_JourneyTable] = []
 
@@ -117,8 +178,9 @@ class _TopologyFile(_Table):
         return Topology(
             name=self.name,
             entry=self.entry,
-            services={key: table.service(key) for key, table in self.services.items()},
+            services={key: table.service(key, self.noise, self.heap) for key, table in self.services.items()},
             journeys=tuple(table.journey() for table in self.journeys),
+            load=Load(**self.load.model_dump()),
         )
 
 

@@ -104,6 +104,15 @@ class WindowRows:
         ]
         return [dict(zip(SIGNALS, counts, strict=True)) for counts in zip(*of_signal, strict=True)]
 
+    def as_it_came(self, counts: list[dict[Signal, int]]) -> list[dict[Signal, int]]:
+        """The counts of each window without the points that only repeat an old value."""
+        if self.metrics is None or not self.metrics.age_us.any():
+            return counts
+        repeated = np.bincount(self.metrics.window[self.metrics.age_us > 0], minlength=self.windows).tolist()
+        return [
+            {**each, "metrics": each["metrics"] - old} for each, old in zip(counts, repeated, strict=True)
+        ]
+
 
 def _metric_rows(columns: Columns, dictionary: Dictionary) -> MetricRows:
     window, name, time = columns["window"], columns["name"], columns["time_us"]

@@ -237,7 +237,7 @@ class Windower:
             raise
 
     def inventory(self, inventory: ServiceInventory, stamp: Stamp) -> tuple[int, Passed]:
-        """Adds what was known of a service at an instant; counted like a record of its topic.
+        """Adds what was known of a service at an instant. It is no record that the ledger counts.
 
         Returns:
             As `telemetry`.
@@ -245,30 +245,19 @@ class Windower:
         Raises:
             InvalidMessage: as `telemetry`.
         """
-        source = catalogue.TELEMETRY_METRICS
-        try:
-            run, late = self._observed(source, inventory.run_id, stamp)
-            self._check_times(inventory.service, inventory.time_us, inventory.time_us, stamp)
-        except InvalidMessage:
-            self.ledger.reject(stamp.run, source, inventory.service, stamp.watermark_us, 1)
-            raise
+        run, late = self._observed(catalogue.TELEMETRY_METRICS, inventory.run_id, stamp)
+        self._check_times(inventory.service, inventory.time_us, inventory.time_us, stamp)
         start_us = self._policy.start_of(inventory.time_us)
         end_us = start_us + self._policy.size_us
-        if end_us > run.resume_us:
-            counts = self.ledger.counts(run.run_id, source, inventory.service, start_us)
-            counts.read += 1
-            is_over = run.is_over(end_us, inventory.service, late)
-            window = None if is_over else run.window(end_us, inventory.service, start_us)
-            if window is None or not window.add_inventory(inventory, late):
-                counts.dropped += 1
+        if end_us > run.resume_us and not run.is_over(end_us, inventory.service, late):
+            run.window(end_us, inventory.service, start_us).add_inventory(inventory, late)
         return end_us, late
 
-    def unfinished(self, run_id: str) -> Iterator[tuple[str, str, int, int]]:
-        """Source, service, start and number of the records of windows that are not final."""
+    def unfinished(self, run_id: str) -> Iterator[tuple[str, int, dict[str, int]]]:
+        """Service, start and number of records by source of the windows that are not final."""
         for window in self._runs[run_id].windows:
-            for signal, source in _SOURCE_OF.items():
-                if count := window.records(signal):
-                    yield source, window.service, window.start_us, count
+            counts = {source: window.received[signal] for signal, source in _SOURCE_OF.items()}
+            yield window.service, window.start_us, counts
 
     def close(self, limit_us: int = FOREVER_US) -> Iterator[ClosedWindow]:
         """Renders the windows whose cut all writers have passed; of each run in order of their ends.
@@ -355,10 +344,10 @@ class Windower:
     def _first(self, run: OpenRun, windows: Sequence[OpenWindow]) -> Iterator[ClosedWindow]:
         """Revisions 0 of windows that end together; none for a window of which everything is late."""
         rendered = self._render([window.on_time for window in windows], windows[0].start_us)
-        for window, (counts, features) in zip(windows, rendered, strict=True):
+        for window, (counts, as_it_came, features) in zip(windows, rendered, strict=True):
             inventories = window.inventories_at(0)
             window.distinct_on_time = counts
-            window.features = with_silence(features, counts, inventories, self._policy.size_us)
+            window.features = with_silence(features, as_it_came, inventories, self._policy.size_us)
             window.labels = self._labels(run, window, revision=0)
             window.is_published = bool(inventories) or any(counts.values())
             if window.is_published:
@@ -370,8 +359,8 @@ class Windower:
         accepted, inventories = window.distinct_on_time, window.inventories_at(1)
         if any(window.late.values()) or len(inventories) > len(window.inventories_at(0)):
             everything = {signal: window.on_time[signal] + window.late[signal] for signal in SIGNALS}
-            ((accepted, features),) = self._render([everything], window.start_us)
-            window.features = with_silence(features, accepted, inventories, self._policy.size_us)
+            ((accepted, as_it_came, features),) = self._render([everything], window.start_us)
+            window.features = with_silence(features, as_it_came, inventories, self._policy.size_us)
         self._settle(run, window, accepted)
         if not (inventories or any(accepted.values())):
             return None
@@ -383,20 +372,13 @@ class Windower:
 
     def _settle(self, run: OpenRun, window: OpenWindow, accepted: dict[Signal, int]) -> None:
         """Enters where each record of a final window went."""
-        inventories = [len(window.inventories_at(revision)) for revision in (0, 1)]
         for signal in SIGNALS:
-            received, on_time, kept = (
-                window.records(signal),
-                window.distinct_on_time[signal],
-                accepted[signal],
-            )
+            received, on_time = window.received[signal], window.distinct_on_time[signal]
             if received:
-                if signal == "metrics":
-                    on_time, kept = on_time + inventories[0], kept + inventories[1]
                 counts = self._counts(run, window, signal)
                 counts.in_windows += on_time
-                counts.late += kept - on_time
-                counts.duplicate += received - kept
+                counts.late += accepted[signal] - on_time
+                counts.duplicate += received - accepted[signal]
 
     def _count_dropped(self, run: OpenRun, window: OpenWindow, dropped: Mapping[Signal, int]) -> None:
         for signal in SIGNALS:
@@ -408,10 +390,11 @@ class Windower:
 
     def _render(
         self, windows: Sequence[Mapping[Signal, list[Block]]], start_us: int
-    ) -> Iterator[tuple[dict[Signal, int], Features]]:
-        """How many distinct rows each window has of each signal, and its features."""
+    ) -> Iterator[tuple[dict[Signal, int], dict[Signal, int], Features]]:
+        """How many distinct rows each window has of each signal, without repeated points, and its features."""
         rows = WindowRows.of(windows, self._dictionary)
-        return zip(rows.counts(), self._maker.features(rows, start_us), strict=True)
+        counts = rows.counts()
+        return zip(counts, rows.as_it_came(counts), self._maker.features(rows, start_us), strict=True)
 
     def _labels(self, run: OpenRun, window: OpenWindow, *, revision: int) -> tuple[Label, ...]:
         assert window.due_us is not None

@@ -19,6 +19,7 @@ from schemas.catalogue import Event, Topic, topic_of
 from schemas.codec import encode
 from schemas.envelope import Headers, cloud_event
 from schemas.files import record_name
+from schemas.records import ServiceInventory
 
 _NO_WRITERS: Mapping[str, StampedWriter] = MappingProxyType({})
 
@@ -87,8 +88,7 @@ class Publisher:
         key = getattr(record, topic.key).encode()
         if topic.joined:
             writer = self._writers[topic.name]
-            records = record_count(record) if isinstance(record, Batch) else 1
-            writer.send(key, value, records, partition=partition, on_delivery=on_delivery)
+            writer.send(key, value, _counted(record), partition=partition, on_delivery=on_delivery)
             return
         self._producer.send(
             topic.physical(self._prefix),
@@ -158,6 +158,13 @@ class Publisher:
             msg = f"{topic.name} is joined, so its messages are stamped; give the publisher a writer for it"
             raise InvalidInput(msg)
         return _Route(topic=topic, event_type=f"microservo.{name}", event=topic.records[name])
+
+
+def _counted(record: object) -> int:
+    """How many records of telemetry or faults a record holds; what is known of a service is none."""
+    if isinstance(record, Batch):
+        return record_count(record)
+    return 0 if isinstance(record, ServiceInventory) else 1
 
 
 def source_of(process: str) -> str:

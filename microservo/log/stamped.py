@@ -88,6 +88,12 @@ class StampedWriter:
         """How many partitions the topic has."""
         return len(self._positions)
 
+    @property
+    def found_at_us(self) -> int:
+        """When an earlier process wrote to this run for the last time, in microseconds UTC; 0 for never."""
+        run_id = self._run_id()
+        return max((each.found_at_us for each in self._positions if each.run == run_id), default=0)
+
     def send(
         self,
         key: bytes,

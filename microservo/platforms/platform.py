@@ -25,6 +25,8 @@ class Instance:
     is_up: bool
     started_at_us: int
     """When it was last started, epoch microseconds UTC; 0 if never."""
+    ended_at_us: int = 0
+    """When it last ended, likewise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +43,10 @@ class InstanceChange:
 
 
 Readings = Mapping[str, Mapping[str, float]]
-"""Metrics by instance id; an instance that does not run is not in it."""
+"""Metrics by instance id; those that begin with `process.` are of instances that run, others of any."""
+
+RUNS = "process.memory.usage"
+"""The metric that every instance has which runs, and no other."""
 
 
 class Meter(Protocol):

@@ -237,6 +237,7 @@ class EmbeddedSystem:
             bootstrap_servers=servers,
             run_id=self.run_id,
             otlp_port=otlp_port,
+            otlp_grpc_port=free_port_at_best(self.options.otlp_grpc_port),
             health_ports=dict(zip(HEALTH_NAMES, free_ports(len(HEALTH_NAMES)), strict=True)),
         )
         self._target = self._make_target(supervisor, f"http://127.0.0.1:{otlp_port}")
@@ -279,7 +280,11 @@ class EmbeddedSystem:
             target_state=str(self._folders.target_state),
             otlp_url=f"http://127.0.0.1:{pipeline.otlp_port}",
             log_dir=str(self._folders.logs),
-            ports={"otlp": pipeline.otlp_port, **pipeline.health_ports},
+            ports={
+                "otlp": pipeline.otlp_port,
+                "otlp-grpc": pipeline.otlp_grpc_port,
+                **pipeline.health_ports,
+            },
         )
         with self._writable():
             write_system(self._file)

@@ -27,6 +27,7 @@ class SystemOptions:
         topic_prefix: put before every topic name.
         policy: how windows are cut, in microseconds.
         otlp_port: where to take OTLP/HTTP; another free port where something listens there, or for 0.
+        otlp_grpc_port: where to take OTLP/gRPC; as above.
     """
 
     name: str = DEFAULT_SYSTEM
@@ -38,6 +39,7 @@ class SystemOptions:
     topic_prefix: str = ""
     policy: WindowPolicy = field(default_factory=WindowPolicy)
     otlp_port: int = 0
+    otlp_grpc_port: int = 0
 
     @property
     def folders(self) -> Folders:

@@ -39,6 +39,7 @@ class Pipeline:
     bootstrap_servers: str
     run_id: str
     otlp_port: int
+    otlp_grpc_port: int
     health_ports: Mapping[str, int]
 
     @property
@@ -52,6 +53,7 @@ class Pipeline:
             COLLECTOR,
             "services.telemetry_collector",
             MICROSERVO_OTLP_PORT=str(self.otlp_port),
+            MICROSERVO_OTLP_GRPC_PORT=str(self.otlp_grpc_port),
             MICROSERVO_TARGET_STATE=str(self.folders.target_state),
             MICROSERVO_WINDOW_S=_seconds(self.options.policy.size_us),
             MICROSERVO_FINAL_CUT_S=_seconds(self.options.policy.final_cut_us),

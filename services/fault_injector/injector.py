@@ -8,7 +8,6 @@ import queue
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 
-from microservo.domain.effects import EffectObserver
 from microservo.domain.faults.decider import InjectorState, decide
 from microservo.domain.faults.decider.actions import (
     Action,
@@ -37,6 +36,7 @@ from microservo.domain.faults.decider.events import (
     TargetView,
     TimerDue,
 )
+from microservo.domain.window_effects import EffectObserver
 from microservo.errors import InvalidInput, Unavailable
 from microservo.platforms.platform import InstanceChange, Platform, kinds_here, services_of
 from microservo.runtime.metrics import FAULTS_ACTIVE

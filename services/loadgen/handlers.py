@@ -16,10 +16,15 @@ from services.loadgen.tally import Tally
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 _FIRST_FAILURE = 500
+_REQUEST_ID = "x-request-id"
+"""By which the target's services decide what befalls a request; the same for the same seed."""
 
 
 class JourneyHandler:
-    """Makes one journey of one user, which ends at the first step that fails.
+    """Makes one journey of one user.
+
+    A step is due so long after the one before was begun, answered or not, and whether it went well or not:
+    what the system does changes nothing of the load that it gets.
 
     Args:
         entry: name of the entry service.
@@ -46,19 +51,21 @@ class JourneyHandler:
 
     async def __call__(self, arrival: Arrival) -> None:
         """Walks the journey."""
-        for step in arrival.journey.steps:
-            await asyncio.sleep(step.think_ms / 1000 * arrival.pace)
-            if not await self._request_step(step, arrival):
-                return
+        due_s = asyncio.get_running_loop().time()
+        async with asyncio.TaskGroup() as requests:
+            for number, step in enumerate(arrival.journey.steps):
+                due_s += step.think_ms / 1000 * arrival.pace
+                await asyncio.sleep(due_s - asyncio.get_running_loop().time())
+                requests.create_task(self._request_step(step, arrival, f"{arrival.number}.{number}"))
 
-    async def _request_step(self, step: Step, arrival: Arrival) -> bool:
-        """Makes one request in a trace of its own; whether it went well."""
+    async def _request_step(self, step: Step, arrival: Arrival, request_id: str) -> None:
+        """Makes one request in a trace of its own."""
         span = self._telemetry.tracer.start_span(
             step.endpoint, kind=SpanKind.CLIENT, attributes={"peer.service": self._entry}
         )
         try:
             started_s = time.perf_counter()
-            trouble, exception = await self._request(step, arrival.user, span)
+            trouble, exception = await self._request(step, arrival.user, request_id, span)
             duration_s = time.perf_counter() - started_s
             self._tally.answered(duration_s, failed=bool(trouble))
             what = f"{step.endpoint} in {arrival.journey.name}"
@@ -69,11 +76,12 @@ class JourneyHandler:
                 self._telemetry.log("INFO", f"{what} answered in {1000 * duration_s:.1f} ms", span)
         finally:
             span.end()
-        return not trouble
 
-    async def _request(self, step: Step, user: str, span: Span) -> tuple[str, Exception | None]:
+    async def _request(
+        self, step: Step, user: str, request_id: str, span: Span
+    ) -> tuple[str, Exception | None]:
         """What went wrong, as the user would say it; "" when nothing did."""
-        headers: dict[str, str] = {}
+        headers = {_REQUEST_ID: request_id}
         _PROPAGATOR.inject(headers, set_span_in_context(span))
         try:
             async with self._session.post(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from microservo.errors import InvalidInput
 
@@ -14,22 +15,31 @@ _MAX_RATE = 10_000.0
 class Pace:
     """Turns gaps into instants. Open loop: an instant that has passed is due now, and is not skipped.
 
+    As long as the rate is not changed, the instants are the same each time, counted from the first.
+
     Args:
         rate: journeys per second, 0 (none) or 0.001 to 10,000.
+        curve: what the rate is multiplied by so many seconds after the beginning.
 
     Raises:
         InvalidInput: the rate is out of bounds.
     """
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate: float, curve: Callable[[float], float]) -> None:
         self._rate = _checked(rate)
+        self._curve = curve
         self._changed = asyncio.Event()
-        self._due_s = time.monotonic()
+        self._begin_s = self._due_s = time.monotonic()
 
     @property
     def rate(self) -> float:
-        """Journeys per second."""
+        """Journeys per second, as asked for."""
         return self._rate
+
+    @property
+    def current(self) -> float:
+        """Journeys per second at this moment of the curve."""
+        return self._rate * self._curve(time.monotonic() - self._begin_s)
 
     def change(self, rate: float) -> None:
         """Sets the rate; the wait under way is stretched or shortened with it.
@@ -43,7 +53,8 @@ class Pace:
     async def wait(self, gap: float) -> None:
         """Returns `gap` mean gaps after the end of the last wait."""
         while True:
-            rate = self._rate
+            # A gap is short against what the curve moves in.
+            rate = self._rate * self._curve(self._due_s - self._begin_s)
             self._changed.clear()
             if await self._idle(self._due_s + gap / rate if rate else None):
                 self._due_s += gap / rate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,11 +18,13 @@ class Arrival:
     """One user who comes.
 
     Args:
+        number: of those who have come, from 0 on.
         gap: since the arrival before, as a multiple of the mean gap (1 / rate); exponential with mean 1.
         user: the key of the user's cart.
         pace: what this user's think times are multiplied by.
     """
 
+    number: int
     gap: float
     journey: Journey
     user: str
@@ -42,8 +45,9 @@ def arrivals(journeys: Sequence[Journey], seed: int) -> Iterator[Arrival]:
 
 def _draw(journeys: Sequence[Journey], chance: random.Random) -> Iterator[Arrival]:
     weights = [journey.weight for journey in journeys]
-    while True:
+    for number in itertools.count():
         yield Arrival(
+            number=number,
             gap=chance.expovariate(1.0),
             journey=chance.choices(journeys, weights)[0],
             user=f"user-{chance.randrange(_USERS)}",

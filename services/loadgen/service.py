@@ -13,6 +13,7 @@ from microservo.domain.topology import Topology
 from microservo.platforms.local.topology_files import read_topology
 from microservo.runtime.http import listen, serve
 from services.loadgen.control import control_application
+from services.loadgen.curve import LoadCurve
 from services.loadgen.handlers import JourneyHandler
 from services.loadgen.pace import Pace
 from services.loadgen.schedule import Arrival, arrivals
@@ -45,8 +46,8 @@ async def _serve(
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    tally, pace = Tally(), Pace(settings.rate)
-    report(tally, lambda: pace.rate, telemetry)
+    tally, pace = Tally(), Pace(settings.rate, LoadCurve(topology.load, settings.seed))
+    report(tally, lambda: pace.current, telemetry)
     app = control_application(pace, lambda: prometheus_text(tally.values()), token=settings.control_token)
     control = asyncio.create_task(serve(app, listen(settings.control_port), stop))
     async with _session() as session:

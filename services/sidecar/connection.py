@@ -7,29 +7,16 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from http import HTTPStatus
 
 from services.sidecar.fault_set import ActiveFault, FaultSet, Hit
 from services.sidecar.faults.base import SEGMENT_BYTES
 from services.sidecar.framing import Frame, Framer, RequestFramer, ResponseFramer
 from services.sidecar.lane import Lane, Piece
+from services.sidecar.traffic import Traffic
 
 # Close now, drop what is unsent, send RST: socket(7).
 _LINGER_NOT = struct.pack("ii", 1, 0)
-
-
-@dataclass(slots=True)
-class Traffic:
-    """What passed through the sidecar since it started."""
-
-    connections: int = 0
-    requests: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
-    resets: int = 0
-    aborts: int = 0
-    upstream_failures: int = 0
 
 
 class Side(asyncio.Protocol):
@@ -110,6 +97,8 @@ class Connection:
         self._connecting: asyncio.Task[None] | None = None
         self._over = False
         self._asked: deque[str] = deque()
+        self._begun_s: deque[float] = deque()
+        self._status = 0
         self._aborting = 0
         self._met: set[ActiveFault] = set()
         self._requests_in: Framer = RequestFramer()
@@ -138,6 +127,7 @@ class Connection:
         self.caller.close(reset=reset)
         self._instance.close(reset=reset)
         self._traffic.resets += reset
+        self._traffic.active -= len(self._begun_s)
         self._closed(self)
 
     # What the two sides report.
@@ -164,7 +154,7 @@ class Connection:
             await self._loop.create_connection(lambda: self._instance, host, port)
         except OSError:
             # Nobody listens: the caller finds a connection that is reset, as soon as may be.
-            self._traffic.upstream_failures += 1
+            self._traffic.refusals += 1
             self.close()
 
     # Caller to instance.
@@ -173,8 +163,12 @@ class Connection:
         self._traffic.bytes_in += len(data)
         now_s = self._loop.time()
         for frame in self._requests_in.feed(data):
+            if self._over:
+                # A request before has had the connection reset.
+                return
             if frame.head is not None:
-                self._traffic.requests += 1
+                self._traffic.begin()
+                self._begun_s.append(now_s)
             self._requests.push(
                 Piece(frame.data, now_s, self._request_hits(frame), frame.head, ends=frame.ends)
             )
@@ -211,8 +205,8 @@ class Connection:
         # HTTP/1.1 answers in the order of the requests: earlier answers go first.
         if self._asked and not self._responses_in.opaque:
             return False
-        self._traffic.aborts += 1
-        self._answer(_refusal(self._aborting))
+        self._status = self._aborting
+        self._answer(_refusal(self._aborting), ends=True)
         self._aborting = 0
         return True
 
@@ -220,27 +214,33 @@ class Connection:
 
     def _from_instance(self, data: bytes) -> None:
         for frame in self._responses_in.feed(data):
-            self._answer(frame.data)
+            self._status = frame.status or self._status
+            self._answer(frame.data, ends=frame.ends)
             if frame.ends and self._asked:
                 self._asked.popleft()
         # An abort may have waited for the last answer.
         self._requests.pump()
 
-    def _answer(self, data: bytes) -> None:
-        self._traffic.bytes_out += len(data)
+    def _answer(self, data: bytes, *, ends: bool) -> None:
         now_s = self._loop.time()
+        status = self._status if ends else 0
         if not self._faults.touches_segments:
-            self._responses.push(Piece(data, now_s))
+            self._responses.push(Piece(data, now_s, status=status))
             return
         for start in range(0, len(data), SEGMENT_BYTES):
             segment = data[start : start + SEGMENT_BYTES]
-            self._responses.push(Piece(segment, now_s, self._faults.segment_hits(len(segment), now_s)))
+            hits = self._faults.segment_hits(len(segment), now_s)
+            is_last = start + SEGMENT_BYTES >= len(data)
+            self._responses.push(Piece(segment, now_s, hits, status=status if is_last else 0))
 
     def _to_caller(self, piece: Piece) -> bool:
         if piece.hits and piece.is_reset:
             self.close()
             return True
+        if piece.status and self._begun_s:
+            self._traffic.answer(piece.status, self._loop.time() - self._begun_s.popleft())
         if piece.data:
+            self._traffic.bytes_out += len(piece.data)
             self._write(self.caller, piece.data)
         if piece.eof:
             self._end(self.caller)

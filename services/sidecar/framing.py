@@ -27,11 +27,12 @@ class Head(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """Some bytes of the stream; `head` is set on the one that begins a message, `ends` on its last."""
+    """Some bytes of the stream; those that begin a message have `head` or `status`, its last has `ends`."""
 
     data: bytes
     head: Head | None = None
     ends: bool = False
+    status: int = 0
 
 
 class _Body(Enum):
@@ -109,17 +110,17 @@ class Framer(ABC):
         return self._headed_frame(pending[:end]), pending[end:]
 
     def _headed_frame(self, data: bytes) -> Frame:
-        head, final = self._describe(), self._is_final()
+        head, status, final = self._describe(), self._status(), self._is_final()
         if self._is_bodyless():
             self._complete = True
             self._parser = self._new_parser()
         if self._complete:
             self._begin()
-            return Frame(data, head, final)
+            return Frame(data, head, final, status)
         self._left = self._length
         fixed = _Body.FIXED if self._length else _Body.UNTIL_CLOSE
         self._body = _Body.CHUNKED if self._chunked else fixed
-        return Frame(data, head)
+        return Frame(data, head, status=status)
 
     def _content(self, data: bytes) -> tuple[Frame, bytes]:
         end = {_Body.FIXED: self._fixed, _Body.CHUNKED: self._lines}.get(self._body, len)(data)
@@ -161,6 +162,10 @@ class Framer(ABC):
     def _describe(self) -> Head | None:
         """What the head that was just parsed says; None where nothing acts on it."""
 
+    def _status(self) -> int:
+        """The status of the answer whose head was just parsed; 0 where there is none yet."""
+        return 0
+
     def _is_bodyless(self) -> bool:
         return False
 
@@ -195,6 +200,10 @@ class ResponseFramer(Framer):
     def _is_bodyless(self) -> bool:
         return self._asked() == "HEAD"
 
-    def _is_final(self) -> bool:
+    def _status(self) -> int:
         # 1xx announces the real answer, which is still to come.
-        return int(self._parser.get_status_code()) >= 200
+        status = int(self._parser.get_status_code())
+        return status if status >= 200 else 0
+
+    def _is_final(self) -> bool:
+        return self._status() > 0

@@ -24,13 +24,20 @@ LOW_WATER_BYTES = 65_536
 
 @dataclass(slots=True)
 class Piece:
-    """Some bytes on their way; `head` and `ends` mark a request's first and last, `eof` the stream's end."""
+    """Some bytes on their way.
+
+    Attributes:
+        head: on a request's first bytes; `ends` marks its last.
+        status: on an answer's last bytes.
+        eof: the stream ends here.
+    """
 
     data: bytes
     arrived_s: float
     hits: Sequence[Hit] = ()
     head: Head | None = None
     ends: bool = False
+    status: int = 0
     eof: bool = False
 
     @property

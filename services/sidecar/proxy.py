@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
-from services.sidecar.connection import Connection, Side, Traffic
+from services.sidecar.connection import Connection, Side
 from services.sidecar.fault_set import ActiveFault, FaultSet
+from services.sidecar.traffic import Traffic
 
 
 class Proxy:

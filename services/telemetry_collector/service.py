@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +14,7 @@ from microservo.adapters.broker import Broker
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
 from microservo.domain.telemetry import Signal
+from microservo.log.inventories import last_inventories
 from microservo.log.publisher import source_of
 from microservo.log.stamped import StampedWriter
 from microservo.log.writers import declare_writer
@@ -25,6 +26,9 @@ from microservo.sources.host.sampler import host_source
 from microservo.sources.inbox import Inbox
 from microservo.sources.otlp.source import OtlpSource
 from microservo.sources.source import TOPICS, Source
+from schemas.records import ServiceInventory
+from services.telemetry_collector.gone import GoneServices
+from services.telemetry_collector.inventories import Inventories
 from services.telemetry_collector.settings import Settings
 from services.telemetry_collector.shipper import Shipper
 from services.telemetry_collector.topics import WRITER
@@ -37,6 +41,7 @@ _SWITCH_S = 0.0005
 _DRAIN_S = 10.0
 _DRAIN_STEP_S = 0.02
 _SICK_AFTER_S = 15.0
+_INVENTORIES_S = 30.0
 
 
 class Collector:
@@ -45,6 +50,7 @@ class Collector:
     Args:
         sources: not started yet; they are stopped with the collector.
         from_us: instant from which its writer was declared.
+        gone_us: gives when services of the run were declared gone.
     """
 
     def __init__(
@@ -55,13 +61,16 @@ class Collector:
         *,
         sources: Sequence[Source],
         from_us: int = 0,
+        gone_us: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self._settings = settings
         self._inbox = Inbox(
             WRITER, settings.queue_records, gather_s=settings.gather_s, enough_records=_ENOUGH_RECORDS
         )
         delay_us = max((source.delay_us for source in sources), default=0)
+        inventories = Inventories(settings.run_id, settings.delays())
         writers = _writers(settings, broker, lambda: clock() - delay_us, from_us)
+        inventories.restore(_last_inventories(settings, broker, writers["metrics"].found_at_us))
         self._shipper = Shipper(
             self._inbox,
             writers,
@@ -72,6 +81,8 @@ class Collector:
             graph_interval_s=settings.graph_interval_s,
             callee_wait_s=settings.callee_wait_s,
             window_us=round(settings.window_s * 1e6),
+            inventories=inventories,
+            gone_us=gone_us,
         )
         self._sources = sources
         for source in sources:
@@ -145,7 +156,8 @@ def run(settings: Settings, shutdown: Shutdown) -> None:
     platform = LocalPlatform(settings.target_state) if settings.target_state else None
     host = host_source(platform, now_us, interval_s=settings.sample_interval_s)
     with (
-        Collector(settings, broker, sources=(otlp, host), from_us=from_us) as collector,
+        GoneServices(broker, settings.topic_prefix, settings.run_id, now_us) as gone,
+        Collector(settings, broker, sources=(otlp, host), from_us=from_us, gone_us=gone) as collector,
         HealthServer(settings.health_port, collector.is_healthy),
     ):
         ports = {"port": otlp.port, "grpc_port": otlp.grpc_port}
@@ -168,6 +180,22 @@ def _writers(
         )
         for signal, name in TOPICS.items()
     }
+
+
+def _last_inventories(settings: Settings, broker: Broker, until_us: int) -> list[ServiceInventory]:
+    """What this collector knew last, before it was started again."""
+    if not until_us:
+        return []
+    return retry(
+        lambda: last_inventories(
+            broker,
+            run_id=settings.run_id,
+            until_us=until_us,
+            topic_prefix=settings.topic_prefix,
+            writer=settings.writer,
+        ),
+        timeout_s=_INVENTORIES_S,
+    )
 
 
 def _declared(settings: Settings, broker: Broker, shutdown: Shutdown) -> int:

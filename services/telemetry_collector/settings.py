@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -13,6 +15,7 @@ from microservo.log.writers import COLLECTOR_WRITER
 from microservo.runtime.http import LOOPBACK
 from microservo.runtime.settings import ServiceSettings
 from microservo.sources.otlp.intake import ReceiverLimits
+from services.telemetry_collector.delays import MOST_DELAY_US, Delays
 
 
 class Settings(ServiceSettings):
@@ -70,12 +73,26 @@ class Settings(ServiceSettings):
         description="Seconds that spans wait for those of an unknown callee; well below the first cut.",
     )
     window_s: float = Field(default=5.0, gt=0, description="Length of a window, as the stream processor's.")
+    first_cut_s: float = Field(default=2.0, ge=0, description="How long a window waits anyway, as there.")
     final_cut_s: float = Field(default=30.0, ge=0, description="How long late records count, as there.")
+    delays_s: Mapping[str, Annotated[float, Field(ge=0, le=MOST_DELAY_US / 1e6)]] = Field(
+        default_factory=dict,
+        description="How late the telemetry of services comes, as JSON: windows wait that much longer. "
+        "Of others it is learned.",
+    )
+
+    def delays(self) -> Delays:
+        """How late telemetry comes: as declared, to be learned of others."""
+        declared_us = {service: round(delay_s * 1e6) for service, delay_s in self.delays_s.items()}
+        return Delays(round(self.first_cut_s * 1e6), declared_us)
 
     def receiver_limits(self) -> ReceiverLimits:
         """What the OTLP receiver accepts."""
         windows = WindowPolicy(
-            size_us=round(self.window_s * 1e6), first_cut_us=0, final_cut_us=round(self.final_cut_s * 1e6)
+            size_us=round(self.window_s * 1e6),
+            first_cut_us=0,
+            # Of the slowest service, records count that much longer.
+            final_cut_us=round((self.final_cut_s + max(self.delays_s.values(), default=0)) * 1e6),
         )
         return ReceiverLimits(
             body_bytes=self.otlp_body_bytes,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from microservo.adapters.broker import Producer
-from microservo.domain.rows import SpanRows
+from microservo.domain.rows import MetricRows, SpanRows
 from microservo.domain.telemetry import Signal, record_count
 from microservo.errors import MicroServoError, Retryable
 from microservo.log.dead_letters import DeadLetters
@@ -18,15 +18,18 @@ from microservo.retry import retry
 from microservo.runtime.metrics import MESSAGES_TOTAL, RECORDS_TOTAL, RETRIES_TOTAL, STAGE_LATENCY_SECONDS
 from microservo.sources.inbox import Inbox
 from microservo.sources.source import TOPICS, Parcel
+from schemas.catalogue import TELEMETRY_METRICS
 from services.telemetry_collector.call_counter import CallCounter
 from services.telemetry_collector.callees import Callees
 from services.telemetry_collector.instances import Instances
+from services.telemetry_collector.inventories import Inventories
 from services.telemetry_collector.packer import Packed, Packer
 from services.telemetry_collector.topics import WRITER
 
 logger = logging.getLogger(__name__)
 
 _FLUSH_TIMEOUT_S = 5.0
+_INVENTORY_US = 1_000_000
 _LONGEST_PAUSE_S = 0.5
 
 
@@ -40,6 +43,8 @@ class Shipper:
         graph_interval_s: seconds between records of the service graph.
         callee_wait_s: how long spans may wait for those of a callee that is not known.
         window_us: length of a window.
+        inventories: what is known of services so far.
+        gone_us: gives when services were declared gone.
     """
 
     def __init__(
@@ -54,6 +59,8 @@ class Shipper:
         graph_interval_s: float,
         callee_wait_s: float,
         window_us: int,
+        inventories: Inventories,
+        gone_us: Callable[[], Mapping[str, int]],
     ) -> None:
         self._inbox = inbox
         self._writers = tuple(writers.values())
@@ -75,6 +82,9 @@ class Shipper:
         self._callees = Callees(callee_wait_s)
         self._waiting: list[Parcel] = []
         self._calls = CallCounter(self._packer.peers, clock())
+        self._inventories = inventories
+        self._gone_us = gone_us
+        self._inventory_due_us = clock() + _INVENTORY_US
         self._unsettled: list[Parcel] = []
         self.durable_at_s = time.monotonic()
         """When Kafka last had all that was sent, on the monotonic clock."""
@@ -92,13 +102,15 @@ class Shipper:
         # Metrics and logs call nobody.
         parcels, self._waiting = self._callees.resolve((*self._waiting, *parcels), started_s)
         self._unsettled += parcels
-        for packed in self._packer.pack((rows for parcel in parcels for rows in parcel.rows), self._clock()):
-            self._send(packed)
         for parcel in parcels:
             self._dead_letter(parcel)
             for rows in parcel.rows:
                 if isinstance(rows, SpanRows):
                     self._calls.add(rows)
+                elif isinstance(rows, MetricRows) and rows.is_metered:
+                    self._inventories.add_metered(rows.service, rows.name.names)
+        for packed in self._packer.pack((rows for parcel in parcels for rows in parcel.rows), self._clock()):
+            self._send(packed)
         self._housekeeping()
         self._settle()
         if parcels:
@@ -112,6 +124,7 @@ class Shipper:
 
     def _send(self, packed: Packed) -> None:
         self._until_taken(lambda: self._publisher.publish(packed.batch))
+        self._inventories.observe(packed.batch, self._clock())
         RECORDS_TOTAL.labels(WRITER, TOPICS[packed.signal], "out").inc(record_count(packed.batch))
         MESSAGES_TOTAL.labels(WRITER, TOPICS[packed.signal], "out").inc()
 
@@ -130,10 +143,16 @@ class Shipper:
         self._until_taken(lambda: self._dead_letters.reject_bytes(topic, raw, reason, content_type))
 
     def _housekeeping(self) -> None:
-        """Heartbeats; the service graph, and who is new, when they are due."""
+        """Heartbeats; the inventories, the service graph, and who is new, when they are due."""
         for writer in self._writers:
             self._until_taken(writer.tick)
         now_us = self._clock()
+        if now_us >= self._inventory_due_us:
+            self._inventory_due_us = now_us + _INVENTORY_US
+            self._inventories.forget(self._gone_us())
+            for inventory in self._inventories.records(now_us):
+                self._until_taken(partial(self._publisher.publish, inventory))
+                MESSAGES_TOTAL.labels(WRITER, TELEMETRY_METRICS, "out").inc()
         if now_us < self._graph_due_us:
             return
         # From now, not from when it was due: after a long stall one record is enough.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
+
+from microservo.domain.topology import Endpoint
 
 
 class Cache:
     """Remembers which keys were read lately: at most `capacity`, each for `ttl_s` seconds."""
 
-    def __init__(self, *, capacity: int = 512, ttl_s: float = 30.0) -> None:
+    def __init__(self, *, capacity: int, ttl_s: float) -> None:
         self._capacity = capacity
         self._ttl_s = ttl_s
         self._expiry_s: OrderedDict[str, float] = OrderedDict()
@@ -36,14 +39,23 @@ class Cache:
 
 
 class Caches:
-    """The caches by name, made when first named."""
+    """The caches of a service by name; one that several endpoints read is as the first of them says."""
 
-    def __init__(self) -> None:
+    def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         self._caches: dict[str, Cache] = {}
+        for each in endpoints:
+            if each.cache:
+                cache = Cache(capacity=each.cache_capacity, ttl_s=each.cache_ttl_s)
+                self._caches.setdefault(each.cache, cache)
         self._seen = (0, 0)
 
     def __getitem__(self, name: str) -> Cache:
-        return self._caches.setdefault(name, Cache())
+        return self._caches[name]
+
+    def drop(self, name: str, key: str) -> None:
+        """Removes an entry of a cache, if there is such a cache."""
+        if name in self._caches:
+            self._caches[name].drop(key)
 
     def hit_ratio(self) -> float | None:
         """Share of reads since the last call that were hits; None when there were none."""

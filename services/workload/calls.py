@@ -16,6 +16,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from microservo.adapters.opentelemetry_sdk import Instrumentation
 from microservo.domain.topology import Call
 from microservo.errors import InvalidInput, MicroServoError
+from services.workload.fate import REQUEST_ID
 
 _RETRIED_STATUSES = {502, 503, 504}
 _FIRST_FAILURE = 500
@@ -64,22 +65,28 @@ class Caller:
         self._telemetry = telemetry
         self._chance = chance
 
-    async def call(self, call: Call, key: str, parent: Span) -> None:
+    async def call(self, call: Call, key: str, parent: Span, request_id: str) -> None:
         """Makes one call, with its retries.
+
+        Args:
+            call: what is called.
+            key: what the request is about.
+            parent: span of the request that makes the call.
+            request_id: of the call; each further attempt has one of its own.
 
         Raises:
             CallFailed: the last attempt failed too.
         """
         for attempt in itertools.count(1):
             try:
-                return await self._attempt(call, key, parent, attempt)
+                return await self._attempt(call, key, parent, request_id, attempt)
             except CallFailed as error:
                 if not error.retryable or attempt > call.retries:
                     raise
                 self._telemetry.log("WARNING", f"{error}, trying again", parent, error.__cause__)
                 await asyncio.sleep(self._chance.uniform(*_BACKOFF_S))
 
-    async def _attempt(self, call: Call, key: str, parent: Span, attempt: int) -> None:
+    async def _attempt(self, call: Call, key: str, parent: Span, request_id: str, attempt: int) -> None:
         span = self._telemetry.tracer.start_span(
             call.endpoint,
             set_span_in_context(parent),
@@ -87,7 +94,7 @@ class Caller:
             {"peer.service": call.service, "http.request.resend_count": attempt - 1},
         )
         try:
-            status = await self._send(call, key, span)
+            status = await self._send(call, key, span, f"{request_id}r{attempt - 1}")
             span.set_attribute("http.response.status_code", status)
             if status >= _FIRST_FAILURE:
                 message = f"{call.endpoint} on {call.service} answered {status}"
@@ -100,9 +107,9 @@ class Caller:
         finally:
             span.end()
 
-    async def _send(self, call: Call, key: str, span: Span) -> int:
+    async def _send(self, call: Call, key: str, span: Span, request_id: str) -> int:
         url = self._url(call.service)
-        headers: dict[str, str] = {}
+        headers = {REQUEST_ID: request_id}
         _PROPAGATOR.inject(headers, set_span_in_context(span))
         limit = aiohttp.ClientTimeout(total=call.timeout_ms / 1000)
         params = {"key": key} if key else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import random
+import itertools
 import time
 from collections.abc import Callable
 
@@ -15,22 +15,40 @@ from microservo.adapters.opentelemetry_sdk import Instrumentation
 from microservo.domain.topology import Call, Endpoint, Service
 from services.workload.cache import Caches
 from services.workload.calls import Caller, CallFailed
+from services.workload.fate import REQUEST_ID, Fate, fate_of
+from services.workload.heap import GarbageHeap
 from services.workload.traffic import Traffic
 from services.workload.work import burn, record_of, render
 
 _PROPAGATOR = TraceContextTextMapPropagator()
+_OK = 200
+_FAILED = 500
+_BUSY = 503
 
 # Given the name of an endpoint: whether the record of this request is to come out broken.
 Spoiler = Callable[[str], bool]
+
+
+class _Request:
+    """One request that is being served."""
+
+    __slots__ = ("endpoint", "id", "key", "span")
+
+    def __init__(self, endpoint: Endpoint, request: web.BaseRequest, span: Span, request_id: str) -> None:
+        self.endpoint = endpoint
+        self.id = request_id
+        self.key = request.query.get("key", "")
+        self.span = span
 
 
 class RequestHandler:
     """Serves the endpoints of one service.
 
     Args:
-        chance: decides which optional share of calls is made, and varies the work.
+        seed: of the service; decides with a request's id what befalls it.
         spoilers: asked for every request; one that says True leaves a field out of the record, and the code
-            that needs it fails by itself. (The traceback must look like any other bug's.)
+            that needs it fails by itself, as it does where the record of a request is broken anyway. (The
+            traceback must look like any other bug's.)
     """
 
     def __init__(
@@ -41,7 +59,8 @@ class RequestHandler:
         *,
         traffic: Traffic,
         caches: Caches,
-        chance: random.Random,
+        heap: GarbageHeap,
+        seed: str,
         spoilers: dict[str, Spoiler],
     ) -> None:
         self._service = service
@@ -49,8 +68,10 @@ class RequestHandler:
         self._telemetry = telemetry
         self._traffic = traffic
         self._caches = caches
-        self._chance = chance
+        self._heap = heap
+        self._seed = seed
         self._spoilers = spoilers
+        self._unnamed = itertools.count()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serves one request; 404 for an endpoint that the service hasn't."""
@@ -61,67 +82,100 @@ class RequestHandler:
         span = self._telemetry.tracer.start_span(endpoint.name, context, SpanKind.SERVER)
         started_s = time.perf_counter()
         self._traffic.begin()
-        failed = True
+        status = _FAILED
         try:
-            body = await self._serve(endpoint, request.query.get("key", ""), span, started_s)
-            failed = body is None
+            status, body = await self._serve(endpoint, request, span, started_s)
         except asyncio.CancelledError:
             span.set_status(StatusCode.ERROR, "the caller went away")
             raise
         finally:
-            self._traffic.end(time.perf_counter() - started_s, failed=failed)
+            self._traffic.end(time.perf_counter() - started_s, failed=status >= _FAILED)
             span.end()
-        return web.Response(status=500) if body is None else web.Response(body=body)
+        return web.Response(status=status, body=body)
 
-    async def _serve(self, endpoint: Endpoint, key: str, span: Span, started_s: float) -> bytes | None:
-        """The answer; None when it failed, which is then in span and log."""
+    async def _serve(
+        self, endpoint: Endpoint, request: web.BaseRequest, span: Span, started_s: float
+    ) -> tuple[int, bytes]:
+        """Status and body of the answer; why it failed is in span and log."""
+        served = _Request(endpoint, request, span, request.headers.get(REQUEST_ID) or self._new_id())
+        fate = fate_of(endpoint, self._seed, served.id)
+        self._warn(fate, served)
+        if fate.wait_s:
+            await asyncio.sleep(fate.wait_s)
+        if fate.outcome == "busy":
+            return self._refuse(served, "turned away, too many requests are in flight"), b""
+        if fate.outcome == "reset":
+            self._close_connection(request)
+            return self._refuse(served, "lost its connection, the worker is recycled"), b""
         try:
-            body = await self._work(endpoint, key, span)
+            body = await self._work(served, fate)
         # The boundary of a request: whatever its code raises is a 500, as in any web framework.
         except Exception as error:
             self._fail(endpoint, error, span)
-            return None
-        span.set_attribute("http.response.status_code", 200)
+            return _FAILED, b""
+        span.set_attribute("http.response.status_code", _OK)
         duration_ms = 1000 * (time.perf_counter() - started_s)
         self._telemetry.log("INFO", f"{endpoint.name} served in {duration_ms:.1f} ms", span)
-        return body
+        return _OK, body
+
+    def _new_id(self) -> str:
+        """For a request that came without."""
+        return f"{self._service.name}-{next(self._unnamed)}"
+
+    def _warn(self, fate: Fate, served: _Request) -> None:
+        if fate.warning is not None and self._service.warnings:
+            text = self._service.warnings[int(fate.warning * len(self._service.warnings))]
+            self._telemetry.log("WARNING", text.replace("{key}", served.key), served.span)
+
+    def _refuse(self, served: _Request, why: str) -> int:
+        served.span.set_attribute("http.response.status_code", _BUSY)
+        served.span.set_status(StatusCode.ERROR, why)
+        self._telemetry.log("WARNING", f"{served.endpoint.name} {why}", served.span)
+        return _BUSY
+
+    def _close_connection(self, request: web.BaseRequest) -> None:
+        if request.transport is not None:
+            request.transport.abort()
 
     def _fail(self, endpoint: Endpoint, error: Exception, span: Span) -> None:
-        span.set_attribute("http.response.status_code", 500)
+        span.set_attribute("http.response.status_code", _FAILED)
         span.record_exception(error)
         span.set_status(StatusCode.ERROR, str(error))
         self._telemetry.log("ERROR", f"{endpoint.name} failed: {type(error).__name__}: {error}", span, error)
 
-    async def _work(self, endpoint: Endpoint, key: str, span: Span) -> bytes:
-        burn(endpoint.cpu_ms / 1000 * self._chance.uniform(0.7, 1.3))
-        await self._read(endpoint, key, span)
-        for call in endpoint.calls:
-            if call.share >= 1.0 or self._chance.random() < call.share:
-                await self._make(call, key, span)
-        record = record_of(endpoint.name, key, endpoint.response_bytes)
+    async def _work(self, served: _Request, fate: Fate) -> bytes:
+        endpoint = served.endpoint
+        burn(fate.cpu_s)
+        self._heap.leave_garbage()
+        await self._read(served)
+        for number, (call, is_made) in enumerate(zip(endpoint.calls, fate.makes, strict=True), start=1):
+            if is_made:
+                await self._make(call, served, number)
+        record = record_of(endpoint.name, served.key, endpoint.response_bytes)
         # A list, so that every spoiler draws its own chance whatever the others say.
-        if any([spoils(endpoint.name) for spoils in self._spoilers.values()]):
+        if any([fate.outcome == "broken", *(spoils(endpoint.name) for spoils in self._spoilers.values())]):
             del record["payload"]
         return render(record)
 
-    async def _read(self, endpoint: Endpoint, key: str, span: Span) -> None:
+    async def _read(self, served: _Request) -> None:
         """The datastore, unless the cache spares it."""
+        endpoint, key = served.endpoint, served.key
         if endpoint.datastore is None:
             return
         if endpoint.cache and self._caches[endpoint.cache].hit(key, time.monotonic()):
             return
-        await self._caller.call(endpoint.datastore, key, span)
+        await self._caller.call(endpoint.datastore, key, served.span, f"{served.id}.0")
         if endpoint.cache:
             self._caches[endpoint.cache].put(key, time.monotonic())
         if endpoint.invalidates:
-            self._caches[endpoint.invalidates].drop(key)
+            self._caches.drop(endpoint.invalidates, key)
 
-    async def _make(self, call: Call, key: str, span: Span) -> None:
+    async def _make(self, call: Call, served: _Request, number: int) -> None:
         try:
-            for _ in range(call.times):
-                await self._caller.call(call, key, span)
+            for time_made in range(call.times):
+                await self._caller.call(call, served.key, served.span, f"{served.id}.{number}-{time_made}")
         except CallFailed as error:
             if not call.optional:
                 raise
             message = f"{error}, answering without it"
-            self._telemetry.log("WARNING", message, span, error.__cause__ or error)
+            self._telemetry.log("WARNING", message, served.span, error.__cause__ or error)

@@ -24,6 +24,7 @@ from services.workload.calls import Caller, read_peers
 from services.workload.core import SharedCore, pin
 from services.workload.faults.base import FaultSite
 from services.workload.handlers import RequestHandler, Spoiler
+from services.workload.heap import GarbageHeap
 from services.workload.settings import Settings
 from services.workload.traffic import Traffic, report
 from services.workload.work import Ballast
@@ -93,7 +94,7 @@ def _build(
     settings: Settings, service: Service, telemetry: Instrumentation, session: aiohttp.ClientSession
 ) -> _Instance:
     seed = f"{settings.seed}/{settings.instance}"
-    traffic, caches = Traffic(), Caches()
+    traffic, caches = Traffic(), Caches(service.endpoints.values())
     spoilers: dict[str, Spoiler] = {}
     handler = RequestHandler(
         service,
@@ -101,7 +102,9 @@ def _build(
         telemetry,
         traffic=traffic,
         caches=caches,
-        chance=random.Random(f"{seed}/work"),
+        heap=GarbageHeap(service.heap),
+        # Not of the instance: whichever serves a request, the same befalls it.
+        seed=f"{settings.seed}/{service.name}",
         spoilers=spoilers,
     )
     report(traffic, caches.hit_ratio, telemetry)

@@ -307,6 +307,7 @@ def containers(
     own = {
         "MICROSERVO_BOOTSTRAP_SERVERS": kafka_bootstrap_servers,
         "MICROSERVO_OTLP_PORT": str(otlp_port),
+        "MICROSERVO_OTLP_GRPC_PORT": "0",
         "MICROSERVO_TARGET_STATE": str(tmp_path / "state" / "target.json"),
         "MICROSERVO_ARCHIVE_DIR": str(tmp_path / "datasets"),
     }

@@ -61,11 +61,12 @@ class Site:
     def __init__(self, broker: Broker, prefix: str, environment: dict[str, str]) -> None:
         self.broker = broker
         self.prefix = prefix
-        self.otlp_port, self.health_port = free_ports(2)
+        self.otlp_port, self.grpc_port, self.health_port = free_ports(3)
         self._environment = environment | {
             "MICROSERVO_TOPIC_PREFIX": prefix,
             "MICROSERVO_RUN_ID": "run-1",
             "MICROSERVO_OTLP_PORT": str(self.otlp_port),
+            "MICROSERVO_OTLP_GRPC_PORT": str(self.grpc_port),
             "MICROSERVO_HEALTH_PORT": str(self.health_port),
             "MICROSERVO_GRAPH_INTERVAL_S": "0.5",
         }

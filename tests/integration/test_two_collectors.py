@@ -75,6 +75,7 @@ class Site:
             end_offsets={},
             versions={},
             writers=writers_from(now_us(), **CUTS_US),
+            gone=(),
             **CUTS_US,
         )
         write_run(self.broker, run, process="system", clock=now_us, topic_prefix=self.prefix)
@@ -129,6 +130,7 @@ class Site:
             "MICROSERVO_RUN_ID": "run-1",
             "MICROSERVO_WRITER": name,
             "MICROSERVO_OTLP_PORT": str(port),
+            "MICROSERVO_OTLP_GRPC_PORT": "0",
             "MICROSERVO_HEALTH_PORT": str(health_port),
         }
         with (

@@ -12,8 +12,10 @@ from microservo.adapters.partitioner import partition_of
 from schemas import catalogue
 from schemas.codec import encode
 from schemas.envelope import HEARTBEAT_KEY, Headers, Stamp
-from schemas.records import LogBatch, MetricBatch, ServiceFault, SpanBatch
+from schemas.records import LogBatch, MetricBatch, PushedSignal, ServiceFault, ServiceInventory, SpanBatch
 
+PAUSE_S = (15, 26)
+GATHER_US = 5_000_000
 START_US = 1_700_000_000_000_000
 FLUSH_US = 250_000
 _S = 1_000_000
@@ -60,7 +62,8 @@ class Story:
     Attributes:
         seed: everything random comes from it.
         seconds: how long telemetry flows; stamps go on for `drain_s` more, so that all windows become final.
-        services: names of the services.
+        services: names of the services. The second pushes nothing from second 15 to 26; the last gathers for
+            five seconds before it sends, which its inventories say from second 8 on.
         late_ratio: share of records that are sent seconds after they were measured.
         batch: most records in a message; changes nothing but the packing.
     """
@@ -78,6 +81,39 @@ class Story:
 def messages(story: Story, *, partitions: int) -> list[Sent]:
     """Every message of the run, in the order they are sent."""
     return list(_messages(story, partitions))
+
+
+def inventories(story: Story) -> list[tuple[int, ServiceInventory]]:
+    """What is known of each service, each second, with the instant it is sent; some late, some twice."""
+    rng = random.Random(f"{story.seed}/inventories")
+    found = []
+    for second in range(1, story.seconds):
+        for service in story.services:
+            time_us = story.start_us + second * _S + rng.randrange(300_000)
+            late = rng.random() < story.late_ratio
+            sent_us = time_us + (rng.randrange(2 * _S, 36 * _S) if late else 0)
+            one = _inventory(story, service, second, time_us)
+            found += [(sent_us, one)] * (2 if rng.random() < 0.1 else 1)
+    return sorted(found, key=lambda item: (item[0], item[1].service, item[1].time_us))
+
+
+def _inventory(story: Story, service: str, second: int, time_us: int) -> ServiceInventory:
+    is_slow = service == story.services[-1]
+    signals = ("logs", "metrics", "traces")
+    newest_us = story.start_us + (min(second, PAUSE_S[0]) if service == story.services[1] else second) * _S
+    return ServiceInventory(
+        run_id=story.run_id,
+        service=service,
+        endpoints=("AddItem", "GetCart", "Pay"),
+        peers=("redis",),
+        severities=("error", "info"),
+        metered=("queue",),
+        signals=tuple(
+            PushedSignal(signal=each, interval_us=200_000, newest_us=newest_us) for each in signals
+        ),
+        delay_us=max(0, min(3_500_000, (36 - second) * 500_000)) if is_slow and second >= 8 else 0,
+        time_us=time_us,
+    )
 
 
 def faults(story: Story) -> list[tuple[int, ServiceFault]]:
@@ -136,10 +172,16 @@ def _messages(story: Story, partitions: int) -> Iterator[Sent]:
     fault_writer = _Writer(catalogue.SERVICE_FAULTS, partitions, story.run_id)
     waiting = {topic: _records(story, topic) for topic in _SIGNALS}
     fault_queue = faults(story)
+    inventory_queue = inventories(story)
     end_us = story.start_us + (story.seconds + story.drain_s) * _S
     for now_us in range(story.start_us + FLUSH_US, end_us, FLUSH_US):
         for topic, writer in writers.items():
             yield from _flush(story, writer, waiting[topic], now_us)
+        while inventory_queue and inventory_queue[0][0] < now_us:
+            _, inventory = inventory_queue.pop(0)
+            key = inventory.service.encode()
+            writer = writers[catalogue.TELEMETRY_METRICS]
+            yield writer.send(now_us, key, encode(inventory), 0, partition_of(key, partitions))
         while fault_queue and fault_queue[0][0] < now_us:
             _, fault = fault_queue.pop(0)
             key = fault.service.encode()
@@ -178,11 +220,19 @@ def _records(story: Story, topic: str) -> dict[str, list[_Record]]:
         records = []
         for number in range(story.seconds * 8):
             time_us = story.start_us + rng.randrange(story.seconds * _S)
+            if service == story.services[1] and _is_paused(story, time_us):
+                time_us -= (PAUSE_S[1] - PAUSE_S[0]) * _S
             late = rng.random() < story.late_ratio
             delay = rng.randrange(2 * _S, 36 * _S) if late else rng.randrange(800_000)
+            if service == story.services[-1]:
+                delay += GATHER_US - time_us % GATHER_US
             records.append(_Record(time_us + delay, time_us, number, rng.random() * 100))
         found[service] = sorted(records, reverse=True)
     return found
+
+
+def _is_paused(story: Story, time_us: int) -> bool:
+    return PAUSE_S[0] <= (time_us - story.start_us) // _S < PAUSE_S[1]
 
 
 def _column(values: Iterable[float], dtype: str) -> bytes:

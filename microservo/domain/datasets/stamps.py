@@ -13,7 +13,7 @@ class SourceTotals:
 
     Attributes:
         messages: all messages in the run's range.
-        heartbeats: those without a record.
+        heartbeats: those without a record that is counted.
         other_runs: messages of another run, which are skipped.
         produced: records of this run, by the writers' stamps.
         rejected_messages: messages of this run that could not be read.

@@ -1,14 +1,18 @@
-"""What a kind of fault is: its parameters, what carries it, and what it must do to the telemetry."""
+"""What a kind of fault is: its parameters, what carries it, and what it should do to the telemetry."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal, Self
 
 from microservo.domain.faults.units import Unit, Value
 from microservo.errors import InvalidInput
+from schemas.records import Relation
+
+_LEAST_SHARE = 0.02
+"""What moves fewer records than this is no effect that anybody would publish."""
 
 Wire = tuple[str, Mapping[str, Value]]
 
@@ -90,6 +94,69 @@ class Expectation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """One statistic of a service that a kind of fault should move, named before anybody looks.
+
+    Attributes:
+        of: the requests that the service serves, the calls that it makes to the next services towards the
+            root cause, or the points of a metric.
+        statistic: the share of records that are slow (for direction down: fast), the share that failed, how
+            many there are, or the level of a metric.
+        direction: where the fault moves it.
+        least: the smallest movement that matters: milliseconds (slow), share of all records (failed), share
+            of those that were to be expected (count), the unit of the metric (level).
+        share: least share of the records that must be slow; for slow only.
+        metric: name of the metric without attributes; for level only.
+    """
+
+    of: Literal["requests", "calls", "metric"]
+    statistic: Literal["slow", "failed", "count", "level"]
+    direction: Literal["up", "down"] = "up"
+    least: float
+    share: float = 0.0
+    metric: str = ""
+
+    def diluted(self, by: float) -> Measure:
+        """The same where only one in `by` records can be touched by the fault."""
+        if self.statistic == "slow":
+            return replace(self, share=max(self.share / by, _LEAST_SHARE))
+        if self.statistic == "failed":
+            return replace(self, least=max(self.least / by, _LEAST_SHARE))
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """What a fault should do to the telemetry of each service that it may reach, by how that is connected.
+
+    Each measure is one test, and all tests of a fault share one rate of false alarms: name few, and those
+    that really move. A contract without any is a control's: nothing is tested, it never had an effect.
+    """
+
+    root: tuple[Measure, ...] = ()
+    callers: tuple[Measure, ...] = ()
+    users: tuple[Measure, ...] = ()
+    callees: tuple[Measure, ...] = ()
+    neighbours: tuple[Measure, ...] = ()
+
+    def of(self, relation: Relation) -> tuple[Measure, ...]:
+        """The measures at a service of a relation to the root cause."""
+        by_relation: Mapping[Relation, tuple[Measure, ...]] = {
+            "root": self.root,
+            "caller": self.callers,
+            "user": self.users,
+            "callee": self.callees,
+            "neighbour": self.neighbours,
+        }
+        return by_relation[relation]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is tested."""
+        return not (self.root or self.callers or self.users or self.callees or self.neighbours)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fault(ABC):
     """A fault of one kind with its parameters, as fields in canonical units.
 
@@ -115,6 +182,10 @@ class Fault(ABC):
     @abstractmethod
     def expectations(self) -> tuple[Expectation, ...]:
         """Its effect contract: any one of these shows that it had an effect."""
+
+    @abstractmethod
+    def contract(self) -> Contract:
+        """What it should do to the telemetry, service by service; empty for a control."""
 
     @classmethod
     def from_text(cls, given: Mapping[str, str]) -> Self:

@@ -1,8 +1,11 @@
-"""Expectations that several kinds share, seen from the callers of the target."""
+"""Measures that several kinds share."""
 
 from __future__ import annotations
 
-from microservo.domain.faults.base import Expectation
+from dataclasses import replace
+from typing import Literal
+
+from microservo.domain.faults.base import Contract, Expectation, Measure
 
 # Callers give up after some hundred milliseconds, so no more than this can be asked of a quantile.
 _MOST_MS = 150.0
@@ -61,3 +64,95 @@ def _quantile(ratio: float) -> str:
     if ratio >= 0.6:
         return "p50"
     return "p90" if ratio >= 0.15 else "p99"
+
+
+# A delay below this can't be told from what a machine does by itself.
+_LEAST_MS = 3.0
+_LEAST_FAILED = 0.02
+_LEAST_SLOW = 0.02
+RARE_PER_S = 0.4
+"""What happens less often, with a request every two seconds, is not looked for."""
+USERS = 4.0
+"""One in so many of the users' requests reaches a given service; some reach it on each."""
+_MOST = 0.6
+"""From this share on, the median of all moves."""
+STARVED = 0.5
+"""Share of its requests that a service must miss to be starved."""
+
+
+def slow(delay_ms: float, ratio: float = 1.0, *, some_endpoints: bool = False) -> Measure:
+    """Calls are slower: two fifths of those that should be, by half of what they should be.
+
+    Args:
+        delay_ms: what one slowed call takes longer.
+        ratio: share of slowed calls.
+        some_endpoints: only calls of one endpoint are slowed, an unknown share of all.
+    """
+    part = 0.05 if some_endpoints else 0.4
+    return Measure(
+        of="calls",
+        statistic="slow",
+        least=max(_LEAST_MS, min(delay_ms / 2, _MOST_MS)),
+        share=max(part * ratio, _LEAST_SLOW),
+    )
+
+
+def failed(ratio: float, *, some_endpoints: bool = False) -> Measure:
+    """Calls fail: two fifths of those that should; arguments as `slow`."""
+    part = 0.05 if some_endpoints else 0.4
+    return Measure(of="calls", statistic="failed", least=max(part * ratio, _LEAST_FAILED))
+
+
+def fewer(ratio: float) -> Measure:
+    """The service sees fewer requests: half of the share `ratio` that should stay away do."""
+    return Measure(of="requests", statistic="count", direction="down", least=max(0.5 * ratio, 0.1))
+
+
+def served(measure: Measure) -> Measure:
+    """The same of the requests that the service serves."""
+    return replace(measure, of="requests")
+
+
+def level(metric: str, least: float, direction: Literal["up", "down"] = "up") -> Measure:
+    """A metric moves by `least`, in its own unit."""
+    return Measure(of="metric", statistic="level", metric=metric, least=least, direction=direction)
+
+
+def answers(status: Literal["4xx", "5xx"]) -> Measure:
+    """The service's network carries answers of this class of status."""
+    return level(f"network.responses.{status}", RARE_PER_S)
+
+
+def resets() -> Measure:
+    """Connections of the service end by a reset."""
+    return level("network.connections.reset", RARE_PER_S)
+
+
+def towards_users(*measures: Measure, root: tuple[Measure, ...] = ()) -> Contract:
+    """The contract of a fault that shows in the calls to the root, from caller to caller up to the users.
+
+    Services behind the root, or behind callers that give up, may get fewer requests.
+
+    Args:
+        measures: of calls.
+        root: of the root itself.
+    """
+    return Contract(
+        root=root,
+        callers=measures,
+        users=tuple(measure.diluted(USERS) for measure in measures),
+        callees=(fewer(STARVED),),
+    )
+
+
+def delayed(delay_ms: float, ratio: float = 1.0, *, some_endpoints: bool = False) -> Contract:
+    """The contract of a fault that holds back what goes to or comes from the root; arguments as `slow`.
+
+    Where callers don't wait that long, their calls fail instead.
+    """
+    slower = slow(delay_ms, ratio, some_endpoints=some_endpoints)
+    quantile = "p50" if ratio >= _MOST and not some_endpoints else "p99"
+    root = (level(f"network.request.duration.{quantile}", slower.least),)
+    if delay_ms < _SHORT_TIMEOUT_MS:
+        return towards_users(slower, root=root)
+    return towards_users(slower, failed(ratio / 2, some_endpoints=some_endpoints), root=root)

@@ -1,4 +1,4 @@
-"""What the processes of instances use, read from outside through psutil; a paused one is read too."""
+"""What instances use, read from outside: processes through psutil (a paused one too), and their network."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from time import monotonic
 
 import psutil
 
+from microservo.platforms.local.network_meter import NetworkMeter
 from microservo.platforms.local.state import TargetState
 from microservo.platforms.platform import Readings
 
@@ -96,7 +97,7 @@ class ProcessMeter:
 
 
 class LocalMeter:
-    """`Meter` of a local target: what `ProcessMeter` reads of each instance that runs.
+    """`Meter` of a local target: what `ProcessMeter` and `NetworkMeter` read of each instance.
 
     Args:
         state: the target at this moment; raises `Unavailable` while none runs.
@@ -105,14 +106,21 @@ class LocalMeter:
     def __init__(self, state: Callable[[], TargetState]) -> None:
         self._state = state
         self._processes = ProcessMeter(monotonic)
+        self._network = NetworkMeter(monotonic)
 
     def read(self) -> Readings:
-        running = {
-            each.id: Wanted(pid=each.pid, started_at_us=each.started_at_us)
-            for each in self._state().instances
-            if each.pid is not None
-        }
-        return self._processes.read(running)
+        instances = self._state().instances
+        running = self._processes.read(
+            {
+                each.id: Wanted(pid=each.pid, started_at_us=each.started_at_us)
+                for each in instances
+                if each.pid is not None
+            }
+        )
+        network = self._network.read(
+            {each.id: each.sidecar_url for each in instances if each.sidecar_pid is not None}
+        )
+        return {name: running.get(name, {}) | network.get(name, {}) for name in running | network}
 
 
 def _running(wanted: Wanted) -> psutil.Process | None:

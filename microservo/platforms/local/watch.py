@@ -131,4 +131,5 @@ def seen(instance: LocalInstance, *, is_up: bool | None = None) -> Instance:
         service=instance.service,
         is_up=instance.pid is not None if is_up is None else is_up,
         started_at_us=instance.started_at_us,
+        ended_at_us=instance.ended_at_us,
     )

@@ -12,7 +12,7 @@ import numpy as np
 from microservo.domain.identity import Identity
 from microservo.domain.rows import MetricRows, coded
 from microservo.errors import InvalidInput, Unavailable
-from microservo.platforms.platform import Instance, Meter, Platform, Readings
+from microservo.platforms.platform import RUNS, Instance, Meter, Platform, Readings
 from microservo.sources.host.host_meter import HostMeter
 from microservo.sources.pulled import PulledSource
 
@@ -39,9 +39,11 @@ class Sampler:
         self._meter: Meter | None = None
         self._host = HostMeter(time.monotonic)
         self._restarts = _Restarts()
+        self._downtime = _Downtime()
 
     def sample(self) -> list[MetricRows]:
         """Rows of every instance, of every service of the target whether it runs or not, and of the host."""
+        asked_us = self._clock()
         instances, readings = self._read()
         now_us = self._clock()
         rows = [
@@ -51,7 +53,7 @@ class Sampler:
         ]
         rows += [
             _rows(service, "", _TARGET, now_us, values)
-            for service, values in self._services(instances, readings).items()
+            for service, values in self._services(instances, readings, asked_us).items()
         ]
         rows.append(_rows(HOST, "", _HOST, now_us, self._host.read()))
         return rows
@@ -68,15 +70,19 @@ class Sampler:
             logger.warning("the target can't be measured now, the host is: %s", error)
             return [], {}
 
-    def _services(self, instances: Iterable[Instance], readings: Readings) -> dict[str, dict[str, float]]:
+    def _services(
+        self, instances: Iterable[Instance], readings: Readings, asked_us: int
+    ) -> dict[str, dict[str, float]]:
         """What goes for a service as a whole: by this, one whose instances are all down still has windows."""
         services: dict[str, dict[str, float]] = {}
         for each in instances:
             values = services.setdefault(
-                each.service, {"service.instances.running": 0, "process.restarts": 0}
+                each.service,
+                {"service.instances.running": 0, "process.restarts": 0, "service.downtime": 0.0},
             )
-            values["service.instances.running"] += each.id in readings
+            values["service.instances.running"] += RUNS in readings.get(each.id, ())
             values["process.restarts"] += self._restarts.of(each)
+            values["service.downtime"] += self._downtime.of(each, asked_us) / 1e6
         return services
 
 
@@ -96,6 +102,30 @@ class _Restarts:
         return self._counts.get(instance.id, 0)
 
 
+class _Downtime:
+    """Tells how long each instance was down since the look before, by when it ended and was started.
+
+    So what lies between two looks shows too; of several times within one, the last.
+    """
+
+    def __init__(self) -> None:
+        self._counted: dict[str, tuple[int, int]] = {}
+        """By instance: when it last ended, and how much of the time since has been told."""
+
+    def of(self, instance: Instance, asked_us: int) -> int:
+        """Microseconds that were not told yet; 0 at the first look at an instance.
+
+        Args:
+            instance: as it was found.
+            asked_us: epoch microseconds UTC, when it was looked for.
+        """
+        back_us = instance.started_at_us if instance.is_up else asked_us
+        down_us = max(0, back_us - instance.ended_at_us) if instance.ended_at_us else 0
+        ended_at_us, told_us = self._counted.get(instance.id, (instance.ended_at_us, down_us))
+        self._counted[instance.id] = (instance.ended_at_us, down_us)
+        return down_us - told_us if ended_at_us == instance.ended_at_us else down_us
+
+
 def _rows(
     service: str, instance: str, identity: Identity, now_us: int, values: Mapping[str, float]
 ) -> MetricRows:
@@ -106,4 +136,5 @@ def _rows(
         time_us=np.full(len(values), now_us, np.int64),
         name=coded(values),
         value=np.array(list(values.values()), np.float64),
+        is_metered=True,
     )

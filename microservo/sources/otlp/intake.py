@@ -183,18 +183,21 @@ class _Waiting:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._over = self._loop.create_future()
+        self._over: asyncio.Future[bool] = self._loop.create_future()
 
     def end(self) -> None:
         """Ends it, from any thread; after the loop has ended nobody waits."""
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._set)
+            self._loop.call_soon_threadsafe(self._set, True)
 
     async def is_over(self, until_s: float) -> bool:
         """Whether it ended in time."""
-        done, _ = await asyncio.wait({self._over}, timeout=max(0.0, until_s - self._loop.time()))
-        return bool(done)
+        timeout = self._loop.call_at(until_s, self._set, False)
+        try:
+            return await self._over
+        finally:
+            timeout.cancel()
 
-    def _set(self) -> None:
+    def _set(self, ended: bool) -> None:
         if not self._over.done():
-            self._over.set_result(None)
+            self._over.set_result(ended)

@@ -3,6 +3,7 @@
 import gzip
 import tracemalloc
 import zlib
+from collections.abc import Callable
 
 import pytest
 import zstandard
@@ -51,7 +52,7 @@ def test_other_compressions_are_refused(name: str) -> None:
         compression_of(name)
 
 
-PACK = {
+PACK: dict[Compression, Callable[[bytes], bytes]] = {
     Compression.NONE: bytes,
     Compression.GZIP: gzip.compress,
     Compression.DEFLATE: zlib.compress,

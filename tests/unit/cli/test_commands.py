@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -14,6 +14,8 @@ from microservo.application.connection import Connection
 from microservo.application.machine import CheckMachine
 from microservo.application.table import execute
 from microservo.cli.root import cli
+from microservo.runtime.health import HealthServer
+from microservo.runtime.metrics import DEAD_LETTERS_TOTAL
 from microservo.supervision.system_file import SystemFile, write_system
 from microservo.system.claim import claimed
 from schemas.catalogue import catalogue
@@ -105,6 +107,28 @@ def test_the_doctor_looks_at_what_matters() -> None:
     assert all(each.fine or each.advice for each in findings.values())
 
 
+def test_the_doctor_says_what_a_running_system_refused() -> None:
+    letters = DEAD_LETTERS_TOTAL.labels("telemetry-logs", "record has no time")
+    letters.inc(1_000_000)
+    with HealthServer(0, lambda: True) as collector:
+        _write_running("blue", {"telemetry-collector": collector.port})
+        findings = {each.what: each for each in execute(CheckMachine(), Context(_no_connection))}
+    finding = findings["refused telemetry of blue"]
+    count = int(letters._value.get())
+    assert f"{count} dead letters: record has no time (telemetry-logs)" in finding.found
+    assert not finding.fine
+    assert "telemetry-collector.log" in finding.advice
+
+
+def test_the_doctor_waits_for_no_system_that_does_not_answer() -> None:
+    _write_running("blue")
+    findings = {each.what: each for each in execute(CheckMachine(), Context(_no_connection))}
+    assert (findings["refused telemetry of blue"].found, findings["refused telemetry of blue"].fine) == (
+        "none",
+        True,
+    )
+
+
 def _no_connection() -> Connection:
     pytest.fail("the doctor needs no broker")
 
@@ -135,7 +159,7 @@ def test_a_folder_in_use_is_refused_before_anything_starts(tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
 
 
-def _write_running(name: str) -> None:
+def _write_running(name: str, ports: Mapping[str, int] | None = None) -> None:
     write_system(
         SystemFile(
             name=name,
@@ -147,5 +171,6 @@ def _write_running(name: str) -> None:
             target_state="",
             otlp_url="",
             log_dir="",
+            ports=ports or {},
         )
     )

@@ -31,6 +31,7 @@ def _a_run(broker: MemoryBroker) -> None:
         end_offsets={},
         versions={},
         writers=writers_from(NOON_US, **CUTS_US),
+        gone=(),
         **CUTS_US,
     )
     write_run(broker, run, process="system", clock=ManualClock(NOON_US))

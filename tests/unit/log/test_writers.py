@@ -35,6 +35,7 @@ RUN = Experiment(
     end_offsets={},
     versions={},
     writers=writers_from(NOON_US, **CUTS_US),
+    gone=(),
     **CUTS_US,
 )
 

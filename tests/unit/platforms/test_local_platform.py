@@ -34,7 +34,7 @@ def test_an_instance_is_known_without_its_process_and_ports(
     write_state(state_file, target_state(local_instance("cart-0", pid=5, started_at_us=7), down))
     assert platform.instances() == [
         Instance(id="cart-0", service="cart", is_up=True, started_at_us=7),
-        Instance(id="cart-1", service="cart", is_up=False, started_at_us=7),
+        Instance(id="cart-1", service="cart", is_up=False, started_at_us=7, ended_at_us=8),
     ]
     assert services_of(platform) == {"cart": ["cart-0", "cart-1"]}
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import http.client
 import json
 import socket
 
@@ -74,11 +75,14 @@ def test_routes(sidecar: Sidecar, method: str, path: str, status: int) -> None:
     assert sidecar.admin(method, path)[0] == status
 
 
-def test_metrics_are_prometheus_text(sidecar: Sidecar) -> None:
-    put(sidecar, DELAY)
+def test_metrics_are_prometheus_text(sidecar: Sidecar, caller: http.client.HTTPConnection) -> None:
+    caller.request("GET", "/")
+    assert caller.getresponse().read() == b"/"
     _, page = sidecar.admin("GET", "/metrics")
-    assert "# TYPE sidecar_requests_total counter\nsidecar_requests_total 0\n" in page
-    assert "sidecar_faults_active 1\n" in page
+    assert "# TYPE sidecar_requests_total counter\nsidecar_requests_total 2\n" in page
+    assert "# TYPE sidecar_request_seconds histogram\nsidecar_request_seconds_bucket{le=" in page
+    assert 'sidecar_request_seconds_bucket{le="+Inf"} 2\n' in page
+    assert "fault" not in page
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.sidecar.framing import MAX_HEAD_BYTES, Framer, Head, RequestFramer, ResponseFramer
+from services.sidecar.framing import MAX_HEAD_BYTES, Frame, Framer, Head, RequestFramer, ResponseFramer
 
 REQUESTS = (
     b"GET /GetCart?user=1 HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -88,7 +88,7 @@ def test_what_is_not_http_passes_at_once_and_unchanged(data: bytes) -> None:
     framer = RequestFramer()
     assert b"".join(frame.data for frame in framer.feed(data)) == data
     assert framer.opaque
-    assert framer.feed(b"more") == [(b"more", None, False)]
+    assert framer.feed(b"more") == [Frame(b"more")]
 
 
 def test_answer_without_a_length_runs_until_the_close() -> None:

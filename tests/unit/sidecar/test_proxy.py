@@ -5,6 +5,7 @@ Waits of a minute stand for "for ever": a test that passes quickly shows that re
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import socket
@@ -18,6 +19,7 @@ import pytest
 
 from microservo.adapters.ports import free_ports
 from microservo.testing import eventually
+from services.sidecar.faults import KINDS
 from tests.unit.sidecar.harness import PATIENCE_S, Instance, Sidecar
 
 FOR_EVER_US = 60_000_000
@@ -297,7 +299,7 @@ def test_caller_of_a_dead_instance_gets_an_error(sidecar_of: Callable[[int], Sid
         socket.create_connection(address, timeout=PATIENCE_S) as connection,
     ):
         connection.recv(1)
-    assert sidecar.proxy.traffic.upstream_failures == 1
+    assert sidecar.proxy.traffic.refusals == 1
 
 
 def test_a_hung_instance_hangs_its_caller_who_may_leave(sidecar_of: Callable[[int], Sidecar]) -> None:
@@ -313,15 +315,85 @@ def test_a_hung_instance_hangs_its_caller_who_may_leave(sidecar_of: Callable[[in
         eventually(lambda: sidecar.proxy.open_connections == 0, what="the caller to be forgotten")
 
 
-def test_back_pressure_bounds_what_a_slow_link_holds(sidecar: Sidecar, caller: Caller) -> None:
-    sidecar.apply("network-bandwidth", bytes_per_s=1)
-    caller.request("GET", "/bytes/20000000")
-    eventually(lambda: sidecar.proxy.traffic.bytes_out > 100_000, what="the first bytes")
-    taken = -1
-    # It has come to rest when a while brings nothing more.
-    while taken != sidecar.proxy.traffic.bytes_out:
-        taken = sidecar.proxy.traffic.bytes_out
-        threading.Event().wait(0.2)
-    assert taken < 2_000_000
+def test_back_pressure_bounds_what_a_slow_link_holds(sidecar_of: Callable[[int], Sidecar]) -> None:
+    size, head = 64_000_000, b"HTTP/1.1 200 OK\r\nContent-Length: 64000000\r\n\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as instance, ThreadPoolExecutor() as threads:
+        sidecar = sidecar_of(instance.getsockname()[1])
+        sidecar.apply("network-bandwidth", bytes_per_s=1)
+        caller = http.client.HTTPConnection("127.0.0.1", sidecar.port, timeout=PATIENCE_S)
+        caller.request("GET", "/")
+        connection, _ = instance.accept()
+        with connection:
+            left = memoryview(head + bytes(size))
+            connection.settimeout(0.5)
+            # What the kernel's buffers and the sidecar hold is sent; then a while brings nothing more.
+            with contextlib.suppress(TimeoutError):
+                while left:
+                    left = left[connection.send(left) :]
+            assert len(left) > size // 2
+            sidecar.recover()
+            connection.settimeout(PATIENCE_S)
+            sending = threads.submit(connection.sendall, left)
+            assert caller.getresponse().read() == bytes(size)
+            sending.result()
+        caller.close()
+
+
+NETWORK_FAULTS: dict[str, tuple[dict[str, Any], str]] = {
+    "network-delay": ({"latency_us": 60_000, "jitter_us": 0}, "request_ms"),
+    "network-loss": ({"ratio": 0.2}, "request_ms"),
+    "network-bandwidth": ({"bytes_per_s": 10_000}, "request_ms"),
+    "http-delay": ({"delay_us": 60_000, "ratio": 1.0, "endpoint": ""}, "request_ms"),
+    "http-abort": ({"status": 503, "ratio": 1.0, "endpoint": ""}, "answers_5xx_total"),
+    "connection-reset": ({"ratio": 1.0}, "resets_total"),
+}
+
+
+def test_every_kind_of_the_sidecar_has_a_figure_that_shows_it() -> None:
+    assert set(NETWORK_FAULTS) == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", NETWORK_FAULTS)
+def test_a_fault_of_the_network_shows_in_the_figures_of_its_own_service(sidecar: Sidecar, kind: str) -> None:
+    parameters, figure = NETWORK_FAULTS[kind]
+    calm = figures_over(sidecar, requests=4)
+    sidecar.apply(kind, **parameters)
+    faulty = figures_over(sidecar, requests=4)
     sidecar.recover()
-    assert caller.getresponse().read() == bytes(20_000_000)
+    if figure == "request_ms":
+        assert faulty[figure] > calm[figure] + 20
+    else:
+        assert (calm[figure], faulty[figure]) == (0, 4)
+    assert figures_over(sidecar, requests=4)[figure] == pytest.approx(calm[figure], abs=20)
+    assert sidecar.proxy.traffic.active == 0
+
+
+def figures_over(sidecar: Sidecar, *, requests: int) -> dict[str, float]:
+    """What these requests, each on a connection of its own, add to the page of metrics."""
+    before = figures(sidecar)
+    for _ in range(requests):
+        caller = Caller("127.0.0.1", sidecar.port, timeout=PATIENCE_S)
+        with contextlib.suppress(ConnectionError):
+            get(caller, "/bytes/1000")
+        caller.close()
+    eventually(lambda: figures(sidecar)["connections_open"] == 0, what="the connections to be over")
+    added = {name: value - before[name] for name, value in figures(sidecar).items()}
+    answers = added["request_seconds_count"]
+    return {**added, "request_ms": 1000 * added["request_seconds_sum"] / max(1, answers)}
+
+
+def figures(sidecar: Sidecar) -> dict[str, float]:
+    """The page of metrics without its buckets."""
+    page = str(sidecar.admin("GET", "/metrics")[1])
+    rows = (line.split() for line in page.splitlines() if not line.startswith("#") and "{" not in line)
+    return {name.removeprefix("sidecar_"): float(value) for name, value in rows}
+
+
+def test_the_figures_do_not_say_that_a_fault_is_in_force(sidecar: Sidecar) -> None:
+    def page() -> str:
+        return str(sidecar.admin("GET", "/metrics")[1])
+
+    calm = page()
+    sidecar.apply("network-delay", latency_us=1000, jitter_us=0)
+    sidecar.apply("http-abort", "f2", status=503, ratio=1.0, endpoint="")
+    assert page() == calm

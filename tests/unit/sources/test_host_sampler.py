@@ -62,8 +62,9 @@ def test_every_instance_service_and_the_host_have_rows(
         ("host", ""),
     }
     assert {at_us for each in rows for at_us in each.time_us.tolist()} == {T0_US}
-    assert values(rows, "cart", "") == {"service.instances.running": 1, "process.restarts": 0}
-    assert values(rows, "ad", "") == {"service.instances.running": 0, "process.restarts": 0}
+    whole = {"process.restarts": 0, "service.downtime": 0}
+    assert values(rows, "cart", "") == {"service.instances.running": 1, **whole}
+    assert values(rows, "ad", "") == {"service.instances.running": 0, **whole}
     assert values(rows, "cart", "cart-0")["process.memory.usage"] > 0
     assert 0 <= values(rows, "host", "")["system.cpu.utilization"] <= 1
 
@@ -117,6 +118,27 @@ def test_coming_back_as_another_process_is_a_restart(tmp_path: Path, child: subp
         write(state, {"cart": pid}, started_at_us)
         counts.append(values(sampler.sample(), "cart", "")["process.restarts"])
     assert counts == [0, 0, 1, 1]
+
+
+def test_downtime_is_told_to_the_microsecond_however_short_it_was(tmp_path: Path) -> None:
+    state, clock = tmp_path / "target.json", ManualClock(T0_US)
+    sampler = Sampler(LocalPlatform(state), clock)
+
+    def told(*, pid: int | None, started_us: int, ended_us: int) -> float:
+        """At the next full second, with the instance's times in microseconds of the test."""
+        cart = local_instance(
+            "cart-0", pid=pid, started_at_us=T0_US + started_us, ended_at_us=T0_US + ended_us
+        )
+        write_state(state, target_state(cart))
+        clock.advance(1_000_000)
+        return values(sampler.sample(), "cart", "")["service.downtime"]
+
+    assert told(pid=1, started_us=-500_000, ended_us=-900_000) == 0, "it was before anybody looked"
+    assert told(pid=1, started_us=1_725_000, ended_us=1_500_000) == 0.225
+    assert told(pid=None, started_us=1_725_000, ended_us=2_900_000) == pytest.approx(0.1)
+    assert told(pid=None, started_us=1_725_000, ended_us=2_900_000) == 1.0
+    assert told(pid=1, started_us=4_250_000, ended_us=2_900_000) == 0.25
+    assert told(pid=1, started_us=4_250_000, ended_us=2_900_000) == 0
 
 
 def test_without_a_target_there_is_the_host_alone(tmp_path: Path) -> None:

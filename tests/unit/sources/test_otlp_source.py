@@ -57,6 +57,81 @@ def test_a_web_page_cannot_send() -> None:
         source.stop()
 
 
+def preflight(port: int, origin: str) -> dict[str, str]:
+    """What a browser is told that asks whether a page of an origin may send."""
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=60)
+    asked = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type",
+    }
+    try:
+        connection.request("OPTIONS", "/v1/traces", headers=asked)
+        return {name.lower(): value for name, value in connection.getresponse().getheaders()}
+    finally:
+        connection.close()
+
+
+def test_web_pages_may_send_only_from_the_origins_that_are_set() -> None:
+    page = "https://shop.example"
+    for origins, allowed in (((), None), ((page,), page), (("https://other.example",), None), (("*",), "*")):
+        source = OtlpSource(0, 0, ReceiverLimits(cors_origins=origins))
+        source.start(inbox(10))
+        try:
+            assert preflight(source.port, page).get("access-control-allow-origin") == allowed
+            connection = http.client.HTTPConnection(LOOPBACK, source.port, timeout=60)
+            headers = {"Content-Type": "application/x-protobuf", "Origin": page}
+            connection.request("POST", "/v1/traces", b"", headers)
+            assert connection.getresponse().getheader("Access-Control-Allow-Origin") == allowed
+            connection.close()
+        finally:
+            source.stop()
+
+
+def test_other_machines_may_send_where_the_address_lets_them() -> None:
+    source = OtlpSource(0, 0, host="0.0.0.0")
+    source.start(inbox(10))
+    try:
+        assert status_of(source.port, Host="lab-7.example:4318") == 200
+    finally:
+        source.stop()
+
+
+def sent_by_hand(port: int, *parts: bytes) -> bytes:
+    """The beginning of what comes back after each part, for a client of no library."""
+    answers = b""
+    with socket.create_connection((LOOPBACK, port), timeout=60) as client:
+        for part in parts:
+            client.sendall(part)
+            answers += client.recv(4096)
+    return answers
+
+
+HEAD = b"POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-protobuf\r\n"
+
+
+def test_a_sender_that_waits_for_100_continue_is_told_to_go_on() -> None:
+    source = OtlpSource(0, 0)
+    source.start(inbox(10))
+    try:
+        head = HEAD + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+        answers = sent_by_hand(source.port, head, b"\x0a\x00")
+    finally:
+        source.stop()
+    assert answers.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+
+
+def test_a_body_in_chunks_and_the_next_on_the_same_connection_are_read() -> None:
+    source = OtlpSource(0, 0)
+    source.start(inbox(10))
+    request = HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n\x0a\r\n1\r\n\x00\r\n0\r\n\r\n"
+    try:
+        answers = sent_by_hand(source.port, request, request)
+    finally:
+        source.stop()
+    assert answers.count(b"HTTP/1.1 200 OK") == 2
+
+
 def test_hundreds_of_senders_wait_for_kafka_at_once() -> None:
     """Each would take a thread if it waited in one."""
     count = 300

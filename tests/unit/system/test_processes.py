@@ -29,6 +29,7 @@ def pipeline() -> Pipeline:
         bootstrap_servers="127.0.0.1:7",
         run_id="run-1",
         otlp_port=4444,
+        otlp_grpc_port=4445,
         health_ports={name: 5000 + number for number, name in enumerate(HEALTH_NAMES)},
     )
 
@@ -62,6 +63,7 @@ def test_the_parts_that_touch_the_target_find_its_state(pipeline: Pipeline) -> N
     assert pipeline.collector().env["MICROSERVO_TARGET_STATE"] == state
     assert pipeline.injector().env["MICROSERVO_TARGET_STATE"] == state
     assert pipeline.collector().env["MICROSERVO_OTLP_PORT"] == "4444"
+    assert pipeline.collector().env["MICROSERVO_OTLP_GRPC_PORT"] == "4445"
 
 
 def test_processes_have_names_and_logs_of_their_own(pipeline: Pipeline) -> None:

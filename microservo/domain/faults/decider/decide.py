@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from microservo.domain.effects import Judgement
 from microservo.domain.faults.decider import acting, events
 from microservo.domain.faults.decider.actions import Action, Release, Warn
 from microservo.domain.faults.decider.requests import receive
 from microservo.domain.faults.decider.restart import request_missing, restore
 from microservo.domain.faults.decider.state import InjectorState, OpenFault
 from microservo.domain.faults.decider.step import Step
+from microservo.domain.window_effects import Judgement
 from schemas.records import FaultEvent
 
 SHUT_DOWN = "injector shut down"

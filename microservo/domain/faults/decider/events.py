@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from microservo.domain.effects import Judgement
 from microservo.domain.faults.lifecycle import AffectedService, FaultStatus
 from microservo.domain.graph import Edge
+from microservo.domain.window_effects import Judgement
 from schemas.records import FaultRequest, ServiceGraph
 
 Task = Literal["apply", "recover", "retry", "request"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from microservo.domain.effects import GIVE_UP_US
 from microservo.domain.faults.decider.acting import (
     check,
     end,
@@ -18,6 +17,7 @@ from microservo.domain.faults.decider.requests import schedule_start
 from microservo.domain.faults.decider.state import ClosedFault, OpenFault
 from microservo.domain.faults.decider.step import Step
 from microservo.domain.faults.lifecycle import FaultStatus
+from microservo.domain.window_effects import GIVE_UP_US
 from microservo.errors import InvalidInput
 
 REQUEST_WITHIN_US = 120_000_000

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Expectation, Fault, Parameter
+from microservo.domain.faults.base import Contract, Expectation, Fault, Parameter
 from microservo.domain.faults.registry import register
 from microservo.domain.faults.shared_parameters import ENDPOINT, SHARE_OF_REQUESTS
-from microservo.domain.faults.symptoms import failing_calls
+from microservo.domain.faults.symptoms import failed, failing_calls, served, towards_users
 
 
 @register
@@ -29,6 +29,10 @@ class AppException(Fault):
     @property
     def severity(self) -> float:
         return self.ratio
+
+    def contract(self) -> Contract:
+        failing = failed(self.ratio, some_endpoints=self.endpoint != "")
+        return towards_users(failing, root=(served(failing),))
 
     def expectations(self) -> tuple[Expectation, ...]:
         own = Expectation(

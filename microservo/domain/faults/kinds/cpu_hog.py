@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Expectation, Fault, Parameter
+from microservo.domain.faults.base import Contract, Expectation, Fault, Parameter
 from microservo.domain.faults.registry import register
+from microservo.domain.faults.symptoms import STARVED, USERS, fewer, level, served, slow
 from microservo.domain.faults.units import COUNT, RATIO
 
 
@@ -41,6 +42,17 @@ class CpuHog(Fault):
     @property
     def severity(self) -> float:
         return self._cores
+
+    def contract(self) -> Contract:
+        slower = slow(10.0, 0.4)
+        return Contract(
+            # Both cores of a small machine may be wanted by others, hence three tenths.
+            root=(level("process.cpu.utilization", 0.3 * self._cores), served(slower)),
+            callers=(slower,),
+            users=(slower.diluted(USERS),),
+            callees=(fewer(STARVED),),
+            neighbours=(served(slower),),
+        )
 
     def expectations(self) -> tuple[Expectation, ...]:
         # Both cores of a small machine may be wanted by others, hence three tenths.

@@ -5,10 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Expectation, Fault, Parameter
+from microservo.domain.faults.base import Contract, Expectation, Fault, Parameter
 from microservo.domain.faults.registry import register
 from microservo.domain.faults.shared_parameters import ENDPOINT, SHARE_OF_REQUESTS
-from microservo.domain.faults.symptoms import failing_calls, fewer_requests
+from microservo.domain.faults.symptoms import (
+    answers,
+    failed,
+    failing_calls,
+    fewer,
+    fewer_requests,
+    towards_users,
+)
 from microservo.domain.faults.units import COUNT
 
 
@@ -43,6 +50,13 @@ class HttpAbort(Fault):
     @property
     def severity(self) -> float:
         return self.ratio
+
+    def contract(self) -> Contract:
+        if self.status < 500:
+            # Callers take the answer for one: their calls don't fail, and that is measured.
+            return towards_users(failed(self.ratio), root=(answers("4xx"), fewer(self.ratio)))
+        failing = failed(self.ratio, some_endpoints=self.endpoint != "")
+        return towards_users(failing, root=(answers("5xx"), fewer(self.ratio)))
 
     def expectations(self) -> tuple[Expectation, ...]:
         if self.status >= 500:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Expectation, Fault, Parameter
+from microservo.domain.faults.base import Contract, Expectation, Fault, Parameter
 from microservo.domain.faults.registry import register
+from microservo.domain.faults.symptoms import STARVED, USERS, fewer, level, served, slow
 from microservo.domain.faults.units import SIZE
 
 _FULL_SEVERITY_BYTES = 2**30
@@ -41,6 +42,16 @@ class MemoryHog(Fault):
     @property
     def severity(self) -> float:
         return min(1.0, self.bytes / _FULL_SEVERITY_BYTES)
+
+    def contract(self) -> Contract:
+        slower = slow(10.0, 0.4)
+        return Contract(
+            root=(level("process.memory.usage", 0.5 * self.bytes),),
+            callers=(slower,),
+            users=(slower.diluted(USERS),),
+            callees=(fewer(STARVED),),
+            neighbours=(served(slower),),
+        )
 
     def expectations(self) -> tuple[Expectation, ...]:
         return (

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Expectation, Fault, Parameter
+from microservo.domain.faults.base import Contract, Expectation, Fault, Parameter
 from microservo.domain.faults.registry import register
-from microservo.domain.faults.symptoms import slower_calls
+from microservo.domain.faults.symptoms import delayed, slower_calls
 from microservo.domain.faults.units import RATE
 
 # 100 kbit/s: where an answer of a few kilobytes takes a good part of a second.
@@ -45,6 +45,9 @@ class NetworkBandwidth(Fault):
     @property
     def severity(self) -> float:
         return _HALF_SEVERITY_BYTES_PER_S / (_HALF_SEVERITY_BYTES_PER_S + self.bytes_per_s)
+
+    def contract(self) -> Contract:
+        return delayed(max(_NOISE_MS, 1000 * _ANSWER_BYTES / self.bytes_per_s))
 
     def expectations(self) -> tuple[Expectation, ...]:
         return (slower_calls(max(_NOISE_MS, 1000 * _ANSWER_BYTES / self.bytes_per_s)),)

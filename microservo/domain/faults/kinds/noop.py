@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Expectation, Fault
+from microservo.domain.faults.base import Contract, Expectation, Fault
 from microservo.domain.faults.registry import register
 
 
@@ -23,6 +23,9 @@ class Noop(Fault):
     @property
     def severity(self) -> float:
         return 0.0
+
+    def contract(self) -> Contract:
+        return Contract()
 
     def expectations(self) -> tuple[Expectation, ...]:
         return ()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Expectation, Fault
+from microservo.domain.faults.base import Contract, Expectation, Fault
 from microservo.domain.faults.registry import register
-from microservo.domain.faults.symptoms import failing_calls
+from microservo.domain.faults.symptoms import failed, failing_calls, level, towards_users
 
 
 @register
@@ -25,6 +25,12 @@ class ProcessKill(Fault):
     @property
     def severity(self) -> float:
         return 1.0
+
+    def contract(self) -> Contract:
+        return towards_users(
+            failed(0.5),
+            root=(level("service.downtime", 0.05), level("service.instances.running", 0.5, "down")),
+        )
 
     def expectations(self) -> tuple[Expectation, ...]:
         return (

@@ -5,9 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Expectation, Fault
+from microservo.domain.faults.base import Contract, Expectation, Fault
 from microservo.domain.faults.registry import register
-from microservo.domain.faults.symptoms import failing_calls, fewer_requests, slower_calls
+from microservo.domain.faults.symptoms import (
+    failed,
+    failing_calls,
+    fewer,
+    fewer_requests,
+    level,
+    slow,
+    slower_calls,
+    towards_users,
+)
 
 
 @register
@@ -24,6 +33,11 @@ class ProcessPause(Fault):
     @property
     def severity(self) -> float:
         return 1.0
+
+    def contract(self) -> Contract:
+        return towards_users(
+            failed(0.25), slow(300.0, 0.5), root=(fewer(1.0), level("network.requests.active", 1.0))
+        )
 
     def expectations(self) -> tuple[Expectation, ...]:
         return (failing_calls(0.25), slower_calls(400.0, ratio=0.05), fewer_requests(1.0))

@@ -124,6 +124,14 @@ def test_every_kind_but_the_control_must_show_an_effect(kind: str) -> None:
         assert ("{target}" in expectation.feature) == (expectation.where == "callers")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_contract_measures_every_service_that_a_call_connects_with_the_root_cause(kind: str) -> None:
+    contract = example(kind).contract()
+    assert contract.is_empty == (kind == "noop")
+    if not contract.is_empty:
+        assert contract.root and contract.callers and contract.users and contract.callees
+
+
 @pytest.mark.parametrize(("kind", "parameters", "message"), BAD)
 def test_bad_parameters_are_refused(kind: str, parameters: dict[str, str], message: str) -> None:
     with pytest.raises(InvalidInput) as refused:

@@ -9,7 +9,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from microservo.domain.effects import Judgement
 from microservo.domain.faults.decider import InjectorState, decide
 from microservo.domain.faults.decider.actions import (
     Action,
@@ -42,6 +41,7 @@ from microservo.domain.faults.decider.events import (
 )
 from microservo.domain.faults.decider.snapshot import known_fault, reconciled
 from microservo.domain.faults.lifecycle import LAST_STATES, TRANSITIONS, WHOLE
+from microservo.domain.window_effects import Judgement
 from schemas.codec import decode_as, encode
 from schemas.records import FaultEvent, FaultRequest, FaultSnapshot, ServiceFault
 

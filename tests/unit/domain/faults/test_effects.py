@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from microservo.domain.effects import GIVE_UP_US, EffectObserver, Judgement
 from microservo.domain.faults.base import Expectation
 from microservo.domain.faults.kinds.http_abort import HttpAbort
 from microservo.domain.faults.kinds.network_delay import NetworkDelay
 from microservo.domain.faults.kinds.process_kill import ProcessKill
 from microservo.domain.faults.kinds.process_pause import ProcessPause
+from microservo.domain.window_effects import GIVE_UP_US, EffectObserver, Judgement
 from schemas.records import FeatureWindow
 
 SIZE_US = 5_000_000

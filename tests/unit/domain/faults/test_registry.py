@@ -9,13 +9,13 @@ from typing import ClassVar
 import pytest
 
 from microservo.domain.faults import kinds, registry
-from microservo.domain.faults.base import Expectation, Fault
+from microservo.domain.faults.base import Contract, Expectation, Fault
 from microservo.domain.faults.catalogue import KINDS
 from microservo.errors import InvalidInput
 
 EXTENSION = """
 from dataclasses import dataclass
-from microservo.domain.faults.base import Fault
+from microservo.domain.faults.base import Contract, Fault
 from microservo.domain.faults.registry import register
 
 @register
@@ -27,6 +27,8 @@ class Nap(Fault):
     severity = 1.0
     def expectations(self):
         return ()
+    def contract(self):
+        return Contract()
 """
 
 
@@ -43,6 +45,9 @@ class Impostor(Fault):
 
     def expectations(self) -> tuple[Expectation, ...]:
         return ()
+
+    def contract(self) -> Contract:
+        return Contract()
 
 
 def test_kinds_come_in_order_of_their_names() -> None:

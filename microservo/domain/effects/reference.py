@@ -1,0 +1,69 @@
+"""What a statistic does without a fault, and how unlikely that makes what it did during one."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import numpy as np
+
+from microservo.domain.effects.student import upper_tail
+from microservo.domain.telemetry import Float64
+
+_LOCAL_US = 30_000_000
+_LEAST_SPREAD = 1.0
+"""Every statistic has spread one if records are independent; fault-free stretches may only show more."""
+
+
+class Reference:
+    """The values of a statistic on fault-free stretches of one length, none overlapping another, in order.
+
+    A value during a fault is held against two things: all of these values, and what came just before the
+    fault; the larger of both probabilities counts. So neither a fault-free time that was quieter on the whole
+    nor a load that drifts makes an effect.
+
+    Args:
+        values: NaN where a stretch has no record, shape (stretches,).
+        length_us: of each stretch.
+        most_degrees: of freedom of Student's distribution.
+    """
+
+    def __init__(self, values: Float64, length_us: int, most_degrees: int) -> None:
+        values = values[np.isfinite(values)]
+        self.stretches = len(values)
+        self._most_degrees = most_degrees
+        self._middle, self._spread = _location(values)
+        near = int(np.clip(round(_LOCAL_US / length_us), 2, 15))
+        self._near: tuple[float, float, int] | None = None
+        if len(values) >= 2 * near + 4:
+            sums = np.concatenate((np.zeros(1), np.cumsum(values)))
+            before = (sums[near:-1] - sums[: -near - 1]) / near
+            differences = values[near:] - before
+            self._near = (float(values[-near:].mean()), _spread(differences, 0.0), len(differences))
+
+    def p_value(self, value: float) -> float:
+        """The probability of such a value, or a larger one, without a fault."""
+        found = self._tail((value - self._middle) / self._spread, self.stretches)
+        if self._near is not None:
+            before, spread, count = self._near
+            found = max(found, self._tail((value - before) / spread, count))
+        return found
+
+    def distance(self, value: float, other: float) -> float:
+        """How far one value lies below another, in units of what it does by itself."""
+        return (other - value) / self._spread
+
+    def _tail(self, t: float, stretches: int) -> float:
+        # The middle and the spread are estimates of so many stretches, too.
+        return upper_tail(t / sqrt(1 + 1 / stretches), min(stretches - 1, self._most_degrees))
+
+
+def _location(values: Float64) -> tuple[float, float]:
+    if len(values) < 2:
+        return 0.0, _LEAST_SPREAD
+    middle = float(np.median(values))
+    return middle, _spread(values, middle)
+
+
+def _spread(values: Float64, middle: float) -> float:
+    """The standard deviation about `middle`: outliers are to count, for they will come again."""
+    return max(_LEAST_SPREAD, sqrt(float(np.square(values - middle).sum()) / (len(values) - 1)))

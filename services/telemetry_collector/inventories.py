@@ -1,0 +1,190 @@
+"""What is known of every service that pushes telemetry: shipped each second, so that silence shows.
+
+Windows tell from it what is missing, and how long they have to wait for a service (`microservo.domain`:
+`silence`, `windows`). It is learned from the batches on their way out, under the names that they bear there.
+A service that falls silent stays in it until it is declared gone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microservo.domain.features import LEVEL_OF, LEVELS
+from microservo.domain.telemetry import (
+    CLIENT_SPAN,
+    CONSUMER_SPAN,
+    PRODUCER_SPAN,
+    SERVER_SPAN,
+    Batch,
+    Int64,
+    Signal,
+    signal_of,
+    times_us,
+)
+from schemas.records import LogBatch, MetricBatch, PushedSignal, ServiceInventory, SpanBatch
+from services.telemetry_collector.delays import Delays
+
+logger = logging.getLogger(__name__)
+
+_SERVICES = 2000
+"""Services that are kept in mind; names are the senders' to choose."""
+_GAPS = 15
+_UNKNOWN_INTERVAL_US = 1_000_000
+_FALL_US = 500_000
+"""How much less than in the record before a delay may be: windows of a service stay in order."""
+
+
+@dataclass(slots=True)
+class _Pushed:
+    """When the records of a signal were made, in microseconds."""
+
+    newest_us: int
+    gaps_us: deque[int] = field(default_factory=lambda: deque(maxlen=_GAPS))
+
+    def add(self, time_us: Int64) -> None:
+        """Adds records, in order of time."""
+        later = time_us[time_us > self.newest_us]
+        if len(later):
+            gaps = np.diff(later, prepend=self.newest_us)
+            self.gaps_us.append(int(gaps.max()))
+            self.newest_us = int(later[-1])
+
+    @property
+    def interval_us(self) -> int:
+        """How long it usually is from one record to the next, at the longest between two arrivals."""
+        return sorted(self.gaps_us)[len(self.gaps_us) // 2] if self.gaps_us else _UNKNOWN_INTERVAL_US
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of one service."""
+
+    endpoints: set[str] = field(default_factory=set)
+    peers: set[str] = field(default_factory=set)
+    queues: set[str] = field(default_factory=set)
+    severities: set[str] = field(default_factory=set)
+    signals: dict[Signal, _Pushed] = field(default_factory=dict)
+    delay_us: int = 0
+
+
+class Inventories:
+    """The inventories of all services.
+
+    Args:
+        run_id: the run.
+        delays: how late their telemetry comes.
+    """
+
+    def __init__(self, run_id: str, delays: Delays) -> None:
+        self._run_id = run_id
+        self._delays = delays
+        self._known: dict[str, _Known] = {}
+        self._metered: dict[str, set[str]] = {}
+        self._is_full = False
+
+    def add_metered(self, service: str, names: Iterable[str]) -> None:
+        """Adds names of series that others measure of a service."""
+        self._metered.setdefault(service, set()).update(names)
+
+    def observe(self, batch: Batch, now_us: int) -> None:
+        """Learns from a batch, whose rows are in order of time, as it is shipped."""
+        time_us = times_us(batch)
+        if isinstance(batch, MetricBatch):
+            time_us = time_us[self._is_pushed(batch)]
+        known = self._of(batch.service) if len(time_us) else None
+        if known is None:
+            return
+        signal = signal_of(batch)
+        if signal not in known.signals:
+            known.signals[signal] = _Pushed(int(time_us[0]))
+        known.signals[signal].add(time_us)
+        self._delays.observe(batch.service, signal, time_us, now_us)
+        if isinstance(batch, SpanBatch):
+            _add_spans(known, batch)
+        elif isinstance(batch, LogBatch):
+            levels = np.unique(LEVEL_OF[np.frombuffer(batch.severity, "u1")])
+            known.severities.update(LEVELS[level] for level in levels.tolist())
+
+    def _is_pushed(self, batch: MetricBatch) -> NDArray[np.bool_]:
+        """Which points came from the service itself, and now."""
+        metered = self._metered.get(batch.service, ())
+        names = np.array([name not in metered for name in batch.names], np.bool_)
+        is_pushed: NDArray[np.bool_] = names[np.frombuffer(batch.name, "<u2")]
+        if batch.age_us:
+            is_pushed &= np.frombuffer(batch.age_us, "<i8") == 0
+        return is_pushed
+
+    def records(self, now_us: int) -> Iterator[ServiceInventory]:
+        """What is known of each service at an instant; asked for once a second."""
+        for service, known in self._known.items():
+            signals = [
+                PushedSignal(signal=name, interval_us=pushed.interval_us, newest_us=pushed.newest_us)
+                for name, pushed in sorted(known.signals.items())
+            ]
+            known.delay_us = max(self._delays.delay_us(service, now_us), known.delay_us - _FALL_US)
+            yield ServiceInventory(
+                run_id=self._run_id,
+                service=service,
+                endpoints=tuple(sorted(known.endpoints)),
+                peers=tuple(sorted(known.peers)),
+                queues=tuple(sorted(known.queues)),
+                severities=tuple(sorted(known.severities)),
+                metered=tuple(sorted(self._metered.get(service, ()))),
+                signals=tuple(signals),
+                delay_us=known.delay_us,
+                time_us=now_us,
+            )
+
+    def restore(self, inventories: Iterable[ServiceInventory]) -> None:
+        """Takes up what an earlier process knew."""
+        for each in inventories:
+            known = self._of(each.service)
+            if known is None:
+                continue
+            known.endpoints.update(each.endpoints)
+            known.peers.update(each.peers)
+            known.queues.update(each.queues)
+            known.severities.update(each.severities)
+            for pushed in each.signals:
+                gaps_us = deque([pushed.interval_us], maxlen=_GAPS)
+                known.signals[cast("Signal", pushed.signal)] = _Pushed(pushed.newest_us, gaps_us)
+            self.add_metered(each.service, each.metered)
+            known.delay_us = each.delay_us
+            self._delays.restore(each.service, each.delay_us)
+
+    def forget(self, gone_us: Mapping[str, int]) -> None:
+        """Drops services that were declared gone at an instant, unless they have sent since."""
+        for service in gone_us.keys() & self._known.keys():
+            newest_us = max(pushed.newest_us for pushed in self._known[service].signals.values())
+            if newest_us <= gone_us[service]:
+                del self._known[service]
+                self._delays.forget(service)
+
+    def _of(self, service: str) -> _Known | None:
+        known = self._known.get(service)
+        if known is None and len(self._known) < _SERVICES:
+            known = self._known[service] = _Known()
+        elif known is None and not self._is_full:
+            self._is_full = True
+            logger.warning("more than %d services send; the silence of others does not show", _SERVICES)
+        return known
+
+
+def _add_spans(known: _Known, batch: SpanBatch) -> None:
+    kind = np.frombuffer(batch.kind, "u1")
+    known.endpoints.update(_names(batch.endpoints, batch.endpoint, kind == SERVER_SPAN))
+    known.peers.update(_names(batch.peers, batch.peer, (kind == CLIENT_SPAN) | (kind == PRODUCER_SPAN)))
+    known.queues.update(_names(batch.peers, batch.peer, kind == CONSUMER_SPAN))
+
+
+def _names(names: tuple[str, ...], column: bytes, wanted: NDArray[np.bool_]) -> Iterator[str]:
+    """The names that occur in some rows, but for the empty one."""
+    counts = np.bincount(np.frombuffer(column, "<u2")[wanted], minlength=len(names))
+    return (name for name, count in zip(names, counts.tolist(), strict=True) if name and count)
