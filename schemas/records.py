@@ -505,7 +505,7 @@ class ServiceInstance:
     """k8s.namespace.name and k8s.pod.name, with / between."""
     container: str
     """container.id, or k8s.container.name."""
-    process: str
+    pid: str
     """process.pid."""
     executable: str
     """process.executable.name, or process.command."""

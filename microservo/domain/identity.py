@@ -29,7 +29,7 @@ class Identity:
     host: str = ""
     pod: str = ""
     container: str = ""
-    process: str = ""
+    pid: str = ""
     executable: str = ""
     language: str = ""
     region: str = ""

@@ -40,6 +40,7 @@ from schemas.catalogue import (
     DEAD_LETTER_SUFFIX,
     EXPERIMENTS,
     SERVICE_GRAPH,
+    SERVICE_INSTANCES,
     TELEMETRY_LOGS,
     TELEMETRY_METRICS,
     TELEMETRY_TRACES,
@@ -122,7 +123,13 @@ def _place(message: Message) -> Partition:
 
 @pytest.fixture
 def site(kafka_broker: Broker, kafka_bootstrap_servers: str, topic_prefix: str) -> Site:
-    names = [*JOINED, *(name + DEAD_LETTER_SUFFIX for name in JOINED), SERVICE_GRAPH, EXPERIMENTS]
+    names = [
+        *JOINED,
+        *(name + DEAD_LETTER_SUFFIX for name in JOINED),
+        SERVICE_GRAPH,
+        SERVICE_INSTANCES,
+        EXPERIMENTS,
+    ]
     specs = [TopicSpec(name=topic_prefix + name, partitions=PARTITIONS, config={}) for name in names]
     kafka_broker.admin().ensure_topics(specs)
     environment = {**os.environ, "MICROSERVO_BOOTSTRAP_SERVERS": kafka_bootstrap_servers}

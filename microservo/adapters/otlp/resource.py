@@ -119,7 +119,7 @@ def _identity(found: Mapping[str, str], scopes: tuple[str, ...]) -> Identity:
         host=first("host.name", "host.id"),
         pod=cut(_pod(found)),
         container=first("container.id", "k8s.container.name", "container.name"),
-        process=first("process.pid"),
+        pid=first("process.pid"),
         executable=first("process.executable.name", "process.command"),
         language=first("telemetry.sdk.language"),
         region=first("cloud.region"),
@@ -164,7 +164,7 @@ def _service(identity: Identity, found: Mapping[str, str]) -> str:
 
 
 def _instance(identity: Identity, found: Mapping[str, str]) -> str:
-    of_process = ":".join(filter(None, (identity.host, identity.process)))
+    of_process = ":".join(filter(None, (identity.host, identity.pid)))
     return found.get("service.instance.id") or identity.pod or found.get("container.id") or of_process
 
 

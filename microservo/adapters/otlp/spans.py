@@ -141,4 +141,4 @@ class _Columns:
 
 
 def _cut(names: list[str]) -> list[str]:
-    return list(map(cut, names)) if max(map(len, names)) > MAX_NAME_CHARS else names
+    return list(map(cut, names)) if max(map(len, names), default=0) > MAX_NAME_CHARS else names

@@ -123,7 +123,7 @@ def test_lines_of_a_batch_without_identities_have_none() -> None:
 @pytest.mark.parametrize(
     ("signal", "rows_type", "columns_type", "not_sent"),
     [
-        ("metrics", MetricRows, MetricColumns, set()),
+        ("metrics", MetricRows, MetricColumns, {"is_metered"}),
         ("logs", LogRows, LogColumns, set()),
         ("traces", SpanRows, SpanColumns, {"address", "links"}),
     ],
