@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 from microservo.domain.faults.catalogue import KINDS
@@ -28,11 +29,26 @@ class CampaignFault:
     gap_s: int
 
 
-def campaign(seed: int, kinds: Sequence[str], services: Sequence[str], count: int) -> list[CampaignFault]:
+def campaign(
+    seed: int,
+    kinds: Sequence[str],
+    services: Sequence[str],
+    count: int,
+    *,
+    idle: Collection[str] = (),
+) -> list[CampaignFault]:
     """`count` faults in the order in which they are to be injected.
 
     Every kind comes once before any comes again, and so with the services; no service is hit twice in a row
-    if there is another.
+    if there is another. A service that is `idle` waits, first in the line, until a kind comes that shows
+    without requests, if there is such a kind among them.
+
+    Args:
+        seed: of the choice.
+        kinds: to choose from.
+        services: to choose from, likewise.
+        count: how many faults.
+        idle: services with so few requests that most kinds would not show.
 
     Raises:
         InvalidInput: a negative count, or nothing to choose from.
@@ -47,30 +63,58 @@ def campaign(seed: int, kinds: Sequence[str], services: Sequence[str], count: in
         )
         raise InvalidInput(msg)
     rng = random.Random(seed)
-    kind_order, service_order = _rounds(rng, kinds), _rounds(rng, services)
-    return [
-        CampaignFault(
-            kind=(kind := next(kind_order)),
-            service=next(service_order),
-            parameters=KINDS[kind].strong if kind in KINDS else {},
-            duration_s=rng.choice(_DURATIONS_S),
-            gap_s=rng.choice(_GAPS_S),
+    kind_order, line = _rounds(rng, kinds), _Line(_rounds(rng, services), len(set(services)))
+    faults = []
+    for _ in range(count):
+        kind = next(kind_order)
+        busy_only = kind in KINDS and not KINDS[kind].shows_idle
+        faults.append(
+            CampaignFault(
+                kind=kind,
+                service=line.take(idle if busy_only else ()),
+                parameters=KINDS[kind].strong if kind in KINDS else {},
+                duration_s=rng.choice(_DURATIONS_S),
+                gap_s=rng.choice(_GAPS_S),
+            )
         )
-        for _ in range(count)
-    ]
+    return faults
 
 
-def busiest_services(topology: Topology) -> list[str]:
-    """The services that are called by others, those with most requests of all journeys first.
+class _Line:
+    """Services in the order of their turns; one that is passed over keeps its place."""
 
-    A fault shows where there is traffic; the entry is left out because nobody but the users calls it.
+    def __init__(self, order: Iterator[str], services: int) -> None:
+        self._order = order
+        self._round = services
+        self._waiting: list[str] = []
+        self._last = ""
+
+    def take(self, passed_over: Collection[str]) -> str:
+        """The first in the line that is not passed over; the first of all where all would be."""
+        chosen = self._first(passed_over)
+        if chosen is None:
+            self._waiting += islice(self._order, 2 * self._round)
+            chosen = self._first(passed_over) or self._first(()) or self._last
+        self._waiting.remove(chosen)
+        self._last = chosen
+        return chosen
+
+    def _first(self, passed_over: Collection[str]) -> str | None:
+        left_out = {self._last, *passed_over}
+        return next((name for name in self._waiting if name not in left_out), None)
+
+
+def requests_per_journey(topology: Topology) -> dict[str, float]:
+    """How many requests one journey makes of each service on the average, where all goes well.
+
+    A cache spares its datastore some of those that are counted here.
     """
     load = dict.fromkeys(topology.services, 0.0)
+    total = sum(journey.weight for journey in topology.journeys)
     for journey in topology.journeys:
         for step in journey.steps:
-            _add_load(topology, load, topology.entry, step.endpoint, journey.weight)
-    called = [name for name in load if name != topology.entry and load[name] > 0]
-    return sorted(called, key=lambda name: (-load[name], name))
+            _add_load(topology, load, topology.entry, step.endpoint, journey.weight / total)
+    return load
 
 
 def _add_load(topology: Topology, load: dict[str, float], service: str, endpoint: str, times: float) -> None:

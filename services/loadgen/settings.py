@@ -38,7 +38,7 @@ class Settings:
         parser.add_argument("--seed", type=int, default=0)
         parser.add_argument("--otlp", default="http://127.0.0.1:4318", help="base address of the collector")
         parser.add_argument("--control-port", type=int, required=True, help="where the rate is set")
-        parser.add_argument("--max-active", type=int, default=512, help="journeys at once; more are shed")
+        parser.add_argument("--max-active", type=int, default=256, help="journeys at once; more are shed")
         parser.add_argument("--timeout-ms", type=float, default=5000.0, help="patience of a user per request")
         given = vars(parser.parse_args(arguments))
         return cls(**given, control_token=token_or_exit(environment, "loadgen"))

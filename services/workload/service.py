@@ -114,7 +114,8 @@ def _build(
         faults, lambda: prometheus_text(traffic.values()), token=settings.control_token, clock=now_us
     )
     return _Instance(
-        requests=web.ServerRunner(web.Server(handler), shutdown_timeout=_DRAIN_S),
+        # What nobody waits for any more is given up: else an overload would feed itself.
+        requests=web.ServerRunner(web.Server(handler, handler_cancellation=True), shutdown_timeout=_DRAIN_S),
         control=control,
         faults=faults,
     )

@@ -5,17 +5,21 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
+from microservo.adapters.clock import now_us
 from microservo.adapters.ports import free_ports
 from microservo.domain.topology_file import load_topology
 from microservo.platforms.local.platform import LocalPlatform
 from microservo.platforms.local.runner import LocalTargetRunner
 from microservo.platforms.local.state import LocalInstance, read_state
 from microservo.platforms.platform import services_of
+from microservo.sources.host.sampler import Sampler
 from microservo.supervision.supervisor import Supervisor
 from microservo.testing import eventually
 
@@ -82,7 +86,7 @@ def one(target: Path, instance: str) -> LocalInstance:
 def test_a_tiny_topology_runs_and_a_killed_instance_comes_back(target: Path) -> None:
     platform = LocalPlatform(target)
     assert services_of(platform) == {"front": ["front-0"], "back": ["back-0", "back-1"]}
-    assert list(platform.edges()) == [("front", "back")]
+    assert list(platform.edges()) == [("loadgen", "front"), ("front", "back")]
     before = one(target, "front-0")
     assert ask(before.sidecar_port, "/Home") == 200
 
@@ -115,3 +119,56 @@ def test_the_load_goes_through_the_sidecars(target: Path) -> None:
         return all(requests(instance) >= 3 for instance in read_state(target).instances)
 
     eventually(all_are_asked, timeout_s=START_S, what="load on every instance")
+
+
+def test_the_network_of_each_instance_is_metered(target: Path) -> None:
+    meter = LocalPlatform(target).meter()
+
+    def all_are_metered() -> bool:
+        readings = meter.read()
+        return len(readings) == 3 and all(
+            reading.get("network.requests.count", 0) > 0 and "network.request.duration.p99" in reading
+            for reading in readings.values()
+        )
+
+    eventually(all_are_metered, timeout_s=START_S, interval_s=1, what="load on the network of every instance")
+
+
+def test_a_restart_shows_as_the_seconds_of_its_downtime(target: Path) -> None:
+    sampler = Sampler(LocalPlatform(target), now_us)
+    downtime_s = [_downtime_s(sampler)]
+    before = one(target, "back-0")
+    assert before.pid
+    os.kill(before.pid, signal.SIGKILL)
+
+    def is_back() -> bool:
+        downtime_s.append(_downtime_s(sampler))
+        return one(target, "back-0").started_at_us > before.started_at_us
+
+    eventually(is_back, timeout_s=START_S, what="the next process")
+    downtime_s.append(_downtime_s(sampler))
+    after = one(target, "back-0")
+    assert downtime_s[0] == 0
+    assert sum(downtime_s) == pytest.approx((after.started_at_us - after.ended_at_us) / 1e6)
+
+
+def _downtime_s(sampler: Sampler) -> float:
+    """Of the service `back` in one sample."""
+    rows = next(each for each in sampler.sample() if (each.service, each.instance) == ("back", ""))
+    return float(rows.value[rows.name.names.index("service.downtime")])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux pins processes")
+def test_instances_are_dealt_out_over_the_cores(target: Path) -> None:
+    there = sorted(os.sched_getaffinity(0))
+
+    def cores() -> list[list[int]]:
+        instances = read_state(target).instances
+        return [psutil.Process(each.pid).cpu_affinity() for each in instances if each.pid]
+
+    # One that has just been restarted pins itself first of all.
+    eventually(
+        lambda: cores() == [[there[number % len(there)]] for number in range(3)],
+        timeout_s=START_S,
+        what="every instance on its core",
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import signal
 import statistics
 import subprocess
@@ -14,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -314,6 +316,91 @@ def test_a_memory_hog_holds_memory_and_gives_it_back(row: Row) -> None:
     assert row.ask("store", "Get")[0] == 200
     assert row.control("store", "DELETE", "/faults/f-3")[0] == 200
     assert held - memory().rss > 0.9 * size
+
+
+WORKLOAD_FAULTS: dict[str, dict[str, object]] = {
+    "app-exception": {"ratio": 0.5, "endpoint": "Get"},
+    "cpu-hog": {"workers": 3, "load_ratio": 1.0},
+    "memory-hog": {"bytes": 64 * 2**20},
+}
+TELLTALES = ("fault", "hog", "inject", "exception:", "spoil", "chaos", "burn", "ballast")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the telemetry of the store looks like, apart from when it was."""
+
+    messages: frozenset[str]
+    attributes: frozenset[str]
+    metrics: frozenset[str]
+    levels: tuple[float, float]
+    """Threads and open files."""
+    memory_bytes: float
+
+    def telltales(self) -> set[str]:
+        """Whatever names a fault."""
+        words = {*self.messages, *self.attributes, *self.metrics}
+        return {word for word in words if any(tale in word.lower() for tale in TELLTALES)}
+
+
+def look(row: Row, meter: ProcessMeter) -> Look:
+    """The telemetry of twenty requests to the store."""
+    store = {"store": Wanted(pid=row.processes["store"].pid, started_at_us=2**52)}
+    traces = {row.ask("store", "Get")[1] for _ in range(20)}
+
+    def own(pairs: list[tuple[str, Any]]) -> list[Any]:
+        return [item for name, item in pairs if name == "store" and item.trace_id.hex() in traces]
+
+    eventually(
+        lambda: len(own(row.receiver.spans)) == 20 == len(own(row.receiver.logs)), timeout_s=DEADLINE_S
+    )
+    before = len(row.receiver.metrics)
+    eventually(
+        lambda: {name for _, name, _ in row.receiver.metrics[before:]} >= {"http.server.duration"},
+        timeout_s=DEADLINE_S,
+    )
+    used = meter.read(store)["store"]
+    spans, logs = own(row.receiver.spans), own(row.receiver.logs)
+    texts = [log.body.string_value for log in logs]
+    return Look(
+        messages=frozenset(re.sub(r"[0-9.]+", "#", text) for text in texts),
+        attributes=frozenset(f"{key}={value}" for span in spans for key, value in _told(span))
+        | frozenset(f"{key}={value}" for log in logs for key, value in _told(log)),
+        metrics=frozenset(name for service, name, _ in row.receiver.metrics[before:] if service == "store")
+        | used.keys(),
+        levels=(used["process.threads"], used["process.open_file_descriptors"]),
+        memory_bytes=used["process.memory.usage"],
+    )
+
+
+def _told(item: Any) -> Iterator[tuple[str, object]]:
+    """What a span or line says besides its time and ids."""
+    yield from attributes(item.attributes).items()
+    if isinstance(item, Span):
+        yield "status", item.status.message
+        for event in item.events:
+            yield from attributes(event.attributes).items()
+
+
+@pytest.mark.parametrize("kind", WORKLOAD_FAULTS)
+def test_a_fault_leaves_nothing_behind_and_nothing_names_it_meanwhile(row: Row, kind: str) -> None:
+    meter = ProcessMeter(time.monotonic)
+    look(row, meter)
+    before = look(row, meter)
+    body = {"kind": kind, "parameters": WORKLOAD_FAULTS[kind]}
+    assert row.control("store", "PUT", "/faults/f-6", body)[0] == 200
+    during = look(row, meter)
+    assert row.control("store", "DELETE", "/faults/f-6")[0] == 200
+    after = look(row, meter)
+    assert during.telltales() == set()
+    assert during.levels == before.levels, "nothing but the effect shows: no thread and no file more"
+    assert during.metrics == before.metrics
+    assert replace(after, memory_bytes=0) == replace(before, memory_bytes=0)
+    assert after.memory_bytes == pytest.approx(before.memory_bytes, abs=2 * 2**20)
+    if kind == "memory-hog":
+        assert during.memory_bytes - before.memory_bytes > 63 * 2**20
+    else:
+        assert during.memory_bytes - before.memory_bytes < 3 * 2**20, "nor memory, but of a memory-hog"
 
 
 def test_the_control_port_refuses_with_reasons(row: Row) -> None:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microservo.domain.campaign import busiest_services, campaign
+from microservo.domain.campaign import campaign, requests_per_journey
 from microservo.domain.faults.catalogue import KINDS, parse_request
 from microservo.errors import InvalidInput
 from microservo.platforms.local.topology_files import read_topology
@@ -66,8 +67,34 @@ def test_a_campaign_of_nothing_is_refused(kinds: list[str], services: list[str],
         campaign(1, kinds, services, count)
 
 
-def test_the_busiest_services_are_those_that_the_journeys_call_most() -> None:
-    busiest = busiest_services(read_topology("online-boutique"))
-    assert busiest[0] == "currencyservice"
-    assert "frontend" not in busiest
-    assert busiest.index("cartservice") < busiest.index("emailservice")
+def test_an_idle_service_waits_for_a_kind_that_shows_without_requests() -> None:
+    kinds = [kind for kind in KINDS if kind != "noop"]
+    for seed in range(50):
+        faults = campaign(seed, kinds, ["busy", "idle", "other"], 24, idle=["idle"])
+        assert {KINDS[fault.kind].shows_idle for fault in faults if fault.service == "idle"} == {True}
+        assert all(a.service != b.service for a, b in pairwise(faults))
+
+
+def test_where_all_are_idle_each_still_has_its_turn() -> None:
+    faults = campaign(7, ["network-delay"], ["a", "b"], 4, idle=["a", "b"])
+    assert sorted(fault.service for fault in faults) == ["a", "a", "b", "b"]
+
+
+def test_the_requests_of_a_journey_are_those_of_its_calls() -> None:
+    load = requests_per_journey(read_topology("online-boutique"))
+    assert load["frontend"] == pytest.approx(28 / 19)
+    assert load["emailservice"] == pytest.approx(1 / 19)
+    assert max(load, key=lambda name: load[name]) == "currencyservice"
+
+
+def test_over_seeds_every_service_has_its_share_of_faults_the_entry_too() -> None:
+    topology = read_topology("online-boutique")
+    idle = [name for name, requests in requests_per_journey(topology).items() if 8 * requests < 1]
+    kinds = [kind for kind in KINDS if kind != "noop"]
+    faults = [
+        fault for seed in range(100) for fault in campaign(seed, kinds, list(topology.services), 6, idle=idle)
+    ]
+    counts = Counter(fault.service for fault in faults)
+    assert set(counts) == set(topology.services)
+    assert min(counts.values()) > 600 / 11 / 3
+    assert max(counts.values()) < 600 / 11 * 2

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from microservo.domain.topology import Topology
+from microservo.domain.topology import Heap, Load, Noise, Topology
 from microservo.domain.topology_file import load_topology
 from microservo.errors import InvalidInput
 from microservo.platforms.local.topology_files import read_topology, shipped_topologies, topology_path
@@ -49,6 +49,56 @@ def test_the_datastore_of_a_cache_is_a_call_and_an_edge() -> None:
     assert topology.callers() == {"front": (), "back": ("front",), "store": ("back",)}
 
 
+NOISY = """
+name = "noisy"
+entry = "front"
+[noise]
+error_share = 0.001
+busy_share = 0.002
+[heap]
+garbage_kb = 10
+[load]
+amplitude = 0.5
+[services.front]
+noise = { error_share = 0.003 }
+heap = { collect_mb = 4 }
+warnings = ["cart of {key} is old"]
+[services.front.endpoints.Home]
+[services.front.endpoints.Pay]
+noise = { error_share = 0.0, work_sigma = 0.5 }
+[services.back.endpoints.Get]
+"""
+
+
+def test_noise_is_that_of_the_topology_where_service_and_endpoint_say_nothing_else() -> None:
+    topology = load_topology(NOISY, "noisy.toml")
+    front, back = topology.services["front"], topology.services["back"]
+    assert front.endpoints["Home"].noise == Noise(error_share=0.003, busy_share=0.002)
+    assert front.endpoints["Pay"].noise == Noise(error_share=0.0, busy_share=0.002, work_sigma=0.5)
+    assert back.endpoints["Get"].noise == Noise(error_share=0.001, busy_share=0.002)
+    assert front.heap == Heap(garbage_kb=10, collect_mb=4)
+    assert back.heap == Heap(garbage_kb=10)
+    assert (front.warnings, back.warnings) == (("cart of {key} is old",), ())
+    assert topology.load == Load(amplitude=0.5)
+
+
+def test_a_topology_that_says_nothing_of_noise_has_none() -> None:
+    topology = load_topology(SMALL, "small.toml")
+    assert topology.services["front"].endpoints["Page"].noise == Noise()
+    assert (topology.services["front"].heap.garbage_kb, topology.load) == (0, Load())
+
+
+def test_online_boutique_is_noisy_everywhere_but_modestly() -> None:
+    for service in boutique().services.values():
+        assert service.warnings
+        assert service.heap.garbage_kb > 0
+        for endpoint in service.endpoints.values():
+            noise = endpoint.noise
+            assert 0 < noise.error_share + noise.busy_share + noise.reset_share < 0.005
+            assert 0 < noise.slow_share < 0.01
+            assert 0 < noise.warning_share < 0.02
+
+
 @pytest.mark.parametrize(
     ("old", "new", "reported"),
     [
@@ -78,6 +128,16 @@ def test_the_datastore_of_a_cache_is_a_call_and_an_edge() -> None:
         ),
         ('{ endpoint = "Page", think_ms = 5 }', '{ endpoint = "Pge" }', "front has no endpoint 'Pge'"),
         ("cpu_ms = 1.5", "cpu_ms = ", "not a TOML document"),
+        (
+            "cpu_ms = 1.5",
+            "noise = { error_share = 1.5 }",
+            "services.front.endpoints.Page.noise.error_share: expected less than or equal to 1, got 1.5",
+        ),
+        (
+            'name = "small"',
+            'name = "small"\nload = { amplitude = 1.0 }',
+            "load.amplitude: expected less than 1",
+        ),
     ],
 )
 def test_a_mistake_is_refused_with_file_place_and_value(old: str, new: str, reported: str) -> None:

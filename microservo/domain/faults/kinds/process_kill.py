@@ -20,6 +20,7 @@ class ProcessKill(Fault):
 
     kind: ClassVar[str] = "process-kill"
     mechanisms: ClassVar[tuple[str, ...]] = ("process",)
+    shows_idle: ClassVar[bool] = True
     one_shot: ClassVar[bool] = True
 
     @property
