@@ -1,4 +1,4 @@
-"""Names that senders choose, bounded: what a sender makes up without end becomes one name, a long one is cut."""
+"""Names that senders choose, bounded: those made up without end become one name, and a long one is cut."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Exponential histograms: their difference, and quantiles.
 
-At scale s, bucket i holds what lies in (b ** i, b ** (i + 1)] with b = 2 ** 2 ** -s. One step down in scale joins
-buckets 2 i and 2 i + 1, so that histograms of two scales are compared at the lower one.
+At scale s, bucket i holds what lies in (b ** i, b ** (i + 1)] with b = 2 ** 2 ** -s. One step down in scale
+joins buckets 2 i and 2 i + 1, so that histograms of two scales are compared at the lower one.
 
-Source: OpenTelemetry metrics data model, "ExponentialHistogram"; interpolation as in Prometheus' native histograms.
+Source: OpenTelemetry metrics data model, "ExponentialHistogram"; quantiles as of Prometheus' native histograms.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Self
 import numpy as np
 
 from microservo.domain.telemetry import Float64
-
 
 _MAX_BUCKETS = 10_000
 

@@ -9,7 +9,7 @@ A sum that grows tells the time; what it grew by tells what happened::
                                                     before: value, over [export, time]
       |-----------------------------|-----|         first seen, and older than who watches: nothing is known
 
-Source: OpenTelemetry metrics data model, "Temporality" and "Resets and gaps"; a value that falls is a reset as
+Source: OpenTelemetry metrics data model, "Temporality" and "Resets and gaps"; a value that falls is a reset, as
 in Prometheus' `rate`.
 """
 
@@ -25,6 +25,23 @@ from microservo.domain.telemetry import Float64, Int64, UInt8
 
 Mask = NDArray[np.bool_]
 NEVER_US = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Now:
+    """Points; shape (rows,).
+
+    Attributes:
+        time_us: of each.
+        start_us: since when it counts, 0 where unknown.
+        value: what must not fall, as the sum or the number of observations.
+        temporality: CUMULATIVE or DELTA.
+    """
+
+    time_us: Int64
+    start_us: Int64
+    value: Float64
+    temporality: UInt8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,25 +78,23 @@ class Steps:
     interval_us: Int64
 
 
-def steps(
-    time_us: Int64, start_us: Int64, value: Float64, temporality: UInt8, before: Before, watched_from_us: int
-) -> Steps:
+def steps(now: Now, before: Before, watched_from_us: int) -> Steps:
     """How points follow from those before, by series.
 
     Args:
-        time_us: of each point.
-        start_us: since when it counts, 0 where unknown.
-        value: what must not fall, as the sum or the number of observations.
-        temporality: CUMULATIVE or DELTA of each point.
+        now: the points.
         before: of the series of each point.
         watched_from_us: since when its points are watched; what started later was seen from its beginning.
     """
+    time_us, start_us = now.time_us, now.start_us
     was_seen = before.time_us != NEVER_US
     is_newest = time_us > before.time_us
-    is_delta = temporality == DELTA
+    is_delta = now.temporality == DELTA
     has_start = (start_us > 0) & (start_us < time_us)
-    starts_anew = was_seen & (((start_us > before.start_us) & (before.start_us > 0)) | (value < before.value))
-    goes_on = (temporality == CUMULATIVE) & was_seen & ~starts_anew
+    starts_anew = was_seen & (
+        ((start_us > before.start_us) & (before.start_us > 0)) | (now.value < before.value)
+    )
+    goes_on = (now.temporality == CUMULATIVE) & was_seen & ~starts_anew
     # Whatever was there before a new start was counted by then or is lost.
     since_us = np.where(was_seen, before.time_us, before.export_us)
     since_us = np.where((starts_anew | ~was_seen) & has_start, np.maximum(since_us, start_us), since_us)

@@ -126,7 +126,7 @@ class DistributionRows(_Sent):
         observations: how many values.
         total: their sum, NaN where it is not known.
         temporality: CUMULATIVE or DELTA, of all.
-        bounds: upper bounds of the buckets but the last, shape (bounds,); none where they have no such buckets.
+        bounds: upper bounds of the buckets but the last; none where they have no such buckets.
         buckets: values in each bucket, shape (rows, bounds + 1), or (rows, 0).
         exponential: of an exponential histogram its buckets, by row.
         quantiles: of a summary, by row what it says of quantiles: share and value.

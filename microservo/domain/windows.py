@@ -391,7 +391,7 @@ class Windower:
     def _render(
         self, windows: Sequence[Mapping[Signal, list[Block]]], start_us: int
     ) -> Iterator[tuple[dict[Signal, int], dict[Signal, int], Features]]:
-        """How many distinct rows each window has of each signal, without repeated points, and its features."""
+        """Distinct rows of each window by signal, those without repeated points, and its features."""
         rows = WindowRows.of(windows, self._dictionary)
         counts = rows.counts()
         return zip(counts, rows.as_it_came(counts), self._maker.features(rows, start_us), strict=True)

@@ -44,8 +44,8 @@ class CallCounter:
         if len(self._services) < _SEEN:
             self._services.add(rows.service)
         is_call = (rows.kind == CLIENT_SPAN) | (rows.kind == PRODUCER_SPAN)
-        for peer, counts in _counted(rows, is_call):
-            peer = self._peers.admit(rows.service, peer)
+        for name, counts in _counted(rows, is_call):
+            peer = self._peers.admit(rows.service, name)
             _add(self._edges, (rows.service, peer), counts)
             if peer not in self._kinds and len(self._kinds) < _SEEN:
                 self._learn(rows, peer)

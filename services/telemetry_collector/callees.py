@@ -234,8 +234,8 @@ class _Spans:
         keys: of each span, trace id and span id in one number.
         call_rows: places of the calls whose peer is not known.
         call_counts: of each group, how many of them it has.
-        upper_rows: places of the spans below which another service's may lie though they are no such calls.
-        child_rows: places of the spans that answer a call, or take what was sent; once for each that they took.
+        upper_rows: places of the others, below which another service's spans may lie, too.
+        child_rows: places of the spans that answer a call, or take what was sent, once for each.
         parent_keys: of each of them, trace id and span id of what was called or sent, in one number.
     """
 

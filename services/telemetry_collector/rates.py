@@ -24,7 +24,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from microservo.domain.increments import Steps
+from microservo.domain.increments import Now, Steps
 from microservo.domain.rows import LEVEL, Coded, DistributionRows, MetricRows, PointRows, Sent
 from microservo.domain.telemetry import Float64
 from services.telemetry_collector.series_states import Room, SeriesColumn, SeriesStates, Slots
@@ -72,22 +72,30 @@ class Rates:
                 yield from self._of_points(rows.at(positions), sender, column)
 
     def _of_sums(self, rows: PointRows, sender: SeriesStates, column: SeriesColumn) -> Iterator[MetricRows]:
-        slots = column.slots[rows.series.codes]
-        step = sender.steps(rows, column, rows.value, rows.temporality, self._watched_from_us)
+        slots, metrics = column.slots[rows.series.codes], column.metrics[rows.series.codes]
+        now = Now(
+            time_us=rows.time_us, start_us=rows.start_us, value=rows.value, temporality=rows.temporality
+        )
+        step = sender.steps(now, slots, metrics, self._watched_from_us)
         added = sender.added(slots, rows.value, step)
-        sender.remember(slots, rows.time_us, rows.start_us, rows.value, step)
+        sender.remember(now, slots, step)
         yield from _rates(rows, column, added, step)
 
     def _of_distributions(
         self, rows: DistributionRows, sender: SeriesStates, column: SeriesColumn
     ) -> Iterator[MetricRows]:
-        slots = column.slots[rows.series.codes]
-        temporality = np.full(rows.count, rows.temporality, np.uint8)
-        step = sender.steps(rows, column, rows.observations, temporality, self._watched_from_us)
+        slots, metrics = column.slots[rows.series.codes], column.metrics[rows.series.codes]
+        now = Now(
+            time_us=rows.time_us,
+            start_us=rows.start_us,
+            value=rows.observations,
+            temporality=np.full(rows.count, rows.temporality, np.uint8),
+        )
+        step = sender.steps(now, slots, metrics, self._watched_from_us)
         added = sender.added(slots, rows.observations, step)
         total = sender.total_added(slots, rows.total, step)
         quantiles = sender.quantiles(rows, slots, step, _SHARES)
-        newest = sender.remember(slots, rows.time_us, rows.start_us, rows.observations, step)
+        newest = sender.remember(now, slots, step)
         sender.remember_distribution(rows, slots, newest)
         yield from _rates(rows, column, added, step)
         some = step.is_known & (added > 0)

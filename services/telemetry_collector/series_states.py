@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from microservo.adapters.otlp.series import quoted
 from microservo.domain.bucket_quantiles import bucket_quantiles
 from microservo.domain.exponential import Buckets
-from microservo.domain.increments import NEVER_US, Before, Steps, steps
-from microservo.domain.rows import CodedSeries, DistributionRows, PointRows
-from microservo.domain.telemetry import Float64, Int64, UInt8
+from microservo.domain.increments import NEVER_US, Before, Now, Steps, steps
+from microservo.domain.rows import CodedSeries, DistributionRows
+from microservo.domain.telemetry import Float64
 
 Slots = NDArray[np.intp]
 _KEPT_COLUMNS = 64
@@ -89,18 +89,10 @@ class SeriesStates:
             found = self._columns[key] = self._new_column(series)
         return found
 
-    def steps(
-        self,
-        rows: PointRows | DistributionRows,
-        at: SeriesColumn,
-        value: Float64,
-        temporality: UInt8,
-        since_us: int,
-    ) -> Steps:
-        """How rows follow from what is known of their series; `value` is what must not fall."""
-        slots, metrics = at.slots[rows.series.codes], at.metrics[rows.series.codes]
+    def steps(self, now: Now, slots: Slots, metrics: Slots, watched_from_us: int) -> Steps:
+        """How points follow from what is known of their series and metrics."""
         points, exports = self._points[slots], self._exports[metrics]
-        newer = rows.time_us > exports["newest_us"]
+        newer = now.time_us > exports["newest_us"]
         before = Before(
             time_us=points["time_us"],
             start_us=points["start_us"],
@@ -109,10 +101,10 @@ class SeriesStates:
         )
         if newer.any():
             exports["before_us"] = before.export_us
-            exports["newest_us"] = np.where(newer, rows.time_us, exports["newest_us"])
+            exports["newest_us"] = np.where(newer, now.time_us, exports["newest_us"])
             self._exports[metrics[newer]] = exports[newer]
             self._exports[_UNTRACKED] = _NO_EXPORT
-        return steps(rows.time_us, rows.start_us, value, temporality, before, since_us)
+        return steps(now, before, watched_from_us)
 
     def added(self, slots: Slots, value: Float64, step: Steps) -> Float64:
         """What values grew by."""
@@ -122,13 +114,13 @@ class SeriesStates:
         """What sums of observations grew by."""
         return total - np.where(step.goes_on, self._points["total"][slots], 0.0)
 
-    def remember(self, slots: Slots, time_us: Int64, start_us: Int64, value: Float64, step: Steps) -> Slots:
+    def remember(self, now: Now, slots: Slots, step: Steps) -> Slots:
         """Keeps the points that are newer than what was known; their places among the rows."""
         newest = step.is_newest.nonzero()[0]
         slots = slots[newest]
-        self._points["time_us"][slots] = time_us[newest]
-        self._points["start_us"][slots] = start_us[newest]
-        self._points["value"][slots] = value[newest]
+        self._points["time_us"][slots] = now.time_us[newest]
+        self._points["start_us"][slots] = now.start_us[newest]
+        self._points["value"][slots] = now.value[newest]
         # Whatever has no room has no past either.
         self._points[_UNTRACKED] = _NO_POINT
         return newest

@@ -290,8 +290,16 @@ def test_logs_and_metrics_of_the_target_arrive(site: Site) -> None:
     assert line.span_id == context.span_id.to_bytes(8, "big")
     points = [decode_as(MetricBatch, each.value) for each in site.messages(TELEMETRY_METRICS) if each.value]
     of_cart = [batch for batch in points if batch.service == "cart"]
-    assert {batch.names for batch in of_cart} == {("http.server.request.count",)}
-    assert {value for batch in of_cart for value in metric_columns(batch).value.tolist()} == {7.0}
+    # The counter began while the collector watched, so its first point says what was added since.
+    assert {batch.names for batch in of_cart} == {("http.server.request.count.rate",)}
+    columns = metric_columns(of_cart[0])
+    assert columns.value[0] * columns.interval_us[0] / 1e6 == pytest.approx(7.0)
+    (who,) = [
+        told
+        for each in site.messages(SERVICE_INSTANCES)
+        if each.value and (told := decode_as(ServiceInstance, each.value)).service == "cart"
+    ]
+    assert (who.instance, who.kind, who.language) == ("cart-0", "service", "python")
     assert {batch.service for batch in points} == {"cart", "host"}
 
 

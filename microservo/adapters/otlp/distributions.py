@@ -16,9 +16,8 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     SummaryDataPoint,
 )
 
-from microservo.adapters.otlp.checks import Checks, Decoded, Instants
-from microservo.adapters.otlp.points import NO_VALUE, Distribution, check_points
-from microservo.adapters.otlp.resource import Origin
+from microservo.adapters.otlp.checks import Checks, Decoded
+from microservo.adapters.otlp.points import NO_VALUE, Distribution, Received, check_points
 from microservo.adapters.otlp.series import Labels, series_column
 from microservo.domain.bounded_names import cut
 from microservo.domain.exponential import Buckets
@@ -32,9 +31,7 @@ _SCALES = range(-10, 21)
 """Those that OpenTelemetry's data model allows."""
 
 
-def decode_distribution(
-    metric: Metric, origin: Origin, scope: str, labels: Labels, instants: Instants
-) -> Iterator[Decoded]:
+def decode_distribution(metric: Metric, scope: str, labels: Labels, received: Received) -> Iterator[Decoded]:
     """The points of one metric as rows: those with the same bounds of buckets together."""
     kind = metric.WhichOneof("data")
     assert kind is not None
@@ -47,14 +44,14 @@ def decode_distribution(
     for reason, misfits in _misfits(points, bounds).items():
         checks.refuse(misfits, f"histogram is of no use: {reason}")
     total = np.array([point.sum for point in points], np.float64)
-    checked = check_points(points, [metric] * len(points), total, origin, instants.now_us, checks)
+    checked = check_points(points, [metric] * len(points), total, checks, received)
     yield Decoded(
-        refused=checked.refused, too_old=int(np.count_nonzero(checked.time_us < instants.oldest_us))
+        refused=checked.refused, too_old=int(np.count_nonzero(checked.time_us < received.instants.oldest_us))
     )
     places: dict[tuple[float, ...], list[int]] = {}
     for place, at in enumerate(checked.positions):
         places.setdefault(bounds[at], []).append(place)
-    name = cut(metric.name)
+    name, origin = cut(metric.name), received.origin
     for alike, at_place in places.items():
         some = [points[checked.positions[place]] for place in at_place]
         rows = DistributionRows(

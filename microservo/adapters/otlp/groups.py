@@ -47,10 +47,11 @@ def decode_groups(groups: Iterable[tuple[Origin, Columns]], instants: Instants) 
         reasons = columns.faults(instants.now_us)
         if reasons:
             refused += [dead_letter(found[at], why, origin) for at, why in sorted(reasons.items())]
-            columns = columns.kept([at for at in range(len(found)) if at not in reasons])
         if len(reasons) < len(found):
-            rows.append(columns.rows(origin))
-            too_old += int(np.count_nonzero(columns.event_us < instants.oldest_us))
+            good = [at for at in range(len(found)) if at not in reasons] if reasons else None
+            kept = columns if good is None else columns.kept(good)
+            rows.append(kept.rows(origin))
+            too_old += int(np.count_nonzero(kept.event_us < instants.oldest_us))
     return Decoded(rows=tuple(rows), refused=tuple(refused), too_old=too_old)
 
 

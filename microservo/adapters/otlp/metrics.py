@@ -20,8 +20,8 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 
 from microservo.adapters.otlp.checks import Checks, Decoded, Instants, joined
 from microservo.adapters.otlp.distributions import decode_distribution
-from microservo.adapters.otlp.points import NO_VALUE, check_points
-from microservo.adapters.otlp.resource import Origin, origin_of
+from microservo.adapters.otlp.points import NO_VALUE, Received, check_points
+from microservo.adapters.otlp.resource import origin_of
 from microservo.adapters.otlp.series import Labels, Series, series_column
 from microservo.domain.bounded_names import cut
 from microservo.domain.rows import CUMULATIVE, DELTA, LEVEL, PointRows
@@ -30,7 +30,7 @@ _DELTA = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
 
 
 def decode_metrics(request: ExportMetricsServiceRequest, instants: Instants) -> Decoded:
-    """The data points of a request as rows, one group per resource for all numbers, one for each distribution.
+    """The data points of a request as rows: all numbers of a resource together, each distribution alone.
 
     A point that says that there is no value (a series that ended) gives no row and is no error.
     """
@@ -38,7 +38,7 @@ def decode_metrics(request: ExportMetricsServiceRequest, instants: Instants) -> 
 
 
 def _decode_group(group: ResourceMetrics, instants: Instants) -> Decoded:
-    origin = origin_of(group, group.scope_metrics)
+    received = Received(origin=origin_of(group, group.scope_metrics), instants=instants)
     labels = Labels()
     numbers = _Numbers()
     parts: list[Decoded] = []
@@ -51,8 +51,8 @@ def _decode_group(group: ResourceMetrics, instants: Instants) -> Decoded:
             elif kind == "sum":
                 numbers.add(metric, metric.sum.data_points, _temporality(metric), name, labels)
             elif kind is not None:
-                parts += decode_distribution(metric, origin, name, labels, instants)
-    return joined([*numbers.decoded(origin, instants), *parts])
+                parts += decode_distribution(metric, name, labels, received)
+    return joined([*numbers.decoded(received), *parts])
 
 
 def _temporality(metric: Metric) -> int:
@@ -81,16 +81,16 @@ class _Numbers:
         self.series += [(name, labels.of(point.attributes), scope) for point in wanted]
         self.temporality += [temporality] * len(wanted)
 
-    def decoded(self, origin: Origin, instants: Instants) -> Iterator[Decoded]:
+    def decoded(self, received: Received) -> Iterator[Decoded]:
         """The rows, and what is wrong with others; nothing where there is no point."""
         if not self.points:
             return
         values = np.array([_value(point) for point in self.points], np.float64)
-        checked = check_points(self.points, self.metrics, values, origin, instants.now_us, Checks())
+        checked = check_points(self.points, self.metrics, values, Checks(), received)
         if not checked.positions:
             yield Decoded(refused=checked.refused)
             return
-        kept = np.array(checked.positions, np.int64)
+        kept, origin = np.array(checked.positions, np.int64), received.origin
         rows = PointRows(
             service=origin.service,
             instance=origin.instance,
@@ -102,7 +102,7 @@ class _Numbers:
             value=values[kept],
             temporality=np.array(self.temporality, np.uint8)[kept],
         )
-        too_old = int(np.count_nonzero(checked.time_us < instants.oldest_us))
+        too_old = int(np.count_nonzero(checked.time_us < received.instants.oldest_us))
         yield Decoded(rows=(rows,), refused=checked.refused, too_old=too_old)
 
 

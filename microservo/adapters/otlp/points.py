@@ -16,7 +16,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     SummaryDataPoint,
 )
 
-from microservo.adapters.otlp.checks import Checks, Refused, microseconds
+from microservo.adapters.otlp.checks import Checks, Instants, Refused, microseconds
 from microservo.adapters.otlp.groups import dead_letter
 from microservo.adapters.otlp.resource import Origin
 from microservo.domain.bounded_names import MAX_NAME_CHARS
@@ -26,6 +26,19 @@ Distribution: TypeAlias = HistogramDataPoint | ExponentialHistogramDataPoint | S
 Point: TypeAlias = NumberDataPoint | Distribution
 NO_VALUE = DataPointFlags.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK
 """Flag of a point that says that there is none: a series that ended. It gives no row and is no error."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """What goes for all points of a resource.
+
+    Attributes:
+        origin: who sent them.
+        instants: what their times are judged by.
+    """
+
+    origin: Origin
+    instants: Instants
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +59,7 @@ class Checked:
 
 
 def check_points(
-    points: Sequence[Point],
-    metrics: Sequence[Metric],
-    values: Float64,
-    origin: Origin,
-    now_us: int,
-    checks: Checks,
+    points: Sequence[Point], metrics: Sequence[Metric], values: Float64, checks: Checks, received: Received
 ) -> Checked:
     """The points that can be used.
 
@@ -59,13 +67,12 @@ def check_points(
         points: at least one.
         metrics: that of each point.
         values: of each point; that of one that can't be used is not finite.
-        origin: who sent them.
-        now_us: when they were received.
         checks: what was found wrong with them before.
+        received: from whom, and when.
     """
     time_us = microseconds([point.time_unix_nano for point in points])
     start_us = microseconds([point.start_time_unix_nano for point in points])
-    checks.refuse_times(time_us, now_us)
+    checks.refuse_times(time_us, received.instants.now_us)
     checks.refuse(~np.isfinite(values), "value is not a finite number")
     checks.refuse([not metric.name for metric in metrics], "metric has no name")
     reasons = checks.reasons
@@ -77,7 +84,10 @@ def check_points(
         time_us=time_us[kept],
         start_us=start_us[kept],
         refused=tuple(
-            [dead_letter(_alone(metrics[at], points[at]), why, origin) for at, why in sorted(reasons.items())]
+            [
+                dead_letter(_alone(metrics[at], points[at]), why, received.origin)
+                for at, why in sorted(reasons.items())
+            ]
         ),
     )
 

@@ -85,7 +85,7 @@ def test_a_consumer_has_the_queue_that_it_takes_from() -> None:
     assert found({"server.address": "broker"}, CONSUMER)[:2] == ("", "")
 
 
-# What agents in use send, old and new names: Java agent 1.x and 2.x, Python and Node contrib, otelhttp, otelgrpc.
+# What agents in use send, old and new names: Java agent 1.x and 2.x, Python and Node, otelhttp, otelgrpc.
 @pytest.mark.parametrize(
     ("attributes", "kind", "protocol"),
     [

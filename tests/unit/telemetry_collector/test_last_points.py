@@ -60,8 +60,8 @@ def test_a_rate_over_a_minute_is_known_to_come_seldom_from_its_first_point() -> 
     points = LastPoints(5 * S)
     points.add(rows(0, 2.5, "hits.rate", interval_s=60))
     (found,) = points.due(START_US + 5 * S)
-    assert (found.value.tolist(), found.interval_us is not None) == ([2.5], True)
-    assert found.interval_us is not None and found.interval_us.tolist() == [60 * S]
+    assert found.interval_us is not None
+    assert (found.value.tolist(), found.interval_us.tolist()) == ([2.5], [60 * S])
 
 
 def test_a_series_that_has_ended_is_not_repeated_for_ever() -> None:
