@@ -12,8 +12,8 @@ from microservo.domain.telemetry import Float64
 def bucket_quantiles(bounds: Sequence[float], buckets: Float64, shares: Sequence[float]) -> Float64:
     """The values below which shares of each row lie, shape (rows, shares); NaN for a row without values.
 
-    Within a bucket values are taken to lie evenly. The lowest one begins at 0 where its bound is above. Of what
-    lies beyond the last bound nothing but that is known, so that bound is the answer.
+    Within a bucket values are taken to lie evenly. The lowest one begins at 0 where its bound is above. Of
+    what lies beyond the last bound nothing but that is known, so that bound is the answer.
 
     Args:
         bounds: upper bounds of the buckets but the last, rising; at least one.

@@ -3,7 +3,8 @@
 At scale s, bucket i holds what lies in (b ** i, b ** (i + 1)] with b = 2 ** 2 ** -s. One step down in scale
 joins buckets 2 i and 2 i + 1, so that histograms of two scales are compared at the lower one.
 
-Source: OpenTelemetry metrics data model, "ExponentialHistogram"; quantiles as of Prometheus' native histograms.
+Source: OpenTelemetry metrics data model, "ExponentialHistogram"; quantiles as Prometheus takes them of native
+histograms.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ A sum that grows tells the time; what it grew by tells what happened::
                                                     before: value, over [export, time]
       |-----------------------------|-----|         first seen, and older than who watches: nothing is known
 
-Source: OpenTelemetry metrics data model, "Temporality" and "Resets and gaps"; a value that falls is a reset, as
-in Prometheus' `rate`.
+Source: OpenTelemetry metrics data model, "Temporality" and "Resets and gaps"; a value that falls is a reset,
+as in Prometheus' `rate`.
 """
 
 from __future__ import annotations

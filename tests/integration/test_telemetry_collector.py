@@ -47,7 +47,7 @@ from schemas.catalogue import (
 )
 from schemas.codec import decode, decode_as
 from schemas.envelope import Stamp
-from schemas.records import LogBatch, MetricBatch, ServiceGraph, SpanBatch
+from schemas.records import LogBatch, MetricBatch, ServiceGraph, ServiceInstance, SpanBatch
 
 pytestmark = pytest.mark.integration
 

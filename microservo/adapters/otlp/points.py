@@ -79,17 +79,11 @@ def check_points(
     if not reasons:
         return Checked(positions=range(len(points)), time_us=time_us, start_us=start_us)
     kept = [at for at in range(len(points)) if at not in reasons]
-    return Checked(
-        positions=kept,
-        time_us=time_us[kept],
-        start_us=start_us[kept],
-        refused=tuple(
-            [
-                dead_letter(_alone(metrics[at], points[at]), why, received.origin)
-                for at, why in sorted(reasons.items())
-            ]
-        ),
-    )
+    refused = [
+        dead_letter(_alone(metrics[at], points[at]), why, received.origin)
+        for at, why in sorted(reasons.items())
+    ]
+    return Checked(positions=kept, time_us=time_us[kept], start_us=start_us[kept], refused=tuple(refused))
 
 
 def _alone(metric: Metric, point: Point) -> Metric:

@@ -16,9 +16,9 @@ one of the target's is given another by the collector, which knows those names.
 The instance is `service.instance.id`, else the pod (with its namespace), else the container, else
 `<host>:<process.pid>` or what there is of both.
 
-What an instance is stands in `microservo.kind` (service, host, load_generator), where somebody set it. Else it
-is a host where records are of the Collector's hostmetrics, or the resource says where but neither what nor by
-which SDK; a load generator where it bears the name of a known one; and a service otherwise.
+What an instance is stands in `microservo.kind` (service, host, load_generator), where somebody set it. Else
+it is a host where records are of the Collector's hostmetrics, or the resource says where but neither what nor
+by which SDK; a load generator where it bears the name of a known one; and a service otherwise.
 
 Source: OpenTelemetry semantic conventions 1.37, "Resource".
 """
