@@ -80,6 +80,7 @@ class Collector:
             clock=clock,
             graph_interval_s=settings.graph_interval_s,
             callee_wait_s=settings.callee_wait_s,
+            window_us=round(settings.window_s * 1e6),
             inventories=inventories,
             gone_us=gone_us,
         )
