@@ -81,6 +81,7 @@ class Collector:
             graph_interval_s=settings.graph_interval_s,
             callee_wait_s=settings.callee_wait_s,
             inventories=inventories,
+            inventory_interval_us=settings.inventory_interval_us(),
             gone_us=gone_us,
         )
         self._sources = sources
