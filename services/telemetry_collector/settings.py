@@ -82,6 +82,10 @@ class Settings(ServiceSettings):
         "Of others it is learned.",
     )
 
+    def inventory_interval_us(self) -> int:
+        """How often it is told what is known of services: several times in each window, and each second."""
+        return round(min(1.0, self.window_s / 4) * 1e6)
+
     def delays(self) -> Delays:
         """How late telemetry comes: as declared, to be learned of others."""
         declared_us = {service: round(delay_s * 1e6) for service, delay_s in self.delays_s.items()}
