@@ -36,9 +36,11 @@ from microservo.application.machine import CheckMachine, check_machine
 from microservo.application.runs import (
     ListRuns,
     ListWriters,
+    RetireService,
     RetireWriter,
     list_runs,
     list_writers,
+    retire_service,
     retire_writer,
 )
 from microservo.application.topics import (
@@ -66,6 +68,7 @@ HANDLERS: Mapping[type[Command[Any]], Callable[[Any, Context], Any]] = {
     ListRuns: list_runs,
     ListWriters: list_writers,
     RetireWriter: retire_writer,
+    RetireService: retire_service,
     CheckFolder: check_folder,
     RebuildDataset: rebuild_dataset,
     VerifyDataset: verify_dataset,

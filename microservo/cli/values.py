@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import click
 
-from microservo.domain.faults.units import parse_duration
+from microservo.domain.faults.units import format_duration, parse_duration
+from microservo.domain.watermarks import MOST_DELAY_US
 from microservo.errors import InvalidInput
 
 
@@ -73,6 +74,31 @@ class StartType(InstantType):
         if value == "earliest":
             return "earliest"
         return "latest" if value == "latest" else super().convert(value, param, ctx)
+
+
+class DelayType(click.ParamType):
+    """`SERVICE=DURATION`, as a service and microseconds."""
+
+    name = "delay"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, int]:
+        if isinstance(value, tuple):
+            return value
+        service, separator, duration = str(value).rpartition("=")
+        if not separator or not service:
+            self.fail(f"{value!r} is no delay of a service; write one like jshop=5s", param, ctx)
+        try:
+            delay_us = parse_duration(duration)
+        except InvalidInput as error:
+            self.fail(f"{value!r}: {error}", param, ctx)
+        if delay_us > MOST_DELAY_US:
+            most = format_duration(MOST_DELAY_US)
+            self.fail(
+                f"{value!r} is more than {most}, the longest that windows wait for a service", param, ctx
+            )
+        return service, delay_us
 
 
 def _from_now(text: str) -> datetime:
