@@ -27,11 +27,16 @@ _LINGERS_US = 3_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rival:
-    """Another fault that may explain what is measured, from when until when; microseconds UTC."""
+    """Another fault that may explain what is measured.
+
+    Attributes:
+        span: from when until when, microseconds UTC.
+        is_over: that end is certain.
+    """
 
     fault_id: str
     span: Span
-    is_settled: bool
+    is_over: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +109,7 @@ class Watch:
         self.tests: list[Test] = []
         self.intervals: list[Interval] = []
         self.is_begun = False
+        self.is_over = False
         self.is_final = False
         self.is_open = False
         self.through_us = 0
@@ -132,8 +138,8 @@ class Watch:
         history: History,
         force: Span,
         at_us: int,
-        rivals: dict[int, list[Rival]],
-        alphas: dict[int, float],
+        rivals: Sequence[Sequence[Rival]],
+        part: float,
     ) -> None:
         """Makes the tests that have found no effect of this fault's own yet.
 
@@ -141,20 +147,20 @@ class Watch:
             history: telemetry of the service.
             force: from when until when the fault is in force.
             at_us: what ended before is looked at.
-            rivals: of each test, by its place.
-            alphas: part of the rate of false alarms that each may use now, as a share of the whole.
+            rivals: of each test.
+            part: of the rate of false alarms, that each test may use now.
         """
-        for place, test in enumerate(self.tests):
+        for test, others in zip(self.tests, rivals, strict=True):
             if test.found is None or test.found.shared_with:
-                self._try(test, history, force, at_us, rivals[place], alphas[place])
+                self._try(test, history, force, at_us, others, part)
 
-    def measure(self, history: History, force: Span, at_us: int, rivals: dict[int, list[Rival]]) -> None:
-        """Finds the intervals anew from all records up to an instant."""
+    def measure(self, history: History, force: Span, at_us: int, rivals: Sequence[Sequence[Rival]]) -> None:
+        """Finds the intervals anew from all records up to an instant; arguments as `look`."""
         found = [
             interval
-            for place, test in enumerate(self.tests)
+            for test, others in zip(self.tests, rivals, strict=True)
             if test.found is not None
-            for interval in self._intervals(test, test.found, history, force, at_us, rivals[place])
+            for interval in self._intervals(test, history, force, at_us, others)
         ]
         self.intervals = merged(_connected(found, force[1]), self._policy.normal_after_us)
 
@@ -197,13 +203,7 @@ class Watch:
                 test.found = Found(outcome=outcome, p_value=p_value, shared_with=shared_with)
 
     def _intervals(
-        self,
-        test: Test,
-        found: Found,
-        history: History,
-        force: Span,
-        at_us: int,
-        rivals: Iterable[Rival],
+        self, test: Test, history: History, force: Span, at_us: int, rivals: Iterable[Rival]
     ) -> list[Interval]:
         begin_us, end_us = force
         samples = history.samples(
@@ -219,7 +219,7 @@ class Watch:
         for rival in rivals:
             counted &= ~(outside & (samples.begin_us >= rival.span[0]) & (samples.begin_us < rival.span[1]))
         deviating = baseline.deviating(samples, ~outside & counted)
-        kept = counted | (samples.end_us < begin_us)
+        kept = samples.end_us <= at_us
         order = np.argsort(samples.end_us[kept], kind="stable")
         return runs(
             samples.end_us[kept][order],
