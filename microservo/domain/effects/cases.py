@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from microservo.domain.effects.fault import ObservedFault
 from microservo.domain.effects.free_time import Span
+from microservo.domain.effects.measure_test import Rival
 from microservo.domain.effects.policy import EffectPolicy
-from microservo.domain.effects.watch import Rival, Watch
+from microservo.domain.effects.watch import Watch
 from schemas.records import FaultEffect, ServiceFault
 
 _NEVER_US = 1 << 62
@@ -102,7 +103,7 @@ class Cases:
         ]
 
     def has_open_rivals(self, case: Case) -> bool:
-        """Whether it isn't certain yet until when another fault explains what was measured during this one."""
+        """Whether it isn't certain yet until when another fault explains what was measured here."""
         begin_us, end_us = case.force
         return any(
             not rival.is_over and rival.span[0] < end_us and rival.span[1] > begin_us

@@ -9,8 +9,9 @@ from microservo.domain.effects.baselines import baseline_of
 from microservo.domain.effects.cases import Case, Cases
 from microservo.domain.effects.free_time import FreeTime
 from microservo.domain.effects.history import History
+from microservo.domain.effects.measure_test import MeasureTest, View
 from microservo.domain.effects.policy import EffectPolicy
-from microservo.domain.effects.watch import Test, Watch
+from microservo.domain.effects.watch import Watch
 
 _WARM_UP_US = 5_000_000
 """The first requests of a process are slow: they are no one's normal."""
@@ -52,7 +53,8 @@ class Measurer:
                 continue
             history = self._histories.get(watch.service)
             if watch.decisive is not None and history is not None:
-                watch.measure(history, case.force, at_us, self._cases.rivals(case, watch))
+                view = View(history=history, force=case.force, at_us=at_us)
+                watch.measure(view, self._cases.rivals(case, watch))
             self._close(case, watch, at_us)
 
     def _is_last(self, case: Case, at_us: int, end_us: int) -> bool:
@@ -76,11 +78,12 @@ class Measurer:
         for watch in case.watches.values():
             history = self._histories.get(watch.service)
             if history is not None and watch.tests:
-                part = parts[watch.service] * weight
-                watch.look(history, case.force, at_us, self._cases.rivals(case, watch), part)
+                view = View(history=history, force=case.force, at_us=at_us)
+                rivals = self._cases.rivals(case, watch)
+                watch.look(view, rivals, parts[watch.service] * weight)
         case.looked_us = at_us
 
-    def _tests(self, case: Case, service: str) -> Iterator[Test]:
+    def _tests(self, case: Case, service: str) -> Iterator[MeasureTest]:
         """The tests at a service for which it has a fault-free time."""
         fault, history = case.fault, self._histories.get(service)
         touched_us = fault.touched_us
@@ -96,7 +99,9 @@ class Measurer:
             samples = samples.where(free.holds(samples.begin_us, samples.end_us))
             baseline = baseline_of(measure, samples, free, self._policy)
             if baseline.is_known:
-                yield Test(measure=measure, peers=peers, instances=instances, baseline=baseline)
+                yield MeasureTest(
+                    measure, peers=peers, instances=instances, baseline=baseline, policy=self._policy
+                )
 
     def _close(self, case: Case, watch: Watch, at_us: int) -> None:
         policy = self._policy
