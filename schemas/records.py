@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 EffectVerdict = Literal["pending", "confirmed", "ineffective", "inconclusive"]
-FaultAction = Literal["inject", "stop"]
+FaultAction = Literal["inject", "stop", "declare"]
+FaultOrigin = Literal["injected", "declared"]
 FaultState = Literal["requested", "rejected", "scheduled", "applying", "active", "recovering", "recovered", "failed", "stopped"]
 Finding = Literal["undecided", "visible", "not_visible", "inconclusive"]
 Phase = Literal["applying", "active", "recovering", "after_effect"]
@@ -164,49 +165,69 @@ class FaultEvent:
     service: str
     """Name of the service."""
     instance: str
-    """Target instance; empty where the event concerns the whole fault (requested, rejected, scheduled)."""
+    """Target instance; empty where the event concerns the whole fault (requested, rejected, scheduled), and for a declared fault of which no instance was named."""
     state: FaultState
     """State reached by this event."""
     at_us: int
     """Microseconds UTC: when this event happened."""
     requested_at_us: int
-    """Microseconds UTC: when the request was made."""
+    """Microseconds UTC: when the request was made, read from the requester's clock."""
     duration_us: int
     """Microseconds that were asked for."""
     parameters: dict[str, str]
     """Parameters in canonical units, for example latency_us=300000."""
     apply_commanded_at_us: int | None = None
-    """Microseconds UTC: when the mechanism was told to apply the fault; null before."""
+    """Microseconds UTC: when the mechanism was told to apply the fault, read from the injector's clock; null before, and where nobody told."""
     applied_at_us: int | None = None
-    """Microseconds UTC: when the mechanism confirmed that the fault is in force; null before."""
+    """Microseconds UTC: when the fault took effect, by the mechanism's own confirmation or as declared; null before."""
     effect_seen_at_us: int | None = None
-    """Microseconds UTC: when telemetry first showed the effect; null if not (yet) seen."""
+    """Microseconds UTC: event time of the first deviating record on any service; null if not (yet) seen."""
     recovery_commanded_at_us: int | None = None
-    """Microseconds UTC: when recovery was commanded; null before."""
+    """Microseconds UTC: when recovery was commanded, read from the injector's clock; null before, and where nobody commanded."""
     recovered_at_us: int | None = None
-    """Microseconds UTC: when the mechanism confirmed that the fault is out of force; null before."""
+    """Microseconds UTC: when the fault was out of force, by the mechanism's own confirmation or as declared; null before."""
     normal_at_us: int | None = None
-    """Microseconds UTC: when telemetry was back to normal; null if not (yet) seen."""
+    """Microseconds UTC: when the last service was back to normal; null if not (yet) seen."""
     verdict: EffectVerdict = "pending"
-    """Verdict of the effect observer."""
-    evidence: str = ""
-    """What the mechanism or the observer reported."""
+    """Newest verdict of the effect observer."""
+    applied_within_us: int | None = None
+    """Microseconds: the fault took effect at most so many before or after applied_at_us; null where that was not measured."""
+    recovered_within_us: int | None = None
+    """Microseconds: likewise of recovered_at_us."""
+    effect_seen_within_us: int | None = None
+    """Microseconds: the effect began at most so many before effect_seen_at_us; null where that is not known."""
+    normal_within_us: int | None = None
+    """Microseconds: it was back to normal at most so many before normal_at_us; null where that is not known."""
+    acted: int | None = None
+    """How many requests, segments or other things the mechanism says it acted on so far; null where it doesn't count."""
+    severity: float | None = None
+    """Severity from 0 (none) to 1 (total): by the parameters of the kind, or as declared; null in refused requests and in records before version 2."""
+    origin: FaultOrigin = "injected"
+    """Injected here, or declared."""
+    verdict_version: int = 0
+    """Version of the observer's verdict (fault-effects) that is told here; 0 where there is none."""
+    apply_evidence: str = ""
+    """What the mechanism reported when the fault took effect, or who declared it."""
+    recovery_evidence: str = ""
+    """What the mechanism reported when the fault was out of force, or who declared its end."""
+    effect_evidence: str = ""
+    """What the effect observer reported."""
     reason: str = ""
     """Why it was rejected, failed or stopped; empty otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultRequest:
-    """A command: inject or stop a fault. Refused before anything is touched if it can't be carried out."""
+    """A command: inject or stop a fault, or declare one that happened elsewhere. Refused before anything is touched if it can't be carried out."""
 
     fault_id: str
     """Identity of the fault, chosen by the requester; at most 64 letters, digits, '-' and '_'."""
     action: FaultAction
-    """Inject a new fault, or stop the one of this id."""
+    """Inject a new fault, stop the one of this id, or declare one that others made."""
     requested_at_us: int
     """Microseconds UTC: when the request was made."""
     kind: str = ""
-    """Kind of fault, for example network-delay; empty for stop."""
+    """Kind of fault, for example network-delay; for declare any name that is no injected kind; empty for stop."""
     service: str = ""
     """Target service; empty for stop."""
     instances: tuple[str, ...] = ()
@@ -214,11 +235,17 @@ class FaultRequest:
     parameters: dict[str, str] = field(default_factory=dict)
     """Parameters of the kind as people write them, with units, for example latency=300ms."""
     duration_us: int = 0
-    """Microseconds that the fault shall be in force; 0 for stop."""
+    """Microseconds that the fault shall be in force; 0 for stop and declare."""
     start_at_us: int | None = None
-    """Microseconds UTC of the wished start; null means now."""
+    """Microseconds UTC of the wished start, null means now; for declare: when it took effect."""
     requested_by: str = ""
-    """Who asked, for the record."""
+    """Who asked or declared, for the record."""
+    end_at_us: int | None = None
+    """Microseconds UTC: when a declared fault was out of force (declare, stop); null while it is in force, and for others."""
+    within_us: int | None = None
+    """Microseconds: how exactly the instants of a declared fault are known; null if not."""
+    severity: float | None = None
+    """Severity of a declared fault from 0 to 1; null means 0.5."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,17 +259,17 @@ class FaultSnapshot:
     version: int
     """Highest version given out to an event of this fault."""
     instances: tuple[str, ...]
-    """Instances that the fault is meant for; empty for a refused request."""
+    """Instances that the fault is meant for; empty for a refused request, and for a declared fault of which none was named."""
     services: tuple[str, ...]
     """Services that the fault concerns, the target first; empty until it is applied."""
-    roles: tuple[Role, ...]
-    """Role of each of these services."""
     hops: tuple[int, ...]
-    """Calls between each of these services and the target."""
+    """Calls between each of these services and the target, in whatever direction."""
     records: tuple[bytes, ...]
     """The request, if known, then the newest event of each instance, each framed as on its own topic."""
     positions: tuple[int, ...]
     """For each partition of fault-events, the offset up to which all events are in the states."""
+    relations: tuple[Relation, ...] = ()
+    """How each of these services is connected to the target; empty in records before version 2."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from microservo.application.faults import (
     RequestFault,
     StopFault,
 )
+from microservo.cli.declare import declare
 from microservo.cli.lines import describe
 from microservo.cli.output import print_document, print_line, print_table
 from microservo.cli.session import Session, pass_session
@@ -36,16 +37,20 @@ _COLUMNS = (
 
 @click.group()
 def fault() -> None:
-    """Ask for faults, see what became of them, stop them.
+    """Ask for faults or declare those of others, see what became of them, stop them.
 
     \b
     Examples:
       microservo fault kinds network-delay
       microservo fault request network-delay --target service=cartservice \\
           --param latency=300ms --duration 20s --wait
+      microservo fault declare --service jshop --kind deploy --from -2m
       microservo fault list
       microservo fault stop network-delay-1a2b3c4d
     """
+
+
+fault.add_command(declare)
 
 
 @fault.command()
@@ -135,7 +140,7 @@ def list_faults(session: Session, *, history: bool, as_json: bool) -> None:
 @click.argument("fault_id", metavar="ID")
 @pass_session
 def stop(session: Session, fault_id: str) -> None:
-    """End the fault ID before its time.
+    """End the fault ID before its time; of a declared one this says that it has ended now.
 
     \b
     Example:

@@ -78,7 +78,8 @@ def _(record: FaultRequest) -> Line:
 @describe.register
 def _(record: FaultEvent) -> Line:
     verdict = "" if record.verdict == "pending" else f"  effect {record.verdict}"
-    why = f"  {record.reason or record.evidence}" if record.reason or record.evidence else ""
+    news = record.reason or _newest_evidence(record)
+    why = f"  {news}" if news else ""
     where = record.instance or record.service
     what = f" {record.kind} on {where}{verdict}{why}  "
     return _state(record.state), what, _dim(record.fault_id)
@@ -87,7 +88,8 @@ def _(record: FaultEvent) -> Line:
 @describe.register
 def _(record: ServiceFault) -> Line:
     state = "recovered" if record.recovered_at_us else "active" if record.applied_at_us else "applying"
-    role = "root cause" if record.role == "root_cause" else f"{record.hops} hops from {record.root_service}"
+    root = record.role == "root_cause"
+    role = "root cause" if root else f"{record.relation} of {record.root_service}, {record.hops} hops"
     return _state(state), f" {record.kind} at {record.service} ({role})  ", _dim(record.fault_id)
 
 
@@ -137,6 +139,11 @@ def _(record: AnomalyScore) -> Line:
 @describe.register
 def _(record: Experiment) -> Line:
     return (f"{record.run_id} {record.status}, target {record.target}, seed {record.seed}",)
+
+
+def _newest_evidence(event: FaultEvent) -> str:
+    """What was reported last: of the effect after the end, of the end after the beginning."""
+    return event.effect_evidence or event.recovery_evidence or event.apply_evidence
 
 
 def _window(record: FeatureWindow | LabelledWindow) -> Line:

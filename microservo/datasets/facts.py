@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from microservo.datasets.tables import FAULTS, GRAPH, LEDGER, SCORES
+from microservo.datasets.tables import FAULTS, GRAPH, LEDGER, READINGS, SCORES
 from microservo.domain.datasets.ledger import LedgerRow, added_up
 from schemas.codec import encode
 from schemas.records import AnomalyScore, FaultEvent, ServiceGraph
@@ -101,8 +101,14 @@ def _canonical_bytes(event: FaultEvent) -> bytes:
 
 
 def _fault_rows(events: Iterable[FaultEvent]) -> pa.Table:
-    rows = (asdict(event) | {"parameters": sorted(event.parameters.items())} for event in events)
-    return _rows(FAULTS, rows)
+    return _rows(FAULTS, map(_fault_row, events))
+
+
+def _fault_row(event: FaultEvent) -> dict[str, Any]:
+    row = asdict(event) | {"parameters": sorted(event.parameters.items())}
+    for name in READINGS:
+        row[f"{name.removesuffix('_at')}_within_us"] = None if row[f"{name}_us"] is None else 1
+    return row
 
 
 def _rows(schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> pa.Table:

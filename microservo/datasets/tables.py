@@ -84,6 +84,12 @@ _OPTIONAL_TIMES = (
     "recovery_commanded_at",
     "recovered_at",
 )
+READINGS = ("requested_at", "apply_commanded_at", "recovery_commanded_at")
+"""Instants that are read from a clock where the thing happens, and so true to the microsecond they say."""
+_PRECISIONS = {
+    f"{name.removesuffix('_at')}_within_us": pa.int64()
+    for name in ("requested_at", *_OPTIONAL_TIMES, "normal_at")
+}
 FAULTS = _nullable(
     _table(
         run_id=pa.string(),
@@ -101,14 +107,23 @@ FAULTS = _nullable(
         recovery_commanded_at=TIME,
         recovered_at=TIME,
         normal_at=TIME,
+        **_PRECISIONS,
         duration_us=pa.int64(),
         parameters=pa.map_(pa.string(), pa.field("value", pa.string(), nullable=False)),
+        severity=pa.float64(),
+        origin=pa.string(),
+        acted=pa.int64(),
         verdict=pa.string(),
-        evidence=pa.string(),
+        apply_evidence=pa.string(),
+        recovery_evidence=pa.string(),
+        effect_evidence=pa.string(),
         reason=pa.string(),
     ),
     *_OPTIONAL_TIMES,
     "normal_at",
+    *(name for name in _PRECISIONS if name != "requested_within_us"),
+    "severity",
+    "acted",
 )
 SCORES = _table(
     run_id=pa.string(),

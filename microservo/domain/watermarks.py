@@ -14,6 +14,9 @@ from microservo.errors import InvalidMessage
 from schemas.envelope import FOREVER_US, Stamp
 from schemas.records import RunWriter
 
+MOST_DELAY_US = 60_000_000
+"""The longest that windows of a service wait for its telemetry beyond the cuts."""
+
 UNKNOWN = -1
 """Event time before every writer has sent a promise."""
 

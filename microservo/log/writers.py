@@ -27,6 +27,7 @@ from schemas.records import Experiment, RunWriter
 
 COLLECTOR_WRITER = "telemetry-collector"
 INJECTOR_WRITER = "fault-injector"
+OBSERVER_WRITER = "effect-observer"
 JOIN_AHEAD_US = 10_000_000
 LEASE_US = 5_000_000
 TELEMETRY = tuple(source for source in SOURCES if source != catalogue.SERVICE_FAULTS)

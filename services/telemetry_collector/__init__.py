@@ -1,14 +1,14 @@
-"""Ships what the sources of telemetry give (OTLP/HTTP, host and target) to the topics, in columns.
+"""Ships what sources of telemetry give (OTLP by HTTP and gRPC, host and target) to the topics, in columns.
 
 - consumes: the sources in `microservo.sources`; it only wires them to the shipper.
 - produces: telemetry-metrics, telemetry-logs, telemetry-traces (key service name; metric_batch, log_batch,
   span_batch), stamped as writer `telemetry-collector`; service-graph (key run id; service_graph); what can't
-  be used on the dead-letter topics of the three, whole bodies too. A body that is too large to be read at all
-  is only counted (`microservo_refused_bodies_total`) and logged.
+  be used on the dead-letter topics of the three, whole bodies too. What is refused unread is only counted
+  (`microservo_refused_bodies_total`, by reason) and logged, a line a minute for each reason.
 - state: rows that wait for the next flush, names seen per service, and the spans of the last seconds, by
   which calls find the service that answers them (see `callees`); in memory, bounded. A metric whose
   attributes take more than 100 values has the rest under `metric{otel.metric.overflow=true}` (see
   `series_names`).
-- guarantee: at least once. A sender gets 200 only after Kafka has what it sent; it sends again what was not
-  answered, and the windower removes rows that are the same.
+- guarantee: at least once. A sender is told that all is well once Kafka has what it sent; it sends again
+  what was not answered, and the windower removes rows that are the same.
 """

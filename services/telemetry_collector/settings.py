@@ -10,12 +10,13 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from microservo.adapters.otlp.media import MAX_BODY_BYTES
+from microservo.domain.watermarks import MOST_DELAY_US
 from microservo.domain.windows import WindowPolicy
 from microservo.log.writers import COLLECTOR_WRITER
 from microservo.runtime.http import LOOPBACK
 from microservo.runtime.settings import ServiceSettings
 from microservo.sources.otlp.intake import ReceiverLimits
-from services.telemetry_collector.delays import MOST_DELAY_US, Delays
+from services.telemetry_collector.delays import Delays
 
 
 class Settings(ServiceSettings):

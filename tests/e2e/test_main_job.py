@@ -63,7 +63,7 @@ def test_a_fault_is_confirmed_by_its_mechanism_and_recovers(recorded: Recorded, 
 )
 def test_a_fault_shows_in_the_telemetry_and_passes(recorded: Recorded, fault: Planned) -> None:
     event = newest(recorded, fault)
-    assert event.verdict == "confirmed", event.evidence
+    assert event.verdict == "confirmed", event.effect_evidence
     assert event.effect_seen_at_us is not None
     assert event.normal_at_us is not None
 

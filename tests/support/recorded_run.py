@@ -140,7 +140,7 @@ def _event_of(story: Story, sent_us: int, fault: object) -> FaultEvent:
         duration_us=5_000_000,
         parameters={"latency_us": "300000", "jitter_us": "0"},
         verdict="confirmed" if recovered else "pending",
-        evidence=f"version {version}",
+        apply_evidence=f"version {version}",
         **times,
     )
 

@@ -1,7 +1,7 @@
-"""A small system in numbers: users, a front end, the service under test and one behind it, with natural noise.
+"""A small system in numbers: users, a front end, the service under test, one behind it, natural noise.
 
-Arrivals come in bursts under a load that drifts, durations are lognormal about a level that wanders, some seconds
-are slow for everyone, a few calls fail. Faults change it where they would.
+Arrivals come in bursts under a load that drifts, durations are lognormal about a level that wanders, some
+seconds are slow for everyone, a few calls fail. Faults change it where they would.
 """
 
 from __future__ import annotations

@@ -225,7 +225,7 @@ def _records(story: Story, topic: str) -> dict[str, list[_Record]]:
             late = rng.random() < story.late_ratio
             delay = rng.randrange(2 * _S, 36 * _S) if late else rng.randrange(800_000)
             if service == story.services[-1]:
-                delay += GATHER_US - time_us % GATHER_US
+                delay += GATHER_US - (time_us + 2 * _S) % GATHER_US
             records.append(_Record(time_us + delay, time_us, number, rng.random() * 100))
         found[service] = sorted(records, reverse=True)
     return found

@@ -81,3 +81,21 @@ class Columns:
             # A fifth more, or each record that comes would move all others.
             begin = split + added - self._most * 4 // 5
         return min(max(begin, 0), split)
+
+
+def of_stratum(by_stratum: NDArray[np.float64], stratum: NDArray[np.uint16]) -> NDArray[np.float64]:
+    """The value of each record's stratum; the last one, of all records, for a stratum that has none."""
+    values = by_stratum[np.minimum(stratum, len(by_stratum) - 1)]
+    return np.where(np.isnan(values), by_stratum[-1], values)
+
+
+def sums(values: NDArray[Any]) -> NDArray[np.float64]:
+    """The sum of all values before each place, and of all; shape (values + 1,)."""
+    found = np.zeros(len(values) + 1)
+    np.cumsum(values, out=found[1:])
+    return found
+
+
+def share_of(flags: NDArray[np.bool_]) -> float:
+    """The share of flags that are set; 0 of none."""
+    return float(flags.mean()) if len(flags) else 0.0

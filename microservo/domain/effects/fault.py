@@ -122,4 +122,4 @@ def contract_of(kind: str, parameters: Mapping[str, str], severity: float) -> Co
         return GENERIC
 
 
-_DISTANT = 4.0
+_DISTANT = 2.0

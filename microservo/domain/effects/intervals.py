@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 
 from microservo.domain.telemetry import Int64
 
-_LEAST_NORMAL = 5
-_CHANCE = 0.01
-_STRONG = 3
+_DROP = 5.0
+"""Records that speak against an effect with odds of 150 to 1 (the logarithm of it) end it."""
+_STRONG = 8.0
+"""An interval has odds of 3000 to 1 in its favour: more than one record that deviates by itself."""
+_MOST_SHARE = 0.8
+"""Also where all records deviate, a few normal ones may lie between them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,26 +36,45 @@ class Interval:
     end_within_us: int | None = None
 
 
-def runs(times_us: Int64, deviates: NDArray[np.bool_], share: float, pause_us: int) -> list[Interval]:
+def runs(
+    times_us: Int64, deviates: NDArray[np.bool_], *, natural: float, share: float, pause_us: int
+) -> list[Interval]:
     """The intervals of a series of records.
 
-    A run of normal records that is too long for the share of deviating ones ends an interval, and what
-    deviates alone is left out: that happens without faults too. Intervals with less than `pause_us` between
-    them are one.
+    Each record speaks for the effect or against it, by how likely it is with it and without it. An interval
+    begins and ends with a deviating record; it ends when the records behind speak against it as clearly as
+    few that are normal by chance would. What speaks for it too little happens without faults as well, and is
+    left out. Intervals with less than `pause_us` between them are one.
 
     Args:
         times_us: event times, ascending, shape (records,).
         deviates: of each record, likewise.
-        share: of records that deviate while the fault is in force.
+        natural: share of records that deviate without a fault, more than 0.
+        share: of those that deviate while the fault is in force.
         pause_us: microseconds.
+
+    Source: maximal segments with a drop, as in Altschul et al., Basic local alignment search tool, 1990.
     """
-    places = deviates.nonzero()[0]
-    if not len(places):
-        return []
-    bearable = max(_LEAST_NORMAL, log(_CHANCE) / log(1 - min(max(share, 0.01), 0.9)))
-    groups = np.split(places, (np.diff(places) - 1 > bearable).nonzero()[0] + 1)
-    strong = [group for group in groups if len(group) >= _STRONG] or [max(groups, key=len)]
-    return merged([_interval(times_us, int(group[0]), int(group[-1])) for group in strong], pause_us)
+    share = min(max(share, 2 * natural), _MOST_SHARE)
+    gain, loss = log(share / natural), log((1 - natural) / (1 - share))
+    found: list[tuple[float, int, int]] = []
+    first, best, at_best, score, last = -1, 0.0, -1, 0.0, -1
+    for place in deviates.nonzero()[0].tolist():
+        if first >= 0:
+            score -= loss * (place - last - 1)
+            if score <= best - _DROP or score <= 0:
+                found.append((best, first, at_best))
+                first = -1
+        if first < 0:
+            first, score, best = place, 0.0, 0.0
+        score += gain
+        last = place
+        if score >= best:
+            best, at_best = score, place
+    if first >= 0:
+        found.append((best, first, at_best))
+    strong = [each for each in found if each[0] >= _STRONG] or sorted(found)[-1:]
+    return merged([_interval(times_us, first, last) for _, first, last in strong], pause_us)
 
 
 def silences(times_us: Int64, usual_gap_us: int, from_us: int, until_us: int) -> list[Interval]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from microservo.domain.effects.baseline import baseline_of
+from microservo.domain.effects.baselines import baseline_of
 from microservo.domain.effects.fault import ObservedFault
 from microservo.domain.effects.free_time import FreeTime, Span
 from microservo.domain.effects.history import History
@@ -176,16 +176,30 @@ class EffectObserver:
                 yield touched_us, self._over_us(other, service)[0] + _GUARD_US
 
     def _rivals(self, fault: ObservedFault, watch: Watch) -> dict[int, list[Rival]]:
+        """Of each test by its place, the other faults that may explain what it measures."""
+        others = list(self._others(fault))
         return {
             place: [
                 self._rival(other, watch.service)
-                for other in self._faults.values()
-                if other is not fault
-                and other.touched_us is not None
-                and other.explains(watch.service, test.measure, test.peers)
+                for other in others
+                if other.explains(watch.service, test.measure, test.peers)
             ]
             for place, test in enumerate(watch.tests)
         }
+
+    def _others(self, fault: ObservedFault) -> Iterator[ObservedFault]:
+        """The faults of which something may be seen while this one is in force, or watched after it."""
+        begin_us, end_us = self._force(fault)
+        around_us = self._policy.watched_us + self._policy.normal_after_us
+        for other in self._faults.values():
+            touched_us, over_us = other.touched_us, other.end_us
+            if (
+                other is not fault
+                and touched_us is not None
+                and touched_us < end_us + around_us
+                and (over_us is None or over_us + around_us > begin_us)
+            ):
+                yield other
 
     def _rival(self, other: ObservedFault, service: str) -> Rival:
         over_us, is_settled = self._over_us(other, service)

@@ -17,9 +17,9 @@ _LEAST_SPREAD = 1.0
 class Reference:
     """The values of a statistic on fault-free stretches of one length, none overlapping another, in order.
 
-    A value during a fault is held against two things: all of these values, and what came just before the
-    fault; the larger of both probabilities counts. So neither a fault-free time that was quieter on the whole
-    nor a load that drifts makes an effect.
+    A value during a fault is held against all of these values, and against what came just before the fault;
+    the larger of both probabilities counts. So neither a fault-free time that was quieter on the whole nor a
+    load that drifts makes an effect. Nor does what fault-free stretches did themselves.
 
     Args:
         values: NaN where a stretch has no record, shape (stretches,).
@@ -31,6 +31,7 @@ class Reference:
         values = values[np.isfinite(values)]
         self.stretches = len(values)
         self._most_degrees = most_degrees
+        self._values = np.sort(values)
         self._middle, self._spread = _location(values)
         near = int(np.clip(round(_LOCAL_US / length_us), 2, 15))
         self._near: tuple[float, float, int] | None = None
@@ -43,6 +44,10 @@ class Reference:
     def p_value(self, value: float) -> float:
         """The probability of such a value, or a larger one, without a fault."""
         found = self._tail((value - self._middle) / self._spread, self.stretches)
+        beyond = len(self._values) - int(np.searchsorted(self._values, value))
+        if beyond:
+            # It was there without a fault, so no curve may say that it is rarer.
+            found = max(found, (beyond + 1) / (self.stretches + 1))
         if self._near is not None:
             before, spread, count = self._near
             found = max(found, self._tail((value - before) / spread, count))

@@ -7,16 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from microservo.domain.effects.baseline import Baseline, CountBaseline, LevelBaseline, Outcome
+from microservo.domain.effects.baseline import Baseline, Outcome
+from microservo.domain.effects.counts import CountBaseline
 from microservo.domain.effects.free_time import Span, newest, without
 from microservo.domain.effects.history import History, Samples
 from microservo.domain.effects.intervals import Interval, merged, runs, silences
+from microservo.domain.effects.levels import LevelBaseline
 from microservo.domain.effects.policy import EffectPolicy
 from microservo.domain.faults.base import Measure
 from schemas.records import Finding
 
 _BEFORE_US = 60_000_000
 """No request that a fault meets on its way began longer before it."""
+
+
+_LINGERS_US = 3_000_000
+"""An after-effect follows the fault, or its own beginning, within so long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +156,7 @@ class Watch:
             if test.found is not None
             for interval in self._intervals(test, test.found, history, force, at_us, rivals[place])
         ]
-        self.intervals = merged(found, self._policy.normal_after_us)
+        self.intervals = merged(_connected(found, force[1]), self._policy.normal_after_us)
 
     def _try(
         self, test: Test, history: History, force: Span, at_us: int, rivals: Sequence[Rival], alpha: float
@@ -212,11 +218,16 @@ class Watch:
             outside = (samples.begin_us < begin_us) | (samples.begin_us >= end_us + baseline.interval_us)
         for rival in rivals:
             counted &= ~(outside & (samples.begin_us >= rival.span[0]) & (samples.begin_us < rival.span[1]))
-        deviates = baseline.deviating(samples, found.outcome.share) & counted
+        deviating = baseline.deviating(samples, ~outside & counted)
         kept = counted | (samples.end_us < begin_us)
         order = np.argsort(samples.end_us[kept], kind="stable")
-        times_us = samples.end_us[kept][order]
-        return runs(times_us, deviates[kept][order], found.outcome.share, self._policy.normal_after_us)
+        return runs(
+            samples.end_us[kept][order],
+            (deviating.flags & counted)[kept][order],
+            natural=deviating.natural,
+            share=deviating.share,
+            pause_us=_LINGERS_US,
+        )
 
     def _silences(self, baseline: CountBaseline, samples: Samples, force: Span, at_us: int) -> list[Interval]:
         begin_us, end_us = force
@@ -229,6 +240,16 @@ class Watch:
             return quiet
         # Fewer or more than usual, and no record of it that could be dated.
         return [Interval(start_us=begin_us, end_us=min(end_us, at_us))]
+
+
+def _connected(intervals: Iterable[Interval], end_us: int) -> list[Interval]:
+    """Without what begins when the fault was over and all was normal again: services have slow seconds."""
+    connected: list[Interval] = []
+    for each in sorted(intervals, key=lambda interval: interval.start_us):
+        if each.start_us < end_us + _LINGERS_US:
+            connected.append(each)
+            end_us = max(end_us, each.end_us)
+    return connected
 
 
 def _rank(test: Test) -> tuple[bool, float]:

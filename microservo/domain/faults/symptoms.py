@@ -72,12 +72,12 @@ _LEAST_FAILED = 0.02
 _LEAST_SLOW = 0.02
 RARE_PER_S = 0.4
 """What happens less often, with a request every two seconds, is not looked for."""
-USERS = 4.0
+USERS = 2.0
 """One in so many of the users' requests reaches a given service; some reach it on each."""
 _MOST = 0.6
 """From this share on, the median of all moves."""
-STARVED = 0.5
-"""Share of its requests that a service must miss to be starved."""
+STARVED = 1.0
+"""A service that is starved misses half of its requests, or more."""
 
 
 def slow(delay_ms: float, ratio: float = 1.0, *, some_endpoints: bool = False) -> Measure:

@@ -99,7 +99,7 @@ EVENT = FaultEvent(
     duration_us=1,
     parameters={},
     verdict="confirmed",
-    evidence="in force on 3 connections",
+    apply_evidence="in force on 3 connections",
 )
 SERVICE_FAULT = ServiceFault(
     run_id="run-1",
@@ -108,7 +108,7 @@ SERVICE_FAULT = ServiceFault(
     kind="network-delay",
     service="frontend",
     root_service="cartservice",
-    role="affected",
+    role="exposed",
     hops=1,
     severity=0.5,
     requested_at_us=NOON_US,
@@ -185,7 +185,7 @@ CASES = [
     ("fault-requests", REQUEST, ["inject network-delay on cartservice for 20s latency=300ms"]),
     ("fault-requests", STOP, ["stop f-1"]),
     ("fault-events", EVENT, ["active", "cartservice-0", "effect confirmed", "in force on 3 connections"]),
-    ("service-faults", SERVICE_FAULT, ["active", "frontend (1 hops from cartservice)"]),
+    ("service-faults", SERVICE_FAULT, ["active", "frontend (caller of cartservice, 1 hops)"]),
     ("service-graph", GRAPH, ["2 edges, 7 calls, 1 failed"]),
     ("experiments", RUN, ["run-1 running, target online-boutique, seed 7"]),
     ("telemetry-metrics", METRICS, ["2 points of 1 metrics"]),

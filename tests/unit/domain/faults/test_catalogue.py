@@ -129,7 +129,7 @@ def test_a_contract_measures_every_service_that_a_call_connects_with_the_root_ca
     contract = example(kind).contract()
     assert contract.is_empty == (kind == "noop")
     if not contract.is_empty:
-        assert contract.root and contract.callers and contract.users and contract.callees
+        assert all((contract.root, contract.callers, contract.users, contract.callees))
 
 
 @pytest.mark.parametrize(("kind", "parameters", "message"), BAD)

@@ -12,7 +12,7 @@ from microservo.domain.faults.kinds.network_delay import NetworkDelay
 from microservo.domain.faults.lifecycle import (
     TRANSITIONS,
     WHOLE,
-    AffectedService,
+    ExposedService,
     FaultStatus,
     fold,
     rejection,
@@ -29,9 +29,9 @@ PLANNED = PlannedFault(
     duration_us=1_000,
     requested_at_us=100,
 )
-AFFECTED = (
-    AffectedService(service="cart", role="root_cause", hops=0),
-    AffectedService(service="front", role="affected", hops=1),
+EXPOSED = (
+    ExposedService(service="cart", relation="root", hops=0),
+    ExposedService(service="front", relation="caller", hops=1),
 )
 PATHS: dict[FaultState, tuple[FaultState, ...]] = {
     "requested": (),
@@ -124,9 +124,9 @@ def test_a_fault_is_applied_with_the_first_instance_and_recovered_with_the_last(
 
 def test_every_service_gets_a_record_of_the_newest_version() -> None:
     status = fold(published()[:5])["f-1"]
-    root, caller = status.service_faults(AFFECTED)
+    root, caller = status.service_faults(EXPOSED)
     assert (root.role, root.hops, root.service) == ("root_cause", 0, "cart")
-    assert (caller.role, caller.hops, caller.service) == ("affected", 1, "front")
+    assert (caller.role, caller.relation, caller.hops, caller.service) == ("exposed", "caller", 1, "front")
     assert root.version == caller.version == 5
     assert root.severity == pytest.approx(0.3)
     assert (root.applied_at_us, root.apply_commanded_at_us, root.requested_at_us) == (119, 110, 100)
