@@ -102,9 +102,9 @@ class OpenWindow:
         return dropped
 
     def inventories_at(self, revision: int) -> list[ServiceInventory]:
-        """The inventories that a revision knows; those that are equal once."""
+        """The inventories that a revision knows."""
         assert self.due_us is not None
-        return list({each: None for late, each in self.inventories if late[revision] < self.due_us})
+        return [each for late, each in self.inventories if late[revision] < self.due_us]
 
 
 class OpenRun:

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from microservo.adapters.partitioner import partition_of
+from microservo.domain.silence import PushedSignal, packed_signals
+from microservo.domain.telemetry import SIGNALS
 from schemas import catalogue
 from schemas.codec import encode
 from schemas.envelope import HEARTBEAT_KEY, Headers, Stamp
-from schemas.records import LogBatch, MetricBatch, PushedSignal, ServiceFault, ServiceInventory, SpanBatch
+from schemas.records import LogBatch, MetricBatch, ServiceFault, ServiceInventory, SpanBatch
 
 PAUSE_S = (15, 26)
 GATHER_US = 5_000_000
@@ -99,7 +101,6 @@ def inventories(story: Story) -> list[tuple[int, ServiceInventory]]:
 
 def _inventory(story: Story, service: str, second: int, time_us: int) -> ServiceInventory:
     is_slow = service == story.services[-1]
-    signals = ("logs", "metrics", "traces")
     newest_us = story.start_us + (min(second, PAUSE_S[0]) if service == story.services[1] else second) * _S
     return ServiceInventory(
         run_id=story.run_id,
@@ -108,9 +109,7 @@ def _inventory(story: Story, service: str, second: int, time_us: int) -> Service
         peers=("redis",),
         severities=("error", "info"),
         metered=("queue",),
-        signals=tuple(
-            PushedSignal(signal=each, interval_us=200_000, newest_us=newest_us) for each in signals
-        ),
+        **packed_signals({each: PushedSignal(200_000, newest_us) for each in SIGNALS}),
         delay_us=max(0, min(3_500_000, (36 - second) * 500_000)) if is_slow and second >= 8 else 0,
         time_us=time_us,
     )

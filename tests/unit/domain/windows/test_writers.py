@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from microservo.domain.join import process_stamped
+from microservo.domain.silence import PushedSignal, packed_signals
 from microservo.domain.telemetry import Batch
 from microservo.domain.windows import SOURCES, ClosedWindow, Windower, WindowPolicy
 from microservo.errors import InvalidMessage
@@ -21,7 +22,6 @@ from schemas.envelope import FOREVER_US, Stamp
 from schemas.records import (
     LogBatch,
     MetricBatch,
-    PushedSignal,
     RunWriter,
     ServiceFault,
     ServiceInventory,
@@ -178,7 +178,7 @@ def _inventory(service: str, time_us: int, *, delay_s: int = 0) -> ServiceInvent
         peers=("redis",),
         severities=("info",),
         metered=(),
-        signals=(PushedSignal(signal="traces", interval_us=S, newest_us=time_us),),
+        **packed_signals({"traces": PushedSignal(S, time_us)}),
         delay_us=delay_s * S,
         time_us=time_us,
     )
