@@ -562,18 +562,6 @@ class ServiceInstance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PushedSignal:
-    """A signal that a service pushes: metrics, logs or traces."""
-
-    signal: str
-    """Name of the signal."""
-    interval_us: int
-    """Microseconds that usually lie between two of its records."""
-    newest_us: int
-    """Microseconds UTC of its newest record."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceInventory:
     """A fact: what is known of a service that pushes telemetry, as of an instant; so that what is missing can be told from what never was. Sent each second, until the service is declared gone."""
 
@@ -589,8 +577,12 @@ class ServiceInventory:
     """Severities that its log lines have had: trace, debug, info, warn, error, fatal, unknown."""
     metered: tuple[str, ...]
     """Names of its series that others measure of it from outside; none of them shows that it is alive."""
-    signals: tuple[PushedSignal, ...]
-    """Signals that it pushes, by name."""
+    signals: tuple[str, ...]
+    """Signals that it pushes, by name: logs, metrics, traces."""
+    interval_us: bytes
+    """int64 little-endian, one per signal: microseconds that usually lie between two of its records."""
+    newest_us: bytes
+    """int64 little-endian, one per signal: microseconds UTC of its newest record."""
     delay_us: int
     """Microseconds that windows of the service wait beyond the first and the final cut: how much later than that its telemetry usually comes."""
     time_us: int
