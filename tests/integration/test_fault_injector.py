@@ -262,8 +262,10 @@ def test_a_fault_of_others_is_declared_and_ended(lab: Lab, start: Start) -> None
             )
         )
         eventually(
-            lambda: {(each.service, each.relation) for each in lab.faults("deploy-1")}
-            == {("front", "root"), ("loadgen", "user"), ("back", "callee")},
+            lambda: (
+                {(each.service, each.relation) for each in lab.faults("deploy-1")}
+                == {("front", "root"), ("loadgen", "user"), ("back", "callee")}
+            ),
             timeout_s=PATIENCE_S,
             what="the services that are exposed to it",
         )
