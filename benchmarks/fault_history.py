@@ -39,7 +39,6 @@ from microservo.domain.faults.decider.events import (
     TimerDue,
 )
 from microservo.domain.faults.decider.snapshot import events_of
-from microservo.domain.window_effects import Judgement
 from microservo.log.faults import all_latest_events, latest_events
 from microservo.log.reader import ranges_from, read_topic
 from microservo.log.stamped import StampedWriter
@@ -48,7 +47,7 @@ from microservo.platforms.local.platform import LocalPlatform
 from microservo.retry import retry
 from schemas.catalogue import FAULT_EVENTS, FAULTS, SERVICE_FAULTS
 from schemas.codec import encode
-from schemas.records import FaultRequest, FaultSnapshot
+from schemas.records import FaultRequest, FaultSnapshot, FaultVerdict
 from services.fault_injector.performing import Performer, ThreadWorkers, Workers
 from services.fault_injector.service import WRITER, start
 from services.fault_injector.settings import FaultInjectorSettings
@@ -182,10 +181,23 @@ def _send(producer: Producer, topic: str, key: str, value: bytes | None) -> None
 
 def _steps() -> list[Publish]:
     """What is published of one fault, from its request to its verdict."""
-    where = {"fault_id": REQUEST.fault_id, "instance": "cart-0"}
     timer = Timer(task="apply", fault_id=REQUEST.fault_id)
     recover = Timer(task="recover", fault_id=REQUEST.fault_id, instance="cart-0")
-    verdict = Judgement(fault_id=REQUEST.fault_id, verdict="confirmed", effect_seen_at_us=1, is_final=True)
+    verdict = FaultVerdict(
+        run_id="run-1",
+        fault_id=REQUEST.fault_id,
+        service=REQUEST.service,
+        version=1,
+        verdict="confirmed",
+        effect_seen_at_us=1,
+        is_final=True,
+    )
+    applied = ApplyConfirmed(
+        now_us=1, fault_id=REQUEST.fault_id, instance="cart-0", at_us=1, evidence="in force on 2 connections"
+    )
+    recovered = RecoveryConfirmed(
+        now_us=3, fault_id=REQUEST.fault_id, instance="cart-0", at_us=3, evidence="out of force"
+    )
     target = TargetView(
         services={"cart": ("cart-0",)}, edges=frozenset({("front", "cart")}), kinds=frozenset({REQUEST.kind})
     )
@@ -193,10 +205,10 @@ def _steps() -> list[Publish]:
         TargetSeen(now_us=0, target=target),
         RequestReceived(now_us=0, request=REQUEST),
         TimerDue(now_us=0, timer=timer),
-        ApplyConfirmed(now_us=1, at_us=1, evidence="in force on 2 connections", **where),
+        applied,
         TimerDue(now_us=2, timer=recover),
-        RecoveryConfirmed(now_us=3, at_us=3, evidence="out of force", **where),
-        Judged(now_us=4, judgement=verdict),
+        recovered,
+        Judged(now_us=4, verdict=verdict),
     ]
     state, published = InjectorState(run_id="run-1"), []
     for event in events:

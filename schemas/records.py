@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 EffectVerdict = Literal["pending", "confirmed", "ineffective", "inconclusive"]
-FaultAction = Literal["inject", "stop"]
+FaultAction = Literal["inject", "stop", "declare"]
+FaultOrigin = Literal["injected", "declared"]
 FaultState = Literal["requested", "rejected", "scheduled", "applying", "active", "recovering", "recovered", "failed", "stopped"]
 Finding = Literal["undecided", "visible", "not_visible", "inconclusive"]
 Phase = Literal["applying", "active", "recovering", "after_effect"]
 Relation = Literal["root", "caller", "callee", "user", "neighbour"]
 Role = Literal["root_cause", "affected", "exposed"]
 RunStatus = Literal["running", "finished", "aborted"]
+Truth = Literal["anomalous", "normal", "masked"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,49 +166,69 @@ class FaultEvent:
     service: str
     """Name of the service."""
     instance: str
-    """Target instance; empty where the event concerns the whole fault (requested, rejected, scheduled)."""
+    """Target instance; empty where the event concerns the whole fault (requested, rejected, scheduled), and for a declared fault of which no instance was named."""
     state: FaultState
     """State reached by this event."""
     at_us: int
     """Microseconds UTC: when this event happened."""
     requested_at_us: int
-    """Microseconds UTC: when the request was made."""
+    """Microseconds UTC: when the request was made, read from the requester's clock."""
     duration_us: int
     """Microseconds that were asked for."""
     parameters: dict[str, str]
     """Parameters in canonical units, for example latency_us=300000."""
     apply_commanded_at_us: int | None = None
-    """Microseconds UTC: when the mechanism was told to apply the fault; null before."""
+    """Microseconds UTC: when the mechanism was told to apply the fault, read from the injector's clock; null before, and where nobody told."""
     applied_at_us: int | None = None
-    """Microseconds UTC: when the mechanism confirmed that the fault is in force; null before."""
+    """Microseconds UTC: when the fault took effect, by the mechanism's own confirmation or as declared; null before."""
     effect_seen_at_us: int | None = None
-    """Microseconds UTC: when telemetry first showed the effect; null if not (yet) seen."""
+    """Microseconds UTC: event time of the first deviating record on any service; null if not (yet) seen."""
     recovery_commanded_at_us: int | None = None
-    """Microseconds UTC: when recovery was commanded; null before."""
+    """Microseconds UTC: when recovery was commanded, read from the injector's clock; null before, and where nobody commanded."""
     recovered_at_us: int | None = None
-    """Microseconds UTC: when the mechanism confirmed that the fault is out of force; null before."""
+    """Microseconds UTC: when the fault was out of force, by the mechanism's own confirmation or as declared; null before."""
     normal_at_us: int | None = None
-    """Microseconds UTC: when telemetry was back to normal; null if not (yet) seen."""
+    """Microseconds UTC: when the last service was back to normal; null if not (yet) seen."""
     verdict: EffectVerdict = "pending"
-    """Verdict of the effect observer."""
-    evidence: str = ""
-    """What the mechanism or the observer reported."""
+    """Newest verdict of the effect observer."""
+    applied_within_us: int | None = None
+    """Microseconds: the fault took effect at most so many before or after applied_at_us; null where that was not measured."""
+    recovered_within_us: int | None = None
+    """Microseconds: likewise of recovered_at_us."""
+    effect_seen_within_us: int | None = None
+    """Microseconds: the effect began at most so many before effect_seen_at_us; null where that is not known."""
+    normal_within_us: int | None = None
+    """Microseconds: it was back to normal at most so many before normal_at_us; null where that is not known."""
+    acted: int | None = None
+    """How many requests, segments or other things the mechanism says it acted on so far; null where it doesn't count."""
+    severity: float | None = None
+    """Severity from 0 (none) to 1 (total): by the parameters of the kind, or as declared; null in refused requests and in records before version 2."""
+    origin: FaultOrigin = "injected"
+    """Injected here, or declared."""
+    verdict_version: int = 0
+    """Version of the observer's verdict (fault-effects) that is told here; 0 where there is none."""
+    apply_evidence: str = ""
+    """What the mechanism reported when the fault took effect, or who declared it."""
+    recovery_evidence: str = ""
+    """What the mechanism reported when the fault was out of force, or who declared its end."""
+    effect_evidence: str = ""
+    """What the effect observer reported."""
     reason: str = ""
     """Why it was rejected, failed or stopped; empty otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultRequest:
-    """A command: inject or stop a fault. Refused before anything is touched if it can't be carried out."""
+    """A command: inject or stop a fault, or declare one that happened elsewhere. Refused before anything is touched if it can't be carried out."""
 
     fault_id: str
     """Identity of the fault, chosen by the requester; at most 64 letters, digits, '-' and '_'."""
     action: FaultAction
-    """Inject a new fault, or stop the one of this id."""
+    """Inject a new fault, stop the one of this id, or declare one that others made."""
     requested_at_us: int
     """Microseconds UTC: when the request was made."""
     kind: str = ""
-    """Kind of fault, for example network-delay; empty for stop."""
+    """Kind of fault, for example network-delay; for declare any name that is no injected kind; empty for stop."""
     service: str = ""
     """Target service; empty for stop."""
     instances: tuple[str, ...] = ()
@@ -214,11 +236,17 @@ class FaultRequest:
     parameters: dict[str, str] = field(default_factory=dict)
     """Parameters of the kind as people write them, with units, for example latency=300ms."""
     duration_us: int = 0
-    """Microseconds that the fault shall be in force; 0 for stop."""
+    """Microseconds that the fault shall be in force; 0 for stop and declare."""
     start_at_us: int | None = None
-    """Microseconds UTC of the wished start; null means now."""
+    """Microseconds UTC of the wished start, null means now; for declare: when it took effect."""
     requested_by: str = ""
-    """Who asked, for the record."""
+    """Who asked or declared, for the record."""
+    end_at_us: int | None = None
+    """Microseconds UTC: when a declared fault was out of force (declare, stop); null while it is in force, and for others."""
+    within_us: int | None = None
+    """Microseconds: how exactly the instants of a declared fault are known; null if not."""
+    severity: float | None = None
+    """Severity of a declared fault from 0 to 1; null means 0.5."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,17 +260,17 @@ class FaultSnapshot:
     version: int
     """Highest version given out to an event of this fault."""
     instances: tuple[str, ...]
-    """Instances that the fault is meant for; empty for a refused request."""
+    """Instances that the fault is meant for; empty for a refused request, and for a declared fault of which none was named."""
     services: tuple[str, ...]
     """Services that the fault concerns, the target first; empty until it is applied."""
-    roles: tuple[Role, ...]
-    """Role of each of these services."""
     hops: tuple[int, ...]
-    """Calls between each of these services and the target."""
+    """Calls between each of these services and the target, in whatever direction."""
     records: tuple[bytes, ...]
     """The request, if known, then the newest event of each instance, each framed as on its own topic."""
     positions: tuple[int, ...]
     """For each partition of fault-events, the offset up to which all events are in the states."""
+    relations: tuple[Relation, ...] = ()
+    """How each of these services is connected to the target; empty in records before version 2."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,19 +330,27 @@ class Label:
     kind: str
     """Kind of fault."""
     role: Role
-    """Root cause, or affected as a caller of it."""
+    """Root cause; affected where the service's telemetry measurably moved; exposed where it is connected and nothing was found."""
     root_service: str
     """Service that the fault was injected into."""
     hops: int
-    """Calls between this service and the root cause; 0 for the root cause."""
+    """Calls between this service and the root cause, in whatever direction; 0 for the root cause and its neighbours."""
     phase: Phase
     """Stage that takes the largest share of the window."""
     overlap: float
     """Share of the window, 0 to 1, in which the fault was in force (applied to recovered)."""
     severity: float
     """Severity from 0 (none) to 1 (total)."""
-    verdict: EffectVerdict
-    """Verdict of the effect observer at this revision."""
+    relation: Relation = "caller"
+    """How the service is connected to the root cause."""
+    instances: tuple[str, ...] = ()
+    """Instances of the root service on which the fault was in force in the window."""
+    finding: Finding = "undecided"
+    """What was measured of the fault's effect on this service; undecided where the window was not looked at to its end."""
+    visible: float = 0.0
+    """Share of the window, 0 to 1, inside the effect intervals that were measured."""
+    shared_with: tuple[str, ...] = ()
+    """Other faults that explain the same effect and can't be told apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -330,13 +366,21 @@ class LabelledWindow:
     end_us: int
     """Microseconds UTC: end of the window, not included."""
     revision: int
-    """0: all that was on time; 1: with what came late, where that changed anything."""
+    """0: all that was on time; 1: with what came late; 2 and more: labels by effects that were measured later. Only those that changed anything are there."""
     names: tuple[str, ...]
     """Feature names, sorted."""
     values: tuple[float, ...]
     """Feature values in the order of names."""
     labels: tuple[Label, ...]
     """Faults that overlap the window, sorted by fault id."""
+    in_force: float = 0.0
+    """Share of the window, 0 to 1, in which a fault with a severity was in force here as the root cause, seen or not."""
+    visible: float | None = None
+    """Share of the window, 0 to 1, inside any effect interval that was measured here; null while that is undecided."""
+    role: Role | None = None
+    """Strongest role in its labels; null without labels."""
+    truth: Truth = "masked"
+    """What the window is, by the rule that the dataset card states."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -365,6 +409,8 @@ class LogBatch:
     """8 bytes per line: span id, zeros if none."""
     bodies: tuple[str, ...]
     """Text of each line."""
+    source_kind: str = "service"
+    """What sends: service, host, or load_generator."""
     line_id: bytes = b""
     """uint64 little-endian, one per record: identity of the line, the same where a sender's retry repeats it; 0 for a line without one. Empty if no line has one."""
 
@@ -382,13 +428,19 @@ class MetricBatch:
     names: tuple[str, ...]
     """Names of the series that occur: metric{attribute=value,...}, attributes sorted, no braces where there are none."""
     time_us: bytes
-    """int64 little-endian, one per record: microseconds UTC when the point was measured."""
+    """int64 little-endian, one per record: microseconds UTC when the point was measured; of one that is repeated, when that was."""
     instance: bytes
     """uint16 little-endian, one per record: index into instances."""
     name: bytes
     """uint16 little-endian, one per record: index into names."""
     value: bytes
-    """float64 little-endian, one per record: value in the unit of the metric."""
+    """float64 little-endian, one per record: value in the unit of the metric; of a rate, per second."""
+    source_kind: str = "service"
+    """What sends: service, host, or load_generator."""
+    interval_us: bytes = b""
+    """int64 little-endian, one per record: microseconds before time_us that the value is a rate over; 0 for one that is no rate. Empty if none is."""
+    age_us: bytes = b""
+    """int64 little-endian, one per record: microseconds before time_us when the value was measured, where it is the last one of a series that comes seldom; 0 for a point as it came. Empty if all came so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -465,6 +517,48 @@ class ServiceGraph:
     """Number of calls on each edge."""
     errors: tuple[int, ...]
     """Number of failed calls on each edge."""
+    callee_kinds: tuple[str, ...] = ()
+    """What each callee is: service (it sends telemetry), database, queue, or unseen (an address, or a service that was not seen). Empty before version 2."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceInstance:
+    """A fact: who an instance is, by what its telemetry says of itself. Told when it is first seen and when any of it changes; the newest counts."""
+
+    run_id: str
+    """Run (experiment) this belongs to."""
+    service: str
+    """Name under which its records go."""
+    instance: str
+    """Name of the instance among its service's; empty where it says none."""
+    kind: str
+    """What it is: service, host, or load_generator."""
+    seen_us: int
+    """Microseconds UTC when this was seen."""
+    name: str
+    """service.name as it was sent; empty if none was."""
+    namespace: str
+    """service.namespace; empty if unknown, as what follows."""
+    version: str
+    """service.version."""
+    environment: str
+    """deployment.environment.name."""
+    host: str
+    """host.name, or host.id."""
+    pod: str
+    """k8s.namespace.name and k8s.pod.name, with / between."""
+    container: str
+    """container.id, or k8s.container.name."""
+    pid: str
+    """process.pid."""
+    executable: str
+    """process.executable.name, or process.command."""
+    language: str
+    """telemetry.sdk.language."""
+    region: str
+    """cloud.region."""
+    scopes: tuple[str, ...]
+    """Names of the instrumentation scopes seen, sorted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -501,6 +595,8 @@ class ServiceInventory:
     """Microseconds that windows of the service wait beyond the first and the final cut: how much later than that its telemetry usually comes."""
     time_us: int
     """Microseconds UTC as of which this is known."""
+    queues: tuple[str, ...] = ()
+    """Queues that it has taken from: those of CONSUMER spans."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -514,9 +610,9 @@ class SpanBatch:
     instances: tuple[str, ...]
     """Instances that the spans come from."""
     endpoints: tuple[str, ...]
-    """Span names that occur."""
+    """Span names that occur, cut to 256 characters."""
     peers: tuple[str, ...]
-    """Called services that occur; empty string for spans that are no calls."""
+    """Called services, databases and queues that occur, of a CONSUMER span its queue; empty string for the others."""
     start_us: bytes
     """int64 little-endian, one per record: microseconds UTC when the span began."""
     duration_us: bytes
@@ -537,3 +633,7 @@ class SpanBatch:
     """8 bytes per span: span id."""
     parent_id: bytes
     """8 bytes per span: id of the parent span, zeros for a root."""
+    source_kind: str = "service"
+    """What sends: service, host, or load_generator."""
+    protocol: bytes = b""
+    """uint8 little-endian, one per record: what the call is by its semantic conventions: 0 unknown, 1 http, 2 rpc, 3 messaging, 4 database. Empty if none is known."""

@@ -10,7 +10,9 @@ from datetime import datetime, timedelta
 
 from microservo.application.command import Command, Context
 from microservo.application.following import FollowedFault
+from microservo.application.runs import ListRuns, list_runs
 from microservo.domain.faults.catalogue import KindInfo, check_id, describe, kind_named, parse_request
+from microservo.domain.faults.declared import Declaration, check_end, parse_declaration
 from microservo.domain.faults.lifecycle import LAST_STATES
 from microservo.domain.faults.units import parse_duration
 from microservo.errors import InvalidInput, Unavailable
@@ -18,17 +20,24 @@ from microservo.log.faults import all_latest_events, latest_events
 from microservo.platforms.platform import Platform, kinds_here, services_of
 from schemas.catalogue import FAULT_EVENTS, FAULTS
 from schemas.codec import SchemaError
-from schemas.records import FaultEvent, FaultRequest, FaultState
+from schemas.records import Experiment, FaultEvent, FaultRequest, FaultState
 
 _FLUSH_S = 30.0
+_KIND_IN_ID = 48
+"""So much of a kind's name goes into an id that is made up: an id has 64 characters at the most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestedFault:
-    """A request that is durable; the fault is not in force yet."""
+    """A request that is durable; the fault is not in force yet.
+
+    Attributes:
+        note: what to know of it besides; empty as a rule.
+    """
 
     fault_id: str
     requested_at_us: int
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +64,42 @@ class RequestFault(Command[RequestedFault]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeclareFault(Command[RequestedFault]):
+    """Says that others have made a fault, so that it is labelled and measured like those injected here.
+
+    Attributes:
+        kind: any name that is none of `ListKinds`, for example "deploy".
+        service: where; it need not be one of the target's.
+        instances: those that it was in force on, where that is known.
+        start_at: since when, with a time zone; now if not given.
+        end_at: until when; not given, it is in force until `StopFault`.
+        within: how exactly the instants are known, for example "500ms".
+        severity: from 0 (nothing) to 1 (total); 0.5 if not given.
+        declared_by: who says so; the user of this process if not given.
+        fault_id: identity; made up if not given.
+    """
+
+    kind: str
+    service: str
+    instances: tuple[str, ...] = ()
+    start_at: datetime | None = None
+    end_at: datetime | None = None
+    within: str | timedelta | None = None
+    severity: float | None = None
+    declared_by: str | None = None
+    fault_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StopFault(Command[None]):
-    """Asks to end a fault before its time."""
+    """Asks to end a fault before its time, or says that a declared one has ended.
+
+    Attributes:
+        at: when a declared fault ended, with a time zone; now if not given.
+    """
 
     fault_id: str
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,11 +169,36 @@ def request_fault(command: RequestFault, context: Context) -> RequestedFault:
     return _send(request, context)
 
 
+def declare_fault(command: DeclareFault, context: Context) -> RequestedFault:
+    """Sends the declaration.
+
+    Raises:
+        InvalidInput: it can't be; nothing was sent.
+    """
+    now_us = context.clock()
+    request = FaultRequest(
+        fault_id=command.fault_id or f"{command.kind[:_KIND_IN_ID]}-{secrets.token_hex(4)}",
+        action="declare",
+        requested_at_us=now_us,
+        kind=command.kind,
+        service=command.service,
+        instances=command.instances,
+        start_at_us=now_us if command.start_at is None else _instant_us(command.start_at),
+        end_at_us=None if command.end_at is None else _instant_us(command.end_at),
+        within_us=None if command.within is None else _duration_us(command.within),
+        severity=command.severity,
+        requested_by=_user() if command.declared_by is None else command.declared_by,
+    )
+    run = _running_run(context)
+    declared = parse_declaration(request, run_from_us=0 if run is None else run.started_at_us, now_us=now_us)
+    return replace(_send(request, context), note=_late_note(declared, run, now_us))
+
+
 def stop_fault(command: StopFault, context: Context) -> None:
     """Sends the request to stop.
 
     Raises:
-        InvalidInput: there is no such fault, or it is over.
+        InvalidInput: there is no such fault, it is over, or that can't be its end.
     """
     check_id(command.fault_id)
     events = [event for event in list_faults(ListFaults(), context) if event.fault_id == command.fault_id]
@@ -142,7 +208,21 @@ def stop_fault(command: StopFault, context: Context) -> None:
     if all(event.state in LAST_STATES for event in events):
         msg = f"fault {command.fault_id!r} is over: {events[0].state}; there is nothing to stop"
         raise InvalidInput(msg)
-    _send(FaultRequest(fault_id=command.fault_id, action="stop", requested_at_us=context.clock()), context)
+    now_us = context.clock()
+    end_us = None if command.at is None else _instant_us(command.at)
+    if events[0].origin == "declared":
+        check_end(now_us if end_us is None else end_us, events[0].applied_at_us or 0, now_us)
+    elif end_us is not None:
+        msg = f"the end of {command.fault_id!r} is measured, for it was injected; stop it without saying when"
+        raise InvalidInput(msg)
+    request = FaultRequest(
+        fault_id=command.fault_id,
+        action="stop",
+        requested_at_us=now_us,
+        requested_by=_user(),
+        end_at_us=end_us,
+    )
+    _send(request, context)
 
 
 def list_faults(command: ListFaults, context: Context) -> tuple[FaultEvent, ...]:
@@ -184,6 +264,21 @@ def list_kinds(command: ListKinds, context: Context) -> tuple[KindInfo, ...]:
     platform = _running_platform(context)
     carried = None if platform is None else kinds_here(platform)
     return tuple(kind for kind in describe(carried) if command.name in (None, kind.name))
+
+
+def _running_run(context: Context) -> Experiment | None:
+    """The run that goes on and began last, if there is one."""
+    going_on = [run for run in list_runs(ListRuns(), context) if run.status == "running"]
+    return going_on[-1] if going_on else None
+
+
+def _late_note(declared: Declaration, run: Experiment | None, now_us: int) -> str:
+    if run is None or now_us - declared.start_at_us <= run.window_us + run.final_cut_us:
+        return ""
+    return (
+        f"it began {(now_us - declared.start_at_us) / 1e6:.0f} s ago: windows that were final by now are "
+        "labelled with it in later revisions, but only as long as they are kept; faults.parquet has it"
+    )
 
 
 def _running_platform(context: Context) -> Platform | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from microservo.application.command import Command, Context
 from microservo.errors import InvalidInput
-from schemas.records import Experiment, RunWriter
+from schemas.records import Experiment, GoneService, RunWriter
 
 LATEST_RUN = "latest"
 """Stands for the id of the run that began last."""
@@ -40,6 +40,21 @@ class RetireWriter(Command[tuple[RunWriter, ...]]):
     """
 
     writer: str
+    run_id: str = LATEST_RUN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetireService(Command[GoneService]):
+    """Declares that a service that pushed telemetry is gone: its silence shows in windows no longer.
+
+    If it sends again, it is known again.
+
+    Attributes:
+        service: its name.
+        run_id: the run; the newest by default.
+    """
+
+    service: str
     run_id: str = LATEST_RUN
 
 
@@ -86,6 +101,25 @@ def retire_writer(command: RetireWriter, context: Context) -> tuple[RunWriter, .
     )
     found = list_writers(ListWriters(run_id=run_id), context)
     return tuple(each for each in found if each.writer == command.writer)
+
+
+def retire_service(command: RetireService, context: Context) -> GoneService:
+    """What the run says of the service now.
+
+    Raises:
+        InvalidInput: there is no such run, it is over, or nothing is known of the service.
+        Retryable: the broker is away for now; try again.
+    """
+    from microservo.log import gone_services  # noqa: PLC0415  # as above
+
+    return gone_services.retire_service(
+        context.connection.broker,
+        run_id=run_id_of(command.run_id, context),
+        service=command.service,
+        process="client",
+        clock=context.clock,
+        topic_prefix=context.connection.topic_prefix,
+    )
 
 
 def run_id_of(name: str, context: Context) -> str:

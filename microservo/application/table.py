@@ -17,12 +17,14 @@ from microservo.application.datasets import (
     verify_dataset,
 )
 from microservo.application.faults import (
+    DeclareFault,
     FollowFault,
     ListFaults,
     ListKinds,
     RequestFault,
     StopFault,
     WaitForFault,
+    declare_fault,
     follow_fault,
     list_faults,
     list_kinds,
@@ -34,9 +36,11 @@ from microservo.application.machine import CheckMachine, check_machine
 from microservo.application.runs import (
     ListRuns,
     ListWriters,
+    RetireService,
     RetireWriter,
     list_runs,
     list_writers,
+    retire_service,
     retire_writer,
 )
 from microservo.application.topics import (
@@ -52,6 +56,7 @@ T = TypeVar("T")
 
 HANDLERS: Mapping[type[Command[Any]], Callable[[Any, Context], Any]] = {
     RequestFault: request_fault,
+    DeclareFault: declare_fault,
     StopFault: stop_fault,
     ListFaults: list_faults,
     FollowFault: follow_fault,
@@ -63,6 +68,7 @@ HANDLERS: Mapping[type[Command[Any]], Callable[[Any, Context], Any]] = {
     ListRuns: list_runs,
     ListWriters: list_writers,
     RetireWriter: retire_writer,
+    RetireService: retire_service,
     CheckFolder: check_folder,
     RebuildDataset: rebuild_dataset,
     VerifyDataset: verify_dataset,

@@ -16,6 +16,7 @@ from microservo.application.faults import (
     RequestFault,
     StopFault,
 )
+from microservo.cli.declare import declare
 from microservo.cli.lines import describe
 from microservo.cli.output import print_document, print_line, print_table
 from microservo.cli.session import Session, pass_session
@@ -36,16 +37,20 @@ _COLUMNS = (
 
 @click.group()
 def fault() -> None:
-    """Ask for faults, see what became of them, stop them.
+    """Ask for faults or declare those of others, see what became of them, stop them.
 
     \b
     Examples:
       microservo fault kinds network-delay
       microservo fault request network-delay --target service=cartservice \\
           --param latency=300ms --duration 20s --wait
+      microservo fault declare --service jshop --kind deploy --from -2m
       microservo fault list
       microservo fault stop network-delay-1a2b3c4d
     """
+
+
+fault.add_command(declare)
 
 
 @fault.command()
@@ -115,6 +120,8 @@ def request(
 def list_faults(session: Session, *, history: bool, as_json: bool) -> None:
     """List the faults with their states and measured times: all that go on, and the newest that are over.
 
+    Times count from the request; of those with ~ nobody measured how exact they are.
+
     \b
     Examples:
       microservo fault list
@@ -135,7 +142,7 @@ def list_faults(session: Session, *, history: bool, as_json: bool) -> None:
 @click.argument("fault_id", metavar="ID")
 @pass_session
 def stop(session: Session, fault_id: str) -> None:
-    """End the fault ID before its time.
+    """End the fault ID before its time; of a declared one this says that it has ended now.
 
     \b
     Example:
@@ -190,12 +197,17 @@ def _row(event: FaultEvent) -> Sequence[str]:
         event.instance or event.service,
         event.state + (f": {event.reason}" if event.reason else ""),
         date_time(origin_us),
-        after(event.applied_at_us, origin_us),
-        after(event.effect_seen_at_us, origin_us),
-        after(event.recovered_at_us, origin_us),
-        after(event.normal_at_us, origin_us),
+        _measured(event.applied_at_us, event.applied_within_us, origin_us),
+        _measured(event.effect_seen_at_us, event.effect_seen_within_us, origin_us),
+        _measured(event.recovered_at_us, event.recovered_within_us, origin_us),
+        _measured(event.normal_at_us, event.normal_within_us, origin_us),
         event.verdict,
     )
+
+
+def _measured(time_us: int | None, within_us: int | None, origin_us: int) -> str:
+    is_inexact = time_us is not None and within_us is None
+    return ("~" if is_inexact else "") + after(time_us, origin_us)
 
 
 def _seconds_until_over(duration: str | None, start_at: datetime | None) -> float:

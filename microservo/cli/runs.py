@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import click
 
-from microservo.application.runs import LATEST_RUN, ListRuns, ListWriters, RetireWriter
+from microservo.application.runs import LATEST_RUN, ListRuns, ListWriters, RetireService, RetireWriter
 from microservo.cli.output import print_document, print_line, print_table
 from microservo.cli.session import Session, pass_session
 from microservo.cli.times import date_time
@@ -28,6 +28,7 @@ def runs() -> None:
       microservo runs list
       microservo runs writers
       microservo runs retire-writer collector-2
+      microservo runs retire-service jshop
     """
 
 
@@ -103,13 +104,32 @@ def retire_writer(session: Session, writer: str, *, run_id: str, yes: bool) -> N
     print_line(f"retired {writer} from {', '.join(each.topic for each in retired)}")
 
 
+@runs.command()
+@click.argument("service")
+@_run_option
+@pass_session
+def retire_service(session: Session, service: str, *, run_id: str) -> None:
+    """Declare that SERVICE is gone, so that its silence is none any more.
+
+    A service that pushed telemetry and falls silent has windows all the same, which say so. That ends with
+    this. If it sends again, it is known again.
+
+    \b
+    Examples:
+      microservo runs retire-service jshop
+      microservo runs retire-service jshop --run run-20261122-214500-ab12
+    """
+    gone = session.execute(RetireService(service=service, run_id=run_id))
+    print_line(f"{gone.service} is gone since {date_time(gone.at_us)}")
+
+
 def _writer_row(writer: RunWriter) -> tuple[str, ...]:
     return (
         writer.writer,
         writer.topic,
         date_time(writer.from_us),
         "-" if writer.until_us is None else date_time(writer.until_us),
-        format_duration(writer.first_cut_us),
+        "never" if writer.first_cut_us < 0 else format_duration(writer.first_cut_us),
         format_duration(writer.final_cut_us),
     )
 

@@ -11,6 +11,7 @@ from microservo.cli.session import Session, pass_session
 from microservo.cli.signals import handled_signals, wait_for_signal
 from microservo.cli.system_options import chosen_name, options_of, system_options
 from microservo.cli.text import styled
+from microservo.cli.values import DelayType
 from microservo.supervision.system_file import DEFAULT_SYSTEM
 from microservo.system import EmbeddedSystem
 
@@ -35,6 +36,15 @@ OTLP_PORT, OTLP_GRPC_PORT = 4318, 4317
     show_default=True,
     help="Where to take OTLP/gRPC; another free port if that is taken, and for 0.",
 )
+@click.option(
+    "--delay",
+    "delays",
+    type=DelayType(),
+    multiple=True,
+    metavar="SERVICE=DURATION",
+    help="How late a service's telemetry comes: its windows wait that much longer. May be given for several; "
+    "of others it is learned.",
+)
 @pass_session
 def up(
     session: Session,
@@ -46,6 +56,7 @@ def up(
     topology: str,
     otlp_port: int,
     otlp_grpc_port: int,
+    delays: tuple[tuple[str, int], ...],
 ) -> None:
     """Run the whole system on this machine until Ctrl-C.
 
@@ -56,6 +67,7 @@ def up(
     Examples:
       microservo up
       microservo up --name second --journeys-per-s 4
+      microservo up --delay jshop=5s
       microservo --bootstrap-servers kafka:9092 up
     """
     options = options_of(
@@ -67,6 +79,7 @@ def up(
         topology=topology,
         otlp_port=otlp_port,
         otlp_grpc_port=otlp_grpc_port,
+        delays_us=dict(delays),
     )
     system = EmbeddedSystem(options, TerminalProgress(console()))
     with handled_signals(system.kill), system:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import click
+
+from microservo.domain.faults.units import format_duration, parse_duration
+from microservo.domain.watermarks import MOST_DELAY_US
+from microservo.errors import InvalidInput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,17 +43,21 @@ class TargetType(click.ParamType):
 
 
 class InstantType(click.ParamType):
-    """An instant as ISO 8601 with a time zone, in UTC if it says `Z`."""
+    """An instant: `now`, `-5m` or `+30s` from now, or ISO 8601 with a time zone, in UTC if it says `Z`."""
 
     name = "instant"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         if isinstance(value, datetime):
             return value
+        if value == "now":
+            return datetime.now(UTC)
         try:
+            if str(value).startswith(("-", "+")):
+                return _from_now(str(value))
             instant = datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is no instant; write one like 2026-01-31T12:00:00Z", param, ctx)
+        except (ValueError, OverflowError, InvalidInput):
+            self.fail(f"{value!r} is no instant; write now, -5m or 2026-01-31T12:00:00Z", param, ctx)
         if instant.tzinfo is None:
             self.fail(f"{value!r} has no time zone; append Z for UTC", param, ctx)
         return instant
@@ -66,6 +74,36 @@ class StartType(InstantType):
         if value == "earliest":
             return "earliest"
         return "latest" if value == "latest" else super().convert(value, param, ctx)
+
+
+class DelayType(click.ParamType):
+    """`SERVICE=DURATION`, as a service and microseconds."""
+
+    name = "delay"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, int]:
+        if isinstance(value, tuple):
+            return value
+        service, separator, duration = str(value).rpartition("=")
+        if not separator or not service:
+            self.fail(f"{value!r} is no delay of a service; write one like jshop=5s", param, ctx)
+        try:
+            delay_us = parse_duration(duration)
+        except InvalidInput as error:
+            self.fail(f"{value!r}: {error}", param, ctx)
+        if delay_us > MOST_DELAY_US:
+            most = format_duration(MOST_DELAY_US)
+            self.fail(
+                f"{value!r} is more than {most}, the longest that windows wait for a service", param, ctx
+            )
+        return service, delay_us
+
+
+def _from_now(text: str) -> datetime:
+    distance = timedelta(microseconds=parse_duration(text[1:]))
+    return datetime.now(UTC) + (distance if text.startswith("+") else -distance)
 
 
 def parameters_of(pairs: Sequence[str]) -> dict[str, str]:

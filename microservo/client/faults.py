@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from microservo.application.command import Context
 from microservo.application.faults import (
+    DeclareFault,
     FollowFault,
     ListFaults,
     ListKinds,
@@ -21,7 +22,7 @@ from schemas.records import FaultEvent, FaultState
 
 
 class Faults:
-    """Request, stop, list and follow faults."""
+    """Request, declare, stop, list and follow faults."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -70,13 +71,65 @@ class Faults:
         self._requested_at_us[requested.fault_id] = requested.requested_at_us
         return requested.fault_id
 
-    def stop(self, fault_id: str) -> None:
-        """Asks to end a fault before its time.
+    def declare(
+        self,
+        kind: str,
+        *,
+        service: str,
+        start_at: datetime | None = None,
+        end_at: datetime | None = None,
+        instances: Sequence[str] = (),
+        within: str | timedelta | None = None,
+        severity: float | None = None,
+        declared_by: str | None = None,
+        fault_id: str | None = None,
+    ) -> str:
+        """Says that others have made a fault, and returns the id that it gets.
+
+        It is labelled and measured like those that are injected, as far as its run's windows are kept.
+
+        Args:
+            kind: any name that is none of `kinds`, for example "deploy".
+            service: where; it need not be one of the target's.
+            start_at: since when; now if not given.
+            end_at: until when; not given, it is in force until `stop`.
+            instances: those that it was in force on, where that is known.
+            within: how exactly the instants are known, for example "500ms".
+            severity: from 0 (nothing) to 1 (total); 0.5 if not given.
+            declared_by: who says so; the user of this process if not given.
+            fault_id: identity; made up if not given.
 
         Raises:
-            InvalidInput: there is no such fault, or it is over.
+            InvalidInput: it can't be; nothing was sent.
         """
-        execute(StopFault(fault_id=fault_id), self._context)
+        declared = execute(
+            DeclareFault(
+                kind=kind,
+                service=service,
+                instances=tuple(instances),
+                start_at=start_at,
+                end_at=end_at,
+                within=within,
+                severity=severity,
+                declared_by=declared_by,
+                fault_id=fault_id,
+            ),
+            self._context,
+        )
+        self._requested_at_us[declared.fault_id] = declared.requested_at_us
+        return declared.fault_id
+
+    def stop(self, fault_id: str, *, at: datetime | None = None) -> None:
+        """Asks to end a fault before its time, or says that a declared one has ended.
+
+        Args:
+            fault_id: the fault.
+            at: when a declared fault ended; now if not given.
+
+        Raises:
+            InvalidInput: there is no such fault, it is over, or that can't be its end.
+        """
+        execute(StopFault(fault_id=fault_id, at=at), self._context)
 
     def list(self, *, history: bool = False) -> tuple[FaultEvent, ...]:
         """The newest event of each fault and instance, in order of the requests.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from microservo.application.command import Context
-from microservo.application.runs import LATEST_RUN, ListRuns, ListWriters, RetireWriter
+from microservo.application.runs import LATEST_RUN, ListRuns, ListWriters, RetireService, RetireWriter
 from microservo.application.table import execute
-from schemas.records import Experiment, RunWriter
+from schemas.records import Experiment, GoneService, RunWriter
 
 
 class Runs:
-    """List runs and their writers, and retire a writer."""
+    """List runs and their writers, and retire a writer or a service."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -36,3 +36,14 @@ class Runs:
             Retryable: the broker is away for now; what was not done yet is done by another call.
         """
         return execute(RetireWriter(writer=writer, run_id=run_id), self._context)
+
+    def retire_service(self, service: str, run_id: str = LATEST_RUN) -> GoneService:
+        """Declares that a service that pushed telemetry is gone: its silence shows in windows no longer.
+
+        If it sends again, it is known again.
+
+        Raises:
+            InvalidInput: there is no such run, it is over, or nothing is known of the service.
+            Retryable: the broker is away for now; try again.
+        """
+        return execute(RetireService(service=service, run_id=run_id), self._context)

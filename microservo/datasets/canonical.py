@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from microservo.domain.datasets.content import Part
 
-_ZEROS = {"string": "", "timestamp[us, tz=UTC]": 0}
+_ZEROS = {"string": "", "timestamp[us, tz=UTC]": 0, "int64": 0, "double": 0.0}
 
 
 def canonical(block: pa.Table) -> pa.Table:

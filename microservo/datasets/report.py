@@ -35,6 +35,7 @@ _STEPS = {
     "recovered": "recovered_at",
     "normal": "normal_at",
 }
+_EVIDENCE = ("apply_evidence", "recovery_evidence", "effect_evidence", "reason")
 _COUNTS = ("read", "in_windows", "late", "duplicate", "dropped", "rejected", "unfinished")
 
 
@@ -129,7 +130,7 @@ def _fault(row: dict[str, Any]) -> dict[str, Any]:
         "requested_at_us": requested_us,
         "steps_ms": [None if row[at] is None else (row[at] - requested_us) / 1e3 for at in _STEPS.values()],
         "outcome": state if state in ("rejected", "failed") else row["verdict"],
-        "evidence": " · ".join(text for text in (row["evidence"], row["reason"]) if text),
+        "evidence": " · ".join(row[name] for name in _EVIDENCE if row[name]),
     }
 
 

@@ -1,14 +1,23 @@
-"""Who calls whom, and who is affected when a service is hit: its callers, their callers, and so on."""
+"""Who calls whom, and which services are exposed to a fault in one: by the calls in both directions.
+
+::
+
+    users ─► caller ─► caller ─► root ─► callee ─► callee
+    (user)      │                                 ▲
+                └────────► callee (starved) ──────┘      and on the same host: neighbours
+
+Exposed is not affected: it says where an effect may be looked for, and an observer measures whether there is
+one.
+"""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
-from microservo.domain.faults.lifecycle import AffectedService
-from schemas.records import ServiceGraph
+from microservo.domain.faults.lifecycle import RELATIONS, ExposedService
+from schemas.records import Relation, ServiceGraph
 
 Edge = tuple[str, str]
 """A caller and what it calls."""
@@ -43,35 +52,71 @@ class CallGraph:
         return frozenset().union(*self.seen) if self.seen else frozenset(on_paper)
 
 
-def affected_services(
-    edges: Iterable[Edge], target: str, outside: Collection[str] = OUTSIDE
-) -> tuple[AffectedService, ...]:
-    """The target as root cause, then all that depend on it, nearest first, then by name.
+def exposed_services(
+    edges: Iterable[Edge],
+    target: str,
+    *,
+    neighbours: Iterable[str] = (),
+    outside: Collection[str] = OUTSIDE,
+) -> tuple[ExposedService, ...]:
+    """The target as root, then all that its fault may reach: callers, users, callees, neighbours.
+
+    Each service has the first relation of these that it is in. Callers are those that depend on the target,
+    over whatever many calls; users those that call it, or such a caller, from outside. What any of these
+    calls is a callee, over whatever many calls: it may be starved, or asked again and again. Hops of a callee
+    are those up to the one that leads to it, and down again.
 
     Args:
         edges: callers and callees.
         target: the service that was hit.
-        outside: callers that are left out, with whatever only they lead to.
+        neighbours: services on the same host, where that may matter.
+        outside: callers that are users: nothing depends on them.
+
+    Returns:
+        In order of relation, hops and name; the target is the first.
     """
-    callers = _callers(edges, outside)
-    hops = {target: 0}
-    queue = deque([target])
-    while queue:
-        service = queue.popleft()
-        for caller in callers.get(service, ()):
-            if caller not in hops:
-                hops[caller] = hops[service] + 1
-                queue.append(caller)
-    ordered = sorted(hops.items(), key=lambda item: (item[1], item[0]))
-    return tuple(
-        AffectedService(service=service, role="affected" if count else "root_cause", hops=count)
-        for service, count in ordered
+    calls = [(caller, callee) for caller, callee in edges if caller != callee and callee not in outside]
+    callees, callers = _grouped(calls), _grouped((callee, caller) for caller, callee in calls)
+    up = _reached({target: 0}, callers)
+    down = _reached(up, callees)
+    found: dict[str, tuple[Relation, int]] = {service: ("neighbour", 0) for service in neighbours}
+    found |= {service: (_relation(service, target, up, outside), hops) for service, hops in down.items()}
+    exposed = (
+        ExposedService(service=service, relation=relation, hops=hops)
+        for service, (relation, hops) in found.items()
     )
+    return tuple(sorted(exposed, key=place))
 
 
-def _callers(edges: Iterable[Edge], outside: Collection[str]) -> Mapping[str, set[str]]:
-    callers: dict[str, set[str]] = {}
-    for caller, callee in edges:
-        if caller not in outside and caller != callee:
-            callers.setdefault(callee, set()).add(caller)
-    return callers
+def place(exposed: ExposedService) -> tuple[int, int, str]:
+    """Where a service stands among those that are exposed to the same fault."""
+    return RELATIONS.index(exposed.relation), exposed.hops, exposed.service
+
+
+def _relation(service: str, target: str, up: Collection[str], outside: Collection[str]) -> Relation:
+    if service == target:
+        return "root"
+    if service not in up:
+        return "callee"
+    return "user" if service in outside else "caller"
+
+
+def _reached(begin: Mapping[str, int], next_of: Mapping[str, set[str]]) -> dict[str, int]:
+    """The services that can be reached from some, with the least hops, those at the beginning included."""
+    hops = dict(begin)
+    to_visit = sorted(hops, key=lambda service: hops[service])
+    # Breadth first, though the first ones have different hops: who is improved is visited once more.
+    for service in to_visit:
+        for following in next_of.get(service, ()):
+            known = hops.get(following)
+            if known is None or hops[service] + 1 < known:
+                hops[following] = hops[service] + 1
+                to_visit.append(following)
+    return hops
+
+
+def _grouped(pairs: Iterable[Edge]) -> Mapping[str, set[str]]:
+    groups: dict[str, set[str]] = {}
+    for key, value in pairs:
+        groups.setdefault(key, set()).add(value)
+    return groups

@@ -14,10 +14,22 @@ Owned = Callable[[], Mapping[str, str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmation:
-    """That a fault is in force, or out of it, since `at_us` (epoch microseconds), and how that is known."""
+    """That a fault is in force, or out of it, and how that is known.
+
+    Attributes:
+        at_us: since when, epoch microseconds UTC.
+        evidence: what was seen, for people.
+        within_us: the instant is true to so many microseconds, either way: for who looks again and again,
+            the time between the last look that did not see it and the first that did. None where that was
+            not measured.
+        acted: how many requests, segments or other things the fault has acted on so far; None where nobody
+            counts them.
+    """
 
     at_us: int
     evidence: str
+    within_us: int | None = None
+    acted: int | None = None
 
 
 class Mechanism(Protocol):
@@ -26,7 +38,8 @@ class Mechanism(Protocol):
     Several threads may call it, but for one fault and instance one at a time.
 
     A confirmation says when the fault *took effect*, or ceased to: asked again, a mechanism repeats that
-    instant, so that a retry of what had already worked moves no time.
+    instant, so that a retry of what had already worked moves no time. Whoever awaits it looks every 20 to 50
+    ms or more often, and says how exact the instant is.
 
     Every method raises `Retryable` when the instance gives no answer: the fault may be in force or not; and
     `Unavailable` while no target runs.

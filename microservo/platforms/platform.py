@@ -25,6 +25,8 @@ class Instance:
     is_up: bool
     started_at_us: int
     """When it was last started, epoch microseconds UTC; 0 if never."""
+    host: str = ""
+    """Name of the machine that it runs on; empty where the platform doesn't know."""
     ended_at_us: int = 0
     """When it last ended, likewise."""
 
@@ -73,7 +75,7 @@ class Platform(Protocol):
     def instances(self) -> Sequence[Instance]: ...
 
     def edges(self) -> Iterable[Edge]:
-        """Who may call whom, where the platform knows."""
+        """Who may call whom, users included, where the platform knows."""
 
     def mechanisms(self, kind: str) -> Sequence[Mechanism]:
         """What can carry a kind of fault here, the best first; [] where nothing can.

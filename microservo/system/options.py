@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +29,7 @@ class SystemOptions:
         policy: how windows are cut, in microseconds.
         otlp_port: where to take OTLP/HTTP; another free port where something listens there, or for 0.
         otlp_grpc_port: where to take OTLP/gRPC; as above.
+        delays_us: how late the telemetry of services comes, in microseconds; of others it is learned.
     """
 
     name: str = DEFAULT_SYSTEM
@@ -40,6 +42,7 @@ class SystemOptions:
     policy: WindowPolicy = field(default_factory=WindowPolicy)
     otlp_port: int = 0
     otlp_grpc_port: int = 0
+    delays_us: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def folders(self) -> Folders:

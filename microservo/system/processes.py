@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from microservo.system.options import ALGORITHMS, Folders, SystemOptions
 
 COLLECTOR = "telemetry-collector"
 INJECTOR = "fault-injector"
+OBSERVER = "effect-observer"
 STREAMS = "streams"
 KAFKA = "kafka"
 KAFKA_STOP_TIMEOUT_S = 20.0
@@ -24,7 +26,7 @@ def detector_name(algorithm: str) -> str:
     return f"detector-{algorithm}"
 
 
-HEALTH_NAMES = (COLLECTOR, INJECTOR, STREAMS, *(detector_name(each) for each in ALGORITHMS))
+HEALTH_NAMES = (COLLECTOR, INJECTOR, OBSERVER, STREAMS, *(detector_name(each) for each in ALGORITHMS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,11 @@ class Pipeline:
             MICROSERVO_OTLP_GRPC_PORT=str(self.otlp_grpc_port),
             MICROSERVO_TARGET_STATE=str(self.folders.target_state),
             MICROSERVO_WINDOW_S=_seconds(self.options.policy.size_us),
+            MICROSERVO_FIRST_CUT_S=_seconds(self.options.policy.first_cut_us),
             MICROSERVO_FINAL_CUT_S=_seconds(self.options.policy.final_cut_us),
+            MICROSERVO_DELAYS_S=json.dumps(
+                {service: delay_us / 1e6 for service, delay_us in self.options.delays_us.items()}
+            ),
         )
 
     def streams(self) -> ProcessSpec:
@@ -71,6 +77,10 @@ class Pipeline:
             MICROSERVO_FINAL_CUT_S=_seconds(policy.final_cut_us),
             MICROSERVO_FUTURE_S=_seconds(policy.future_us),
         )
+
+    def observer(self) -> ProcessSpec:
+        """Measures the effects of faults."""
+        return self._spec(OBSERVER, "services.effect_observer")
 
     def detectors(self) -> list[ProcessSpec]:
         """Score windows, one process for each algorithm."""

@@ -4,7 +4,8 @@ What to do is decided by `microservo.domain.faults.decider`, which knows no cloc
 feeds it with what happens and carries out what it decides.
 
 - consumes: `fault-requests` (key fault id, FaultRequest) as a group; `service-graph` (key run id,
-  ServiceGraph) and `feature-windows` (key service, FeatureWindow) alone, from two minutes before its start.
+  ServiceGraph) and `fault-effects` (key service, FaultVerdict) alone, from two minutes before its start or
+  since the oldest fault that waits for a verdict; on start the run's record on `experiments`.
 - produces: `fault-events` (key fault id, FaultEvent); `service-faults` (key service, ServiceFault), stamped,
   with heartbeats; `faults` (key fault id, FaultSnapshot); requests and graphs that can't be read go to their
   dead-letter topics.

@@ -10,9 +10,9 @@ from typing import TypeVar
 from microservo.adapters.broker import Consumer, Message, Producer
 from microservo.log.dead_letters import DeadLetters
 from microservo.runtime.metrics import RECORDS_TOTAL
-from schemas.catalogue import FEATURE_WINDOWS, SERVICE_GRAPH
-from schemas.codec import SchemaError, decode_as
-from schemas.records import FaultRequest, FeatureWindow, ServiceGraph
+from schemas.catalogue import FAULT_EFFECTS, SERVICE_GRAPH
+from schemas.codec import SchemaError, decode, decode_as
+from schemas.records import FaultRequest, FaultVerdict, ServiceGraph
 from services.fault_injector.injector import Injector
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class Handlers:
     Args:
         producer: that of the events and the dead letters, flushed before a batch counts as handled.
         topic: the physical name of a topic of the contract.
-        run_id: graphs and windows of other runs say nothing about this one; empty accepts all.
+        run_id: graphs and verdicts of other runs say nothing about this one; empty accepts all.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Handlers:
         self._producer.flush(_FLUSH_TIMEOUT_S)
 
     def observations(self, consumer: Consumer) -> None:
-        """Processes the graphs and windows of this run that lie on the log by now.
+        """Processes the graphs and verdicts of this run that lie on the log by now.
 
         Raises:
             Retryable: the broker is busy; what was not handed on yet is at the next call.
@@ -82,23 +82,27 @@ class Handlers:
             if graph is not None and self._is_ours(graph.run_id):
                 self._injector.observe_graph(graph)
         else:
-            window = self._window(message)
-            if window is not None and self._is_ours(window.run_id):
-                self._injector.observe_window(window)
+            verdict = self._verdict(message)
+            if verdict is not None and self._is_ours(verdict.run_id):
+                self._injector.observe_verdict(verdict)
 
     def _is_ours(self, run_id: str) -> bool:
         return self._run_id in ("", run_id)
 
-    def _window(self, message: Message) -> FeatureWindow | None:
-        """Several read the windows, and the detector dead-letters what can't be read."""
+    def _verdict(self, message: Message) -> FaultVerdict | None:
+        """The verdict among what was measured; who labels windows dead-letters what can't be read."""
         if message.value is None:
             return None
         try:
-            return decode_as(FeatureWindow, message.value)
+            record = decode(message.value)
         except SchemaError as error:
-            RECORDS_TOTAL.labels(_SERVICE, FEATURE_WINDOWS, "rejected").inc()
+            RECORDS_TOTAL.labels(_SERVICE, FAULT_EFFECTS, "rejected").inc()
             logger.warning("%s[%d] %d: %s", message.topic, message.partition, message.offset, error)
             return None
+        if not isinstance(record, FaultVerdict):
+            return None
+        RECORDS_TOTAL.labels(_SERVICE, FAULT_EFFECTS, "in").inc()
+        return record
 
     def _decoded(self, record_type: type[RecordT], message: Message) -> RecordT | None:
         try:

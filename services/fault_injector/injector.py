@@ -14,8 +14,6 @@ from microservo.domain.faults.decider.actions import (
     Apply,
     Check,
     Forget,
-    Observe,
-    ObserveRecovery,
     Publish,
     Recover,
     Release,
@@ -36,11 +34,10 @@ from microservo.domain.faults.decider.events import (
     TargetView,
     TimerDue,
 )
-from microservo.domain.window_effects import EffectObserver
 from microservo.errors import InvalidInput, Unavailable
 from microservo.platforms.platform import InstanceChange, Platform, kinds_here, services_of
 from microservo.runtime.metrics import FAULTS_ACTIVE
-from schemas.records import FaultRequest, FeatureWindow, ServiceGraph
+from schemas.records import FaultRequest, FaultVerdict, ServiceGraph
 from services.fault_injector.performing import Performer, Workers
 from services.fault_injector.publishing import FaultPublisher
 
@@ -73,7 +70,6 @@ class Injector:
         self._clock = clock
         # Workers ask from their threads; the state is a value that is replaced in one step.
         self._workers = workers(Performer(platform, clock, self._owned))
-        self._observer = EffectObserver()
         self._changes: queue.SimpleQueue[InstanceChange] = queue.SimpleQueue()
         self._to_apply: list[Apply] = []
         self._due: list[tuple[int, int, Schedule | Release]] = []
@@ -83,6 +79,16 @@ class Injector:
     def is_at_rest(self) -> bool:
         """Whether every fault is over."""
         return self._state.is_at_rest
+
+    def observed_since_us(self, look_back_us: int) -> int:
+        """From when on graphs and verdicts are to be read.
+
+        That long before now, so that the graph is known; longer, if a fault waits for its verdict since.
+        """
+        since_us = self._clock() - look_back_us
+        for fault in self._state.open.values():
+            since_us = min(since_us, fault.status.times()["applied_at_us"] or since_us)
+        return max(0, since_us)
 
     def resume(self, known: Sequence[KnownFault]) -> None:
         """Goes on with what an earlier process left."""
@@ -108,9 +114,9 @@ class Injector:
         """Processes a graph of who called whom."""
         self._handle(GraphSeen(now_us=self._clock(), graph=graph))
 
-    def observe_window(self, window: FeatureWindow) -> None:
-        """Processes a window of telemetry."""
-        self._observer.observe(window)
+    def observe_verdict(self, verdict: FaultVerdict) -> None:
+        """Processes what the effect observer says of a fault."""
+        self._handle(Judged(now_us=self._clock(), verdict=verdict))
 
     def instance_changed(self, change: InstanceChange) -> None:
         """Is processed in the next round; any thread may call it."""
@@ -126,9 +132,6 @@ class Injector:
         for event in self._workers.events():
             self._handle(event)
         self._do_due()
-        now_us = self._clock()
-        for judgement in self._observer.judge(now_us):
-            self._handle(Judged(now_us=now_us, judgement=judgement))
         self._measure()
         self.flush()
 
@@ -162,15 +165,6 @@ class Injector:
                 self._workers.submit(action)
             case Schedule() | Release():
                 heapq.heappush(self._due, (action.at_us, next(self._scheduled), action))
-            case Observe():
-                self._observer.watch(
-                    action.fault_id,
-                    target=action.service,
-                    expectations=action.expectations,
-                    applied_at_us=action.applied_at_us,
-                )
-            case ObserveRecovery():
-                self._observer.recovered(action.fault_id, action.recovered_at_us)
             case Forget():
                 self._publisher.forget(action.fault_id)
             case Warn():
@@ -206,6 +200,7 @@ class Injector:
             edges=edges,
             kinds=kinds_here(self._platform),
             down=frozenset(instance.id for instance in instances if not instance.is_up),
+            hosts={instance.id: instance.host for instance in instances if instance.host},
         )
 
     def _measure(self) -> None:
@@ -218,6 +213,8 @@ def _active(state: InjectorState) -> Mapping[str, int]:
     """How many instances each kind of fault is confirmed to be in force on."""
     found: dict[str, int] = {}
     for fault in state.open.values():
+        if fault.fault is None:
+            continue
         active = sum(event.state == "active" for event in fault.status.instances.values())
         if active:
             found[fault.fault.kind] = found.get(fault.fault.kind, 0) + active

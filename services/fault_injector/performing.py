@@ -9,6 +9,7 @@ import logging
 import queue
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from typing import Protocol
 
 from microservo.domain.faults.catalogue import KINDS
@@ -77,7 +78,7 @@ class Performer:
                 refusals.append(str(error))
                 continue
             self._carriers[action.instance, action.fault_id] = mechanism
-            return self._of(action, ApplyConfirmed, at_us=confirmed.at_us, evidence=confirmed.evidence)
+            return self._of(action, ApplyConfirmed, **asdict(confirmed))
         raise InvalidInput("; ".join(refusals) or f"nothing on the target carries {action.wire[0]}")
 
     def _recover(self, action: Recover) -> Event:
@@ -88,9 +89,10 @@ class Performer:
         if not found:
             msg = f"nothing on the target carries {action.wire[0]}; waiting"
             raise Retryable(msg)
-        last = max(found, key=lambda confirmed: confirmed.at_us)
+        # Who has measured an end has carried it; the others only know that they hold nothing.
+        last = max(found, key=lambda confirmed: (confirmed.within_us is not None, confirmed.at_us))
         self._carriers.pop((action.instance, action.fault_id), None)
-        return self._of(action, RecoveryConfirmed, at_us=last.at_us, evidence=last.evidence)
+        return self._of(action, RecoveryConfirmed, **asdict(last))
 
     def _check(self, action: Check) -> Event:
         # All are asked: a process that has just started adopts by it what it holds.

@@ -16,7 +16,7 @@ from microservo.domain.faults.decider import InjectorState
 from microservo.errors import InvalidInput, MicroServoError, Retryable
 from microservo.log.dead_letters import DeadLetters
 from microservo.log.publisher import Publisher, source_of
-from microservo.log.reader import positions
+from microservo.log.reader import positions, read_state
 from microservo.log.stamped import StampedWriter
 from microservo.log.writers import INJECTOR_WRITER, declare_writer
 from microservo.platforms.local.platform import LocalPlatform
@@ -26,7 +26,8 @@ from microservo.runtime.health import HealthServer
 from microservo.runtime.loop import consume_loop
 from microservo.runtime.pulse import Pulse
 from microservo.runtime.shutdown import Shutdown
-from schemas.catalogue import FAULT_REQUESTS, FEATURE_WINDOWS, SERVICE_FAULTS, SERVICE_GRAPH
+from schemas.catalogue import EXPERIMENTS, FAULT_EFFECTS, FAULT_REQUESTS, SERVICE_FAULTS, SERVICE_GRAPH
+from schemas.records import Experiment
 from services.fault_injector.handlers import Handlers
 from services.fault_injector.injector import Injector
 from services.fault_injector.performing import Performer, ThreadWorkers, Workers
@@ -91,7 +92,9 @@ def run(
         )
         handlers = _handlers(settings, injector, producer)
         observed = stack.enter_context(
-            _retry_until_shutdown(shutdown, lambda: observations(settings, broker, clock))
+            _retry_until_shutdown(
+                shutdown, lambda: observations(settings, broker, injector.observed_since_us(LOOK_BACK_US))
+            )
         )
         stack.enter_context(platform.watch(injector.instance_changed))
 
@@ -127,6 +130,7 @@ def start(
         Retryable: the broker is busy.
     """
     left = read_back(broker, settings.topic, clock)
+    run = read_state(broker, settings.topic(EXPERIMENTS), Experiment).get(settings.run_id)
     publisher = FaultPublisher(
         Publisher(
             producer,
@@ -139,7 +143,11 @@ def start(
     )
     publisher.begin_at(left.stored, left.ends)
     injector = Injector(
-        state=InjectorState(run_id=settings.run_id, outside=settings.outside_services),
+        state=InjectorState(
+            run_id=settings.run_id,
+            run_from_us=0 if run is None else run.started_at_us,
+            outside=settings.outside_services,
+        ),
         platform=platform,
         publisher=publisher,
         workers=workers,
@@ -198,17 +206,16 @@ def _handlers(settings: FaultInjectorSettings, injector: Injector, producer: Pro
     )
 
 
-def observations(settings: FaultInjectorSettings, broker: Broker, clock: Callable[[], int]) -> Consumer:
-    """A consumer of graphs and windows that begins a little in the past, so that baselines are known."""
+def observations(settings: FaultInjectorSettings, broker: Broker, since_us: int) -> Consumer:
+    """A consumer of graphs and verdicts that begins at an instant in epoch microseconds."""
     consumer = broker.consumer(group_id=None)
-    since_us = max(0, clock() - LOOK_BACK_US)
-    topics = (settings.topic(SERVICE_GRAPH), settings.topic(FEATURE_WINDOWS))
+    topics = (settings.topic(SERVICE_GRAPH), settings.topic(FAULT_EFFECTS))
     try:
-        graphs, windows = (positions(consumer, topic, since_us) for topic in topics)
+        graphs, verdicts = (positions(consumer, topic, since_us) for topic in topics)
     except MicroServoError:
         consumer.close()
         raise
-    consumer.assign({**graphs, **windows})
+    consumer.assign({**graphs, **verdicts})
     return consumer
 
 

@@ -16,7 +16,7 @@ class FaultInjectorSettings(ServiceSettings):
 
     target_state: Path = Field(description="State file of the target system (target.json).")
     outside_services: frozenset[str] = Field(
-        default=OUTSIDE, description="Callers that are users, not services: never labelled as affected."
+        default=OUTSIDE, description="Callers that are users, not services of the target."
     )
 
     @property

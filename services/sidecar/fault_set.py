@@ -23,6 +23,7 @@ class ActiveFault:
     parameters: Mapping[str, object]
     active: bool = True
     applied_at_us: int = 0
+    applied_within_us: int = 0
     hits: int = 0
 
 

@@ -19,18 +19,32 @@ class ProxyFaults:
         self._proxy = proxy
 
     async def apply(self, fault_id: str, kind: str, parameters: Mapping[str, object]) -> Confirmation:
+        began_us = self._proxy.clock()
         active = self._proxy.apply(fault_id, kind, parameters)
+        if active.applied_at_us >= began_us:
+            active.applied_within_us = active.applied_at_us - began_us
         evidence = f"in force on the listener and {self._proxy.open_connections} open connections"
         _log.info("%s %s is %s", kind, fault_id, evidence)
-        return Confirmation(at_us=active.applied_at_us, evidence=evidence)
+        return Confirmation(
+            at_us=active.applied_at_us,
+            evidence=evidence,
+            within_us=active.applied_within_us,
+            acted=active.hits,
+        )
 
     async def recover(self, fault_id: str) -> Confirmation | None:
+        began_us = self._proxy.clock()
         ended, recovered_at_us = self._proxy.recover(fault_id)
         if ended is None:
             return None
         evidence = _account(ended)
         _log.info("%s has ended: %s", fault_id, evidence)
-        return Confirmation(at_us=recovered_at_us, evidence=evidence)
+        return Confirmation(
+            at_us=recovered_at_us,
+            evidence=evidence,
+            within_us=recovered_at_us - began_us,
+            acted=ended.hits,
+        )
 
     def listing(self) -> Sequence[Mapping[str, object]]:
         return [

@@ -21,9 +21,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from microservo.domain.telemetry import Int64, Signal
-
-MOST_DELAY_US = 60_000_000
-"""A source that is slower than this has late records."""
+from microservo.domain.watermarks import MOST_DELAY_US
 
 _STEP_US = 500_000
 _BINS = MOST_DELAY_US // _STEP_US + 1

@@ -10,12 +10,13 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from microservo.adapters.otlp.media import MAX_BODY_BYTES
+from microservo.domain.watermarks import MOST_DELAY_US
 from microservo.domain.windows import WindowPolicy
 from microservo.log.writers import COLLECTOR_WRITER
 from microservo.runtime.http import LOOPBACK
 from microservo.runtime.settings import ServiceSettings
 from microservo.sources.otlp.intake import ReceiverLimits
-from services.telemetry_collector.delays import MOST_DELAY_US, Delays
+from services.telemetry_collector.delays import Delays
 
 
 class Settings(ServiceSettings):
@@ -80,6 +81,10 @@ class Settings(ServiceSettings):
         description="How late the telemetry of services comes, as JSON: windows wait that much longer. "
         "Of others it is learned.",
     )
+
+    def inventory_interval_us(self) -> int:
+        """How often it is told what is known of services: several times in each window, and each second."""
+        return round(min(1.0, self.window_s / 4) * 1e6)
 
     def delays(self) -> Delays:
         """How late telemetry comes: as declared, to be learned of others."""

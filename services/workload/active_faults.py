@@ -52,9 +52,10 @@ class WorkloadFaults:
             active = self._active.get(fault_id)
             if active is None:
                 return None
+            began_us = self._clock()
             evidence = await active.fault.recover()
             del self._active[fault_id]
-            return Confirmation(at_us=self._clock(), evidence=evidence)
+            return self._confirmed(began_us, evidence, active.fault)
 
     async def recover_all(self) -> None:
         for fault_id in list(self._active):
@@ -78,6 +79,12 @@ class WorkloadFaults:
         reader = Parameters(kind, parameters)
         fault = KINDS[kind](fault_id, reader, self._site)
         reader.refuse_leftovers()
+        began_us = self._clock()
         evidence = await fault.apply()
-        confirmed = Confirmation(at_us=self._clock(), evidence=evidence)
+        confirmed = self._confirmed(began_us, evidence, fault)
         return _Active(kind=kind, parameters=parameters, fault=fault, confirmed=confirmed)
+
+    def _confirmed(self, began_us: int, evidence: str, fault: Fault) -> Confirmation:
+        """That something took effect now, and not before `began_us`."""
+        at_us = self._clock()
+        return Confirmation(at_us=at_us, evidence=evidence, within_us=at_us - began_us, acted=fault.acted)

@@ -204,8 +204,15 @@ def test_every_kind_is_applied_confirmed_and_recovered(lab: Lab, start: Start) -
             assert times["applied_at_us"] is not None
             assert times["recovered_at_us"] is not None
             assert times["applied_at_us"] < times["recovered_at_us"]
-            services = {(each.service, each.role) for each in lab.faults(kind)}
-            assert services == {("back", "root_cause"), ("front", "affected")}
+            services = {(each.service, each.relation, each.role) for each in lab.faults(kind)}
+            assert services == {
+                ("back", "root", "root_cause"),
+                ("front", "caller", "exposed"),
+                ("loadgen", "user", "exposed"),
+            }
+            for name in ("applied_within_us", "recovered_within_us"):
+                assert times[name] is not None, f"{kind}: {name} was not measured"
+                assert times[name] < 5 * SECOND_US, f"{kind}: {name} is {times[name]}"
         eventually(
             lambda: lab.listed() == dict.fromkeys(KINDS, "recovered"),
             timeout_s=PATIENCE_S,
@@ -241,6 +248,34 @@ def test_bad_requests_are_refused_and_the_next_is_carried_out(lab: Lab, start: S
         lab.wait_for("good", "stopped")
 
 
+def test_a_fault_of_others_is_declared_and_ended(lab: Lab, start: Start) -> None:
+    with start():
+        since_us = now_us() - 5 * SECOND_US
+        lab.send(
+            FaultRequest(
+                fault_id="deploy-1",
+                action="declare",
+                requested_at_us=now_us(),
+                kind="deploy",
+                service="front",
+                start_at_us=since_us,
+            )
+        )
+        eventually(
+            lambda: (
+                {(each.service, each.relation) for each in lab.faults("deploy-1")}
+                == {("front", "root"), ("loadgen", "user"), ("back", "callee")}
+            ),
+            timeout_s=PATIENCE_S,
+            what="the services that are exposed to it",
+        )
+        lab.stop("deploy-1")
+        eventually(lambda: lab.state("deploy-1", "") == "recovered", timeout_s=PATIENCE_S, what="its end")
+    status = lab.status("deploy-1")
+    assert status is not None
+    assert status.times()["applied_at_us"] == since_us
+
+
 def test_a_killed_injector_goes_on_where_it_was(lab: Lab, start: Start) -> None:
     with start() as process:
         lab.ask("short", "network-loss", seconds=1)
@@ -272,7 +307,7 @@ def test_a_fault_follows_its_instance_through_a_restart(lab: Lab, start: Start) 
         lab.wait_for("f-2", "recovered")
         eventually(lambda: lab.in_force() == ["f-1"], timeout_s=PATIENCE_S, what="the fault to be back")
         eventually(
-            lambda: "applied again" in lab.wait_for("f-1", "active").latest["back-0"].evidence,
+            lambda: "applied again" in lab.wait_for("f-1", "active").latest["back-0"].apply_evidence,
             timeout_s=PATIENCE_S,
             what="the status to tell it",
         )

@@ -86,7 +86,7 @@ def one(target: Path, instance: str) -> LocalInstance:
 def test_a_tiny_topology_runs_and_a_killed_instance_comes_back(target: Path) -> None:
     platform = LocalPlatform(target)
     assert services_of(platform) == {"front": ["front-0"], "back": ["back-0", "back-1"]}
-    assert list(platform.edges()) == [("front", "back")]
+    assert list(platform.edges()) == [("loadgen", "front"), ("front", "back")]
     before = one(target, "front-0")
     assert ask(before.sidecar_port, "/Home") == 200
 

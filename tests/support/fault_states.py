@@ -15,7 +15,7 @@ def state_of(*newest: FaultEvent) -> FaultSnapshot:
         version=max(event.version for event in newest),
         instances=tuple(event.instance for event in newest if event.instance),
         services=(),
-        roles=(),
+        relations=(),
         hops=(),
         records=tuple(map(encode, newest)),
         positions=(),

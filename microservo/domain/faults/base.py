@@ -166,6 +166,7 @@ class Fault(ABC):
         strong: parameters, as people write them, that show clearly at a few requests per second; the
             defaults of other kinds do so.
         one_shot: it is over when done, whatever the duration (a kill).
+        acts_on_host: it uses up what the instances of one machine share, so that neighbours may suffer.
         shows_idle: it shows in the telemetry of a target that gets no requests.
     """
 
@@ -174,6 +175,7 @@ class Fault(ABC):
     parameters: ClassVar[tuple[Parameter, ...]] = ()
     strong: ClassVar[Mapping[str, str]] = {}
     one_shot: ClassVar[bool] = False
+    acts_on_host: ClassVar[bool] = False
     shows_idle: ClassVar[bool] = False
 
     @property

@@ -7,19 +7,22 @@
         ▼            ▼            ▼                     └───────► failed     could not be applied, undone
      rejected     stopped     recovering
 
+A fault that others made is declared: `requested ─► active ─► recovered`, for nobody here commands it.
+
 Every arrow is a FaultEvent with the next version of the fault. In `active`, `recovering` and the last states
 an event may also repeat the state with something new: applied again, the observer's verdict.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from microservo.domain.faults.catalogue import PlannedFault, kind_named
+from microservo.domain.faults.declared import Declaration
 from microservo.errors import InvalidInput
-from schemas.records import EffectVerdict, FaultEvent, FaultState, Role, ServiceFault
+from schemas.records import EffectVerdict, FaultEvent, FaultState, Relation, ServiceFault
 
 WHOLE = ""
 """Stands for the instance in events about the whole fault."""
@@ -29,11 +32,11 @@ IN_FORCE: frozenset[FaultState] = frozenset({"applying", "active", "recovering"}
 """States in which the instance may be touched by the fault."""
 
 TRANSITIONS: Mapping[FaultState, frozenset[FaultState]] = {
-    "requested": frozenset({"rejected", "scheduled"}),
+    "requested": frozenset({"rejected", "scheduled", "active"}),
     "rejected": frozenset({"requested"}),
     "scheduled": frozenset({"applying", "stopped"}),
     "applying": frozenset({"active", "recovering"}),
-    "active": frozenset({"active", "recovering"}),
+    "active": frozenset({"active", "recovering", "recovered", "stopped"}),
     "recovering": frozenset({"recovering", "recovered", "failed", "stopped"}),
     "recovered": frozenset({"recovered"}),
     "failed": frozenset({"failed"}),
@@ -41,12 +44,16 @@ TRANSITIONS: Mapping[FaultState, frozenset[FaultState]] = {
 }
 
 
+RELATIONS: tuple[Relation, ...] = ("root", "caller", "user", "callee", "neighbour")
+"""How a service may be connected to a target, the closest first: of several the first holds."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AffectedService:
-    """A service that a fault concerns; `hops` calls lie between it and the target."""
+class ExposedService:
+    """A service that a fault may reach; `hops` calls lie between it and the target."""
 
     service: str
-    role: Role
+    relation: Relation
     hops: int
 
 
@@ -77,6 +84,27 @@ class FaultStatus:
             requested_at_us=planned.requested_at_us,
             duration_us=planned.duration_us,
             parameters=planned.fault.canonical(),
+            severity=planned.fault.severity,
+        )
+        return cls(latest={WHOLE: event}, version=version)
+
+    @classmethod
+    def declare(cls, declared: Declaration, *, run_id: str, at_us: int, version: int = 1) -> Self:
+        """The status of a fault that was just declared; `version` as for `begin`."""
+        event = FaultEvent(
+            run_id=run_id,
+            fault_id=declared.fault_id,
+            version=version,
+            kind=declared.kind,
+            service=declared.service,
+            instance=WHOLE,
+            state="requested",
+            at_us=at_us,
+            requested_at_us=declared.requested_at_us,
+            duration_us=0,
+            parameters=dict(declared.parameters),
+            severity=declared.severity,
+            origin="declared",
         )
         return cls(latest={WHOLE: event}, version=version)
 
@@ -93,13 +121,22 @@ class FaultStatus:
     @property
     def is_over(self) -> bool:
         """Whether it is in a last state everywhere."""
-        events = self.instances.values() or (self.whole,)
-        return all(event.state in LAST_STATES for event in events)
+        return all(event.state in LAST_STATES for event in self.parts.values())
 
     @property
     def is_accepted(self) -> bool:
         """Whether it was found good once; only then its id is taken."""
         return bool(self.instances) or self.whole.state not in ("requested", "rejected")
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether others made it."""
+        return self.whole.origin == "declared"
+
+    @property
+    def parts(self) -> Mapping[str, FaultEvent]:
+        """The newest event of each instance; of the whole where there is none."""
+        return self.instances or {WHOLE: self.whole}
 
     def state(self, instance: str) -> FaultState:
         """The state on an instance; that of the whole fault as long as the instance has none."""
@@ -118,9 +155,8 @@ class FaultStatus:
                 f"next may be {', '.join(sorted(TRANSITIONS[before.state]))}"
             )
             raise InvalidInput(msg)
-        news = {"evidence": "", "reason": before.reason, **changes}
-        event = replace(before, version=self.version + 1, instance=instance, state=state, at_us=at_us, **news)
-        return self._with(event)
+        news = {"instance": instance, "state": state, "at_us": at_us, **changes}
+        return self._with(replace(before, version=self.version + 1, **news))
 
     def with_event(self, event: FaultEvent) -> Self:
         """The status after reading one more of its events; one older than the newest changes nothing.
@@ -138,12 +174,11 @@ class FaultStatus:
         """The same status, whose next event has a version above this one too."""
         return replace(self, version=max(self.version, version))
 
-    def service_faults(self, affected: Iterable[AffectedService]) -> Iterator[ServiceFault]:
+    def service_faults(self, exposed: Iterable[ExposedService]) -> Iterator[ServiceFault]:
         """The record of the fault for each of these services, in its present version."""
         whole = self.whole
-        times = self.times()
-        severity = kind_named(whole.kind).from_canonical(whole.parameters).severity
-        for each in affected:
+        facts = {**self.times(), **self._in_force()}
+        for each in exposed:
             yield ServiceFault(
                 run_id=whole.run_id,
                 fault_id=whole.fault_id,
@@ -151,29 +186,52 @@ class FaultStatus:
                 kind=whole.kind,
                 service=each.service,
                 root_service=whole.service,
-                role=each.role,
+                role="root_cause" if each.relation == "root" else "exposed",
+                relation=each.relation,
                 hops=each.hops,
-                severity=severity,
+                severity=_severity(whole),
                 requested_at_us=whole.requested_at_us,
-                verdict=self.verdict(),
-                **times,
+                parameters=whole.parameters,
+                **facts,
             )
 
     def times(self) -> dict[str, Any]:
-        """The measured times over all instances: begun with the first, over only with the last."""
-        events = list(self.instances.values())
+        """The mechanism's times over all instances, and how exact they are.
+
+        A fault has begun with the first instance, and is over only with the last.
+        """
+        events = list(self.parts.values())
+        first = _first(events, "applied_at_us")
+        last = _last(events, "recovered_at_us")
+        commanded = _first(events, "apply_commanded_at_us")
+        ending = _last(events, "recovery_commanded_at_us")
         return {
-            "apply_commanded_at_us": _first(event.apply_commanded_at_us for event in events),
-            "applied_at_us": _first(event.applied_at_us for event in events),
-            "effect_seen_at_us": _first(event.effect_seen_at_us for event in events),
-            "recovery_commanded_at_us": _last([event.recovery_commanded_at_us for event in events]),
-            "recovered_at_us": _last([event.recovered_at_us for event in events]),
-            "normal_at_us": _last([event.normal_at_us for event in events if event.applied_at_us]),
+            "apply_commanded_at_us": commanded and commanded.apply_commanded_at_us,
+            "applied_at_us": first and first.applied_at_us,
+            "applied_within_us": first and first.applied_within_us,
+            "recovery_commanded_at_us": ending and ending.recovery_commanded_at_us,
+            "recovered_at_us": last and last.recovered_at_us,
+            "recovered_within_us": last and last.recovered_within_us,
+        }
+
+    def _in_force(self) -> dict[str, Any]:
+        """On which instances it is or was in force since when and until when, and what it acted on."""
+        touched = sorted(
+            (event.instance, event.applied_at_us, event.recovered_at_us or 0)
+            for event in self.instances.values()
+            if event.applied_at_us is not None
+        )
+        counts = [event.acted for event in self.instances.values() if event.acted is not None]
+        return {
+            "instances": tuple(instance for instance, _, _ in touched),
+            "applied_us": tuple(applied for _, applied, _ in touched),
+            "recovered_us": tuple(recovered for _, _, recovered in touched),
+            "acted": sum(counts) if counts else None,
         }
 
     def verdict(self) -> EffectVerdict:
         """The verdict, which is given for the fault as a whole."""
-        verdicts = {event.verdict for event in self.instances.values()} - {"pending"}
+        verdicts = {event.verdict for event in self.parts.values()} - {"pending"}
         for verdict in ("confirmed", "ineffective", "inconclusive"):
             if verdict in verdicts:
                 return verdict
@@ -207,10 +265,24 @@ def rejection(event: FaultEvent, status: FaultStatus | None) -> tuple[FaultEvent
     return numbered, status.with_event(numbered)
 
 
-def _first(times: Iterable[int | None]) -> int | None:
-    return min((time for time in times if time is not None), default=None)
+def _severity(event: FaultEvent) -> float:
+    if event.severity is not None:
+        return event.severity
+    # A record from before version 2.
+    return kind_named(event.kind).from_canonical(event.parameters).severity
 
 
-def _last(times: list[int | None]) -> int | None:
-    known = [time for time in times if time is not None]
-    return max(known) if known and len(known) == len(times) else None
+def _first(events: Iterable[FaultEvent], name: str) -> FaultEvent | None:
+    """The event that has the earliest of these times."""
+    return min(
+        (event for event in events if getattr(event, name) is not None),
+        key=lambda event: getattr(event, name),
+        default=None,
+    )
+
+
+def _last(events: Sequence[FaultEvent], name: str) -> FaultEvent | None:
+    """The event that has the latest of these times; None as long as one lacks it."""
+    if any(getattr(event, name) is None for event in events):
+        return None
+    return max(events, key=lambda event: getattr(event, name), default=None)

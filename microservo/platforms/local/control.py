@@ -2,10 +2,13 @@
 
 ::
 
-    PUT    /faults/ID  {"kind": ..., "parameters": {...}}  ->  {"applied_at_us": ..., "evidence": ...}
-    DELETE /faults/ID                                      ->  {"recovered_at_us": ..., "evidence": ...}
+    PUT    /faults/ID  {"kind": ..., "parameters": {...}}  ->  {"applied_at_us": ..., ...}
+    DELETE /faults/ID                                      ->  {"recovered_at_us": ..., ...}
     GET    /faults                                         ->  {"faults": [...]}
     GET    /healthz, /metrics                                  for everybody
+
+Beside the instant an answer has `within_us`, `acted` and `evidence`, as
+`microservo.platforms.mechanism.Confirmation` says.
 
 Asked again, it answers with the first instant: who got no answer to a request that worked, since the process
 was paused, learns when it took effect, not when it was repeated.
@@ -130,7 +133,7 @@ class _Control:
         kind, parameters = _fault(await json_object(request, _EXAMPLE))
         confirmed = await self._faults.apply(fault_id, kind, parameters)
         self._recovered.forget(fault_id)
-        return JSONResponse({"applied_at_us": confirmed.at_us, "evidence": confirmed.evidence})
+        return _answer("applied_at_us", confirmed)
 
     async def recover(self, request: Request) -> Response:
         fault_id = request.path_params["fault_id"]
@@ -140,7 +143,18 @@ class _Control:
         else:
             never = Confirmation(at_us=self._clock(), evidence="was not active")
             confirmed = self._recovered.get(fault_id) or never
-        return JSONResponse({"recovered_at_us": confirmed.at_us, "evidence": confirmed.evidence})
+        return _answer("recovered_at_us", confirmed)
+
+
+def _answer(instant: str, confirmed: Confirmation) -> Response:
+    return JSONResponse(
+        {
+            instant: confirmed.at_us,
+            "within_us": confirmed.within_us,
+            "acted": confirmed.acted,
+            "evidence": confirmed.evidence,
+        }
+    )
 
 
 _EXAMPLE = '{"kind": "...", "parameters": {...}}'

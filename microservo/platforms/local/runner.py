@@ -108,7 +108,7 @@ class LocalTargetRunner:
         return TargetState(
             topology=self._topology.name,
             updated_at_us=self._clock(),
-            edges=self._topology.edges(),
+            edges=((LOADGEN, self._topology.entry), *self._topology.edges()),
             instances=tuple(_instance(service, instance, ports) for service, instance in names),
             loadgen=Loadgen(pid=None, control_url=_url(next(ports))),
             control_token=new_token(),

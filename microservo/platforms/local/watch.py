@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import platform
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -131,5 +132,6 @@ def seen(instance: LocalInstance, *, is_up: bool | None = None) -> Instance:
         service=instance.service,
         is_up=instance.pid is not None if is_up is None else is_up,
         started_at_us=instance.started_at_us,
+        host=platform.node(),
         ended_at_us=instance.ended_at_us,
     )

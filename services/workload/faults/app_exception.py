@@ -20,6 +20,7 @@ class AppException:
         self._endpoint = parameters.choice("endpoint", site.endpoints)
         self._fault_id = fault_id
         self._spoilers = site.spoilers
+        self.acted = 0
         self._chance = random.Random(f"{site.seed}/{fault_id}")
 
     async def apply(self) -> str:
@@ -35,4 +36,6 @@ class AppException:
     def _spoils(self, endpoint: str) -> bool:
         if self._endpoint not in ("", endpoint):
             return False
-        return self._chance.random() < self._ratio
+        spoils = self._chance.random() < self._ratio
+        self.acted += spoils
+        return spoils

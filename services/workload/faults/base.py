@@ -32,6 +32,10 @@ class Fault(Protocol):
 
     kind: ClassVar[str]
 
+    @property
+    def acted(self) -> int | None:
+        """How many requests it has acted on so far; None where it acts on none in particular."""
+
     def __init__(self, fault_id: str, parameters: Parameters, site: FaultSite) -> None: ...
 
     async def apply(self) -> str:

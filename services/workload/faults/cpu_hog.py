@@ -38,6 +38,7 @@ class CpuHog:
     """Parameters: `workers` (processes, 1..64), `load_ratio` (busy share of each one's time, 0..1)."""
 
     kind: ClassVar[str] = "cpu-hog"
+    acted = None
 
     def __init__(self, fault_id: str, parameters: Parameters, site: FaultSite) -> None:
         self._workers = parameters.integer("workers", low=1, high=64)

@@ -22,6 +22,7 @@ class MemoryHog:
     """Parameters: `bytes` (held in addition to what the instance holds)."""
 
     kind: ClassVar[str] = "memory-hog"
+    acted = None
 
     def __init__(self, fault_id: str, parameters: Parameters, site: FaultSite) -> None:
         self._size_bytes = parameters.integer("bytes", low=1, high=_MAX_BYTES)

@@ -172,6 +172,22 @@ def test_a_running_fault_can_be_stopped_and_no_other(client: Client, broker: Mem
             client.faults.stop(fault_id)
 
 
+def test_a_fault_of_others_is_declared_and_its_end_too(client: Client, broker: MemoryBroker) -> None:
+    noon = datetime.fromtimestamp(NOON_US / 1e6, UTC)
+    fault_id = client.faults.declare("deploy", service="jshop", start_at=noon - timedelta(seconds=9))
+    event = replace(
+        an_event(fault_id, 2, "active", instance=""), origin="declared", applied_at_us=NOON_US - 9
+    )
+    put_states(broker, state_of(event))
+    client.faults.stop(fault_id, at=noon)
+    received = client.topics.subscribe("fault-requests", start="earliest", until_end=True)
+    declared, ended = (each.record for each in received)
+    assert isinstance(declared, FaultRequest)
+    assert isinstance(ended, FaultRequest)
+    assert (declared.action, declared.start_at_us) == ("declare", NOON_US - 9_000_000)
+    assert (ended.action, ended.end_at_us) == ("stop", NOON_US)
+
+
 def test_faults_are_listed_by_their_newest_event(client: Client, broker: MemoryBroker) -> None:
     rejected = an_event("b", 1, "rejected", instance="", reason="no such service")
     put(

@@ -174,3 +174,17 @@ def _write_running(name: str, ports: Mapping[str, int] | None = None) -> None:
             ports=ports or {},
         )
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ("jshop", "'jshop' is no delay of a service; write one like jshop=5s"),
+        ("=5s", "'=5s' is no delay of a service"),
+        ("jshop=5", "'jshop=5': "),
+        ("jshop=61s", "'jshop=61s' is more than 60s, the longest that windows wait"),
+    ],
+)
+def test_a_delay_that_can_not_be_is_refused(given: str, reason: str) -> None:
+    result = CliRunner().invoke(cli, ["up", "--delay", given])
+    assert (result.exit_code, reason in result.stderr) == (2, True), result.stderr

@@ -4,15 +4,17 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from click.testing import Result
 from fault_states import state_of
 
 from microservo.application.connection import Connection
+from microservo.cli.values import InstantType
 from microservo.client.client import Client
 from microservo.testing import MemoryBroker
-from schemas.records import FaultEvent, FaultRequest, FaultState
+from schemas.records import Experiment, FaultEvent, FaultRequest, FaultState
 
 NOON_US = 1_800_000_000_000_000
 Run = Callable[..., Result]
@@ -100,7 +102,7 @@ def test_faults_are_listed_with_their_times_after_the_request(run: Run, put: Put
     result = run("fault", "list")
     assert result.exit_code == 0
     assert "cartservice-0" in result.stdout
-    assert "+0.25 s" in result.stdout
+    assert "~+0.25 s" in result.stdout, "nobody measured it"
     (line,) = run("fault", "list", "--json").stdout.splitlines()
     assert json.loads(line)["state"] == "active"
     assert "f-0" not in result.stdout
@@ -117,6 +119,94 @@ def test_stopping_asks_and_refuses_what_is_not_there(run: Run, put: Put, broker:
     assert requests_on(broker)[0].action == "stop"
     unknown = run("fault", "stop", "f-2")
     assert (unknown.exit_code, "fault list" in unknown.stderr) == (2, True)
+
+
+def a_run(started_at_us: int) -> Experiment:
+    return Experiment(
+        run_id="run-1",
+        status="running",
+        seed=1,
+        target="t",
+        started_at_us=started_at_us,
+        window_us=5_000_000,
+        first_cut_us=2_000_000,
+        final_cut_us=30_000_000,
+        start_offsets={},
+        end_offsets={},
+        versions={},
+    )
+
+
+DEPLOY = ("fault", "declare", "--service", "jshop", "--kind", "deploy")
+NOON, EARLIER = "2027-01-15T08:00:00Z", "2027-01-15T07:59:50Z"
+
+
+def test_a_fault_of_others_is_declared_as_written(run: Run, put: Put, broker: MemoryBroker) -> None:
+    put("experiments", "run-1", a_run(NOON_US - 3_600_000_000))
+    result = run(
+        *(*DEPLOY, "--from", EARLIER, "--to", NOON, "--instance", "jshop-1", "--severity", "0.8"),
+        *("--within", "500ms", "--by", "ana", "--id", "deploy-7"),
+    )
+    assert (result.exit_code, result.stdout) == (0, "deploy-7\n")
+    (request,) = requests_on(broker)
+    assert (request.action, request.kind, request.service) == ("declare", "deploy", "jshop")
+    assert (request.start_at_us, request.end_at_us) == (NOON_US - 10_000_000, NOON_US)
+    assert (request.within_us, request.severity, request.requested_by) == (500_000, 0.8, "ana")
+    assert request.instances == ("jshop-1",)
+
+
+def test_one_that_began_long_ago_is_accepted_and_it_is_said_what_becomes_of_its_windows(
+    run: Run, put: Put
+) -> None:
+    put("experiments", "run-1", a_run(NOON_US - 3_600_000_000))
+    document = json.loads(run(*DEPLOY, "--from", "2027-01-15T07:50:00Z", "--json").stdout)
+    assert document["fault_id"].startswith("deploy-")
+    assert "it began 600 s ago" in document["note"]
+    assert "faults.parquet has it" in document["note"]
+
+
+def test_the_end_of_a_declared_fault_is_declared_and_that_of_ours_is_not(
+    run: Run, put: Put, broker: MemoryBroker
+) -> None:
+    declared = replace(an_event(2, "active", instance=""), origin="declared", kind="deploy")
+    put("faults", "f-1", state_of(replace(declared, applied_at_us=NOON_US - 60_000_000)))
+    put("faults", "f-2", state_of(replace(an_event(2, "active"), fault_id="f-2")))
+    assert run("fault", "declare", "--end", "f-1", "--at", EARLIER).exit_code == 0
+    (request,) = requests_on(broker)
+    assert (request.action, request.end_at_us) == ("stop", NOON_US - 10_000_000)
+    ours = run("fault", "declare", "--end", "f-2", "--at", EARLIER)
+    assert (ours.exit_code, "is measured" in ours.stderr) == (2, True)
+    before = run("fault", "declare", "--end", "f-1", "--at", "2027-01-15T07:00:00Z")
+    assert (before.exit_code, "before the beginning" in before.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ((*DEPLOY, "--from", NOON, "--to", EARLIER), "before the beginning"),
+        ((*DEPLOY, "--from", "2027-01-15T08:05:00Z"), "300 s from now"),
+        ((*DEPLOY, "--from", "2027-01-15T06:00:00Z"), "before the run"),
+        (("fault", "declare", "--service", "a", "--kind", "cpu-hog"), "fault request cpu-hog"),
+        (("fault", "declare", "--service", "a"), "--service and --kind"),
+        (("fault", "declare", "--end", "f-1", "--kind", "deploy"), "--end goes with --at only"),
+        ((*DEPLOY, "--at", NOON), "--at goes with --end"),
+        ((*DEPLOY, "--from", "yesterday"), "write now, -5m or 2026-01-31T12:00:00Z"),
+    ],
+)
+def test_what_can_not_be_declared_is_refused_in_one_line(
+    run: Run, put: Put, broker: MemoryBroker, arguments: tuple[str, ...], complaint: str
+) -> None:
+    put("experiments", "run-1", a_run(NOON_US - 3_600_000_000))
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert complaint in result.stderr.splitlines()[0]
+    assert requests_on(broker) == []
+
+
+@pytest.mark.parametrize(("text", "distance_s"), [("now", 0), ("-5m", -300), ("+30s", 30)])
+def test_instants_may_be_said_from_now(text: str, distance_s: int) -> None:
+    instant = InstantType().convert(text, None, None)
+    assert abs((instant - datetime.now(UTC)).total_seconds() - distance_s) < 5
 
 
 def test_kinds_are_shown_with_parameters_units_and_defaults(run: Run) -> None:

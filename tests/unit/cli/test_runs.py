@@ -8,10 +8,14 @@ from collections.abc import Callable
 import pytest
 from click.testing import Result
 
+from microservo.log.publisher import Publisher
 from microservo.log.run_records import write_run
+from microservo.log.runs import runs
+from microservo.log.stamped import StampedWriter
 from microservo.log.writers import COLLECTOR_WRITER, writers_from
 from microservo.testing import ManualClock, MemoryBroker
-from schemas.records import Experiment
+from schemas.catalogue import TELEMETRY_METRICS
+from schemas.records import Experiment, ServiceInventory
 
 NOON_US = 1_800_000_000_000_000
 CUTS_US = {"first_cut_us": 2_000_000, "final_cut_us": 30_000_000}
@@ -62,3 +66,32 @@ def test_who_does_not_confirm_retires_nobody(run: Run, answers: str) -> None:
     assert "can't come back to the latest run under this name" in asked.stdout
     assert '"until_us": null' in run("runs", "writers", "--json").stdout
     assert "retired" in run("runs", "retire-writer", COLLECTOR_WRITER, answers="y\n").stdout
+
+
+def test_a_service_that_is_known_is_declared_gone(run: Run, broker: MemoryBroker) -> None:
+    clock = ManualClock(NOON_US)
+    known = ServiceInventory(
+        run_id="run-1",
+        service="jshop",
+        endpoints=(),
+        peers=(),
+        severities=(),
+        metered=(),
+        signals=(),
+        delay_us=0,
+        time_us=NOON_US,
+    )
+    with StampedWriter(
+        broker, TELEMETRY_METRICS, writer="one", run_id=lambda: "run-1", clock=clock, source="/test"
+    ) as writer:
+        writers = {TELEMETRY_METRICS: writer}
+        publisher = Publisher(
+            broker.producer(), "telemetry_collector", prefix="", clock=clock, writers=writers
+        )
+        publisher.publish(known)
+    assert run("runs", "retire-service", "jshop").stdout.startswith("jshop is gone since 2027-01-15")
+    assert [each.service for each in runs(broker)[0].gone] == ["jshop"]
+    unknown = run("runs", "retire-service", "jshoq")
+    assert unknown.exit_code == 2
+    assert "nothing is known of a service 'jshoq'" in unknown.stderr
+    assert "push telemetry: jshop" in unknown.stderr

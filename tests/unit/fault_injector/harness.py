@@ -19,10 +19,10 @@ from microservo.platforms.mechanism import Confirmation, Mechanism, Owned
 from microservo.platforms.platform import Instance, InstanceChange, Meter
 from microservo.testing import ManualClock, MemoryBroker
 from schemas.codec import decode_as, encode
-from schemas.records import FaultEvent, FaultRequest, FeatureWindow, ServiceFault
+from schemas.records import FaultEvent, FaultRequest, FaultVerdict, ServiceFault
 from services.fault_injector.handlers import Handlers
 from services.fault_injector.performing import Performable, Performer
-from services.fault_injector.service import WRITER, observations, start
+from services.fault_injector.service import LOOK_BACK_US, WRITER, observations, start
 from services.fault_injector.settings import FaultInjectorSettings
 
 # In the past, for the broker in memory stamps its messages by the wall clock.
@@ -71,6 +71,7 @@ class FakeMechanism:
         has_target: False while no target runs.
         errors: what to raise instead of acting, by verb and instance; taken in order, None acts.
         log: every attempt, in order.
+        acted: what confirmations say that was acted on.
     """
 
     def __init__(self, clock: ManualClock, name: str = "fake") -> None:
@@ -81,6 +82,7 @@ class FakeMechanism:
         self.has_target = True
         self.errors: dict[tuple[str, str], list[MicroServoError]] = {}
         self.log: list[tuple[str, str, str]] = []
+        self.acted: int | None = None
 
     def apply(self, instance: str, fault_id: str, wire: Wire) -> Confirmation:
         self._act("apply", instance, fault_id)
@@ -119,7 +121,7 @@ class FakeMechanism:
 
     def _confirmed(self, evidence: str) -> Confirmation:
         self._clock.advance(10)
-        return Confirmation(at_us=self._clock(), evidence=evidence)
+        return Confirmation(at_us=self._clock(), evidence=evidence, within_us=10, acted=self.acted)
 
 
 class StepWorkers:
@@ -222,7 +224,8 @@ class Running:
             topic=self.settings.topic,
             run_id="run-1",
         )
-        self.observations = observations(self.settings, world.broker, world.clock)
+        since_us = self.injector.observed_since_us(LOOK_BACK_US)
+        self.observations = observations(self.settings, world.broker, since_us)
 
     def _workers(self, performer: Performer) -> StepWorkers:
         self.workers = StepWorkers(performer)
@@ -285,18 +288,33 @@ def stop(fault_id: str = "f-1") -> FaultRequest:
     return FaultRequest(fault_id=fault_id, action="stop", requested_at_us=NOW_US)
 
 
-def window(index: int, service: str, features: dict[str, float], *, run_id: str = "run-1") -> FeatureWindow:
-    """The window that begins `index` times five seconds after NOW_US (before it, if negative)."""
-    start_us = NOW_US + index * 5 * SECOND_US
-    return FeatureWindow(
-        run_id=run_id,
-        service=service,
-        start_us=start_us,
-        end_us=start_us + 5 * SECOND_US,
-        revision=0,
-        names=tuple(sorted(features)),
-        values=tuple(features[name] for name in sorted(features)),
+def declaration(fault_id: str = "d-1", **changes: Any) -> FaultRequest:
+    """Says that a deployment of front has been under way for five seconds."""
+    good = FaultRequest(
+        fault_id=fault_id,
+        action="declare",
+        requested_at_us=NOW_US,
+        kind="deploy",
+        service="front",
+        start_at_us=NOW_US - 5 * SECOND_US,
+        requested_by="ana",
     )
+    return replace(good, **changes)
+
+
+def verdict(version: int, **changes: Any) -> FaultVerdict:
+    """What the observer says of the fault of `request`: confirmed so far."""
+    confirmed = FaultVerdict(
+        run_id="run-1",
+        fault_id="f-1",
+        service="cart",
+        version=version,
+        verdict="confirmed",
+        effect_seen_at_us=NOW_US + 700,
+        effect_seen_within_us=600,
+        evidence="front: calls to cart went from 3 to 310 ms",
+    )
+    return replace(confirmed, **changes)
 
 
 def message(topic: str, value: bytes | None, key: bytes = b"k") -> Message:

@@ -20,7 +20,7 @@ from tests.unit.fault_injector.harness import (
     message,
     request,
     stop,
-    window,
+    verdict,
 )
 
 WHOLE_STORY = ["requested", "scheduled", "applying", "active", "recovering", "recovered"]
@@ -59,7 +59,7 @@ def test_times_are_those_that_the_mechanism_confirmed(world: World, running: Run
     late_us = last.recovery_commanded_at_us - (NOW_US + 10 + 10 * SECOND_US)
     assert 0 <= late_us <= 100_000
     assert last.recovered_at_us > last.recovery_commanded_at_us
-    assert last.evidence == "out of force"
+    assert last.recovery_evidence == "out of force"
     assert last.parameters == {"latency_us": "300000", "jitter_us": "0"}
 
 
@@ -95,25 +95,60 @@ def test_what_was_observed_behind_a_busy_broker_is_not_lost(
     assert world.faults("checkout") != []
 
 
-def test_every_service_concerned_gets_a_record_and_users_get_none(world: World, running: Running) -> None:
+def test_every_exposed_service_gets_a_record_and_so_do_the_users(world: World, running: Running) -> None:
     running.ask(request()).tick().pass_s(11)
-    root, caller = world.faults("cart"), world.faults("front")
+    root, caller, users = world.faults("cart"), world.faults("front"), world.faults("loadgen")
     assert [each.version for each in root] == [each.version for each in caller] == [3, 4, 5, 6]
-    assert {(each.role, each.hops) for each in root} == {("root_cause", 0)}
-    assert {(each.role, each.hops, each.root_service) for each in caller} == {("affected", 1, "cart")}
+    assert {(each.role, each.relation, each.hops) for each in root} == {("root_cause", "root", 0)}
+    assert {(each.role, each.relation, each.hops) for each in caller} == {("exposed", "caller", 1)}
+    assert {(each.role, each.relation, each.hops) for each in users} == {("exposed", "user", 2)}
+    assert {each.root_service for each in caller} == {"cart"}
     assert root[0].applied_at_us is None
     assert root[1].applied_at_us == NOW_US + 10
     assert root[3].recovered_at_us is not None
-    assert world.faults("loadgen") == []
+    assert root[3].parameters == {"latency_us": "300000", "jitter_us": "0"}
 
 
-def test_who_is_affected_is_fixed_when_the_fault_is_applied(world: World, running: Running) -> None:
+def test_a_record_says_on_which_instances_the_fault_is_in_force_since_when(
+    world: World, running: Running
+) -> None:
+    world.mechanism.errors["recover", "cart-1"] = [Retryable("silent")] * 4
+    running.ask(request(instances=())).tick().pass_s(12)
+    versions = world.faults("front")
+    assert (versions[0].instances, versions[0].applied_us) == ((), ())
+    half = next(each for each in versions if any(each.recovered_us))
+    assert half.instances == ("cart-0", "cart-1")
+    assert half.recovered_us[0] > 0
+    assert half.recovered_us[1] == 0
+    assert half.recovered_at_us is None
+    last = versions[-1]
+    assert min(last.applied_us) == last.applied_at_us
+    assert max(last.recovered_us) == last.recovered_at_us
+
+
+def test_who_is_first_seen_in_calls_during_a_fault_is_exposed_too_and_nobody_is_taken_away(
+    world: World, running: Running
+) -> None:
     running.injector.observe_graph(graph("checkout", "cart"))
     running.ask(request()).tick()
     running.injector.observe_graph(graph("newcomer", "cart"))
+    running.tick()
+    [joined] = world.faults("newcomer")
+    assert (joined.relation, joined.hops, joined.applied_at_us) == ("caller", 1, NOW_US + 10)
+    for number in range(12):
+        running.injector.observe_graph(graph(f"other-{number}", "elsewhere"))
     running.pass_s(11)
     assert len(world.faults("checkout")) == 4
-    assert world.faults("newcomer") == world.faults("front") == []
+    assert world.faults("newcomer")[-1].recovered_at_us is not None
+    assert world.faults("other-0") == world.faults("front") == []
+
+
+def test_calls_that_were_made_after_the_end_expose_nobody(world: World, running: Running) -> None:
+    running.ask(request()).tick().pass_s(11)
+    later = graph("newcomer", "cart")
+    running.injector.observe_graph(replace(later, start_us=later.start_us + 15 * SECOND_US))
+    running.tick()
+    assert world.faults("newcomer") == []
 
 
 def test_the_target_is_not_touched_before_the_story_is_durable(
@@ -300,12 +335,15 @@ def test_a_mechanism_that_breaks_fails_the_fault_and_not_the_injector(
     assert "broke with RuntimeError: bug" in world.events()[-1].reason
 
 
-def test_recovery_is_tried_until_it_is_confirmed(world: World, running: Running) -> None:
-    world.mechanism.errors["recover", "cart-0"] = [Retryable("silent")] * 10
-    running.ask(request()).tick().pass_s(12)
+def test_recovery_is_tried_at_short_intervals_until_it_is_confirmed(world: World, running: Running) -> None:
+    world.mechanism.errors["recover", "cart-0"] = [Retryable("silent")] * 40
+    running.ask(request()).tick().pass_s(11)
     assert world.states()[-1] == "recovering"
-    running.pass_s(10)
+    running.pass_s(3)
     assert world.states()[-1] == "recovered"
+    last = world.events()[-1]
+    took_us = (last.recovered_at_us or 0) - (last.recovery_commanded_at_us or 0)
+    assert took_us <= 40 * 50_000 + 100_000
 
 
 def test_a_fault_that_a_restarted_instance_lost_is_applied_again(world: World, running: Running) -> None:
@@ -316,7 +354,7 @@ def test_a_fault_that_a_restarted_instance_lost_is_applied_again(world: World, r
     assert world.mechanism.active == {("cart-0", "f-1")}
     again = world.events()[-1]
     assert again.state == "active"
-    assert again.evidence.startswith("applied again")
+    assert again.apply_evidence == "in force; applied again, as it was no longer in force: in force"
     assert again.applied_at_us == NOW_US + 10
     running.pass_s(10)
     assert world.states()[-1] == "recovered"
@@ -341,45 +379,91 @@ def test_a_fault_is_looked_for_until_the_restarted_instance_answers(world: World
     world.mechanism.errors["holds", "cart-0"] = [Retryable("not listening yet")] * 3
     running.see("cart-0", "up").pass_s(1)
     assert world.mechanism.active == {("cart-0", "f-1")}
-    assert world.events()[-1].evidence.startswith("applied again")
+    assert "applied again" in world.events()[-1].apply_evidence
 
 
 def test_an_instance_that_is_gone_holds_no_fault(world: World, running: Running) -> None:
     running.ask(request()).tick()
     world.mechanism.gone.add("cart-0")
     running.pass_s(11)
-    assert world.events()[-1].evidence == "the instance is gone"
+    assert world.events()[-1].recovery_evidence == "the instance is gone"
 
 
-def test_the_verdict_is_in_later_versions(world: World, running: Running) -> None:
-    slow, fast = {"call/cart/p50_ms": 300.0}, {"call/cart/p50_ms": 3.0}
-    cart = {"metric/x/mean": 1.0}
-    for index in range(-6, 0):
-        running.injector.observe_window(window(index, "front", fast))
-        running.injector.observe_window(window(index, "cart", cart))
+def test_the_verdict_of_the_observer_is_in_later_versions_of_the_story(
+    world: World, running: Running
+) -> None:
     running.ask(request()).tick()
-    for index in range(5):
-        running.pass_s(5)
-        running.injector.observe_window(window(index, "front", slow if index < 2 else fast))
-        running.injector.observe_window(window(index, "cart", cart))
-        running.tick()
-    verdicts = [each.verdict for each in world.faults("front")]
-    assert verdicts == ["pending", "pending", "confirmed", "confirmed", "confirmed", "confirmed"]
-    last = world.faults("front")[-1]
-    assert last.effect_seen_at_us == NOW_US + 10
-    # Recovered a little after ten seconds, so the first window that begins afterwards is the third.
-    assert last.normal_at_us == NOW_US + 15 * SECOND_US
-    event = world.events()[-1]
-    assert (event.state, event.verdict, event.version) == ("recovered", "confirmed", last.version)
-    assert "call/cart/p50_ms" in world.events()[4].evidence
+    world.put("fault-effects", encode(verdict(1, verdict="pending", effect_seen_at_us=None)))
+    world.put("fault-effects", encode(verdict(2)), None)
+    running.pass_s(11)
+    final = verdict(3, normal_at_us=NOW_US + 11 * SECOND_US, normal_within_us=5, is_final=True)
+    # What the observer publishes may be read again, and out of order.
+    world.put("fault-effects", encode(final), encode(verdict(2)), encode(final))
+    running.tick()
+    told = [(each.state, each.verdict, each.verdict_version) for each in world.events()][3:]
+    assert told == [
+        ("active", "pending", 0),
+        ("active", "pending", 1),
+        ("active", "confirmed", 2),
+        ("recovering", "confirmed", 2),
+        ("recovered", "confirmed", 2),
+        ("recovered", "confirmed", 3),
+    ]
+    last = world.events()[-1]
+    assert (last.effect_seen_at_us, last.effect_seen_within_us) == (NOW_US + 700, 600)
+    assert (last.normal_at_us, last.normal_within_us) == (NOW_US + 11 * SECOND_US, 5)
 
 
-def test_windows_of_other_runs_say_nothing(world: World, running: Running) -> None:
-    world.put("feature-windows", encode(window(0, "cart", {"a": 1.0}, run_id="other")), None, b"rubbish")
+def test_what_apply_recovery_and_observer_reported_is_kept_apart(world: World, running: Running) -> None:
+    running.ask(request()).tick()
+    world.mechanism.acted = 42
+    running.pass_s(11)
+    world.put("fault-effects", encode(verdict(1, is_final=True)))
+    running.tick()
+    last = world.events()[-1]
+    assert last.apply_evidence == "in force"
+    assert last.recovery_evidence == "out of force"
+    assert last.effect_evidence == "front: calls to cart went from 3 to 310 ms"
+    assert (last.applied_within_us, last.recovered_within_us, last.acted) == (10, 10, 42)
+    [root] = [each for each in world.faults("cart") if each.recovered_at_us]
+    assert (root.applied_within_us, root.recovered_within_us, root.acted) == (10, 10, 42)
+
+
+def test_where_no_observer_answers_the_verdict_is_inconclusive_and_says_why(
+    world: World, running: Running
+) -> None:
+    running.ask(request()).tick().pass_s(69)
+    assert world.events()[-1].verdict == "pending"
+    running.pass_s(2)
+    last = world.events()[-1]
+    assert (last.state, last.verdict) == ("recovered", "inconclusive")
+    assert last.effect_evidence.startswith("no observer answered within 60 s")
+    assert last.recovery_evidence == "out of force"
+
+
+def test_a_verdict_that_comes_too_late_is_told_all_the_same(world: World, running: Running) -> None:
+    running.ask(request()).tick().pass_s(72)
+    world.put("fault-effects", encode(verdict(1, is_final=True)))
+    running.tick()
+    assert world.events()[-1].verdict == "confirmed"
+
+
+def test_a_verdict_is_no_news_for_windows(world: World, running: Running) -> None:
+    running.ask(request()).tick().pass_s(11)
+    known = len(world.faults("cart"))
+    world.put("fault-effects", encode(verdict(1, is_final=True)))
+    running.tick()
+    assert len(world.faults("cart")) == known
+
+
+def test_verdicts_of_other_runs_say_nothing(world: World, running: Running) -> None:
+    running.ask(request()).tick()
+    world.put("fault-effects", encode(verdict(1, run_id="other")), None, b"rubbish")
     world.put("service-graph", b"rubbish")
     running.tick()
+    assert world.events()[-1].verdict == "pending"
     assert [each.value for each in world.messages("service-graph-dlq")] == [b"rubbish"]
-    assert world.messages("feature-windows-dlq") == []
+    assert world.messages("fault-effects-dlq") == []
 
 
 def test_a_graph_whose_columns_differ_in_length_is_dead_lettered_and_the_injector_goes_on(

@@ -13,7 +13,8 @@ from microservo.adapters.memory.consumer import MemoryConsumer
 from microservo.domain.faults.decider import step
 from microservo.errors import Retryable
 from microservo.log.faults import all_latest_events, latest_events
-from schemas.records import FaultEvent, ServiceFault
+from schemas.codec import encode
+from schemas.records import FaultEvent, ServiceFault, ServiceGraph
 from tests.unit.fault_injector.harness import (
     NOW_US,
     PREFIX,
@@ -22,7 +23,7 @@ from tests.unit.fault_injector.harness import (
     World,
     request,
     stop,
-    window,
+    verdict,
 )
 
 
@@ -258,15 +259,32 @@ def test_a_request_read_again_after_a_restart_is_known(world: World) -> None:
     assert "is taken" in world.events()[-1].reason
 
 
-def test_a_verdict_that_is_missing_is_given_after_the_restart(world: World) -> None:
+def test_a_verdict_that_came_while_no_injector_ran_is_told_after_the_restart(world: World) -> None:
     died_in(world, "recovered")
-    running = Running(world)
-    for index in range(-6, 5):
-        running.injector.observe_window(window(index, "front", {"call/cart/p50_ms": 3.0}))
-        running.injector.observe_window(window(index, "cart", {"metric/x/mean": 1.0}))
-    running.tick()
+    world.put("fault-effects", encode(verdict(1, verdict="ineffective", is_final=True)))
+    Running(world).tick()
     assert world.events()[-1].verdict == "ineffective"
-    assert world.faults("front")[-1].verdict == "ineffective"
+    reported = len(world.events())
+    Running(world).tick().pass_s(70)
+    assert len(world.events()) == reported
+
+
+def test_who_was_exposed_late_stays_so_after_a_restart(world: World) -> None:
+    died_in(world, "active")
+    newcomer = ServiceGraph(
+        run_id="run-1",
+        start_us=NOW_US,
+        end_us=NOW_US + SECOND_US,
+        callers=("newcomer",),
+        callees=("cart",),
+        calls=(1,),
+        errors=(0,),
+    )
+    first = Running(world)
+    first.injector.observe_graph(newcomer)
+    first.tick()
+    Running(world).tick().pass_s(12)
+    assert world.faults("newcomer")[-1].recovered_at_us is not None
 
 
 def test_a_verdict_that_can_not_be_given_any_more_is_inconclusive(world: World) -> None:

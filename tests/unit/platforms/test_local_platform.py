@@ -3,6 +3,7 @@ from __future__ import annotations
 import queue
 from dataclasses import replace
 from pathlib import Path
+from platform import node
 
 import pytest
 from target_states import local_instance, target_state
@@ -33,8 +34,8 @@ def test_an_instance_is_known_without_its_process_and_ports(
     down = local_instance("cart-1", pid=None, started_at_us=7, ended_at_us=8)
     write_state(state_file, target_state(local_instance("cart-0", pid=5, started_at_us=7), down))
     assert platform.instances() == [
-        Instance(id="cart-0", service="cart", is_up=True, started_at_us=7),
-        Instance(id="cart-1", service="cart", is_up=False, started_at_us=7, ended_at_us=8),
+        Instance(id="cart-0", service="cart", is_up=True, started_at_us=7, host=node()),
+        Instance(id="cart-1", service="cart", is_up=False, started_at_us=7, ended_at_us=8, host=node()),
     ]
     assert services_of(platform) == {"cart": ["cart-0", "cart-1"]}
 

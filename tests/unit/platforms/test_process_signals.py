@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import psutil
@@ -16,6 +18,7 @@ from microservo.domain.faults.base import Wire
 from microservo.errors import InvalidInput, Retryable
 from microservo.platforms.local.mechanisms import process
 from microservo.platforms.local.mechanisms.process import ProcessSignals
+from microservo.platforms.mechanism import Confirmation
 
 PAUSE: Wire = ("process-pause", {})
 KILL: Wire = ("process-kill", {})
@@ -64,6 +67,86 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 @pytest.fixture
 def lab(child: subprocess.Popen[bytes]) -> Lab:
     return Lab(child)
+
+
+class Watcher:
+    """An outside observer: looks every 2 ms whether something is so, until it is."""
+
+    def __init__(self, is_so: Callable[[], bool]) -> None:
+        self._is_so = is_so
+        self._thread = threading.Thread(target=self._run)
+        self.unseen_us = self.seen_us = 0
+        self._thread.start()
+
+    def agrees_with(self, confirmed: Confirmation) -> bool:
+        """Whether both can be right: their spans of time have an instant in common."""
+        self._thread.join(10)
+        assert self.seen_us, "the watcher has not seen it at all"
+        assert confirmed.within_us is not None
+        return confirmed.at_us - confirmed.within_us <= self.seen_us and self.unseen_us <= confirmed.at_us
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while not self.seen_us:
+            looked_us = now_us()
+            if self._is_so():
+                self.seen_us = now_us()
+            else:
+                self.unseen_us = looked_us
+                pause.wait(0.002)
+
+
+def is_gone(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status() == psutil.STATUS_ZOMBIE
+    return True
+
+
+def test_an_outside_observer_sees_pause_and_end_within_the_bounds_that_are_given(lab: Lab) -> None:
+    for number in range(5):
+        paused = Watcher(lab.is_stopped)
+        assert paused.agrees_with(lab.signals.apply(CART, f"f-{number}", PAUSE))
+        resumed = Watcher(lambda: not lab.is_stopped())
+        assert resumed.agrees_with(lab.signals.recover(CART, f"f-{number}", PAUSE))
+
+
+def test_an_outside_observer_sees_a_kill_within_the_bounds_that_are_given(lab: Lab) -> None:
+    child = psutil.Process(lab.child.pid)
+    killed = Watcher(lambda: is_gone(child))
+    assert killed.agrees_with(lab.signals.apply(CART, "f-1", KILL))
+
+
+def test_the_end_of_a_kill_is_when_the_replacement_became_healthy_however_often_it_was_asked_for(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.signals.apply(CART, "f-1", KILL)
+    second = started()
+    try:
+        lab.replace(second)
+        healthy_from_us = now_us() + 200_000
+        monkeypatch.setattr(process, "is_healthy", lambda _: now_us() >= healthy_from_us)
+        confirmed: list[Confirmation] = []
+        while not confirmed:
+            with contextlib.suppress(Retryable):
+                confirmed.append(lab.signals.recover(CART, "f-1", KILL))
+        [recovered] = confirmed
+        assert recovered.within_us is not None
+        assert recovered.at_us - recovered.within_us <= healthy_from_us <= recovered.at_us
+        assert recovered.within_us < 200_000, "what was looked at in vain before does not count"
+        assert lab.signals.recover(CART, "f-1", KILL) == recovered
+        # A later process of the injector knows no more than when the replacement was started.
+        later = lab.another().recover(CART, "f-1", KILL)
+        assert later.within_us == later.at_us - lab.cart.started_at_us
+    finally:
+        end(second)
+
+
+def test_an_end_that_nobody_saw_is_not_called_measured(lab: Lab) -> None:
+    lab.signals.apply(CART, "f-1", PAUSE)
+    psutil.Process(lab.child.pid).resume()
+    ended = lab.signals.recover(CART, "f-1", PAUSE)
+    assert "goes on" in ended.evidence
+    assert ended.within_us is None
 
 
 def test_a_pause_is_confirmed_and_so_is_its_end(lab: Lab) -> None:
@@ -138,7 +221,7 @@ def test_a_kill_is_confirmed_when_the_process_is_gone_and_over_when_another_one_
         # Who asks for the kill once more, as its first answer was lost, does not kill the replacement.
         assert lab.signals.apply(CART, "f-1", KILL) == killed
         assert second.poll() is None
-        with pytest.raises(Retryable, match="not healthy yet"):
+        with pytest.raises(Retryable, match="not become healthy"):
             lab.signals.recover(CART, "f-1", KILL)
         monkeypatch.setattr(process, "is_healthy", lambda _: True)
         recovered = lab.signals.recover(CART, "f-1", KILL)

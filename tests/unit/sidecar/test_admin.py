@@ -60,6 +60,14 @@ def test_a_bad_request_is_refused_and_nothing_is_touched(sidecar: Sidecar, body:
 def test_ending_a_fault_that_is_not_there_is_no_error(sidecar: Sidecar) -> None:
     status, answer = sidecar.admin("DELETE", "/faults/f9")
     assert (status, answer["evidence"]) == (200, "was not active")
+    assert answer["within_us"] is None, "when it ceased to be active was not measured"
+
+
+def test_an_answer_says_how_exact_it_is_and_what_was_acted_on(sidecar: Sidecar) -> None:
+    assert put(sidecar, DELAY)[1]["acted"] == 0
+    _, recovered = sidecar.admin("DELETE", "/faults/f1")
+    assert recovered["within_us"] == 0, "this clock stands still"
+    assert (recovered["acted"], "acted on 0 segments" in str(recovered["evidence"])) == (0, True)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from microservo.system.logs import fresh_logs
 from microservo.system.options import SystemOptions
 from microservo.system.processes import HEALTH_NAMES, Pipeline
 from services.detector.settings import DetectorSettings
+from services.effect_observer.settings import EffectObserverSettings
 from services.fault_injector.settings import FaultInjectorSettings
 from services.telemetry_collector.settings import Settings as CollectorSettings
 from streams.settings import StreamsSettings
@@ -25,7 +26,7 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def pipeline() -> Pipeline:
     return Pipeline(
-        options=SystemOptions(name="lab", seed=11, topic_prefix="lab-"),
+        options=SystemOptions(name="lab", seed=11, topic_prefix="lab-", delays_us={"jshop": 5_500_000}),
         bootstrap_servers="127.0.0.1:7",
         run_id="run-1",
         otlp_port=4444,
@@ -39,6 +40,7 @@ def test_each_service_reads_its_own_settings(pipeline: Pipeline, monkeypatch: py
     cases = [
         (pipeline.collector(), CollectorSettings),
         (pipeline.streams(), StreamsSettings),
+        (pipeline.observer(), EffectObserverSettings),
         (detector, DetectorSettings),
         (pipeline.injector(), FaultInjectorSettings),
     ]
@@ -66,8 +68,27 @@ def test_the_parts_that_touch_the_target_find_its_state(pipeline: Pipeline) -> N
     assert pipeline.collector().env["MICROSERVO_OTLP_GRPC_PORT"] == "4445"
 
 
+def test_the_collector_knows_the_cuts_and_the_delays_that_were_declared(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in pipeline.collector().env.items():
+        monkeypatch.setenv(name, value)
+    settings, policy = CollectorSettings(), pipeline.options.policy
+    assert (settings.first_cut_s, settings.final_cut_s) == (
+        policy.first_cut_us / 1e6,
+        policy.final_cut_us / 1e6,
+    )
+    assert settings.delays_s == {"jshop": 5.5}
+
+
 def test_processes_have_names_and_logs_of_their_own(pipeline: Pipeline) -> None:
-    specs = [pipeline.collector(), pipeline.streams(), *pipeline.detectors(), pipeline.injector()]
+    specs = [
+        pipeline.collector(),
+        pipeline.streams(),
+        pipeline.observer(),
+        *pipeline.detectors(),
+        pipeline.injector(),
+    ]
     assert sorted(spec.name for spec in specs) == sorted(HEALTH_NAMES)
     assert len({spec.log for spec in specs}) == len(specs)
 

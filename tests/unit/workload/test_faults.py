@@ -11,6 +11,7 @@ from collections.abc import Callable
 import psutil
 import pytest
 
+from microservo.adapters.clock import now_us
 from microservo.errors import InvalidInput
 from microservo.platforms.local.control import Conflict
 from microservo.testing import eventually
@@ -35,6 +36,26 @@ def test_asking_twice_for_the_same_fault_answers_the_same() -> None:
         assert [fault["id"] for fault in faults.listing()] == ["f1"]
 
     asyncio.run(twice())
+
+
+def test_a_fault_took_effect_within_the_bounds_that_are_given_and_counts_what_it_acted_on() -> None:
+    async def life() -> None:
+        site = make_site()
+        faults = WorkloadFaults(site)
+        before_us = now_us()
+        applied = await faults.apply("f1", "memory-hog", {"bytes": 2**20})
+        assert applied.within_us is not None
+        assert before_us <= applied.at_us - applied.within_us <= applied.at_us <= now_us()
+        assert applied.acted is None
+        assert (await faults.apply("f2", "app-exception", {"ratio": 1.0})).acted == 0
+        assert site.spoilers["f2"]("Get")
+        assert site.spoilers["f2"]("Set")
+        recovered = await faults.recover("f2")
+        assert recovered is not None
+        assert recovered.acted == 2
+        await faults.recover_all()
+
+    asyncio.run(life())
 
 
 def test_the_same_id_with_another_body_is_a_conflict() -> None:

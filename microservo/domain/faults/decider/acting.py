@@ -14,35 +14,56 @@ from dataclasses import replace
 from typing import Any
 
 from microservo.domain.faults.decider import events
-from microservo.domain.faults.decider.actions import Apply, Check, Observe, ObserveRecovery, Recover, Warn
-from microservo.domain.faults.decider.state import ClosedFault, OpenFault
+from microservo.domain.faults.decider.actions import Apply, Check, Recover, Warn
+from microservo.domain.faults.decider.judging import close, over
+from microservo.domain.faults.decider.state import OpenFault
 from microservo.domain.faults.decider.step import Step
-from microservo.domain.faults.lifecycle import WHOLE
+from microservo.domain.faults.lifecycle import WHOLE, ExposedService
+from microservo.domain.graph import place
+from schemas.records import FaultEvent
 
+_AGAIN = "; applied again, as it was no longer in force: "
 APPLY_WITHIN_US = 5_000_000
 """How long a silent instance is asked again to apply, before the fault counts as failed."""
 RESTARTED = "the injector restarted before it was applied"
 
 
 def apply_due(step: Step, fault: OpenFault) -> None:
-    """Begins to apply a fault, and settles once and for all whom it concerns."""
+    """Begins to apply a fault, and settles who is exposed to it as far as is known by then."""
     if fault.status.instances or fault.status.is_over:
         return
-    fault = fix_affected(step, fault)
+    fault = settle_exposed(step, fault)
     for instance in fault.instances:
         fault = step.advance(fault, instance, "applying", apply_commanded_at_us=step.now_us)
         fault = _apply(step, fault, instance)
 
 
-def fix_affected(step: Step, fault: OpenFault) -> OpenFault:
-    """The fault with the services that it concerns, by what is known now unless that was settled before."""
-    if fault.affected and fault.status.instances:
+def settle_exposed(step: Step, fault: OpenFault) -> OpenFault:
+    """The fault with the services that are exposed to it by what is known now, unless that was settled."""
+    if fault.exposed and fault.status.instances:
         return fault
     # An earlier process may have been killed when it had written to some of them.
-    given = {each.service for each in fault.affected}
-    now = step.state.affected(fault.status.whole.service)
-    affected = (*fault.affected, *(each for each in now if each.service not in given))
-    return step.put(replace(fault, affected=tuple(sorted(affected, key=lambda each: each.hops))))
+    exposed = (*fault.exposed, *_not_yet_exposed(step, fault))
+    return step.put(replace(fault, exposed=tuple(sorted(exposed, key=place))))
+
+
+def graph_seen(step: Step, fault: OpenFault, from_us: int) -> None:
+    """Who was first seen in calls while a fault was in force, `from_us` on, is exposed to it too.
+
+    Nobody is taken away, and nobody's relation changes: an observer that has begun to look would have to
+    choose anew what for.
+    """
+    times = fault.status.times()
+    over_us = times["recovered_at_us"]
+    if times["applied_at_us"] is not None and (over_us is None or from_us < over_us):
+        added = _not_yet_exposed(step, fault)
+        if added:
+            step.expose(fault, added)
+
+
+def _not_yet_exposed(step: Step, fault: OpenFault) -> list[ExposedService]:
+    known = {each.service for each in fault.exposed}
+    return [each for each in step.state.exposed(fault) if each.service not in known]
 
 
 def end(step: Step, fault: OpenFault, reason: str) -> None:
@@ -67,7 +88,7 @@ def recover(step: Step, fault: OpenFault, instance: str, reason: str = "") -> Op
 
 def recover_now(step: Step, fault: OpenFault, instance: str) -> OpenFault:
     """Tries a recovery that is published already."""
-    step.do(Recover(fault_id=fault.id, instance=instance, wire=fault.fault.wire()))
+    step.do(Recover(fault_id=fault.id, instance=instance, wire=fault.wire))
     return step.put(fault.acting(instance))
 
 
@@ -75,7 +96,7 @@ def check(step: Step, fault: OpenFault, instance: str) -> OpenFault:
     """Asks an instance whether the fault is in force."""
     if instance in fault.checking or instance in fault.under_way:
         return fault
-    step.do(Check(fault_id=fault.id, instance=instance, wire=fault.fault.wire()))
+    step.do(Check(fault_id=fault.id, instance=instance, wire=fault.wire))
     return step.put(replace(fault, checking=fault.checking | {instance}))
 
 
@@ -93,8 +114,8 @@ def retry(step: Step, fault: OpenFault, instance: str) -> None:
 
 
 def apply_confirmed(step: Step, fault: OpenFault, event: events.ApplyConfirmed) -> None:
-    """The fault is in force: from now on it is watched, and ends when it is due."""
-    _in_force(step, fault.answered(event.instance), event.instance, event.at_us, event.evidence)
+    """The fault is in force, and ends when it is due."""
+    _in_force(step, fault.answered(event.instance), event)
 
 
 def apply_refused(step: Step, fault: OpenFault, event: events.ApplyRefused) -> None:
@@ -117,7 +138,13 @@ def apply_unanswered(step: Step, fault: OpenFault, event: events.ApplyUnanswered
 def recovery_confirmed(step: Step, fault: OpenFault, event: events.RecoveryConfirmed) -> None:
     """The fault is out of force on one instance, and over if it is the last."""
     fault, instance = fault.answered(event.instance), event.instance
-    changes: dict[str, Any] = {"recovered_at_us": event.at_us, "evidence": event.evidence}
+    changes: dict[str, Any] = {
+        "recovered_at_us": event.at_us,
+        "recovered_within_us": event.within_us,
+        "recovery_evidence": event.evidence,
+    }
+    if event.acted is not None:
+        changes["acted"] = event.acted
     if fault.event(instance).applied_at_us is None:
         changes["verdict"] = "inconclusive"
     state = fault.last_state(instance)
@@ -157,39 +184,11 @@ def instance_up(step: Step, fault: OpenFault, instance: str) -> None:
     fault = fault.with_attempts(instance, 0)
     if state in ("applying", "active") and instance in fault.under_way:
         step.put(replace(fault, restarted=fault.restarted | {instance}))
-    elif state == "active" and not fault.fault.one_shot:
+    elif state == "active" and fault.lasts:
         # An answer that is on its way may be that of the process before.
         check(step, replace(fault, checking=fault.checking - {instance}), instance)
     elif state == "recovering" and instance not in fault.under_way:
         recover_now(step, fault, instance)
-
-
-def watch_effect(step: Step, fault: OpenFault) -> None:
-    """Lets the observer look for the effect of a fault that was in force."""
-    applied_us = fault.status.times()["applied_at_us"]
-    if applied_us is not None:
-        step.do(
-            Observe(
-                fault_id=fault.id,
-                service=fault.status.whole.service,
-                expectations=fault.fault.expectations(),
-                applied_at_us=applied_us,
-            )
-        )
-
-
-def over(step: Step, fault: OpenFault) -> None:
-    """A fault is over; one that was never in force has no effect to wait for."""
-    times = fault.status.times()
-    if times["applied_at_us"] is None or times["recovered_at_us"] is None:
-        close(step, fault)
-    else:
-        step.do(ObserveRecovery(fault_id=fault.id, recovered_at_us=times["recovered_at_us"]))
-
-
-def close(step: Step, fault: OpenFault) -> None:
-    """Nothing more will come of a fault."""
-    step.close(fault.id, ClosedFault(status=fault.status, request=fault.request))
 
 
 def expect_end(step: Step, fault: OpenFault, instance: str) -> None:
@@ -198,29 +197,41 @@ def expect_end(step: Step, fault: OpenFault, instance: str) -> None:
 
 
 def _apply(step: Step, fault: OpenFault, instance: str) -> OpenFault:
-    step.do(Apply(fault_id=fault.id, instance=instance, wire=fault.fault.wire()))
+    step.do(Apply(fault_id=fault.id, instance=instance, wire=fault.wire))
     return step.put(fault.acting(instance))
 
 
-def _in_force(step: Step, fault: OpenFault, instance: str, at_us: int, evidence: str) -> None:
-    before = fault.event(instance)
-    is_first = before.applied_at_us is None
+def _in_force(step: Step, fault: OpenFault, event: events.ApplyConfirmed) -> None:
+    instance = event.instance
+    is_first = fault.event(instance).applied_at_us is None
     fault = step.advance(
         fault.with_attempts(instance, 0),
         instance,
         "active",
-        confirmed_at_us=at_us,
-        applied_at_us=at_us if is_first else before.applied_at_us,
-        evidence=evidence if is_first else f"applied again, as it was no longer in force: {evidence}",
+        confirmed_at_us=event.at_us,
+        **(_applied(event) if is_first else _applied_again(fault.event(instance), event)),
     )
-    watch_effect(step, fault)
     if instance in fault.ending:
         recover(step, _without_ending(fault, instance), instance, fault.ending[instance])
         return
     if is_first:
         expect_end(step, fault, instance)
-    if instance in fault.restarted and not fault.fault.one_shot:
+    if instance in fault.restarted and fault.lasts:
         check(step, replace(fault, restarted=fault.restarted - {instance}), instance)
+
+
+def _applied(event: events.ApplyConfirmed) -> dict[str, Any]:
+    return {
+        "applied_at_us": event.at_us,
+        "applied_within_us": event.within_us,
+        "acted": event.acted,
+        "apply_evidence": event.evidence,
+    }
+
+
+def _applied_again(before: FaultEvent, event: events.ApplyConfirmed) -> dict[str, Any]:
+    first = before.apply_evidence.partition(_AGAIN)[0]
+    return {"apply_evidence": f"{first}{_AGAIN}{event.evidence}"}
 
 
 def _not_applied(step: Step, fault: OpenFault, instance: str, problem: str) -> None:
@@ -232,7 +243,16 @@ def _not_applied(step: Step, fault: OpenFault, instance: str, problem: str) -> N
 def _found_applying(step: Step, fault: OpenFault, instance: str, *, holds: bool | None) -> None:
     """After a restart: an earlier process was about to apply it, and may have done so."""
     if holds:
-        _in_force(step, fault, instance, step.now_us, "found in force after a restart of the injector")
+        commanded_us = fault.event(instance).apply_commanded_at_us
+        found = events.ApplyConfirmed(
+            now_us=step.now_us,
+            fault_id=fault.id,
+            instance=instance,
+            at_us=step.now_us,
+            within_us=None if commanded_us is None else step.now_us - commanded_us,
+            evidence="found in force after a restart of the injector",
+        )
+        _in_force(step, fault, found)
     else:
         recover(step, fault, instance, RESTARTED)
 

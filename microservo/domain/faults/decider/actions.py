@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from microservo.domain.faults.base import Expectation, Wire
+from microservo.domain.faults.base import Wire
 from microservo.domain.faults.decider.events import Timer
 from schemas.records import FaultEvent, FaultSnapshot, ServiceFault
 
@@ -66,24 +66,6 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Observe:
-    """Look for the effect of a fault that is in force; once more for the same fault changes nothing."""
-
-    fault_id: str
-    service: str
-    expectations: tuple[Expectation, ...]
-    applied_at_us: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObserveRecovery:
-    """Look for the end of the effect of a fault that is out of force."""
-
-    fault_id: str
-    recovered_at_us: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Forget:
     """Delete the state of a fault from the topic of states."""
 
@@ -97,4 +79,4 @@ class Warn:
     text: str
 
 
-Action = Publish | Apply | Recover | Check | Release | Schedule | Observe | ObserveRecovery | Forget | Warn
+Action = Publish | Apply | Recover | Check | Release | Schedule | Forget | Warn

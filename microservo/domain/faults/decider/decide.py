@@ -8,12 +8,11 @@ from typing import Any
 
 from microservo.domain.faults.decider import acting, events
 from microservo.domain.faults.decider.actions import Action, Release, Warn
+from microservo.domain.faults.decider.judging import judged, verdict_overdue
 from microservo.domain.faults.decider.requests import receive
 from microservo.domain.faults.decider.restart import request_missing, restore
 from microservo.domain.faults.decider.state import InjectorState, OpenFault
 from microservo.domain.faults.decider.step import Step
-from microservo.domain.window_effects import Judgement
-from schemas.records import FaultEvent
 
 SHUT_DOWN = "injector shut down"
 _RELEASE_ATTEMPTS = 20
@@ -40,9 +39,13 @@ def _restarted(step: Step, event: events.Restarted) -> None:
 
 def _timer_due(step: Step, event: events.TimerDue) -> None:
     fault = step.state.open.get(event.timer.fault_id)
-    if fault is None or fault.status.is_over:
+    if fault is None:
         return
-    if event.timer.task == "apply":
+    if event.timer.task == "verdict":
+        verdict_overdue(step, fault)
+    elif fault.status.is_over:
+        return
+    elif event.timer.task == "apply":
         acting.apply_due(step, fault)
     elif event.timer.task == "recover":
         acting.recover(step, fault, event.timer.instance)
@@ -75,7 +78,7 @@ def _instance_changed(step: Step, event: events.InstanceChanged) -> None:
     if not event.is_up:
         return
     for fault in list(step.state.open.values()):
-        if instance in fault.status.instances:
+        if instance in fault.status.instances and fault.fault is not None:
             acting.instance_up(step, fault, instance)
 
 
@@ -103,42 +106,17 @@ def _recovering(state: InjectorState) -> list[tuple[str, str]]:
 
 def _graph_seen(step: Step, event: events.GraphSeen) -> None:
     step.state = replace(step.state, graph=step.state.graph.with_graph(event.graph))
+    for fault in list(step.state.open.values()):
+        acting.graph_seen(step, fault, event.graph.start_us)
 
 
 def _target_gone(step: Step, event: events.TargetGone) -> None:
     step.state = replace(step.state, target=None, problem=event.problem)
 
 
-def _judged(step: Step, event: events.Judged) -> None:
-    fault = step.state.open.get(event.judgement.fault_id)
-    if fault is None:
-        return
-    for instance, latest in sorted(fault.status.instances.items()):
-        if _is_news(latest, event.judgement):
-            fault = step.advance(fault, instance, latest.state, **_findings(event.judgement))
-    if event.judgement.is_final:
-        acting.close(step, fault)
-
-
-def _is_news(latest: FaultEvent, judgement: Judgement) -> bool:
-    known = all(
-        getattr(latest, name) == value for name, value in _findings(judgement).items() if name != "evidence"
-    )
-    return latest.applied_at_us is not None and latest.state != "applying" and not known
-
-
-def _findings(judgement: Judgement) -> dict[str, Any]:
-    return {
-        "verdict": judgement.verdict,
-        "effect_seen_at_us": judgement.effect_seen_at_us,
-        "normal_at_us": judgement.normal_at_us,
-        "evidence": judgement.evidence,
-    }
-
-
 def _shut_down(step: Step, event: events.ShutDown) -> None:
     for fault in list(step.state.open.values()):
-        if not fault.status.is_over:
+        if not fault.status.is_over and fault.fault is not None:
             acting.end(step, fault, SHUT_DOWN)
 
 
@@ -157,6 +135,6 @@ _HANDLERS: Mapping[type[events.Event], Callable[[Step, Any], None]] = {
     events.TargetSeen: _target_seen,
     events.TargetGone: _target_gone,
     events.GraphSeen: _graph_seen,
-    events.Judged: _judged,
+    events.Judged: lambda step, event: judged(step, event.verdict),
     events.ShutDown: _shut_down,
 }

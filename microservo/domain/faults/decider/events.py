@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
-from microservo.domain.faults.lifecycle import AffectedService, FaultStatus
+from microservo.domain.faults.lifecycle import ExposedService, FaultStatus
 from microservo.domain.graph import Edge
-from microservo.domain.window_effects import Judgement
-from schemas.records import FaultRequest, ServiceGraph
+from schemas.records import FaultRequest, FaultVerdict, ServiceGraph
 
-Task = Literal["apply", "recover", "retry", "request"]
+Task = Literal["apply", "recover", "retry", "request", "verdict"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,17 +31,28 @@ class TargetView:
         edges: who may call whom, as far as the platform knows.
         kinds: those that it can carry.
         down: instances that are not running.
+        hosts: names of the machines that instances run on, where the platform knows.
     """
 
     services: Mapping[str, tuple[str, ...]]
     edges: frozenset[Edge] = frozenset()
     kinds: frozenset[str] = frozenset()
     down: frozenset[str] = frozenset()
+    hosts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def instances(self) -> frozenset[str]:
         """The ids of all instances."""
         return frozenset(instance for instances in self.services.values() for instance in instances)
+
+    def beside(self, instances: Iterable[str]) -> frozenset[str]:
+        """The services that have an instance on a machine that one of these runs on."""
+        machines = {self.hosts[instance] for instance in instances if instance in self.hosts}
+        return frozenset(
+            service
+            for service, ids in self.services.items()
+            if any(self.hosts.get(instance) in machines for instance in ids)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,14 +61,14 @@ class KnownFault:
 
     Attributes:
         instances: those it was meant for; empty where that is not known.
-        affected: the services that have been given records about it.
+        exposed: the services that have been given records about it.
         is_stored: whether the state that lies on the topic of states is this one.
     """
 
     status: FaultStatus
     request: FaultRequest | None = None
     instances: tuple[str, ...] = ()
-    affected: tuple[AffectedService, ...] = ()
+    exposed: tuple[ExposedService, ...] = ()
     is_stored: bool = True
 
 
@@ -78,7 +88,7 @@ class Restarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestReceived(Event):
-    """A request to inject or to stop a fault; the same request may come again."""
+    """A request to inject, to stop or to declare a fault; the same request may come again."""
 
     request: FaultRequest
 
@@ -99,11 +109,18 @@ class OfInstance(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ApplyConfirmed(OfInstance):
-    """The fault is in force since `at_us`."""
+class Confirmed(OfInstance):
+    """The base of confirmations; their fields are those of `microservo.platforms.mechanism.Confirmation`."""
 
     at_us: int
     evidence: str
+    within_us: int | None = None
+    acted: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyConfirmed(Confirmed):
+    """The fault is in force since `at_us`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,11 +138,8 @@ class ApplyUnanswered(OfInstance):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecoveryConfirmed(OfInstance):
+class RecoveryConfirmed(Confirmed):
     """The fault is out of force since `at_us`."""
-
-    at_us: int
-    evidence: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,9 +195,9 @@ class GraphSeen(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged(Event):
-    """What the effect observer says of a fault by now."""
+    """What the effect observer says of a fault by now; an older verdict may come again."""
 
-    judgement: Judgement
+    verdict: FaultVerdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 from microservo.domain.faults.catalogue import LATEST_START_US, PlannedFault, parse_request
 from microservo.domain.faults.decider.acting import end
+from microservo.domain.faults.decider.declaring import complete, declare, end_declared
 from microservo.domain.faults.decider.state import OpenFault
 from microservo.domain.faults.decider.step import Step, rejected
+from microservo.domain.faults.declared import Declaration, parse_declaration
 from microservo.domain.faults.lifecycle import WHOLE, FaultStatus, rejection
 from microservo.errors import InvalidInput, Unavailable
 from schemas.records import FaultEvent, FaultRequest
@@ -26,12 +28,14 @@ def receive(step: Step, request: FaultRequest) -> None:
     if known is not None and known.is_accepted:
         _receive_again(step, request, known)
         return
+    version = 1 if known is None else known.version + 1
     try:
-        planned = _planned(step, request)
+        if request.action == "declare":
+            declare(step, request, _declared(step, request), version=version)
+        else:
+            _accept(step, request, _planned(step, request), version=version)
     except (InvalidInput, Unavailable) as error:
         _refuse(step, request, str(error))
-    else:
-        _accept(step, request, planned, version=1 if known is None else known.version + 1)
 
 
 def schedule_start(step: Step, fault: OpenFault, request: FaultRequest) -> None:
@@ -50,6 +54,10 @@ def _planned(step: Step, request: FaultRequest) -> PlannedFault:
     return parse_request(request, target.services, target.kinds, now_us=step.now_us)
 
 
+def _declared(step: Step, request: FaultRequest) -> Declaration:
+    return parse_declaration(request, run_from_us=step.state.run_from_us, now_us=step.now_us)
+
+
 def _accept(step: Step, request: FaultRequest, planned: PlannedFault, *, version: int) -> None:
     status = FaultStatus.begin(planned, run_id=step.state.run_id, at_us=step.now_us, version=version)
     fault = step.put(
@@ -66,7 +74,12 @@ def _receive_again(step: Step, request: FaultRequest, known: FaultStatus) -> Non
         _refuse(step, request, f"the id {request.fault_id!r} is taken; choose another one")
         return
     fault = step.state.open.get(request.fault_id)
-    if first is not None or fault is None or fault.status.is_over or fault.status.instances:
+    if first is not None or fault is None or fault.status.is_over:
+        return
+    if request.action == "declare":
+        complete(step, step.put(replace(fault, request=request)), _declared(step, request))
+        return
+    if fault.status.instances:
         return
     # Its state was lost in a crash before the request was committed, so it comes once more.
     services = {} if step.state.target is None else step.state.target.services
@@ -79,13 +92,32 @@ def _receive_again(step: Step, request: FaultRequest, known: FaultStatus) -> Non
 def _stop(step: Step, request: FaultRequest) -> None:
     fault = step.state.open.get(request.fault_id)
     if fault is not None and not fault.status.is_over:
-        end(step, fault, STOPPED)
+        _stop_open(step, fault, request)
         return
     known = step.state.status(request.fault_id)
-    if known is not None and known.whole.reason == STOPPED:
-        return  # the request that stopped it before it began, read again
+    if known is not None and (known.whole.reason == STOPPED or _ended_by(request, known)):
+        return  # the request that stopped it before it began, or that declared its end, read again
     what = "is over already" if known is not None and known.is_accepted else "is not known"
     _refuse(step, request, f"fault {request.fault_id[:80]!r} {what}, so there is nothing to stop")
+
+
+def _stop_open(step: Step, fault: OpenFault, request: FaultRequest) -> None:
+    try:
+        if fault.fault is None:
+            end_declared(step, fault, request)
+        elif request.end_at_us is None:
+            end(step, fault, STOPPED)
+        else:
+            msg = f"the end of {fault.id} is measured, for it was injected; stop it without saying when"
+            raise InvalidInput(msg)
+    except InvalidInput as error:
+        _refuse(step, request, str(error))
+
+
+def _ended_by(request: FaultRequest, known: FaultStatus) -> bool:
+    """Whether this request declared the end of a fault."""
+    end_us = request.requested_at_us if request.end_at_us is None else request.end_at_us
+    return known.is_declared and known.times()["recovered_at_us"] == end_us
 
 
 def _refuse(step: Step, request: FaultRequest, reason: str) -> None:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from microservo.domain.faults.decider.acting import (
-    check,
-    end,
-    expect_end,
-    fix_affected,
-    over,
-    recover_now,
-    watch_effect,
-)
+from microservo.domain.faults.decider import declaring
+from microservo.domain.faults.decider.acting import check, end, expect_end, recover_now, settle_exposed
 from microservo.domain.faults.decider.actions import Warn
 from microservo.domain.faults.decider.events import KnownFault
+from microservo.domain.faults.decider.judging import over, verdict_due_us
 from microservo.domain.faults.decider.requests import schedule_start
 from microservo.domain.faults.decider.state import ClosedFault, OpenFault
 from microservo.domain.faults.decider.step import Step
 from microservo.domain.faults.lifecycle import FaultStatus
-from microservo.domain.window_effects import GIVE_UP_US
 from microservo.errors import InvalidInput
 
 REQUEST_WITHIN_US = 120_000_000
@@ -32,7 +25,7 @@ def restore(step: Step, known: KnownFault) -> None:
     if is_unfinished(status, step.now_us):
         try:
             fault = OpenFault.from_status(
-                status, instances=known.instances, request=known.request, affected=known.affected
+                status, instances=known.instances, request=known.request, exposed=known.exposed
             )
         except InvalidInput as error:
             step.do(Warn(text=f"fault {fault_id} can't be gone on with: {error}"))
@@ -51,12 +44,12 @@ def is_unfinished(status: FaultStatus, now_us: int) -> bool:
         return False
     if not status.is_over:
         return True
-    times = status.times()
-    applied_us, recovered_us = times["applied_at_us"], times["recovered_at_us"]
-    if applied_us is None or recovered_us is None:
+    due_us = verdict_due_us(status)
+    if due_us is None:
         return False
-    lacks_normal = status.verdict() == "confirmed" and times["normal_at_us"] is None
-    return status.verdict() == "pending" or (lacks_normal and now_us < recovered_us + GIVE_UP_US)
+    lacks_normal = any(event.normal_at_us is None for event in status.parts.values())
+    may_follow = status.verdict() == "confirmed" and lacks_normal and now_us < due_us
+    return status.verdict() == "pending" or may_follow
 
 
 def request_missing(step: Step, fault: OpenFault) -> None:
@@ -66,11 +59,13 @@ def request_missing(step: Step, fault: OpenFault) -> None:
 
 
 def _go_on(step: Step, fault: OpenFault) -> None:
+    if fault.fault is None:
+        declaring.go_on(step, fault)
+        return
     if not fault.status.instances:
         _await_start(step, fault)
         return
-    fault = fix_affected(step, fault)
-    watch_effect(step, fault)
+    fault = settle_exposed(step, fault)
     for instance in fault.status.instances:
         fault = _go_on_with(step, fault, instance)
     if fault.status.is_over:
@@ -90,7 +85,7 @@ def _go_on_with(step: Step, fault: OpenFault, instance: str) -> OpenFault:
         return recover_now(step, fault, instance)
     if state == "active":
         expect_end(step, fault, instance)
-    if state == "applying" or (state == "active" and not fault.fault.one_shot):
+    if state == "applying" or (state == "active" and fault.lasts):
         # Also lets the mechanism know what it should be holding, so that it can let go of it.
         return check(step, fault, instance)
     return fault

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from microservo.domain.faults.decider.events import KnownFault
 from microservo.domain.faults.decider.state import ClosedFault, OpenFault
-from microservo.domain.faults.lifecycle import AffectedService, fold
+from microservo.domain.faults.lifecycle import ExposedService, fold
 from schemas.codec import SchemaError, decode, encode
 from schemas.records import FaultEvent, FaultRequest, FaultSnapshot, ServiceFault
 
@@ -15,16 +15,16 @@ from schemas.records import FaultEvent, FaultRequest, FaultSnapshot, ServiceFaul
 def snapshot(fault: OpenFault | ClosedFault) -> FaultSnapshot:
     """The state of a fault; its positions are those of nowhere."""
     whole, request = fault.status.whole, fault.request
-    affected = fault.affected if isinstance(fault, OpenFault) else ()
+    exposed = fault.exposed if isinstance(fault, OpenFault) else ()
     events = sorted(fault.status.latest.values(), key=lambda event: event.version)
     return FaultSnapshot(
         fault_id=whole.fault_id,
         run_id=whole.run_id,
         version=fault.status.version,
         instances=fault.instances if isinstance(fault, OpenFault) else (),
-        services=tuple(each.service for each in affected),
-        roles=tuple(each.role for each in affected),
-        hops=tuple(each.hops for each in affected),
+        services=tuple(each.service for each in exposed),
+        relations=tuple(each.relation for each in exposed),
+        hops=tuple(each.hops for each in exposed),
         records=tuple(map(encode, events if request is None else (request, *events))),
         positions=(),
     )
@@ -50,12 +50,11 @@ def known_fault(snapshot: FaultSnapshot) -> KnownFault:
     if not events:
         msg = f"the state of fault {snapshot.fault_id!r} holds no event; it is left out"
         raise SchemaError(msg)
-    columns = zip(snapshot.services, snapshot.roles, snapshot.hops, strict=True)
     return KnownFault(
         status=fold(events)[events[0].fault_id].from_version(snapshot.version),
         request=next((record for record in records if isinstance(record, FaultRequest)), None),
         instances=snapshot.instances,
-        affected=tuple(AffectedService(service=name, role=role, hops=hops) for name, role, hops in columns),
+        exposed=tuple(_exposed(snapshot)),
     )
 
 
@@ -78,6 +77,13 @@ def reconciled(
     return list(faults.values())
 
 
+def _exposed(snapshot: FaultSnapshot) -> Iterator[ExposedService]:
+    # Before version 2 it held the target and its callers, and no relations.
+    relations = snapshot.relations or tuple("caller" if hops else "root" for hops in snapshot.hops)
+    for service, relation, hops in zip(snapshot.services, relations, snapshot.hops, strict=True):
+        yield ExposedService(service=service, relation=relation, hops=hops)
+
+
 def _add_event(faults: dict[str, KnownFault], event: FaultEvent) -> None:
     before = faults.get(event.fault_id)
     if before is None:
@@ -92,10 +98,12 @@ def _add_event(faults: dict[str, KnownFault], event: FaultEvent) -> None:
 
 
 def _with_service(fault: KnownFault, record: ServiceFault) -> KnownFault:
-    affected = AffectedService(service=record.service, role=record.role, hops=record.hops)
-    known = {each.service for each in fault.affected}
+    # Records from before version 2 have no relation.
+    relation = "root" if record.role == "root_cause" else record.relation
+    exposed = ExposedService(service=record.service, relation=relation, hops=record.hops)
+    known = {each.service for each in fault.exposed}
     return replace(
         fault,
         status=fault.status.from_version(record.version),
-        affected=fault.affected if record.service in known else (*fault.affected, affected),
+        exposed=fault.exposed if record.service in known else (*fault.exposed, exposed),
     )

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from microservo.domain.faults.base import Fault
+from microservo.domain.faults.base import Fault, Wire
 from microservo.domain.faults.catalogue import kind_named
 from microservo.domain.faults.decider.events import TargetView
-from microservo.domain.faults.lifecycle import IN_FORCE, AffectedService, FaultStatus
-from microservo.domain.graph import OUTSIDE, CallGraph, affected_services
+from microservo.domain.faults.lifecycle import IN_FORCE, ExposedService, FaultStatus
+from microservo.domain.graph import OUTSIDE, CallGraph, exposed_services
 from schemas.records import FaultEvent, FaultRequest, FaultState
 
 CLOSED_KEPT = 1000
@@ -25,9 +25,10 @@ class OpenFault:
     """A fault that is not over, or not finally judged.
 
     Attributes:
+        fault: its kind and parameters; None for a declared one, on which nothing here acts.
         instances: those it is meant for.
         request: the one it began with; None after a crash, until it is read again.
-        affected: the services it concerns; fixed when it is applied.
+        exposed: the services that have records about it; may grow while it is in force.
         under_way: instances with an apply or a recovery under way.
         checking: instances that are being asked whether the fault is in force.
         restarted: instances that came up while an apply was under way, so that its answer may be out of date.
@@ -36,10 +37,10 @@ class OpenFault:
     """
 
     status: FaultStatus
-    fault: Fault
+    fault: Fault | None
     instances: tuple[str, ...]
     request: FaultRequest | None
-    affected: tuple[AffectedService, ...] = ()
+    exposed: tuple[ExposedService, ...] = ()
     under_way: frozenset[str] = frozenset()
     checking: frozenset[str] = frozenset()
     restarted: frozenset[str] = frozenset()
@@ -53,32 +54,47 @@ class OpenFault:
         *,
         instances: tuple[str, ...],
         request: FaultRequest | None,
-        affected: tuple[AffectedService, ...],
+        exposed: tuple[ExposedService, ...],
     ) -> Self:
         """The fault of this status.
 
         Raises:
             InvalidInput: its kind or parameters are not of this version's catalogue.
         """
-        fault = kind_named(status.whole.kind).from_canonical(status.whole.parameters)
+        whole = status.whole
+        fault = None if status.is_declared else kind_named(whole.kind).from_canonical(whole.parameters)
         meant = tuple(sorted(status.instances)) or instances
-        return cls(status=status, fault=fault, instances=meant, request=request, affected=affected)
+        return cls(status=status, fault=fault, instances=meant, request=request, exposed=exposed)
 
     @property
     def id(self) -> str:
         return self.status.whole.fault_id
+
+    @property
+    def wire(self) -> Wire:
+        """Kind and parameters for a mechanism."""
+        assert self.fault is not None, "nothing acts on what was declared"
+        return self.fault.wire()
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it is in force until a mechanism recovers it."""
+        return self.fault is not None and not self.fault.one_shot
 
     def event(self, instance: str) -> FaultEvent:
         """The newest event of an instance."""
         return self.status.latest[instance]
 
     def is_in_force(self, instance: str) -> bool:
-        return instance in self.status.latest and self.status.state(instance) in IN_FORCE
+        """Whether a mechanism may be holding it there."""
+        if self.fault is None or instance not in self.status.latest:
+            return False
+        return self.status.state(instance) in IN_FORCE
 
     def due_at_us(self, instance: str) -> int:
         """When an applied fault shall be recovered."""
         applied_us = self.event(instance).applied_at_us or 0
-        return applied_us if self.fault.one_shot else applied_us + self.status.whole.duration_us
+        return applied_us + self.status.whole.duration_us if self.lasts else applied_us
 
     def last_state(self, instance: str) -> FaultState:
         """The state that recovery leads to."""
@@ -100,7 +116,12 @@ class OpenFault:
         return replace(self, attempts={**self.attempts, instance: attempts})
 
     def pause_us(self, instance: str) -> int:
-        """How long to wait after the newest of the failed attempts; longer each time."""
+        """How long to wait after the newest of the failed attempts.
+
+        Longer each time; but the end of a fault is looked for at short intervals, since it is measured so.
+        """
+        if self.status.state(instance) == "recovering":
+            return _FIRST_PAUSE_US
         failed = max(0, self.attempts.get(instance, 0) - 1)
         return min(_FIRST_PAUSE_US << min(failed, 10), _LONGEST_PAUSE_US)
 
@@ -119,7 +140,8 @@ class InjectorState:
 
     Attributes:
         run_id: of the faults that are accepted from now on.
-        outside: callers that are users, not services: never labelled as affected.
+        run_from_us: when that run began, epoch microseconds; 0 if nobody recorded it.
+        outside: callers that are users, not services.
         target: None while there is none; then `problem` says what adds one.
         down: instances that have ended and are not back.
         released: instances that were asked for what no open fault owns.
@@ -128,6 +150,7 @@ class InjectorState:
     """
 
     run_id: str
+    run_from_us: int = 0
     outside: frozenset[str] = OUTSIDE
     target: TargetView | None = None
     problem: str = "no target is running"
@@ -139,8 +162,8 @@ class InjectorState:
 
     @property
     def is_at_rest(self) -> bool:
-        """Whether every fault is over."""
-        return all(fault.status.is_over for fault in self.open.values())
+        """Whether every fault is over that a mechanism has put in force."""
+        return all(fault.status.is_over or fault.fault is None for fault in self.open.values())
 
     def status(self, fault_id: str) -> FaultStatus | None:
         """What is known of an id."""
@@ -154,9 +177,17 @@ class InjectorState:
 
     def owned(self, instance: str) -> Mapping[str, str]:
         """Kinds by id of the faults that should be in force on an instance."""
-        return {fault.id: fault.fault.kind for fault in self.open.values() if fault.is_in_force(instance)}
+        return {
+            fault.id: fault.status.whole.kind for fault in self.open.values() if fault.is_in_force(instance)
+        }
 
-    def affected(self, service: str) -> tuple[AffectedService, ...]:
-        """The services that a fault on a service concerns, as known now."""
+    def exposed(self, fault: OpenFault) -> tuple[ExposedService, ...]:
+        """The services that are exposed to a fault, as known now."""
         on_paper = () if self.target is None else self.target.edges
-        return affected_services(self.graph.edges(on_paper), service, self.outside)
+        acts_on_host = fault.fault is not None and fault.fault.acts_on_host
+        return exposed_services(
+            self.graph.edges(on_paper),
+            fault.status.whole.service,
+            neighbours=self.target.beside(fault.instances) if self.target and acts_on_host else (),
+            outside=self.outside,
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -10,7 +10,8 @@ from microservo.domain.faults.decider.actions import Action, Forget, Publish, Sc
 from microservo.domain.faults.decider.events import Task, Timer
 from microservo.domain.faults.decider.snapshot import snapshot
 from microservo.domain.faults.decider.state import CLOSED_KEPT, ClosedFault, InjectorState, OpenFault
-from microservo.domain.faults.lifecycle import AffectedService, FaultStatus
+from microservo.domain.faults.lifecycle import ExposedService, FaultStatus
+from microservo.domain.graph import place
 from schemas.records import FaultEvent, FaultState
 
 FaultT = TypeVar("FaultT", OpenFault, ClosedFault)
@@ -29,7 +30,7 @@ class Step:
         self.now_us = now_us
         self._actions: list[Action] = []
         self._events: dict[str, list[FaultEvent]] = {}
-        self._affected: dict[str, tuple[AffectedService, ...]] = {}
+        self._exposed: dict[str, list[ExposedService]] = {}
         self._confirmed_at_us: int | None = None
 
     def do(self, action: Action) -> None:
@@ -66,13 +67,19 @@ class Step:
         confirmed_at_us: int | None = None,
         **changes: Any,
     ) -> OpenFault:
-        """Enters the next event of a fault, and publishes it."""
+        """Enters the next event of a fault, and publishes it to all that are exposed to it."""
         status = fault.status.advance(instance, state, self.now_us, **changes)
         if confirmed_at_us is not None:
             self._confirmed_at_us = confirmed_at_us
-        self._affected[fault.id] = fault.affected
+        self._exposed[fault.id] = list(fault.exposed)
         self.publish(status.latest[instance])
         return self.put(replace(fault, status=status))
+
+    def expose(self, fault: OpenFault, exposed: Sequence[ExposedService]) -> OpenFault:
+        """Enters services that are exposed to a fault too, and publishes its present version to them."""
+        self._exposed.setdefault(fault.id, []).extend(exposed)
+        self.store(fault.id)
+        return self.put(replace(fault, exposed=tuple(sorted((*fault.exposed, *exposed), key=place))))
 
     def publish(self, event: FaultEvent) -> None:
         """Publishes an event that is in the state already."""
@@ -90,10 +97,10 @@ class Step:
 
     def _published(self, fault_id: str) -> Publish:
         fault: OpenFault | ClosedFault = self.state.open.get(fault_id) or self.state.closed[fault_id]
-        affected = self._affected.get(fault_id, ())
+        exposed = self._exposed.get(fault_id, ())
         return Publish(
             events=tuple(self._events[fault_id]),
-            service_faults=tuple(fault.status.service_faults(affected)) if affected else (),
+            service_faults=tuple(fault.status.service_faults(exposed)),
             snapshot=snapshot(fault),
             confirmed_at_us=self._confirmed_at_us,
         )

@@ -21,6 +21,7 @@ class CpuHog(Fault):
 
     kind: ClassVar[str] = "cpu-hog"
     mechanisms: ClassVar[tuple[str, ...]] = ("workload",)
+    acts_on_host: ClassVar[bool] = True
     shows_idle: ClassVar[bool] = True
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(

@@ -25,6 +25,7 @@ class MemoryHog(Fault):
     kind: ClassVar[str] = "memory-hog"
     strong: ClassVar[Mapping[str, str]] = {"size": "128MiB"}
     mechanisms: ClassVar[tuple[str, ...]] = ("workload",)
+    acts_on_host: ClassVar[bool] = True
     shows_idle: ClassVar[bool] = True
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(

@@ -22,7 +22,7 @@ _REFUSED = frozenset({400, 401, 403, 404, 409, 413, 422})
 
 
 class ControlApi:
-    """`Mechanism` over HTTP: the confirmation is the instant that the instance itself reports.
+    """`Mechanism` over HTTP: the confirmation is what the instance itself reports, by its own clock.
 
     Args:
         name: of the mechanism.
@@ -149,7 +149,16 @@ def _path(fault_id: str) -> str:
 
 def _confirmation(answer: Any, key: str) -> Confirmation:
     try:
-        return Confirmation(at_us=int(answer[key]), evidence=str(answer.get("evidence", "")))
+        return Confirmation(
+            at_us=int(answer[key]),
+            evidence=str(answer["evidence"]),
+            within_us=_whole(answer["within_us"]),
+            acted=_whole(answer["acted"]),
+        )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         msg = f"the control API answers {str(answer)[:200]}, expected {key}; trying again"
         raise Retryable(msg) from error
+
+
+def _whole(value: Any) -> int | None:
+    return None if value is None else int(value)

@@ -17,10 +17,10 @@ class NoopMechanism:
         self._clock = clock
 
     def apply(self, instance: str, fault_id: str, wire: Wire) -> Confirmation:
-        return Confirmation(at_us=self._clock(), evidence="nothing was touched")
+        return Confirmation(at_us=self._clock(), evidence="nothing was touched", within_us=0)
 
     def recover(self, instance: str, fault_id: str, wire: Wire) -> Confirmation:
-        return Confirmation(at_us=self._clock(), evidence="nothing was touched")
+        return Confirmation(at_us=self._clock(), evidence="nothing was touched", within_us=0)
 
     def holds(self, instance: str, fault_id: str, wire: Wire) -> bool:
         return True

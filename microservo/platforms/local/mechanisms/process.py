@@ -1,7 +1,12 @@
 """The mechanism of faults that are signals to the instance's process: SIGKILL, SIGSTOP, SIGCONT.
 
 A signal is only sent to a process that was created when the target says the instance was: never to another
-one that was given the same pid.
+one that was given the same pid. What it leads to is looked for again and again, and the instant is that of
+the first look that saw it::
+
+    signal      look, not yet      look, not yet      look, there it is
+       |              |                  |---- within ----|
+                                                        at
 """
 
 from __future__ import annotations
@@ -60,6 +65,8 @@ class ProcessSignals:
         self._pausers: dict[str, set[str]] = {}
         self._applied = Remembered[_Key, tuple[int, Confirmation]]()
         self._recovered = Remembered[_Key, Confirmation]()
+        self._unseen = Remembered[_Key, int]()
+        """When it was last looked in vain for a replacement."""
         self._lock = threading.Lock()
 
     def apply(self, instance: str, fault_id: str, wire: Wire) -> Confirmation:
@@ -85,7 +92,7 @@ class ProcessSignals:
         key = (instance, fault_id)
         confirmed = self._recovered.get(key)
         if confirmed is None:
-            confirmed = self._replaced(instance) if wire[0] == KILL else self._resume(instance, fault_id)
+            confirmed = self._replaced(key) if wire[0] == KILL else self._resume(instance, fault_id)
             self._recovered[key] = confirmed
             self._applied.forget(key)
         return confirmed
@@ -107,57 +114,111 @@ class ProcessSignals:
             process = None if found is None else _process(found)
             if process is None or not _is_stopped(process) or PAUSE in owned().values():
                 return []
-            _continue(process)
+            _signal(process, signal.SIGCONT)
+            self._seen(
+                lambda: not _is_stopped(process),
+                self._clock(),
+                problem=f"process {process.pid} stays stopped after SIGCONT",
+                evidence="",
+            )
             return [f"pause of process {process.pid}"]
 
     def _kill(self, process: psutil.Process) -> Confirmation:
+        since_us = self._clock()
         _signal(process, signal.SIGKILL)
-        _confirm(lambda: not _is_alive(process), f"process {process.pid} is still there after SIGKILL")
-        return self._confirmed(f"process {process.pid} is gone")
+        return self._seen(
+            lambda: not _is_alive(process),
+            since_us,
+            problem=f"process {process.pid} is still there after SIGKILL",
+            evidence=f"process {process.pid} is gone",
+        )
 
-    def _replaced(self, instance: str) -> Confirmation:
+    def _replaced(self, key: _Key) -> Confirmation:
         return retry(
-            lambda: self._replacement(instance),
+            lambda: self._replacement(key),
             timeout_s=self._replaced_within_s,
             first_pause_s=_REPLACED_INTERVAL_S,
             longest_pause_s=_REPLACED_INTERVAL_S,
         )
 
-    def _replacement(self, instance: str) -> Confirmation:
+    def _replacement(self, key: _Key) -> Confirmation:
+        looked_us, instance = self._clock(), key[0]
         found = self._state().instance(instance)
         if found is None:
             return gone(self._clock())
         process = _process(found)
-        if process is None:
-            msg = f"{instance} has not been started again yet; waiting"
+        if process is None or not is_healthy(found.control_url):
+            self._unseen[key] = looked_us
+            problem = "been started again" if process is None else f"become healthy as process {process.pid}"
+            msg = f"{instance} has not {problem} yet; waiting"
             raise Retryable(msg)
-        if not is_healthy(found.control_url):
-            msg = f"process {process.pid} of {instance} is not healthy yet; waiting"
-            raise Retryable(msg)
-        return self._confirmed(f"process {process.pid} is healthy")
+        at_us = self._clock()
+        # A later process of the injector may not have looked before; but nothing is healthy before its start.
+        since_us = max(found.started_at_us, self._unseen.get(key) or 0)
+        return Confirmation(
+            at_us=at_us, evidence=f"process {process.pid} is healthy", within_us=at_us - since_us
+        )
 
     def _pause(self, process: psutil.Process, key: _Key) -> Confirmation:
         with self._lock:
+            since_us = self._clock()
             _signal(process, signal.SIGSTOP)
-            _confirm(lambda: _is_stopped(process), f"process {process.pid} does not stop")
+            confirmed = self._seen(
+                lambda: _is_stopped(process),
+                since_us,
+                problem=f"process {process.pid} does not stop",
+                evidence=f"process {process.pid} is {psutil.STATUS_STOPPED}",
+            )
             self._pausers.setdefault(key[0], set()).add(key[1])
-            return self._confirmed(f"process {process.pid} is {psutil.STATUS_STOPPED}")
+            return confirmed
 
     def _resume(self, instance: str, fault_id: str) -> Confirmation:
         found = self._state().instance(instance)
         with self._lock:
+            since_us = self._clock()
             pausers = self._pausers.get(instance, set())
             pausers.discard(fault_id)
             process = None if found is None else _process(found)
-            if process is None:
-                return self._confirmed("the paused process is gone")
+            if process is None or not _is_stopped(process):
+                # It went on, or ended, when nobody looked.
+                what = "the paused process is gone" if process is None else f"process {process.pid} goes on"
+                return Confirmation(at_us=self._clock(), evidence=what)
             if pausers:
-                return self._confirmed(f"process {process.pid} stays paused for {', '.join(sorted(pausers))}")
-            _continue(process)
-            return self._confirmed(f"process {process.pid} goes on")
+                others = ", ".join(sorted(pausers))
+                evidence = f"process {process.pid} stays paused for {others}"
+                return Confirmation(at_us=since_us, evidence=evidence, within_us=0)
+            _signal(process, signal.SIGCONT)
+            return self._seen(
+                lambda: not _is_stopped(process),
+                since_us,
+                problem=f"process {process.pid} stays stopped after SIGCONT",
+                evidence=f"process {process.pid} goes on",
+            )
 
-    def _confirmed(self, evidence: str) -> Confirmation:
-        return Confirmation(at_us=self._clock(), evidence=evidence)
+    def _seen(self, check: Callable[[], bool], since_us: int, *, problem: str, evidence: str) -> Confirmation:
+        """Looks until a check holds; it did not at `since_us`.
+
+        Raises:
+            Retryable: it does not hold for too long; `problem` says what does instead.
+        """
+        unseen_us = since_us
+
+        def look() -> int:
+            nonlocal unseen_us
+            looked_us = self._clock()
+            if check():
+                return self._clock()
+            unseen_us = looked_us
+            msg = f"{problem}, {_CONFIRM_TIMEOUT_S:g} s later; trying again"
+            raise Retryable(msg)
+
+        at_us = retry(
+            look,
+            timeout_s=_CONFIRM_TIMEOUT_S,
+            first_pause_s=_CONFIRM_INTERVAL_S,
+            longest_pause_s=_CONFIRM_INTERVAL_S,
+        )
+        return Confirmation(at_us=at_us, evidence=evidence, within_us=at_us - unseen_us)
 
 
 def _process(instance: LocalInstance) -> psutil.Process | None:
@@ -187,11 +248,6 @@ def _is_stopped(process: psutil.Process) -> bool:
         return False
 
 
-def _continue(process: psutil.Process) -> None:
-    _signal(process, signal.SIGCONT)
-    _confirm(lambda: not _is_stopped(process), f"process {process.pid} stays stopped after SIGCONT")
-
-
 def _signal(process: psutil.Process, number: signal.Signals) -> None:
     try:
         # psutil compares the creation time once more before it sends.
@@ -202,17 +258,3 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
     except psutil.AccessDenied as error:
         msg = f"process {process.pid} is another user's; run both as the same user"
         raise InvalidInput(msg) from error
-
-
-def _confirm(check: Callable[[], bool], problem: str) -> None:
-    def look() -> None:
-        if not check():
-            msg = f"{problem}, {_CONFIRM_TIMEOUT_S:g} s later; trying again"
-            raise Retryable(msg)
-
-    retry(
-        look,
-        timeout_s=_CONFIRM_TIMEOUT_S,
-        first_pause_s=_CONFIRM_INTERVAL_S,
-        longest_pause_s=_CONFIRM_INTERVAL_S,
-    )

@@ -14,7 +14,6 @@ from microservo.domain.faults.decider.actions import (
     Action,
     Apply,
     Check,
-    ObserveRecovery,
     OnInstance,
     Publish,
     Recover,
@@ -41,9 +40,8 @@ from microservo.domain.faults.decider.events import (
 )
 from microservo.domain.faults.decider.snapshot import known_fault, reconciled
 from microservo.domain.faults.lifecycle import LAST_STATES, TRANSITIONS, WHOLE
-from microservo.domain.window_effects import Judgement
 from schemas.codec import decode_as, encode
-from schemas.records import FaultEvent, FaultRequest, FaultSnapshot, ServiceFault
+from schemas.records import FaultEvent, FaultRequest, FaultSnapshot, FaultVerdict, ServiceFault
 
 SECOND_US = 1_000_000
 FIRST_US = 1_700_000_000_000_000
@@ -72,7 +70,6 @@ class Lives(RuleBasedStateMachine):
         self.state = InjectorState(run_id="run-1")
         self.pending: list[OnInstance] = []
         self.timers: list[Schedule] = []
-        self.recovered: set[str] = set()
 
     @initialize()
     def see_target(self) -> None:
@@ -150,16 +147,34 @@ class Lives(RuleBasedStateMachine):
     def find_target(self) -> None:
         self.see_target()
 
-    @rule(fault_id=ids, is_final=st.booleans(), seen=st.booleans())
-    def judge(self, fault_id: str, *, is_final: bool, seen: bool) -> None:
-        is_final = is_final and fault_id in self.recovered
-        verdict = Judgement(
+    @rule(fault_id=ids, version=st.integers(1, 3), is_final=st.booleans(), seen=st.booleans())
+    def judge(self, fault_id: str, version: int, *, is_final: bool, seen: bool) -> None:
+        verdict = FaultVerdict(
+            run_id="run-1",
             fault_id=fault_id,
+            service="cart",
+            version=version,
             verdict="confirmed" if seen else "ineffective",
             effect_seen_at_us=self.now_us if seen else None,
             is_final=is_final,
         )
-        self.learn(Judged(now_us=self.now_us, judgement=verdict))
+        self.learn(Judged(now_us=self.now_us, verdict=verdict))
+
+    @rule(fault_id=ids, back_s=st.integers(0, 100), lasted_s=st.sampled_from([None, 1, 200]))
+    def declare(self, fault_id: str, back_s: int, lasted_s: int | None) -> None:
+        start_us = self.now_us - back_s * SECOND_US
+        request = FaultRequest(
+            fault_id=fault_id,
+            action="declare",
+            requested_at_us=self.now_us,
+            kind="deploy",
+            service="cart",
+            instances=("cart-0",) if back_s % 2 else (),
+            start_at_us=start_us,
+            end_at_us=None if lasted_s is None else start_us + lasted_s * SECOND_US,
+        )
+        self.learn(RequestReceived(now_us=self.now_us, request=request))
+        self.learn(RequestReceived(now_us=self.now_us, request=request))
 
     @rule(how=st.sampled_from(["works", "silent"]))
     def shut_down(self, how: str) -> None:
@@ -206,7 +221,7 @@ class Lives(RuleBasedStateMachine):
             status = self.state.status(fault_id)
             assert status is not None
             is_whole = instance == WHOLE and status.instances
-            assert is_whole or event.state in LAST_STATES, event
+            assert is_whole or event.origin == "declared" or event.state in LAST_STATES, event
 
     def outcome(self, action: OnInstance, how: str) -> Event:
         if how in ("works", "silent but done") or (how == "no" and not isinstance(action, Apply)):
@@ -251,8 +266,6 @@ class Lives(RuleBasedStateMachine):
             self.snapshots.append(action.snapshot)
         elif isinstance(action, Schedule):
             self.timers.append(action)
-        elif isinstance(action, ObserveRecovery):
-            self.recovered.add(action.fault_id)
         elif isinstance(action, OnInstance):
             self.check_action(action)
             self.pending.append(action)
@@ -265,7 +278,7 @@ class Lives(RuleBasedStateMachine):
         before = [each for each in of_fault if each.instance == event.instance and each.state != "rejected"]
         is_first = not before or event.state in ("requested", "rejected")
         assert is_first or event.state in TRANSITIONS[before[-1].state], (before[-1].state, event.state)
-        is_applied = event.instance == WHOLE or event.applied_at_us is None
+        is_applied = event.origin == "declared" or event.applied_at_us is None
         assert is_applied or (event.instance, event.fault_id) in self.confirmed
 
     def check_action(self, action: OnInstance) -> None:

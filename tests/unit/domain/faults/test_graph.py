@@ -1,6 +1,9 @@
 from __future__ import annotations
 
-from microservo.domain.graph import CallGraph, affected_services
+from typing import Any
+
+from microservo.domain.faults.lifecycle import ExposedService
+from microservo.domain.graph import CallGraph, exposed_services
 from schemas.records import ServiceGraph
 
 EDGES = [
@@ -10,11 +13,13 @@ EDGES = [
     ("checkout", "cart"),
     ("cart", "redis"),
     ("front", "ads"),
+    ("ads", "images"),
+    ("batch", "images"),
 ]
 
 
-def hops(target: str, **options: frozenset[str]) -> dict[str, int]:
-    return {each.service: each.hops for each in affected_services(EDGES, target, **options)}
+def found(target: str, **options: Any) -> dict[str, tuple[str, int]]:
+    return {each.service: (each.relation, each.hops) for each in exposed_services(EDGES, target, **options)}
 
 
 def graph(*edges: tuple[str, str, int]) -> ServiceGraph:
@@ -29,27 +34,52 @@ def graph(*edges: tuple[str, str, int]) -> ServiceGraph:
     )
 
 
-def test_callers_of_callers_are_affected_by_the_shortest_path() -> None:
-    assert hops("redis") == {"redis": 0, "cart": 1, "checkout": 2, "front": 2}
+def test_callers_of_callers_are_exposed_by_the_shortest_path() -> None:
+    callers = {name: hops for name, (relation, hops) in found("redis").items() if relation == "caller"}
+    assert callers == {"cart": 1, "checkout": 2, "front": 2}
 
 
-def test_only_the_target_is_the_root_cause() -> None:
-    roles = {each.service: each.role for each in affected_services(EDGES, "cart")}
-    assert roles == {"cart": "root_cause", "checkout": "affected", "front": "affected"}
+def test_what_the_target_or_a_caller_of_it_calls_may_be_starved() -> None:
+    assert found("cart")["redis"] == ("callee", 1)
+    assert found("cart")["ads"] == ("callee", 2)
+    assert found("cart")["images"] == ("callee", 3)
+    assert found("front")["redis"] == ("callee", 2)
 
 
-def test_users_are_no_service_unless_wanted() -> None:
-    assert "loadgen" not in hops("front")
-    assert hops("front", outside=frozenset()) == {"front": 0, "loadgen": 1}
+def test_who_only_calls_a_callee_is_not_exposed() -> None:
+    assert "batch" not in found("cart")
+
+
+def test_the_users_are_exposed_where_they_meet_the_fault() -> None:
+    assert found("cart")["loadgen"] == ("user", 2)
+    assert found("front")["loadgen"] == ("user", 1)
+    assert "loadgen" not in found("batch")
+    assert found("front", outside=frozenset())["loadgen"] == ("caller", 1)
+
+
+def test_who_shares_the_machine_is_a_neighbour_unless_calls_connect_it() -> None:
+    neighbours = ("cart", "front", "redis", "stranger")
+    exposed = found("cart", neighbours=neighbours)
+    assert exposed["stranger"] == ("neighbour", 0)
+    assert exposed["front"] == ("caller", 1)
+    assert exposed["redis"] == ("callee", 1)
+
+
+def test_the_target_comes_first_and_the_rest_by_relation_hops_and_name() -> None:
+    order = [each.service for each in exposed_services(EDGES, "cart", neighbours=("a-stranger",))]
+    assert order == ["cart", "checkout", "front", "loadgen", "redis", "ads", "images", "a-stranger"]
 
 
 def test_a_circle_of_calls_ends() -> None:
-    found = affected_services([("a", "b"), ("b", "a"), ("a", "a")], "a")
-    assert [(each.service, each.hops) for each in found] == [("a", 0), ("b", 1)]
+    exposed = exposed_services([("a", "b"), ("b", "a"), ("a", "a")], "a")
+    assert [(each.service, each.relation, each.hops) for each in exposed] == [
+        ("a", "root", 0),
+        ("b", "caller", 1),
+    ]
 
 
-def test_an_unknown_target_is_at_least_its_own_root_cause() -> None:
-    assert hops("unknown") == {"unknown": 0}
+def test_an_unknown_target_is_at_least_its_own_root() -> None:
+    assert exposed_services(EDGES, "unknown") == (ExposedService(service="unknown", relation="root", hops=0),)
 
 
 def test_paper_counts_until_a_graph_was_seen() -> None:

@@ -1,0 +1,155 @@
+"""What a collector says of services: what they were, also while they are silent, until they are gone."""
+
+from __future__ import annotations
+
+import numpy as np
+from otlp_requests import T0_US, gauge, line, logs, metrics, resource, span, traces
+
+from microservo.domain.rows import MetricRows, coded
+from microservo.log.writers import COLLECTOR_WRITER
+from microservo.sources.source import Parcel, Sink
+from microservo.testing import eventually
+from schemas.codec import SchemaError, decode_as
+from schemas.envelope import Stamp
+from schemas.examples import examples
+from schemas.records import ServiceInventory
+from services.telemetry_collector.delays import Delays
+from services.telemetry_collector.inventories import Inventories
+from tests.unit.telemetry_collector.harness import Running, Start
+
+S = 1_000_000
+SHOP = resource("jshop")
+
+
+def shown(running: Running) -> list[ServiceInventory]:
+    """The inventories on the topic, in the order of time."""
+    found = []
+    for message in running.messages("telemetry-metrics"):
+        try:
+            found.append(decode_as(ServiceInventory, message.value or b""))
+        except SchemaError:
+            continue
+    return sorted(found, key=lambda each: (each.time_us, each.service))
+
+
+class Meter:
+    """A source that measures services once, from outside."""
+
+    name = "meter"
+    delay_us = 0
+
+    def __init__(self, *services: str) -> None:
+        self._services = services
+
+    def start(self, sink: Sink) -> None:
+        rows = [
+            MetricRows(
+                service=service,
+                instance="a",
+                time_us=np.array([T0_US], np.int64),
+                name=coded(["queue.depth"]),
+                value=np.array([1.0]),
+                is_metered=True,
+            )
+            for service in self._services
+        ]
+        sink.put(Parcel(signal="metrics", rows=rows))
+
+    def stop(self) -> None:
+        """There is nothing to end."""
+
+
+def next_one(running: Running) -> list[ServiceInventory]:
+    """What is known a second later."""
+    before = len(shown(running))
+    running.clock.advance(S)
+    eventually(lambda: len(shown(running)) > before, what="the inventories of the next second")
+    newest_us = shown(running)[-1].time_us
+    return [each for each in shown(running) if each.time_us == newest_us]
+
+
+def send_all(running: Running) -> None:
+    """A request served, one called, a line and a point."""
+    spans = [span(number=1), span(number=2, peer="redis", kind=3, name="GET")]
+    running.send("/v1/traces", traces(spans, SHOP).SerializeToString())
+    running.send("/v1/logs", logs([line(severity=17)], SHOP).SerializeToString())
+    running.send("/v1/metrics", metrics([gauge()], SHOP).SerializeToString())
+
+
+def test_each_second_says_what_a_service_has_shown_and_goes_on_when_it_is_silent(start: Start) -> None:
+    with start() as running:
+        send_all(running)
+        (known,) = next_one(running)
+        (later,) = next_one(running)
+    assert (known.service, known.endpoints, known.peers) == ("jshop", ("GetCart",), ("redis",))
+    assert (known.severities, known.metered) == (("error",), ())
+    assert [each.signal for each in known.signals] == ["logs", "metrics", "traces"]
+    assert known.signals[2].newest_us == T0_US + 1500
+    assert (later.time_us - known.time_us, later.signals) == (S, known.signals)
+
+
+def test_an_inventory_is_stamped_and_is_no_record_that_is_counted(start: Start) -> None:
+    with start() as running:
+        send_all(running)
+        next_one(running)
+        stamps = [Stamp.read(each.headers) for each in running.messages("telemetry-metrics") if each.value]
+    assert [stamp.total for stamp in stamps] == [1, 1]
+    assert [stamp.writer for stamp in stamps] == [COLLECTOR_WRITER] * 2
+
+
+def test_what_others_measure_does_not_make_a_service_known(start: Start) -> None:
+    with start(more=[Meter("jshop", "host")]) as running:
+        running.send("/v1/metrics", metrics([gauge()], SHOP).SerializeToString())
+        running.send("/v1/logs", logs([line()], SHOP).SerializeToString())
+        (known,) = next_one(running)
+    assert (known.service, known.metered) == ("jshop", ("queue.depth",))
+    assert [each.signal for each in known.signals] == ["logs"]
+
+
+def test_a_collector_that_is_started_again_knows_what_it_knew(start: Start) -> None:
+    with start() as running:
+        send_all(running)
+        (known,) = next_one(running)
+    with start() as running:
+        running.clock.advance(40 * S)
+        *_, again = next_one(running)
+    assert (again.service, again.endpoints, again.peers) == (known.service, known.endpoints, known.peers)
+    assert [each.newest_us for each in again.signals] == [each.newest_us for each in known.signals]
+    with start(writer="collector-2") as running:
+        running.clock.advance(80 * S)
+        running.send("/v1/logs", logs([line()]).SerializeToString())
+        (other,) = next_one(running)
+    assert other.service == "cart", "another collector knows what it has received"
+
+
+def test_a_delay_that_is_declared_goes_along(start: Start) -> None:
+    with start(delays_s={"jshop": 5}) as running:
+        send_all(running)
+        (known,) = next_one(running)
+    assert known.delay_us == 5 * S
+
+
+def test_a_delay_falls_so_slowly_that_windows_stay_in_order() -> None:
+    delays = Delays(2 * S, {})
+    inventories = Inventories("run-1", delays)
+    (known,) = examples()["service_inventory", 1].values()
+    assert isinstance(known, ServiceInventory)
+    inventories.restore([known])
+    delays.forget(known.service)
+    seconds = range(1, 10)
+    found = [each.delay_us for second in seconds for each in inventories.records(known.time_us + second * S)]
+    assert found == [3_000_000, 2_500_000, 2_000_000, 1_500_000, 1_000_000, 500_000, 0, 0, 0]
+
+
+def test_a_service_that_is_declared_gone_is_known_again_when_it_sends_again(start: Start) -> None:
+    gone_us: dict[str, int] = {}
+    with start(gone_us=lambda: gone_us) as running:
+        send_all(running)
+        running.send("/v1/logs", logs([line()]).SerializeToString())
+        assert [each.service for each in next_one(running)] == ["cart", "jshop"]
+        gone_us["jshop"] = running.clock()
+        assert [each.service for each in next_one(running)] == ["cart"]
+        later = span(running.clock(), number=5)
+        running.send("/v1/traces", traces([later], SHOP).SerializeToString())
+        _, known = next_one(running)
+    assert (known.service, known.peers) == ("jshop", ())
