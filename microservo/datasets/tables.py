@@ -61,6 +61,8 @@ METRICS = _table(
     instance=TEXT,
     name=TEXT,
     value=pa.float64(),
+    interval_us=pa.int64(),
+    age_us=pa.int64(),
     late=pa.bool_(),
 )
 LOGS = _table(
@@ -83,6 +85,7 @@ TRACES = _table(
     endpoint=TEXT,
     peer=TEXT,
     kind=pa.uint8(),
+    protocol=pa.uint8(),
     error=pa.uint8(),
     trace_id=pa.binary(16),
     span_id=pa.binary(8),
@@ -154,8 +157,28 @@ GRAPH = _table(
     end=TIME,
     caller=pa.string(),
     callee=pa.string(),
+    callee_kind=pa.string(),
     calls=pa.int64(),
     errors=pa.int64(),
+)
+INSTANCES = _table(
+    run_id=pa.string(),
+    service=pa.string(),
+    instance=pa.string(),
+    seen=TIME,
+    kind=pa.string(),
+    name=pa.string(),
+    namespace=pa.string(),
+    version=pa.string(),
+    environment=pa.string(),
+    host=pa.string(),
+    pod=pa.string(),
+    container=pa.string(),
+    pid=pa.string(),
+    executable=pa.string(),
+    language=pa.string(),
+    region=pa.string(),
+    scopes=pa.list_(pa.field("item", pa.string(), nullable=False)),
 )
 LEDGER = _table(
     source=pa.string(),
@@ -179,6 +202,7 @@ TABLES: dict[str, pa.Schema] = {
     "fault_events.parquet": FAULTS,
     "scores.parquet": SCORES,
     "graph.parquet": GRAPH,
+    "instances.parquet": INSTANCES,
     "ledger.parquet": LEDGER,
 }
 """Schema of every table by the name of its file."""

@@ -173,7 +173,7 @@ class Windower:
     def __init__(self, policy: WindowPolicy) -> None:
         self._policy = policy
         self._dictionary = Dictionary()
-        self._maker = FeatureMaker(self._dictionary)
+        self._maker = FeatureMaker(self._dictionary, policy.size_us)
         self._runs: dict[str, OpenRun] = {}
         self.ledger = Ledger()
 
@@ -399,11 +399,11 @@ class Windower:
     def _first(self, run: OpenRun, windows: Sequence[OpenWindow]) -> Iterator[ClosedWindow]:
         """Revisions 0 of windows that end together; none for a window of which everything is late."""
         rendered = self._render([window.on_time for window in windows], windows[0].start_us)
-        for window, (counts, features) in zip(windows, rendered, strict=True):
+        for window, (counts, as_it_came, features) in zip(windows, rendered, strict=True):
             cut = window.cut(0)
             inventories = window.inventories_at(cut)
             window.distinct_on_time = counts
-            window.features = with_silence(features, counts, inventories, self._policy.size_us)
+            window.features = with_silence(features, as_it_came, inventories, self._policy.size_us)
             window.truth, _ = self._judged(run, window, cut)
             window.is_published = bool(inventories) or any(counts.values())
             if window.is_published:
@@ -428,8 +428,8 @@ class Windower:
         accepted, inventories = window.distinct_on_time, window.inventories_at(cut)
         if any(window.late.values()) or len(inventories) > len(window.inventories_at(window.cut(0))):
             everything = {signal: window.on_time[signal] + window.late[signal] for signal in SIGNALS}
-            ((accepted, features),) = self._render([everything], window.start_us)
-            window.features = with_silence(features, accepted, inventories, self._policy.size_us)
+            ((accepted, as_it_came, features),) = self._render([everything], window.start_us)
+            window.features = with_silence(features, as_it_came, inventories, self._policy.size_us)
         self._settle(run, window, accepted)
         window.is_published = bool(inventories) or any(accepted.values())
         window.drop_rows()
@@ -455,10 +455,11 @@ class Windower:
 
     def _render(
         self, windows: Sequence[Mapping[Signal, list[Block]]], start_us: int
-    ) -> Iterator[tuple[dict[Signal, int], Features]]:
-        """How many distinct rows each window has of each signal, and its features."""
+    ) -> Iterator[tuple[dict[Signal, int], dict[Signal, int], Features]]:
+        """Distinct rows of each window by signal, those without repeated points, and its features."""
         rows = WindowRows.of(windows, self._dictionary)
-        return zip(rows.counts(), self._maker.features(rows, start_us), strict=True)
+        counts = rows.counts()
+        return zip(counts, rows.as_it_came(counts), self._maker.features(rows, start_us), strict=True)
 
     def _judged(self, run: OpenRun, window: OpenWindow, cut: Cut) -> tuple[WindowTruth, bool]:
         """The truth about a window as known at a cut, and whether nothing will change it any more."""

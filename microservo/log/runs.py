@@ -12,11 +12,17 @@ from microservo.log.reader import state_of
 from schemas import catalogue
 from schemas.records import Experiment
 
-FACTS = (catalogue.FAULT_EVENTS, catalogue.SERVICE_GRAPH, catalogue.ANOMALY_SCORES)
+FACTS = (
+    catalogue.FAULT_EVENTS,
+    catalogue.SERVICE_GRAPH,
+    catalogue.SERVICE_INSTANCES,
+    catalogue.ANOMALY_SCORES,
+)
 """Topics that go into a dataset as they are, by logical name."""
 
 _OPTIONAL = (
     catalogue.SERVICE_GRAPH,
+    catalogue.SERVICE_INSTANCES,
     catalogue.ANOMALY_SCORES,
     catalogue.LABELLED_WINDOWS,
     catalogue.FAULT_EFFECTS,

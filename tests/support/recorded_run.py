@@ -19,6 +19,7 @@ _TOPICS = (
     *SOURCES,
     catalogue.FAULT_EVENTS,
     catalogue.SERVICE_GRAPH,
+    catalogue.SERVICE_INSTANCES,
     catalogue.ANOMALY_SCORES,
     catalogue.LABELLED_WINDOWS,
     catalogue.EXPERIMENTS,

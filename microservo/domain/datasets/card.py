@@ -20,7 +20,8 @@ _TABLES = {
     "faults": "one row per fault and instance, with its measured times, parameters and verdict",
     "fault_events": "the story of every fault: each version of each row of `faults`",
     "scores": "what each algorithm said of each window, while the run went on",
-    "graph": "who called whom, per interval",
+    "graph": "who called whom, per interval, and what the callee is",
+    "instances": "what each instance said of itself: what it is, version, host, container, scopes",
     "ledger": "where every record went, per source, service and minute",
 }
 
