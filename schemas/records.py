@@ -14,6 +14,7 @@ Phase = Literal["applying", "active", "recovering", "after_effect"]
 Relation = Literal["root", "caller", "callee", "user", "neighbour"]
 Role = Literal["root_cause", "affected", "exposed"]
 RunStatus = Literal["running", "finished", "aborted"]
+Truth = Literal["anomalous", "normal", "masked"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -329,19 +330,27 @@ class Label:
     kind: str
     """Kind of fault."""
     role: Role
-    """Root cause, or affected as a caller of it."""
+    """Root cause; affected where the service's telemetry measurably moved; exposed where it is connected and nothing was found."""
     root_service: str
     """Service that the fault was injected into."""
     hops: int
-    """Calls between this service and the root cause; 0 for the root cause."""
+    """Calls between this service and the root cause, in whatever direction; 0 for the root cause and its neighbours."""
     phase: Phase
     """Stage that takes the largest share of the window."""
     overlap: float
     """Share of the window, 0 to 1, in which the fault was in force (applied to recovered)."""
     severity: float
     """Severity from 0 (none) to 1 (total)."""
-    verdict: EffectVerdict
-    """Verdict of the effect observer at this revision."""
+    relation: Relation = "caller"
+    """How the service is connected to the root cause."""
+    instances: tuple[str, ...] = ()
+    """Instances of the root service on which the fault was in force in the window."""
+    finding: Finding = "undecided"
+    """What was measured of the fault's effect on this service; undecided where the window was not looked at to its end."""
+    visible: float = 0.0
+    """Share of the window, 0 to 1, inside the effect intervals that were measured."""
+    shared_with: tuple[str, ...] = ()
+    """Other faults that explain the same effect and can't be told apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -357,13 +366,21 @@ class LabelledWindow:
     end_us: int
     """Microseconds UTC: end of the window, not included."""
     revision: int
-    """0: all that was on time; 1: with what came late, where that changed anything."""
+    """0: all that was on time; 1: with what came late; 2 and more: labels by effects that were measured later. Only those that changed anything are there."""
     names: tuple[str, ...]
     """Feature names, sorted."""
     values: tuple[float, ...]
     """Feature values in the order of names."""
     labels: tuple[Label, ...]
     """Faults that overlap the window, sorted by fault id."""
+    in_force: float = 0.0
+    """Share of the window, 0 to 1, in which a fault with a severity was in force here as the root cause, seen or not."""
+    visible: float | None = None
+    """Share of the window, 0 to 1, inside any effect interval that was measured here; null while that is undecided."""
+    role: Role | None = None
+    """Strongest role in its labels; null without labels."""
+    truth: Truth = "masked"
+    """What the window is, by the rule that the dataset card states."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What is known of every service that pushes telemetry: shipped each second, so that silence shows.
+"""What is known of every service that pushes telemetry: shipped again and again, so that silence shows.
 
 Windows tell from it what is missing, and how long they have to wait for a service (`microservo.domain`:
 `silence`, `windows`). It is learned from the batches on their way out, under the names that they bear there.
@@ -37,8 +37,8 @@ _SERVICES = 2000
 """Services that are kept in mind; names are the senders' to choose."""
 _GAPS = 15
 _UNKNOWN_INTERVAL_US = 1_000_000
-_FALL_US = 500_000
-"""How much less than in the record before a delay may be: windows of a service stay in order."""
+_FALL = 0.5
+"""How fast a delay may fall, in seconds a second: so windows of a service stay in order."""
 
 
 @dataclass(slots=True)
@@ -72,6 +72,7 @@ class _Known:
     severities: set[str] = field(default_factory=set)
     signals: dict[Signal, _Pushed] = field(default_factory=dict)
     delay_us: int = 0
+    told_us: int = 0
 
 
 class Inventories:
@@ -122,13 +123,15 @@ class Inventories:
         return is_pushed
 
     def records(self, now_us: int) -> Iterator[ServiceInventory]:
-        """What is known of each service at an instant; asked for once a second."""
+        """What is known of each service at an instant."""
         for service, known in self._known.items():
             signals = [
                 PushedSignal(signal=name, interval_us=pushed.interval_us, newest_us=pushed.newest_us)
                 for name, pushed in sorted(known.signals.items())
             ]
-            known.delay_us = max(self._delays.delay_us(service, now_us), known.delay_us - _FALL_US)
+            least_us = known.delay_us - round(_FALL * (now_us - known.told_us))
+            known.delay_us = max(self._delays.delay_us(service, now_us), least_us)
+            known.told_us = now_us
             yield ServiceInventory(
                 run_id=self._run_id,
                 service=service,
@@ -156,7 +159,7 @@ class Inventories:
                 gaps_us = deque([pushed.interval_us], maxlen=_GAPS)
                 known.signals[cast("Signal", pushed.signal)] = _Pushed(pushed.newest_us, gaps_us)
             self.add_metered(each.service, each.metered)
-            known.delay_us = each.delay_us
+            known.delay_us, known.told_us = each.delay_us, each.time_us
             self._delays.restore(each.service, each.delay_us)
 
     def forget(self, gone_us: Mapping[str, int]) -> None:

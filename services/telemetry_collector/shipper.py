@@ -29,7 +29,6 @@ from services.telemetry_collector.topics import WRITER
 logger = logging.getLogger(__name__)
 
 _FLUSH_TIMEOUT_S = 5.0
-_INVENTORY_US = 1_000_000
 _LONGEST_PAUSE_S = 0.5
 
 
@@ -44,6 +43,7 @@ class Shipper:
         callee_wait_s: how long spans may wait for those of a callee that is not known.
         window_us: length of a window.
         inventories: what is known of services so far.
+        inventory_interval_us: microseconds between two times that it is told.
         gone_us: gives when services were declared gone.
     """
 
@@ -60,6 +60,7 @@ class Shipper:
         callee_wait_s: float,
         window_us: int,
         inventories: Inventories,
+        inventory_interval_us: int,
         gone_us: Callable[[], Mapping[str, int]],
     ) -> None:
         self._inbox = inbox
@@ -84,7 +85,8 @@ class Shipper:
         self._calls = CallCounter(self._packer.peers, clock())
         self._inventories = inventories
         self._gone_us = gone_us
-        self._inventory_due_us = clock() + _INVENTORY_US
+        self._inventory_interval_us = inventory_interval_us
+        self._inventory_due_us = clock() + inventory_interval_us
         self._unsettled: list[Parcel] = []
         self.durable_at_s = time.monotonic()
         """When Kafka last had all that was sent, on the monotonic clock."""
@@ -148,7 +150,7 @@ class Shipper:
             self._until_taken(writer.tick)
         now_us = self._clock()
         if now_us >= self._inventory_due_us:
-            self._inventory_due_us = now_us + _INVENTORY_US
+            self._inventory_due_us = now_us + self._inventory_interval_us
             self._inventories.forget(self._gone_us())
             for inventory in self._inventories.records(now_us):
                 self._until_taken(partial(self._publisher.publish, inventory))
