@@ -221,7 +221,7 @@ def _injection(
         length_s=fault.duration_s,
         overlapped=overlapped,
         verdict=event.verdict,
-        evidence=event.evidence,
+        evidence=event.effect_evidence,
         applied_us=event.applied_at_us,
         recovered_us=event.recovered_at_us,
         first_us=min(firsts, default=None),

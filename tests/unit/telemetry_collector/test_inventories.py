@@ -136,7 +136,8 @@ def test_a_delay_falls_so_slowly_that_windows_stay_in_order() -> None:
     assert isinstance(known, ServiceInventory)
     inventories.restore([known])
     delays.forget(known.service)
-    found = [each.delay_us for second in range(9) for each in inventories.records(second * S)]
+    seconds = range(1, 10)
+    found = [each.delay_us for second in seconds for each in inventories.records(known.time_us + second * S)]
     assert found == [3_000_000, 2_500_000, 2_000_000, 1_500_000, 1_000_000, 500_000, 0, 0, 0]
 
 
