@@ -7,11 +7,11 @@
   says something new of itself; what can't be used on the dead-letter topics of the three, whole bodies too.
   What is refused unread is only counted (`microservo_refused_bodies_total`, by reason) and logged, a line a
   minute for each reason.
-- state: rows that wait for the next flush; names seen per service; the newest point of each series, by which
-  sums become rates (see `rates`) and those that come seldom are repeated (see `last_points`); the spans of the
-  last seconds, by which calls find the service that answers them (see `callees`); in memory, bounded. A metric
-  whose attributes take more than 100 values has the rest under `metric{otel.metric.overflow=true}` (see
-  `series_names`).
+- state: rows that wait for the next flush; names seen per service; the newest point of each series, by
+  which sums become rates (see `rates`) and those that come seldom are repeated (see `last_points`); the spans
+  of the last seconds, by which calls find the service that answers them (see `callees`); in memory, bounded. A
+  metric whose attributes take more than 100 values has the rest under `metric{otel.metric.overflow=true}`
+  (see `series_names`).
 - guarantee: at least once. A sender is told that all is well once Kafka has what it sent; it sends again
   what was not answered, and the windower removes rows that are the same.
 """
