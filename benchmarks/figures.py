@@ -79,9 +79,11 @@ def replace_in(folder: Path, figures: Sequence[Figure], fact: str) -> None:
     write([measured.get(each.name, each) for each in before], [*kept, fact], folder)
 
 
-def show(figures: Sequence[Figure], console: Console) -> None:
+def show(
+    figures: Sequence[Figure], console: Console, title: str = "MicroServo against peers, one run"
+) -> None:
     """Prints the table."""
-    table = Table(title="MicroServo against peers, one run")
+    table = Table(title=title)
     for heading, justify in (("figure", "left"), ("value", "right"), ("against", "left")):
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
     table.add_column("its value", justify="right")

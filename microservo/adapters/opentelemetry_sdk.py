@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import os
+import platform
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ from datetime import UTC, datetime
 
 import requests
 from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -29,7 +31,11 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import Span, Tracer, format_span_id, format_trace_id, set_span_in_context
+from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
+from opentelemetry.trace import Span, SpanKind, Tracer, format_span_id, format_trace_id, set_span_in_context
+
+from microservo.adapters.otlp.resource import KIND, TARGET
+from microservo.domain.identity import Kind
 
 _QUEUE = 4096
 _BATCH = 512
@@ -48,20 +54,36 @@ class Instrumentation:
         service: `service.name` of everything that is sent.
         instance: `service.instance.id`.
         otlp_url: base address of the collector, as in `http://127.0.0.1:4318`.
+        kind: what the process is.
     """
 
-    def __init__(self, *, service: str, instance: str, otlp_url: str) -> None:
+    def __init__(self, *, service: str, instance: str, otlp_url: str, kind: Kind = "service") -> None:
         _quieten_exporters()
         _forget_environment()
         self._names = {"service": service, "instance": instance}
-        resource = Resource.create({"service.name": service, "service.instance.id": instance})
+        resource = Resource.create(
+            {
+                "service.name": service,
+                "service.instance.id": instance,
+                "host.name": platform.node(),
+                "process.pid": os.getpid(),
+                KIND: kind,
+                TARGET: True,
+            }
+        )
         base = otlp_url.rstrip("/")
-        self._traces = _tracer_provider(resource, f"{base}/v1/traces")
+        self._ids = _GivenTraceIds()
+        self._traces = _tracer_provider(resource, f"{base}/v1/traces", self._ids)
         self._logs = _logger_provider(resource, f"{base}/v1/logs")
         self._metrics = _meter_provider(resource, f"{base}/v1/metrics")
         self.tracer: Tracer = self._traces.get_tracer("microservo.target")
         self._logger = self._logs.get_logger("microservo.target")
         self._meter = self._metrics.get_meter("microservo.target")
+
+    def start_trace(self, name: str, trace_id: int, *, kind: SpanKind, attributes: Mapping[str, str]) -> Span:
+        """Starts the first span of a trace whose id is given; from one thread only."""
+        self._ids.next = trace_id
+        return self.tracer.start_span(name, context=Context(), kind=kind, attributes=attributes)
 
     def log(
         self, level: str, message: str, span: Span | None = None, exception: BaseException | None = None
@@ -131,11 +153,22 @@ def prometheus_text(values: Mapping[str, float | None]) -> str:
     return "".join(lines)
 
 
-def _tracer_provider(resource: Resource, url: str) -> TracerProvider:
+class _GivenTraceIds(RandomIdGenerator):
+    """Random ids, but for a trace whose id was given before it is started."""
+
+    def __init__(self) -> None:
+        self.next: int | None = None
+
+    def generate_trace_id(self) -> int:
+        given, self.next = self.next, None
+        return super().generate_trace_id() if given is None else given
+
+
+def _tracer_provider(resource: Resource, url: str, ids: IdGenerator) -> TracerProvider:
     exporter = OTLPSpanExporter(
         endpoint=url, timeout=_EXPORT_TIMEOUT_S, compression=Compression.Gzip, session=_direct()
     )
-    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False, id_generator=ids)
     provider.add_span_processor(
         BatchSpanProcessor(
             exporter,

@@ -16,9 +16,11 @@ from microservo.cli.signals import handled_signals
 from microservo.cli.system_options import chosen_name, options_of, system_options
 from microservo.cli.text import styled
 from microservo.cli.times import after
+from microservo.domain.twin import TwinRow
 from microservo.errors import MicroServoError
 from microservo.system import EmbeddedSystem
 from microservo.system.demo import Demo, DemoResult
+from microservo.system.twin import Twin, TwinResult, keep_twin
 from schemas.records import FaultEvent
 
 _DATASETS = Path("datasets")
@@ -33,6 +35,12 @@ _DATASETS = Path("datasets")
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of the dataset; ./datasets/RUN by default.",
 )
+@click.option(
+    "--twin",
+    "with_twin",
+    is_flag=True,
+    help="Then run the same load without faults, and show what each fault changed beside it.",
+)
 @click.option("--name", help="Name of the system that is started; 'demo' by default.")
 @system_options
 @pass_session
@@ -41,6 +49,7 @@ def demo(
     *,
     faults: int,
     out_dir: Path | None,
+    with_twin: bool,
     name: str | None,
     seed: int,
     journeys_per_s: float,
@@ -52,9 +61,15 @@ def demo(
     Takes about half a minute for each fault, and two minutes around them. Everything is stopped at the end,
     or with Ctrl-C at any time.
 
+    A twin takes as long again, and no more memory: it runs when the faults are over, so that each has the
+    machine to itself. Its requests have the same trace ids, so it is compared record by record. For each
+    fault and service the first record that deviates stands beside what the effect observer saw; twin.parquet
+    in the dataset has the same.
+
     \b
     Examples:
       microservo demo
+      microservo demo --faults 4 --twin
       microservo demo --seed 11 --faults 12 --out ./twelve-faults
     """
     session.execute(CheckFolder(out_dir=out_dir or _DATASETS / "run"))
@@ -68,12 +83,22 @@ def demo(
     )
     progress = TerminalProgress(console())
     system = EmbeddedSystem(options, progress)
-    with handled_signals(system.kill), system:
+    started = [system]
+    compared: TwinResult | None = None
+    with handled_signals(lambda: _kill(started)), system:
         system.start()
         out = out_dir or _DATASETS / system.run_id
         result = Demo(system, progress, faults=faults, out_dir=out).run()
+        if with_twin:
+            twin = Twin(system, progress)
+            started.append(twin.system)
+            compared = twin.run(result.faults)
+            keep_twin(result.out_dir, compared)
     columns = ("fault", "applied", "effect", "recovered", "normal", "verdict")
     print_table(columns, [_row(event) for event in result.faults], lines=False)
+    if compared is not None:
+        print_table(_TWIN_COLUMNS, map(_twin_row, compared.rows), lines=False)
+        print_line(f"twin      {compared.run_id}")
     print_line(f"dataset   {result.out_dir}")
     print_line(f"report    {result.out_dir / 'report.html'}")
     print_line(f"content   {result.content_hash}")
@@ -89,6 +114,30 @@ def _row(event: FaultEvent) -> Sequence[Cell]:
         *(after(time_us, event.requested_at_us) for time_us in times_us),
         event.verdict if event.state == "recovered" else (event.verdict, event.state),
     )
+
+
+_TWIN_COLUMNS = ("fault", "on", "first deviating record", "seen", "apart", "deviating")
+
+
+def _twin_row(row: TwinRow) -> Sequence[Cell]:
+    """What a fault changed on a service, and how far from it the observer saw the effect begin."""
+    effect, seen_us = row.effect, row.effect_seen_at_us
+    first_us = effect.first_us
+    apart = "-" if first_us is None or seen_us is None else f"{(seen_us - first_us) / 1000:+.0f} ms"
+    return (
+        (effect.kind, styled(effect.root_service, dim=True)),
+        effect.service,
+        (after(first_us, effect.applied_us), styled(effect.what, dim=True)),
+        after(seen_us, effect.applied_us),
+        apart,
+        f"{effect.deviating} of {effect.pairs}",
+    )
+
+
+def _kill(started: Sequence[EmbeddedSystem]) -> None:
+    # The twin is on the broker of the first.
+    for system in reversed(started):
+        system.kill()
 
 
 def _refuse_failure(result: DemoResult) -> None:

@@ -6,7 +6,8 @@ its service falls into has, beside what came:
 
 ==============================  ========================================================================
 ``request/<endpoint>/count``    0 where a known endpoint served nothing; likewise ``request/*/count``
-``call/<service>/count``        0 where a known peer was not called; likewise ``call/*/count``
+``call/<peer>/count``           0 where a known peer was not called; likewise ``call/*/count``
+``consume/<queue>/count``       0 where nothing came from a known queue; likewise ``consume/*/count``
 ``log/severity/<level>``        0 where no line of a known severity came
 ``telemetry/spans logs points`` how many records the service itself pushed; not what others measured of it
 ``telemetry/silent``            1 if it pushed nothing of what it usually pushes, else 0
@@ -92,17 +93,21 @@ def with_silence(
 
 def _known_counts(inventories: Iterable[ServiceInventory]) -> frozenset[str]:
     """The counts that are 0 where nothing came."""
-    names = {_counts_of(each.endpoints, each.peers, each.severities) for each in inventories}
+    names = {_counts_of(each.endpoints, each.peers, each.queues, each.severities) for each in inventories}
     return names.pop() if len(names) == 1 else frozenset().union(*names)
 
 
 @lru_cache(_KEPT_LISTS)
 def _counts_of(
-    endpoints: tuple[str, ...], peers: tuple[str, ...], severities: tuple[str, ...]
+    endpoints: tuple[str, ...],
+    peers: tuple[str, ...],
+    queues: tuple[str, ...],
+    severities: tuple[str, ...],
 ) -> frozenset[str]:
     requests = [f"request/{name}/count" for name in (*endpoints, "*") if endpoints]
     calls = [f"call/{name}/count" for name in (*peers, "*") if peers]
-    return frozenset([*requests, *calls, *(f"log/severity/{level}" for level in severities)])
+    consumed = [f"consume/{name}/count" for name in (*queues, "*") if queues]
+    return frozenset([*requests, *calls, *consumed, *(f"log/severity/{level}" for level in severities)])
 
 
 def _pushed(

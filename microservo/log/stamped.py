@@ -48,6 +48,8 @@ class StampedWriter:
         writer: stable name, the same after a restart; no two processes may use it at once.
         run_id: asked for each message, for the header `run`.
         clock: epoch microseconds UTC; a message's watermark is the clock when it is sent, but never falls.
+        promise: asked for each message, whose watermark is no more than that; by default the clock. For a
+            writer that depends on what it reads.
         from_us: instant from which it was declared; its watermarks are no less.
         source: CloudEvents source.
         linger_ms: how long the producer may wait to fill a batch.
@@ -65,6 +67,7 @@ class StampedWriter:
         run_id: Callable[[], str],
         clock: Callable[[], int],
         source: str,
+        promise: Callable[[], int] | None = None,
         from_us: int = 0,
         linger_ms: int = 5,
     ) -> None:
@@ -72,6 +75,7 @@ class StampedWriter:
         self._writer = writer
         self._run_id = run_id
         self._clock = clock
+        self._promise = promise or clock
         self._from_us = from_us
         self._source = source
         self._positions = _last_positions(broker, topic, writer)
@@ -148,7 +152,7 @@ class StampedWriter:
         now_us = self._clock()
         stamp = Stamp(
             run=self._run_id(),
-            watermark_us=max(position.watermark_us, self._from_us, now_us),
+            watermark_us=max(position.watermark_us, self._from_us, min(now_us, self._promise())),
             writer=self._writer,
             sequence=position.next_sequence,
             total=position.total + records,

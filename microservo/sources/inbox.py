@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 
 from microservo.domain.telemetry import Signal
 from microservo.runtime.metrics import QUEUE_RECORDS
 from microservo.sources.source import Parcel, SinkFull
 
+_SENDER_S = 1.0
+"""How long after its last parcel a sender may be expected to send another."""
+
 
 class Inbox:
     """A queue that many put into and one empties; records count against the bound until they are durable.
 
-    What waits is handed out as soon as something does. While that is on its way, more gathers by itself; a
-    moment is waited for company only where company came the last time::
-
-        alone        put ─► drain ─► answered ─► put ─► drain ...                no wait
-        64 at once   put x64 ─► drain 64 ─► all answered ─► put x64 ─► drain 64   until all 64 are back
+    What waits is handed out as soon as nobody else is to be waited for: when as many parcels wait as there
+    were senders in the last second, or enough records do, or the first has waited for a while. So a sender
+    that is alone never waits for company, and many small ones don't cost a message each. While parcels are
+    on their way, the next gather by themselves.
 
     Args:
         name: of the process, in the metrics.
         limit_records: the bound. One parcel larger than that is let in alone, or it could never be.
-        gather_s: how long the first parcel may wait for as many as came the last time.
+        gather_s: how long the first parcel may wait for those of other senders.
         enough_records: so many waiting records end that wait.
     """
 
@@ -30,7 +33,7 @@ class Inbox:
         self._limit = limit_records
         self._gather_s = gather_s
         self._enough = enough_records
-        self._drained = 0
+        self._seen_s: dict[str, float] = {}
         self._changed = threading.Condition()
         self._waiting: list[Parcel] = []
         self._waiting_records = 0
@@ -52,6 +55,10 @@ class Inbox:
             if held and held + records > self._limit:
                 msg = f"{held} of {self._limit} records wait for Kafka; send these {records} again later"
                 raise SinkFull(msg)
+            if parcel.sender:
+                # Whoever was seen last stands last.
+                self._seen_s.pop(parcel.sender, None)
+                self._seen_s[parcel.sender] = time.monotonic()
             self._waiting.append(parcel)
             self._waiting_records += records
             self._count(parcel.signal, records)
@@ -63,10 +70,10 @@ class Inbox:
         with self._changed:
             if not self._changed.wait_for(lambda: self._waiting, timeout_s):
                 return []
+            self._forget_senders()
             self._changed.wait_for(self._is_enough, self._gather_s)
             drained, self._waiting = self._waiting, []
             self._waiting_records = 0
-            self._drained = len(drained)
             return drained
 
     def settle(self, parcels: Sequence[Parcel]) -> None:
@@ -78,7 +85,12 @@ class Inbox:
             parcel.durable()
 
     def _is_enough(self) -> bool:
-        return len(self._waiting) >= self._drained or self._waiting_records >= self._enough
+        return len(self._waiting) >= len(self._seen_s) or self._waiting_records >= self._enough
+
+    def _forget_senders(self) -> None:
+        oldest_s = time.monotonic() - _SENDER_S
+        while self._seen_s and (first := next(iter(self._seen_s))) and self._seen_s[first] < oldest_s:
+            del self._seen_s[first]
 
     def _count(self, signal: Signal, records: int) -> None:
         self._held[signal] += records

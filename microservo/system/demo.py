@@ -14,6 +14,7 @@ from microservo.domain.campaign import CampaignFault, campaign, requests_per_jou
 from microservo.domain.faults.catalogue import KINDS
 from microservo.errors import Unavailable
 from microservo.platforms.local.topology_files import read_topology
+from microservo.system.count_down import count_down
 from microservo.system.embedded import EmbeddedSystem
 from schemas.records import FaultEvent
 
@@ -64,22 +65,13 @@ class Demo:
         self._system.wait_for_windows(max(1, round(WARM_UP_S * 1e6 / policy.size_us)))
         run_campaign(self._client, self._system.run_id, self.plan, self._progress)
         drain_s = (policy.final_cut_us + policy.size_us) / 1e6 + _DRAIN_MARGIN_S
-        self._count_down("late records, until every window is final", drain_s)
+        count_down(self._progress, "late records, until every window is final", drain_s)
         with self._progress.stage("end of the run") as stage:
             self._system.finish_run()
             faults = [event for event in self._client.faults.list() if event.run_id == self._system.run_id]
             self._system.stop_processes()
             stage.show("target and pipeline stopped")
         return self._make_dataset(faults)
-
-    def _count_down(self, title: str, duration_s: float) -> None:
-        begin_s = time.monotonic()
-        with self._progress.stage(title) as stage:
-            while (gone_s := time.monotonic() - begin_s) < duration_s:
-                stage.advance(gone_s, duration_s)
-                stage.show(f"{duration_s - gone_s:.0f} s")
-                time.sleep(POLL_S)
-            stage.show(f"{duration_s:.0f} s waited")
 
     def _make_dataset(self, faults: list[FaultEvent]) -> DemoResult:
         with self._progress.stage("dataset") as stage:
@@ -103,8 +95,7 @@ def run_campaign(client: Client, run_id: str, plan: list[CampaignFault], progres
         Unavailable: a fault has no event.
     """
     for number, fault in enumerate(plan, start=1):
-        # The end of the run's id keeps faults apart on a broker that many demos have used.
-        fault_id = f"{fault.kind}-{run_id[-11:]}-{number}"
+        id_ = fault_id(run_id, number, fault)
         parameters = "".join(f" {name}={value}" for name, value in fault.parameters.items())
         title = f"fault {number}/{len(plan)}: {fault.kind} on {fault.service}{parameters}"
         with progress.stage(title) as stage:
@@ -113,10 +104,15 @@ def run_campaign(client: Client, run_id: str, plan: list[CampaignFault], progres
                 service=fault.service,
                 duration=f"{fault.duration_s}s",
                 parameters=fault.parameters,
-                fault_id=fault_id,
+                fault_id=id_,
             )
-            with client.faults.follow(fault_id) as followed:
+            with client.faults.follow(id_) as followed:
                 _Watch(fault, followed, stage).until_quiet()
+
+
+def fault_id(run_id: str, number: int, fault: CampaignFault) -> str:
+    """The id of a fault of a plan; the end of the run's keeps faults apart on a broker of many demos."""
+    return f"{fault.kind}-{run_id[-11:]}-{number}"
 
 
 class _Watch:

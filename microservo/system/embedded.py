@@ -51,9 +51,9 @@ class EmbeddedSystem:
 
     ::
 
-        claim the name ─► broker ─► topics, run begins ─► collector, streams, detectors ─► target, load
-                       ─► injector ─► every service has sent ─► first labelled window ─► ... ─► run ends
-                       ─► all stop, last first
+        claim the name ─► broker ─► topics, run begins ─► collector, streams, observer, detectors
+                       ─► target, load ─► injector ─► every service has sent ─► first labelled window ─► ...
+                       ─► run ends ─► all stop, last first
 
     Args:
         options: how it shall run.
@@ -242,7 +242,7 @@ class EmbeddedSystem:
         )
         self._target = self._make_target(supervisor, f"http://127.0.0.1:{otlp_port}")
         self._write_file(pipeline)
-        specs = [pipeline.collector(), pipeline.streams(), *pipeline.detectors()]
+        specs = [pipeline.collector(), pipeline.streams(), pipeline.observer(), *pipeline.detectors()]
         with self._progress.stage("pipeline") as stage:
             supervisor.start_all(specs)
             supervisor.wait_ready([COLLECTOR], _PROCESSES_START_S)

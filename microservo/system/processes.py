@@ -15,6 +15,7 @@ from microservo.system.options import ALGORITHMS, Folders, SystemOptions
 
 COLLECTOR = "telemetry-collector"
 INJECTOR = "fault-injector"
+OBSERVER = "effect-observer"
 STREAMS = "streams"
 KAFKA = "kafka"
 KAFKA_STOP_TIMEOUT_S = 20.0
@@ -25,7 +26,7 @@ def detector_name(algorithm: str) -> str:
     return f"detector-{algorithm}"
 
 
-HEALTH_NAMES = (COLLECTOR, INJECTOR, STREAMS, *(detector_name(each) for each in ALGORITHMS))
+HEALTH_NAMES = (COLLECTOR, INJECTOR, OBSERVER, STREAMS, *(detector_name(each) for each in ALGORITHMS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,10 @@ class Pipeline:
             MICROSERVO_FINAL_CUT_S=_seconds(policy.final_cut_us),
             MICROSERVO_FUTURE_S=_seconds(policy.future_us),
         )
+
+    def observer(self) -> ProcessSpec:
+        """Measures the effects of faults."""
+        return self._spec(OBSERVER, "services.effect_observer")
 
     def detectors(self) -> list[ProcessSpec]:
         """Score windows, one process for each algorithm."""

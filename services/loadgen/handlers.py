@@ -53,15 +53,17 @@ class JourneyHandler:
         """Walks the journey."""
         due_s = asyncio.get_running_loop().time()
         async with asyncio.TaskGroup() as requests:
-            for number, step in enumerate(arrival.journey.steps):
+            steps = zip(arrival.journey.steps, arrival.trace_ids, strict=True)
+            for number, (step, trace_id) in enumerate(steps):
                 due_s += step.think_ms / 1000 * arrival.pace
                 await asyncio.sleep(due_s - asyncio.get_running_loop().time())
-                requests.create_task(self._request_step(step, arrival, f"{arrival.number}.{number}"))
+                request_id = f"{arrival.number}.{number}"
+                requests.create_task(self._request_step(step, arrival, request_id, trace_id))
 
-    async def _request_step(self, step: Step, arrival: Arrival, request_id: str) -> None:
+    async def _request_step(self, step: Step, arrival: Arrival, request_id: str, trace_id: int) -> None:
         """Makes one request in a trace of its own."""
-        span = self._telemetry.tracer.start_span(
-            step.endpoint, kind=SpanKind.CLIENT, attributes={"peer.service": self._entry}
+        span = self._telemetry.start_trace(
+            step.endpoint, trace_id, kind=SpanKind.CLIENT, attributes={"peer.service": self._entry}
         )
         try:
             started_s = time.perf_counter()

@@ -20,6 +20,7 @@ from microservo.domain.features import LEVEL_OF, LEVELS
 from microservo.domain.silence import PushedSignal, packed_signals, signals_of
 from microservo.domain.telemetry import (
     CLIENT_SPAN,
+    CONSUMER_SPAN,
     PRODUCER_SPAN,
     SERVER_SPAN,
     Batch,
@@ -68,6 +69,7 @@ class _Known:
 
     endpoints: set[str] = field(default_factory=set)
     peers: set[str] = field(default_factory=set)
+    queues: set[str] = field(default_factory=set)
     severities: set[str] = field(default_factory=set)
     signals: dict[Signal, _Pushed] = field(default_factory=dict)
     delay_us: int = 0
@@ -96,9 +98,8 @@ class Inventories:
     def observe(self, batch: Batch, now_us: int) -> None:
         """Learns from a batch, whose rows are in order of time, as it is shipped."""
         time_us = times_us(batch)
-        if isinstance(batch, MetricBatch) and (metered := self._metered.get(batch.service)):
-            is_pushed = np.array([name not in metered for name in batch.names])
-            time_us = time_us[is_pushed[np.frombuffer(batch.name, "<u2")]]
+        if isinstance(batch, MetricBatch):
+            time_us = time_us[self._is_pushed(batch)]
         known = self._of(batch.service) if len(time_us) else None
         if known is None:
             return
@@ -112,6 +113,15 @@ class Inventories:
         elif isinstance(batch, LogBatch):
             levels = np.unique(LEVEL_OF[np.frombuffer(batch.severity, "u1")])
             known.severities.update(LEVELS[level] for level in levels.tolist())
+
+    def _is_pushed(self, batch: MetricBatch) -> NDArray[np.bool_]:
+        """Which points came from the service itself, and now."""
+        metered = self._metered.get(batch.service, ())
+        names = np.array([name not in metered for name in batch.names], np.bool_)
+        is_pushed: NDArray[np.bool_] = names[np.frombuffer(batch.name, "<u2")]
+        if batch.age_us:
+            is_pushed &= np.frombuffer(batch.age_us, "<i8") == 0
+        return is_pushed
 
     def records(self, now_us: int) -> Iterator[ServiceInventory]:
         """What is known of each service at an instant."""
@@ -128,6 +138,7 @@ class Inventories:
                 service=service,
                 endpoints=tuple(sorted(known.endpoints)),
                 peers=tuple(sorted(known.peers)),
+                queues=tuple(sorted(known.queues)),
                 severities=tuple(sorted(known.severities)),
                 metered=tuple(sorted(self._metered.get(service, ()))),
                 delay_us=known.delay_us,
@@ -143,6 +154,7 @@ class Inventories:
                 continue
             known.endpoints.update(each.endpoints)
             known.peers.update(each.peers)
+            known.queues.update(each.queues)
             known.severities.update(each.severities)
             for name, pushed in signals_of(each):
                 gaps_us = deque([pushed.interval_us], maxlen=_GAPS)
@@ -173,6 +185,7 @@ def _add_spans(known: _Known, batch: SpanBatch) -> None:
     kind = np.frombuffer(batch.kind, "u1")
     known.endpoints.update(_names(batch.endpoints, batch.endpoint, kind == SERVER_SPAN))
     known.peers.update(_names(batch.peers, batch.peer, (kind == CLIENT_SPAN) | (kind == PRODUCER_SPAN)))
+    known.queues.update(_names(batch.peers, batch.peer, kind == CONSUMER_SPAN))
 
 
 def _names(names: tuple[str, ...], column: bytes, wanted: NDArray[np.bool_]) -> Iterator[str]:

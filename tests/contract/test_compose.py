@@ -30,6 +30,7 @@ from microservo.testing import eventually
 from schemas.records import LabelledWindow
 from services.archiver.settings import ArchiverSettings
 from services.detector.settings import DetectorSettings
+from services.effect_observer.settings import EffectObserverSettings
 from services.fault_injector.settings import FaultInjectorSettings
 from services.telemetry_collector.settings import Settings as CollectorSettings
 from streams.settings import StreamsSettings
@@ -41,6 +42,7 @@ OURS: Mapping[str, type[ServiceSettings]] = {
     "target": ServiceSettings,
     "telemetry-collector": CollectorSettings,
     "fault-injector": FaultInjectorSettings,
+    "effect-observer": EffectObserverSettings,
     "streams": StreamsSettings,
     "detector-n-sigma": DetectorSettings,
     "detector-random": DetectorSettings,
@@ -325,7 +327,7 @@ def test_the_commands_of_the_compose_file_make_a_run_and_its_dataset(
     client = Client(broker=kafka_broker, topic_prefix=topic_prefix)
     assert containers.run("topics") == 0
     containers.start("target", "--otlp", f"http://127.0.0.1:{otlp_port}")
-    after_topics = ("streams", "detector-n-sigma", "detector-random", "archiver")
+    after_topics = ("streams", "effect-observer", "detector-n-sigma", "detector-random", "archiver")
     for name in after_topics:
         containers.start(name)
     containers.wait_healthy("target")

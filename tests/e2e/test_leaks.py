@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 from main_job import ALL, Recorded, read_all
 
+from benchmarks.truth.leaks import chance, envelopes, leaks, problems
 from microservo.domain.faults.catalogue import KINDS
 from schemas import catalogue
 from schemas.codec import decode_as
@@ -66,6 +67,15 @@ def test_the_telemetry_of_every_second_has_the_same_envelope(recorded: Recorded)
             if message.value is not None
         }
         assert len(shapes) == 1, topic
+
+
+def test_nothing_but_the_values_of_a_window_tells_whether_it_is_anomalous(recorded: Recorded) -> None:
+    windows = envelopes(recorded.client.broker, recorded.run_id, recorded.client.topic_prefix)
+    areas = leaks(windows)
+    # The job is no campaign over all services: which one it is does tell.
+    del areas["constant per service"]
+    assert areas
+    assert problems(areas, margin=3 * chance(windows)) == []
 
 
 def test_an_unlabelled_window_is_revised_only_for_its_features(recorded: Recorded) -> None:

@@ -212,7 +212,7 @@ def test_every_kind_is_applied_confirmed_and_recovered(lab: Lab, start: Start) -
             }
             for name in ("applied_within_us", "recovered_within_us"):
                 assert times[name] is not None, f"{kind}: {name} was not measured"
-                assert times[name] < SECOND_US, f"{kind}: {name} is {times[name]}"
+                assert times[name] < 5 * SECOND_US, f"{kind}: {name} is {times[name]}"
         eventually(
             lambda: lab.listed() == dict.fromkeys(KINDS, "recovered"),
             timeout_s=PATIENCE_S,

@@ -40,13 +40,14 @@ from schemas.catalogue import (
     DEAD_LETTER_SUFFIX,
     EXPERIMENTS,
     SERVICE_GRAPH,
+    SERVICE_INSTANCES,
     TELEMETRY_LOGS,
     TELEMETRY_METRICS,
     TELEMETRY_TRACES,
 )
 from schemas.codec import decode, decode_as
 from schemas.envelope import Stamp
-from schemas.records import LogBatch, MetricBatch, ServiceGraph, SpanBatch
+from schemas.records import LogBatch, MetricBatch, ServiceGraph, ServiceInstance, SpanBatch
 
 pytestmark = pytest.mark.integration
 
@@ -122,7 +123,13 @@ def _place(message: Message) -> Partition:
 
 @pytest.fixture
 def site(kafka_broker: Broker, kafka_bootstrap_servers: str, topic_prefix: str) -> Site:
-    names = [*JOINED, *(name + DEAD_LETTER_SUFFIX for name in JOINED), SERVICE_GRAPH, EXPERIMENTS]
+    names = [
+        *JOINED,
+        *(name + DEAD_LETTER_SUFFIX for name in JOINED),
+        SERVICE_GRAPH,
+        SERVICE_INSTANCES,
+        EXPERIMENTS,
+    ]
     specs = [TopicSpec(name=topic_prefix + name, partitions=PARTITIONS, config={}) for name in names]
     kafka_broker.admin().ensure_topics(specs)
     environment = {**os.environ, "MICROSERVO_BOOTSTRAP_SERVERS": kafka_bootstrap_servers}
@@ -283,8 +290,16 @@ def test_logs_and_metrics_of_the_target_arrive(site: Site) -> None:
     assert line.span_id == context.span_id.to_bytes(8, "big")
     points = [decode_as(MetricBatch, each.value) for each in site.messages(TELEMETRY_METRICS) if each.value]
     of_cart = [batch for batch in points if batch.service == "cart"]
-    assert {batch.names for batch in of_cart} == {("http.server.request.count",)}
-    assert {value for batch in of_cart for value in metric_columns(batch).value.tolist()} == {7.0}
+    # The counter began while the collector watched, so its first point says what was added since.
+    assert {batch.names for batch in of_cart} == {("http.server.request.count.rate",)}
+    columns = metric_columns(of_cart[0])
+    assert columns.value[0] * columns.interval_us[0] / 1e6 == pytest.approx(7.0)
+    (who,) = [
+        told
+        for each in site.messages(SERVICE_INSTANCES)
+        if each.value and (told := decode_as(ServiceInstance, each.value)).service == "cart"
+    ]
+    assert (who.instance, who.kind, who.language) == ("cart-0", "service", "python")
     assert {batch.service for batch in points} == {"cart", "host"}
 
 

@@ -6,13 +6,16 @@ seconds are slow for everyone, a few calls fail. Faults change it where they wou
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.records import MetricBatch, SpanBatch
+from microservo.domain.faults.catalogue import KINDS
+from schemas.records import MetricBatch, Relation, ServiceFault, SpanBatch
 
 RUN = "run-1"
 SECOND_US = 1_000_000
@@ -52,30 +55,32 @@ class Simulation:
     changes: list[Change] = field(default_factory=list)
     error_share: float = 0.003
 
-    def batches(self) -> Iterator[tuple[int, list[SpanBatch | MetricBatch]]]:
-        """Batch by batch of a second each, with the instant up to which all has come then."""
-        rng = np.random.default_rng(self.seed)
-        calls = self._calls(rng)
+    def batches(self, step_s: int = 1) -> Iterator[tuple[int, list[SpanBatch | MetricBatch]]]:
+        """Batches of some seconds each, with the instant up to which all has come then."""
+        calls = self._calls(np.random.default_rng((self.seed, 1)), np.random.default_rng((self.seed, 2)))
+        user, served = calls.user(), calls.served()
         spans = [
-            _Spans(USERS, 3, "GET /", FRONT, calls.begin_us, calls.user_us, calls.user_failed),
-            _Spans(FRONT, 2, "GET /", "", calls.begin_us, calls.user_us, calls.user_failed),
-            _Spans(FRONT, 3, "GetCart", ROOT, calls.begin_us + 300, calls.call_us, calls.failed),
-            calls.reached(_Spans(ROOT, 2, "GetCart", "", calls.served_us, calls.serve_us, calls.failed)),
-            calls.reached(_Spans(ROOT, 3, "Get", BEHIND, calls.served_us, calls.serve_us // 2, ~calls.is_in)),
-            calls.reached(_Spans(BEHIND, 2, "Get", "", calls.served_us, calls.serve_us // 2, ~calls.is_in)),
+            _Spans(service=USERS, kind=3, endpoint="GET /", peer=FRONT, rows=user),
+            _Spans(service=FRONT, kind=2, endpoint="GET /", peer="", rows=user),
+            _Spans(service=FRONT, kind=3, endpoint="GetCart", peer=ROOT, rows=calls.made()),
+            _Spans(service=ROOT, kind=2, endpoint="GetCart", peer="", rows=served),
+            _Spans(service=ROOT, kind=3, endpoint="Get", peer=BEHIND, rows=served.halved()),
+            _Spans(service=BEHIND, kind=2, endpoint="Get", peer="", rows=served.halved()),
         ]
-        edges_us = START_US + np.arange(self.seconds + 1) * SECOND_US
+        steps = np.append(np.arange(0, self.seconds, step_s), self.seconds)
+        edges_us = START_US + steps * SECOND_US
         places = [np.searchsorted(each.end_us, edges_us) for each in spans]
-        levels = self._levels(rng)
-        for second in range(self.seconds):
-            found: list[SpanBatch | MetricBatch] = []
-            for each, place in zip(spans, places, strict=True):
-                if place[second + 1] > place[second]:
-                    found.append(each.batch(place[second], place[second + 1]))
-            found.append(_points(int(edges_us[second + 1]) - 1000, levels, second))
-            yield int(edges_us[second + 1]), found
+        levels = self._levels(np.random.default_rng((self.seed, 3))) | calls.network(self.seconds)
+        for step, (first, last) in enumerate(itertools.pairwise(steps.tolist())):
+            found: list[SpanBatch | MetricBatch] = [
+                each.batch(place[step], place[step + 1])
+                for each, place in zip(spans, places, strict=True)
+                if place[step + 1] > place[step]
+            ]
+            found.append(_points(levels, first, last))
+            yield int(edges_us[step + 1]), found
 
-    def _calls(self, rng: np.random.Generator) -> _Calls:
+    def _calls(self, rng: np.random.Generator, chance: np.random.Generator) -> _Calls:
         seconds = np.arange(self.seconds)
         load = self.per_second * (1 + 0.3 * np.sin(2 * np.pi * seconds / 600 + rng.uniform(0, 6)))
         load = load * np.exp(_wandering(rng, self.seconds, 0.9, 0.25))
@@ -90,7 +95,8 @@ class Simulation:
         is_in = np.ones(size, np.bool_)
         wait_ms = np.zeros(size)
         for change in self.changes:
-            hit = (begin_s >= change.from_s) & (begin_s < change.until_s) & (rng.random(size) < change.share)
+            hit = (begin_s >= change.from_s) & (begin_s < change.until_s)
+            hit &= chance.random(size) < change.share
             wait_ms += np.where(hit, change.delay_ms, 0.0)
             if change.failing:
                 failed |= hit
@@ -125,45 +131,60 @@ class _Calls:
     failed: NDArray[np.bool_]
     is_in: NDArray[np.bool_]
 
-    def __post_init__(self) -> None:
-        self.begin_us = START_US + np.rint(self.begin_s * 1e6).astype(np.int64)
-        self.serve_us = np.rint(self.serve_ms * 1000).astype(np.int64)
+    def made(self) -> _Rows:
+        """The calls, as the caller sees them."""
         call_ms = self.wire_ms + np.where(self.is_in, self.serve_ms, 0.0)
-        self.call_us = np.rint(call_ms * 1000).astype(np.int64)
-        self.user_us = self.call_us + 900
-        self.user_failed = self.failed
-        self.served_us = self.begin_us + 300 + np.rint(self.wire_ms * 1000).astype(np.int64)
+        return _Rows(_micro(self.begin_s) + 300, _micro(call_ms / 1000) - START_US, self.failed)
 
-    def reached(self, spans: _Spans) -> _Spans:
-        """Only of the calls that reached the root."""
+    def network(self, seconds: int) -> dict[str, FloatArray]:
+        """What a proxy before the root says of each second; NaN where nothing was answered."""
+        made = self.made()
+        second = (made.begin_us + made.duration_us - START_US) // SECOND_US
+        order = np.argsort(second, kind="stable")
+        groups = np.split(order, np.searchsorted(second[order], np.arange(1, seconds)))
+        quantiles = np.full((2, seconds), np.nan)
+        failures = np.zeros(seconds)
+        for number, rows in enumerate(groups):
+            if len(rows):
+                quantiles[:, number] = np.quantile(made.duration_us[rows] / 1000, (0.5, 0.99))
+                failures[number] = made.failed[rows].sum()
+        return {
+            "network.request.duration.p50": quantiles[0],
+            "network.request.duration.p99": quantiles[1],
+            "network.responses.5xx": failures,
+        }
+
+    def user(self) -> _Rows:
+        """The requests of users, each with one call."""
+        made = self.made()
+        return _Rows(made.begin_us - 300, made.duration_us + 900, made.failed)
+
+    def served(self) -> _Rows:
+        """The requests of the root: of calls that reached it."""
+        begin_us = _micro(self.begin_s + self.wire_ms / 1000) + 300
         rows = self.is_in
-        return _Spans(
-            spans.service,
-            spans.kind,
-            spans.endpoint,
-            spans.peer,
-            spans.begin_us[rows],
-            spans.duration_us[rows],
-            spans.failed[rows],
-        )
+        return _Rows(begin_us[rows], _micro(self.serve_ms / 1000)[rows] - START_US, self.failed[rows])
+
+
+class _Rows(NamedTuple):
+    """Spans of one kind."""
+
+    begin_us: NDArray[np.int64]
+    duration_us: NDArray[np.int64]
+    failed: NDArray[np.bool_]
+
+    def halved(self) -> _Rows:
+        """Calls that take half of the time and never fail."""
+        return _Rows(self.begin_us, self.duration_us // 2, np.zeros(len(self.begin_us), np.bool_))
 
 
 class _Spans:
     """All spans of one kind of a service, by their end."""
 
-    def __init__(
-        self,
-        service: str,
-        kind: int,
-        endpoint: str,
-        peer: str,
-        begin_us: NDArray[np.int64],
-        duration_us: NDArray[np.int64],
-        failed: NDArray[np.bool_],
-    ) -> None:
+    def __init__(self, *, service: str, kind: int, endpoint: str, peer: str, rows: _Rows) -> None:
         self.service, self.kind, self.endpoint, self.peer = service, kind, endpoint, peer
-        order = np.argsort(begin_us + duration_us, kind="stable")
-        self.begin_us, self.duration_us, self.failed = begin_us[order], duration_us[order], failed[order]
+        order = np.argsort(rows.begin_us + rows.duration_us, kind="stable")
+        self.begin_us, self.duration_us, self.failed = (column[order] for column in rows)
         self.end_us = self.begin_us + self.duration_us
 
     def batch(self, first: int, last: int) -> SpanBatch:
@@ -191,16 +212,23 @@ class _Spans:
         )
 
 
-def _points(time_us: int, levels: dict[str, FloatArray], second: int) -> MetricBatch:
-    values = np.array([values[second] for values in levels.values()])
+def _micro(seconds: FloatArray) -> NDArray[np.int64]:
+    """Instants of the simulation."""
+    return START_US + np.rint(seconds * 1e6).astype(np.int64)
+
+
+def _points(levels: dict[str, FloatArray], first: int, last: int) -> MetricBatch:
+    """The points of some seconds, one of each metric at the end of each second."""
+    values = np.stack([values[first:last] for values in levels.values()])
+    times_us = START_US + (np.arange(first, last) + 1) * SECOND_US - 1000
     return MetricBatch(
         run_id=RUN,
         service=ROOT,
         instances=(f"{ROOT}-0",),
         names=tuple(levels),
-        time_us=np.full(len(values), time_us, "<i8").tobytes(),
-        instance=bytes(2 * len(values)),
-        name=np.arange(len(values), dtype="<u2").tobytes(),
+        time_us=np.tile(times_us, len(levels)).astype("<i8").tobytes(),
+        instance=bytes(2 * values.size),
+        name=np.repeat(np.arange(len(levels), dtype="<u2"), last - first).tobytes(),
         value=values.astype("<f8").tobytes(),
     )
 
@@ -214,3 +242,53 @@ def _wandering(rng: np.random.Generator, size: int, memory: float, spread: float
         value = memory * value + step
         found[place] = value
     return found
+
+
+RELATIONS: Mapping[str, tuple[Relation, int]] = {
+    ROOT: ("root", 0),
+    FRONT: ("caller", 1),
+    USERS: ("user", 2),
+    BEHIND: ("callee", 1),
+}
+
+
+def instant_us(second: float) -> int:
+    """An instant of the simulation, microseconds UTC."""
+    return START_US + round(second * SECOND_US)
+
+
+def fault_records(
+    fault_id: str,
+    kind: str,
+    from_s: float,
+    until_s: float | None,
+    *,
+    acted: int | None = None,
+    services: Collection[str] = tuple(RELATIONS),
+    **parameters: str,
+) -> list[ServiceFault]:
+    """A fault at the root as it concerns each service; still in force without an end."""
+    fault = KINDS[kind].from_text(parameters) if kind in KINDS else None
+    return [
+        ServiceFault(
+            run_id=RUN,
+            fault_id=fault_id,
+            version=1 if until_s is None else 2,
+            kind=kind,
+            service=service,
+            root_service=ROOT,
+            role="root_cause" if service == ROOT else "exposed",
+            hops=RELATIONS[service][1],
+            severity=0.5 if fault is None else fault.severity,
+            requested_at_us=instant_us(from_s - 0.1),
+            relation=RELATIONS[service][0],
+            apply_commanded_at_us=instant_us(from_s - 0.05),
+            applied_at_us=instant_us(from_s),
+            applied_within_us=20_000,
+            recovered_at_us=None if until_s is None else instant_us(until_s),
+            recovered_within_us=None if until_s is None else 20_000,
+            parameters={} if fault is None else fault.canonical(),
+            acted=acted,
+        )
+        for service in services
+    ]

@@ -71,6 +71,10 @@ class CountBaseline(Baseline):
 
 
 def _difference(count: NDArray[np.int64] | Float64, expected: Float64) -> Float64:
-    """How far a count is from what was expected; about normal (Anscombe's transform of Poisson counts)."""
-    difference: Float64 = 2 * (np.sqrt(count + 0.375) - np.sqrt(expected + 0.375))
+    """How far a count is from what was expected, as a ratio.
+
+    Rates wander by a share of themselves, so a count that falls to nothing says the more, the more was
+    expected. About normal with spread 1 where arrivals are independent and many.
+    """
+    difference: Float64 = np.sqrt(expected + 0.5) * np.log((count + 0.5) / (expected + 0.5))
     return difference

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,26 +23,20 @@ from microservo.domain.telemetry import (
 )
 from schemas.records import MetricBatch, SpanBatch
 
-K = TypeVar("K")
-
 _MOST_SPANS = 300_000
 _MOST_POINTS = 200_000
-_MOST_NUMBERS = 4096
-"""Strata, series or instances of one service; all that comes beyond is one, so memory stays bounded."""
+_BITS = 12
+_MASK = (1 << _BITS) - 1
+_REST = _MASK
+_MOST_TEXTS = _REST
+"""Endpoints, peers, metrics or instances of one service; all that comes beyond is one."""
+_MOST_STRATA = 4095
 
-_REQUEST_KINDS = (SERVER_SPAN, CONSUMER_SPAN)
 _CALL_KINDS = (CLIENT_SPAN, PRODUCER_SPAN)
-_MEASURED = np.isin(np.arange(256), (*_REQUEST_KINDS, *_CALL_KINDS))
+_IS_CALL = np.isin(np.arange(256), _CALL_KINDS).astype(np.int32)
+_MEASURED = np.isin(np.arange(256), (SERVER_SPAN, CONSUMER_SPAN, *_CALL_KINDS))
 _WHOLE = ""
 """The instance of points about a service as a whole."""
-
-
-class Stratum(NamedTuple):
-    """Spans that are comparable: requests of an endpoint, or calls of one to a peer."""
-
-    is_call: bool
-    endpoint: str
-    peer: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +46,7 @@ class Samples:
     Attributes:
         begin_us: start of a span; time of a point.
         end_us: event time.
-        stratum: which of them are comparable.
+        stratum: which of them are comparable: spans of one endpoint and peer, points of one series.
         value: duration in milliseconds, or value of the metric.
         failed: whether the span is an error.
     """
@@ -74,21 +67,50 @@ class Samples:
         )
 
 
-class _Numbers(Generic[K]):
-    """Numbers for what occurs, given out once."""
+class _Texts:
+    """Numbers for texts, given out once."""
 
-    def __init__(self, rest: K) -> None:
-        self._rest = rest
-        self._numbers: dict[K, int] = {}
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
 
-    def number(self, key: K) -> int:
-        if key not in self._numbers and len(self._numbers) >= _MOST_NUMBERS:
-            key = self._rest
-        return self._numbers.setdefault(key, len(self._numbers))
+    def of(self, texts: Sequence[str]) -> NDArray[np.int32]:
+        """The number of each text."""
+        numbers = self._numbers
+        return np.array(
+            [
+                numbers.setdefault(text, len(numbers))
+                if text in numbers or len(numbers) < _MOST_TEXTS
+                else _REST
+                for text in texts
+            ],
+            np.int32,
+        )
 
-    def numbers(self, wanted: Callable[[K], bool]) -> NDArray[np.bool_]:
-        """Of each number, whether it is of something wanted."""
-        return np.array([wanted(each) for each in self._numbers] + [False], np.bool_)
+    def wanted(self, which: Callable[[str], bool]) -> NDArray[np.bool_]:
+        """Of each number that there may be, whether it is of such a text."""
+        found = np.zeros(1 << _BITS, np.bool_)
+        for text, number in self._numbers.items():
+            found[number] = which(text)
+        return found
+
+
+class _Strata:
+    """Small numbers for the codes of strata, given out in the order in which they are met."""
+
+    def __init__(self) -> None:
+        self._codes = np.empty(0, np.int32)
+        self._numbers = np.empty(0, np.uint16)
+
+    def of(self, codes: NDArray[np.int32]) -> NDArray[np.uint16]:
+        """The number of each code."""
+        new = np.setdiff1d(codes, self._codes)
+        if len(new):
+            known = len(self._codes)
+            given = np.minimum(known + np.arange(len(new)), _MOST_STRATA).astype(np.uint16)
+            order = np.argsort(np.concatenate((self._codes, new)))
+            self._codes = np.concatenate((self._codes, new))[order]
+            self._numbers = np.concatenate((self._numbers, given))[order]
+        return self._numbers[np.searchsorted(self._codes, codes)]
 
 
 class History:
@@ -97,11 +119,11 @@ class History:
     def __init__(self, kept_us: int) -> None:
         self._spans = Columns(order="begin_us", identity="id", kept_us=kept_us, most=_MOST_SPANS)
         self._points = Columns(order="begin_us", identity="id", kept_us=kept_us, most=_MOST_POINTS)
-        self._strata = _Numbers(Stratum(False, "", ""))
-        self._series = _Numbers(("", _WHOLE))
-        self._instances = _Numbers(_WHOLE)
+        self._endpoints, self._peers = _Texts(), _Texts()
+        self._metrics, self._instances = _Texts(), _Texts()
+        self._span_strata, self._point_strata = _Strata(), _Strata()
         self.first_us: int | None = None
-        """Event time of the oldest record that came."""
+        """When the oldest record began that came."""
 
     def add_spans(self, batch: SpanBatch) -> None:
         """Adds the requests and calls of a batch; other spans are no measure of anything."""
@@ -109,44 +131,32 @@ class History:
         rows = _MEASURED[columns.kind].nonzero()[0]
         if not len(rows):
             return
-        kind, endpoint, peer = columns.kind[rows], columns.endpoint[rows], columns.peer[rows]
-        is_call = np.isin(kind, _CALL_KINDS)
-        code = (is_call.astype(np.int64) << 32) | (endpoint.astype(np.int64) << 16) | peer
-        stratum = _numbered(
-            code,
-            lambda each: self._strata.number(
-                Stratum(bool(each >> 32), batch.endpoints[each >> 16 & 0xFFFF], batch.peers[each & 0xFFFF])
-            ),
-        )
-        span_id = columns.span_id[rows].copy().view("<u8").ravel()
+        is_call = _IS_CALL[columns.kind[rows]]
+        endpoint = self._endpoints.of(batch.endpoints)[columns.endpoint[rows]]
+        peer = self._peers.of(batch.peers)[columns.peer[rows]]
+        # A caller and a callee in one process may share the id of a span.
+        span_id = columns.span_id[rows].view("<u8") + is_call.astype(np.uint64)
         self._began(columns.start_us[rows])
         self._spans.add(
             begin_us=columns.start_us[rows],
             duration_us=columns.duration_us[rows],
-            stratum=stratum,
-            instance=self._instance(batch.instances, columns.instance[rows]),
+            code=is_call << (2 * _BITS) | endpoint << _BITS | peer,
+            instance=self._instances.of(batch.instances)[columns.instance[rows]],
             failed=columns.error[rows] != 0,
-            id=span_hint(columns.trace_id[rows].copy(), span_id + is_call),
+            id=span_hint(columns.trace_id[rows], span_id),
         )
 
     def add_points(self, batch: MetricBatch) -> None:
-        """Adds the points of a batch; what is no number is passed over."""
+        """Adds the points of a batch; what is no number, or repeats an old one, is passed over."""
         columns = metric_columns(batch)
-        rows = np.isfinite(columns.value).nonzero()[0]
+        rows = (np.isfinite(columns.value) & (columns.age_us == 0)).nonzero()[0]
         if not len(rows):
             return
-        name, instance = columns.name[rows], columns.instance[rows]
-        series = _numbered(
-            name.astype(np.int64) << 16 | instance,
-            lambda each: self._series.number((batch.names[each >> 16], batch.instances[each & 0xFFFF])),
-        )
+        instance = self._instances.of(batch.instances)[columns.instance[rows]]
+        code = self._metrics.of(batch.names)[columns.name[rows]] << _BITS | instance
         self._began(columns.time_us[rows])
         self._points.add(
-            begin_us=columns.time_us[rows],
-            stratum=series,
-            instance=self._instance(batch.instances, instance),
-            value=columns.value[rows],
-            id=series,
+            begin_us=columns.time_us[rows], code=code, instance=instance, value=columns.value[rows], id=code
         )
 
     def samples(
@@ -177,15 +187,16 @@ class History:
         columns = self._spans.between(from_us, until_us)
         if not columns:
             return _NO_SAMPLES
-        wanted = self._strata.numbers(
-            lambda each: each.is_call == is_call and (not is_call or each.peer in peers)
-        )
-        rows = self._of_instances(columns, wanted[columns["stratum"]], instances)
+        code = columns["code"]
+        wanted = (code >> (2 * _BITS)) == is_call
+        if is_call:
+            wanted &= self._peers.wanted(lambda peer: peer in peers)[code & _MASK]
+        rows = self._of_instances(columns, wanted, instances)
         begin_us, duration_us = columns["begin_us"][rows], columns["duration_us"][rows]
         return Samples(
             begin_us,
             begin_us + duration_us,
-            columns["stratum"][rows],
+            self._span_strata.of(code[rows]),
             duration_us / 1000,
             columns["failed"][rows],
         )
@@ -194,13 +205,13 @@ class History:
         columns = self._points.between(from_us, until_us)
         if not columns:
             return _NO_SAMPLES
-        wanted = self._series.numbers(lambda each: each[0].partition("{")[0] == metric)
-        rows = self._of_instances(columns, wanted[columns["stratum"]], instances)
+        wanted = self._metrics.wanted(lambda name: name.partition("{")[0] == metric)
+        rows = self._of_instances(columns, wanted[columns["code"] >> _BITS], instances)
         time_us = columns["begin_us"][rows]
         return Samples(
             time_us,
             time_us,
-            columns["stratum"][rows],
+            self._point_strata.of(columns["code"][rows]),
             columns["value"][rows],
             np.zeros(len(rows), np.bool_),
         )
@@ -209,25 +220,16 @@ class History:
         self, columns: dict[str, Column], wanted: NDArray[np.bool_], instances: Collection[str]
     ) -> NDArray[np.intp]:
         if instances:
-            among = self._instances.numbers(lambda each: each in instances or each == _WHOLE)
+            among = self._instances.wanted(lambda each: each in instances or each == _WHOLE)
             chosen = wanted & among[columns["instance"]]
             if chosen.any():
                 wanted = chosen
         rows: NDArray[np.intp] = wanted.nonzero()[0]
         return rows
 
-    def _instance(self, texts: tuple[str, ...], column: NDArray[np.uint16]) -> NDArray[np.uint16]:
-        return _numbered(column, lambda each: self._instances.number(texts[each]))
-
     def _began(self, times_us: Int64) -> None:
         first_us = int(times_us.min())
         self.first_us = first_us if self.first_us is None else min(self.first_us, first_us)
-
-
-def _numbered(column: Column, number: Callable[[int], int]) -> NDArray[np.uint16]:
-    """The column with each value that occurs replaced by its number."""
-    values, places = np.unique(column, return_inverse=True)
-    return np.array([number(each) for each in values.tolist()], np.uint16)[places]
 
 
 _NO_SAMPLES = Samples(

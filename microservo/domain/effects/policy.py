@@ -30,6 +30,9 @@ class EffectPolicy:
         looks_us: after a fault was applied, while it is in force; then once in every last step.
         settled_us: after a fault was recovered: the looks at all that began while it was in force.
         settled_weights: parts of `alpha` that those looks have; the others share the rest.
+        patience_us: after a fault was recovered, how long it is waited until another fault is over that may
+            explain the same; then comes a last look.
+        patience_weight: its part of `alpha`.
         least_stretches: independent fault-free stretches of the fault's length that a test needs.
         most_degrees: of freedom of the reference; few, since a machine's slow seconds are no bell curve.
         least_records: that must begin while the fault is in force.
@@ -45,8 +48,10 @@ class EffectPolicy:
 
     alpha: float = 0.003
     looks_us: tuple[int, ...] = tuple(s * _SECOND_US for s in (1, 2, 3, 5, 8, 13, 20, 30, 45, 60, 90))
-    settled_us: tuple[int, ...] = (2 * _SECOND_US, 6 * _SECOND_US, 20 * _SECOND_US)
-    settled_weights: tuple[float, ...] = (0.35, 0.1, 0.05)
+    settled_us: tuple[int, ...] = (2 * _SECOND_US, 6 * _SECOND_US)
+    settled_weights: tuple[float, ...] = (0.35, 0.1)
+    patience_us: int = 20 * _SECOND_US
+    patience_weight: float = 0.05
     least_stretches: int = 8
     most_degrees: int = 10
     least_records: int = 3
@@ -61,12 +66,13 @@ class EffectPolicy:
 
     def looks(self, applied_us: int, recovered_us: int | None) -> Iterator[Look]:
         """The looks at a fault, in order; endless while it is in force."""
+        rest = 1 - sum(self.settled_weights) - self.patience_weight
         for number, after_us in enumerate(self._schedule_us(), start=1):
             at_us = applied_us + after_us
             if recovered_us is not None and at_us >= recovered_us:
                 break
             # One over the squares of all numbers comes to pi^2/6, so these stay below their share.
-            yield Look(at_us=at_us, weight=(1 - sum(self.settled_weights)) * 0.6 / number**2)
+            yield Look(at_us=at_us, weight=rest * 0.6 / number**2)
         if recovered_us is not None:
             for after_us, weight in zip(self.settled_us, self.settled_weights, strict=True):
                 yield Look(at_us=recovered_us + after_us, weight=weight)

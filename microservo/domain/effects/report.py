@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from microservo.domain.effects.fault import ObservedFault
-from microservo.domain.effects.watch import Test, Watch
+from microservo.domain.effects.measure_test import MeasureTest
+from microservo.domain.effects.watch import Watch
 from schemas.records import EffectVerdict, FaultEffect, FaultVerdict, Finding
 
 _DECIDING = frozenset({"root", "caller", "user"})
@@ -124,7 +125,7 @@ def _without_effect(fault: ObservedFault, watch: Watch, finding: Finding) -> str
     return ""
 
 
-def _visible(effect: FaultEffect, watch: Watch, test: Test) -> FaultEffect:
+def _visible(effect: FaultEffect, watch: Watch, test: MeasureTest) -> FaultEffect:
     assert test.found is not None
     shared = test.found.shared_with
     evidence = _sentence(test) + (f"; {', '.join(shared)} would explain it as well" if shared else "")
@@ -142,7 +143,7 @@ def _visible(effect: FaultEffect, watch: Watch, test: Test) -> FaultEffect:
     )
 
 
-def _with_test(effect: FaultEffect, test: Test) -> FaultEffect:
+def _with_test(effect: FaultEffect, test: MeasureTest) -> FaultEffect:
     outcome = test.last if test.found is None else test.found.outcome
     assert outcome is not None
     has_value = outcome.value == outcome.value
@@ -157,7 +158,7 @@ def _with_test(effect: FaultEffect, test: Test) -> FaultEffect:
     )
 
 
-def _sentence(test: Test) -> str:
+def _sentence(test: MeasureTest) -> str:
     outcome = test.last if test.found is None else test.found.outcome
     assert outcome is not None
     p_value = test.p_value if test.found is None else test.found.p_value

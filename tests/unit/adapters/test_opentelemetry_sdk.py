@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from opentelemetry.trace import SpanKind
 
 from microservo.adapters.opentelemetry_sdk import Instrumentation
 from microservo.testing import eventually
@@ -58,3 +59,14 @@ def test_what_the_shell_says_silences_no_target(
         eventually(lambda: paths >= everything, timeout_s=30, what="spans, logs and metrics")
     finally:
         telemetry.shutdown(5)
+
+
+def test_a_trace_has_the_id_that_it_is_started_with_and_the_next_one_has_another() -> None:
+    telemetry = Instrumentation(service="shop", instance="shop-0", otlp_url="http://127.0.0.1:9")
+    try:
+        given = telemetry.start_trace("Home", 7, kind=SpanKind.CLIENT, attributes={})
+        other = telemetry.tracer.start_span("Home")
+        assert given.get_span_context().trace_id == 7
+        assert other.get_span_context().trace_id != 7
+    finally:
+        telemetry.shutdown(1)

@@ -76,7 +76,7 @@ class HungSystem:
 def test_users_keep_coming_when_the_system_hangs_and_the_surplus_is_shed() -> None:
     async def hang() -> None:
         tally, hung = Tally(), HungSystem(enough=3)
-        coming = [Arrival(number=0, gap=0.1, journey=JOURNEY, user="user-1", pace=1.0)] * 20
+        coming = [Arrival(number=0, gap=0.1, journey=JOURNEY, user="user-1", pace=1.0, trace_ids=(1,))] * 20
         driving = asyncio.create_task(drive(iter(coming), Pace(10_000, steady), hung, tally, max_active=3))
         await asyncio.wait_for(hung.full.wait(), DEADLINE_S)
         while tally.shed < 17:
@@ -95,7 +95,7 @@ def test_journeys_that_end_make_room() -> None:
             return None
 
         tally = Tally()
-        arrival = Arrival(number=0, gap=1.0, journey=JOURNEY, user="user-1", pace=1.0)
+        arrival = Arrival(number=0, gap=1.0, journey=JOURNEY, user="user-1", pace=1.0, trace_ids=(1,))
         coming = itertools.repeat(arrival, 50)
         await asyncio.wait_for(drive(coming, Pace(1000, steady), ended, tally, max_active=64), DEADLINE_S)
         return tally

@@ -23,6 +23,13 @@ def test_the_same_seed_gives_the_same_arrivals_and_journeys() -> None:
     assert first(500, seed=7) == first(500, seed=7)
 
 
+def test_the_same_request_of_another_run_with_the_same_seed_has_the_same_trace_id() -> None:
+    ids = [arrival.trace_ids for arrival in first(500, seed=7)]
+    assert ids == [arrival.trace_ids for arrival in first(500, seed=7)]
+    assert len(set(ids) | {arrival.trace_ids for arrival in first(500, seed=8)}) == 1000
+    assert all(0 < trace_id < 2**128 for (trace_id,) in ids)
+
+
 def test_another_seed_gives_other_arrivals() -> None:
     assert first(10, seed=7) != first(10, seed=8)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -12,9 +13,9 @@ from microservo.sources.inbox import Inbox
 from microservo.sources.source import Parcel, SinkFull, Undecodable
 
 
-def parcel(records: int, durable: Callable[[], None] = lambda: None) -> Parcel:
+def parcel(records: int, durable: Callable[[], None] = lambda: None, *, sender: str = "") -> Parcel:
     refused = [Refused(reason="r", document=b"{}")] * records
-    return Parcel(signal="logs", refused=refused, durable=durable)
+    return Parcel(signal="logs", refused=refused, durable=durable, sender=sender)
 
 
 def inbox(limit_records: int = 10, *, gather_s: float = 60, enough_records: int = 5) -> Inbox:
@@ -60,40 +61,61 @@ def test_a_lone_sender_never_waits_for_company() -> None:
     box = inbox(100)
     for _ in range(3):
         drainer, drained = drained_by_another(box)
-        box.put(parcel(1))
+        box.put(parcel(1, sender="a"))
         drainer.join(30)
         assert len(drained) == 1
 
 
-def test_those_that_came_together_are_waited_for() -> None:
+def test_a_reading_waits_for_nobody_and_nobody_for_a_reading() -> None:
+    box = inbox(100)
+    box.put(parcel(1))
+    assert len(box.drain(60)) == 1
+    box.put(parcel(1, sender="a"))
+    assert len(box.drain(60)) == 1
+
+
+def test_others_who_have_just_sent_are_waited_for() -> None:
     box = inbox(100, enough_records=100)
-    for _ in range(3):
-        box.put(parcel(1))
-    assert len(box.drain(0)) == 3
+    for _ in range(2):
+        drainer, drained = drained_by_another(box)
+        for sender in ("a", "b", "c"):
+            box.put(parcel(1, sender=sender))
+        drainer.join(30)
     drainer, drained = drained_by_another(box)
-    box.put(parcel(1))
-    box.put(parcel(1))
+    box.put(parcel(1, sender="a"))
+    box.put(parcel(1, sender="b"))
     assert drainer.is_alive()
-    box.put(parcel(1))
+    box.put(parcel(1, sender="c"))
     drainer.join(30)
     assert len(drained) == 3
 
 
-def test_those_that_do_not_come_again_are_waited_for_a_moment_only() -> None:
+def test_those_who_do_not_send_again_are_waited_for_a_moment_only() -> None:
     box = inbox(100, gather_s=0.01, enough_records=100)
-    for _ in range(3):
-        box.put(parcel(1))
+    for sender in ("a", "b"):
+        box.put(parcel(1, sender=sender))
     box.drain(0)
-    box.put(parcel(1))
+    box.put(parcel(1, sender="a"))
     assert len(box.drain(60)) == 1
 
 
-def test_much_ends_the_wait_for_company() -> None:
+def test_a_second_later_they_are_not_waited_for_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     box = inbox(100)
-    for _ in range(3):
-        box.put(parcel(1))
+    for sender in ("a", "b"):
+        box.put(parcel(1, sender=sender))
     box.drain(0)
-    box.put(parcel(5))
+    later_s = time.monotonic() + 1.1
+    monkeypatch.setattr("microservo.sources.inbox.time.monotonic", lambda: later_s)
+    box.put(parcel(1, sender="a"))
+    assert len(box.drain(60)) == 1
+
+
+def test_much_ends_the_wait_for_others() -> None:
+    box = inbox(100)
+    for sender in ("a", "b"):
+        box.put(parcel(1, sender=sender))
+    box.drain(0)
+    box.put(parcel(5, sender="a"))
     assert len(box.drain(60)) == 1
 
 

@@ -12,6 +12,7 @@ from microservo.system.logs import fresh_logs
 from microservo.system.options import SystemOptions
 from microservo.system.processes import HEALTH_NAMES, Pipeline
 from services.detector.settings import DetectorSettings
+from services.effect_observer.settings import EffectObserverSettings
 from services.fault_injector.settings import FaultInjectorSettings
 from services.telemetry_collector.settings import Settings as CollectorSettings
 from streams.settings import StreamsSettings
@@ -39,6 +40,7 @@ def test_each_service_reads_its_own_settings(pipeline: Pipeline, monkeypatch: py
     cases = [
         (pipeline.collector(), CollectorSettings),
         (pipeline.streams(), StreamsSettings),
+        (pipeline.observer(), EffectObserverSettings),
         (detector, DetectorSettings),
         (pipeline.injector(), FaultInjectorSettings),
     ]
@@ -80,7 +82,13 @@ def test_the_collector_knows_the_cuts_and_the_delays_that_were_declared(
 
 
 def test_processes_have_names_and_logs_of_their_own(pipeline: Pipeline) -> None:
-    specs = [pipeline.collector(), pipeline.streams(), *pipeline.detectors(), pipeline.injector()]
+    specs = [
+        pipeline.collector(),
+        pipeline.streams(),
+        pipeline.observer(),
+        *pipeline.detectors(),
+        pipeline.injector(),
+    ]
     assert sorted(spec.name for spec in specs) == sorted(HEALTH_NAMES)
     assert len({spec.log for spec in specs}) == len(specs)
 

@@ -1,0 +1,244 @@
+"""`python -m benchmarks.truth`: what is published of effects, held against what is known.
+
+Each part can be run alone and small, and goes on where it was interrupted:
+
+    python -m benchmarks.truth placebo --trials 50 --minutes 5
+    python -m benchmarks.truth injections --injections 2
+    python -m benchmarks.truth leaks --faults 24
+    python -m benchmarks.truth --busy            # all parts, beside processes that burn the processors
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.facts import machine_facts
+from benchmarks.figures import Figure, show, write
+from benchmarks.processes import ROOT
+from benchmarks.truth.injections import plan_of, run_overlaps, run_session, sessions_of
+from benchmarks.truth.journal import Journal
+from benchmarks.truth.leaks import envelopes, leaks
+from benchmarks.truth.placebo import LENGTHS_S, Judged, Trial, passes, run_pass
+from benchmarks.truth.recording import Recording, record
+from benchmarks.truth.report import COMMAND, injection_figures, leak_figures, placebo_figures
+from benchmarks.truth.strengths import Strength, strengths_of
+from microservo.application.progress import Progress
+from microservo.cli.progress import TerminalProgress
+from microservo.domain.campaign import campaign
+from microservo.domain.faults.catalogue import KINDS
+from microservo.platforms.local.topology_files import read_topology
+from microservo.system import EmbeddedSystem, SystemOptions
+from microservo.system.count_down import count_down
+from microservo.system.demo import run_campaign
+
+PARTS = ("placebo", "injections", "overlaps", "leaks")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Areas:
+    """The outcome of the part about leaks."""
+
+    seed: int
+    windows: int
+    areas: dict[str, float]
+
+
+class Benchmark:
+    """The parts of the benchmark, each of which adds to its journal.
+
+    Args:
+        arguments: of the command.
+        progress: shows every stage.
+    """
+
+    def __init__(self, arguments: argparse.Namespace, progress: Progress) -> None:
+        self._arguments = arguments
+        self._progress = progress
+        self._conditions = {"machine": "busy" if arguments.busy else "quiet", "seed": arguments.seed}
+
+    def journal(self, part: str) -> Journal:
+        """What a part has measured so far under these conditions."""
+        return Journal(self._arguments.work / f"{part}.jsonl", self._conditions)
+
+    def placebo(self) -> None:
+        """Virtual faults on a recording of each load rate."""
+        for rate in self._arguments.rates:
+            path = self._arguments.work / f"{self._conditions['machine']}-{rate:g}.recording"
+            if not path.exists():
+                record(self._options(f"truth-{rate:g}", rate), self._arguments.minutes, path, self._progress)
+            self._placebo_trials(rate, path)
+
+    def _placebo_trials(self, rate: float, path: Path) -> None:
+        journal = self.journal("placebo")
+        done = list(journal.lines())
+        wanted = self._wanted([line for line in done if line["journeys_per_s"] == rate])
+        number = 1 + max((line["trial"]["number"] for line in done), default=0)
+        todo = list(passes(Recording.read(path), wanted, self._arguments.seed, number))
+        with (
+            self._progress.stage(f"placebo at {rate:g} journeys/s") as stage,
+            ProcessPoolExecutor(self._arguments.jobs, initializer=_read, initargs=(path,)) as pool,
+        ):
+            judged = 0
+            for outcomes in pool.map(_run, todo):
+                judged += len(outcomes)
+                for outcome in outcomes:
+                    journal.add(outcome, journeys_per_s=rate, **_flat(outcome.trial))
+                stage.advance(judged, len(wanted))
+                stage.show(f"{judged} of {len(wanted)} trials")
+
+    def _wanted(self, done: Sequence[dict[str, object]]) -> list[tuple[str, Strength, int]]:
+        """What is left to try at a rate, in an order that chance chose: what there is at any time is even."""
+        tried = Counter((line["kind"], line["strength"], line["length_s"]) for line in done)
+        each = -(-self._arguments.trials // (len(LENGTHS_S) * len(self._arguments.rates)))
+        wanted = [
+            (kind, strength, length_s)
+            for kind in self._arguments.kinds
+            for strength in strengths_of(kind)
+            for length_s in LENGTHS_S
+            for _ in range(each - tried[kind, strength, length_s])
+        ]
+        random.Random(f"{self._arguments.seed}/{len(done)}").shuffle(wanted)
+        return wanted
+
+    def injections(self) -> None:
+        """Real faults of each kind, beside twins."""
+        journal = self.journal("injections")
+        done = {line["session"] for line in journal.lines()}
+        plan = plan_of(self._arguments.injections, self._arguments.seed, "online-boutique")
+        sessions = sessions_of([fault for fault in plan if fault.kind in self._arguments.kinds])
+        for number, session in enumerate(sessions):
+            if number not in done:
+                options = self._options("truth-injections", max(self._arguments.rates))
+                for injection in run_session(number, session, options, self._progress):
+                    journal.add(injection)
+
+    def overlaps(self) -> None:
+        """Weak faults under strong ones."""
+        journal = self.journal("overlaps")
+        if not list(journal.lines()):
+            options = self._options("truth-overlaps", max(self._arguments.rates))
+            count = self._arguments.injections
+            for injection in run_overlaps(0, count, options, self._arguments.seed, self._progress):
+                journal.add(injection)
+
+    def leaks(self) -> None:
+        """A campaign of all kinds over all services, and what must not tell its windows apart."""
+        journal = self.journal("leaks")
+        if list(journal.lines()):
+            return
+        options = self._options("truth-leaks", max(self._arguments.rates))
+        services = sorted(read_topology(options.topology).services)
+        kinds = sorted(set(KINDS) - {"noop"})
+        plan = campaign(self._arguments.seed, kinds, services, self._arguments.faults)
+        with EmbeddedSystem(options, self._progress) as system:
+            system.start()
+            count_down(self._progress, "normal telemetry", 60.0)
+            run_campaign(system.client, system.run_id, plan, self._progress)
+            count_down(self._progress, "until every window is final", 60.0)
+            system.finish_run()
+            system.stop_processes()
+            windows = envelopes(system.broker, system.run_id)
+        journal.add(Areas(seed=self._arguments.seed, windows=len(windows), areas=leaks(windows)))
+
+    def figures(self) -> list[Figure]:
+        """Of everything that was measured under these conditions."""
+        injected = [*self.journal("injections").lines(), *self.journal("overlaps").lines()]
+        found = [*placebo_figures(list(self.journal("placebo").lines())), *injection_figures(injected)]
+        for line in self.journal("leaks").lines():
+            found += leak_figures(line["areas"], line["windows"])
+        return found
+
+    def _options(self, name: str, rate: float) -> SystemOptions:
+        return SystemOptions(name=name, seed=self._arguments.seed, journeys_per_s=rate)
+
+
+_recording: list[Recording] = []
+"""Of this worker process, read once."""
+
+
+def _read(path: Path) -> None:
+    _recording[:] = [Recording.read(path)]
+
+
+def _run(trials: list[Trial]) -> list[Judged]:
+    return run_pass(_recording[0], trials)
+
+
+def _flat(trial: Trial) -> dict[str, object]:
+    return {"kind": trial.kind, "strength": trial.strength, "length_s": trial.length_s}
+
+
+@contextlib.contextmanager
+def _burning(processes: int) -> Iterator[None]:
+    """So many processes that do nothing but burn a processor each."""
+    burning = [subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"]) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for process in burning:
+            process.kill()
+            process.wait()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=COMMAND, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("part", nargs="*", default=[], help=f"any of {', '.join(PARTS)}; all by default")
+    parser.add_argument("--trials", type=int, default=500, help="placebo trials of each kind and strength")
+    parser.add_argument("--minutes", type=float, default=15.0, help="length of each recording")
+    parser.add_argument("--rates", type=float, nargs="+", default=[4.0, 12.0], help="journeys per second")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes that replay recordings")
+    parser.add_argument("--injections", type=int, default=20, help="real faults of each kind")
+    parser.add_argument("--faults", type=int, default=48, help="of the campaign that is looked at for leaks")
+    parser.add_argument("--kinds", nargs="+", choices=sorted(KINDS), default=sorted(KINDS), metavar="KIND")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--busy", action="store_true", help="burn half of the processors meanwhile")
+    parser.add_argument(
+        "--work", type=Path, default=ROOT / "build" / "truth", help="folder of recordings and journals"
+    )
+    parser.add_argument("--out", type=Path, help="folder to write the figures to, e.g. benchmarks/results")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.part) - set(PARTS):
+        parser.error(f"no part {min(unknown)!r}; there are {', '.join(PARTS)}")
+    return arguments
+
+
+def main() -> int:
+    """Runs the parts, prints what is known by now, and writes it to a folder with `--out`."""
+    arguments = _arguments()
+    console = Console()
+    benchmark = Benchmark(arguments, TerminalProgress(console))
+    started_s, load_before = time.monotonic(), os.getloadavg()[0]
+    with _burning((os.cpu_count() or 2) // 2 if arguments.busy else 0):
+        for part in arguments.part or PARTS:
+            getattr(benchmark, part)()
+    figures = benchmark.figures()
+    machine = "busy" if arguments.busy else "quiet"
+    title = f"Truth of effects, {machine} machine"
+    show(figures, console, title)
+    if arguments.out is not None:
+        facts = [
+            *machine_facts(time.monotonic() - started_s, load_before),
+            f"{machine} machine, seed {arguments.seed}, {', '.join(f'{rate:g}' for rate in arguments.rates)} "
+            "journeys/s; intervals have a confidence of 95 %",
+        ]
+        write(figures, facts, arguments.out, name=f"truth_{machine}", title=title)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+"""A run beside its twin, the same seeded load without faults: the first record that each fault changed.
+
+The load generator gives the same request of both runs the same trace id, so every span has its counterpart,
+and what differs is due to a fault, or to chance. How far chance goes is read off the pairs of the time
+without faults::
+
+    run    ──o──o──o──X──X──o──    o  as its counterpart, within what chance does
+    twin   ──o──o──o──o──o──o──    X  deviates: failed, slower than by chance, missing, or not in the twin
+                      └ first deviating record
+
+This is the oracle that the effect observer is held against: it knows what the observer has to guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from microservo.domain.twin_records import HOW, MORE, Flags, Records, Strata, records_of
+from schemas.records import MetricBatch, SpanBatch
+
+AFTER_US = 5_000_000
+"""How long after recovery a first deviating record still counts for the fault."""
+CALM_AFTER_US = 30_000_000
+"""How long after recovery the run is no example of calm."""
+_CHANCE = 0.999
+"""Share of calm pairs whose difference is no larger than what is put down to chance."""
+_LEAST_CALM = 30
+"""Pairs of a stratum without which chance is not known, and only failures and missing spans count."""
+_NEAR = 10
+"""Among so many records of a stratum, one that deviates must not be the only one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InForce:
+    """When a fault was in force; microseconds UTC.
+
+    Attributes:
+        services: those that it may show on, the root among them.
+    """
+
+    fault_id: str
+    kind: str
+    root_service: str
+    services: tuple[str, ...]
+    applied_us: int
+    recovered_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwinEffect:
+    """What a fault changed on one service.
+
+    Attributes:
+        first_us: event time of the first deviating record, microseconds UTC of the run; None for none.
+        what: how that one deviates, and which call or request it is; empty for none.
+        pairs: records of the service from the fault's begin on that were compared.
+        deviating: how many of them deviate.
+    """
+
+    fault_id: str
+    kind: str
+    root_service: str
+    service: str
+    applied_us: int
+    recovered_us: int
+    first_us: int | None
+    what: str
+    pairs: int
+    deviating: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwinRow:
+    """What a fault changed on a service, and since when the observer saw it; None for never."""
+
+    effect: TwinEffect
+    effect_seen_at_us: int | None
+
+
+def compare(
+    run: Iterable[SpanBatch | MetricBatch],
+    twin: Iterable[SpanBatch | MetricBatch],
+    faults: Sequence[InForce],
+) -> list[TwinEffect]:
+    """What each fault changed, by fault and service in the order given.
+
+    Args:
+        run: spans and metrics of the run with faults; repetitions count once.
+        twin: those of its twin.
+        faults: of the run.
+
+    Raises:
+        InvalidMessage: a batch has an index that points nowhere.
+        InvalidInput: one of the two has no spans.
+    """
+    strata = Strata()
+    records = records_of(run, twin, strata)
+    deviates = _deviates(records, _calm(records, faults), len(strata.names))
+    return [
+        _effect(fault, service, records, deviates, strata) for fault in faults for service in fault.services
+    ]
+
+
+def _calm(records: Records, faults: Sequence[InForce]) -> Flags:
+    calm = np.ones(len(records.time_us), bool)
+    for fault in faults:
+        begins_us, ends_us = fault.applied_us, fault.recovered_us + CALM_AFTER_US
+        calm &= (records.time_us < begins_us) | (records.start_us > ends_us)
+    return calm
+
+
+def _deviates(records: Records, calm: Flags, strata: int) -> Flags:
+    chance = np.full(strata, np.inf)
+    paired = records.how <= 1
+    for stratum in range(strata):
+        differences = records.more[calm & paired & (records.stratum == stratum)]
+        if len(differences) >= _LEAST_CALM:
+            chance[stratum] = max(0.0, float(np.quantile(differences, _CHANCE)))
+    slow = records.more > chance[records.stratum]
+    found: Flags = slow | (records.how > 0)
+    return found
+
+
+def _effect(
+    fault: InForce,
+    service: str,
+    records: Records,
+    deviates: Flags,
+    strata: Strata,
+) -> TwinEffect:
+    within = (records.time_us >= fault.applied_us) & (records.start_us < fault.recovered_us + AFTER_US)
+    first: int | None = None
+    pairs = deviating = 0
+    for stratum in strata.of(service):
+        places = np.flatnonzero(within & (records.stratum == stratum))
+        flags = deviates[places]
+        pairs += len(places)
+        deviating += int(flags.sum())
+        found = _first_of_several(flags)
+        if found is not None and (first is None or places[found] < first):
+            first = int(places[found])
+    return TwinEffect(
+        fault_id=fault.fault_id,
+        kind=fault.kind,
+        root_service=fault.root_service,
+        service=service,
+        applied_us=fault.applied_us,
+        recovered_us=fault.recovered_us,
+        first_us=None if first is None else int(records.time_us[first]),
+        what="" if first is None else _what(records, first, strata),
+        pairs=pairs,
+        deviating=deviating,
+    )
+
+
+def _first_of_several(flags: Flags) -> int | None:
+    """The first that deviates and is not the only one near; alone it counts where there are no others."""
+    for place in np.flatnonzero(flags).tolist():
+        near = flags[place : place + _NEAR]
+        if near.sum() >= min(2, len(flags)):
+            return int(place)
+    return None
+
+
+def _what(records: Records, index: int, strata: Strata) -> str:
+    stratum, how = strata.names[int(records.stratum[index])], HOW[int(records.how[index])]
+    if how == MORE:
+        more = float(records.more[index])
+        how = f"{more:.4g} apart" if stratum.is_level else f"{more / 1000:.0f} ms slower"
+    return f"{stratum}: {how}"
