@@ -472,17 +472,11 @@ class ServiceFault:
     apply_commanded_at_us: int | None = None
     """Microseconds UTC: when the mechanism was told to apply the fault; null before."""
     applied_at_us: int | None = None
-    """Microseconds UTC: when the mechanism confirmed that the fault is in force; null before."""
-    effect_seen_at_us: int | None = None
-    """Microseconds UTC: when telemetry first showed the effect; null if not (yet) seen."""
+    """Microseconds UTC: when the fault took effect on the first instance; null before."""
     recovery_commanded_at_us: int | None = None
     """Microseconds UTC: when recovery was commanded; null before."""
     recovered_at_us: int | None = None
-    """Microseconds UTC: when the mechanism confirmed that the fault is out of force; null before."""
-    normal_at_us: int | None = None
-    """Microseconds UTC: when telemetry was back to normal; null if not (yet) seen."""
-    verdict: EffectVerdict = "pending"
-    """Verdict of the effect observer."""
+    """Microseconds UTC: when the fault was out of force on the last instance; null before."""
     parameters: dict[str, str] = field(default_factory=dict)
     """Parameters in canonical units, for example latency_us=300000."""
     instances: tuple[str, ...] = ()
