@@ -14,14 +14,14 @@ import pyarrow.compute as pc
 
 from microservo.domain.datasets.content import Part
 
-_ZEROS = {"string": "", "timestamp[us, tz=UTC]": 0, "int64": 0, "double": 0.0}
-
 
 def canonical(block: pa.Table) -> pa.Table:
     """The same rows in one chunk, each dictionary with the texts that occur and no others, in their order."""
+    if not block.num_rows:
+        return block.schema.empty_table()
     block = block.unify_dictionaries().combine_chunks()
     for place, name in enumerate(block.column_names):
-        if pa.types.is_dictionary(block.schema.field(name).type) and block.num_rows:
+        if pa.types.is_dictionary(block.schema.field(name).type):
             array = _in_order_of_text(block.column(name).chunk(0))
             block = block.set_column(place, block.schema.field(name), array)
     return block
@@ -38,15 +38,10 @@ def parts(table: pa.Table) -> Iterator[Part]:
 def _parts(path: str, array: Any) -> Iterator[Part]:
     if array.null_count:
         yield Part(f"{path}.is_valid", "bool", _numbers(array.is_valid()))
-        array = pc.fill_null(array, pa.scalar(_ZEROS[str(array.type)], array.type))
-    if pa.types.is_map(array.type):
-        yield from _map_parts(path, array)
-    elif pa.types.is_list(array.type):
-        yield Part(f"{path}.lengths", "int32", _numbers(array.value_lengths()))
+        array = _with_zeros(array)
+    if pa.types.is_list(array.type):
+        yield Part(f"{path}.lengths", "int32", _numbers(pc.fill_null(array.value_lengths(), 0)))
         yield from _parts(f"{path}.item", array.flatten())
-    elif pa.types.is_struct(array.type):
-        for field, child in zip(array.type, array.flatten(), strict=True):
-            yield from _parts(f"{path}.{field.name}", child)
     elif pa.types.is_dictionary(array.type):
         yield from _parts(f"{path}.texts", array.dictionary)
         yield from _parts(path, array.indices)
@@ -60,23 +55,35 @@ def _parts(path: str, array: Any) -> Iterator[Part]:
         yield Part(path, str(array.type), _numbers(array))
 
 
+def _with_zeros(array: Any) -> Any:
+    """The same with zeros, or empty texts, in place of nulls; of lists the nulls stay, which hold nothing."""
+    if pa.types.is_list(array.type):
+        return array
+    if pa.types.is_dictionary(array.type):
+        indices = pc.fill_null(array.indices, 0)
+        return pa.DictionaryArray.from_arrays(indices, array.dictionary, safe=False)
+    zero: Any = 0
+    if pa.types.is_fixed_size_binary(array.type):
+        zero = bytes(array.type.byte_width)
+    elif pa.types.is_string(array.type):
+        zero = ""
+    elif pa.types.is_boolean(array.type):
+        zero = False
+    return pc.fill_null(array, pa.scalar(zero, array.type))
+
+
 def _in_order_of_text(array: Any) -> Any:
-    codes = array.indices.to_numpy()
+    valid = array.is_valid().to_numpy(zero_copy_only=False) if array.null_count else None
+    codes = pc.fill_null(array.indices, 0).to_numpy()
     texts = array.dictionary.to_pylist()
-    used = np.flatnonzero(np.bincount(codes, minlength=len(texts))).tolist()
+    occurring = codes if valid is None else codes[valid]
+    used = np.flatnonzero(np.bincount(occurring, minlength=len(texts))).tolist()
     used.sort(key=texts.__getitem__)
-    ranks = np.zeros(len(texts), np.int32)
+    ranks = np.zeros(max(1, len(texts)), np.int32)
     ranks[used] = np.arange(len(used), dtype=np.int32)
     ordered = pa.array([texts[code] for code in used], pa.string())
-    return pa.DictionaryArray.from_arrays(pa.array(ranks[codes]), ordered, safe=False)
-
-
-def _map_parts(path: str, array: Any) -> Iterator[Part]:
-    offsets = array.offsets.to_numpy()
-    first, end = int(offsets[0]), int(offsets[-1])
-    yield Part(f"{path}.lengths", "int32", _little_endian(np.diff(offsets)))
-    yield from _parts(f"{path}.key", array.keys.slice(first, end - first))
-    yield from _parts(f"{path}.value", array.items.slice(first, end - first))
+    indices = pa.array(ranks[codes], mask=None if valid is None else ~valid)
+    return pa.DictionaryArray.from_arrays(indices, ordered, safe=False)
 
 
 def _text_parts(path: str, array: Any) -> Iterator[Part]:

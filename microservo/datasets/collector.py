@@ -14,18 +14,30 @@ from pydantic import TypeAdapter
 
 from microservo.adapters.broker import Message
 from microservo.datasets.facts import (
-    fault_events_table,
-    faults_table,
     graph_table,
     instances_table,
     ledger_table,
     scores_table,
 )
+from microservo.datasets.faults import (
+    effect_intervals_table,
+    effects_table,
+    fault_events_table,
+    faults_table,
+)
 from microservo.datasets.spool import Spool
 from microservo.domain.datasets.ledger import LedgerRow
 from schemas import catalogue
 from schemas.codec import SchemaError, decode
-from schemas.records import AnomalyScore, FaultEvent, ServiceGraph, ServiceInstance
+from schemas.records import (
+    AnomalyScore,
+    FaultEffect,
+    FaultEvent,
+    FaultVerdict,
+    ServiceFault,
+    ServiceGraph,
+    ServiceInstance,
+)
 
 Fact = FaultEvent | ServiceGraph | ServiceInstance | AnomalyScore
 _LEDGER = "ledger"
@@ -44,7 +56,12 @@ KINDS: dict[str, _Kind] = {
     catalogue.FAULT_EVENTS: _Kind(
         FaultEvent,
         "requested_at_us",
-        {"fault_events.parquet": fault_events_table, "faults.parquet": faults_table},
+        {
+            "fault_events.parquet": fault_events_table,
+            "faults.parquet": faults_table,
+            "effects.parquet": effects_table,
+            "effect_intervals.parquet": effect_intervals_table,
+        },
     ),
     catalogue.SERVICE_GRAPH: _Kind(ServiceGraph, "start_us", {"graph.parquet": graph_table}),
     catalogue.SERVICE_INSTANCES: _Kind(ServiceInstance, "seen_us", {"instances.parquet": instances_table}),
@@ -65,6 +82,8 @@ class FactCollector:
         self._run_id = run_id
         self._prefix = prefix
         self._spools = {name: _spool(folder / name) for name in (*KINDS, _LEDGER)}
+        self._requested_us: dict[str, int] = {}
+        self._seen: dict[str, tuple[int, str]] = {}
         self.totals = {topic: {"records": 0, "unreadable": 0} for topic in KINDS}
 
     def add_messages(self, messages: Iterable[Message]) -> None:
@@ -78,6 +97,21 @@ class FactCollector:
             elif record.run_id == self._run_id:
                 self.totals[topic]["records"] += 1
                 self._spools[topic].add(getattr(record, kind.at), value)
+                self._note(record)
+
+    def add_faults(self, values: Iterable[bytes]) -> None:
+        """Adds values of the joined topics about faults, after all messages of `add_messages`.
+
+        What is said of a fault waits with the fault's own story, so that its tables tell of all of it.
+        """
+        for value in values:
+            record = _record(value)
+            assert isinstance(record, ServiceFault | FaultEffect | FaultVerdict)
+            self._spools[catalogue.FAULT_EVENTS].add(self._requested_us.get(record.fault_id, 0), value)
+
+    def kinds(self) -> dict[str, str]:
+        """What each service is by the newest that its instances said."""
+        return {service: kind for service, (_, kind) in self._seen.items()}
 
     def add_ledger_rows(self, rows: Iterable[LedgerRow]) -> None:
         """Adds counts of the ledger; those of the same place are added up."""
@@ -93,6 +127,14 @@ class FactCollector:
             "ledger.parquet",
             (ledger_table(map(_LEDGER_ROW.validate_json, values)) for values in self._spools[_LEDGER]),
         )
+
+    def _note(self, record: Fact) -> None:
+        """Keeps what is needed before the tables are made."""
+        if isinstance(record, FaultEvent):
+            self._requested_us[record.fault_id] = record.requested_at_us
+        elif isinstance(record, ServiceInstance):
+            seen = (record.seen_us, record.kind)
+            self._seen[record.service] = max(seen, self._seen.get(record.service, seen))
 
 
 def _spool(folder: Path) -> Spool:

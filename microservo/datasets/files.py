@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from microservo.datasets.canonical import canonical, parts
-from microservo.datasets.tables import TABLES, TEXT
+from microservo.datasets.tables import TABLES, TEXT, TEXTS
 from microservo.domain.datasets.content import ContentHash, rows_per_block
 from microservo.domain.datasets.manifest import FileEntry
 
@@ -113,8 +113,12 @@ def table_content(path: Path) -> ContentHash:
     """
     content = ContentHash()
     with pq.ParquetFile(path) as file:
+        schema = TABLES.get(path.name, file.schema_arrow)
+        if file.schema_arrow.names != schema.names:
+            msg = f"columns {file.schema_arrow.names}, expected {schema.names}"
+            raise pa.ArrowInvalid(msg)
         for index in range(file.metadata.num_row_groups):
-            block = canonical(file.read_row_group(index).cast(TABLES.get(path.name, file.schema_arrow)))
+            block = canonical(file.read_row_group(index).cast(schema))
             content.add_block(block.num_rows, parts(block))
     return content
 
@@ -132,5 +136,5 @@ def _is_time(kind: Any) -> bool:
 def _dictionary_columns(schema: pa.Schema) -> list[str]:
     """Columns of text that repeats; ids, numbers and log bodies hardly do."""
     texts = [field.name for field in schema if field.type in (pa.string(), TEXT)]
-    nested = [f"labels.list.element.{name}" for name in ("fault_id", "kind", "role", "root_service")]
-    return [name for name in texts if name not in ("body", "sha256")] + ["features.key_value.key", *nested]
+    lists = [f"{field.name}.list.element" for field in schema if field.type == TEXTS]
+    return [name for name in texts if name not in ("body", "sha256")] + lists

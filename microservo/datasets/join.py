@@ -60,6 +60,7 @@ class Join:
         self.windows = WindowBuffer()
         self.rows = {signal: RowBuffer(signal, policy) for signal in SIGNALS}
         self.audits = {source: StampAudit() for source in SOURCES}
+        self._fault_values: list[bytes] = []
 
     @property
     def final_us(self) -> dict[int, int]:
@@ -99,6 +100,11 @@ class Join:
         else:
             self._accepted(source, message, stamp, processed)
         return stamp.watermark_us
+
+    def fault_values(self) -> list[bytes]:
+        """Removes the values of messages about faults and their effects that came since the last call."""
+        values, self._fault_values = self._fault_values, []
+        return values
 
     def close(self) -> None:
         """Collects the windows whose cut has been passed; call it after every batch of messages."""
@@ -147,6 +153,7 @@ class Join:
         elif isinstance(record, ServiceFault | FaultEffect | FaultVerdict):
             audit.observe(message.partition, stamp, 1, own=True)
             self._count_version(record, stamp)
+            self._fault_values.append(message.value or b"")
         elif isinstance(record, ServiceInventory):
             audit.observe(message.partition, stamp, 0, own=True)
         else:

@@ -61,7 +61,9 @@ def verify_against_live(folder: Path, broker: Broker, topic_prefix: str = "") ->
 
 def _rebuilt(folder: Path) -> dict[Revision, str]:
     try:
-        table = pq.read_table(folder / "windows.parquet", columns=["service", "start", "revision", "sha256"])
+        table = pq.read_table(
+            folder / "window_revisions.parquet", columns=["service", "start", "revision", "sha256"]
+        )
     except (OSError, pa.ArrowException) as error:
         msg = f"{folder} has no table of windows: {error}; rebuild the dataset from the log"
         raise InvalidInput(msg) from error

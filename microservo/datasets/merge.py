@@ -12,10 +12,9 @@ import pyarrow.compute as pc
 from microservo.datasets.rows import in_order
 from microservo.datasets.share import Outcome
 from microservo.datasets.slices import Tables
+from microservo.datasets.windows import WINDOW_TABLES
 from microservo.domain.telemetry import SIGNALS
 from microservo.domain.windows import WindowPolicy
-
-WINDOWS = "windows.parquet"
 
 
 class Stored(NamedTuple):
@@ -52,8 +51,9 @@ class Merge:
 
     def _merged(self, number: int, slices: Sequence[Tables]) -> Tables:
         found: dict[str, pa.Table] = {}
-        if windows := [each[WINDOWS] for each in slices if WINDOWS in each]:
-            found[WINDOWS] = _windows(windows)
+        for name in WINDOW_TABLES:
+            if windows := [each[name] for each in slices if name in each]:
+                found[name] = _windows(windows)
         for signal in SIGNALS:
             name = f"{signal}.parquet"
             if packed := [each[name] for each in slices if name in each]:

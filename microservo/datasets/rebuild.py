@@ -17,10 +17,11 @@ from microservo.datasets.draft import draft, writing
 from microservo.datasets.files import TableFile, file_hash, write_table
 from microservo.datasets.merge import Merge, Stored, merged_outcome
 from microservo.datasets.report import write_report
-from microservo.datasets.share import Final, Outcome, Read, Settled, Share
+from microservo.datasets.share import Faults, Final, Outcome, Read, Settled, Share
 from microservo.datasets.slices import Tables
 from microservo.datasets.tables import TABLES
 from microservo.datasets.versions import versions
+from microservo.datasets.windows import WINDOW_TABLES, with_kinds
 from microservo.datasets.workers import (
     Numbered,
     Workers,
@@ -43,7 +44,7 @@ Progress = Callable[[int, int], None]
 """Called with messages read so far and in all."""
 
 _TIMEOUT_S = 10.0
-_STREAMED = ("windows.parquet", "metrics.parquet", "logs.parquet", "traces.parquet")
+_STREAMED = (*WINDOW_TABLES, "metrics.parquet", "logs.parquet", "traces.parquet")
 
 
 def rebuild(
@@ -114,6 +115,8 @@ def _joined(numbered: Iterator[Numbered], readers: int, build: _Build, steps: _S
         elif isinstance(step, Final):
             for tables in merge.advance(number, step.number):
                 build.append(tables)
+        elif isinstance(step, Faults):
+            build.add_faults(step.values)
         elif isinstance(step, Settled):
             build.add_ledger_rows(step.rows)
         elif isinstance(step, Read):
@@ -179,6 +182,11 @@ class _Build:
         with writing(self._out_dir):
             self._facts.add_messages(messages)
 
+    def add_faults(self, values: list[bytes]) -> None:
+        """Adds what was said of faults at services, and of their effects."""
+        with writing(self._out_dir):
+            self._facts.add_faults(values)
+
     def add_ledger_rows(self, rows: list[LedgerRow]) -> None:
         """Adds counts of the ledger."""
         with writing(self._out_dir):
@@ -188,7 +196,8 @@ class _Build:
         """Adds the next rows of the large tables."""
         with writing(self._out_dir):
             for name, rows in tables.items():
-                self._files[name].append(rows)
+                has_kind = "service_kind" in TABLES[name].names
+                self._files[name].append(with_kinds(rows, self._facts.kinds()) if has_kind else rows)
 
     def finish(self, outcome: Outcome) -> Manifest:
         """Writes what is left, and all about it."""

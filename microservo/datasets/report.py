@@ -6,6 +6,7 @@ own scripts and styles, and shows what can't be seen as an escape.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
@@ -14,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import pyarrow as pa
 import pyarrow.parquet as pq
 from markupsafe import Markup
 
 from microservo.datasets.facts import ledger_rows
-from microservo.datasets.timeline import timeline
+from microservo.datasets.timeline import TRUTHS, rows_in_us, timeline
 from microservo.domain.datasets.ledger import LedgerRow
 from microservo.domain.datasets.manifest import Manifest, RunFacts
 from microservo.domain.text import printable
@@ -36,6 +36,7 @@ _STEPS = {
     "normal": "normal_at",
 }
 _EVIDENCE = ("apply_evidence", "recovery_evidence", "effect_evidence", "reason")
+_MEASURED = ("baseline", "value", "samples", "p_value")
 _COUNTS = ("read", "in_windows", "late", "duplicate", "dropped", "rejected", "unfinished")
 
 
@@ -48,7 +49,10 @@ def write_report(folder: Path, manifest: Manifest) -> None:
         windows=windows.rows if windows else 0,
         facts=_facts(manifest),
         step_names=[f"#{name}" for name in _STEPS],
-        faults=_faults(pq.read_table(folder / "faults.parquet")),
+        faults=[_fault(row) for row in rows_in_us(folder, "faults.parquet")],
+        measured_names=[f"#{name.replace('_', ' ')}" for name in _MEASURED],
+        effects=_effects(folder),
+        truths=_truths(folder),
         count_names=[f"#{name.replace('_', ' ')}" for name in _COUNTS],
         sums=sorted(sums.items()),
         broken_rows=broken_rows,
@@ -110,21 +114,13 @@ def _lasted(run: RunFacts) -> str:
     return "goes on" if run.status == "running" else "unknown: it was aborted"
 
 
-def _faults(table: pa.Table) -> list[dict[str, Any]]:
-    times = [name for name in table.column_names if pa.types.is_timestamp(table.schema.field(name).type)]
-    for name in times:
-        micros = table.column(name).cast(pa.int64())
-        table = table.set_column(table.column_names.index(name), name, micros)
-    return [_fault(row) for row in table.to_pylist()]
-
-
 def _fault(row: dict[str, Any]) -> dict[str, Any]:
     requested_us = row["requested_at"]
     state = row["state"]
     return {
         "kind": row["kind"],
         "id": row["fault_id"],
-        "parameters": ", ".join(f"{name}={value}" for name, value in row["parameters"]),
+        "parameters": ", ".join(f"{name}={value}" for name, value in json.loads(row["parameters"]).items()),
         "target": row["instance"] or row["service"],
         "state": state,
         "requested_at_us": requested_us,
@@ -132,6 +128,42 @@ def _fault(row: dict[str, Any]) -> dict[str, Any]:
         "outcome": state if state in ("rejected", "failed") else row["verdict"],
         "evidence": " · ".join(row[name] for name in _EVIDENCE if row[name]),
     }
+
+
+def _effects(folder: Path) -> list[dict[str, Any]]:
+    """What was measured, but for services that are only connected and where nothing moved."""
+    applied_us: dict[str, int] = {}
+    for fault in rows_in_us(folder, "faults.parquet", "fault_id", "applied_at"):
+        if fault["applied_at"] is not None:
+            known = applied_us.setdefault(fault["fault_id"], fault["applied_at"])
+            applied_us[fault["fault_id"]] = min(known, fault["applied_at"])
+    return [
+        _effect(row, applied_us.get(row["fault_id"]))
+        for row in rows_in_us(folder, "effects.parquet")
+        if row["role"] != "exposed" or row["finding"] in ("undecided", "inconclusive")
+    ]
+
+
+def _effect(row: dict[str, Any], applied_us: int | None) -> dict[str, Any]:
+    shared = ["shared with " + ", ".join(row["shared_with"])] if row["shared_with"] else []
+    ends = (row["first_deviating_at"], row["last_deviating_at"])
+    return {
+        "kind": row["fault_kind"] or "",
+        "id": row["fault_id"],
+        "service": row["service"],
+        "role": row["role"].replace("_", " "),
+        "finding": row["finding"],
+        "ends_ms": [None if None in (at, applied_us) else (at - applied_us) / 1e3 for at in ends],
+        "measured": [None if row[name] is None else f"{row[name]:.3g}" for name in _MEASURED],
+        "evidence": " · ".join([row["evidence"] or row["series"] or "", *shared]),
+    }
+
+
+def _truths(folder: Path) -> dict[str, int]:
+    """How many windows there are of each truth."""
+    counts = pq.read_table(folder / "windows.parquet", columns=["truth"]).column("truth").value_counts()
+    found = {each["values"]: each["counts"] for each in counts.to_pylist()}
+    return {truth: found.get(truth, 0) for truth in TRUTHS}
 
 
 def _summed(rows: Iterable[LedgerRow]) -> tuple[Sums, int]:

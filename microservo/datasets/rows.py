@@ -14,11 +14,13 @@ from microservo.datasets.tables import TABLES
 from microservo.datasets.telemetry import Batches, Int64, as_array
 from microservo.domain.datasets.ordering import Index, Key, canonical_order, ranked
 from microservo.domain.repetition import repeats, span_hint
-from microservo.domain.telemetry import LAYOUTS, Signal
+from microservo.domain.telemetry import LAYOUTS, PROTOCOLS, SPAN_KINDS, Signal
 from microservo.domain.windows import WindowPolicy
 
 Column = NDArray[Any]
 _SOURCE_COLUMNS = {"time": "time_us", "start": "start_us"}
+_CODES = {"kind": list(SPAN_KINDS), "protocol": list(PROTOCOLS)}
+"""Texts of columns that are numbers in the records."""
 
 
 def in_order(signal: Signal, number: int, packed: Sequence[pa.Table], policy: WindowPolicy) -> pa.Table:
@@ -133,10 +135,16 @@ class _Slice:
             assert self._bodies is not None
             return self._bodies.take(pa.array(order))
         column = np.take(self._columns[_SOURCE_COLUMNS.get(field.name, field.name)], order)
-        if field.name in self._texts:
-            texts = pa.array(self._texts[field.name], pa.string())
-            return pa.DictionaryArray.from_arrays(pa.array(column), texts, safe=False)
-        return as_array(column, field.type)
+        texts = self._texts.get(field.name)
+        if field.name in _CODES:
+            texts = _CODES[field.name]
+            column = np.where(column < len(texts), column, 0)
+        if texts is None:
+            return as_array(column, field.type, _unknown(column) if field.nullable else None)
+        # The empty text sorts first, and stands first among those of a code.
+        unknown = column == 0 if field.nullable and texts[0] == "" else None
+        indices = pa.array(column, pa.int32(), mask=unknown)
+        return pa.DictionaryArray.from_arrays(indices, pa.array(texts, pa.string()), safe=False)
 
 
 def _joined(packed: Sequence[pa.Table]) -> dict[str, Column]:
@@ -160,6 +168,14 @@ def _batches(packed: Sequence[pa.Table]) -> Batches:
         joined.texts.extend(each.texts)
         joined.delays.extend(each.delays)
     return joined
+
+
+def _unknown(column: Column) -> NDArray[np.bool_]:
+    """Where a column says that something is not known: by zero."""
+    if column.dtype.kind == "V":
+        known = column.view("<i8").reshape(len(column), column.itemsize // 8).any(axis=1)
+        return np.asarray(~known, np.bool_)
+    return np.asarray(column == 0)
 
 
 def _values(array: Any) -> Column:

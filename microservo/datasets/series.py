@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -92,6 +92,15 @@ class Series:
 
 
 @dataclass(slots=True)
+class Stretch:
+    """Windows one after another of one truth; microseconds UTC."""
+
+    from_us: int
+    to_us: int
+    truth: str
+
+
+@dataclass(slots=True)
 class ServiceSeries:
     """Everything known of one service; `middles` holds the middles of its windows, in microseconds."""
 
@@ -99,7 +108,7 @@ class ServiceSeries:
     middles: Series = field(init=False)
     features: dict[str, Series] = field(default_factory=dict)
     scores: dict[str, Series] = field(default_factory=dict)
-    labels: dict[str, dict[str, Any]] = field(default_factory=dict)
+    truths: list[Stretch] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.middles = Series(self.span)
@@ -110,8 +119,10 @@ def read_series(folder: Path) -> tuple[Span, dict[str, ServiceSeries]]:
     algorithms = {name for rows in _blocks(folder, "scores", "algorithm") for name in _unique(rows, 0)}
     span = _span(folder, len(SHOWN) + len(algorithms))
     found: dict[str, ServiceSeries] = {}
-    for rows in _blocks(folder, "windows", "service", "start", "end", "final", "labels", "features"):
-        _add_windows(found, span, rows.filter(rows.column("final")).combine_chunks())
+    for rows in _blocks(
+        folder, "windows", "service", "start", "end", "truth", "feature_names", "feature_values"
+    ):
+        _add_windows(found, span, rows)
     for rows in _blocks(folder, "scores", "service", "algorithm", "start", "score"):
         _add_scores(found, rows)
     return span, found
@@ -167,23 +178,25 @@ def _add_windows(found: dict[str, ServiceSeries], span: Span, rows: pa.Table) ->
             own = services[places] == service
             shown = found[service].features.setdefault(feature, Series(span))
             shown.add(starts[places[own]], values[own])
-    for row, labels in enumerate(rows.column("labels").to_pylist()):
-        for label in labels:
-            if label["role"] == "exposed":
-                continue
-            first = {"from": int(starts[row]), **label}
-            known = found[services[row]].labels.setdefault(label["fault_id"], first)
-            known["to"] = int(ends[row])
+    truths = rows.column("truth").to_pylist()
+    for service, start_us, end_us, truth in zip(
+        services, starts.tolist(), ends.tolist(), truths, strict=True
+    ):
+        stretches = found[service].truths
+        if stretches and (stretches[-1].to_us, stretches[-1].truth) == (start_us, truth):
+            stretches[-1].to_us = end_us
+        else:
+            stretches.append(Stretch(start_us, end_us, truth))
 
 
 def _features(rows: pa.Table) -> Iterator[tuple[str, NDArray[np.intp], Values]]:
     """The features that can be shown, with the rows that have them and their values."""
-    for chunk in rows.column("features").chunks:
-        offsets = chunk.offsets.to_numpy()
-        keys, values = chunk.keys, chunk.items.to_numpy()
-        for feature in (name for shown in SHOWN for name in shown.features):
-            places = np.flatnonzero(pc.equal(keys, feature).to_numpy(zero_copy_only=False))
-            yield feature, np.searchsorted(offsets, places, "right") - 1, values[places]
+    names = rows.column("feature_names").combine_chunks()
+    values = rows.column("feature_values").combine_chunks().flatten().to_numpy()
+    ends = np.cumsum(names.value_lengths().to_numpy())
+    for feature in (name for shown in SHOWN for name in shown.features):
+        places = np.flatnonzero(pc.equal(names.flatten(), feature).to_numpy(zero_copy_only=False))
+        yield feature, np.searchsorted(ends, places, "right"), values[places]
 
 
 def _add_scores(found: dict[str, ServiceSeries], rows: pa.Table) -> None:

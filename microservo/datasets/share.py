@@ -93,13 +93,20 @@ class Final:
 
 
 @dataclass(frozen=True, slots=True)
+class Faults:
+    """What messages said of faults at services, and of their effects: their values, as they came."""
+
+    values: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """Counts of the ledger, to be added to those before."""
 
     rows: list[LedgerRow]
 
 
-Step = Read | Sliced | Final | Settled | Outcome
+Step = Read | Sliced | Final | Faults | Settled | Outcome
 
 
 def read_share(consumer: Consumer, share: Share) -> Iterator[Step]:
@@ -131,6 +138,8 @@ def read_share(consumer: Consumer, share: Share) -> Iterator[Step]:
             yield from _slices(join, released_us)
             yield Final(released_us // SLICE_US)
             yield Settled(join.settled(released_us))
+        if values := join.fault_values():
+            yield Faults(values)
         yield Read(len(messages))
     if share.is_over:
         join.end_run()
@@ -150,8 +159,9 @@ def read_share(consumer: Consumer, share: Share) -> Iterator[Step]:
 
 def _slices(join: Join, before_us: int) -> Iterator[Sliced]:
     found: dict[int, dict[str, pa.Table]] = {}
-    for number, table in by_slice(join.windows.release(before_us), "start"):
-        found.setdefault(number, {})["windows.parquet"] = table
+    for name, windows in join.windows.release(before_us).items():
+        for number, table in by_slice(windows, "start"):
+            found.setdefault(number, {})[name] = table
     for signal, rows in join.rows.items():
         for number, table in rows.release(before_us):
             found.setdefault(number, {})[f"{signal}.parquet"] = table

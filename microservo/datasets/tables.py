@@ -7,7 +7,7 @@ import pyarrow as pa
 TIME = pa.timestamp("us", tz="UTC")
 TEXT = pa.dictionary(pa.int32(), pa.string())
 """Text that repeats from row to row."""
-_TEXTS = pa.list_(pa.field("item", pa.string(), nullable=False))
+TEXTS = pa.list_(pa.field("item", pa.string(), nullable=False))
 
 
 def _table(**columns: pa.DataType) -> pa.Schema:
@@ -18,25 +18,43 @@ def _nullable(schema: pa.Schema, *names: str) -> pa.Schema:
     return pa.schema([field.with_nullable(field.name in names) for field in schema])
 
 
-LABEL = pa.struct(
-    [
-        pa.field("fault_id", pa.string(), nullable=False),
-        pa.field("kind", pa.string(), nullable=False),
-        pa.field("role", pa.string(), nullable=False),
-        pa.field("relation", pa.string(), nullable=False),
-        pa.field("root_service", pa.string(), nullable=False),
-        pa.field("hops", pa.int32(), nullable=False),
-        pa.field("phase", pa.string(), nullable=False),
-        pa.field("overlap", pa.float64(), nullable=False),
-        pa.field("instances", _TEXTS, nullable=False),
-        pa.field("severity", pa.float64(), nullable=False),
-        pa.field("finding", pa.string(), nullable=False),
-        pa.field("visible", pa.float64(), nullable=False),
-        pa.field("shared_with", _TEXTS, nullable=False),
-    ]
-)
+_LABEL: dict[str, pa.DataType] = {
+    "fault_id": pa.string(),
+    "fault_kind": pa.string(),
+    "root_service": pa.string(),
+    "relation": pa.string(),
+    "hops": pa.int32(),
+    "phase": pa.string(),
+    "overlap": pa.float64(),
+    "severity": pa.float64(),
+    "finding": pa.string(),
+}
+"""What a window and a label say of a fault alike."""
+_FEATURES = ("feature_names", "feature_values")
+_WINDOW = {
+    "run_id": pa.string(),
+    "service": pa.string(),
+    "service_kind": pa.string(),
+    "start": TIME,
+    "end": TIME,
+    "revision": pa.int32(),
+    "truth": pa.string(),
+    "role": pa.string(),
+    "in_force": pa.float64(),
+    "visible": pa.float64(),
+    "faults": pa.int32(),
+    **_LABEL,
+    "silent": pa.bool_(),
+    "delay_us": pa.int64(),
+    _FEATURES[0]: TEXTS,
+    _FEATURES[1]: pa.list_(pa.field("item", pa.float64(), nullable=False)),
+    "sha256": pa.string(),
+}
+_UNKNOWN_OF_WINDOW = ("service_kind", "role", "visible", *_LABEL, "silent")
 
-WINDOWS = _nullable(
+WINDOWS = _nullable(_table(**_WINDOW), *_UNKNOWN_OF_WINDOW)
+WINDOW_REVISIONS = _nullable(_table(**_WINDOW, final=pa.bool_()), *_UNKNOWN_OF_WINDOW, *_FEATURES)
+LABELS = _nullable(
     _table(
         run_id=pa.string(),
         service=pa.string(),
@@ -44,53 +62,70 @@ WINDOWS = _nullable(
         end=TIME,
         revision=pa.int32(),
         final=pa.bool_(),
-        truth=pa.string(),
+        **_LABEL,
         role=pa.string(),
-        in_force=pa.float64(),
         visible=pa.float64(),
-        labels=pa.list_(pa.field("item", LABEL, nullable=False)),
-        features=pa.map_(pa.string(), pa.field("value", pa.float64(), nullable=False)),
-        sha256=pa.string(),
+        instances=TEXTS,
+        shared_with=TEXTS,
     ),
-    "role",
     "visible",
 )
-METRICS = _table(
-    time=TIME,
-    service=TEXT,
-    instance=TEXT,
-    name=TEXT,
-    value=pa.float64(),
-    interval_us=pa.int64(),
-    age_us=pa.int64(),
-    late=pa.bool_(),
+# Of telemetry, a column that may be null is null where the record says zero or nothing: "unknown" there.
+METRICS = _nullable(
+    _table(
+        time=TIME,
+        service=TEXT,
+        instance=TEXT,
+        name=TEXT,
+        value=pa.float64(),
+        interval_us=pa.int64(),
+        age_us=pa.int64(),
+        late=pa.bool_(),
+    ),
+    "instance",
+    "interval_us",
 )
-LOGS = _table(
-    time=TIME,
-    service=TEXT,
-    instance=TEXT,
-    template=TEXT,
-    severity=pa.uint8(),
-    trace_id=pa.binary(16),
-    span_id=pa.binary(8),
-    body=pa.string(),
-    late=pa.bool_(),
+LOGS = _nullable(
+    _table(
+        time=TIME,
+        service=TEXT,
+        instance=TEXT,
+        template=TEXT,
+        severity=pa.uint8(),
+        trace_id=pa.binary(16),
+        span_id=pa.binary(8),
+        body=pa.string(),
+        late=pa.bool_(),
+    ),
+    "instance",
+    "severity",
+    "trace_id",
+    "span_id",
 )
-TRACES = _table(
-    time=TIME,
-    start=TIME,
-    duration_us=pa.int64(),
-    service=TEXT,
-    instance=TEXT,
-    endpoint=TEXT,
-    peer=TEXT,
-    kind=pa.uint8(),
-    protocol=pa.uint8(),
-    error=pa.uint8(),
-    trace_id=pa.binary(16),
-    span_id=pa.binary(8),
-    parent_id=pa.binary(8),
-    late=pa.bool_(),
+TRACES = _nullable(
+    _table(
+        time=TIME,
+        start=TIME,
+        duration_us=pa.int64(),
+        service=TEXT,
+        instance=TEXT,
+        endpoint=TEXT,
+        peer=TEXT,
+        kind=TEXT,
+        protocol=TEXT,
+        error=pa.bool_(),
+        trace_id=pa.binary(16),
+        span_id=pa.binary(8),
+        parent_id=pa.binary(8),
+        late=pa.bool_(),
+    ),
+    "instance",
+    "peer",
+    "kind",
+    "protocol",
+    "trace_id",
+    "span_id",
+    "parent_id",
 )
 _OPTIONAL_TIMES = (
     "apply_commanded_at",
@@ -124,7 +159,7 @@ FAULTS = _nullable(
         normal_at=TIME,
         **_PRECISIONS,
         duration_us=pa.int64(),
-        parameters=pa.map_(pa.string(), pa.field("value", pa.string(), nullable=False)),
+        parameters=pa.string(),
         severity=pa.float64(),
         origin=pa.string(),
         acted=pa.int64(),
@@ -137,8 +172,64 @@ FAULTS = _nullable(
     *_OPTIONAL_TIMES,
     "normal_at",
     *(name for name in _PRECISIONS if name != "requested_within_us"),
+    "instance",
+    "duration_us",
     "severity",
     "acted",
+    "apply_evidence",
+    "recovery_evidence",
+    "effect_evidence",
+    "reason",
+)
+EFFECTS = _nullable(
+    _table(
+        run_id=pa.string(),
+        fault_id=pa.string(),
+        fault_kind=pa.string(),
+        service=pa.string(),
+        root_service=pa.string(),
+        relation=pa.string(),
+        hops=pa.int32(),
+        role=pa.string(),
+        finding=pa.string(),
+        first_deviating_at=TIME,
+        first_within_us=pa.int64(),
+        last_deviating_at=TIME,
+        last_within_us=pa.int64(),
+        intervals=pa.int32(),
+        is_open=pa.bool_(),
+        series=pa.string(),
+        baseline=pa.float64(),
+        value=pa.float64(),
+        samples=pa.int64(),
+        p_value=pa.float64(),
+        shared_with=TEXTS,
+        looked_until=TIME,
+        is_final=pa.bool_(),
+        evidence=pa.string(),
+    ),
+    "fault_kind",
+    "hops",
+    "first_deviating_at",
+    "first_within_us",
+    "last_deviating_at",
+    "last_within_us",
+    "series",
+    "baseline",
+    "value",
+    "samples",
+    "p_value",
+    "looked_until",
+    "evidence",
+)
+EFFECT_INTERVALS = _table(
+    run_id=pa.string(),
+    fault_id=pa.string(),
+    service=pa.string(),
+    number=pa.int32(),
+    first_deviating_at=TIME,
+    last_deviating_at=TIME,
+    is_open=pa.bool_(),
 )
 SCORES = _table(
     run_id=pa.string(),
@@ -151,34 +242,47 @@ SCORES = _table(
     scored_at=TIME,
     latency_us=pa.int64(),
 )
-GRAPH = _table(
-    run_id=pa.string(),
-    start=TIME,
-    end=TIME,
-    caller=pa.string(),
-    callee=pa.string(),
-    callee_kind=pa.string(),
-    calls=pa.int64(),
-    errors=pa.int64(),
+GRAPH = _nullable(
+    _table(
+        run_id=pa.string(),
+        start=TIME,
+        end=TIME,
+        caller=pa.string(),
+        callee=pa.string(),
+        callee_kind=pa.string(),
+        calls=pa.int64(),
+        errors=pa.int64(),
+    ),
+    "callee_kind",
 )
-INSTANCES = _table(
-    run_id=pa.string(),
-    service=pa.string(),
-    instance=pa.string(),
-    seen=TIME,
-    kind=pa.string(),
-    name=pa.string(),
-    namespace=pa.string(),
-    version=pa.string(),
-    environment=pa.string(),
-    host=pa.string(),
-    pod=pa.string(),
-    container=pa.string(),
-    pid=pa.string(),
-    executable=pa.string(),
-    language=pa.string(),
-    region=pa.string(),
-    scopes=pa.list_(pa.field("item", pa.string(), nullable=False)),
+_IDENTITY = {
+    name: pa.string()
+    for name in (
+        "name",
+        "namespace",
+        "version",
+        "environment",
+        "host",
+        "pod",
+        "container",
+        "pid",
+        "executable",
+        "language",
+        "region",
+    )
+}
+INSTANCES = _nullable(
+    _table(
+        run_id=pa.string(),
+        service=pa.string(),
+        instance=pa.string(),
+        seen=TIME,
+        kind=pa.string(),
+        **_IDENTITY,
+        scopes=TEXTS,
+    ),
+    "instance",
+    *_IDENTITY,
 )
 LEDGER = _table(
     source=pa.string(),
@@ -195,6 +299,10 @@ LEDGER = _table(
 
 TABLES: dict[str, pa.Schema] = {
     "windows.parquet": WINDOWS,
+    "window_revisions.parquet": WINDOW_REVISIONS,
+    "labels.parquet": LABELS,
+    "effects.parquet": EFFECTS,
+    "effect_intervals.parquet": EFFECT_INTERVALS,
     "metrics.parquet": METRICS,
     "logs.parquet": LOGS,
     "traces.parquet": TRACES,

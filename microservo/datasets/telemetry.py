@@ -140,13 +140,14 @@ class RowBuffer:
         return pa.table(columns).replace_schema_metadata({_BATCHES: json.dumps(described)})
 
 
-def as_array(column: NDArray[Any], kind: Any = None) -> Any:
-    """An Arrow array of numbers, or of bytes of fixed width."""
+def as_array(column: NDArray[Any], kind: Any = None, nulls: NDArray[np.bool_] | None = None) -> Any:
+    """An Arrow array of numbers, or of bytes of fixed width, which is null where `nulls` says so."""
     if column.dtype.kind == "V":
         data = pa.py_buffer(np.ascontiguousarray(column))
+        valid = None if nulls is None else pa.array(~nulls).buffers()[1]
         kind = kind or pa.binary(column.dtype.itemsize)
-        return pa.FixedSizeBinaryArray.from_buffers(kind, len(column), [None, data])
-    return pa.array(column, kind)
+        return pa.FixedSizeBinaryArray.from_buffers(kind, len(column), [valid, data])
+    return pa.array(column, kind, mask=nulls)
 
 
 def _columns(batches: Sequence[Batch], layout: Layout) -> dict[str, NDArray[Any]]:

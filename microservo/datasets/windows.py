@@ -1,18 +1,45 @@
-"""Labelled windows on their way into a table: held until they are final, released in order."""
+"""Labelled windows on their way into tables: held until they are final, released in order."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterable
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from microservo.datasets.tables import WINDOWS
+from microservo.datasets.slices import Tables
+from microservo.datasets.tables import LABELS, WINDOW_REVISIONS, WINDOWS
+from microservo.domain.features import Features, same_features
+from microservo.domain.truth import strongest
 from microservo.domain.windows import ClosedWindow
 from schemas.codec import encode
+from schemas.records import Label
+
+WINDOW_TABLES = {
+    "windows.parquet": WINDOWS,
+    "window_revisions.parquet": WINDOW_REVISIONS,
+    "labels.parquet": LABELS,
+}
+"""Tables that windows are in; by start, service and revision."""
+
+_KIND = "service_kind"
+
+
+class _Revision(NamedTuple):
+    """One revision of a window.
+
+    Attributes:
+        is_final: whether it is the last one.
+        features: its own; None where the final ones are the same and already stand there.
+    """
+
+    window: ClosedWindow
+    sha256: str
+    is_final: bool
+    features: Features | None
 
 
 class WindowBuffer:
@@ -33,33 +60,28 @@ class WindowBuffer:
         """Leaves out a window that never became final."""
         self._revisions.pop((start_us, service), None)
 
-    def release(self, before_us: int) -> pa.Table:
-        """Removes the windows that start before `before_us`, all final, and returns their revisions."""
+    def release(self, before_us: int) -> Tables:
+        """Removes the windows that start before `before_us`, all final, and returns their tables."""
         keys = sorted(key for key in self._revisions if key[0] < before_us)
-        return windows_table(self._revisions.pop(key) for key in keys)
+        return window_tables([self._revisions.pop(key) for key in keys])
 
 
-def windows_table(windows: Iterable[list[ClosedWindow]]) -> pa.Table:
-    """Rows of whole windows: all revisions of one, then of the next."""
-    rows = [(each, each is revisions[-1]) for revisions in windows for each in revisions]
-    facts = [_facts(window, final=final) for window, final in rows]
-    arrays = {
-        field.name: pa.array([row[field.name] for row in facts], field.type)
-        for field in WINDOWS
-        if field.name != "features"
+def window_tables(windows: Iterable[Sequence[ClosedWindow]]) -> Tables:
+    """The rows of whole windows, each given by its revisions in order; without `service_kind`."""
+    revisions = [each for window in windows for each in _revisions(window)]
+    final = [each._replace(features=each.window.features) for each in revisions if each.is_final]
+    return {
+        "windows.parquet": _table(WINDOWS, _window_columns(final)),
+        "window_revisions.parquet": _table(WINDOW_REVISIONS, _window_columns(revisions)),
+        "labels.parquet": _table(LABELS, _label_columns(revisions)),
     }
-    arrays["features"] = _features([window for window, _ in rows]).cast(WINDOWS.field("features").type)
-    return pa.Table.from_arrays([arrays[name] for name in WINDOWS.names], schema=WINDOWS)
 
 
-def _features(windows: list[ClosedWindow]) -> pa.Array:
-    """The column of features; put together by hand, several times as fast as from pairs."""
-    offsets = list(itertools.accumulate((len(window.features) for window in windows), initial=0))
-    names = [name for window in windows for name in window.features]
-    values = [value for window in windows for value in window.features.values()]
-    return pa.MapArray.from_arrays(
-        pa.array(offsets, pa.int32()), pa.array(names, pa.string()), pa.array(values, pa.float64())
-    )
+def with_kinds(rows: pa.Table, kinds: Mapping[str, str]) -> pa.Table:
+    """Rows of windows with what each service is, null where that is not known."""
+    places = pc.index_in(rows.column("service"), pa.array(kinds, pa.string()))
+    column = pa.array(kinds.values(), pa.string()).take(places.combine_chunks())
+    return rows.add_column(WINDOWS.get_field_index(_KIND), WINDOWS.field(_KIND), column)
 
 
 def value_hash(value: bytes) -> str:
@@ -67,18 +89,89 @@ def value_hash(value: bytes) -> str:
     return hashlib.sha256(value).hexdigest()
 
 
-def _facts(window: ClosedWindow, *, final: bool) -> dict[str, Any]:
+def _revisions(windows: Sequence[ClosedWindow]) -> Iterable[_Revision]:
+    last = windows[-1]
+    for window in windows:
+        is_same = window is last or same_features(window.features, last.features)
+        sha256 = value_hash(encode(window.labelled_window()))
+        yield _Revision(window, sha256, window is last, None if is_same else window.features)
+
+
+def _window_columns(revisions: Sequence[_Revision]) -> dict[str, Any]:
+    windows = [each.window for each in revisions]
+    truths = [window.truth for window in windows]
+    label_columns = _columns_of_labels(
+        [strongest(truth.labels) if truth.labels else None for truth in truths]
+    )
+    silent = [window.features.get("telemetry/silent") for window in windows]
     return {
-        "run_id": window.run_id,
-        "service": window.service,
-        "start": window.start_us,
-        "end": window.end_us,
-        "revision": window.revision,
-        "final": final,
-        "truth": window.truth.truth,
-        "role": window.truth.role,
-        "in_force": window.truth.in_force,
-        "visible": window.truth.visible,
-        "labels": [asdict(label) for label in window.truth.labels],
-        "sha256": value_hash(encode(window.labelled_window())),
+        **_place_columns(revisions, windows),
+        "truth": [truth.truth for truth in truths],
+        "role": [truth.role for truth in truths],
+        "in_force": [truth.in_force for truth in truths],
+        "visible": [truth.visible for truth in truths],
+        "faults": [len(truth.labels) for truth in truths],
+        **label_columns,
+        "silent": [None if value is None else value > 0 for value in silent],
+        "delay_us": [window.delay_us for window in windows],
+        **_feature_columns([each.features for each in revisions]),
+        "sha256": [each.sha256 for each in revisions],
     }
+
+
+def _label_columns(revisions: Sequence[_Revision]) -> dict[str, Any]:
+    found = [(each, label) for each in revisions for label in each.window.truth.labels]
+    labels = [label for _, label in found]
+    return {
+        **_place_columns([each for each, _ in found], [each.window for each, _ in found]),
+        **_columns_of_labels(labels),
+        "role": [label.role for label in labels],
+        "visible": [None if label.finding == "undecided" else label.visible for label in labels],
+        "instances": [label.instances for label in labels],
+        "shared_with": [label.shared_with for label in labels],
+    }
+
+
+def _place_columns(revisions: Sequence[_Revision], windows: Sequence[ClosedWindow]) -> dict[str, Any]:
+    return {
+        "run_id": [window.run_id for window in windows],
+        "service": [window.service for window in windows],
+        "start": [window.start_us for window in windows],
+        "end": [window.end_us for window in windows],
+        "revision": [window.revision for window in windows],
+        "final": [each.is_final for each in revisions],
+    }
+
+
+def _columns_of_labels(labels: Sequence[Label | None]) -> dict[str, Any]:
+    """What windows and labels say of a fault alike; None where there is no label."""
+    fields = {"fault_kind": "kind"}
+    names = (
+        *("fault_id", "fault_kind", "root_service", "relation", "hops"),
+        *("phase", "overlap", "severity", "finding"),
+    )
+    return {name: [getattr(label, fields.get(name, name), None) for label in labels] for name in names}
+
+
+def _feature_columns(features: Sequence[Features | None]) -> dict[str, pa.Array]:
+    """Names and values as two lists of equal length; put together by hand, several times as fast as lists."""
+    found = [each or {} for each in features]
+    offsets = pa.array(list(itertools.accumulate(map(len, found), initial=0)), pa.int32())
+    names = pa.array([name for each in found for name in each], pa.string())
+    values = pa.array([value for each in found for value in each.values()], pa.float64())
+    nothing = pa.array([each is None for each in features], pa.bool_())
+    return {
+        name: pa.ListArray.from_arrays(offsets, items, WINDOWS.field(name).type, mask=nothing)
+        for name, items in (("feature_names", names), ("feature_values", values))
+    }
+
+
+def _table(schema: pa.Schema, columns: Mapping[str, Any]) -> pa.Table:
+    fields = [field for field in schema if field.name != _KIND]
+    arrays = [
+        columns[field.name]
+        if isinstance(columns[field.name], pa.Array)
+        else pa.array(columns[field.name], field.type)
+        for field in fields
+    ]
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))

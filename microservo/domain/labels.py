@@ -83,7 +83,7 @@ def evidence(fault: ServiceFault, effect: FaultEffect | None, window: Span) -> E
     label = Label(
         fault_id=fault.fault_id,
         kind=fault.kind,
-        role=_role(fault, finding),
+        role=role_of(fault.role, finding),
         relation=fault.relation,
         root_service=fault.root_service,
         hops=fault.hops,
@@ -127,6 +127,13 @@ def finding_of(effect: FaultEffect | None, until_us: int) -> Finding:
     return effect.finding
 
 
+def role_of(declared: Role, finding: Finding) -> Role:
+    """Part of a service in a fault, by what the fault says of it and what was found there."""
+    if declared == "root_cause":
+        return "root_cause"
+    return "affected" if finding == "visible" else "exposed"
+
+
 def covered_us(window: Span, spans: Iterable[Span]) -> int:
     """Microseconds of a window that lie in any of some spans."""
     covered, reached_us = 0, window.start_us
@@ -147,12 +154,6 @@ def _normal_us(recovered_us: int, finding: Finding, effects: Iterable[Span]) -> 
     if finding in ("undecided", "inconclusive"):
         return latest_us
     return min(latest_us, max([recovered_us, *(span.end_us for span in effects)]))
-
-
-def _role(fault: ServiceFault, finding: Finding) -> Role:
-    if fault.role == "root_cause":
-        return "root_cause"
-    return "affected" if finding == "visible" else "exposed"
 
 
 def _instances(fault: ServiceFault, window: Span) -> tuple[str, ...]:

@@ -36,6 +36,8 @@ SERVER_SPAN = 2
 CLIENT_SPAN = 3
 PRODUCER_SPAN = 4
 CONSUMER_SPAN = 5
+SPAN_KINDS = ("", "internal", "server", "client", "producer", "consumer")
+"""What spans are, by the number of their kind; 0 where they do not tell."""
 HTTP, RPC, MESSAGING, DATABASE = 1, 2, 3, 4
 PROTOCOLS = ("", "http", "rpc", "messaging", "database")
 """What a call is by its semantic conventions, by its number; 0 where they do not tell."""

@@ -70,9 +70,17 @@ def window_truth(found: Sequence[Evidence], window: Span) -> WindowTruth:
         labels=labels,
         in_force=covered_us(window, roots) / window.length_us,
         visible=None if is_undecided else covered_us(window, effects) / window.length_us,
-        role=min((label.role for label in labels), key=_STRENGTH.index),
+        role=strongest(labels).role,
         truth=truth_of(found, window),
     )
+
+
+def strongest(labels: Sequence[Label]) -> Label:
+    """Of some labels of a window, the one that says most of it.
+
+    It has the strongest role; among those the longest effect, the most in force, the highest severity.
+    """
+    return min(labels, key=_weakness)
 
 
 def truth_of(found: Sequence[Evidence], window: Span) -> Truth:
@@ -81,6 +89,11 @@ def truth_of(found: Sequence[Evidence], window: Span) -> Truth:
     if any(_shows(each, window) for each in harmful):
         return "anomalous"
     return "masked" if any(_may_matter(each.label) for each in harmful) else "normal"
+
+
+def _weakness(label: Label) -> tuple[int, float, float, float, str]:
+    strength = _STRENGTH.index(label.role)
+    return strength, -label.visible, -label.overlap, -label.severity, label.fault_id
 
 
 def _shows(found: Evidence, window: Span) -> bool:

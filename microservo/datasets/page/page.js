@@ -2,7 +2,7 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const kinds = [...new Set(data.services.flatMap((service) => service.bands.map((band) => band.kind)))].sort();
+  const kinds = [...new Set(data.services.flatMap((service) => [...service.bands, ...service.effects].map((each) => each.kind)))].sort();
   const hues = [8, 212, 40, 285, 150, 330, 185, 60, 255, 110, 20, 305];
   const colour = (kind, alpha) => `hsl(${hues[kinds.indexOf(kind) % hues.length]} 72% 52% / ${alpha})`;
   const scoreColours = ["hsl(24 90% 48%)", "hsl(280 45% 60%)", "hsl(160 60% 40%)", "hsl(340 65% 55%)"];
@@ -25,7 +25,8 @@
   const shown = (value) =>
     value == null ? "–" : Math.abs(value) >= 100 ? value.toFixed(0) : String(+value.toPrecision(3));
 
-  const drawBands = (bands) => (plot) => {
+  const truthColour = (truth) => style({ anomalous: "--bad", masked: "--warn" }[truth]);
+  const drawFaults = ({ bands, effects, truths }) => (plot) => {
     const { ctx, bbox } = plot;
     const pixel = devicePixelRatio;
     ctx.save();
@@ -41,11 +42,18 @@
       ctx.fillStyle = colour(band.kind, root ? 0.34 : 0.13);
       ctx.fillRect(from, bbox.top, to - from, bbox.height);
       if (!root) continue;
-      ctx.fillStyle = colour(band.kind, 1);
-      ctx.fillRect(from, bbox.top, to - from, 3 * pixel);
       if (ctx.measureText(band.kind).width + 8 * pixel > to - from) continue;
       ctx.fillStyle = style("--ink");
-      ctx.fillText(band.kind, from + 4 * pixel, bbox.top + 6 * pixel);
+      ctx.fillText(band.kind, from + 4 * pixel, bbox.top + 8 * pixel);
+    }
+    const bar = (span, colour, top, height) => {
+      const from = plot.valToPos(span.from, "x", true);
+      ctx.fillStyle = colour;
+      ctx.fillRect(from, top, Math.max(plot.valToPos(span.to, "x", true) - from, 2 * pixel), height);
+    };
+    for (const effect of effects) bar(effect, colour(effect.kind, 0.9), bbox.top + bbox.height - 7 * pixel, 7 * pixel);
+    for (const stretch of truths) {
+      if (stretch.truth !== "normal") bar(stretch, truthColour(stretch.truth), bbox.top, 5 * pixel);
     }
     ctx.restore();
   };
@@ -87,7 +95,7 @@
           dash: index ? [4, 3] : undefined, value: (_plot, value) => shown(value),
         })),
       ],
-      hooks: { drawClear: [drawBands(service.bands)], setScale: [follow] },
+      hooks: { drawClear: [drawFaults(service)], setScale: [follow] },
     };
   };
 

@@ -13,12 +13,16 @@ from microservo.domain.truth import RULE
 _SIZE_STEPS = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 """Ends of the size categories that the hub knows; each is ten times the one before."""
 _TABLES = {
-    "windows": "every revision of every labelled window: features, labels, and the truth by the rule below",
-    "metrics": "metric points",
-    "logs": "log lines with their templates",
-    "traces": "spans; `time` is their end",
-    "faults": "one row per fault and instance, with its measured times, parameters and verdict",
-    "fault_events": "the story of every fault: each version of each row of `faults`",
+    "windows": "start here: a window of a service, final, with its truth, strongest label and features",
+    "window_revisions": "a revision of a window; features stand there where they differ from the final ones",
+    "labels": "a fault that touches a window, as of a revision",
+    "effects": "a fault at a service that it may reach: whether that was affected, when, by what evidence",
+    "effect_intervals": "an interval in which the telemetry of a service left its normal by a fault",
+    "metrics": "a metric point",
+    "logs": "a log line with its template",
+    "traces": "a span; `time` is its end",
+    "faults": "a fault on an instance, with its measured times, parameters and verdict",
+    "fault_events": "a version of a row of `faults`: the story of every fault",
     "scores": "what each algorithm said of each window, while the run went on",
     "graph": "who called whom, per interval, and what the callee is",
     "instances": "what each instance said of itself: what it is, version, host, container, scopes",

@@ -13,18 +13,19 @@ from typing import NamedTuple
 ROWS_PER_BLOCK = 65_536
 """Rows that are hashed (and stored as one row group) together; part of the definition of the hash."""
 _WINDOWS_PER_BLOCK = 1024
+_WITH_FEATURES = ("windows.parquet", "window_revisions.parquet")
 
 
 def rows_per_block(name: str) -> int:
     """How many rows of a file are hashed and stored together: fewer of windows, with their many features."""
-    return _WINDOWS_PER_BLOCK if name == "windows.parquet" else ROWS_PER_BLOCK
+    return _WINDOWS_PER_BLOCK if name in _WITH_FEATURES else ROWS_PER_BLOCK
 
 
 class Part(NamedTuple):
     """Canonical bytes of one column of a block.
 
     Attributes:
-        path: name of the column, with its children behind dots, for example `labels.kind`.
+        path: name of the column, with its children behind dots, for example `feature_names.item`.
         kind: what the bytes are, for example `int64` or `text`.
         data: numbers little-endian; texts as UTF-8 behind their lengths.
     """

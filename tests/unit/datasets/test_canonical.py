@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from microservo.datasets.canonical import parts
+from microservo.datasets.canonical import canonical, parts
 from microservo.datasets.files import TableFile, table_content, write_table
 from microservo.datasets.tables import TIME
 from microservo.domain.datasets.content import ROWS_PER_BLOCK
@@ -19,15 +19,17 @@ COLUMNS: dict[str, pa.Array] = {
     "time": pa.array([1, None, 3, 4], TIME),
     "text": pa.array(["a", "", None, "é"]),
     "id": pa.array([b"12345678", b"abcdefgh", b"\0" * 8, b"ABCDEFGH"], pa.binary(8)),
-    "list": pa.array(
-        [[{"a": 1.5}], [], [{"a": 2.5}, {"a": 3.5}], []], pa.list_(pa.struct({"a": pa.float64()}))
-    ),
-    "map": pa.array([[("x", 1.0)], [], [("y", 2.0), ("z", 3.0)], []], pa.map_(pa.string(), pa.float64())),
+    "known id": pa.array([b"12345678", None, b"\0" * 8, b"ABCDEFGH"], pa.binary(8)),
+    "code": pa.array([1, None, 0, 4], pa.uint8()),
+    "flag": pa.array([True, None, False, True]),
+    "numbers": pa.array([[1.5], [], None, [2.5, 3.5]], pa.list_(pa.float64())),
+    "texts": pa.array([["a"], None, ["b", "c"], []], pa.list_(pa.string())),
+    "dictionary": pa.array(["b", None, "a", "b"]).dictionary_encode(),
 }
 
 
 def bytes_of(table: pa.Table) -> list[tuple[str, str, bytes]]:
-    return [(path, kind, bytes(data)) for path, kind, data in parts(table)]
+    return [(path, kind, bytes(data)) for path, kind, data in parts(canonical(table))]
 
 
 @pytest.mark.parametrize("name", sorted(COLUMNS))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,16 +19,44 @@ from synthetic import START_US, Story, messages
 from microservo.adapters.broker import Consumer, TopicSpec
 from microservo.datasets import content_hash, rebuild, runs, verify, verify_against_live
 from microservo.datasets.facts import ledger_rows
+from microservo.datasets.faults import faults_table
+from microservo.datasets.tables import TABLES
 from microservo.domain.datasets.manifest import Manifest
 from microservo.errors import InvalidInput, OffsetGap, Retryable, Unavailable
+from microservo.log.ranges import read_ranges
 from microservo.log.runs import RunLog, run_log
 from microservo.testing import MemoryBroker
 from schemas import catalogue
-from schemas.codec import encode
+from schemas.codec import decode_as, encode
 from schemas.envelope import Stamp
-from schemas.records import Experiment, MetricBatch, ServiceGraph
+from schemas.records import (
+    Experiment,
+    FaultEvent,
+    FaultVerdict,
+    LabelledWindow,
+    MetricBatch,
+    ServiceGraph,
+    ServiceInstance,
+)
 
 STORY = Story(seconds=90)
+
+
+def instance(run_id: str, service: str, *, seen_us: int, kind: str) -> ServiceInstance:
+    return ServiceInstance(
+        run_id=run_id,
+        service=service,
+        instance="i",
+        kind=kind,
+        seen_us=seen_us,
+        name=service,
+        host="h",
+        scopes=("s",),
+        **dict.fromkeys(
+            ("namespace", "version", "environment", "pod", "container", "pid", "executable", "language"), ""
+        ),
+        region="",
+    )
 
 
 def built(story: Story, folder: Path, *, partitions: int = 3, batch: int = 1000) -> Manifest:
@@ -95,8 +125,8 @@ def test_the_tables_hold_what_the_writers_sent(original: Path) -> None:
 def test_texts_and_ids_come_out_as_they_went_in(original: Path) -> None:
     for row in pq.read_table(original / "logs.parquet").slice(0, 50).to_pylist():
         number = int(row["body"].split()[1])
-        assert row["trace_id"] == number.to_bytes(16, "little")
-        assert row["span_id"] == number.to_bytes(8, "little")
+        assert row["trace_id"] == (number.to_bytes(16, "little") if number else None)
+        assert row["span_id"] == (number.to_bytes(8, "little") if number else None)
         assert row["template"] == ("request <*> failed" if number % 9 == 0 else "request <*> done")
         assert row["severity"] == (17 if number % 9 == 0 else 9)
 
@@ -125,29 +155,173 @@ def test_spans_have_their_start_and_their_end(original: Path) -> None:
     assert ends == [start + length for start, length in zip(starts, durations, strict=True)]
 
 
-def test_exactly_one_revision_of_each_window_is_final(original: Path) -> None:
-    windows = pq.read_table(original / "windows.parquet", columns=["service", "start", "revision", "final"])
-    final: dict[tuple[str, object], list[int]] = {}
-    for row in windows.to_pylist():
-        final.setdefault((row["service"], row["start"]), []).append(row["revision"] if row["final"] else -1)
-    assert all(revisions[-1] >= 0 and set(revisions[:-1]) <= {-1} for revisions in final.values())
-    assert any(revisions[-1] >= 2 for revisions in final.values())
+def rows_of(folder: Path, table: str, *columns: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(
+        folder / f"{table}.parquet", columns=list(columns) or None
+    ).to_pylist()
+    return rows
+
+
+def test_windows_have_one_row_each_which_is_their_final_revision(original: Path) -> None:
+    windows = rows_of(original, "windows")
+    places = [(row["start"], row["service"]) for row in windows]
+    assert places == sorted(set(places))
+    assert len(windows) == 18 * len(STORY.services)
+    revisions = rows_of(original, "window_revisions")
+    final = [row for row in revisions if row.pop("final")]
+    assert len(final) == len(windows) < len(revisions)
+    for window, revision in zip(windows, final, strict=True):
+        # What stands in the table of windows already is not there twice.
+        assert (revision.pop("feature_names"), revision.pop("feature_values")) == (None, None)
+        assert len(window.pop("feature_names")) == len(window.pop("feature_values")) > 0
+        assert window == revision
+    assert any(row["revision"] >= 2 for row in windows)
+
+
+def test_every_revision_can_be_put_together_to_what_the_topic_says(
+    recorded: MemoryBroker, original: Path
+) -> None:
+    with recorded.consumer(group_id=None) as consumer:
+        ranges = {
+            each: consumer.offset_range(each) for each in consumer.partitions(catalogue.LABELLED_WINDOWS)
+        }
+        live = {
+            hashlib.sha256(message.value or b"").hexdigest(): decode_as(LabelledWindow, message.value or b"")
+            for message in read_ranges(consumer, ranges)
+        }
+    final = {(row["service"], row["start"]): row for row in rows_of(original, "windows")}
+    labels: dict[tuple[object, ...], list[dict[str, Any]]] = {}
+    for row in rows_of(original, "labels"):
+        labels.setdefault((row["service"], row["start"], row["revision"]), []).append(row)
+    for row in rows_of(original, "window_revisions"):
+        said = live[row["sha256"]]
+        source = final[row["service"], row["start"]] if row["feature_names"] is None else row
+        assert tuple(source["feature_names"]) == said.names
+        assert repr(tuple(source["feature_values"])) == repr(said.values)
+        assert (row["truth"], row["role"], row["in_force"], row["visible"]) == (
+            *(said.truth, said.role, said.in_force, said.visible),
+        )
+        found = labels.get((row["service"], row["start"], row["revision"]), [])
+        assert row["faults"] == len(said.labels)
+        assert [
+            (each["fault_id"], each["role"], each["finding"], each["overlap"], tuple(each["instances"]))
+            for each in found
+        ] == [(each.fault_id, each.role, each.finding, each.overlap, each.instances) for each in said.labels]
 
 
 def test_windows_say_what_was_in_force_and_what_was_measured(original: Path) -> None:
-    columns = ["final", "truth", "role", "in_force", "visible", "labels"]
-    windows = pq.read_table(original / "windows.parquet", columns=columns).to_pylist()
+    windows = rows_of(original, "windows")
     for row in windows:
-        roots = [label for label in row["labels"] if label["role"] == "root_cause" and label["overlap"] > 0]
-        assert (row["in_force"] > 0) == bool(roots)
-        assert row["truth"] != "anomalous" or any(label["visible"] > 0 for label in row["labels"])
-        assert row["role"] is None or row["labels"]
-    final = [row["truth"] for row in windows if row["final"]]
-    assert {truth: final.count(truth) > 3 for truth in set(final)} == {
+        assert row["in_force"] == 0 or row["role"] == "root_cause"
+        assert row["truth"] != "anomalous" or row["visible"] > 0
+        assert (row["role"] is None) == (row["fault_id"] is None) == (row["faults"] == 0)
+    found = [row["truth"] for row in windows]
+    assert {truth: found.count(truth) > 3 for truth in set(found)} == {
         "anomalous": True,
         "masked": True,
         "normal": True,
     }
+
+
+def test_a_window_says_whether_its_service_was_silent_and_how_long_it_waited(original: Path) -> None:
+    windows = rows_of(original, "windows", "service", "start", "silent", "delay_us")
+    silent = [row for row in windows if row["silent"]]
+    assert {row["service"] for row in silent} == {"checkout"}
+    assert {row["service"] for row in windows if row["delay_us"]} == {"shipping"}
+
+
+def test_a_service_is_called_what_its_newest_instance_said(tmp_path: Path) -> None:
+    broker = MemoryBroker()
+    run = record_run(broker, Story(seconds=20))
+    with broker.producer() as producer:
+        for seen_us, kind in ((2, "host"), (1, "service")):
+            said = instance(run.run_id, "cart", seen_us=seen_us, kind=kind)
+            producer.send(catalogue.SERVICE_INSTANCES, key=b"cart", value=encode(said))
+        longer = replace(run, end_offsets=end_offsets(broker, ""))
+        producer.send(catalogue.EXPERIMENTS, key=b"run-1", value=encode(longer))
+    rebuild(broker, run_id="run-1", out_dir=tmp_path / "d")
+    for table in ("windows", "window_revisions"):
+        kinds = {(row["service"], row["service_kind"]) for row in rows_of(tmp_path / "d", table)}
+        assert kinds == {("cart", "host"), *((name, None) for name in STORY.services if name != "cart")}
+    (row, _) = rows_of(tmp_path / "d", "instances")
+    assert (row["kind"], row["version"], row["host"], row["scopes"]) == ("service", None, "h", ["s"])
+
+
+def test_who_is_affected_is_a_table_of_its_own(original: Path) -> None:
+    rows = rows_of(original, "effects")
+    places = [(row["fault_id"], row["service"]) for row in rows]
+    assert len(places) == len(set(places)) == 2 * 7
+    assert {row["role"] for row in rows} == {"root_cause", "affected", "exposed"}
+    intervals = rows_of(original, "effect_intervals")
+    for row in rows:
+        own = [
+            each
+            for each in intervals
+            if (each["fault_id"], each["service"]) == (row["fault_id"], row["service"])
+        ]
+        assert row["intervals"] == len(own)
+        assert (row["finding"] == "visible") == (row["first_deviating_at"] is not None) == bool(own)
+        assert row["role"] != "affected" or (row["hops"], row["relation"]) == (1, "caller")
+        if own:
+            assert (row["first_deviating_at"], row["last_deviating_at"]) == (
+                own[0]["first_deviating_at"],
+                own[-1]["last_deviating_at"],
+            )
+    anomalous = {row["service"] for row in rows_of(original, "windows") if row["truth"] == "anomalous"}
+    assert anomalous <= {row["service"] for row in rows if row["role"] != "exposed"}
+
+
+def test_the_observers_newest_verdict_and_each_evidence_stand_beside_one_another(tmp_path: Path) -> None:
+    """The run may be over before the story of a fault tells what was measured last."""
+    event = FaultEvent(
+        run_id="run-1",
+        fault_id="f",
+        version=4,
+        kind="network-delay",
+        service="cart",
+        instance="cart-0",
+        state="recovered",
+        at_us=9,
+        requested_at_us=1,
+        applied_at_us=3,
+        recovered_at_us=7,
+        duration_us=4,
+        parameters={"b": "2", "a": "1"},
+        apply_evidence="applied",
+        recovery_evidence="recovered",
+        verdict_version=1,
+    )
+    verdict = FaultVerdict(
+        run_id="run-1",
+        fault_id="f",
+        service="cart",
+        version=2,
+        verdict="confirmed",
+        effect_seen_at_us=4,
+        effect_seen_within_us=250,
+        evidence="seen",
+    )
+    (row,) = faults_table([verdict, event, replace(verdict, version=1, verdict="inconclusive")]).to_pylist()
+    assert (row["verdict"], row["effect_seen_within_us"], row["normal_at"]) == ("confirmed", 250, None)
+    evidence = [row[f"{step}_evidence"] for step in ("apply", "recovery", "effect")]
+    assert evidence == ["applied", "recovered", "seen"]
+    assert row["parameters"] == '{"a": "1", "b": "2"}'
+    assert (row["acted"], row["applied_within_us"], row["requested_within_us"]) == (None, None, 1)
+    (later,) = faults_table([verdict, replace(event, verdict="ineffective", verdict_version=3)]).to_pylist()
+    assert later["verdict"] == "ineffective"
+
+
+def test_what_is_not_known_is_null_and_no_zero(original: Path, tmp_path: Path) -> None:
+    spans = rows_of(original, "traces", "peer", "kind", "protocol", "parent_id", "error")
+    assert {(row["kind"], row["peer"]) for row in spans} == {("server", None), ("client", "redis")}
+    assert {(row["protocol"], row["parent_id"]) for row in spans} == {(None, None)}
+    assert {row["error"] for row in spans} == {True, False}
+    assert {row["interval_us"] for row in rows_of(original, "metrics", "interval_us")} == {None}
+    assert {row["callee_kind"] for row in rows_of(original, "graph")} == {None}
+    (refused,) = [row for row in rows_of(original, "faults") if row["state"] == "rejected"]
+    assert (refused["instance"], refused["applied_at"], refused["apply_evidence"]) == (None, None, None)
+    for table in TABLES:
+        assert "map<" not in str(pq.read_schema(original / table)), table
 
 
 def test_faults_have_one_row_each_with_their_newest_version(original: Path) -> None:
