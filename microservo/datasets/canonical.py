@@ -47,10 +47,6 @@ def _parts(path: str, array: Any) -> Iterator[Part]:
         yield from _parts(path, array.indices)
     elif pa.types.is_string(array.type):
         yield from _text_parts(path, array)
-    elif pa.types.is_fixed_size_binary(array.type):
-        width = array.type.byte_width
-        first = array.offset * width
-        yield Part(path, f"bytes{width}", memoryview(array.buffers()[1])[first : first + len(array) * width])
     else:
         yield Part(path, str(array.type), _numbers(array))
 
@@ -63,9 +59,7 @@ def _with_zeros(array: Any) -> Any:
         indices = pc.fill_null(array.indices, 0)
         return pa.DictionaryArray.from_arrays(indices, array.dictionary, safe=False)
     zero: Any = 0
-    if pa.types.is_fixed_size_binary(array.type):
-        zero = bytes(array.type.byte_width)
-    elif pa.types.is_string(array.type):
+    if pa.types.is_string(array.type):
         zero = ""
     elif pa.types.is_boolean(array.type):
         zero = False

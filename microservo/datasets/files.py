@@ -18,6 +18,8 @@ from microservo.domain.datasets.content import ContentHash, rows_per_block
 from microservo.domain.datasets.manifest import FileEntry
 
 _ZSTD_LEVEL = 1
+_DISTINCT_TEXTS = ("body", "sha256", "trace_id", "span_id", "parent_id")
+"""Columns of text that hardly repeats."""
 
 
 class TableFile:
@@ -45,7 +47,12 @@ class TableFile:
             # By time one finds the rows one looks for; in other columns it is hardly worth its cost.
             write_statistics=[field.name for field in schema if _is_time(field.type)],
             write_batch_size=self._block_rows,
-            column_encoding={field.name: "DELTA_BINARY_PACKED" for field in schema if _is_time(field.type)},
+            # fastparquet crashes on a column of this encoding that holds nothing but nulls.
+            column_encoding={
+                field.name: "DELTA_BINARY_PACKED"
+                for field in schema
+                if _is_time(field.type) and not field.nullable
+            },
         )
 
     def append(self, rows: pa.Table) -> None:
@@ -137,4 +144,4 @@ def _dictionary_columns(schema: pa.Schema) -> list[str]:
     """Columns of text that repeats; ids, numbers and log bodies hardly do."""
     texts = [field.name for field in schema if field.type in (pa.string(), TEXT)]
     lists = [f"{field.name}.list.element" for field in schema if field.type == TEXTS]
-    return [name for name in texts if name not in ("body", "sha256")] + lists
+    return [name for name in texts if name not in _DISTINCT_TEXTS] + lists

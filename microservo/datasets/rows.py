@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from microservo.datasets.slices import SLICE_US
 from microservo.datasets.tables import TABLES
-from microservo.datasets.telemetry import Batches, Int64, as_array
+from microservo.datasets.telemetry import Batches, Int64
 from microservo.domain.datasets.ordering import Index, Key, canonical_order, ranked
 from microservo.domain.repetition import repeats, span_hint
 from microservo.domain.telemetry import LAYOUTS, PROTOCOLS, SPAN_KINDS, Signal
@@ -21,6 +21,8 @@ Column = NDArray[Any]
 _SOURCE_COLUMNS = {"time": "time_us", "start": "start_us"}
 _CODES = {"kind": list(SPAN_KINDS), "protocol": list(PROTOCOLS)}
 """Texts of columns that are numbers in the records."""
+_HEX = np.array([b"%02x" % byte for byte in range(256)]).view(np.uint16)
+"""Two digits for each byte."""
 
 
 def in_order(signal: Signal, number: int, packed: Sequence[pa.Table], policy: WindowPolicy) -> pa.Table:
@@ -139,8 +141,10 @@ class _Slice:
         if field.name in _CODES:
             texts = _CODES[field.name]
             column = np.where(column < len(texts), column, 0)
+        if column.dtype.kind == "V":
+            return _hex_texts(column)
         if texts is None:
-            return as_array(column, field.type, _unknown(column) if field.nullable else None)
+            return pa.array(column, field.type, mask=column == 0 if field.nullable else None)
         # The empty text sorts first, and stands first among those of a code.
         unknown = column == 0 if field.nullable and texts[0] == "" else None
         indices = pa.array(column, pa.int32(), mask=unknown)
@@ -170,12 +174,14 @@ def _batches(packed: Sequence[pa.Table]) -> Batches:
     return joined
 
 
-def _unknown(column: Column) -> NDArray[np.bool_]:
-    """Where a column says that something is not known: by zero."""
-    if column.dtype.kind == "V":
-        known = column.view("<i8").reshape(len(column), column.itemsize // 8).any(axis=1)
-        return np.asarray(~known, np.bool_)
-    return np.asarray(column == 0)
+def _hex_texts(ids: Column) -> Any:
+    """Ids as hexadecimal text, as trace viewers show them; null where an id is all zeros, which means none."""
+    count, width = len(ids), ids.dtype.itemsize
+    digits = np.frombuffer(_HEX[ids.view(np.uint8)], np.uint8)
+    known = ids.view("<i8").reshape(count, width // 8).any(axis=1)
+    offsets = np.arange(count + 1, dtype=np.int32) * (2 * width)
+    buffers = [pa.array(known).buffers()[1], pa.py_buffer(offsets), pa.py_buffer(digits)]
+    return pa.Array.from_buffers(pa.string(), count, buffers)
 
 
 def _values(array: Any) -> Column:

@@ -127,7 +127,7 @@ class RowBuffer:
 
     def _packed(self, stamped: Sequence[Stamped], delays: Mapping[tuple[str, int], int]) -> pa.Table:
         batches = [batch for batch, _ in stamped]
-        columns = {name: as_array(column) for name, column in _columns(batches, self._layout).items()}
+        columns = {name: _as_array(column) for name, column in _columns(batches, self._layout).items()}
         if "bodies" in self._layout.arrays:
             bodies = [body for batch in batches for body in getattr(batch, "bodies")]  # noqa: B009
             columns["body"] = pa.array(bodies, pa.string())
@@ -140,14 +140,13 @@ class RowBuffer:
         return pa.table(columns).replace_schema_metadata({_BATCHES: json.dumps(described)})
 
 
-def as_array(column: NDArray[Any], kind: Any = None, nulls: NDArray[np.bool_] | None = None) -> Any:
-    """An Arrow array of numbers, or of bytes of fixed width, which is null where `nulls` says so."""
+def _as_array(column: NDArray[Any]) -> Any:
+    """An Arrow array of numbers, or of bytes of fixed width."""
     if column.dtype.kind == "V":
         data = pa.py_buffer(np.ascontiguousarray(column))
-        valid = None if nulls is None else pa.array(~nulls).buffers()[1]
-        kind = kind or pa.binary(column.dtype.itemsize)
-        return pa.FixedSizeBinaryArray.from_buffers(kind, len(column), [valid, data])
-    return pa.array(column, kind, mask=nulls)
+        kind = pa.binary(column.dtype.itemsize)
+        return pa.FixedSizeBinaryArray.from_buffers(kind, len(column), [None, data])
+    return pa.array(column)
 
 
 def _columns(batches: Sequence[Batch], layout: Layout) -> dict[str, NDArray[Any]]:

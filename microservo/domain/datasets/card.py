@@ -47,10 +47,11 @@ def _front_matter(manifest: Manifest) -> str:
         "source_datasets: [original]",
         "configs:",
     ]
-    for entry in _tables(manifest):
+    # A split without rows can't be loaded: it is left out.
+    for entry in (each for each in _tables(manifest) if each.rows):
         name = entry.name.removesuffix(".parquet")
-        lines += [f"  - config_name: {name}", "    data_files:", "      - split: train"]
-        lines.append(f"        path: {entry.name}")
+        lines += [f"  - config_name: {name}"] + ["    default: true"] * (name == "windows")
+        lines += ["    data_files:", "      - split: train", f"        path: {entry.name}"]
     return "\n".join([*lines, "---", ""])
 
 

@@ -18,8 +18,6 @@ COLUMNS: dict[str, pa.Array] = {
     "truth": pa.array([True, False, True, True]),
     "time": pa.array([1, None, 3, 4], TIME),
     "text": pa.array(["a", "", None, "é"]),
-    "id": pa.array([b"12345678", b"abcdefgh", b"\0" * 8, b"ABCDEFGH"], pa.binary(8)),
-    "known id": pa.array([b"12345678", None, b"\0" * 8, b"ABCDEFGH"], pa.binary(8)),
     "code": pa.array([1, None, 0, 4], pa.uint8()),
     "flag": pa.array([True, None, False, True]),
     "numbers": pa.array([[1.5], [], None, [2.5, 3.5]], pa.list_(pa.float64())),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import datasets
@@ -15,6 +16,7 @@ import pytest
 from microservo.datasets.tables import TABLES
 
 NAMES = sorted(name.removesuffix(".parquet") for name in TABLES)
+WITHOUT_ROWS = {"instances"}
 
 
 def rows_of(path: Path) -> int:
@@ -54,14 +56,16 @@ def test_duckdb_reads_a_table(original: Path, name: str) -> None:
     assert len(rows.fetchall()) == rows_of(path)
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("name", NAMES)
 def test_fastparquet_reads_a_table(original: Path, name: str) -> None:
     path = original / f"{name}.parquet"
     assert len(fastparquet.ParquetFile(str(path)).to_pandas()) == rows_of(path)
+    gc.collect()  # it leaves its files open
 
 
 @pytest.mark.usefixtures("offline")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in WITHOUT_ROWS])
 def test_hugging_face_loads_every_config_of_the_card(original: Path, tmp_path: Path, name: str) -> None:
     loaded = datasets.load_dataset(str(original), name, split="train", cache_dir=str(tmp_path))
     assert loaded.num_rows == rows_of(original / f"{name}.parquet")

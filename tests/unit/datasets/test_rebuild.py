@@ -125,8 +125,8 @@ def test_the_tables_hold_what_the_writers_sent(original: Path) -> None:
 def test_texts_and_ids_come_out_as_they_went_in(original: Path) -> None:
     for row in pq.read_table(original / "logs.parquet").slice(0, 50).to_pylist():
         number = int(row["body"].split()[1])
-        assert row["trace_id"] == (number.to_bytes(16, "little") if number else None)
-        assert row["span_id"] == (number.to_bytes(8, "little") if number else None)
+        assert row["trace_id"] == (number.to_bytes(16, "little").hex() if number else None)
+        assert row["span_id"] == (number.to_bytes(8, "little").hex() if number else None)
         assert row["template"] == ("request <*> failed" if number % 9 == 0 else "request <*> done")
         assert row["severity"] == (17 if number % 9 == 0 else 9)
 
