@@ -12,6 +12,7 @@ import psutil
 
 from benchmarks.load import Loaded
 from benchmarks.stream import Plan
+from microservo.adapters.machine import cpu_model
 
 _PACKAGES = ("microservo", "faust-streaming", "confluent-kafka", "fastavro", "numpy", "pyarrow")
 _PEERS = Path(__file__).parent / "peers" / "requirements.txt"
@@ -38,16 +39,6 @@ def machine_facts(took_s: float, load_before: float) -> list[str]:
     return [
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {took_s:.0f} s in all, "
         f"load average before it {load_before:.1f}",
-        f"{_processor()}, {os.cpu_count()} cores, {memory_gib:.0f} GiB, {platform.platform(terse=True)}",
+        f"{cpu_model()}, {os.cpu_count()} cores, {memory_gib:.0f} GiB, {platform.platform(terse=True)}",
         f"Python {platform.python_version()}, Apache Kafka 4.3.0 on the same machine; {ours}",
     ]
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "processor"
-    )

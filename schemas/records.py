@@ -70,6 +70,66 @@ class GoneService:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunLoad:
+    """The load on a target: journeys of users, at a rate that moves as the topology says."""
+
+    journeys_per_s: float
+    """Mean rate of the journeys."""
+    seed: int
+    """Seed of which journeys are made when."""
+    amplitude: float
+    """Of the sine that the rate moves by, as a part (0 to 1) of it."""
+    period_s: float
+    """Seconds: of the sine."""
+    noise: float
+    """Standard deviation of the logarithm of a factor on the rate."""
+    noise_s: float
+    """Seconds after which the factor is drawn anew."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunMachine:
+    """A machine that a run took place on."""
+
+    host_hash: str
+    """First twelve digits of the SHA-256 of its name: tells machines apart without naming them."""
+    system: str
+    """Operating system, for example Linux."""
+    kernel: str
+    """Release of its kernel."""
+    architecture: str
+    """For example x86_64."""
+    cpu_model: str
+    """What the processor calls itself."""
+    cpus: int
+    """Number of logical processors."""
+    memory_bytes: int
+    """Bytes of main memory."""
+    python: str
+    """Version of Python."""
+    clock_source: str
+    """What the kernel takes the time from, for example tsc; empty where it doesn't say."""
+    clock_resolution_ns: int
+    """Nanoseconds: resolution of the wall clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedFault:
+    """One fault of a plan."""
+
+    kind: str
+    """Kind of fault."""
+    service: str
+    """Service to inject it into."""
+    parameters: dict[str, str]
+    """Parameters as they are asked for; others are those of the kind."""
+    duration_s: int
+    """Seconds in force."""
+    gap_s: int
+    """Seconds of quiet after it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
     """State of a run, compacted by run id."""
 
@@ -101,6 +161,18 @@ class Experiment:
     """Writers of the joined topics, in the order in which they were declared; empty in records before version 2."""
     gone: tuple[GoneService, ...] = ()
     """Services that were declared gone, in the order in which they were; empty in records before version 3."""
+    topology_sha256: str = ""
+    """SHA-256 of the topology file that the target was started from; empty where it was not started from one, and before version 3."""
+    loads: tuple[RunLoad, ...] = ()
+    """Load that was made, one entry per generator; empty where none was, and before version 3."""
+    machines: tuple[RunMachine, ...] = ()
+    """Machines that the run took place on, in the order in which it came to them; empty before version 3."""
+    plan: tuple[PlannedFault, ...] = ()
+    """Faults that a campaign was to inject, in their order; empty where nobody declared any, and before version 3."""
+    delays_us: dict[str, int] = field(default_factory=dict)
+    """Microseconds by service that its telemetry was declared to come late; of others that is learned."""
+    clock_moved_us: int | None = None
+    """Microseconds by which the wall clock moved against one that nobody sets while the run went on; null where that is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

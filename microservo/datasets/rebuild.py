@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -223,7 +223,7 @@ class _Build:
 
     def _manifest(self, files: tuple[FileEntry, ...], outcome: Outcome) -> Manifest:
         return Manifest(
-            run=_run_facts(self._log.run),
+            run=_run_facts(self._log),
             policy=asdict(self.policy),
             offsets={f"{topic}/{index}": ends for (topic, index), ends in sorted(self._log.offsets.items())},
             schema_ids={f"{name}.v{version}": number for (name, version), number in schema_ids().items()},
@@ -256,7 +256,8 @@ def _policy(run: Experiment) -> WindowPolicy:
     return WindowPolicy(size_us=run.window_us, first_cut_us=run.first_cut_us, final_cut_us=run.final_cut_us)
 
 
-def _run_facts(run: Experiment) -> RunFacts:
+def _run_facts(log: RunLog) -> RunFacts:
+    run = log.run
     return RunFacts(
         run_id=run.run_id,
         status=run.status,
@@ -265,4 +266,11 @@ def _run_facts(run: Experiment) -> RunFacts:
         started_at_us=run.started_at_us,
         finished_at_us=run.finished_at_us,
         versions=dict(sorted(run.versions.items())),
+        partitions=len(log.partition_numbers()),
+        topology_sha256=run.topology_sha256,
+        loads=run.loads,
+        machines=run.machines,
+        plan=tuple(replace(fault, parameters=dict(sorted(fault.parameters.items()))) for fault in run.plan),
+        delays_us=dict(sorted(run.delays_us.items())),
+        clock_moved_us=run.clock_moved_us,
     )

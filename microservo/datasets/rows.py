@@ -175,7 +175,7 @@ def _batches(packed: Sequence[pa.Table]) -> Batches:
 
 
 def _hex_texts(ids: Column) -> Any:
-    """Ids as hexadecimal text, as trace viewers show them; null where an id is all zeros, which means none."""
+    """Ids as hexadecimal text, as trace viewers show them; null where an id is all zeros: none."""
     count, width = len(ids), ids.dtype.itemsize
     digits = np.frombuffer(_HEX[ids.view(np.uint8)], np.uint8)
     known = ids.view("<i8").reshape(count, width // 8).any(axis=1)

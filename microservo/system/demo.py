@@ -63,6 +63,7 @@ class Demo:
         """
         policy = self._system.options.policy
         self._system.wait_for_windows(max(1, round(WARM_UP_S * 1e6 / policy.size_us)))
+        self._system.declare_plan(self.plan)
         run_campaign(self._client, self._system.run_id, self.plan, self._progress)
         drain_s = (policy.final_cut_us + policy.size_us) / 1e6 + _DRAIN_MARGIN_S
         count_down(self._progress, "late records, until every window is final", drain_s)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +19,7 @@ from microservo.adapters.ports import free_port_at_best, free_ports
 from microservo.application.connection import kafka_settings
 from microservo.application.progress import Progress
 from microservo.client import Client
+from microservo.domain.campaign import CampaignFault
 from microservo.errors import MicroServoError, Unavailable
 from microservo.log.subscription import Subscription
 from microservo.platforms.local.runner import LocalTargetRunner
@@ -119,6 +121,11 @@ class EmbeddedSystem:
             with self._progress.stage("telemetry of every service") as stage:
                 telemetry.wait(_FIRST_TELEMETRY_S, self._folders.logs, stage.advance)
         self.wait_for_windows(1)
+
+    def declare_plan(self, plan: Iterable[CampaignFault]) -> None:
+        """Writes into the record of the run which faults are to be injected into it."""
+        assert self._record is not None
+        self._record.declare_plan(plan)
 
     def wait_for_windows(self, count: int) -> None:
         """Waits until the entry service has `count` labelled windows of this run more.

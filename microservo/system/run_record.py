@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
 from microservo.adapters.broker import Broker
 from microservo.adapters.clock import now_us
+from microservo.adapters.machine import clock_difference_us, machine
+from microservo.domain.campaign import CampaignFault
 from microservo.errors import InvalidInput
 from microservo.log.run_records import update_run, write_run
 from microservo.log.topics import topic_specs
 from microservo.log.writers import observer_from, writers_from
+from microservo.platforms.local.topology_files import read_topology, topology_file
 from microservo.retry import retry
 from microservo.system.options import SystemOptions
 from schemas.catalogue import catalogue
-from schemas.records import Experiment, RunStatus
+from schemas.records import Experiment, PlannedFault, RunLoad, RunStatus
 
 _OFFSETS_S = 30.0
 _PROCESS = "system"
@@ -65,7 +69,12 @@ class RunRecord:
                 observer_from(time_us, final_cut_us=options.policy.final_cut_us),
             ),
             versions={"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+            topology_sha256=hashlib.sha256(topology_file(options.topology).read_bytes()).hexdigest(),
+            loads=(_load(options),),
+            machines=(machine(),),
+            delays_us=dict(options.delays_us),
         )
+        self._clock_us: int | None = clock_difference_us()
 
     @property
     def run_id(self) -> str:
@@ -100,18 +109,29 @@ class RunRecord:
             started_at_us=former.started_at_us,
             start_offsets=former.start_offsets,
             writers=former.writers or self._run.writers,
+            plan=former.plan,
+            delays_us=former.delays_us or self._run.delays_us,
+            machines=tuple(dict.fromkeys((*former.machines, *self._run.machines))),
         )
+        # What the clock did meanwhile is not known.
+        self._clock_us = None
         return True
 
     def begin(self) -> None:
         """Writes that the run has begun, and who writes in it."""
         write_run(self._broker, self._run, process=_PROCESS, clock=now_us, topic_prefix=self._prefix)
 
+    def declare_plan(self, plan: Iterable[CampaignFault]) -> None:
+        """Writes which faults are to be injected."""
+        planned = tuple(PlannedFault(**asdict(fault)) for fault in plan)
+        self._update(self.run_id, lambda run: replace(run, plan=planned))
+
     def end(self, status: RunStatus) -> None:
         """Writes that the run is over, with the offsets reached; a second call does nothing."""
         if self.is_over:
             return
-        over = _over(status, now_us(), self._offsets())
+        moved_us = None if self._clock_us is None else clock_difference_us() - self._clock_us
+        over = _over(status, now_us(), self._offsets(), moved_us)
         self._update(self.run_id, over)
         self._run = over(self._run)
 
@@ -133,10 +153,24 @@ class RunRecord:
 
 
 def _over(
-    status: RunStatus, at_us: int | None, end_offsets: Mapping[str, int]
+    status: RunStatus,
+    at_us: int | None,
+    end_offsets: Mapping[str, int],
+    clock_moved_us: int | None = None,
 ) -> Callable[[Experiment], Experiment]:
     """What ends a run: its writers stay as they were declared meanwhile."""
-    return lambda run: replace(run, status=status, finished_at_us=at_us, end_offsets=dict(end_offsets))
+    return lambda run: replace(
+        run,
+        status=status,
+        finished_at_us=at_us,
+        end_offsets=dict(end_offsets),
+        clock_moved_us=clock_moved_us,
+    )
+
+
+def _load(options: SystemOptions) -> RunLoad:
+    curve = asdict(read_topology(options.topology).load)
+    return RunLoad(journeys_per_s=options.journeys_per_s, seed=options.seed, **curve)
 
 
 def ensure_topics(broker: Broker, options: SystemOptions) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from html import escape
 
-from microservo.domain.datasets.manifest import FileEntry, Manifest
+from microservo.domain.datasets.manifest import FileEntry, Manifest, RunFacts
+from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.text import printable
 from microservo.domain.truth import RULE
 
@@ -28,6 +30,26 @@ _TABLES = {
     "instances": "what each instance said of itself: what it is, version, host, container, scopes",
     "ledger": "where every record went, per source, service and minute",
 }
+
+_CODES = {
+    "`truth`": "anomalous, masked, normal: by the rule below",
+    "`role`": "root_cause: injected here; affected: its telemetry measurably moved; exposed: connected, and "
+    "nothing was found",
+    "`relation`": "root; caller: depends on the root; callee: it or a caller of it calls this one; user: the "
+    "load generator; neighbour: on the same host",
+    "`finding`": "undecided: not judged yet; visible; not_visible; inconclusive: too little",
+    "`phase`": "applying, active, recovering, after_effect",
+    "`verdict`": "pending; confirmed: by an effect that is this fault's alone; ineffective: enough to see, "
+    "and nothing moved; inconclusive",
+    "`severity` of faults, labels": "0 (a control that harms nothing) to 1 (total), by the parameters",
+    "`severity` of `logs`": "OpenTelemetry's number: 1 to 4 trace, 5 to 8 debug, 9 to 12 info, 13 to 16 warn, "
+    "17 to 20 error, 21 to 24 fatal",
+    "`kind` of `traces`": "internal, server, client, producer, consumer",
+    "`protocol` of `traces`": "http, rpc, messaging, database",
+    "`service_kind`, `kind` of `instances`": "service, host, load_generator",
+    "`kind` of `faults`, `fault_kind`": ", ".join(sorted(KINDS)) + "; declared ones may have others",
+}
+"""What the words and numbers in columns mean."""
 
 
 def dataset_card(manifest: Manifest) -> str:
@@ -59,9 +81,11 @@ def _body(manifest: Manifest) -> str:
     run, policy = manifest.run, manifest.policy
     run_id, target = _words(run.run_id), _words(run.target)
     table_lines = "\n".join(
-        f"| `{entry.name}` | {entry.rows} | {_TABLES[entry.name.removesuffix('.parquet')]} |"
+        f"| `{entry.name}` | {_TABLES[entry.name.removesuffix('.parquet')]} | {entry.rows} |"
         for entry in _tables(manifest)
     )
+    code_lines = "\n".join(f"| {column} | {values} |" for column, values in _CODES.items())
+    circumstances = "\n".join(f"- {line}" for line in _circumstances(run))
     return f"""# MicroServo run {run_id}
 
 ## Summary
@@ -74,11 +98,19 @@ labelled with what was really wrong. Started {_instant(run.started_at_us)}, seed
 Canonical Parquet (zstd), instants in UTC microseconds. Rows of `metrics`, `logs` and `traces` lie window by
 window, as those of `windows` do: sorted by start of their window, service, time and then by all else.
 
-| file | rows | one row is |
+| file | one row is | rows |
 |---|---|---|
 {table_lines}
 
-Trace and span ids are raw bytes; all zeros means none. `manifest.json` holds offsets, schema ids, versions,
+Nothing is a map: features are two lists of equal length, `feature_names` and `feature_values`, and parameters
+are JSON text. Null means that something is not known or not there; zero means zero. Ids of traces and spans
+are hexadecimal text.
+
+| column | values |
+|---|---|
+{code_lines}
+
+`manifest.json` holds the facts of the run (machines, load, topology, plan), offsets, schema ids, versions,
 SHA-256 of each file and the counts of the writers.
 
 ## Collection
@@ -86,8 +118,10 @@ All of it was taken from an event log. Windows are {_seconds(policy["size_us"])}
 was there {_seconds(policy["first_cut_us"])} after a window's end, and nothing that was measured of faults;
 revision 1 exists where what came up to {_seconds(policy["final_cut_us"])} after the end changed anything.
 Effects that were measured later make revisions of the labels alone, one in
-{_seconds(policy["final_cut_us"])} at most. `final` marks the last revision. Rows with `late` true came after
-the first cut. Records that came too late for any window, and refused ones, are left out and counted in the
+{_seconds(policy["final_cut_us"])} at most. `windows` holds the last revision of each, `window_revisions`
+all of them, with features only where they differ from the last ones; detectors scored revision 0. A service whose
+telemetry comes later than that is waited for longer, by `delay_us`. Rows with `late` true came after the first
+cut. Records that came too late for any window, and refused ones, are left out and counted in the
 ledger: read = in_windows + late + duplicate + dropped + rejected + unfinished.
 {manifest.unfinished_windows} windows were not final when the run ended and are left out.
 
@@ -99,17 +133,25 @@ Two facts are kept apart, and neither filters the other. `in_force` is the share
 with a severity was in force in this service, as the mechanism itself confirmed, seen or not. `visible` is the
 share in which this service's own telemetry measurably left its normal; null while that is undecided.
 
-A label names a fault that touches a window: its kind; the role of the service, `root_cause` (injected here),
-`affected` (its telemetry measurably moved) or `exposed` (connected, and nothing was found); how it is
-connected (`relation`, `hops`); the phase that takes the largest share; the share in force (`overlap`) and the
+A label names a fault that touches a window: its kind; the role of the service; how it is connected to the
+root (`relation`, `hops`); the phase that takes the largest share; the share in force (`overlap`) and the
 instances; the severity; what was measured here (`finding`, `visible`); and the other faults that explain the
-same effect and can't be told apart (`shared_with`). `role` is the strongest of all labels of the window.
+same effect and can't be told apart (`shared_with`). `role` of a window is the strongest of its labels.
 
 {RULE}
 
+Of a window with several faults, the flat columns of `windows` (`fault_id`, `fault_kind`, `overlap`, ...)
+are those of the strongest label: the strongest role, then the longest effect, then the most in force;
+`labels` has all of them. `effects` says for each fault and service what was measured, by which series, how large, on how
+many samples and how probable without a fault. Of the seven times of a fault, each has a column `..._within_us`
+that says how exact it is; 1 is a reading of a clock, null that it is not known.
+
+## Circumstances
+{circumstances}
+
 ## Considerations
 The load is synthetic and absolute latencies depend on the machine that the run took place on. Features hold
-nothing about faults: take labels from `truth`, `role`, `in_force`, `visible` and `labels` only.
+nothing about faults: take labels from the other columns of `windows`, from `labels` and from `effects` only.
 
 ## License
 None is given: it is for whoever publishes the run to choose one and put it into the first lines of this file.
@@ -117,6 +159,29 @@ None is given: it is for whoever publishes the run to choose one and put it into
 ## Citation
 MicroServo, run {run_id}, content hash {manifest.content_hash}.
 """
+
+
+def _circumstances(run: RunFacts) -> Iterator[str]:
+    for each in run.machines:
+        yield (
+            f"machine {each.host_hash}: {_words(each.cpu_model)}, {each.cpus} processors, "
+            f"{each.memory_bytes / 2**30:.1f} GiB, {_words(each.system)} {_words(each.kernel)} "
+            f"{_words(each.architecture)}, Python {_words(each.python)}, clock from "
+            f"{_words(each.clock_source) or 'an unknown source'}, exact to {each.clock_resolution_ns} ns"
+        )
+    for load in run.loads:
+        yield (
+            f"load: {load.journeys_per_s:g} journeys/s on the average, seed {load.seed}, moving by "
+            f"{load.amplitude:.0%} over {load.period_s:g} s, with noise of {load.noise:g} every "
+            f"{load.noise_s:g} s"
+        )
+    yield f"topics of {run.partitions} partitions"
+    if run.topology_sha256:
+        yield f"SHA-256 of the topology file: {run.topology_sha256}"
+    if run.plan:
+        yield f"{len(run.plan)} faults were planned; `manifest.json` lists them"
+    if run.clock_moved_us is not None:
+        yield f"the wall clock moved by {run.clock_moved_us / 1000:g} ms against one that nobody sets"
 
 
 def _tables(manifest: Manifest) -> list[FileEntry]:

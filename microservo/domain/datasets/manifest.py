@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from microservo.domain.datasets.content import dataset_hash
 from microservo.errors import InvalidInput
+from schemas.records import PlannedFault, RunLoad, RunMachine
 
 MANIFEST = "manifest.json"
 _SHOWN = 60
@@ -40,7 +41,18 @@ class FileEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """What the run itself was; instants in microseconds UTC."""
+    """What the run itself was, as its record says; instants in microseconds UTC.
+
+    Attributes:
+        partitions: how many the joined topics have.
+        topology_sha256: of the topology file; empty where the target was not started from one.
+        loads: load that was made, one entry per generator.
+        machines: those that it took place on.
+        plan: faults that a campaign was to inject, in order; empty where there was none.
+        delays_us: by service how late its telemetry was declared to come; of others it was learned, and
+            `delay_us` of each window says what it came to.
+        clock_moved_us: how far the wall clock moved against one that nobody sets; None where not known.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
@@ -51,6 +63,13 @@ class RunFacts:
     started_at_us: int
     finished_at_us: int | None
     versions: Mapping[str, str]
+    partitions: int
+    topology_sha256: str = ""
+    loads: tuple[RunLoad, ...] = ()
+    machines: tuple[RunMachine, ...] = ()
+    plan: tuple[PlannedFault, ...] = ()
+    delays_us: Mapping[str, int] = field(default_factory=dict)
+    clock_moved_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +93,7 @@ class Manifest:
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
-    format_version: Literal[1] = 1
+    format_version: Literal[2] = 2
     run: RunFacts
     policy: Mapping[str, int]
     offsets: Mapping[str, tuple[int, int]]

@@ -1,10 +1,18 @@
 from __future__ import annotations
 
+import hashlib
+import os
+import platform
+from dataclasses import replace
+
 import pytest
 
+from microservo.adapters.machine import machine
 from microservo.client.client import Client
+from microservo.domain.campaign import campaign
 from microservo.domain.watermarks import NEVER_WAITS_US
 from microservo.errors import InvalidInput
+from microservo.platforms.local.topology_files import read_topology, topology_file
 from microservo.system.options import SystemOptions
 from microservo.system.run_record import RunRecord, ensure_topics, new_run_id
 from microservo.testing import MemoryBroker
@@ -80,6 +88,48 @@ def test_a_named_run_goes_on_after_a_kill_but_not_after_its_end(broker: MemoryBr
     )
     with pytest.raises(InvalidInput, match="'monday' is over \\(finished\\); give this one another id"):
         RunRecord(broker, OPTIONS, target="online-boutique", run_id="monday").resume(client.runs.list())
+
+
+def test_a_run_says_where_and_under_what_load_it_took_place_and_what_was_planned(
+    broker: MemoryBroker,
+) -> None:
+    options = replace(OPTIONS, journeys_per_s=5.0, delays_us={"jshop": 4_000_000})
+    record = RunRecord(broker, options, target="online-boutique")
+    record.begin()
+    record.declare_plan(campaign(11, ["cpu-hog"], ["cartservice"], 2))
+    record.end("finished")
+    (run,) = Client(broker=broker, topic_prefix="lab-").runs.list()
+    text = topology_file("online-boutique").read_bytes()
+    assert run.topology_sha256 == hashlib.sha256(text).hexdigest()
+    curve = read_topology("online-boutique").load
+    assert [(load.journeys_per_s, load.seed, load.amplitude) for load in run.loads] == [
+        (5.0, 11, curve.amplitude)
+    ]
+    (where,) = run.machines
+    assert where == machine()
+    assert (where.cpus, where.memory_bytes > 2**20) == (os.cpu_count(), True)
+    assert platform.node() not in repr(where)
+    assert [(fault.kind, fault.service) for fault in run.plan] == [("cpu-hog", "cartservice")] * 2
+    assert run.delays_us == {"jshop": 4_000_000}
+    assert run.clock_moved_us is not None
+    assert abs(run.clock_moved_us) < 1_000_000
+
+
+def test_a_run_that_went_on_elsewhere_names_both_machines_and_knows_nothing_of_the_clock(
+    broker: MemoryBroker,
+) -> None:
+    client = Client(broker=broker, topic_prefix="lab-")
+    killed = RunRecord(broker, OPTIONS, target="online-boutique", run_id="monday")
+    killed.begin()
+    (begun,) = client.runs.list()
+    elsewhere = replace(begun, machines=(replace(begun.machines[0], host_hash="another"),))
+    again = RunRecord(broker, OPTIONS, target="online-boutique", run_id="monday")
+    assert again.resume([elsewhere])
+    again.begin()
+    again.end("finished")
+    (run,) = client.runs.list()
+    assert [each.host_hash for each in run.machines] == ["another", machine().host_hash]
+    assert run.clock_moved_us is None
 
 
 def test_run_ids_sort_by_time_and_differ() -> None:

@@ -9,7 +9,9 @@ import pytest
 
 from microservo.domain.datasets.card import dataset_card
 from microservo.domain.datasets.manifest import FileEntry, Manifest, RunFacts, tables_hash
+from microservo.domain.truth import RULE
 from microservo.errors import InvalidInput
+from schemas.records import PlannedFault, RunLoad, RunMachine
 
 MANIFEST = Manifest(
     run=RunFacts(
@@ -20,6 +22,28 @@ MANIFEST = Manifest(
         started_at_us=1_700_000_000_000_000,
         finished_at_us=None,
         versions={"microservo": "0.1.0"},
+        partitions=6,
+        topology_sha256="9f86",
+        loads=(RunLoad(journeys_per_s=8.0, seed=7, amplitude=0.25, period_s=600.0, noise=0.0, noise_s=10.0),),
+        machines=(
+            RunMachine(
+                host_hash="3fc9b689459d",
+                system="Linux",
+                kernel="6.8.0",
+                architecture="x86_64",
+                cpu_model="Xeon | <b>",
+                cpus=4,
+                memory_bytes=16 * 2**30,
+                python="3.12.3",
+                clock_source="tsc",
+                clock_resolution_ns=1,
+            ),
+        ),
+        plan=(
+            PlannedFault(kind="cpu-hog", service="cart", parameters={"load": "0.9"}, duration_s=12, gap_s=10),
+        ),
+        delays_us={"jshop": 5_000_000},
+        clock_moved_us=-250,
     ),
     policy={
         "size_us": 5_000_000,
@@ -55,7 +79,7 @@ def changed(**parts: object) -> str:
         ("", "invalid JSON: EOF"),
         ("[]", "input should be an object;"),
         ("{}", "run: field required;"),
-        (changed(format_version=99), "format_version: input should be 1, found 99"),
+        (changed(format_version=99), "format_version: input should be 2, found 99"),
         (changed(unfinished_windows="2"), "unfinished_windows: input should be a valid integer, found '2'"),
         (changed(offsets={"t/0": [3]}), "offsets.t/0.1: field required"),
         (changed(more=1), "more: unexpected keyword argument, found 1"),
@@ -86,8 +110,26 @@ def test_the_card_has_front_matter_for_each_table() -> None:
     assert "size_categories: [10K<n<100K]" in front
     assert "  - config_name: logs\n    data_files:\n      - split: train\n" in front
     assert "        path: logs.parquet\n" in front
-    assert "| `logs.parquet` | 50000 |" in card
+    assert "| `logs.parquet` | a log line with its template | 50000 |" in card
     assert "2 windows were not final" in card
+
+
+def test_the_card_says_what_a_reader_must_know_of_codes_rule_and_circumstances() -> None:
+    card = dataset_card(MANIFEST)
+    assert RULE in card
+    assert "17 to 20 error" in card
+    assert "| `kind` of `traces` | internal, server, client, producer, consumer |" in card
+    assert "- machine 3fc9b689459d: Xeon | &lt;b&gt;, 4 processors, 16.0 GiB, Linux 6.8.0 x86_64" in card
+    assert "- load: 8 journeys/s on the average, seed 7, moving by 25% over 600 s" in card
+    assert "- topics of 6 partitions" in card
+    assert "the wall clock moved by -0.25 ms" in card
+
+
+def test_a_table_without_rows_is_no_config_that_hugging_face_would_fail_to_load() -> None:
+    empty = replace(MANIFEST.files[1], name="windows.parquet", rows=0)
+    assert "config_name: windows" not in dataset_card(replace(MANIFEST, files=(empty,)))
+    full = dataset_card(replace(MANIFEST, files=(replace(empty, rows=1),)))
+    assert "  - config_name: windows\n    default: true\n" in full
 
 
 @pytest.mark.parametrize(
