@@ -21,6 +21,18 @@ def dataset() -> None:
     """Rebuild the dataset of a run from the log, check it, hash it.
 
     \b
+    Its tables, as Parquet files; README.md beside them says what each column is:
+      windows            start here: a final window a row, with truth, strongest
+                         label and features
+      window_revisions   every revision of every window
+      labels             every fault that touches a window
+      effects            who was affected by a fault, and by what evidence
+      effect_intervals   when telemetry had left its normal
+      faults             what was injected, when, how exactly, with what verdict
+      fault_events       the story of every fault
+      metrics, logs, traces, scores, graph, instances, ledger
+
+    \b
     Examples:
       microservo dataset rebuild --run latest --out ./dataset
       microservo dataset verify ./dataset --against-live

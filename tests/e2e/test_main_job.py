@@ -167,7 +167,7 @@ def test_every_window_was_scored_by_both_algorithms(recorded: Recorded) -> None:
             scored.setdefault(score.algorithm, set()).add((score.service, score.start_us))
     first = {
         (row["service"], int(row["start"].timestamp() * 1e6))
-        for row in table(recorded, "windows")
+        for row in table(recorded, "window_revisions")
         if row["revision"] == 0
     }
     assert set(scored) == {"n-sigma", "random"}

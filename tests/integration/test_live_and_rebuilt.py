@@ -74,5 +74,5 @@ class _Run:
         )
         assert verify(dataset) == []
         assert verify_against_live(dataset, self._broker, self._prefix) == []
-        (windows,) = [entry for entry in manifest.files if entry.name == "windows.parquet"]
-        return windows.content_sha256
+        names = ("windows.parquet", "window_revisions.parquet", "labels.parquet", "effects.parquet")
+        return " ".join(entry.content_sha256 for entry in manifest.files if entry.name in names)

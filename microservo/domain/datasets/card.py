@@ -42,8 +42,8 @@ _CODES = {
     "`verdict`": "pending; confirmed: by an effect that is this fault's alone; ineffective: enough to see, "
     "and nothing moved; inconclusive",
     "`severity` of faults, labels": "0 (a control that harms nothing) to 1 (total), by the parameters",
-    "`severity` of `logs`": "OpenTelemetry's number: 1 to 4 trace, 5 to 8 debug, 9 to 12 info, 13 to 16 warn, "
-    "17 to 20 error, 21 to 24 fatal",
+    "`severity` of `logs`": "OpenTelemetry's number: 1 to 4 trace, 5 to 8 debug, 9 to 12 info, 13 to 16 "
+    "warn, 17 to 20 error, 21 to 24 fatal",
     "`kind` of `traces`": "internal, server, client, producer, consumer",
     "`protocol` of `traces`": "http, rpc, messaging, database",
     "`service_kind`, `kind` of `instances`": "service, host, load_generator",
@@ -119,10 +119,10 @@ was there {_seconds(policy["first_cut_us"])} after a window's end, and nothing t
 revision 1 exists where what came up to {_seconds(policy["final_cut_us"])} after the end changed anything.
 Effects that were measured later make revisions of the labels alone, one in
 {_seconds(policy["final_cut_us"])} at most. `windows` holds the last revision of each, `window_revisions`
-all of them, with features only where they differ from the last ones; detectors scored revision 0. A service whose
-telemetry comes later than that is waited for longer, by `delay_us`. Rows with `late` true came after the first
-cut. Records that came too late for any window, and refused ones, are left out and counted in the
-ledger: read = in_windows + late + duplicate + dropped + rejected + unfinished.
+all of them, with features only where they differ from the last ones; detectors scored revision 0. A
+service whose telemetry comes later than that is waited for longer, by `delay_us`. Rows with `late` true came
+after the first cut. Records that came too late for any window, and refused ones, are left out and counted
+in the ledger: read = in_windows + late + duplicate + dropped + rejected + unfinished.
 {manifest.unfinished_windows} windows were not final when the run ended and are left out.
 
 ## Splits
@@ -142,9 +142,9 @@ same effect and can't be told apart (`shared_with`). `role` of a window is the s
 
 Of a window with several faults, the flat columns of `windows` (`fault_id`, `fault_kind`, `overlap`, ...)
 are those of the strongest label: the strongest role, then the longest effect, then the most in force;
-`labels` has all of them. `effects` says for each fault and service what was measured, by which series, how large, on how
-many samples and how probable without a fault. Of the seven times of a fault, each has a column `..._within_us`
-that says how exact it is; 1 is a reading of a clock, null that it is not known.
+`labels` has all of them. `effects` says for each fault and service what was measured, by which series, how
+large, on how many samples and how probable without a fault. Each of the seven times of a fault has a column
+`..._within_us` that says how exact it is: 1 is a reading of a clock, null that it is not known.
 
 ## Circumstances
 {circumstances}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 from pathlib import Path
 
 import datasets
@@ -98,3 +99,27 @@ def test_spans_can_be_joined_to_their_parents(original: Path) -> None:
     )
     # No span of the made-up run has a parent: zeros would have matched one another.
     assert joined.fetchall() == [(0,)]
+
+
+EXAMPLES = re.findall(
+    r"^## (.*)\n(?:(?!^## ).*\n)*?<!-- run -->\n```python\n((?:.*\n)*?)```",
+    (Path(__file__).parents[3] / "docs" / "datasets.md").read_text("utf-8"),
+    re.MULTILINE,
+)
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize(("title", "program"), EXAMPLES, ids=[title for title, _ in EXAMPLES])
+def test_the_examples_of_the_document_run(
+    original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, title: str, program: str
+) -> None:
+    (tmp_path / "dataset").symlink_to(original)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    printed: list[object] = []
+    exec(program, {"print": lambda *shown: printed.extend(shown)})  # noqa: S102
+    assert [len(str(each)) > 0 for each in printed], title
+
+
+def test_the_document_has_an_example_for_each_reader() -> None:
+    assert [title for title, _ in EXAMPLES] == ["pandas", "polars", "DuckDB", "Hugging Face"]
