@@ -95,17 +95,20 @@ def _own(name: str) -> Markup:
 def _facts(manifest: Manifest) -> dict[str, str]:
     run, policy = manifest.run, manifest.policy
     produced = sum(counts.get("produced", 0) for counts in manifest.totals.values())
-    return {
+    facts = {
         "Started (UTC)": _instant(run.started_at_us),
         "Lasted": _lasted(run),
         "Target": run.target,
         "Seed": str(run.seed),
         "Windows": f"{policy['size_us'] / 1e6:g} s",
         "Cuts": f"{policy['first_cut_us'] / 1e6:g} s and {policy['final_cut_us'] / 1e6:g} s",
+        "Machine": " and ".join(f"{each.cpu_model}, {each.cpus} processors" for each in run.machines),
+        "Load": " and ".join(f"{each.journeys_per_s:g} journeys/s" for each in run.loads),
         "Joined records": f"{produced:,}",
         "Not final, left out": f"{manifest.unfinished_windows:,}",
         **{name: version for name, version in manifest.versions.items() if name in ("microservo", "python")},
     }
+    return {name: fact for name, fact in facts.items() if fact}
 
 
 def _lasted(run: RunFacts) -> str:
@@ -154,9 +157,15 @@ def _effect(row: dict[str, Any], applied_us: int | None) -> dict[str, Any]:
         "role": row["role"].replace("_", " "),
         "finding": row["finding"],
         "ends_ms": [None if None in (at, applied_us) else (at - applied_us) / 1e3 for at in ends],
-        "measured": [None if row[name] is None else f"{row[name]:.3g}" for name in _MEASURED],
+        "measured": [_number(row[name]) for name in _MEASURED],
         "evidence": " · ".join([row["evidence"] or row["series"] or "", *shared]),
     }
+
+
+def _number(value: float | None) -> str | None:
+    if value is None:
+        return None
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
 
 
 def _truths(folder: Path) -> dict[str, int]:

@@ -9,6 +9,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from recorded_run import record_run
 from synthetic import START_US, Story
@@ -95,9 +97,51 @@ def test_each_service_has_its_windows_scores_and_bands(original: Path) -> None:
         assert len(service["scores"]["n-sigma"]) == 18
         assert any(value for value in service["metrics"]["p99"])
         bands += len(service["bands"])
-        for band in service["bands"]:
+        for band in [*service["bands"], *service["effects"]]:
             assert band["to"] > band["from"]
     assert bands > 0
+
+
+def test_each_service_has_the_truth_of_its_windows_and_the_effects_that_were_measured(original: Path) -> None:
+    page = (original / "report.html").read_text("utf-8")
+    services = data_of(page)["services"]
+    assert isinstance(services, list)
+    windows = pq.read_table(original / "windows.parquet").to_pylist()
+    for service in services:
+        shown = {
+            start_s: stretch["truth"]
+            for stretch in service["truths"]
+            for start_s in range(round(stretch["from"]), round(stretch["to"]), 5)
+        }
+        mine = [row for row in windows if row["service"] == service["name"]]
+        assert shown == {round(row["start"].timestamp()): row["truth"] for row in mine}
+    intervals = pq.read_table(original / "effect_intervals.parquet").num_rows
+    assert sum(len(service["effects"]) for service in services) == intervals > 0
+    for truth in ("anomalous", "masked", "normal"):
+        count = sum(row["truth"] == truth for row in windows)
+        assert f'<span class="{truth}">{count} {truth}</span>' in page
+
+
+def test_effects_are_shown_with_size_samples_and_probability(dataset: Path) -> None:
+    path = dataset / "effects.parquet"
+    effects = pq.read_table(path)
+    measured = {
+        "series": "call/cart/error_share",
+        "baseline": 0.001,
+        "value": 0.25,
+        "samples": 1042,
+        "p_value": 1e-9,
+    }
+    for name, value in measured.items():
+        field = effects.schema.field(name)
+        column = pa.array([value] * effects.num_rows, field.type)
+        effects = effects.set_column(effects.schema.get_field_index(name), field, column)
+    pq.write_table(effects, path)
+    write_report(dataset, read_manifest(dataset))
+    page = (dataset / "report.html").read_text("utf-8")
+    numbers = "".join(f'<td class="number">{each}</td>' for each in ("0.001", "0.25", "1,042", "1e-09"))
+    assert numbers in re.sub(r">\s+<", "><", page)
+    assert "call/cart/error_share" in page
 
 
 def test_points_stand_in_the_middle_of_their_windows(original: Path) -> None:
