@@ -48,8 +48,8 @@ class CpuHog(Fault):
     def contract(self) -> Contract:
         slower = slow(10.0, 0.4)
         return Contract(
-            # Both cores of a small machine may be wanted by others, hence a good tenth.
-            root=(level("process.cpu.utilization", 0.15 * self._cores), served(slower)),
+            # Both cores of a small machine may be wanted by others, hence a tenth.
+            root=(level("process.cpu.utilization", 0.1 * self._cores), served(slower)),
             callers=(slower,),
             users=(slower.diluted(USERS),),
             callees=(fewer(STARVED),),
