@@ -6,7 +6,7 @@ from math import inf, sqrt
 
 import numpy as np
 
-from microservo.domain.effects.student import upper_tail
+from microservo.domain.effects.tails import upper_tail
 from microservo.domain.telemetry import Float64
 
 _LOCAL_US = 30_000_000
