@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from microservo.adapters.broker import Broker, Message
 from microservo.datasets import find_run
-from microservo.domain.windows import SOURCES
+from microservo.domain.windows import WAITED_FOR
 from microservo.log.ranges import read_ranges
 from schemas.catalogue import ANOMALY_SCORES, FEATURE_WINDOWS, LABELLED_WINDOWS, SERVICE_FAULTS
 from schemas.codec import decode_as
@@ -86,7 +86,7 @@ def label_latencies(messages: Iterable[Message], run_id: str) -> Iterator[float]
 
 
 def _window_latencies(messages: _Messages, run_id: str, first_cut_us: int) -> Iterator[float]:
-    marks = [_marks(messages.of(topic)) for topic in SOURCES]
+    marks = [_marks(messages.of(topic)) for topic in WAITED_FOR]
     for message in messages.of(LABELLED_WINDOWS):
         window = decode_as(LabelledWindow, message.value) if message.value else None
         if window is None or window.revision or window.run_id != run_id:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from benchmarks.stream import RUN_ID, US, Plan, Sent, as_json, messages
 from microservo.adapters.broker import Broker, Producer, TopicSpec
-from microservo.domain.windows import SOURCES, WindowPolicy
+from microservo.domain.windows import WAITED_FOR, WindowPolicy
 from microservo.errors import Retryable
 from microservo.log.stamped import StampedWriter
 from microservo.testing import ManualClock
@@ -50,7 +50,7 @@ def create_topics(broker: Broker) -> None:
 def load(broker: Broker, plan: Plan, *, json_records: int) -> Loaded:
     """Writes the whole stream packed, and its first `json_records` records as JSON too."""
     clock = ManualClock(plan.start_us)
-    writers = {topic: _writer(broker, topic, clock) for topic in SOURCES}
+    writers = {topic: _writer(broker, topic, clock) for topic in WAITED_FOR}
     total = count = as_json_count = json_bytes = 0
     with broker.producer(linger_ms=50) as producer:
         for sent in messages(plan):
@@ -146,5 +146,5 @@ def _write_run(broker: Broker, plan: Plan) -> None:
 
 def _stored(broker: Broker) -> int:
     with broker.consumer(group_id=None) as consumer:
-        ranges = [consumer.offset_range(each) for topic in SOURCES for each in consumer.partitions(topic)]
+        ranges = [consumer.offset_range(each) for topic in WAITED_FOR for each in consumer.partitions(topic)]
     return sum(end - first for first, end in ranges)

@@ -64,7 +64,8 @@ def _default(entry: dict[str, Any]) -> str:
 
 def _annotation(kind: Any, enums: dict[str, dict[str, Any]], classes: dict[str, str]) -> str:
     if isinstance(kind, str):
-        return _PRIMITIVES[kind]
+        # A name that stands for itself is that of a type from further above in the schema.
+        return _PRIMITIVES.get(kind, kind)
     if isinstance(kind, list):
         return f"{_annotation(kind[1], enums, classes)} | None"
     name: str = kind["type"]

@@ -14,6 +14,7 @@ Phase = Literal["applying", "active", "recovering", "after_effect"]
 Relation = Literal["root", "caller", "callee", "user", "neighbour"]
 Role = Literal["root_cause", "affected", "exposed"]
 RunStatus = Literal["running", "finished", "aborted"]
+Truth = Literal["anomalous", "normal", "masked"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,7 @@ class RunWriter:
     from_us: int
     """Microseconds UTC from which it counts: it stamps nothing below."""
     first_cut_us: int
-    """Microseconds after a window's end until which its records are on time."""
+    """Microseconds after a window's end until which its records are on time; negative where revision 0 never waits for them."""
     final_cut_us: int
     """Microseconds after a window's end until which its records are accepted."""
     until_us: int | None = None
@@ -329,19 +330,27 @@ class Label:
     kind: str
     """Kind of fault."""
     role: Role
-    """Root cause, or affected as a caller of it."""
+    """Root cause; affected where the service's telemetry measurably moved; exposed where it is connected and nothing was found."""
     root_service: str
     """Service that the fault was injected into."""
     hops: int
-    """Calls between this service and the root cause; 0 for the root cause."""
+    """Calls between this service and the root cause, in whatever direction; 0 for the root cause and its neighbours."""
     phase: Phase
     """Stage that takes the largest share of the window."""
     overlap: float
     """Share of the window, 0 to 1, in which the fault was in force (applied to recovered)."""
     severity: float
     """Severity from 0 (none) to 1 (total)."""
-    verdict: EffectVerdict
-    """Verdict of the effect observer at this revision."""
+    relation: Relation = "caller"
+    """How the service is connected to the root cause."""
+    instances: tuple[str, ...] = ()
+    """Instances of the root service on which the fault was in force in the window."""
+    finding: Finding = "undecided"
+    """What was measured of the fault's effect on this service; undecided where the window was not looked at to its end."""
+    visible: float = 0.0
+    """Share of the window, 0 to 1, inside the effect intervals that were measured."""
+    shared_with: tuple[str, ...] = ()
+    """Other faults that explain the same effect and can't be told apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -357,13 +366,21 @@ class LabelledWindow:
     end_us: int
     """Microseconds UTC: end of the window, not included."""
     revision: int
-    """0: all that was on time; 1: with what came late, where that changed anything."""
+    """0: all that was on time; 1: with what came late; 2 and more: labels by effects that were measured later. Only those that changed anything are there."""
     names: tuple[str, ...]
     """Feature names, sorted."""
     values: tuple[float, ...]
     """Feature values in the order of names."""
     labels: tuple[Label, ...]
     """Faults that overlap the window, sorted by fault id."""
+    in_force: float = 0.0
+    """Share of the window, 0 to 1, in which a fault with a severity was in force here as the root cause, seen or not."""
+    visible: float | None = None
+    """Share of the window, 0 to 1, inside any effect interval that was measured here; null while that is undecided."""
+    role: Role | None = None
+    """Strongest role in its labels; null without labels."""
+    truth: Truth = "masked"
+    """What the window is, by the rule that the dataset card states."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -392,6 +409,8 @@ class LogBatch:
     """8 bytes per line: span id, zeros if none."""
     bodies: tuple[str, ...]
     """Text of each line."""
+    source_kind: str = "service"
+    """What sends: service, host, or load_generator."""
     line_id: bytes = b""
     """uint64 little-endian, one per record: identity of the line, the same where a sender's retry repeats it; 0 for a line without one. Empty if no line has one."""
 
@@ -409,13 +428,19 @@ class MetricBatch:
     names: tuple[str, ...]
     """Names of the series that occur: metric{attribute=value,...}, attributes sorted, no braces where there are none."""
     time_us: bytes
-    """int64 little-endian, one per record: microseconds UTC when the point was measured."""
+    """int64 little-endian, one per record: microseconds UTC when the point was measured; of one that is repeated, when that was."""
     instance: bytes
     """uint16 little-endian, one per record: index into instances."""
     name: bytes
     """uint16 little-endian, one per record: index into names."""
     value: bytes
-    """float64 little-endian, one per record: value in the unit of the metric."""
+    """float64 little-endian, one per record: value in the unit of the metric; of a rate, per second."""
+    source_kind: str = "service"
+    """What sends: service, host, or load_generator."""
+    interval_us: bytes = b""
+    """int64 little-endian, one per record: microseconds before time_us that the value is a rate over; 0 for one that is no rate. Empty if none is."""
+    age_us: bytes = b""
+    """int64 little-endian, one per record: microseconds before time_us when the value was measured, where it is the last one of a series that comes seldom; 0 for a point as it came. Empty if all came so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -447,17 +472,11 @@ class ServiceFault:
     apply_commanded_at_us: int | None = None
     """Microseconds UTC: when the mechanism was told to apply the fault; null before."""
     applied_at_us: int | None = None
-    """Microseconds UTC: when the mechanism confirmed that the fault is in force; null before."""
-    effect_seen_at_us: int | None = None
-    """Microseconds UTC: when telemetry first showed the effect; null if not (yet) seen."""
+    """Microseconds UTC: when the fault took effect on the first instance; null before."""
     recovery_commanded_at_us: int | None = None
     """Microseconds UTC: when recovery was commanded; null before."""
     recovered_at_us: int | None = None
-    """Microseconds UTC: when the mechanism confirmed that the fault is out of force; null before."""
-    normal_at_us: int | None = None
-    """Microseconds UTC: when telemetry was back to normal; null if not (yet) seen."""
-    verdict: EffectVerdict = "pending"
-    """Verdict of the effect observer."""
+    """Microseconds UTC: when the fault was out of force on the last instance; null before."""
     parameters: dict[str, str] = field(default_factory=dict)
     """Parameters in canonical units, for example latency_us=300000."""
     instances: tuple[str, ...] = ()
@@ -492,18 +511,48 @@ class ServiceGraph:
     """Number of calls on each edge."""
     errors: tuple[int, ...]
     """Number of failed calls on each edge."""
+    callee_kinds: tuple[str, ...] = ()
+    """What each callee is: service (it sends telemetry), database, queue, or unseen (an address, or a service that was not seen). Empty before version 2."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PushedSignal:
-    """A signal that a service pushes: metrics, logs or traces."""
+class ServiceInstance:
+    """A fact: who an instance is, by what its telemetry says of itself. Told when it is first seen and when any of it changes; the newest counts."""
 
-    signal: str
-    """Name of the signal."""
-    interval_us: int
-    """Microseconds that usually lie between two of its records."""
-    newest_us: int
-    """Microseconds UTC of its newest record."""
+    run_id: str
+    """Run (experiment) this belongs to."""
+    service: str
+    """Name under which its records go."""
+    instance: str
+    """Name of the instance among its service's; empty where it says none."""
+    kind: str
+    """What it is: service, host, or load_generator."""
+    seen_us: int
+    """Microseconds UTC when this was seen."""
+    name: str
+    """service.name as it was sent; empty if none was."""
+    namespace: str
+    """service.namespace; empty if unknown, as what follows."""
+    version: str
+    """service.version."""
+    environment: str
+    """deployment.environment.name."""
+    host: str
+    """host.name, or host.id."""
+    pod: str
+    """k8s.namespace.name and k8s.pod.name, with / between."""
+    container: str
+    """container.id, or k8s.container.name."""
+    pid: str
+    """process.pid."""
+    executable: str
+    """process.executable.name, or process.command."""
+    language: str
+    """telemetry.sdk.language."""
+    region: str
+    """cloud.region."""
+    scopes: tuple[str, ...]
+    """Names of the instrumentation scopes seen, sorted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -522,12 +571,18 @@ class ServiceInventory:
     """Severities that its log lines have had: trace, debug, info, warn, error, fatal, unknown."""
     metered: tuple[str, ...]
     """Names of its series that others measure of it from outside; none of them shows that it is alive."""
-    signals: tuple[PushedSignal, ...]
-    """Signals that it pushes, by name."""
+    signals: tuple[str, ...]
+    """Signals that it pushes, by name: logs, metrics, traces."""
+    interval_us: bytes
+    """int64 little-endian, one per signal: microseconds that usually lie between two of its records."""
+    newest_us: bytes
+    """int64 little-endian, one per signal: microseconds UTC of its newest record."""
     delay_us: int
     """Microseconds that windows of the service wait beyond the first and the final cut: how much later than that its telemetry usually comes."""
     time_us: int
     """Microseconds UTC as of which this is known."""
+    queues: tuple[str, ...] = ()
+    """Queues that it has taken from: those of CONSUMER spans."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -541,9 +596,9 @@ class SpanBatch:
     instances: tuple[str, ...]
     """Instances that the spans come from."""
     endpoints: tuple[str, ...]
-    """Span names that occur."""
+    """Span names that occur, cut to 256 characters."""
     peers: tuple[str, ...]
-    """Called services that occur; empty string for spans that are no calls."""
+    """Called services, databases and queues that occur, of a CONSUMER span its queue; empty string for the others."""
     start_us: bytes
     """int64 little-endian, one per record: microseconds UTC when the span began."""
     duration_us: bytes
@@ -564,3 +619,7 @@ class SpanBatch:
     """8 bytes per span: span id."""
     parent_id: bytes
     """8 bytes per span: id of the parent span, zeros for a root."""
+    source_kind: str = "service"
+    """What sends: service, host, or load_generator."""
+    protocol: bytes = b""
+    """uint8 little-endian, one per record: what the call is by its semantic conventions: 0 unknown, 1 http, 2 rpc, 3 messaging, 4 database. Empty if none is known."""

@@ -129,6 +129,9 @@ class Join:
             joiner.process_message(source, message.offset, message.value, stamp, cast(Acknowledgeable, event))
         except InvalidMessage as error:
             await self._outputs.reject(_as_message(message, headers), str(error))
+        # Windows are kept for minutes, and messages as long as windows need them: to acknowledge one takes
+        # its place and not its bytes.
+        message.value = event.value = None
         for closed in joiner.windows(self._runs.known_until_us + LEASE_US):
             await self._outputs.window(closed, joiner.partition)
         self._checkpoint(joiner)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from microservo.domain.join import Processed, process_stamped
 from microservo.domain.watermarks import UNKNOWN
 from microservo.domain.windows import NOTHING_US, SOURCES, ClosedWindow, Windower, WindowPolicy
 from microservo.errors import Fatal, InvalidMessage, OffsetGap
 from schemas.envelope import FOREVER_US, Stamp
-from schemas.records import Experiment, ServiceFault
+from schemas.records import Experiment, FaultEffect, ServiceFault
 
 
 class Acknowledgeable(Protocol):
@@ -21,12 +21,21 @@ class Acknowledgeable(Protocol):
     def ack(self) -> bool: ...
 
 
+class _OfFault(NamedTuple):
+    """A message about a fault at a service: needed as long as the fault is, and until its stamp is passed."""
+
+    service: str
+    fault_id: str
+    read_us: int
+    """Once windows are final up to here, what was told before it has been read too."""
+
+
 @dataclass(slots=True)
 class _Held:
     """A message that windows of a run may still need: until when (or for which fault), and its event."""
 
     run_id: str | None
-    needed: int | ServiceFault
+    needed: int | _OfFault
     event: Acknowledgeable | None
 
 
@@ -38,7 +47,7 @@ class _Queue:
         self.next_offset = offset
         self.held: deque[_Held] = deque()
 
-    def hold(self, run_id: str | None, needed: int | ServiceFault, event: Acknowledgeable) -> None:
+    def hold(self, run_id: str | None, needed: int | _OfFault, event: Acknowledgeable) -> None:
         """Adds the next message."""
         self.held.append(_Held(run_id, needed, event))
         self.next_offset += 1
@@ -151,10 +160,7 @@ class Joiner:
             if run_id not in self._closed:
                 processed = process_stamped(self.windower, source, value, stamp)
         finally:
-            needed = (
-                processed.record if isinstance(processed.record, ServiceFault) else processed.newest_end_us
-            )
-            queue.hold(run_id, needed, event)
+            queue.hold(run_id, _needed(processed), event)
 
     def windows(self, limit_us: int = FOREVER_US) -> Iterator[ClosedWindow]:
         """Revisions of windows that are due; then closes the runs that are over and read to their end.
@@ -205,6 +211,15 @@ class Joiner:
         if held.needed == NOTHING_US:
             return True
         final_us = checkpoints_us.get(held.run_id or "", UNKNOWN)
-        if isinstance(held.needed, ServiceFault):
-            return self.windower.ends_us(held.needed) + self._size_us <= final_us
+        if isinstance(held.needed, _OfFault):
+            service, fault_id, read_us = held.needed
+            ends_us = self.windower.ends_us(held.run_id or "", service, fault_id) + self._size_us
+            return max(ends_us, read_us) <= final_us
         return held.needed <= final_us
+
+
+def _needed(processed: Processed) -> int | _OfFault:
+    record = processed.record
+    if isinstance(record, ServiceFault | FaultEffect):
+        return _OfFault(record.service, record.fault_id, processed.late.final_us)
+    return processed.newest_end_us

@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import os
+import platform
 import sys
 import threading
 import time
@@ -33,6 +34,9 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 from opentelemetry.trace import Span, SpanKind, Tracer, format_span_id, format_trace_id, set_span_in_context
 
+from microservo.adapters.otlp.resource import KIND, TARGET
+from microservo.domain.identity import Kind
+
 _QUEUE = 4096
 _BATCH = 512
 _EXPORT_EVERY_MS = 500
@@ -50,13 +54,23 @@ class Instrumentation:
         service: `service.name` of everything that is sent.
         instance: `service.instance.id`.
         otlp_url: base address of the collector, as in `http://127.0.0.1:4318`.
+        kind: what the process is.
     """
 
-    def __init__(self, *, service: str, instance: str, otlp_url: str) -> None:
+    def __init__(self, *, service: str, instance: str, otlp_url: str, kind: Kind = "service") -> None:
         _quieten_exporters()
         _forget_environment()
         self._names = {"service": service, "instance": instance}
-        resource = Resource.create({"service.name": service, "service.instance.id": instance})
+        resource = Resource.create(
+            {
+                "service.name": service,
+                "service.instance.id": instance,
+                "host.name": platform.node(),
+                "process.pid": os.getpid(),
+                KIND: kind,
+                TARGET: True,
+            }
+        )
         base = otlp_url.rstrip("/")
         self._ids = _GivenTraceIds()
         self._traces = _tracer_provider(resource, f"{base}/v1/traces", self._ids)

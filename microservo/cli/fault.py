@@ -120,6 +120,8 @@ def request(
 def list_faults(session: Session, *, history: bool, as_json: bool) -> None:
     """List the faults with their states and measured times: all that go on, and the newest that are over.
 
+    Times count from the request; of those with ~ nobody measured how exact they are.
+
     \b
     Examples:
       microservo fault list
@@ -195,12 +197,17 @@ def _row(event: FaultEvent) -> Sequence[str]:
         event.instance or event.service,
         event.state + (f": {event.reason}" if event.reason else ""),
         date_time(origin_us),
-        after(event.applied_at_us, origin_us),
-        after(event.effect_seen_at_us, origin_us),
-        after(event.recovered_at_us, origin_us),
-        after(event.normal_at_us, origin_us),
+        _measured(event.applied_at_us, event.applied_within_us, origin_us),
+        _measured(event.effect_seen_at_us, event.effect_seen_within_us, origin_us),
+        _measured(event.recovered_at_us, event.recovered_within_us, origin_us),
+        _measured(event.normal_at_us, event.normal_within_us, origin_us),
         event.verdict,
     )
+
+
+def _measured(time_us: int | None, within_us: int | None, origin_us: int) -> str:
+    is_inexact = time_us is not None and within_us is None
+    return ("~" if is_inexact else "") + after(time_us, origin_us)
 
 
 def _seconds_until_over(duration: str | None, start_at: datetime | None) -> float:

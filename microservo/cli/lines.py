@@ -14,9 +14,12 @@ from microservo.errors import InvalidMessage
 from schemas.records import (
     AnomalyScore,
     Experiment,
+    FaultEffect,
     FaultEvent,
     FaultRequest,
+    FaultVerdict,
     FeatureWindow,
+    Finding,
     Label,
     LabelledWindow,
     LogBatch,
@@ -24,6 +27,7 @@ from schemas.records import (
     ServiceFault,
     ServiceGraph,
     SpanBatch,
+    Truth,
 )
 
 STATE_COLOURS: Mapping[str, str] = {
@@ -35,6 +39,8 @@ STATE_COLOURS: Mapping[str, str] = {
     "recovered": "green",
     "stopped": "green",
 }
+_TRUTH_COLOURS: Mapping[Truth, str] = {"anomalous": "red", "masked": "yellow", "normal": "green"}
+_FINDING_COLOURS: Mapping[Finding, str] = {"visible": "red", "not_visible": "green"}
 _SHOWN: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("request/*/count", "requests", lambda value: f"{value:.0f}"),
     ("request/*/error_share", "errors", lambda value: f"{value:.0%}"),
@@ -94,6 +100,24 @@ def _(record: ServiceFault) -> Line:
 
 
 @describe.register
+def _(record: FaultEffect) -> Line:
+    where = f"{record.service} ({record.relation} of {record.root_service})"
+    why = f"  {record.evidence}" if record.evidence else ""
+    what = f" {where if record.relation != 'root' else record.service}{why}  "
+    return (
+        styled(f"{record.finding:<12}", fg=_FINDING_COLOURS.get(record.finding)),
+        what,
+        _dim(record.fault_id),
+    )
+
+
+@describe.register
+def _(record: FaultVerdict) -> Line:
+    why = f"  {record.evidence}" if record.evidence else ""
+    return f"{record.verdict:<12}", f" fault on {record.service}{why}  ", _dim(record.fault_id)
+
+
+@describe.register
 def _(record: ServiceGraph) -> Line:
     calls, errors = sum(record.calls), sum(record.errors)
     return (f"graph of {len(record.callers)} edges, {calls} calls, {errors} failed",)
@@ -125,8 +149,8 @@ def _(record: FeatureWindow) -> Line:
 
 @describe.register
 def _(record: LabelledWindow) -> Line:
-    labels = [_label(label) for label in record.labels] or [styled("normal", fg="green")]
-    return *_window(record), *_each_after("  ", labels)
+    truth = styled(record.truth, fg=_TRUTH_COLOURS[record.truth])
+    return *_window(record), *_each_after("  ", [truth, *map(_label, record.labels)])
 
 
 @describe.register
@@ -156,9 +180,10 @@ def _window(record: FeatureWindow | LabelledWindow) -> Line:
 
 
 def _label(label: Label) -> Styled:
-    role = "root cause" if label.role == "root_cause" else f"{label.hops} hops from {label.root_service}"
-    colour = "red" if label.role == "root_cause" else "yellow"
-    return styled(f"{label.kind} {label.phase} {label.overlap:.0%} ({role})", fg=colour)
+    is_root = label.role == "root_cause"
+    role = "root cause" if is_root else f"{label.role}, {label.hops} hops from {label.root_service}"
+    what = f"{label.kind} {label.phase} {label.overlap:.0%} ({role}; {label.finding})"
+    return styled(what, fg="red" if is_root else "yellow")
 
 
 def _state(state: str) -> Styled:

@@ -129,7 +129,7 @@ def _writer_row(writer: RunWriter) -> tuple[str, ...]:
         writer.topic,
         date_time(writer.from_us),
         "-" if writer.until_us is None else date_time(writer.until_us),
-        format_duration(writer.first_cut_us),
+        "never" if writer.first_cut_us < 0 else format_duration(writer.first_cut_us),
         format_duration(writer.final_cut_us),
     )
 

@@ -17,6 +17,7 @@ from microservo.datasets.facts import (
     fault_events_table,
     faults_table,
     graph_table,
+    instances_table,
     ledger_table,
     scores_table,
 )
@@ -24,9 +25,9 @@ from microservo.datasets.spool import Spool
 from microservo.domain.datasets.ledger import LedgerRow
 from schemas import catalogue
 from schemas.codec import SchemaError, decode
-from schemas.records import AnomalyScore, FaultEvent, ServiceGraph
+from schemas.records import AnomalyScore, FaultEvent, ServiceGraph, ServiceInstance
 
-Fact = FaultEvent | ServiceGraph | AnomalyScore
+Fact = FaultEvent | ServiceGraph | ServiceInstance | AnomalyScore
 _LEDGER = "ledger"
 _LEDGER_ROW = TypeAdapter(LedgerRow)
 
@@ -46,6 +47,7 @@ KINDS: dict[str, _Kind] = {
         {"fault_events.parquet": fault_events_table, "faults.parquet": faults_table},
     ),
     catalogue.SERVICE_GRAPH: _Kind(ServiceGraph, "start_us", {"graph.parquet": graph_table}),
+    catalogue.SERVICE_INSTANCES: _Kind(ServiceInstance, "seen_us", {"instances.parquet": instances_table}),
     catalogue.ANOMALY_SCORES: _Kind(AnomalyScore, "start_us", {"scores.parquet": scores_table}),
 }
 

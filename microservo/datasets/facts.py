@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from microservo.datasets.tables import FAULTS, GRAPH, LEDGER, READINGS, SCORES
+from microservo.datasets.tables import FAULTS, GRAPH, INSTANCES, LEDGER, READINGS, SCORES
 from microservo.domain.datasets.ledger import LedgerRow, added_up
 from schemas.codec import encode
-from schemas.records import AnomalyScore, FaultEvent, ServiceGraph
+from schemas.records import AnomalyScore, FaultEvent, ServiceGraph, ServiceInstance
 
 T = TypeVar("T")
 
@@ -57,8 +57,15 @@ def scores_table(scores: Iterable[AnomalyScore]) -> pa.Table:
 def graph_table(graphs: Iterable[ServiceGraph]) -> pa.Table:
     """Who called whom, one row per edge and interval, by interval, caller and callee."""
     edges = {edge for graph in graphs for edge in _edges(graph)}
-    names = ("start_us", "end_us", "caller", "callee", "calls", "errors", "run_id")
+    names = ("start_us", "end_us", "caller", "callee", "callee_kind", "calls", "errors", "run_id")
     return _rows(GRAPH, (dict(zip(names, edge, strict=True)) for edge in sorted(edges)))
+
+
+def instances_table(instances: Iterable[ServiceInstance]) -> pa.Table:
+    """What instances said of themselves, by the instant it was seen, service and instance."""
+    distinct = {repr(each): each for each in instances}.values()
+    ordered = sorted(distinct, key=lambda each: (each.seen_us, each.service, each.instance, repr(each)))
+    return _rows(INSTANCES, (asdict(each) for each in ordered))
 
 
 def ledger_table(rows: Iterable[LedgerRow]) -> pa.Table:
@@ -86,10 +93,11 @@ def _place_of_event(item: tuple[bytes, FaultEvent]) -> tuple[int, str, int, str,
     return event.requested_at_us, event.fault_id, event.version, event.instance, value
 
 
-def _edges(graph: ServiceGraph) -> Iterator[tuple[int, int, str, str, int, int, str]]:
-    columns = zip(graph.callers, graph.callees, graph.calls, graph.errors, strict=True)
-    for caller, callee, calls, errors in columns:
-        yield graph.start_us, graph.end_us, caller, callee, calls, errors, graph.run_id
+def _edges(graph: ServiceGraph) -> Iterator[tuple[int, int, str, str, str, int, int, str]]:
+    kinds = graph.callee_kinds or ("",) * len(graph.callees)
+    columns = zip(graph.callers, graph.callees, kinds, graph.calls, graph.errors, strict=True)
+    for edge in columns:
+        yield graph.start_us, graph.end_us, *edge, graph.run_id
 
 
 def _rank(event: FaultEvent) -> tuple[int, bytes]:

@@ -18,12 +18,17 @@ from microservo.domain.windows import SOURCES, Windower, WindowPolicy
 from microservo.errors import InvalidMessage
 from schemas import catalogue
 from schemas.envelope import Stamp
-from schemas.records import RunWriter, ServiceFault, ServiceInventory
+from schemas.records import FaultEffect, FaultVerdict, RunWriter, ServiceFault, ServiceInventory
 
 _SIGNAL_OF: dict[str, Signal] = {
     catalogue.TELEMETRY_METRICS: "metrics",
     catalogue.TELEMETRY_LOGS: "logs",
     catalogue.TELEMETRY_TRACES: "traces",
+}
+_TOPIC_OF: dict[type, str] = {
+    ServiceFault: catalogue.SERVICE_FAULTS,
+    FaultEffect: catalogue.FAULT_EFFECTS,
+    FaultVerdict: catalogue.FAULT_EFFECTS,
 }
 
 
@@ -50,7 +55,7 @@ class Join:
         self._windowers = {index: Windower(policy) for index in partition_numbers}
         for windower in self._windowers.values():
             windower.open_run(run_id, writers)
-        self._seen_faults: set[tuple[str, str, int]] = set()
+        self._seen_versions: set[tuple[type, str, str, int]] = set()
         self._own_ledger = Ledger()
         self.windows = WindowBuffer()
         self.rows = {signal: RowBuffer(signal, policy) for signal in SIGNALS}
@@ -105,6 +110,11 @@ class Join:
                         rows.delay(window.service, window.start_us, window.delay_us)
             windower.forget()
 
+    def end_run(self) -> None:
+        """Declares that all of a run that is over was read, so that no label of it will change."""
+        for windower in self._windowers.values():
+            windower.end_run(self._run_id)
+
     def unfinished(self) -> dict[tuple[str, int], dict[str, int]]:
         """How many records of each source the windows have that are not final, by service and start."""
         return {
@@ -134,22 +144,22 @@ class Join:
             audit.observe(message.partition, stamp, 0, own=True)
         elif record.run_id != self._run_id:
             audit.observe(message.partition, stamp, None, own=False)
-        elif isinstance(record, ServiceFault):
+        elif isinstance(record, ServiceFault | FaultEffect | FaultVerdict):
             audit.observe(message.partition, stamp, 1, own=True)
-            self._fault(record, stamp)
+            self._count_version(record, stamp)
         elif isinstance(record, ServiceInventory):
             audit.observe(message.partition, stamp, 0, own=True)
         else:
             audit.observe(message.partition, stamp, record_count(record), own=True)
             self.rows[_SIGNAL_OF[source]].add(record, processed.late)
 
-    def _fault(self, fault: ServiceFault, stamp: Stamp) -> None:
-        counts = self._counts(catalogue.SERVICE_FAULTS, fault.service, stamp)
-        version = (fault.service, fault.fault_id, fault.version)
+    def _count_version(self, record: ServiceFault | FaultEffect | FaultVerdict, stamp: Stamp) -> None:
+        counts = self._counts(_TOPIC_OF[type(record)], record.service, stamp)
+        version = (type(record), record.service, record.fault_id, record.version)
         counts.read += 1
-        counts.duplicate += version in self._seen_faults
-        counts.in_windows += version not in self._seen_faults
-        self._seen_faults.add(version)
+        counts.duplicate += version in self._seen_versions
+        counts.in_windows += version not in self._seen_versions
+        self._seen_versions.add(version)
 
     def _refused(self, source: str, message: Message, stamp: Stamp, *, counted: int) -> None:
         """Counts the records of a message that could not be used, unless the windower did so itself."""

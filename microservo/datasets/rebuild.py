@@ -170,6 +170,7 @@ class _Build:
             partition_numbers=self._log.partition_numbers(),
             ranges=ranges,
             from_us=self._log.run.started_at_us,
+            is_over=self._log.run.status != "running",
             batch=batch,
         )
 

@@ -169,6 +169,8 @@ def _add_windows(found: dict[str, ServiceSeries], span: Span, rows: pa.Table) ->
             shown.add(starts[places[own]], values[own])
     for row, labels in enumerate(rows.column("labels").to_pylist()):
         for label in labels:
+            if label["role"] == "exposed":
+                continue
             first = {"from": int(starts[row]), **label}
             known = found[services[row]].labels.setdefault(label["fault_id"], first)
             known["to"] = int(ends[row])

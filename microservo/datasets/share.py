@@ -31,6 +31,7 @@ class Share:
         partition_numbers: those of the joined topics that are read.
         ranges: their offsets.
         from_us: when the run started.
+        is_over: whether the ranges end where the run did.
         batch: the most messages read at a time.
     """
 
@@ -41,6 +42,7 @@ class Share:
     partition_numbers: list[int]
     ranges: Ranges
     from_us: int
+    is_over: bool
     batch: int
 
 
@@ -130,6 +132,8 @@ def read_share(consumer: Consumer, share: Share) -> Iterator[Step]:
             yield Final(released_us // SLICE_US)
             yield Settled(join.settled(released_us))
         yield Read(len(messages))
+    if share.is_over:
+        join.end_run()
     unfinished = join.unfinished()
     windows = sorted(unfinished)
     yield Settled([*join.settled(FOREVER_US), *unfinished_rows(unfinished)])

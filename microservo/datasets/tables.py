@@ -7,6 +7,7 @@ import pyarrow as pa
 TIME = pa.timestamp("us", tz="UTC")
 TEXT = pa.dictionary(pa.int32(), pa.string())
 """Text that repeats from row to row."""
+_TEXTS = pa.list_(pa.field("item", pa.string(), nullable=False))
 
 
 def _table(**columns: pa.DataType) -> pa.Schema:
@@ -22,26 +23,37 @@ LABEL = pa.struct(
         pa.field("fault_id", pa.string(), nullable=False),
         pa.field("kind", pa.string(), nullable=False),
         pa.field("role", pa.string(), nullable=False),
+        pa.field("relation", pa.string(), nullable=False),
         pa.field("root_service", pa.string(), nullable=False),
         pa.field("hops", pa.int32(), nullable=False),
         pa.field("phase", pa.string(), nullable=False),
         pa.field("overlap", pa.float64(), nullable=False),
+        pa.field("instances", _TEXTS, nullable=False),
         pa.field("severity", pa.float64(), nullable=False),
-        pa.field("verdict", pa.string(), nullable=False),
+        pa.field("finding", pa.string(), nullable=False),
+        pa.field("visible", pa.float64(), nullable=False),
+        pa.field("shared_with", _TEXTS, nullable=False),
     ]
 )
 
-WINDOWS = _table(
-    run_id=pa.string(),
-    service=pa.string(),
-    start=TIME,
-    end=TIME,
-    revision=pa.int32(),
-    final=pa.bool_(),
-    anomalous=pa.bool_(),
-    labels=pa.list_(pa.field("item", LABEL, nullable=False)),
-    features=pa.map_(pa.string(), pa.field("value", pa.float64(), nullable=False)),
-    sha256=pa.string(),
+WINDOWS = _nullable(
+    _table(
+        run_id=pa.string(),
+        service=pa.string(),
+        start=TIME,
+        end=TIME,
+        revision=pa.int32(),
+        final=pa.bool_(),
+        truth=pa.string(),
+        role=pa.string(),
+        in_force=pa.float64(),
+        visible=pa.float64(),
+        labels=pa.list_(pa.field("item", LABEL, nullable=False)),
+        features=pa.map_(pa.string(), pa.field("value", pa.float64(), nullable=False)),
+        sha256=pa.string(),
+    ),
+    "role",
+    "visible",
 )
 METRICS = _table(
     time=TIME,
@@ -49,6 +61,8 @@ METRICS = _table(
     instance=TEXT,
     name=TEXT,
     value=pa.float64(),
+    interval_us=pa.int64(),
+    age_us=pa.int64(),
     late=pa.bool_(),
 )
 LOGS = _table(
@@ -71,6 +85,7 @@ TRACES = _table(
     endpoint=TEXT,
     peer=TEXT,
     kind=pa.uint8(),
+    protocol=pa.uint8(),
     error=pa.uint8(),
     trace_id=pa.binary(16),
     span_id=pa.binary(8),
@@ -142,8 +157,28 @@ GRAPH = _table(
     end=TIME,
     caller=pa.string(),
     callee=pa.string(),
+    callee_kind=pa.string(),
     calls=pa.int64(),
     errors=pa.int64(),
+)
+INSTANCES = _table(
+    run_id=pa.string(),
+    service=pa.string(),
+    instance=pa.string(),
+    seen=TIME,
+    kind=pa.string(),
+    name=pa.string(),
+    namespace=pa.string(),
+    version=pa.string(),
+    environment=pa.string(),
+    host=pa.string(),
+    pod=pa.string(),
+    container=pa.string(),
+    pid=pa.string(),
+    executable=pa.string(),
+    language=pa.string(),
+    region=pa.string(),
+    scopes=pa.list_(pa.field("item", pa.string(), nullable=False)),
 )
 LEDGER = _table(
     source=pa.string(),
@@ -167,6 +202,7 @@ TABLES: dict[str, pa.Schema] = {
     "fault_events.parquet": FAULTS,
     "scores.parquet": SCORES,
     "graph.parquet": GRAPH,
+    "instances.parquet": INSTANCES,
     "ledger.parquet": LEDGER,
 }
 """Schema of every table by the name of its file."""

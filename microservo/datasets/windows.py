@@ -11,7 +11,6 @@ from typing import Any
 import pyarrow as pa
 
 from microservo.datasets.tables import WINDOWS
-from microservo.domain.labels import is_anomalous
 from microservo.domain.windows import ClosedWindow
 from schemas.codec import encode
 
@@ -76,7 +75,10 @@ def _facts(window: ClosedWindow, *, final: bool) -> dict[str, Any]:
         "end": window.end_us,
         "revision": window.revision,
         "final": final,
-        "anomalous": is_anomalous(window.labels),
-        "labels": [asdict(label) for label in window.labels],
+        "truth": window.truth.truth,
+        "role": window.truth.role,
+        "in_force": window.truth.in_force,
+        "visible": window.truth.visible,
+        "labels": [asdict(label) for label in window.truth.labels],
         "sha256": value_hash(encode(window.labelled_window())),
     }

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microservo.domain.dictionary import Dictionary, Numbers
-from microservo.domain.telemetry import LAYOUTS, SIGNALS, Batch, Int64, Signal
-from schemas.records import LogBatch
+from microservo.domain.telemetry import LAYOUTS, SIGNALS, Batch, Int64, Signal, signal_of
 
 _LEFT_OUT: dict[Signal, frozenset[str]] = {
     "metrics": frozenset(),
@@ -42,6 +41,7 @@ _INDEXES = {
     for signal in SIGNALS
 }
 """Those of them that point into texts, and the field of the texts."""
+_WIDTHS = {signal: [dtype.itemsize for dtype in COLUMNS[signal].values()] for signal in SIGNALS}
 _MANY_BLOCKS = 8
 _SMALL_BYTES = 1024
 """Of the column of times: 128 rows."""
@@ -82,8 +82,8 @@ def block_of(batch: Batch, dictionary: Dictionary) -> Block:
     """All rows of a checked batch."""
     columns_of, texts_of = _GETTERS[type(batch)]
     columns = columns_of(batch)
-    if isinstance(batch, LogBatch) and not batch.line_id:
-        columns = _with_line_ids(columns, len(batch.bodies))
+    if b"" in columns:
+        columns = _filled(signal_of(batch), columns)
     return Block(columns, tuple([dictionary.numbers(texts) for texts in texts_of(batch)]))
 
 
@@ -104,7 +104,7 @@ def split(signal: Signal, block: Block, times_us: Int64, size_us: int) -> Iterat
         order = np.argsort(times_us, kind="stable")
         yield from split(signal, _reordered(signal, block, order), times_us[order], size_us)
         return
-    widths = [dtype.itemsize for dtype in COLUMNS[signal].values()]
+    widths = _WIDTHS[signal]
     for start, (begin, end) in zip(firsts, itertools.pairwise(edges), strict=True):
         parts = [
             column[begin * width : end * width] for column, width in zip(block.columns, widths, strict=True)
@@ -184,7 +184,8 @@ def _reordered(signal: Signal, block: Block, order: NDArray[np.intp]) -> Block:
     return Block(tuple(np.frombuffer(each, dtype)[order].tobytes() for each, dtype in columns), block.texts)
 
 
-def _with_line_ids(columns: tuple[bytes, ...], lines: int) -> tuple[bytes, ...]:
-    """The columns of a batch whose lines have no identities: zeros."""
-    place = list(COLUMNS["logs"]).index("line_id")
-    return (*columns[:place], bytes(8 * lines), *columns[place + 1 :])
+def _filled(signal: Signal, columns: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """The columns of a batch with zeros for those that it leaves out."""
+    count = len(columns[0]) // 8
+    widths = _WIDTHS[signal]
+    return tuple([column or bytes(width * count) for column, width in zip(columns, widths, strict=True)])

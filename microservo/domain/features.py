@@ -1,18 +1,29 @@
 """Features of a window: what the telemetry of one service looked like in it, as names and numbers.
 
 ====================================  ==================================================================
-``metric/<name>/count min max mean``  points of a metric, over all instances
+``metric/<name>/count min max mean``  points of a level, over all instances
 ``metric/<name>/last``                value of the newest point
 ``metric/<name>/slope``               least-squares slope per second; NaN where time does not vary
+``metric/<name>.rate/count min max``  points of a rate, over all instances, as of a level
+``metric/<name>.rate/sum``            the rates of all instances together, each over the time of its points
+``metric/<name>.rate/last``           the newest rates of all instances together
+``metric/<name>/last age_s``          of a series that comes less than once in a window: its last value, as
+                                      above, and the seconds from when it was measured to the window's end
 ``log/severity/<level>``              lines of a severity: trace debug info warn error fatal unknown
 ``log/template/<template>``           lines of a message template
 ``request/<endpoint>/...``            served requests (SERVER spans): ``count``, ``error_share``,
-                                      ``p50_ms``, ``p90_ms``, ``p99_ms``; endpoint ``*`` is all of them
-``call/<service>/...``                calls made (CLIENT and PRODUCER spans) by called service, likewise
+                                      ``p50_ms``, ``p90_ms``, ``p99_ms``; endpoint ``*`` is all of them,
+                                      ``*rpc`` those by a protocol other than HTTP
+``call/<peer>/...``                   calls made (CLIENT and PRODUCER spans) by called service, database or
+                                      queue, likewise; also ``*rpc``, ``*messaging``, ``*database``
+``consume/<queue>/...``               messages processed (CONSUMER spans) by queue, likewise
+``internal/<name>/...``               inner steps (INTERNAL spans) by name, likewise
 ====================================  ==================================================================
 
 What a service is known for and did not show in a window, `microservo.domain.silence` adds.
-Quantiles are nearest-rank: a value that was measured, never one in between.
+Rates add up over instances, levels do not. Whatever grows for ever is there as a rate only (`.rate`; see the
+collector's `rates`). Of a histogram, observations are a rate, and mean and quantiles of each interval levels.
+Quantiles of spans are nearest-rank: a value that was measured, never one in between.
 """
 
 from __future__ import annotations
@@ -25,24 +36,43 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from microservo.domain.dictionary import Dictionary
+from microservo.domain.dictionary import Dictionary, Numbers
 from microservo.domain.ordering import order_by
-from microservo.domain.telemetry import CLIENT_SPAN, PRODUCER_SPAN, SERVER_SPAN, Float64
+from microservo.domain.telemetry import (
+    CLIENT_SPAN,
+    CONSUMER_SPAN,
+    HTTP,
+    INTERNAL_SPAN,
+    PRODUCER_SPAN,
+    PROTOCOLS,
+    SERVER_SPAN,
+    Float64,
+)
 from microservo.domain.window_rows import MetricRows, SpanRows, WindowRows, Windows
 
 Features = dict[str, float]
 
-_STATISTICS = ("/count", "/min", "/max", "/mean", "/last", "/slope")
+_LEVEL, _RATE, _OLD = range(3)
+"""What a group of points is of; as old ones count all of a series that comes seldom."""
+_STATISTICS = (
+    ("/count", "/min", "/max", "/mean", "/last", "/slope"),
+    ("/count", "/min", "/max", "/sum", "/last"),
+    ("/last", "/age_s"),
+)
 _LATENCIES = ("/count", "/error_share", "/p50_ms", "/p90_ms", "/p99_ms")
 _SHARES = np.array([[0.50], [0.90], [0.99]])
-_COUNT_ALONE = ("",)
 LEVELS = ("trace", "debug", "info", "warn", "error", "fatal", "unknown")
 # OpenTelemetry severity numbers come in ranges of four: 1-4 trace, 5-8 debug, ... 21-24 fatal.
 LEVEL_OF = np.array([(number - 1) // 4 if 1 <= number <= 24 else 6 for number in range(256)])
 _ALL = "*"
-# A message that is sent is a call like any other.
-_COUNTED_AS = np.array([CLIENT_SPAN if kind == PRODUCER_SPAN else kind for kind in range(256)], np.int64)
-# Groups of spans have a key of two parts: kind, and number of a text or what no text's number can be.
+# A message that is sent is a call like any other, and a span of no kind is an inner step.
+_COUNTED_AS = np.array(
+    [{0: INTERNAL_SPAN, PRODUCER_SPAN: CLIENT_SPAN}.get(kind, kind) for kind in range(256)], np.int64
+)
+# Spans of these kinds are told apart by their endpoint, the others by their peer.
+_BY_ENDPOINT = np.isin(np.arange(256), (0, INTERNAL_SPAN, SERVER_SPAN))
+# Groups have a key of two parts: kind, and number of a text or what no text's number can be: all of the kind,
+# or, counted down from there, all of a protocol.
 _KIND_SHIFT = 32
 _GROUP_MASK = (1 << _KIND_SHIFT) - 1
 _ALL_GROUP = _GROUP_MASK
@@ -61,12 +91,12 @@ class _Family(NamedTuple):
 
     Attributes:
         name: how they begin.
-        statistics: how they end.
+        statistics: how those of a group end, by its key.
         text: what stands between for a group; None for one that is not of this family.
     """
 
     name: str
-    statistics: tuple[str, ...]
+    statistics: Callable[[int], tuple[str, ...]]
     text: Callable[[int], str | None]
 
 
@@ -89,23 +119,32 @@ class FeatureMaker:
 
     Args:
         dictionary: the one that rows are numbered with.
+        size_us: length of a window.
     """
 
-    def __init__(self, dictionary: Dictionary) -> None:
+    def __init__(self, dictionary: Dictionary, size_us: int) -> None:
         self._dictionary = dictionary
+        self._size_us = size_us
         self._layouts: dict[tuple[str, bytes], _Layout] = {}
-        self._calls = _Family("call", _LATENCIES, partial(self._span_text, CLIENT_SPAN))
-        self._levels = _Family("log/severity", _COUNT_ALONE, LEVELS.__getitem__)
-        self._templates = _Family("log/template", _COUNT_ALONE, dictionary.text)
-        self._metrics = _Family("metric", _STATISTICS, dictionary.text)
-        self._requests = _Family("request", _LATENCIES, partial(self._span_text, SERVER_SPAN))
+        self._levels = _Family("log/severity", _count_alone, LEVELS.__getitem__)
+        self._templates = _Family("log/template", _count_alone, dictionary.text)
+        self._metrics = _Family("metric", _statistics_of, lambda key: dictionary.text(key & _GROUP_MASK))
+        self._spans = {
+            kind: _Family(name, _latencies_of, partial(self._span_text, kind))
+            for kind, name in {
+                CLIENT_SPAN: "call",
+                CONSUMER_SPAN: "consume",
+                INTERNAL_SPAN: "internal",
+                SERVER_SPAN: "request",
+            }.items()
+        }
 
     def features(self, rows: WindowRows, start_us: int) -> list[Features]:
         """The features of each window, sorted by name.
 
         Args:
             rows: the distinct rows of the windows.
-            start_us: start of all of them; slopes are computed relative to it.
+            start_us: start of all of them.
         """
         parts: list[list[tuple[_Layout, NDArray[Any]]]] = [[] for _ in range(rows.windows)]
         for family, groups in self._families(rows, start_us):
@@ -120,21 +159,25 @@ class FeatureMaker:
         """In the order of how their names begin."""
         spans = None if rows.traces is None else _latencies(rows.traces)
         if spans is not None:
-            yield self._calls, spans
+            for kind in (CLIENT_SPAN, CONSUMER_SPAN, INTERNAL_SPAN):
+                yield self._spans[kind], spans
         if rows.logs is not None:
             yield self._levels, _counts(rows.logs.window, LEVEL_OF[rows.logs.severity])
             yield self._templates, _counts(rows.logs.window, rows.logs.template)
         if rows.metrics is not None:
-            yield self._metrics, _statistics(rows.metrics, start_us)
+            yield self._metrics, _metrics(rows.metrics, start_us, self._size_us, self._dictionary)
         if spans is not None:
-            yield self._requests, spans
+            yield self._spans[SERVER_SPAN], spans
 
     def _span_text(self, kind: int, key: int) -> str | None:
         if key >> _KIND_SHIFT != kind:
             return None
         number = key & _GROUP_MASK
+        protocol = _ALL_GROUP - number
+        if protocol < len(PROTOCOLS):
+            return _ALL + PROTOCOLS[protocol]
         # A span without a peer or endpoint counts among all only.
-        return _ALL if number == _ALL_GROUP else self._dictionary.text(number) or None
+        return self._dictionary.text(number) or None
 
     def _layout(self, family: _Family, keys: NDArray[Any]) -> _Layout:
         key = (family.name, keys.tobytes())
@@ -169,19 +212,61 @@ def _comparable(features: Features) -> bytes:
 
 def _layout_of(family: _Family, keys: Sequence[int]) -> _Layout:
     """The layout of numbers that come statistic by statistic, each for every group."""
-    texts = [family.text(key) for key in keys]
     places = {
         f"{family.name}/{text}{statistic}": row * len(keys) + column
-        for row, statistic in enumerate(family.statistics)
-        for column, text in enumerate(texts)
-        if text is not None
+        for column, key in enumerate(keys)
+        if (text := family.text(key)) is not None
+        for row, statistic in enumerate(family.statistics(key))
     }
     names = tuple(sorted(places))
     return _Layout(names, np.array([places[name] for name in names], np.intp))
 
 
-def _statistics(rows: MetricRows, start_us: int) -> _Groups:
-    """Of each metric."""
+def _count_alone(_: int) -> tuple[str, ...]:
+    return ("",)
+
+
+def _latencies_of(_: int) -> tuple[str, ...]:
+    return _LATENCIES
+
+
+def _statistics_of(key: int) -> tuple[str, ...]:
+    return _STATISTICS[key >> _KIND_SHIFT]
+
+
+def _metrics(rows: MetricRows, start_us: int, size_us: int, dictionary: Dictionary) -> _Groups:
+    """Of each metric. Most windows have levels only, as they came."""
+    is_old, is_rate = rows.age_us > 0, rows.interval_us > 0
+    has_old = is_old.any()
+    if not has_old and not is_rate.any():
+        return _level_statistics(rows, start_us)
+    parts = []
+    for some, statistics in (
+        (~is_old & ~is_rate, partial(_level_statistics, start_us=start_us)),
+        (~is_old & is_rate, partial(_rate_statistics, dictionary=dictionary)),
+    ):
+        if some.any():
+            parts.append(statistics(rows.at(some)))
+    if has_old:
+        key = rows.window << _KIND_SHIFT | rows.name
+        seldom = rows.at(np.isin(key, key[is_old]))
+        parts.append(_old_statistics(seldom, start_us + size_us, dictionary))
+    return _merged(parts)
+
+
+def _merged(parts: Sequence[_Groups]) -> _Groups:
+    """All groups by window, with as many numbers as the largest has."""
+    if len(parts) == 1:
+        return parts[0]
+    windows = np.concatenate([part.windows for part in parts])
+    order = np.argsort(windows, kind="stable")
+    height = max(len(part.numbers) for part in parts)
+    padded = [np.pad(part.numbers, ((0, height - len(part.numbers)), (0, 0))) for part in parts]
+    keys = np.concatenate([part.keys for part in parts])
+    return _Groups(windows[order], keys[order], np.concatenate(padded, axis=1)[:, order])
+
+
+def _level_statistics(rows: MetricRows, start_us: int) -> _Groups:
     value, starts = rows.value, _group_starts(rows.window, rows.name)
     counts = _lengths(starts, len(value))
     mean = np.add.reduceat(value, starts) / counts
@@ -194,7 +279,59 @@ def _statistics(rows: MetricRows, start_us: int) -> _Groups:
         value[starts + counts - 1],
         _slopes(seconds, value, mean, starts, counts),
     )
-    return _Groups(rows.window[starts], rows.name[starts], np.stack(numbers))
+    return _groups(_LEVEL, rows, starts, np.stack(numbers))
+
+
+def _rate_statistics(rows: MetricRows, dictionary: Dictionary) -> _Groups:
+    rank = dictionary.ranks(rows.instance)
+    # What is added up is put in an order that every process has. It is stable, so that time is the next key.
+    rows, rank = _ordered(rows, rank)
+    starts = _group_starts(rows.window, rows.name)
+    counts = _lengths(starts, len(rank))
+    each = _group_starts(rows.window, rows.name, rank)
+    seconds = rows.interval_us / 1e6
+    mean = np.add.reduceat(rows.value * seconds, each) / np.add.reduceat(seconds, each)
+    last = rows.value[each + _lengths(each, len(rank)) - 1]
+    of_group = np.searchsorted(each, starts)
+    numbers = (
+        counts,
+        np.minimum.reduceat(rows.value, starts),
+        np.maximum.reduceat(rows.value, starts),
+        np.add.reduceat(mean, of_group),
+        np.add.reduceat(last, of_group),
+    )
+    return _groups(_RATE, rows, starts, np.stack(numbers))
+
+
+def _old_statistics(rows: MetricRows, end_us: int, dictionary: Dictionary) -> _Groups:
+    """Of series that come seldom: of levels the newest value, of rates that of each instance together."""
+    measured_us = rows.time_us - rows.age_us
+    rows = rows.at(np.lexsort((measured_us, rows.name, rows.window)))
+    rows, rank = _ordered(rows, dictionary.ranks(rows.instance))
+    measured_us = rows.time_us - rows.age_us
+    starts = _group_starts(rows.window, rows.name)
+    newest_us = np.maximum.reduceat(measured_us, starts)
+    each = _group_starts(rows.window, rows.name, rank)
+    ends = each + _lengths(each, len(rank)) - 1
+    of_group = np.searchsorted(each, starts)
+    # Of the instances with the newest level, that of the last by name.
+    group = np.repeat(np.arange(len(starts)), _lengths(of_group, len(each)))
+    is_newest = measured_us[ends] == newest_us[group]
+    level = np.empty(len(starts))
+    level[group[is_newest]] = rows.value[ends][is_newest]
+    last = np.where(rows.interval_us[starts] > 0, np.add.reduceat(rows.value[ends], of_group), level)
+    return _groups(_OLD, rows, starts, np.stack((last, (end_us - newest_us) / 1e6)))
+
+
+def _ordered(rows: MetricRows, rank: Numbers) -> tuple[MetricRows, Numbers]:
+    """Rows by window, name and instance, otherwise as they were."""
+    order = order_by(rank, rows.name, rows.window)
+    return rows.at(order), rank[order]
+
+
+def _groups(kind: int, rows: MetricRows, starts: NDArray[np.intp], numbers: NDArray[Any]) -> _Groups:
+    names = rows.name[starts].astype(np.int64)
+    return _Groups(rows.window[starts], kind << _KIND_SHIFT | names, numbers)
 
 
 def _slopes(
@@ -209,14 +346,18 @@ def _slopes(
 
 
 def _latencies(rows: SpanRows) -> _Groups:
-    """Of the spans of each kind and endpoint (SERVER spans) or peer (others), and of all of each kind."""
+    """Of the spans of each kind and endpoint or peer, of all of each kind, and of those of each protocol."""
     kind = _COUNTED_AS[rows.kind] << _KIND_SHIFT
-    key = kind | np.where(rows.kind == SERVER_SPAN, rows.endpoint, rows.peer)
-    # Every span is there twice: once in the group of all.
-    key = np.concatenate((kind | _ALL_GROUP, key))
-    window = np.concatenate((rows.window, rows.window))
-    duration_us = np.concatenate((rows.duration_us, rows.duration_us))
-    failed = np.concatenate((rows.error, rows.error)) != 0
+    key = kind | np.where(_BY_ENDPOINT[rows.kind], rows.endpoint, rows.peer)
+    # Every span is there twice: once in the group of all; and once more where it is by another protocol than
+    # the usual one, which needs no group of its own.
+    other = np.flatnonzero(rows.protocol > HTTP)
+    key = np.concatenate(
+        (kind | _ALL_GROUP, key, kind[other] | (_ALL_GROUP - rows.protocol[other].astype(np.int64)))
+    )
+    window = np.concatenate((rows.window, rows.window, rows.window[other]))
+    duration_us = np.concatenate((rows.duration_us, rows.duration_us, rows.duration_us[other]))
+    failed = np.concatenate((rows.error, rows.error, rows.error[other])) != 0
     order = order_by(duration_us, key, window)
     window, key, duration_us, failed = window[order], key[order], duration_us[order], failed[order]
     starts = _group_starts(window, key)

@@ -11,9 +11,17 @@ from microservo.errors import InvalidMessage
 from schemas import catalogue
 from schemas.codec import SchemaError, decode
 from schemas.envelope import Stamp
-from schemas.records import LogBatch, MetricBatch, ServiceFault, ServiceInventory, SpanBatch
+from schemas.records import (
+    FaultEffect,
+    FaultVerdict,
+    LogBatch,
+    MetricBatch,
+    ServiceFault,
+    ServiceInventory,
+    SpanBatch,
+)
 
-Joined = MetricBatch | LogBatch | SpanBatch | ServiceInventory | ServiceFault
+Joined = MetricBatch | LogBatch | SpanBatch | ServiceInventory | ServiceFault | FaultEffect | FaultVerdict
 """The records of the joined topics."""
 
 _RECORDS: dict[str, tuple[type[Joined], ...]] = {
@@ -21,6 +29,7 @@ _RECORDS: dict[str, tuple[type[Joined], ...]] = {
     catalogue.TELEMETRY_LOGS: (LogBatch,),
     catalogue.TELEMETRY_TRACES: (SpanBatch,),
     catalogue.SERVICE_FAULTS: (ServiceFault,),
+    catalogue.FAULT_EFFECTS: (FaultEffect, FaultVerdict),
 }
 
 
@@ -28,8 +37,8 @@ class Processed(NamedTuple):
     """What a message was.
 
     Attributes:
-        newest_end_us: end of the newest window that it touches; NOTHING_US for heartbeats and faults.
-        late: of telemetry, the windows that its records came late for, but for the delay of its service.
+        newest_end_us: of telemetry, the end of the newest window that it touches; else NOTHING_US.
+        late: the windows that its records came late for, but for the delay of its service.
         record: the record that it held; None for a heartbeat.
     """
 
@@ -78,8 +87,9 @@ def process_stamped(
         windower.heartbeat(source, stamp)
         raise InvalidMessage(str(error)) from error
     if isinstance(record, ServiceFault):
-        windower.fault(record, stamp)
-        return Processed(record=record)
+        return Processed(late=windower.fault(record, stamp), record=record)
+    if isinstance(record, FaultEffect | FaultVerdict):
+        return Processed(late=windower.effect(record, stamp), record=record)
     if isinstance(record, ServiceInventory):
         newest_end_us, late = windower.inventory(record, stamp)
     else:

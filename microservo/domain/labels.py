@@ -1,130 +1,170 @@
-"""From faults to the labels of a window.
+"""From a fault and its effect to the label of a window.
 
-The phases of a fault on a service, by its measured instants::
+The phases of a fault on a service. All but the last are the mechanism's own times; how long the service was
+not itself afterwards is measured there::
 
-    apply commanded   applied        recovery commanded   recovered      normal again
+    apply commanded   applied        recovery commanded   recovered      last deviating record
           |--applying----|------active--------|--recovering---|--after effect--|
+
+What was measured never changes what was in force, and what was in force never changes what was measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from microservo.domain.watermarks import Passed
-from schemas.records import Label, Phase, ServiceFault
+from schemas.records import FaultEffect, Finding, Label, Phase, Role, ServiceFault
 
 FOREVER = 1 << 62
 """End of what has not ended yet, in microseconds UTC."""
+AFTER_EFFECT_US = 30_000_000
+"""How long after its recovery a fault is looked at, and may be what ails a service."""
 
 
-class Stage(NamedTuple):
-    """One phase of a fault, from its first instant to its end (not included)."""
+class Span(NamedTuple):
+    """A stretch of time [start, end), in microseconds UTC."""
 
-    phase: Phase
     start_us: int
     end_us: int
 
+    def shared_with(self, other: Span) -> Span:
+        """The time that both have; empty where they have none."""
+        start_us = max(self.start_us, other.start_us)
+        return Span(start_us, max(start_us, min(self.end_us, other.end_us)))
 
-def stages(fault: ServiceFault) -> Iterator[Stage]:
+    @property
+    def length_us(self) -> int:
+        """How long it is."""
+        return self.end_us - self.start_us
+
+
+class Stage(NamedTuple):
+    """One phase of a fault, and when it was in it."""
+
+    phase: Phase
+    span: Span
+
+
+class Evidence(NamedTuple):
+    """What is known of one fault at one service, for one window.
+
+    Attributes:
+        label: that of the window.
+        in_force: when the fault was in force on its root; empty where it never was.
+        effects: effect intervals that were measured at this service; none while that is undecided.
+        is_settled: whether nothing that will be measured can change the label.
+    """
+
+    label: Label
+    in_force: Span
+    effects: tuple[Span, ...]
+    is_settled: bool
+
+
+def evidence(fault: ServiceFault, effect: FaultEffect | None, window: Span) -> Evidence | None:
+    """What a fault means for a window; None where it does not touch it.
+
+    Args:
+        fault: as it is known at the cut of the window.
+        effect: likewise what was measured of it at the service; None for nothing yet.
+        window: of one service.
+    """
+    finding = finding_of(effect, window.end_us)
+    effects = _intervals(effect) if effect is not None and finding == "visible" else ()
+    shares = [
+        (stage.span.shared_with(window).length_us, stage.phase) for stage in stages(fault, finding, effects)
+    ]
+    # max() keeps the first of equals: the earlier phase.
+    longest, phase = max(shares, key=lambda share: share[0], default=(0, None))
+    if phase is None or longest == 0:
+        return None
+    in_force = force_of(fault)
+    label = Label(
+        fault_id=fault.fault_id,
+        kind=fault.kind,
+        role=_role(fault, finding),
+        relation=fault.relation,
+        root_service=fault.root_service,
+        hops=fault.hops,
+        phase=phase,
+        overlap=in_force.shared_with(window).length_us / window.length_us,
+        instances=_instances(fault, window),
+        severity=fault.severity,
+        finding=finding,
+        visible=covered_us(window, effects) / window.length_us,
+        shared_with=effect.shared_with if effect is not None and effects else (),
+    )
+    return Evidence(label, in_force, effects, _is_settled(fault, effect))
+
+
+def stages(fault: ServiceFault, finding: Finding, effects: Iterable[Span]) -> Iterator[Stage]:
     """The phases that a fault has reached, in order; a phase that goes on ends FOREVER."""
     over = FOREVER if fault.recovered_at_us is None else fault.recovered_at_us
     applied = over if fault.applied_at_us is None else fault.applied_at_us
     commanded = over if fault.recovery_commanded_at_us is None else fault.recovery_commanded_at_us
     if fault.apply_commanded_at_us is not None:
-        yield Stage("applying", fault.apply_commanded_at_us, applied)
+        yield Stage("applying", Span(fault.apply_commanded_at_us, applied))
     if fault.applied_at_us is not None:
-        yield Stage("active", applied, commanded)
-        yield Stage("recovering", commanded, over)
-    if fault.normal_at_us is not None:
-        yield Stage("after_effect", over, fault.normal_at_us)
+        yield Stage("active", Span(applied, commanded))
+        yield Stage("recovering", Span(commanded, over))
+        if fault.recovered_at_us is not None:
+            yield Stage("after_effect", Span(over, _normal_us(over, finding, effects)))
 
 
-def overlap_us(start_us: int, end_us: int, other_start_us: int, other_end_us: int) -> int:
-    """Microseconds that two spans of time share."""
-    return max(0, min(end_us, other_end_us) - max(start_us, other_start_us))
+def force_of(fault: ServiceFault) -> Span:
+    """When a fault was in force; until FOREVER while it is, empty where it never was."""
+    if fault.applied_at_us is None:
+        return Span(0, 0)
+    over = FOREVER if fault.recovered_at_us is None else fault.recovered_at_us
+    return Span(fault.applied_at_us, max(fault.applied_at_us, over))
 
 
-def label(fault: ServiceFault, start_us: int, end_us: int) -> Label | None:
-    """What a fault means for the window [start, end); None where it does not touch it."""
-    shares = [(overlap_us(start_us, end_us, s.start_us, s.end_us), s.phase) for s in stages(fault)]
-    # max() keeps the first of equals: the earlier phase.
-    longest, phase = max(shares, key=lambda share: share[0], default=(0, None))
-    if phase is None or longest == 0:
-        return None
-    in_force = sum(share for share, phase_ in shares if phase_ in ("active", "recovering"))
-    return Label(
-        fault_id=fault.fault_id,
-        kind=fault.kind,
-        role=fault.role,
-        root_service=fault.root_service,
-        hops=fault.hops,
-        phase=phase,
-        overlap=in_force / (end_us - start_us),
-        severity=fault.severity,
-        verdict=fault.verdict,
+def finding_of(effect: FaultEffect | None, until_us: int) -> Finding:
+    """What was found of an effect up to an instant: undecided where nobody has looked so far yet."""
+    if effect is None or not (effect.is_final or effect.through_us >= until_us):
+        return "undecided"
+    return effect.finding
+
+
+def covered_us(window: Span, spans: Iterable[Span]) -> int:
+    """Microseconds of a window that lie in any of some spans."""
+    covered, reached_us = 0, window.start_us
+    for span in sorted(each.shared_with(window) for each in spans):
+        covered += max(0, span.end_us - max(span.start_us, reached_us))
+        reached_us = max(reached_us, span.end_us)
+    return covered
+
+
+def _intervals(effect: FaultEffect) -> tuple[Span, ...]:
+    """From the first deviating record of each interval to its last, the last included."""
+    return tuple(Span(start, end + 1) for start, end in zip(effect.starts_us, effect.ends_us, strict=True))
+
+
+def _normal_us(recovered_us: int, finding: Finding, effects: Iterable[Span]) -> int:
+    """When the after-effect is over: after the last deviating record, or as late as it may be."""
+    latest_us = recovered_us + AFTER_EFFECT_US
+    if finding in ("undecided", "inconclusive"):
+        return latest_us
+    return min(latest_us, max([recovered_us, *(span.end_us for span in effects)]))
+
+
+def _role(fault: ServiceFault, finding: Finding) -> Role:
+    if fault.role == "root_cause":
+        return "root_cause"
+    return "affected" if finding == "visible" else "exposed"
+
+
+def _instances(fault: ServiceFault, window: Span) -> tuple[str, ...]:
+    times = zip(fault.instances, fault.applied_us, fault.recovered_us, strict=True)
+    return tuple(
+        instance
+        for instance, applied_us, recovered_us in times
+        if Span(applied_us, recovered_us or FOREVER).shared_with(window).length_us > 0
     )
 
 
-def is_anomalous(labels: tuple[Label, ...]) -> bool:
-    """Whether a window counts as anomalous: a fault was in force and not shown to be without effect."""
-    return any(found.overlap > 0 and found.verdict != "ineffective" for found in labels)
-
-
-class FaultVersions:
-    """Every version of every fault, each with the windows that it came too late for.
-
-    Which versions a window may know is decided by the promise they travelled with, never by arrival. Among
-    them the highest version holds.
-    """
-
-    def __init__(self) -> None:
-        self._faults: dict[tuple[str, str], dict[str, dict[int, tuple[ServiceFault, Passed]]]] = {}
-
-    def add(self, fault: ServiceFault, late: Passed) -> None:
-        """Enters one version; of one that is entered again, the promise that was earliest counts."""
-        versions = self._faults.setdefault((fault.run_id, fault.service), {}).setdefault(fault.fault_id, {})
-        _, before = versions.get(fault.version, (fault, late))
-        versions[fault.version] = (fault, min(before, late))
-
-    def labels(
-        self,
-        run_id: str,
-        service: str,
-        start_us: int,
-        end_us: int,
-        *,
-        revision: int,
-        due_us: int | None = None,
-    ) -> tuple[Label, ...]:
-        """The labels of a window, sorted by fault id, as known at the cut of a revision.
-
-        Cuts count from the window's end, or from `due_us` where it waits longer than others.
-        """
-        due_us = end_us if due_us is None else due_us
-        found = []
-        for _, versions in sorted(self._faults.get((run_id, service), {}).items()):
-            known = [version for version, (_, late) in versions.items() if late[revision] < due_us]
-            if known and (found_label := label(versions[max(known)][0], start_us, end_us)):
-                found.append(found_label)
-        return tuple(found)
-
-    def ends_us(self, fault: ServiceFault) -> int:
-        """When the newest version of a fault ends for good; FOREVER while it is open."""
-        versions = self._faults.get((fault.run_id, fault.service), {}).get(fault.fault_id)
-        if not versions:
-            return -1
-        newest = versions[max(versions)][0]
-        if newest.recovered_at_us is None:
-            return FOREVER
-        return max(newest.recovered_at_us, newest.normal_at_us or 0)
-
-    def forget(self, before_us: int) -> None:
-        """Drops faults that ended before `before_us`: no window that is still open can need them."""
-        for key, faults in list(self._faults.items()):
-            for fault_id, versions in list(faults.items()):
-                newest = versions[max(versions)][0]
-                if self.ends_us(newest) < before_us:
-                    del faults[fault_id]
-            if not faults:
-                del self._faults[key]
+def _is_settled(fault: ServiceFault, effect: FaultEffect | None) -> bool:
+    """Whether no more is measured of a fault, or nothing that is measured of it matters."""
+    failed = fault.applied_at_us is None and fault.recovered_at_us is not None
+    return failed or fault.severity == 0 or (effect is not None and effect.is_final)

@@ -9,11 +9,12 @@ from itertools import groupby
 from typing import NamedTuple
 
 from microservo.domain.blocks import Block, keep
+from microservo.domain.fault_versions import FaultVersions
 from microservo.domain.features import Features
-from microservo.domain.labels import FaultVersions
 from microservo.domain.telemetry import SIGNALS, Signal
-from microservo.domain.watermarks import Passed, Watermarks
-from schemas.records import Label, ServiceInventory
+from microservo.domain.truth import NO_FAULTS, WindowTruth
+from microservo.domain.watermarks import Cut, Passed, Watermarks
+from schemas.records import ServiceInventory
 
 
 def _blocks() -> dict[Signal, list[Block]]:
@@ -45,7 +46,8 @@ class OpenWindow:
             for.
         received: how many rows came that are not too late, repeated ones included.
         distinct_on_time: how many rows revision 0 has.
-        is_published: whether there was a revision 0.
+        is_published: whether there was a revision.
+        is_kept: whether nothing can reach it any more, and only its labels are not settled.
     """
 
     service: str
@@ -59,8 +61,9 @@ class OpenWindow:
     received: dict[Signal, int] = field(default_factory=_zeros)
     distinct_on_time: dict[Signal, int] = field(default_factory=_zeros)
     features: Features = field(default_factory=dict)
-    labels: tuple[Label, ...] = ()
+    truth: WindowTruth = NO_FAULTS
     is_published: bool = False
+    is_kept: bool = False
 
     @property
     def delay_us(self) -> int:
@@ -101,10 +104,19 @@ class OpenWindow:
                 dropped[rows.signal] += rows.size
         return dropped
 
-    def inventories_at(self, revision: int) -> list[ServiceInventory]:
-        """The inventories that a revision knows; those that are equal once."""
+    def cut(self, revision: int) -> Cut:
+        """When one of the first two revisions is made."""
         assert self.due_us is not None
-        return list({each: None for late, each in self.inventories if late[revision] < self.due_us})
+        return Cut(self.due_us, revision)
+
+    def inventories_at(self, cut: Cut) -> list[ServiceInventory]:
+        """The inventories that a cut knows."""
+        return [each for late, each in self.inventories if cut.is_in_time(late)]
+
+    def drop_rows(self) -> None:
+        """Frees what came, and was counted: after revision 1 only labels may change."""
+        self.on_time, self.late, self.received = _blocks(), _blocks(), _zeros()
+        self.inventories = []
 
 
 class OpenRun:
@@ -114,30 +126,33 @@ class OpenRun:
         run_id: the run.
         watermarks: the promises of its writers.
         resume_us: windows that end by then were final before a restart.
+        between_cuts_us: how long after revision 1, and after each one that follows, the next is due.
     """
 
-    def __init__(self, run_id: str, watermarks: Watermarks, resume_us: int) -> None:
+    def __init__(self, run_id: str, watermarks: Watermarks, resume_us: int, between_cuts_us: int) -> None:
         self.run_id = run_id
         self.watermarks = watermarks
         self.faults = FaultVersions()
         self.resume_us = resume_us
         self.is_sealed = False
         """Whether nobody joins it any more."""
+        self._between_cuts_us = between_cuts_us
         self._windows: dict[tuple[int, str], OpenWindow] = {}
-        # Each waits in turn for its end to be passed, for revision 0, and for revision 1: by instant, end and
-        # service.
+        # Each waits in turn for its end to be passed, for revision 0, and for revision 1 and those after it.
         self._unsettled: list[tuple[int, str]] = []
         self._first: list[tuple[int, int, str]] = []
-        self._final: list[tuple[int, int, str]] = []
-        self._delayed: set[tuple[int, str]] = set()
+        self._later: list[tuple[Cut, tuple[int, str]]] = []
+        self._ends: list[tuple[int, str]] = []
+        """Ends of the windows that are not final, and of some that are."""
 
     @property
     def final_us(self) -> int:
         """Windows that end by then are final."""
-        final_us = max(self.resume_us, self.watermarks.passed.final_us)
-        if not self._delayed:
-            return final_us
-        return min(final_us, min(end_us for end_us, _ in self._delayed) - 1)
+        while self._ends and self._ends[0] not in self._windows:
+            heapq.heappop(self._ends)
+        final_us = self.watermarks.passed.final_us
+        # Some wait longer than others, or are kept.
+        return max(self.resume_us, min(final_us, self._ends[0][0] - 1) if self._ends else final_us)
 
     @property
     def windows(self) -> Iterable[OpenWindow]:
@@ -151,6 +166,7 @@ class OpenRun:
         if window is None:
             window = self._windows[key] = OpenWindow(service, start_us, end_us)
             heapq.heappush(self._unsettled, key)
+            heapq.heappush(self._ends, key)
         return window
 
     def is_over(self, end_us: int, service: str, late: Passed) -> bool:
@@ -168,14 +184,11 @@ class OpenRun:
             key = heapq.heappop(self._unsettled)
             window = self._windows[key]
             yield window, window.settle()
-            due = (key[0] + window.delay_us, *key)
-            heapq.heappush(self._first, due)
-            heapq.heappush(self._final, due)
-            if window.delay_us:
-                self._delayed.add(key)
+            heapq.heappush(self._first, (window.cut(0).due_us, *key))
+            heapq.heappush(self._later, (window.cut(1), key))
 
     def past_first_cut(self) -> Iterator[list[OpenWindow]]:
-        """Removes the windows whose revision 0 is due, those that end together at a time."""
+        """Windows whose revision 0 is due, those that end together at a time."""
         first_us = self.watermarks.passed.first_us
         due = []
         while self._first and self._first[0][0] <= first_us:
@@ -184,10 +197,24 @@ class OpenRun:
         for _, together in groupby(sorted(due), key=lambda key: key[0]):
             yield [self._windows[key] for key in together]
 
-    def past_final_cut(self) -> Iterator[OpenWindow]:
-        """Removes the windows that nothing can reach any more."""
+    def past_final_cut(self) -> Iterator[tuple[Cut, OpenWindow]]:
+        """Windows that a revision after 0 is due of; each is final then, or to be kept for the next."""
         final_us = self.watermarks.passed.final_us
-        while self._final and self._final[0][0] <= final_us:
-            key = heapq.heappop(self._final)[1:]
-            self._delayed.discard(key)
-            yield self._windows.pop(key)
+        while self._later and self._later[0][0].due_us <= final_us:
+            cut, key = heapq.heappop(self._later)
+            yield cut, self._windows[key]
+
+    def keep(self, window: OpenWindow, cut: Cut) -> None:
+        """Keeps a window for the cut after this one."""
+        window.is_kept = True
+        following = Cut(cut.due_us + self._between_cuts_us, cut.revision + 1)
+        heapq.heappush(self._later, (following, (window.end_us, window.service)))
+
+    def finish(self, window: OpenWindow) -> None:
+        """Drops a window that is final."""
+        del self._windows[window.end_us, window.service]
+
+    def end(self) -> None:
+        """Drops the windows that are kept: nothing more will come."""
+        for window in [each for each in self._windows.values() if each.is_kept]:
+            self.finish(window)

@@ -25,25 +25,31 @@ Admit = Callable[[str], str]
 """Returns the name under which a name goes on: itself, or `<other>` where there are too many."""
 
 
-def pack_metrics(run_id: str, rows: Sequence[MetricRows], *, admit_name: Admit) -> Iterator[MetricBatch]:
+def pack_metrics(run_id: str, rows: Sequence[MetricRows]) -> Iterator[MetricBatch]:
     """Batches of one service's metric points; `rows` must not be empty and all of one service."""
-    for fields in _packed(LAYOUTS["metrics"], rows, {"name": admit_name}):
-        yield MetricBatch(run_id=run_id, service=rows[0].service, **fields)
+    for fields in _packed(LAYOUTS["metrics"], rows, {"name": _as_it_is}):
+        yield MetricBatch(run_id=run_id, **_sender(rows), **fields)
 
 
 def pack_logs(run_id: str, rows: Sequence[LogRows], *, admit_template: Admit) -> Iterator[LogBatch]:
     """Batches of one service's log lines; `rows` must not be empty and all of one service."""
     body_bytes = np.array([len(body.encode()) for each in rows for body in each.bodies], np.int64)
     for fields in _packed(LAYOUTS["logs"], rows, {"template": admit_template}, body_bytes):
-        yield LogBatch(run_id=run_id, service=rows[0].service, **fields)
+        yield LogBatch(run_id=run_id, **_sender(rows), **fields)
 
 
-def pack_spans(
-    run_id: str, rows: Sequence[SpanRows], *, admit_endpoint: Admit, admit_peer: Admit
-) -> Iterator[SpanBatch]:
+def pack_spans(run_id: str, rows: Sequence[SpanRows], *, admit_peer: Admit) -> Iterator[SpanBatch]:
     """Batches of one service's spans; `rows` must not be empty and all of one service."""
-    for fields in _packed(LAYOUTS["traces"], rows, {"endpoint": admit_endpoint, "peer": admit_peer}):
-        yield SpanBatch(run_id=run_id, service=rows[0].service, **fields)
+    for fields in _packed(LAYOUTS["traces"], rows, {"endpoint": _as_it_is, "peer": admit_peer}):
+        yield SpanBatch(run_id=run_id, **_sender(rows), **fields)
+
+
+def _as_it_is(name: str) -> str:
+    return name
+
+
+def _sender(rows: Sequence[Rows]) -> dict[str, Any]:
+    return {"service": rows[0].service, "source_kind": rows[0].identity.kind}
 
 
 def _packed(
@@ -56,9 +62,10 @@ def _packed(
     texts = {name: _joined([getattr(each, name) for each in rows], admit) for name, admit in admits.items()}
     texts["instance"] = _instances(rows)
     numbers = {
-        name: _concatenated([getattr(each, name) for each in rows], dtype)
+        name: joined
         for name, dtype in layout.numbers.items()
         if name not in texts
+        and (joined := _column([getattr(each, name) for each in rows], rows, dtype)) is not None
     }
     arrays = {name: [item for each in rows for item in getattr(each, name)] for name in layout.arrays}
     time_us = numbers[layout.time]
@@ -71,6 +78,19 @@ def _packed(
         for name, items in arrays.items():
             fields[name] = tuple([items[index] for index in part.tolist()])
         yield fields
+
+
+def _column(
+    columns: Sequence[NDArray[Any] | None], rows: Sequence[Rows], dtype: np.dtype[Any]
+) -> NDArray[Any] | None:
+    """The columns one after the other, zeros for those that are left out; None where all are."""
+    given = [column for column in columns if column is not None]
+    if len(given) < len(columns):
+        if not given:
+            return None
+        sizes = zip(columns, rows, strict=True)
+        given = [np.zeros(each.count, dtype) if column is None else column for column, each in sizes]
+    return _concatenated(given, dtype)
 
 
 def _concatenated(columns: Sequence[NDArray[Any]], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -6,14 +6,21 @@ Arrays have shape (rows,). Text that repeats is coded: each different text once,
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from microservo.domain.exponential import Buckets
+from microservo.domain.identity import UNIDENTIFIED, Identity
 from microservo.domain.telemetry import Float64, Ids, Int64, UInt8, UInt64
 
 Codes = NDArray[np.int64]
+LEVEL: Final = 0
+CUMULATIVE: Final = 1
+DELTA: Final = 2
+"""What the value of a point is: at an instant, since the start of its series, or since the point before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,14 +32,53 @@ class Coded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MetricRows:
-    """Metric points of one instance; `is_metered` where others measured it from outside."""
+class CodedSeries:
+    """A column of time series: each different one once, `codes` one index per row.
+
+    Attributes:
+        metrics: name of the metric.
+        labels: attributes of its points as `{key=value,...}`, or empty.
+        scopes: name of the instrumentation scope.
+    """
+
+    metrics: tuple[str, ...]
+    labels: tuple[str, ...]
+    scopes: tuple[str, ...]
+    codes: Codes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sent:
+    """What all rows say of who sent them.
+
+    Attributes:
+        service: name under which the records go.
+        instance: name of the instance among its service's; empty where it says none.
+        identity: what else is known of it.
+        scopes: names of the instrumentation scopes of these rows.
+    """
 
     service: str
     instance: str
+    identity: Identity = UNIDENTIFIED
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricRows(_Sent):
+    """Metric points of one instance as they go on.
+
+    Attributes:
+        interval_us: what a value is a rate over, 0 for one that is none; None where none is.
+        age_us: how long before `time_us` a repeated value was measured, else 0; None where all is as it came.
+        is_metered: whether others measured them from outside.
+    """
+
     time_us: Int64
     name: Coded
     value: Float64
+    interval_us: Int64 | None = None
+    age_us: Int64 | None = None
     is_metered: bool = False
 
     @property
@@ -41,11 +87,87 @@ class MetricRows:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LogRows:
+class PointRows(_Sent):
+    """Points of gauges and sums as they were sent.
+
+    Attributes:
+        start_us: since when a sum counts, 0 where unknown.
+        temporality: LEVEL, CUMULATIVE or DELTA.
+    """
+
+    time_us: Int64
+    start_us: Int64
+    series: CodedSeries
+    value: Float64
+    temporality: UInt8
+
+    @property
+    def count(self) -> int:
+        return len(self.time_us)
+
+    def at(self, positions: Codes) -> Self:
+        """Some of the rows."""
+        return replace(
+            self,
+            time_us=self.time_us[positions],
+            start_us=self.start_us[positions],
+            series=replace(self.series, codes=self.series.codes[positions]),
+            value=self.value[positions],
+            temporality=self.temporality[positions],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistributionRows(_Sent):
+    """Points of one metric that is a histogram or a summary, as they were sent.
+
+    Attributes:
+        start_us: since when they count, 0 where unknown.
+        observations: how many values.
+        total: their sum, NaN where it is not known.
+        temporality: CUMULATIVE or DELTA, of all.
+        bounds: upper bounds of the buckets but the last; none where they have no such buckets.
+        buckets: values in each bucket, shape (rows, bounds + 1), or (rows, 0).
+        exponential: of an exponential histogram its buckets, by row.
+        quantiles: of a summary, by row what it says of quantiles: share and value.
+    """
+
+    time_us: Int64
+    start_us: Int64
+    series: CodedSeries
+    observations: Float64
+    total: Float64
+    temporality: Literal[1, 2]
+    bounds: tuple[float, ...] = ()
+    buckets: Float64
+    exponential: tuple[Buckets, ...] = ()
+    quantiles: tuple[tuple[tuple[float, float], ...], ...] = ()
+
+    @property
+    def count(self) -> int:
+        return len(self.time_us)
+
+    def at(self, positions: Codes) -> Self:
+        """Some of the rows."""
+        return replace(
+            self,
+            time_us=self.time_us[positions],
+            start_us=self.start_us[positions],
+            series=replace(self.series, codes=self.series.codes[positions]),
+            observations=self.observations[positions],
+            total=self.total[positions],
+            buckets=self.buckets[positions],
+            exponential=tuple([self.exponential[at] for at in positions.tolist()])
+            if self.exponential
+            else (),
+            quantiles=tuple([self.quantiles[at] for at in positions.tolist()]) if self.quantiles else (),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRows(_Sent):
     """Log lines of one instance; `line_id` is the same where a retry repeats a line, and 0 where unknown."""
 
-    service: str
-    instance: str
     time_us: Int64
     severity: UInt8
     template: Coded
@@ -60,33 +182,51 @@ class LogRows:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SpanRows:
+class Links:
+    """The spans that spans are linked to, one entry per link.
+
+    Attributes:
+        row: of the linking span.
+    """
+
+    row: Codes
+    trace_id: Ids
+    span_id: Ids
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanRows(_Sent):
     """Spans of one instance.
 
     Attributes:
-        peer: the service that a span calls, empty where it calls none or does not say.
+        peer: the service, database or queue that a span calls, or the queue that it consumes; empty where it
+            does neither, or does not say.
         address: where a call without a peer went; goes no further than the collector.
+        protocol: what the call is by its semantic conventions (`microservo.domain.telemetry.PROTOCOLS`).
+        links: of messages consumed in batches, what was sent; goes no further, either.
     """
 
-    service: str
-    instance: str
     start_us: Int64
     duration_us: Int64
     endpoint: Coded
     peer: Coded
     address: Coded
     kind: UInt8
+    protocol: UInt8
     error: UInt8
     trace_id: Ids
     span_id: Ids
     parent_id: Ids
+    links: Links | None = None
 
     @property
     def count(self) -> int:
         return len(self.start_us)
 
 
-Rows = MetricRows | LogRows | SpanRows
+Sent = PointRows | DistributionRows
+"""Points as they were sent."""
+Rows = MetricRows | PointRows | DistributionRows | LogRows | SpanRows
 
 
 def coded(texts: Iterable[str]) -> Coded:
@@ -99,6 +239,13 @@ def coded(texts: Iterable[str]) -> Coded:
     index: dict[str, int] = {}
     codes = np.array([index.setdefault(text, len(index)) for text in texts], np.int64)
     return Coded(names=tuple(index), codes=codes)
+
+
+def renamed(column: Coded, names: Iterable[str]) -> Coded:
+    """The column with a new name in the place of each; those that are given twice become one."""
+    index: dict[str, int] = {}
+    codes = np.array([index.setdefault(name, len(index)) for name in names], np.int64)
+    return Coded(names=tuple(index), codes=codes[column.codes])
 
 
 def id_column(ids: Iterable[bytes], width: int) -> Ids:

@@ -31,10 +31,14 @@ Float64 = NDArray[np.float64]
 Ids = NDArray[Any]
 """Bytes of a fixed width per record: dtype V16 for trace ids, V8 for span ids."""
 
-CLIENT_SPAN = 3
+INTERNAL_SPAN = 1
 SERVER_SPAN = 2
+CLIENT_SPAN = 3
 PRODUCER_SPAN = 4
 CONSUMER_SPAN = 5
+HTTP, RPC, MESSAGING, DATABASE = 1, 2, 3, 4
+PROTOCOLS = ("", "http", "rpc", "messaging", "database")
+"""What a call is by its semantic conventions, by its number; 0 where they do not tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,12 +91,18 @@ _TIME = np.dtype("<i8")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricColumns:
-    """Metric points of one service; all arrays have shape (points,)."""
+    """Metric points of one service; all arrays have shape (points,).
+
+    `interval_us` is what a value is a rate over, 0 for one that is none; `age_us` how long before `time_us` a
+    repeated value was measured, 0 for one as it came.
+    """
 
     time_us: Int64
     instance: UInt16
     name: UInt16
     value: Float64
+    interval_us: Int64
+    age_us: Int64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +133,7 @@ class SpanColumns:
     endpoint: UInt16
     peer: UInt16
     kind: UInt8
+    protocol: UInt8
     error: UInt8
     trace_id: Ids
     span_id: Ids

@@ -19,6 +19,8 @@ MOST_DELAY_US = 60_000_000
 
 UNKNOWN = -1
 """Event time before every writer has sent a promise."""
+NEVER_WAITS_US = -(1 << 61)
+"""First cut of a writer that revision 0 never waits for: all that it writes comes later than that."""
 
 
 class Passed(NamedTuple):
@@ -34,6 +36,22 @@ class Passed(NamedTuple):
 
 
 NOTHING_PASSED = Passed(UNKNOWN, UNKNOWN)
+
+
+class Cut(NamedTuple):
+    """When a revision of a window is made, and what it may know.
+
+    Attributes:
+        due_us: microseconds UTC: the revision is due when windows that end by then are past a cut.
+        revision: its number; for 0 that is the first cut, for all others the final one.
+    """
+
+    due_us: int
+    revision: int
+
+    def is_in_time(self, late: Passed) -> bool:
+        """Whether what came too late for these windows came in time for this cut."""
+        return (late.final_us if self.revision else late.first_us) < self.due_us
 
 
 class UndeclaredWriter(InvalidMessage):
@@ -62,7 +80,7 @@ class Watermarks:
     source then has one writer, the first that writes, and time stands until each source has one.
 
     Args:
-        sources: topics that are joined.
+        sources: topics that time stands still for, in a run without declared writers.
         first_cut_us: first cut of writers that were not declared, in microseconds.
         final_cut_us: their final cut.
     """
@@ -72,6 +90,7 @@ class Watermarks:
         self._unheard = set(sources)
         self._is_declared = False
         self._writers: dict[tuple[str, str], _Writer] = {}
+        self._from_us: dict[str, int] = {}
         self._low = NOTHING_PASSED
         self._asked = (NOTHING_PASSED, UNKNOWN)
         self.passed = NOTHING_PASSED
@@ -84,6 +103,7 @@ class Watermarks:
         """
         for each in writers:
             self._is_declared = True
+            self._from_us[each.topic] = min(each.from_us, self._from_us.get(each.topic, each.from_us))
             if (each.topic, each.writer) not in self._writers:
                 writer = _Writer(self._begins_us(each), each.first_cut_us, each.final_cut_us)
                 self._writers[each.topic, each.writer] = writer
@@ -92,6 +112,14 @@ class Watermarks:
     def knows(self, source: str, writer: str) -> bool:
         """Whether a writer was declared, or is the one of an undeclared run's source."""
         return (source, writer) in self._writers
+
+    def is_written(self, source: str, by_us: int) -> bool:
+        """Whether a declared writer of a source counts by an instant; it may have left since.
+
+        Once that instant is past a cut, no writer that isn't known yet can be declared for it.
+        """
+        from_us = self._from_us.get(source)
+        return from_us is not None and from_us <= by_us
 
     def observe(self, source: str, stamp: Stamp) -> Passed:
         """Updates by the promise that a message of `source` carries.
@@ -142,8 +170,8 @@ class Watermarks:
             raise UndeclaredWriter(msg)
         if source not in self._unheard:
             msg = (
-                f"{stamp.writer} is a second writer of {source} in run {stamp.run!r}, whose record declares "
-                "none; declare all of them before they write"
+                f"{stamp.writer} can't write {source} in run {stamp.run!r}, whose record declares nobody: "
+                "the first writer of telemetry and faults counts, and no other; declare all before they write"
             )
             raise UndeclaredWriter(msg)
         self._unheard.discard(source)

@@ -11,8 +11,8 @@ summed; of logs and spans only counts and quantiles are taken, which no order ca
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +28,25 @@ Windows = NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricRows:
-    """Distinct points, ordered by window, name (as number), time, text of the instance and value."""
+    """Distinct points, ordered by window, name (as number), time, text of the instance and value.
+
+    Attributes:
+        instance: as number.
+        interval_us: what the value is a rate over, 0 where it is none.
+        age_us: how long before `time_us` it was measured, 0 for a point as it came.
+    """
 
     window: Windows
     name: Numbers
     time_us: Int64
     value: Float64
+    instance: Numbers
+    interval_us: Int64
+    age_us: Int64
+
+    def at(self, rows: NDArray[Any]) -> Self:
+        """Some of the rows."""
+        return replace(self, **{each.name: getattr(self, each.name)[rows] for each in fields(self)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +66,7 @@ class SpanRows:
     kind: UInt8
     endpoint: Numbers
     peer: Numbers
+    protocol: UInt8
     duration_us: Int64
     error: UInt8
 
@@ -90,6 +104,15 @@ class WindowRows:
         ]
         return [dict(zip(SIGNALS, counts, strict=True)) for counts in zip(*of_signal, strict=True)]
 
+    def as_it_came(self, counts: list[dict[Signal, int]]) -> list[dict[Signal, int]]:
+        """The counts of each window without the points that only repeat an old value."""
+        if self.metrics is None or not self.metrics.age_us.any():
+            return counts
+        repeated = np.bincount(self.metrics.window[self.metrics.age_us > 0], minlength=self.windows).tolist()
+        return [
+            {**each, "metrics": each["metrics"] - old} for each, old in zip(counts, repeated, strict=True)
+        ]
+
 
 def _metric_rows(columns: Columns, dictionary: Dictionary) -> MetricRows:
     window, name, time = columns["window"], columns["name"], columns["time_us"]
@@ -100,7 +123,10 @@ def _metric_rows(columns: Columns, dictionary: Dictionary) -> MetricRows:
     if np.logical_or.reduce(same):
         order = _settled(order, same, columns, dictionary)
     return MetricRows(
-        window=window[order], name=name[order], time_us=time[order], value=columns["value"][order]
+        window=window[order],
+        name=name[order],
+        time_us=time[order],
+        **{each: columns[each][order] for each in ("value", "instance", "interval_us", "age_us")},
     )
 
 
@@ -124,16 +150,13 @@ def _span_rows(columns: Columns, dictionary: Dictionary) -> SpanRows:
 
     def choice(rows: Rows) -> list[NDArray[Any]]:
         texts = [dictionary.ranks(columns[name][rows]) for name in ("endpoint", "peer")]
-        return [*(columns[name][rows] for name in ("start_us", "duration_us", "error")), *texts]
+        numbers = [columns[name][rows] for name in ("start_us", "duration_us", "error", "protocol")]
+        return [*numbers, *texts]
 
     hint = span_hint(columns["trace_id"], columns["span_id"])
-    names = ("window", "kind", "endpoint", "peer", "duration_us", "error")
-    window, kind, endpoint, peer, duration_us, error = _without(
-        repeats(hint, identity=identity, choice=choice), columns, names
-    )
-    return SpanRows(
-        window=window, kind=kind, endpoint=endpoint, peer=peer, duration_us=duration_us, error=error
-    )
+    names = ("window", "kind", "endpoint", "peer", "protocol", "duration_us", "error")
+    found = _without(repeats(hint, identity=identity, choice=choice), columns, names)
+    return SpanRows(**dict(zip(names, found, strict=True)))
 
 
 def _settled(
@@ -144,6 +167,8 @@ def _settled(
     tied = order[places]
     value, instance = columns["value"][tied], columns["instance"][tied]
     keys = (
+        columns["age_us"][tied],
+        columns["interval_us"][tied],
         # Zeros of both signs are one value, and the order must not tell which of them came first.
         value.view(np.int64),
         value,
@@ -153,7 +178,7 @@ def _settled(
         columns["window"][tied],
     )
     order[places] = tied[np.lexsort(keys)]
-    for name in ("value", "instance"):
+    for name in ("value", "instance", "interval_us", "age_us"):
         same &= equals_before(columns[name][order])
     kept: NDArray[np.intp] = order[np.append(True, ~same)]
     return kept

@@ -1,12 +1,16 @@
 """Labelled windows: telemetry joined with faults by event time. Pure, and a function of the log alone.
 
-A window [s, e) of a service is rendered twice at most, when every writer of its run has passed two cuts::
+A window [s, e) of a service is rendered twice at most, when every writer of its run has passed two cuts.
+After that only what is measured of faults may change its labels. Until that is settled, the windows that a
+fault touches are kept, and judged again at the cuts that follow::
 
-    s ------------- e ---- delay --- first cut ----------------- final cut
-                    |      |         all promised that           all promised that
-                    |      |         revision 0: on time         revision 1: if late records changed anything
-                    |      due: how much later the service's telemetry usually comes
-                    the inventories within [s, e) are all there, which say so
+    s ------- e ---- delay --- first cut ------------- final cut --------------- k-th cut ---------------
+              |      |         all promised that       all promised that         and k - 1 final cuts more
+              |      |         revision 0: on time     revision 1: if late       revision k: if labels
+              |      |                                 records or labels         changed
+              |      |                                 changed anything
+              |      due: how much later the service's telemetry usually comes
+              the inventories within [s, e) are all there, which say so
 
 Whether a record is on time is judged per (record, window) from the promise it travels with (`Stamp`), the
 cuts of its writer and the delay of its service. So any interleaving of the partitions, any batch size, any
@@ -26,18 +30,28 @@ import numpy as np
 from microservo.domain.blocks import Block, block_of, split
 from microservo.domain.dictionary import Dictionary
 from microservo.domain.features import FeatureMaker, Features, same_features
+from microservo.domain.labels import Span
 from microservo.domain.ledger import Counts, Ledger
 from microservo.domain.open_run import OpenRun, OpenWindow, Rows
 from microservo.domain.silence import with_silence
 from microservo.domain.telemetry import SIGNALS, Batch, Signal, check, record_count, signal_of, times_us
-from microservo.domain.watermarks import NOTHING_PASSED, UNKNOWN, Passed, UndeclaredWriter, Watermarks
+from microservo.domain.truth import WindowTruth
+from microservo.domain.watermarks import (
+    NOTHING_PASSED,
+    UNKNOWN,
+    Cut,
+    Passed,
+    UndeclaredWriter,
+    Watermarks,
+)
 from microservo.domain.window_rows import WindowRows
 from microservo.errors import InvalidMessage
 from schemas import catalogue
 from schemas.envelope import FOREVER_US, Stamp
 from schemas.records import (
+    FaultEffect,
+    FaultVerdict,
     FeatureWindow,
-    Label,
     LabelledWindow,
     RunWriter,
     ServiceFault,
@@ -49,8 +63,15 @@ SOURCES: tuple[str, ...] = (
     catalogue.TELEMETRY_LOGS,
     catalogue.TELEMETRY_TRACES,
     catalogue.SERVICE_FAULTS,
+    catalogue.FAULT_EFFECTS,
 )
 """Topics that are joined, by logical name."""
+
+WAITED_FOR = tuple(source for source in SOURCES if source != catalogue.FAULT_EFFECTS)
+"""Topics that revision 0 waits for: all but what is measured of faults."""
+
+MOST_CUTS = 20
+"""Revision at which a window is final, whatever is still undecided about its labels."""
 
 NOTHING_US = -1
 """End of the newest window that a message without records touches."""
@@ -70,7 +91,8 @@ class WindowPolicy:
         size_us: length of a window.
         first_cut_us: how long after its end a window waits for what is under way; a declared writer has a cut
             of its own.
-        final_cut_us: how long late records are still accepted, into revision 1; likewise.
+        final_cut_us: how long late records are still accepted, into revision 1; likewise. Windows that are
+            kept for their labels are judged again each time that so much more has passed.
         future_us: how far a record may lie ahead of the promise it travels with.
     """
 
@@ -103,7 +125,7 @@ class ClosedWindow:
     end_us: int
     revision: int
     features: Features
-    labels: tuple[Label, ...]
+    truth: WindowTruth
     features_changed: bool
     """Whether the features differ from the revision before; True for revision 0."""
     delay_us: int = 0
@@ -131,7 +153,11 @@ class ClosedWindow:
             revision=self.revision,
             names=tuple(self.features),
             values=tuple(self.features.values()),
-            labels=self.labels,
+            labels=self.truth.labels,
+            in_force=self.truth.in_force,
+            visible=self.truth.visible,
+            role=self.truth.role,
+            truth=self.truth.truth,
         )
 
 
@@ -147,7 +173,7 @@ class Windower:
     def __init__(self, policy: WindowPolicy) -> None:
         self._policy = policy
         self._dictionary = Dictionary()
-        self._maker = FeatureMaker(self._dictionary)
+        self._maker = FeatureMaker(self._dictionary, policy.size_us)
         self._runs: dict[str, OpenRun] = {}
         self.ledger = Ledger()
 
@@ -163,14 +189,18 @@ class Windower:
         if run is None:
             policy = self._policy
             watermarks = Watermarks(
-                SOURCES, first_cut_us=policy.first_cut_us, final_cut_us=policy.final_cut_us
+                WAITED_FOR, first_cut_us=policy.first_cut_us, final_cut_us=policy.final_cut_us
             )
-            run = self._runs[run_id] = OpenRun(run_id, watermarks, final_us)
+            run = self._runs[run_id] = OpenRun(run_id, watermarks, final_us, policy.final_cut_us)
         run.watermarks.declare(writers)
 
     def seal_run(self, run_id: str) -> None:
         """Declares that no writer joins a run any more, so that no limit holds its windows back."""
         self._runs[run_id].is_sealed = True
+
+    def end_run(self, run_id: str) -> None:
+        """Declares that all of a run was read: the windows that are kept for their labels are final."""
+        self._runs[run_id].end()
 
     def close_run(self, run_id: str) -> None:
         """Drops a run that is over, with the windows that never became final."""
@@ -205,10 +235,13 @@ class Windower:
         with contextlib.suppress(UndeclaredWriter):
             self._run(stamp).watermarks.observe(source, stamp)
 
-    def fault(self, fault: ServiceFault, stamp: Stamp) -> None:
+    def fault(self, fault: ServiceFault, stamp: Stamp) -> Passed:
         """Adds one version of a fault.
 
         One of another run says nothing here: the injector ends what a run that is over has left.
+
+        Returns:
+            The windows that it is late for.
 
         Raises:
             InvalidMessage: the writer is not declared, has left, or takes back an earlier promise.
@@ -216,7 +249,23 @@ class Windower:
         run = self._run(stamp)
         late = run.watermarks.observe(catalogue.SERVICE_FAULTS, stamp)
         if fault.run_id == stamp.run:
-            run.faults.add(fault, late)
+            run.faults.add_fault(fault, late)
+        return late
+
+    def effect(self, effect: FaultEffect | FaultVerdict, stamp: Stamp) -> Passed:
+        """Adds one version of what was measured of a fault; what it comes to as a whole is no label's matter.
+
+        Returns:
+            The windows that it is late for.
+
+        Raises:
+            InvalidMessage: as `fault`.
+        """
+        run = self._run(stamp)
+        late = run.watermarks.observe(catalogue.FAULT_EFFECTS, stamp)
+        if isinstance(effect, FaultEffect) and effect.run_id == stamp.run:
+            run.faults.add_effect(effect, late)
+        return late
 
     def telemetry(self, batch: Batch, stamp: Stamp) -> tuple[int, Passed]:
         """Adds a batch of records.
@@ -254,13 +303,16 @@ class Windower:
         return end_us, late
 
     def unfinished(self, run_id: str) -> Iterator[tuple[str, int, dict[str, int]]]:
-        """Service, start and number of records by source of the windows that are not final."""
+        """Service and start of the windows that are not final, and their records by source.
+
+        Those of one that is kept for its labels were counted: it has none here.
+        """
         for window in self._runs[run_id].windows:
             counts = {source: window.received[signal] for signal, source in _SOURCE_OF.items()}
             yield window.service, window.start_us, counts
 
     def close(self, limit_us: int = FOREVER_US) -> Iterator[ClosedWindow]:
-        """Renders the windows whose cut all writers have passed; of each run in order of their ends.
+        """Renders the windows whose cut all writers have passed; of each run in order of their cuts.
 
         Args:
             limit_us: taken for the promise of writers that may be declared without being known here; counts
@@ -274,15 +326,18 @@ class Windower:
                 self._count_dropped(run, window, dropped)
             for together in run.past_first_cut():
                 yield from self._first(run, together)
-            for window in run.past_final_cut():
-                closed = self._final(run, window)
+            for cut, window in run.past_final_cut():
+                closed = self._revise(run, window, cut)
                 if closed is not None:
                     yield closed
 
-    def ends_us(self, fault: ServiceFault) -> int:
-        """When a fault ends for good, by what is known now; FOREVER while it is open."""
-        run = self._runs.get(fault.run_id)
-        return UNKNOWN if run is None else run.faults.ends_us(fault)
+    def ends_us(self, run_id: str, service: str, fault_id: str) -> int:
+        """Until when a fault may have a label at a service, by what is known now.
+
+        FOREVER while it is open, UNKNOWN where it is not known, or not any more.
+        """
+        run = self._runs.get(run_id)
+        return UNKNOWN if run is None else run.faults.ends_us(service, fault_id)
 
     def forget(self) -> None:
         """Frees what no open window can need any more. Cheap; call it now and then."""
@@ -337,38 +392,48 @@ class Windower:
             return
         counts = self.ledger.counts(run.run_id, _SOURCE_OF[rows.signal], service, start_us)
         counts.read += rows.size
-        is_over = run.is_over(end_us, service, rows.late)
+        is_over = end_us <= rows.late.final_us and run.is_over(end_us, service, rows.late)
         if is_over or not run.window(end_us, service, start_us).add(rows):
             counts.dropped += rows.size
 
     def _first(self, run: OpenRun, windows: Sequence[OpenWindow]) -> Iterator[ClosedWindow]:
         """Revisions 0 of windows that end together; none for a window of which everything is late."""
         rendered = self._render([window.on_time for window in windows], windows[0].start_us)
-        for window, (counts, features) in zip(windows, rendered, strict=True):
-            inventories = window.inventories_at(0)
+        for window, (counts, as_it_came, features) in zip(windows, rendered, strict=True):
+            cut = window.cut(0)
+            inventories = window.inventories_at(cut)
             window.distinct_on_time = counts
-            window.features = with_silence(features, counts, inventories, self._policy.size_us)
-            window.labels = self._labels(run, window, revision=0)
+            window.features = with_silence(features, as_it_came, inventories, self._policy.size_us)
+            window.truth, _ = self._judged(run, window, cut)
             window.is_published = bool(inventories) or any(counts.values())
             if window.is_published:
                 yield self._closed(run, window, revision=0, features_changed=True)
 
-    def _final(self, run: OpenRun, window: OpenWindow) -> ClosedWindow | None:
-        """Revision 1, if it says anything that revision 0 did not."""
-        before, labels_before = window.features, window.labels
-        accepted, inventories = window.distinct_on_time, window.inventories_at(1)
-        if any(window.late.values()) or len(inventories) > len(window.inventories_at(0)):
+    def _revise(self, run: OpenRun, window: OpenWindow, cut: Cut) -> ClosedWindow | None:
+        """The revision that a final cut makes of a window, if it says anything that those before did not."""
+        is_new = cut.revision == 1 and self._accept_late(run, window, cut)
+        before = window.truth
+        window.truth, is_settled = self._judged(run, window, cut)
+        if is_settled or not window.is_published or cut.revision == MOST_CUTS:
+            run.finish(window)
+        else:
+            run.keep(window, cut)
+        if not window.is_published or (window.truth == before and not is_new):
+            return None
+        return self._closed(run, window, revision=cut.revision, features_changed=is_new)
+
+    def _accept_late(self, run: OpenRun, window: OpenWindow, cut: Cut) -> bool:
+        """Takes in what came late; whether the features are others than in revision 0, or the first ones."""
+        before, was_published = window.features, window.is_published
+        accepted, inventories = window.distinct_on_time, window.inventories_at(cut)
+        if any(window.late.values()) or len(inventories) > len(window.inventories_at(window.cut(0))):
             everything = {signal: window.on_time[signal] + window.late[signal] for signal in SIGNALS}
-            ((accepted, features),) = self._render([everything], window.start_us)
-            window.features = with_silence(features, accepted, inventories, self._policy.size_us)
+            ((accepted, as_it_came, features),) = self._render([everything], window.start_us)
+            window.features = with_silence(features, as_it_came, inventories, self._policy.size_us)
         self._settle(run, window, accepted)
-        if not (inventories or any(accepted.values())):
-            return None
-        window.labels = self._labels(run, window, revision=1)
-        features_changed = not same_features(before, window.features) or not window.is_published
-        if not features_changed and window.labels == labels_before:
-            return None
-        return self._closed(run, window, revision=1, features_changed=features_changed)
+        window.is_published = bool(inventories) or any(accepted.values())
+        window.drop_rows()
+        return window.is_published and not (was_published and same_features(before, window.features))
 
     def _settle(self, run: OpenRun, window: OpenWindow, accepted: dict[Signal, int]) -> None:
         """Enters where each record of a final window went."""
@@ -390,21 +455,19 @@ class Windower:
 
     def _render(
         self, windows: Sequence[Mapping[Signal, list[Block]]], start_us: int
-    ) -> Iterator[tuple[dict[Signal, int], Features]]:
-        """How many distinct rows each window has of each signal, and its features."""
+    ) -> Iterator[tuple[dict[Signal, int], dict[Signal, int], Features]]:
+        """Distinct rows of each window by signal, those without repeated points, and its features."""
         rows = WindowRows.of(windows, self._dictionary)
-        return zip(rows.counts(), self._maker.features(rows, start_us), strict=True)
+        counts = rows.counts()
+        return zip(counts, rows.as_it_came(counts), self._maker.features(rows, start_us), strict=True)
 
-    def _labels(self, run: OpenRun, window: OpenWindow, *, revision: int) -> tuple[Label, ...]:
-        assert window.due_us is not None
-        return run.faults.labels(
-            run.run_id,
-            window.service,
-            window.start_us,
-            window.end_us,
-            due_us=window.due_us,
-            revision=revision,
+    def _judged(self, run: OpenRun, window: OpenWindow, cut: Cut) -> tuple[WindowTruth, bool]:
+        """The truth about a window as known at a cut, and whether nothing will change it any more."""
+        is_observed = run.watermarks.is_written(
+            catalogue.FAULT_EFFECTS, cut.due_us + self._policy.final_cut_us
         )
+        span = Span(window.start_us, window.end_us)
+        return run.faults.truth(window.service, span, cut, is_observed=is_observed)
 
     def _closed(
         self, run: OpenRun, window: OpenWindow, *, revision: int, features_changed: bool
@@ -416,7 +479,7 @@ class Windower:
             end_us=window.end_us,
             revision=revision,
             features=window.features,
-            labels=window.labels,
+            truth=window.truth,
             features_changed=features_changed,
             delay_us=window.delay_us,
         )

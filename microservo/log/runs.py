@@ -12,10 +12,21 @@ from microservo.log.reader import state_of
 from schemas import catalogue
 from schemas.records import Experiment
 
-FACTS = (catalogue.FAULT_EVENTS, catalogue.SERVICE_GRAPH, catalogue.ANOMALY_SCORES)
+FACTS = (
+    catalogue.FAULT_EVENTS,
+    catalogue.SERVICE_GRAPH,
+    catalogue.SERVICE_INSTANCES,
+    catalogue.ANOMALY_SCORES,
+)
 """Topics that go into a dataset as they are, by logical name."""
 
-_OPTIONAL = (catalogue.SERVICE_GRAPH, catalogue.ANOMALY_SCORES, catalogue.LABELLED_WINDOWS)
+_OPTIONAL = (
+    catalogue.SERVICE_GRAPH,
+    catalogue.SERVICE_INSTANCES,
+    catalogue.ANOMALY_SCORES,
+    catalogue.LABELLED_WINDOWS,
+    catalogue.FAULT_EFFECTS,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +106,7 @@ def _partitions(consumer: Consumer, topic: str, prefix: str) -> list[Partition]:
 
 def _refuse_uneven(offsets: dict[tuple[str, int], tuple[int, int]]) -> None:
     counts = {source: sum(topic == source for topic, _ in offsets) for source in SOURCES}
+    counts = {source: count for source, count in counts.items() if count or source not in _OPTIONAL}
     if len(set(counts.values())) > 1:
         found = ", ".join(f"{source} {count}" for source, count in counts.items())
         msg = f"joined topics need the same number of partitions, but have: {found}; make them anew"

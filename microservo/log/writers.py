@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from microservo.adapters.broker import Broker
-from microservo.domain.windows import SOURCES
+from microservo.domain.watermarks import NEVER_WAITS_US
 from microservo.errors import InvalidInput, Retryable
 from microservo.log.run_records import KnownRuns, update_run
 from microservo.log.stamped import write_final_stamp
@@ -30,7 +30,7 @@ INJECTOR_WRITER = "fault-injector"
 OBSERVER_WRITER = "effect-observer"
 JOIN_AHEAD_US = 10_000_000
 LEASE_US = 5_000_000
-TELEMETRY = tuple(source for source in SOURCES if source != catalogue.SERVICE_FAULTS)
+TELEMETRY = (catalogue.TELEMETRY_METRICS, catalogue.TELEMETRY_LOGS, catalogue.TELEMETRY_TRACES)
 """What a collector writes, by logical name."""
 
 _PUBLISH_US = 2_000_000
@@ -45,6 +45,20 @@ def writers_from(from_us: int, *, first_cut_us: int, final_cut_us: int) -> tuple
             topic=source, writer=name, from_us=from_us, first_cut_us=first_cut_us, final_cut_us=final_cut_us
         )
         for source, name in names.items()
+    )
+
+
+def observer_from(from_us: int, *, final_cut_us: int) -> RunWriter:
+    """The writer of a run whose effects are measured.
+
+    Revision 0 never waits for it, since it looks at what others have written; all later ones do.
+    """
+    return RunWriter(
+        topic=catalogue.FAULT_EFFECTS,
+        writer=OBSERVER_WRITER,
+        from_us=from_us,
+        first_cut_us=NEVER_WAITS_US,
+        final_cut_us=final_cut_us,
     )
 
 

@@ -54,6 +54,7 @@ class Parcel:
 
     Args:
         refused: records that can't be used, for the dead-letter topic.
+        sender: who waits until it is durable, to tell senders apart; empty where nobody does.
         durable: called once, from any thread, when Kafka has all of it.
     """
 
@@ -61,6 +62,7 @@ class Parcel:
     rows: Sequence[Rows] = ()
     refused: Sequence[Refused] = ()
     undecodable: Undecodable | None = None
+    sender: str = ""
     durable: Callable[[], None] = _nobody
 
     @property

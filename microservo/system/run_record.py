@@ -14,7 +14,7 @@ from microservo.adapters.clock import now_us
 from microservo.errors import InvalidInput
 from microservo.log.run_records import update_run, write_run
 from microservo.log.topics import topic_specs
-from microservo.log.writers import writers_from
+from microservo.log.writers import observer_from, writers_from
 from microservo.retry import retry
 from microservo.system.options import SystemOptions
 from schemas.catalogue import catalogue
@@ -56,10 +56,13 @@ class RunRecord:
             final_cut_us=options.policy.final_cut_us,
             start_offsets=self._offsets(),
             end_offsets={},
-            writers=writers_from(
-                time_us,
-                first_cut_us=options.policy.first_cut_us,
-                final_cut_us=options.policy.final_cut_us,
+            writers=(
+                *writers_from(
+                    time_us,
+                    first_cut_us=options.policy.first_cut_us,
+                    final_cut_us=options.policy.final_cut_us,
+                ),
+                observer_from(time_us, final_cut_us=options.policy.final_cut_us),
             ),
             versions={"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         )

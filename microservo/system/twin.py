@@ -16,9 +16,9 @@ from microservo.log.ranges import read_ranges
 from microservo.log.runs import find_run
 from microservo.system.count_down import count_down
 from microservo.system.embedded import EmbeddedSystem
-from schemas.catalogue import FAULT_EFFECTS, TELEMETRY_TRACES
+from schemas.catalogue import FAULT_EFFECTS, TELEMETRY_METRICS, TELEMETRY_TRACES
 from schemas.codec import SchemaError, decode
-from schemas.records import FaultEffect, FaultEvent, SpanBatch
+from schemas.records import FaultEffect, FaultEvent, MetricBatch, SpanBatch
 
 _SHIP_S = 5.0
 """How long the last spans of a twin may take to the log."""
@@ -92,7 +92,7 @@ def compare_runs(
         InvalidInput: there is no such run, or one of the two has no spans.
     """
     found = _effects(broker, topic_prefix, run_id)
-    run, twin = (_spans(broker, topic_prefix, each) for each in (run_id, twin_run_id))
+    run, twin = (_telemetry(broker, topic_prefix, each) for each in (run_id, twin_run_id))
     return tuple(
         TwinRow(effect=effect, effect_seen_at_us=_seen_us(found, effect.fault_id, effect.service))
         for effect in compare(run, twin, list(_in_force(faults, found)))
@@ -114,16 +114,18 @@ def keep_twin(dataset: Path, result: TwinResult) -> None:
 
 def _load_s(broker: Broker, topic_prefix: str, run_id: str, faults: Sequence[FaultEvent]) -> float:
     """How long the load of a run had gone on when the last fault could no longer show."""
-    begins_us = [_begin_us(batch) for batch in _spans(broker, topic_prefix, run_id)]
+    spans = _records(broker, topic_prefix, run_id, TELEMETRY_TRACES)
+    begins_us = [_begin_us(batch) for batch in spans if isinstance(batch, SpanBatch)]
     ends_us = [event.recovered_at_us for event in faults if event.recovered_at_us is not None]
     return (max(ends_us) + AFTER_US - min(begins_us)) / 1e6 if begins_us and ends_us else 0.0
 
 
-def _spans(broker: Broker, topic_prefix: str, run_id: str) -> Iterator[SpanBatch]:
-    """All spans of a run; what can't be read is on the dead-letter topic."""
-    for record in _records(broker, topic_prefix, run_id, TELEMETRY_TRACES):
-        if isinstance(record, SpanBatch):
-            yield record
+def _telemetry(broker: Broker, topic_prefix: str, run_id: str) -> Iterator[SpanBatch | MetricBatch]:
+    """All spans and metrics of a run; what can't be read is on the dead-letter topics."""
+    for topic in (TELEMETRY_TRACES, TELEMETRY_METRICS):
+        for record in _records(broker, topic_prefix, run_id, topic):
+            if isinstance(record, SpanBatch | MetricBatch):
+                yield record
 
 
 def _effects(broker: Broker, topic_prefix: str, run_id: str) -> dict[tuple[str, str], FaultEffect]:

@@ -10,6 +10,7 @@ from microservo.adapters.broker import Broker, Consumer, Producer
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
 from microservo.domain.effects import EffectObserver
+from microservo.domain.watermarks import NEVER_WAITS_US
 from microservo.domain.windows import WindowPolicy
 from microservo.errors import MicroServoError
 from microservo.log.publisher import Publisher, source_of
@@ -107,6 +108,7 @@ def start(
         clock=clock,
         wait=wait,
         topic_prefix=settings.topic_prefix,
+        first_cut_us=NEVER_WAITS_US,
     )
     run = _run(settings, broker)
     observer.resume(_published(settings, broker))

@@ -31,7 +31,9 @@ def run(settings: Settings) -> None:
     """
     topology = read_topology(settings.topology)
     coming = arrivals(topology.journeys, settings.seed)
-    telemetry = Instrumentation(service="loadgen", instance="loadgen-0", otlp_url=settings.otlp)
+    telemetry = Instrumentation(
+        service="loadgen", instance="loadgen-0", otlp_url=settings.otlp, kind="load_generator"
+    )
     try:
         asyncio.run(_serve(settings, topology, coming, telemetry))
     finally:

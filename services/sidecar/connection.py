@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections import deque
@@ -57,7 +58,9 @@ class Side(asyncio.Protocol):
         """Says that no more bytes will come (FIN)."""
         self.ended = True
         if self.transport is not None and not self.transport.is_closing():
-            self.transport.write_eof()
+            # The other side has gone already, and we are yet to be told.
+            with contextlib.suppress(OSError):
+                self.transport.write_eof()
 
     def close(self, *, reset: bool) -> None:
         """Closes the socket: with RST, or after what is unsent has gone."""

@@ -9,13 +9,17 @@ by address, so that later calls of the same service to the same address are reso
                          └─ neither ──────────────► the address itself; its parcel waits a short while before,
                                                     but only when the address has just been seen first
 
+Where no call is between two services (only servers are instrumented, or a queue stands there), the spans are
+joined all the same, by the parent or by the link of a consumer to what was sent: `drain_links` tells them.
+
 All in columns, in memory that does not grow: spans are kept in tables of a fixed size, where a new one
 takes the place of an old one. Each of several collectors knows the spans that it received.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -49,6 +53,7 @@ class Callees:
 
     def __init__(self, wait_s: float) -> None:
         self._wait_s = wait_s
+        self._links: Counter[tuple[str, str]] = Counter()
         self._forget()
 
     def resolve(self, parcels: Sequence[Parcel], now_s: float) -> tuple[list[Parcel], list[Parcel]]:
@@ -74,6 +79,11 @@ class Callees:
             unknown = (callee == _UNKNOWN) & self._addresses.may_wait(address, now_s)
             waits[spans.group[spans.call_rows[unknown]]] = True
         return self._sorted(parcels, spans, callee, waits)
+
+    def drain_links(self) -> Mapping[tuple[str, str], int]:
+        """How often a service's span lay below another service's that was no call of it, since last asked."""
+        links, self._links = self._links, Counter()
+        return links
 
     def _sorted(
         self, parcels: Sequence[Parcel], spans: _Spans, callee: Numbers, waits: Mask
@@ -103,6 +113,7 @@ class Callees:
         """Remembers spans of both sides; returns the number of the address of each call."""
         service = np.array([_number(self._services, each.service) for each in spans.groups], np.int64)
         child_service = service[spans.group[spans.child_rows]]
+        self._link(spans, service, child_service)
         self._children.put(spans.parent_keys, child_service)
         address = self._address_numbers(spans, now_s)
         keys = spans.keys[spans.call_rows]
@@ -111,6 +122,21 @@ class Callees:
         self._addresses.learn(address, self._children.get(keys))
         self._addresses.learn(self._calls.get(spans.parent_keys), child_service)
         return address
+
+    def _link(self, spans: _Spans, service: Numbers, child_service: Numbers) -> None:
+        """Counts pairs of an upper and a lower span when the later one of both comes."""
+        keys = spans.keys[spans.upper_rows]
+        upper_service = service[spans.group[spans.upper_rows]]
+        self._count_links(upper_service, self._children.get(keys))
+        self._uppers.put(keys, upper_service)
+        self._count_links(self._uppers.get(spans.parent_keys), child_service)
+
+    def _count_links(self, upper: Numbers, lower: Numbers) -> None:
+        links = (upper != _UNKNOWN) & (lower != _UNKNOWN) & (upper != lower)
+        if links.any():
+            names = list(self._services)
+            pairs = zip(upper[links].tolist(), lower[links].tolist(), strict=True)
+            self._links.update((names[one], names[other]) for one, other in pairs)
 
     def _address_numbers(self, spans: _Spans, now_s: float) -> Numbers:
         found = [np.empty(0, np.int64)]
@@ -131,6 +157,7 @@ class Callees:
         self._addresses = _Addresses(self._wait_s)
         self._children = _Table()
         self._calls = _Table()
+        self._uppers = _Table()
 
 
 class _Addresses:
@@ -207,8 +234,9 @@ class _Spans:
         keys: of each span, trace id and span id in one number.
         call_rows: places of the calls whose peer is not known.
         call_counts: of each group, how many of them it has.
-        child_rows: places of the spans that answer a call.
-        parent_keys: of each of them, trace id and parent id in one number.
+        upper_rows: places of the others, below which another service's spans may lie, too.
+        child_rows: places of the spans that answer a call, or take what was sent, once for each.
+        parent_keys: of each of them, trace id and span id of what was called or sent, in one number.
     """
 
     def __init__(self, groups: Sequence[SpanRows]) -> None:
@@ -222,12 +250,23 @@ class _Spans:
         self.keys = _keys(trace, np.concatenate([rows.span_id for rows in groups]).view(np.uint64))
         open_peer = np.concatenate([_is_open(rows.peer) for rows in groups])
         is_call = ((kind == CLIENT_SPAN) | (kind == PRODUCER_SPAN)) & open_peer
-        is_child = ((kind == SERVER_SPAN) | (kind == CONSUMER_SPAN)) & (parent != 0)
+        is_child = (kind == SERVER_SPAN) | (kind == CONSUMER_SPAN)
         self.call_rows = np.flatnonzero(is_call)
         self.call_counts = np.bincount(self.group[self.call_rows], minlength=len(groups))
         self._call_begins = np.cumsum([0, *self.call_counts.tolist()])
-        self.child_rows = np.flatnonzero(is_child)
+        self.upper_rows = np.flatnonzero((kind != CLIENT_SPAN) & ~is_call)
+        self.child_rows = np.flatnonzero(is_child & (parent != 0))
         self.parent_keys = _keys(trace[self.child_rows], parent[self.child_rows])
+        if any(rows.links for rows in groups):
+            self._add_links()
+
+    def _add_links(self) -> None:
+        """A consumer of a batch has what was sent as its links, each as good as a parent."""
+        for at, rows in enumerate(self.groups):
+            if rows.links is not None:
+                sent = _keys(_trace_hashes(rows.links.trace_id), rows.links.span_id.view(np.uint64))
+                self.child_rows = np.append(self.child_rows, rows.links.row + self._begins[at])
+                self.parent_keys = np.append(self.parent_keys, sent)
 
     def local_calls(self, at: int) -> Numbers:
         """Places of the calls of one group, within it."""

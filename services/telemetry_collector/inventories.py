@@ -1,4 +1,4 @@
-"""What is known of every service that pushes telemetry: shipped each second, so that silence shows.
+"""What is known of every service that pushes telemetry: shipped again and again, so that silence shows.
 
 Windows tell from it what is missing, and how long they have to wait for a service (`microservo.domain`:
 `silence`, `windows`). It is learned from the batches on their way out, under the names that they bear there.
@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microservo.domain.features import LEVEL_OF, LEVELS
+from microservo.domain.silence import PushedSignal, packed_signals, signals_of
 from microservo.domain.telemetry import (
     CLIENT_SPAN,
+    CONSUMER_SPAN,
     PRODUCER_SPAN,
     SERVER_SPAN,
     Batch,
@@ -27,7 +29,7 @@ from microservo.domain.telemetry import (
     signal_of,
     times_us,
 )
-from schemas.records import LogBatch, MetricBatch, PushedSignal, ServiceInventory, SpanBatch
+from schemas.records import LogBatch, MetricBatch, ServiceInventory, SpanBatch
 from services.telemetry_collector.delays import Delays
 
 logger = logging.getLogger(__name__)
@@ -36,8 +38,8 @@ _SERVICES = 2000
 """Services that are kept in mind; names are the senders' to choose."""
 _GAPS = 15
 _UNKNOWN_INTERVAL_US = 1_000_000
-_FALL_US = 500_000
-"""How much less than in the record before a delay may be: windows of a service stay in order."""
+_FALL = 0.5
+"""How fast a delay may fall, in seconds a second: so windows of a service stay in order."""
 
 
 @dataclass(slots=True)
@@ -67,9 +69,11 @@ class _Known:
 
     endpoints: set[str] = field(default_factory=set)
     peers: set[str] = field(default_factory=set)
+    queues: set[str] = field(default_factory=set)
     severities: set[str] = field(default_factory=set)
     signals: dict[Signal, _Pushed] = field(default_factory=dict)
     delay_us: int = 0
+    told_us: int = 0
 
 
 class Inventories:
@@ -94,9 +98,8 @@ class Inventories:
     def observe(self, batch: Batch, now_us: int) -> None:
         """Learns from a batch, whose rows are in order of time, as it is shipped."""
         time_us = times_us(batch)
-        if isinstance(batch, MetricBatch) and (metered := self._metered.get(batch.service)):
-            is_pushed = np.array([name not in metered for name in batch.names])
-            time_us = time_us[is_pushed[np.frombuffer(batch.name, "<u2")]]
+        if isinstance(batch, MetricBatch):
+            time_us = time_us[self._is_pushed(batch)]
         known = self._of(batch.service) if len(time_us) else None
         if known is None:
             return
@@ -111,24 +114,36 @@ class Inventories:
             levels = np.unique(LEVEL_OF[np.frombuffer(batch.severity, "u1")])
             known.severities.update(LEVELS[level] for level in levels.tolist())
 
+    def _is_pushed(self, batch: MetricBatch) -> NDArray[np.bool_]:
+        """Which points came from the service itself, and now."""
+        metered = self._metered.get(batch.service, ())
+        names = np.array([name not in metered for name in batch.names], np.bool_)
+        is_pushed: NDArray[np.bool_] = names[np.frombuffer(batch.name, "<u2")]
+        if batch.age_us:
+            is_pushed &= np.frombuffer(batch.age_us, "<i8") == 0
+        return is_pushed
+
     def records(self, now_us: int) -> Iterator[ServiceInventory]:
-        """What is known of each service at an instant; asked for once a second."""
+        """What is known of each service at an instant."""
         for service, known in self._known.items():
-            signals = [
-                PushedSignal(signal=name, interval_us=pushed.interval_us, newest_us=pushed.newest_us)
-                for name, pushed in sorted(known.signals.items())
-            ]
-            known.delay_us = max(self._delays.delay_us(service, now_us), known.delay_us - _FALL_US)
+            signals = {
+                name: PushedSignal(pushed.interval_us, pushed.newest_us)
+                for name, pushed in known.signals.items()
+            }
+            least_us = known.delay_us - round(_FALL * (now_us - known.told_us))
+            known.delay_us = max(self._delays.delay_us(service, now_us), least_us)
+            known.told_us = now_us
             yield ServiceInventory(
                 run_id=self._run_id,
                 service=service,
                 endpoints=tuple(sorted(known.endpoints)),
                 peers=tuple(sorted(known.peers)),
+                queues=tuple(sorted(known.queues)),
                 severities=tuple(sorted(known.severities)),
                 metered=tuple(sorted(self._metered.get(service, ()))),
-                signals=tuple(signals),
                 delay_us=known.delay_us,
                 time_us=now_us,
+                **packed_signals(signals),
             )
 
     def restore(self, inventories: Iterable[ServiceInventory]) -> None:
@@ -139,12 +154,13 @@ class Inventories:
                 continue
             known.endpoints.update(each.endpoints)
             known.peers.update(each.peers)
+            known.queues.update(each.queues)
             known.severities.update(each.severities)
-            for pushed in each.signals:
+            for name, pushed in signals_of(each):
                 gaps_us = deque([pushed.interval_us], maxlen=_GAPS)
-                known.signals[cast("Signal", pushed.signal)] = _Pushed(pushed.newest_us, gaps_us)
+                known.signals[cast("Signal", name)] = _Pushed(pushed.newest_us, gaps_us)
             self.add_metered(each.service, each.metered)
-            known.delay_us = each.delay_us
+            known.delay_us, known.told_us = each.delay_us, each.time_us
             self._delays.restore(each.service, each.delay_us)
 
     def forget(self, gone_us: Mapping[str, int]) -> None:
@@ -169,6 +185,7 @@ def _add_spans(known: _Known, batch: SpanBatch) -> None:
     kind = np.frombuffer(batch.kind, "u1")
     known.endpoints.update(_names(batch.endpoints, batch.endpoint, kind == SERVER_SPAN))
     known.peers.update(_names(batch.peers, batch.peer, (kind == CLIENT_SPAN) | (kind == PRODUCER_SPAN)))
+    known.queues.update(_names(batch.peers, batch.peer, kind == CONSUMER_SPAN))
 
 
 def _names(names: tuple[str, ...], column: bytes, wanted: NDArray[np.bool_]) -> Iterator[str]:

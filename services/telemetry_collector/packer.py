@@ -8,12 +8,14 @@ from functools import partial
 
 from microservo.domain.bounded_names import BoundedNames
 from microservo.domain.packing import pack_logs, pack_metrics, pack_spans
-from microservo.domain.rows import LogRows, MetricRows, Rows, SpanRows
+from microservo.domain.rows import LogRows, MetricRows, Rows, Sent, SpanRows
 from microservo.domain.telemetry import Batch, Signal
+from services.telemetry_collector.last_points import LastPoints
+from services.telemetry_collector.rates import Rates
 from services.telemetry_collector.series_names import SeriesNames
+from services.telemetry_collector.span_names import SpanNames
 
 _TEMPLATES = 200
-_ENDPOINTS = 200
 _PEERS = 200
 
 
@@ -26,17 +28,24 @@ class Packed:
 
 
 class Packer:
-    """Packs by service, and bounds the names that each service may bring up."""
+    """Packs by service, and bounds the names that each service may bring up.
 
-    def __init__(self, run_id: str) -> None:
+    Args:
+        watched_from_us: since when telemetry comes in.
+        window_us: length of a window; in each one, a series that comes less often has its last value.
+    """
+
+    def __init__(self, run_id: str, *, watched_from_us: int, window_us: int) -> None:
         self._run_id = run_id
+        self._rates = Rates(watched_from_us)
+        self._last_points = LastPoints(window_us)
         self._names = SeriesNames()
         self._templates = BoundedNames(_TEMPLATES)
-        self._endpoints = BoundedNames(_ENDPOINTS)
+        self._span_names = SpanNames()
         self.peers = BoundedNames(_PEERS)
 
-    def pack(self, rows: Iterable[Rows]) -> Iterator[Packed]:
-        """The messages of some rows, of all signals and services."""
+    def pack(self, rows: Iterable[Rows], now_us: int) -> Iterator[Packed]:
+        """The messages of some rows, of all signals and services, and of what has to be repeated by now."""
         metrics: dict[str, list[MetricRows]] = {}
         logs: dict[str, list[LogRows]] = {}
         spans: dict[str, list[SpanRows]] = {}
@@ -46,24 +55,27 @@ class Packer:
             elif isinstance(each, LogRows):
                 logs.setdefault(each.service, []).append(each)
             else:
-                metrics.setdefault(each.service, []).append(each)
-        for name, points in metrics.items():
-            yield from (Packed(signal="metrics", batch=batch) for batch in self._metrics(name, points))
+                metrics.setdefault(each.service, []).extend(self._named(each))
+        for repeated in self._last_points.due(now_us):
+            metrics.setdefault(repeated.service, []).append(repeated)
+        for points in metrics.values():
+            if points:
+                yield from self._packed("metrics", pack_metrics(self._run_id, points))
         for name, lines in logs.items():
-            yield from (Packed(signal="logs", batch=batch) for batch in self._logs(name, lines))
+            admit = partial(self._templates.admit, name)
+            yield from self._packed("logs", pack_logs(self._run_id, lines, admit_template=admit))
         for name, calls in spans.items():
-            yield from (Packed(signal="traces", batch=batch) for batch in self._spans(name, calls))
+            named = [self._span_names.admitted(each) for each in calls]
+            admit = partial(self.peers.admit, name)
+            yield from self._packed("traces", pack_spans(self._run_id, named, admit_peer=admit))
 
-    def _metrics(self, service: str, rows: list[MetricRows]) -> Iterator[Batch]:
-        return pack_metrics(self._run_id, rows, admit_name=partial(self._names.admit, service))
+    def _named(self, rows: MetricRows | Sent) -> Iterator[MetricRows]:
+        """What goes on of points, under the names that are admitted."""
+        found = [rows] if isinstance(rows, MetricRows) else self._rates.of(rows)
+        for each in found:
+            admitted = self._names.admitted(each)
+            self._last_points.add(admitted)
+            yield admitted
 
-    def _logs(self, service: str, rows: list[LogRows]) -> Iterator[Batch]:
-        return pack_logs(self._run_id, rows, admit_template=partial(self._templates.admit, service))
-
-    def _spans(self, service: str, rows: list[SpanRows]) -> Iterator[Batch]:
-        return pack_spans(
-            self._run_id,
-            rows,
-            admit_endpoint=partial(self._endpoints.admit, service),
-            admit_peer=partial(self.peers.admit, service),
-        )
+    def _packed(self, signal: Signal, batches: Iterable[Batch]) -> Iterator[Packed]:
+        return (Packed(signal=signal, batch=batch) for batch in batches)

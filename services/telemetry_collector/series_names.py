@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from microservo.domain.bounded_names import OTHER, BoundedNames
+from microservo.domain.rows import MetricRows, renamed
 
 _METRICS = 1000
 _SERIES = 1000
@@ -27,6 +32,15 @@ class SeriesNames:
         self._counts: dict[tuple[str, str], int] = {}
         self._bytes: dict[str, int] = {}
 
+    def admitted(self, rows: MetricRows) -> MetricRows:
+        """The rows under the names that are admitted; rates that go together are added up."""
+        names = rows.name.names
+        admitted = tuple([self.admit(rows.service, name) for name in names])
+        if admitted == names:
+            return rows
+        found = replace(rows, name=renamed(rows.name, admitted))
+        return found if rows.interval_us is None or len(found.name.names) == len(names) else _added_up(found)
+
     def admit(self, service: str, name: str) -> str:
         """The name under which the points of a name go on."""
         metric, brace, _ = name.partition("{")
@@ -45,3 +59,19 @@ class SeriesNames:
         self._counts[service, metric] = count + 1
         self._bytes[service] = name_bytes
         return name
+
+
+def _added_up(rows: MetricRows) -> MetricRows:
+    """Rates of one name and instant as one: theirs all together."""
+    assert rows.interval_us is not None
+    keys = np.stack((rows.name.codes, rows.time_us))
+    different, place = np.unique(keys, axis=1, return_inverse=True)
+    interval_us = np.zeros(different.shape[1], np.int64)
+    np.maximum.at(interval_us, place.ravel(), rows.interval_us)
+    return replace(
+        rows,
+        time_us=different[1],
+        name=replace(rows.name, codes=different[0]),
+        value=np.bincount(place.ravel(), weights=rows.value).astype(np.float64),
+        interval_us=interval_us,
+    )

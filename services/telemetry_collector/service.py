@@ -80,7 +80,9 @@ class Collector:
             clock=clock,
             graph_interval_s=settings.graph_interval_s,
             callee_wait_s=settings.callee_wait_s,
+            window_us=round(settings.window_s * 1e6),
             inventories=inventories,
+            inventory_interval_us=settings.inventory_interval_us(),
             gone_us=gone_us,
         )
         self._sources = sources

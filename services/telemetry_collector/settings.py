@@ -55,9 +55,9 @@ class Settings(ServiceSettings):
         default=100_000, ge=1, description="Records that may wait for Kafka before senders are told to wait."
     )
     gather_s: float = Field(
-        default=0.02,
+        default=0.05,
         ge=0,
-        description="Seconds that a request may wait for others, to go to Kafka together; a lone one goes.",
+        description="Seconds that what is sent on an interval waits for others, to go to Kafka together.",
     )
     answer_timeout_s: float = Field(
         default=5.0, gt=0, description="Seconds a request waits for Kafka before it is answered 503."
@@ -81,6 +81,10 @@ class Settings(ServiceSettings):
         description="How late the telemetry of services comes, as JSON: windows wait that much longer. "
         "Of others it is learned.",
     )
+
+    def inventory_interval_us(self) -> int:
+        """How often it is told what is known of services: several times in each window, and each second."""
+        return round(min(1.0, self.window_s / 4) * 1e6)
 
     def delays(self) -> Delays:
         """How late telemetry comes: as declared, to be learned of others."""

@@ -21,6 +21,7 @@ from microservo.sources.source import TOPICS, Parcel
 from schemas.catalogue import TELEMETRY_METRICS
 from services.telemetry_collector.call_counter import CallCounter
 from services.telemetry_collector.callees import Callees
+from services.telemetry_collector.instances import Instances
 from services.telemetry_collector.inventories import Inventories
 from services.telemetry_collector.packer import Packed, Packer
 from services.telemetry_collector.topics import WRITER
@@ -28,7 +29,6 @@ from services.telemetry_collector.topics import WRITER
 logger = logging.getLogger(__name__)
 
 _FLUSH_TIMEOUT_S = 5.0
-_INVENTORY_US = 1_000_000
 _LONGEST_PAUSE_S = 0.5
 
 
@@ -41,7 +41,9 @@ class Shipper:
         prefix: what stands before the logical names of topics.
         graph_interval_s: seconds between records of the service graph.
         callee_wait_s: how long spans may wait for those of a callee that is not known.
+        window_us: length of a window.
         inventories: what is known of services so far.
+        inventory_interval_us: microseconds between two times that it is told.
         gone_us: gives when services were declared gone.
     """
 
@@ -56,7 +58,9 @@ class Shipper:
         clock: Callable[[], int],
         graph_interval_s: float,
         callee_wait_s: float,
+        window_us: int,
         inventories: Inventories,
+        inventory_interval_us: int,
         gone_us: Callable[[], Mapping[str, int]],
     ) -> None:
         self._inbox = inbox
@@ -72,15 +76,17 @@ class Shipper:
         self._dead_letters = DeadLetters(producer, prefix)
         self._run_id = run_id
         self._clock = clock
-        self._packer = Packer(run_id)
+        self._packer = Packer(run_id, watched_from_us=clock(), window_us=window_us)
         self._graph_interval_us = int(graph_interval_s * 1_000_000)
         self._graph_due_us = clock() + self._graph_interval_us
+        self._instances = Instances()
         self._callees = Callees(callee_wait_s)
         self._waiting: list[Parcel] = []
         self._calls = CallCounter(self._packer.peers, clock())
         self._inventories = inventories
         self._gone_us = gone_us
-        self._inventory_due_us = clock() + _INVENTORY_US
+        self._inventory_interval_us = inventory_interval_us
+        self._inventory_due_us = clock() + inventory_interval_us
         self._unsettled: list[Parcel] = []
         self.durable_at_s = time.monotonic()
         """When Kafka last had all that was sent, on the monotonic clock."""
@@ -94,6 +100,7 @@ class Shipper:
             Fatal: a message could not be delivered; no sender was told that it was.
         """
         started_s = time.perf_counter()
+        parcels = list(map(self._instances.placed, parcels))
         # Metrics and logs call nobody.
         parcels, self._waiting = self._callees.resolve((*self._waiting, *parcels), started_s)
         self._unsettled += parcels
@@ -104,7 +111,7 @@ class Shipper:
                     self._calls.add(rows)
                 elif isinstance(rows, MetricRows) and rows.is_metered:
                     self._inventories.add_metered(rows.service, rows.name.names)
-        for packed in self._packer.pack(rows for parcel in parcels for rows in parcel.rows):
+        for packed in self._packer.pack((rows for parcel in parcels for rows in parcel.rows), self._clock()):
             self._send(packed)
         self._housekeeping()
         self._settle()
@@ -138,12 +145,12 @@ class Shipper:
         self._until_taken(lambda: self._dead_letters.reject_bytes(topic, raw, reason, content_type))
 
     def _housekeeping(self) -> None:
-        """Heartbeats, and the inventories and the service graph when they are due."""
+        """Heartbeats; the inventories, the service graph, and who is new, when they are due."""
         for writer in self._writers:
             self._until_taken(writer.tick)
         now_us = self._clock()
         if now_us >= self._inventory_due_us:
-            self._inventory_due_us = now_us + _INVENTORY_US
+            self._inventory_due_us = now_us + self._inventory_interval_us
             self._inventories.forget(self._gone_us())
             for inventory in self._inventories.records(now_us):
                 self._until_taken(partial(self._publisher.publish, inventory))
@@ -152,9 +159,10 @@ class Shipper:
             return
         # From now, not from when it was due: after a long stall one record is enough.
         self._graph_due_us = now_us + self._graph_interval_us
+        self._calls.add_links(self._callees.drain_links())
         graph = self._calls.drain(self._run_id, now_us)
-        if graph is not None:
-            self._until_taken(lambda: self._publisher.publish(graph))
+        for record in (*self._instances.drain(self._run_id, now_us), *([graph] if graph else [])):
+            self._until_taken(partial(self._publisher.publish, record))
 
     def _settle(self) -> None:
         """Waits until all that was sent is durable, and answers the senders that wait for it."""

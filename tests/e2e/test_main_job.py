@@ -12,6 +12,7 @@ from main_job import ALL, OVERLAPPING, SURVIVOR, Planned, Recorded, read_all
 
 from microservo.datasets import content_hash, verify, verify_against_live
 from microservo.domain.faults.catalogue import KINDS
+from microservo.domain.labels import AFTER_EFFECT_US
 from schemas import catalogue
 from schemas.codec import decode_as
 from schemas.records import AnomalyScore, FaultEvent, LabelledWindow, ServiceFault
@@ -78,19 +79,33 @@ def test_exactly_the_windows_of_a_fault_are_labelled_with_it(recorded: Recorded,
     event = newest(recorded, fault)
     assert event.applied_at_us is not None
     assert event.recovered_at_us is not None
-    begin = event.apply_commanded_at_us or event.applied_at_us
-    end = max(event.recovered_at_us, event.normal_at_us or 0)
+    begin, over = event.apply_commanded_at_us or event.applied_at_us, event.recovered_at_us
     for window in windows(recorded, fault.service):
         mine = [label for label in window.labels if label.fault_id == fault.fault_id]
-        touches = window.start_us < end and window.end_us > begin
-        assert len(mine) == touches, (fault.fault_id, window.start_us, begin, end)
+        if window.start_us < over:
+            assert len(mine) == (window.end_us > begin), (fault.fault_id, window.start_us, begin, over)
+        else:
+            assert len(mine) <= (window.start_us < over + AFTER_EFFECT_US)
+            assert {label.phase for label in mine} <= {"after_effect"}
         for label in mine:
             shared = min(window.end_us, event.recovered_at_us) - max(window.start_us, event.applied_at_us)
             assert label.overlap == max(0, shared) / WINDOW_US
             assert (label.kind, label.role, label.hops) == (fault.kind, "root_cause", 0)
 
 
-def test_callers_are_labelled_as_affected_with_their_hops(recorded: Recorded) -> None:
+def test_a_window_of_a_root_cause_is_never_normal_while_the_fault_is_in_force(recorded: Recorded) -> None:
+    truths = {
+        (window.truth, bool(window.in_force))
+        for fault in ALL
+        for window in windows(recorded, fault.service)
+        if all(label.severity > 0 for label in window.labels)
+    }
+    assert ("normal", False) in truths
+    assert ("normal", True) not in truths
+    assert ("anomalous", True) in truths or ("masked", True) in truths
+
+
+def test_callers_are_labelled_with_their_hops(recorded: Recorded) -> None:
     hops = {
         label.hops
         for window in windows(recorded, "frontend")
@@ -99,7 +114,7 @@ def test_callers_are_labelled_as_affected_with_their_hops(recorded: Recorded) ->
     }
     assert hops == {1}
     assert all(
-        label.role == "affected" for window in windows(recorded, "frontend") for label in window.labels
+        label.role != "root_cause" for window in windows(recorded, "frontend") for label in window.labels
     )
 
 
@@ -165,8 +180,8 @@ def test_labels_reach_their_topic_with_the_confirmation(recorded: Recorded) -> N
     for message in read_all(recorded.client, catalogue.SERVICE_FAULTS, run_id=recorded.run_id):
         if message.value:
             fault = decode_as(ServiceFault, message.value)
-            spoken = (fault.applied_at_us, fault.recovered_at_us, fault.effect_seen_at_us, fault.normal_at_us)
-            assert max(at for at in (fault.requested_at_us, *spoken) if at) <= message.timestamp_us + 1000
+            spoken = (fault.requested_at_us, fault.applied_at_us, fault.recovered_at_us)
+            assert max(at for at in spoken if at) <= message.timestamp_us + 1000
 
 
 def test_the_report_stands_alone(recorded: Recorded) -> None:

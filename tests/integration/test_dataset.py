@@ -88,6 +88,7 @@ def test_an_error_in_a_worker_is_reported_and_leaves_nothing(
         partition_numbers=[0],
         ranges={partition: (5, 9)},
         from_us=0,
+        is_over=True,
         batch=1000,
     )
     with Workers(1) as workers:

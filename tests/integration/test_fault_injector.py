@@ -212,7 +212,7 @@ def test_every_kind_is_applied_confirmed_and_recovered(lab: Lab, start: Start) -
             }
             for name in ("applied_within_us", "recovered_within_us"):
                 assert times[name] is not None, f"{kind}: {name} was not measured"
-                assert times[name] < SECOND_US, f"{kind}: {name} is {times[name]}"
+                assert times[name] < 5 * SECOND_US, f"{kind}: {name} is {times[name]}"
         eventually(
             lambda: lab.listed() == dict.fromkeys(KINDS, "recovered"),
             timeout_s=PATIENCE_S,
@@ -262,8 +262,10 @@ def test_a_fault_of_others_is_declared_and_ended(lab: Lab, start: Start) -> None
             )
         )
         eventually(
-            lambda: {(each.service, each.relation) for each in lab.faults("deploy-1")}
-            == {("front", "root"), ("loadgen", "user"), ("back", "callee")},
+            lambda: (
+                {(each.service, each.relation) for each in lab.faults("deploy-1")}
+                == {("front", "root"), ("loadgen", "user"), ("back", "callee")}
+            ),
             timeout_s=PATIENCE_S,
             what="the services that are exposed to it",
         )

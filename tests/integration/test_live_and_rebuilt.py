@@ -26,7 +26,7 @@ BATCHES = {1: 100, 3: 7, 12: 20}
 def test_the_number_of_partitions_and_the_packing_change_no_byte_of_a_window(
     kafka_broker: KafkaBroker, topic_prefix: str, tmp_path: Path
 ) -> None:
-    truth = expected(messages(STORY, partitions=1), 1)
+    truth = expected(STORY, 1)
     runs = [
         _Run(kafka_broker, topic_prefix, tmp_path, partitions=partitions, batch=batch)
         for partitions, batch in BATCHES.items()
@@ -62,6 +62,7 @@ class _Run:
         self._story = replace(STORY, batch=batch)
         self.pipeline = Pipeline(broker, self._prefix, self._folder, partitions=partitions)
         self._starts = end_offsets(broker, self._prefix)
+        self.pipeline.begin(self._story)
         self.pipeline.send(messages(self._story, partitions=partitions))
 
     def rebuilt(self) -> str:

@@ -16,14 +16,15 @@ from certificates import Authority
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._scram import ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
 from pydantic import ValidationError
-from synthetic import Sent, Story, messages
+from recorded_run import begin_run
+from synthetic import Sent, Story, messages, windowers
 
 from microservo.adapters.broker import Partition, TopicSpec
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
 from microservo.adapters.kafka.embedded import BrokerProcess, EmbeddedBroker, default_cache_dir
 from microservo.adapters.ports import free_ports
 from microservo.domain.join import process_message
-from microservo.domain.windows import SOURCES, Windower, WindowPolicy
+from microservo.domain.windows import SOURCES
 from microservo.errors import InvalidInput, Unavailable
 from microservo.log.reader import read_topic
 from microservo.runtime.settings import ServiceSettings
@@ -259,11 +260,12 @@ def _worker(environment: dict[str, str], folder: Path) -> Iterator[subprocess.Po
 
 def _expected(sent: list[Sent]) -> set[bytes]:
     """The labelled windows of the pure join."""
-    windowers = [Windower(WindowPolicy()) for _ in range(PARTITIONS)]
+    joins = windowers(STORY, PARTITIONS)
     found = set()
     for message in sent:
-        process_message(windowers[message.partition], message.topic, message.value, message.headers)
-        found |= {encode(closed.labelled_window()) for closed in windowers[message.partition].close()}
+        windower = joins[message.partition]
+        process_message(windower, message.topic, message.value, message.headers)
+        found |= {encode(closed.labelled_window()) for closed in windower.close()}
     return found
 
 
@@ -274,6 +276,7 @@ def _send_run(broker: KafkaBroker, prefix: str) -> list[Sent]:
     broker.admin().ensure_topics(
         [TopicSpec(name=prefix + name, partitions=PARTITIONS, config={}) for name in names]
     )
+    begin_run(broker, STORY, prefix=prefix)
     sent = messages(STORY, partitions=PARTITIONS)
     with broker.producer() as producer:
         for one in sent:

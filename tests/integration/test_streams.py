@@ -34,8 +34,9 @@ def pipeline(kafka_broker: KafkaBroker, topic_prefix: str, tmp_path: Path) -> Pi
 @pytest.mark.parametrize("workers", [1, 2])
 def test_windows_equal_the_pure_join_though_workers_are_killed(pipeline: Pipeline, workers: int) -> None:
     sent = messages(STORY, partitions=PARTITIONS)
-    truth = expected(sent, PARTITIONS)
+    truth = expected(STORY, PARTITIONS)
     third = len(sent) // 3
+    pipeline.begin(STORY)
     with pipeline.heartbeats(), pipeline.workers(workers) as supervisor:
         for number, part in enumerate((sent[:third], sent[third : 2 * third])):
             before = len(pipeline.windows())
@@ -77,8 +78,9 @@ def test_what_can_not_be_read_is_a_dead_letter_and_the_rest_flows_on(pipeline: P
         for topic, value, _ in bad
     ]
     unstamped = Sent(topic=catalogue.SERVICE_FAULTS, partition=0, key=b"cart", value=b"\0", headers=())
+    pipeline.begin(STORY)
     pipeline.send([*sent[: middle + 1], *wrong, unstamped, *sent[middle + 1 :]])
-    truth = expected(sent, PARTITIONS)
+    truth = expected(STORY, PARTITIONS)
     with pipeline.heartbeats(), pipeline.workers():
         eventually(
             partial(pipeline.has_more_than, len(truth) - 1),

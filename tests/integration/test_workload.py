@@ -127,13 +127,16 @@ class Row:
         self.processes[name].terminate()
         return self.processes[name].wait(DEADLINE_S)
 
-    def ask(self, name: str, endpoint: str, key: str = "") -> tuple[int, str, float]:
-        """Status, trace id and seconds of one request."""
+    def ask(self, name: str, endpoint: str, key: str = "", request_id: str = "") -> tuple[int, str, float]:
+        """Status, trace id and seconds of one request; status 0 where its connection was lost."""
         trace_id = os.urandom(16).hex()
-        headers = {"traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"}
+        headers = {"traceparent": f"00-{trace_id}-00f067aa0ba902b7-01", "x-request-id": request_id}
         started_s = time.perf_counter()
         url = f"http://127.0.0.1:{self.ports[name][0]}/{endpoint}?key={key or trace_id}"
-        status, _ = http("POST", url, headers=headers)
+        try:
+            status, _ = http("POST", url, headers=headers)
+        except ConnectionError:
+            status = 0
         return status, trace_id, time.perf_counter() - started_s
 
     def control(self, name: str, method: str, path: str, body: object = None) -> tuple[int, Any]:
@@ -318,6 +321,45 @@ def test_a_memory_hog_holds_memory_and_gives_it_back(row: Row) -> None:
     assert held - memory().rss > 0.9 * size
 
 
+def test_what_goes_wrong_by_itself_looks_like_what_goes_wrong_by_a_fault(row: Row) -> None:
+    broken, trace_id, _ = row.ask("store", "Broken")
+    assert broken == 500
+    natural = row.logged(trace_id, "ERROR")[0][1]
+    body = {"kind": "app-exception", "parameters": {"ratio": 1.0, "endpoint": "Get"}}
+    row.control("store", "PUT", "/faults/f-7", body)
+    _, trace_id, _ = row.ask("store", "Get")
+    row.control("store", "DELETE", "/faults/f-7")
+    injected = row.logged(trace_id, "ERROR")[0][1]
+    assert attributes(injected.attributes) == attributes(natural.attributes)
+    assert injected.body.string_value.replace("Get", "Broken") == natural.body.string_value
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "status", "warned"),
+    [
+        ("Busy", 503, "Busy turned away, too many requests are in flight"),
+        ("Reset", 0, "Reset lost its connection, the worker is recycled"),
+        ("Warned", 200, "thing of a is old"),
+    ],
+)
+def test_a_service_without_faults_warns_of_what_the_topology_states(
+    row: Row, endpoint: str, status: int, warned: str
+) -> None:
+    answered, trace_id, _ = row.ask("store", endpoint, key="a")
+    assert answered == status
+    assert row.logged(trace_id, "WARNING")[0][1].body.string_value == warned
+
+
+def test_a_request_meets_the_same_whenever_it_comes(row: Row) -> None:
+    def statuses() -> list[int]:
+        return [row.ask("store", "Moody", request_id=f"{number}.0")[0] for number in range(16)]
+
+    first = statuses()
+    assert set(first) == {200, 503}
+    row.ask("store", "Moody")
+    assert statuses() == first
+
+
 WORKLOAD_FAULTS: dict[str, dict[str, object]] = {
     "app-exception": {"ratio": 0.5, "endpoint": "Get"},
     "cpu-hog": {"workers": 3, "load_ratio": 1.0},
@@ -346,17 +388,20 @@ class Look:
 def look(row: Row, meter: ProcessMeter) -> Look:
     """The telemetry of twenty requests to the store."""
     store = {"store": Wanted(pid=row.processes["store"].pid, started_at_us=2**52)}
+    before = len(row.receiver.metrics)
     traces = {row.ask("store", "Get")[1] for _ in range(20)}
 
     def own(pairs: list[tuple[str, Any]]) -> list[Any]:
         return [item for name, item in pairs if name == "store" and item.trace_id.hex() in traces]
 
+    # More where an exporter that got no answer in time has sent some twice.
     eventually(
-        lambda: len(own(row.receiver.spans)) == 20 == len(own(row.receiver.logs)), timeout_s=DEADLINE_S
+        lambda: min(len(own(row.receiver.spans)), len(own(row.receiver.logs))) >= 20,
+        timeout_s=DEADLINE_S,
+        what="the spans and lines of all requests",
     )
-    before = len(row.receiver.metrics)
     eventually(
-        lambda: {name for _, name, _ in row.receiver.metrics[before:]} >= {"http.server.duration"},
+        lambda: ("store", "http.server.duration") in {pair[:2] for pair in row.receiver.metrics[before:]},
         timeout_s=DEADLINE_S,
     )
     used = meter.read(store)["store"]

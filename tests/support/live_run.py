@@ -119,9 +119,9 @@ class LiveRun:
                 beating.join()
 
     @contextmanager
-    def collector(self, name: str = COLLECTOR_WRITER) -> Iterator[RunningCollector]:
+    def collector(self, name: str = COLLECTOR_WRITER, **environment: str) -> Iterator[RunningCollector]:
         port, grpc_port, health_port = free_ports(3)
-        environment = {
+        environment |= {
             "MICROSERVO_BOOTSTRAP_SERVERS": self.broker.settings.bootstrap_servers,
             "MICROSERVO_TOPIC_PREFIX": self.prefix,
             "MICROSERVO_RUN_ID": "run-1",
@@ -129,6 +129,9 @@ class LiveRun:
             "MICROSERVO_OTLP_PORT": str(port),
             "MICROSERVO_OTLP_GRPC_PORT": str(grpc_port),
             "MICROSERVO_HEALTH_PORT": str(health_port),
+            "MICROSERVO_WINDOW_S": f"{self._policy.size_us / 1e6:g}",
+            "MICROSERVO_FIRST_CUT_S": f"{self._policy.first_cut_us / 1e6:g}",
+            "MICROSERVO_FINAL_CUT_S": f"{self._policy.final_cut_us / 1e6:g}",
         }
         with (
             (self.folder / f"{name}.log").open("wb") as out,

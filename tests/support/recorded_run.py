@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from synthetic import Story, faults, messages
+from dataclasses import replace
+
+from synthetic import Story, faults, messages, windowers, writers
 
 from microservo.adapters.broker import Broker, TopicSpec
 from microservo.domain.join import process_message
-from microservo.domain.windows import SOURCES, ClosedWindow, Windower, WindowPolicy
+from microservo.domain.windows import SOURCES, ClosedWindow, WindowPolicy
 from microservo.errors import Retryable
 from microservo.testing import eventually
 from schemas import catalogue
@@ -17,6 +19,7 @@ _TOPICS = (
     *SOURCES,
     catalogue.FAULT_EVENTS,
     catalogue.SERVICE_GRAPH,
+    catalogue.SERVICE_INSTANCES,
     catalogue.ANOMALY_SCORES,
     catalogue.LABELLED_WINDOWS,
     catalogue.EXPERIMENTS,
@@ -38,7 +41,7 @@ def record_run(broker: Broker, story: Story, *, prefix: str = "", partitions: in
     """Puts a whole run on the broker, with the windows that a live processor makes of it."""
     create_topics(broker, prefix=prefix, partitions=partitions)
     starts = end_offsets(broker, prefix)
-    windowers = [Windower(WindowPolicy()) for _ in range(partitions)]
+    joins = windowers(story, partitions)
     with broker.producer() as producer:
         for sent in messages(story, partitions=partitions):
             producer.send(
@@ -48,7 +51,7 @@ def record_run(broker: Broker, story: Story, *, prefix: str = "", partitions: in
                 headers=sent.headers,
                 partition=sent.partition,
             )
-            windower = windowers[sent.partition]
+            windower = joins[sent.partition]
             process_message(windower, sent.topic, sent.value, sent.headers)
             for closed in windower.close():
                 for topic, record in _outcome(
@@ -62,6 +65,14 @@ def record_run(broker: Broker, story: Story, *, prefix: str = "", partitions: in
                     )
         producer.flush(60)
     return finish_run(broker, story, starts, prefix=prefix)
+
+
+def begin_run(broker: Broker, story: Story, *, prefix: str = "") -> None:
+    """Says who writes in the run, before anybody does."""
+    run = replace(experiment(story, {}, {}), status="running", finished_at_us=None)
+    with broker.producer() as producer:
+        producer.send(prefix + catalogue.EXPERIMENTS, key=story.run_id.encode(), value=encode(run))
+        producer.flush(60)
 
 
 def finish_run(broker: Broker, story: Story, starts: dict[str, int], *, prefix: str = "") -> Experiment:
@@ -93,6 +104,7 @@ def experiment(story: Story, starts: dict[str, int], ends: dict[str, int]) -> Ex
         final_cut_us=policy.final_cut_us,
         start_offsets=starts,
         end_offsets=ends,
+        writers=writers(story),
         versions={"microservo": "test"},
     )
 
@@ -154,7 +166,7 @@ def _outcome(closed: ClosedWindow) -> list[tuple[str, object]]:
         end_us=closed.end_us,
         revision=0,
         algorithm="n-sigma",
-        score=float(sum(label.overlap for label in closed.labels)),
+        score=float(sum(label.overlap for label in closed.truth.labels)),
         scored_at_us=closed.end_us + 2_100_000,
         latency_us=1_000,
     )

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from synthetic import Sent
+from recorded_run import begin_run
+from synthetic import Sent, Story, messages, windowers
 
 from microservo.adapters.broker import Message
 from microservo.adapters.kafka import KafkaBroker
 from microservo.adapters.processes import python_argv
 from microservo.domain.join import process_message
-from microservo.domain.windows import Windower, WindowPolicy
 from microservo.log.reader import read_topic
 from microservo.log.topics import topic_specs
 from microservo.supervision.supervisor import ProcessSpec, Supervisor
@@ -27,12 +27,12 @@ WINDOW_TOPICS = (catalogue.LABELLED_WINDOWS, catalogue.FEATURE_WINDOWS)
 Key = tuple[str, bytes, bytes]
 
 
-def expected(sent: list[Sent], partitions: int) -> dict[Key, bytes]:
-    """What the pure join says, by topic, service and window/revision."""
-    windowers = [Windower(WindowPolicy()) for _ in range(partitions)]
+def expected(story: Story, partitions: int) -> dict[Key, bytes]:
+    """What the pure join says of a story, by topic, service and window/revision."""
+    joins = windowers(story, partitions)
     found: dict[Key, bytes] = {}
-    for message in sent:
-        windower = windowers[message.partition]
+    for message in messages(story, partitions=partitions):
+        windower = joins[message.partition]
         process_message(windower, message.topic, message.value, message.headers)
         for closed in windower.close():
             at = (closed.service.encode(), b"%d/%d" % (closed.start_us, closed.revision))
@@ -67,6 +67,9 @@ class Pipeline:
             **(environment or {}),
         }
         broker.admin().ensure_topics(topic_specs(prefix=prefix, partitions=partitions))
+
+    def begin(self, story: Story) -> None:
+        begin_run(self.broker, story, prefix=self.prefix)
 
     def send(self, sent: list[Sent]) -> None:
         with self._lock:

@@ -5,14 +5,28 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from microservo.adapters.partitioner import partition_of
+from microservo.domain.silence import PushedSignal, packed_signals
+from microservo.domain.telemetry import SIGNALS
+from microservo.domain.watermarks import NEVER_WAITS_US
+from microservo.domain.windows import SOURCES, Windower, WindowPolicy
 from schemas import catalogue
 from schemas.codec import encode
 from schemas.envelope import HEARTBEAT_KEY, Headers, Stamp
-from schemas.records import LogBatch, MetricBatch, PushedSignal, ServiceFault, ServiceInventory, SpanBatch
+from schemas.records import (
+    FaultEffect,
+    FaultVerdict,
+    LogBatch,
+    MetricBatch,
+    RunWriter,
+    ServiceFault,
+    ServiceInventory,
+    SpanBatch,
+)
 
 PAUSE_S = (15, 26)
 GATHER_US = 5_000_000
@@ -47,7 +61,7 @@ class _Writer:
         stamp = Stamp(
             run=self.run_id,
             watermark_us=now_us,
-            writer=f"writer-of-{self.topic}",
+            writer=_name(self.topic),
             sequence=self.sequence.get(partition, 0),
             total=self.total[partition],
         )
@@ -62,6 +76,7 @@ class Story:
     Attributes:
         seed: everything random comes from it.
         seconds: how long telemetry flows; stamps go on for `drain_s` more, so that all windows become final.
+            What is measured of some faults comes so late that it makes a revision 2.
         services: names of the services. The second pushes nothing from second 15 to 26; the last gathers for
             five seconds before it sends, which its inventories say from second 8 on.
         late_ratio: share of records that are sent seconds after they were measured.
@@ -70,12 +85,35 @@ class Story:
 
     seed: int = 7
     seconds: int = 40
-    drain_s: int = 40
+    drain_s: int = 70
     services: tuple[str, ...] = ("cart", "checkout", "frontend", "shipping")
     late_ratio: float = 0.05
     batch: int = 100
     run_id: str = "run-1"
     start_us: int = START_US
+
+
+def writers(story: Story) -> tuple[RunWriter, ...]:
+    """Who writes in the run; revision 0 does not wait for what is measured of faults."""
+    policy = WindowPolicy()
+    return tuple(
+        RunWriter(
+            topic=source,
+            writer=_name(source),
+            from_us=story.start_us,
+            first_cut_us=NEVER_WAITS_US if source == catalogue.FAULT_EFFECTS else policy.first_cut_us,
+            final_cut_us=policy.final_cut_us,
+        )
+        for source in SOURCES
+    )
+
+
+def windowers(story: Story, partitions: int) -> list[Windower]:
+    """One windower for each partition number, in which the run is open."""
+    found = [Windower(WindowPolicy()) for _ in range(partitions)]
+    for windower in found:
+        windower.open_run(story.run_id, writers(story))
+    return found
 
 
 def messages(story: Story, *, partitions: int) -> list[Sent]:
@@ -99,7 +137,6 @@ def inventories(story: Story) -> list[tuple[int, ServiceInventory]]:
 
 def _inventory(story: Story, service: str, second: int, time_us: int) -> ServiceInventory:
     is_slow = service == story.services[-1]
-    signals = ("logs", "metrics", "traces")
     newest_us = story.start_us + (min(second, PAUSE_S[0]) if service == story.services[1] else second) * _S
     return ServiceInventory(
         run_id=story.run_id,
@@ -108,9 +145,7 @@ def _inventory(story: Story, service: str, second: int, time_us: int) -> Service
         peers=("redis",),
         severities=("error", "info"),
         metered=("queue",),
-        signals=tuple(
-            PushedSignal(signal=each, interval_us=200_000, newest_us=newest_us) for each in signals
-        ),
+        **packed_signals({each: PushedSignal(200_000, newest_us) for each in SIGNALS}),
         delay_us=max(0, min(3_500_000, (36 - second) * 500_000)) if is_slow and second >= 8 else 0,
         time_us=time_us,
     )
@@ -157,7 +192,8 @@ def _versions(
                     kind="network-delay",
                     service=name,
                     root_service=service,
-                    role="affected" if hops else "root_cause",
+                    role="exposed" if hops else "root_cause",
+                    relation="caller" if hops else "root",
                     hops=hops,
                     severity=0.5,
                     requested_at_us=applied - 5_000,
@@ -167,41 +203,96 @@ def _versions(
             )
 
 
+def effects(story: Story) -> list[tuple[int, FaultEffect | FaultVerdict]]:
+    """Versions of what was measured of each fault at each service, with the instant each is sent."""
+    found: list[tuple[int, FaultEffect | FaultVerdict]] = []
+    over = [fault for _, fault in faults(story) if fault.recovered_at_us is not None]
+    for fault in over:
+        rng = random.Random(f"{story.seed}/effects/{fault.fault_id}/{fault.service}")
+        is_late = fault.fault_id.endswith(("0", "3", "6"))
+        is_seen = fault.role == "root_cause" or rng.random() < 0.5
+        found += list(_effect_versions(fault, rng, is_seen=is_seen, is_late=is_late))
+        if fault.role == "root_cause":
+            verdict = FaultVerdict(
+                run_id=story.run_id,
+                fault_id=fault.fault_id,
+                service=fault.service,
+                version=1,
+                verdict="confirmed",
+                is_final=True,
+            )
+            found.append((found[-1][0], verdict))
+    return sorted(found, key=lambda item: item[0])
+
+
+def _effect_versions(
+    fault: ServiceFault, rng: random.Random, *, is_seen: bool, is_late: bool
+) -> Iterator[tuple[int, FaultEffect]]:
+    """What is found each second while the fault goes on; or only long after it."""
+    applied_us, recovered_us = fault.applied_at_us or 0, fault.recovered_at_us or 0
+    final_us = recovered_us + (40 * _S if is_late else 3 * _S)
+    over_us = recovered_us + rng.choice((-50_000, 1_500_000))
+    looks = [final_us] if is_late else [*range(applied_us + _S, final_us, _S), final_us]
+    for version, at_us in enumerate(looks, start=1):
+        through_us = at_us - 400_000
+        is_shown = is_seen and through_us > applied_us + 2 * _S
+        yield (
+            at_us,
+            FaultEffect(
+                run_id=fault.run_id,
+                fault_id=fault.fault_id,
+                service=fault.service,
+                version=version,
+                root_service=fault.root_service,
+                relation=fault.relation,
+                finding="visible" if is_shown else "not_visible" if at_us == final_us else "undecided",
+                starts_us=(applied_us + 300_000,) if is_shown else (),
+                ends_us=(min(through_us, over_us),) if is_shown else (),
+                is_open=is_shown and through_us < over_us,
+                through_us=through_us,
+                is_final=at_us == final_us,
+            ),
+        )
+
+
+def _name(topic: str) -> str:
+    return f"writer-of-{topic}"
+
+
 def _messages(story: Story, partitions: int) -> Iterator[Sent]:
-    writers = {topic: _Writer(topic, partitions, story.run_id) for topic in _SIGNALS}
-    fault_writer = _Writer(catalogue.SERVICE_FAULTS, partitions, story.run_id)
+    senders = {topic: _Writer(topic, partitions, story.run_id) for topic in SOURCES}
     waiting = {topic: _records(story, topic) for topic in _SIGNALS}
-    fault_queue = faults(story)
-    inventory_queue = inventories(story)
+    facts: dict[str, list[tuple[int, Any]]] = {
+        catalogue.TELEMETRY_METRICS: inventories(story),
+        catalogue.SERVICE_FAULTS: faults(story),
+        catalogue.FAULT_EFFECTS: effects(story),
+    }
     end_us = story.start_us + (story.seconds + story.drain_s) * _S
     for now_us in range(story.start_us + FLUSH_US, end_us, FLUSH_US):
-        for topic, writer in writers.items():
-            yield from _flush(story, writer, waiting[topic], now_us)
-        while inventory_queue and inventory_queue[0][0] < now_us:
-            _, inventory = inventory_queue.pop(0)
-            key = inventory.service.encode()
-            writer = writers[catalogue.TELEMETRY_METRICS]
-            yield writer.send(now_us, key, encode(inventory), 0, partition_of(key, partitions))
-        while fault_queue and fault_queue[0][0] < now_us:
-            _, fault = fault_queue.pop(0)
-            key = fault.service.encode()
-            yield fault_writer.send(now_us, key, encode(fault), 1, partition_of(key, partitions))
+        for topic, records in waiting.items():
+            yield from _flush(story, senders[topic], records, now_us)
+        for topic, queue in facts.items():
+            while queue and queue[0][0] < now_us:
+                _, fact = queue.pop(0)
+                key = fact.service.encode()
+                records = 0 if isinstance(fact, ServiceInventory) else 1
+                yield senders[topic].send(now_us, key, encode(fact), records, partition_of(key, partitions))
         if now_us % (2 * FLUSH_US) == 0:
-            for writer in (*writers.values(), fault_writer):
+            for sender in senders.values():
                 for partition in range(partitions):
-                    yield writer.send(now_us, HEARTBEAT_KEY, None, 0, partition)
+                    yield sender.send(now_us, HEARTBEAT_KEY, None, 0, partition)
 
 
-def _flush(story: Story, writer: _Writer, waiting: dict[str, list[_Record]], now_us: int) -> Iterator[Sent]:
+def _flush(story: Story, sender: _Writer, waiting: dict[str, list[_Record]], now_us: int) -> Iterator[Sent]:
     for service, records in waiting.items():
         ready = []
         while records and records[-1].sent_us < now_us:
             ready.append(records.pop())
         for first in range(0, len(ready), story.batch):
             packed = ready[first : first + story.batch]
-            value = encode(_SIGNALS[writer.topic](story.run_id, service, packed))
+            value = encode(_SIGNALS[sender.topic](story.run_id, service, packed))
             key = service.encode()
-            yield writer.send(now_us, key, value, len(packed), partition_of(key, writer.partitions))
+            yield sender.send(now_us, key, value, len(packed), partition_of(key, sender.partitions))
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -16,7 +16,6 @@ FUTURE_US = 5_000_000
 """A record may be this far ahead of our clock, for skew between machines; beyond, it is future-dated."""
 _UNITS_US = {"seconds": 10**6, "milliseconds": 10**9, "microseconds": 10**12}
 """Least microseconds that a time since 2001 in such a unit becomes when it is taken for nanoseconds."""
-MAX_NAME_CHARS = 256
 
 Mask = NDArray[np.bool_]
 
@@ -93,12 +92,6 @@ class Checks:
         if bad.any():
             for index in np.flatnonzero(bad).tolist():
                 self._reasons.setdefault(index, reason)
-
-    def refuse_long(self, names: Sequence[str], what: str) -> None:
-        """Refuses the records whose text is longer than a name may be."""
-        if max(map(len, names), default=0) > MAX_NAME_CHARS:
-            reason = f"{what} is longer than {MAX_NAME_CHARS} characters"
-            self.refuse([len(name) > MAX_NAME_CHARS for name in names], reason)
 
     def refuse_ids(self, ids: Sequence[bytes], width: int, what: str, *, optional: bool) -> None:
         """Refuses ids of another width, and where one is needed also none and zeros."""

@@ -12,6 +12,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from microservo.adapters.otlp.checks import Checks, Decoded, Instants, microseconds
 from microservo.adapters.otlp.groups import decode_groups
 from microservo.adapters.otlp.line_ids import LineIds
+from microservo.adapters.otlp.resource import Origin, origin_of
 from microservo.adapters.otlp.values import text_of
 from microservo.domain.rows import LogRows, coded, id_column
 from microservo.domain.telemetry import Int64, UInt64
@@ -27,16 +28,22 @@ def decode_logs(request: ExportLogsServiceRequest, instants: Instants, line_ids:
         (group, [line for scope in group.scope_logs for line in scope.log_records])
         for group in request.resource_logs
     )
-    return decode_groups(
-        groups, lambda lines: _Columns.of(lines, line_ids.of_next(len(lines)), instants.now_us), instants
+    columns = (
+        (
+            origin_of(group, group.scope_logs),
+            _Columns.of(lines, line_ids.of_next(len(lines)), instants.now_us),
+        )
+        for group, lines in groups
+        if lines
     )
+    return decode_groups(columns, instants)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Columns:
     """The fields of many log records, a list for each; bodies are read once they are known to be wanted."""
 
-    lines: Sequence[LogRecord]
+    records: Sequence[LogRecord]
     line_ids: UInt64
     event_us: Int64
     severities: list[int]
@@ -47,7 +54,7 @@ class _Columns:
     def of(cls, lines: Sequence[LogRecord], line_ids: UInt64, now_us: int) -> _Columns:
         now_ns = now_us * 1000
         return cls(
-            lines=lines,
+            records=lines,
             line_ids=line_ids,
             event_us=microseconds(
                 [line.time_unix_nano or line.observed_time_unix_nano or now_ns for line in lines]
@@ -57,10 +64,8 @@ class _Columns:
             span_ids=[line.span_id for line in lines],
         )
 
-    def faults(self, now_us: int, of_all: str | None) -> dict[int, str]:
+    def faults(self, now_us: int) -> dict[int, str]:
         checks = Checks()
-        if of_all is not None:
-            checks.refuse(np.ones(len(self.severities), bool), of_all)
         checks.refuse_times(self.event_us, now_us)
         checks.refuse_ids(self.trace_ids, 16, "trace id", optional=True)
         checks.refuse_ids(self.span_ids, 8, "span id", optional=True)
@@ -71,7 +76,7 @@ class _Columns:
 
     def kept(self, positions: Sequence[int]) -> _Columns:
         return _Columns(
-            lines=[self.lines[at] for at in positions],
+            records=[self.records[at] for at in positions],
             line_ids=self.line_ids[positions],
             event_us=self.event_us[positions],
             severities=[self.severities[at] for at in positions],
@@ -79,11 +84,13 @@ class _Columns:
             span_ids=[self.span_ids[at] for at in positions],
         )
 
-    def rows(self, service: str, instance: str) -> LogRows:
-        bodies = tuple([_body(line) for line in self.lines])
+    def rows(self, origin: Origin) -> LogRows:
+        bodies = tuple([_body(line) for line in self.records])
         return LogRows(
-            service=service,
-            instance=instance,
+            service=origin.service,
+            instance=origin.instance,
+            identity=origin.identity,
+            scopes=origin.scopes,
             time_us=self.event_us,
             severity=np.array(self.severities, np.uint8),
             template=coded(map(template_of, bodies)),

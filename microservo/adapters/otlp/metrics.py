@@ -1,166 +1,113 @@
-"""Metric data points to rows, each under the name of its time series: `name{key=value,...}`.
+"""Metric data points to rows, each under its time series: the metric, `{key=value,...}`, and the scope.
 
-A point of a distribution becomes two rows: `name.count{...}` and `name.sum{...}`.
+Points are taken as they were sent: what a sum grew by, and what a histogram of an interval says of quantiles,
+shows only beside the point before, which the collector knows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 import numpy as np
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
-    DataPointFlags,
-    ExponentialHistogramDataPoint,
-    HistogramDataPoint,
+    AggregationTemporality,
     Metric,
     NumberDataPoint,
     ResourceMetrics,
-    SummaryDataPoint,
 )
 
-from microservo.adapters.otlp.checks import (
-    MAX_NAME_CHARS,
-    Checks,
-    Decoded,
-    Instants,
-    Refused,
-    joined,
-    microseconds,
-)
-from microservo.adapters.otlp.groups import dead_letter
-from microservo.adapters.otlp.resource import fault_of, origin_of
-from microservo.adapters.otlp.series import Labels
-from microservo.domain.rows import MetricRows, coded
-from microservo.domain.telemetry import Int64
+from microservo.adapters.otlp.checks import Checks, Decoded, Instants, joined
+from microservo.adapters.otlp.distributions import decode_distribution
+from microservo.adapters.otlp.points import NO_VALUE, Received, check_points
+from microservo.adapters.otlp.resource import origin_of
+from microservo.adapters.otlp.series import Labels, Series, series_column
+from microservo.domain.bounded_names import cut
+from microservo.domain.rows import CUMULATIVE, DELTA, LEVEL, PointRows
 
-Distribution: TypeAlias = HistogramDataPoint | ExponentialHistogramDataPoint | SummaryDataPoint
-Point: TypeAlias = NumberDataPoint | Distribution
-_NO_VALUE = DataPointFlags.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK
+_DELTA = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
 
 
 def decode_metrics(request: ExportMetricsServiceRequest, instants: Instants) -> Decoded:
-    """The data points of a request as rows, one group per resource.
+    """The data points of a request as rows: all numbers of a resource together, each distribution alone.
 
     A point that says that there is no value (a series that ended) gives no row and is no error.
     """
     return joined([_decode_group(group, instants) for group in request.resource_metrics])
 
 
-@dataclass(slots=True)
-class _Table:
-    """Rows in the making: the point that each came from, its name, its value."""
-
-    points: list[Point] = field(default_factory=list)
-    metrics: list[Metric] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
-
-    def add(self, metric: Metric, point: Point, name: str, value: float) -> None:
-        self.points.append(point)
-        self.metrics.append(metric)
-        self.names.append(name)
-        self.values.append(value)
-
-    def time_us(self) -> Int64:
-        return microseconds([point.time_unix_nano for point in self.points])
-
-    def without(self, positions: set[int]) -> _Table:
-        kept = _Table()
-        for index, row in enumerate(zip(self.metrics, self.points, self.names, self.values, strict=True)):
-            if index not in positions:
-                kept.add(*row)
-        return kept
-
-
 def _decode_group(group: ResourceMetrics, instants: Instants) -> Decoded:
-    service, instance = origin_of(group)
-    table = _table(metric for scope in group.scope_metrics for metric in scope.metrics)
-    if not table.points:
-        return Decoded()
-    refused: list[Refused] = []
-    time_us = table.time_us()
-    reasons = _faults(table, time_us, instants.now_us, fault_of(service, instance))
-    if reasons:
-        # Both rows of a distribution's point stand or fall together, and it is dead-lettered once.
-        bad = {id(table.points[index]): (index, why) for index, why in sorted(reasons.items(), reverse=True)}
-        for index, why in sorted(bad.values()):
-            refused.append(
-                dead_letter(_alone(table.metrics[index], table.points[index]), why, service, instance)
-            )
-        table = table.without({index for index, point in enumerate(table.points) if id(point) in bad})
-        time_us = table.time_us()
-    if not table.points:
-        return Decoded(refused=tuple(refused))
-    old = np.flatnonzero(time_us < instants.oldest_us).tolist()
-    return Decoded(
-        rows=(_rows(table, time_us, service, instance),),
-        refused=tuple(refused),
-        too_old=len({id(table.points[index]) for index in old}),
-    )
+    received = Received(origin=origin_of(group, group.scope_metrics), instants=instants)
+    labels = Labels()
+    numbers = _Numbers()
+    parts: list[Decoded] = []
+    for scope in group.scope_metrics:
+        name = cut(scope.scope.name)
+        for metric in scope.metrics:
+            kind = metric.WhichOneof("data")
+            if kind == "gauge":
+                numbers.add(metric, metric.gauge.data_points, LEVEL, name, labels)
+            elif kind == "sum":
+                numbers.add(metric, metric.sum.data_points, _temporality(metric), name, labels)
+            elif kind is not None:
+                parts += decode_distribution(metric, name, labels, received)
+    return joined([*numbers.decoded(received), *parts])
 
 
-def _table(metrics: Iterator[Metric]) -> _Table:
-    table, labels = _Table(), Labels()
-    for metric in metrics:
-        kind = metric.WhichOneof("data")
-        if kind in {"gauge", "sum"}:
-            _add_numbers(table, labels, metric, metric.gauge if kind == "gauge" else metric.sum)
-        elif kind is not None:
-            _add_distributions(table, labels, metric, getattr(metric, kind).data_points)
-    return table
+def _temporality(metric: Metric) -> int:
+    """What the value of a sum is: one that may fall and was not reset is as good as a gauge."""
+    if metric.sum.aggregation_temporality == _DELTA:
+        return DELTA
+    return CUMULATIVE if metric.sum.is_monotonic else LEVEL
 
 
-def _add_numbers(table: _Table, labels: Labels, metric: Metric, data: object) -> None:
-    name = metric.name
-    for point in data.data_points:  # type: ignore[attr-defined]  # Gauge and Sum share no base in protobuf
-        if point.flags & _NO_VALUE:
-            continue
-        kind = point.WhichOneof("value")
-        value = float("nan") if kind is None else float(getattr(point, kind))
-        table.add(metric, point, name + labels.of(point.attributes), value)
+@dataclass(slots=True)
+class _Numbers:
+    """The points of gauges and sums, a list for each field."""
+
+    points: list[NumberDataPoint] = field(default_factory=list)
+    metrics: list[Metric] = field(default_factory=list)
+    series: list[Series] = field(default_factory=list)
+    temporality: list[int] = field(default_factory=list)
+
+    def add(
+        self, metric: Metric, points: Sequence[NumberDataPoint], temporality: int, scope: str, labels: Labels
+    ) -> None:
+        name = cut(metric.name)
+        wanted = [point for point in points if not point.flags & NO_VALUE]
+        self.points += wanted
+        self.metrics += [metric] * len(wanted)
+        self.series += [(name, labels.of(point.attributes), scope) for point in wanted]
+        self.temporality += [temporality] * len(wanted)
+
+    def decoded(self, received: Received) -> Iterator[Decoded]:
+        """The rows, and what is wrong with others; nothing where there is no point."""
+        if not self.points:
+            return
+        values = np.array([_value(point) for point in self.points], np.float64)
+        checked = check_points(self.points, self.metrics, values, Checks(), received)
+        if not checked.positions:
+            yield Decoded(refused=checked.refused)
+            return
+        kept, origin = np.array(checked.positions, np.int64), received.origin
+        rows = PointRows(
+            service=origin.service,
+            instance=origin.instance,
+            identity=origin.identity,
+            scopes=origin.scopes,
+            time_us=checked.time_us,
+            start_us=checked.start_us,
+            series=series_column([self.series[at] for at in checked.positions]),
+            value=values[kept],
+            temporality=np.array(self.temporality, np.uint8)[kept],
+        )
+        too_old = int(np.count_nonzero(checked.time_us < received.instants.oldest_us))
+        yield Decoded(rows=(rows,), refused=checked.refused, too_old=too_old)
 
 
-def _add_distributions(table: _Table, labels: Labels, metric: Metric, points: list[Distribution]) -> None:
-    name = metric.name
-    for point in points:
-        if point.flags & _NO_VALUE:
-            continue
-        written = labels.of(point.attributes)
-        table.add(metric, point, f"{name}.count{written}", float(point.count))
-        if isinstance(point, SummaryDataPoint) or point.HasField("sum"):
-            table.add(metric, point, f"{name}.sum{written}", point.sum)
-
-
-def _faults(table: _Table, time_us: Int64, now_us: int, of_all: str | None) -> dict[int, str]:
-    """Why rows can't be used, by position; `of_all` goes for every one."""
-    checks = Checks()
-    if of_all is not None:
-        checks.refuse(np.ones(len(table.points), bool), of_all)
-    checks.refuse_times(time_us, now_us)
-    checks.refuse(~np.isfinite(np.array(table.values, np.float64)), "value is not a finite number")
-    names = [metric.name for metric in table.metrics]
-    checks.refuse([not name for name in names], "metric has no name")
-    checks.refuse_long(names, "metric name")
-    return checks.reasons
-
-
-def _alone(metric: Metric, point: Point) -> Metric:
-    """The metric with this point only."""
-    kind = metric.WhichOneof("data")
-    alone = Metric(name=metric.name[: 4 * MAX_NAME_CHARS], unit=metric.unit)
-    if kind is not None:
-        getattr(alone, kind).data_points.append(point)
-    return alone
-
-
-def _rows(table: _Table, time_us: Int64, service: str, instance: str) -> MetricRows:
-    return MetricRows(
-        service=service,
-        instance=instance,
-        time_us=time_us,
-        name=coded(table.names),
-        value=np.array(table.values, np.float64),
-    )
+def _value(point: NumberDataPoint) -> float:
+    kind = point.WhichOneof("value")
+    if kind == "as_double":
+        return point.as_double
+    return float("nan") if kind is None else float(point.as_int)

@@ -8,18 +8,20 @@ from html import escape
 
 from microservo.domain.datasets.manifest import FileEntry, Manifest
 from microservo.domain.text import printable
+from microservo.domain.truth import RULE
 
 _SIZE_STEPS = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 """Ends of the size categories that the hub knows; each is ten times the one before."""
 _TABLES = {
-    "windows": "every revision of every labelled window: features, labels, whether a fault was at work",
+    "windows": "every revision of every labelled window: features, labels, and the truth by the rule below",
     "metrics": "metric points",
     "logs": "log lines with their templates",
     "traces": "spans; `time` is their end",
     "faults": "one row per fault and instance, with its measured times, parameters and verdict",
     "fault_events": "the story of every fault: each version of each row of `faults`",
     "scores": "what each algorithm said of each window, while the run went on",
-    "graph": "who called whom, per interval",
+    "graph": "who called whom, per interval, and what the callee is",
+    "instances": "what each instance said of itself: what it is, version, host, container, scopes",
     "ledger": "where every record went, per source, service and minute",
 }
 
@@ -76,24 +78,33 @@ SHA-256 of each file and the counts of the writers.
 
 ## Collection
 All of it was taken from an event log. Windows are {_seconds(policy["size_us"])} long. Revision 0 holds what
-was there {_seconds(policy["first_cut_us"])} after a window's end; revision 1 exists where records that came
-up to {_seconds(policy["final_cut_us"])} after the end changed anything. `final` marks the last revision. Rows
-with `late` true came after the first cut. Records that came too late for any window, and refused ones, are
-left out and counted in the ledger: read = in_windows + late + duplicate + dropped + rejected + unfinished.
+was there {_seconds(policy["first_cut_us"])} after a window's end, and nothing that was measured of faults;
+revision 1 exists where what came up to {_seconds(policy["final_cut_us"])} after the end changed anything.
+Effects that were measured later make revisions of the labels alone, one in
+{_seconds(policy["final_cut_us"])} at most. `final` marks the last revision. Rows with `late` true came after
+the first cut. Records that came too late for any window, and refused ones, are left out and counted in the
+ledger: read = in_windows + late + duplicate + dropped + rejected + unfinished.
 {manifest.unfinished_windows} windows were not final when the run ended and are left out.
 
 ## Splits
 One split, `train`: a run is a time series. Split it by time, never at random.
 
 ## Annotations
-A label names a fault that overlaps a window: its kind, the role of the service (root cause, or affected
-through calls, with the number of hops), the phase that takes the largest share, the share of the window in
-which the mechanism itself confirmed the fault to be in force, its severity, and the verdict of an observer
-that looked for the effect. `anomalous` is true where a fault was in force and not found ineffective.
+Two facts are kept apart, and neither filters the other. `in_force` is the share of a window in which a fault
+with a severity was in force in this service, as the mechanism itself confirmed, seen or not. `visible` is the
+share in which this service's own telemetry measurably left its normal; null while that is undecided.
+
+A label names a fault that touches a window: its kind; the role of the service, `root_cause` (injected here),
+`affected` (its telemetry measurably moved) or `exposed` (connected, and nothing was found); how it is
+connected (`relation`, `hops`); the phase that takes the largest share; the share in force (`overlap`) and the
+instances; the severity; what was measured here (`finding`, `visible`); and the other faults that explain the
+same effect and can't be told apart (`shared_with`). `role` is the strongest of all labels of the window.
+
+{RULE}
 
 ## Considerations
 The load is synthetic and absolute latencies depend on the machine that the run took place on. Features hold
-nothing about faults: take labels from `labels` and `anomalous` only.
+nothing about faults: take labels from `truth`, `role`, `in_force`, `visible` and `labels` only.
 
 ## License
 None is given: it is for whoever publishes the run to choose one and put it into the first lines of this file.

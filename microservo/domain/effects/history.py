@@ -147,9 +147,9 @@ class History:
         )
 
     def add_points(self, batch: MetricBatch) -> None:
-        """Adds the points of a batch; what is no number is passed over."""
+        """Adds the points of a batch; what is no number, or repeats an old one, is passed over."""
         columns = metric_columns(batch)
-        rows = np.isfinite(columns.value).nonzero()[0]
+        rows = (np.isfinite(columns.value) & (columns.age_us == 0)).nonzero()[0]
         if not len(rows):
             return
         instance = self._instances.of(batch.instances)[columns.instance[rows]]

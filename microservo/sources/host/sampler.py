@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import platform as this_machine
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from microservo.domain.identity import Identity
 from microservo.domain.rows import MetricRows, coded
 from microservo.errors import InvalidInput, Unavailable
 from microservo.platforms.platform import RUNS, Instance, Meter, Platform, Readings
@@ -18,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 HOST = "host"
 """Service name of the host's own metrics."""
+
+_TARGET = Identity(is_target=True)
+_HOST = Identity(kind="host", is_target=True, host=this_machine.node())
 
 
 def host_source(platform: Platform | None, clock: Callable[[], int], *, interval_s: float) -> PulledSource:
@@ -42,15 +47,15 @@ class Sampler:
         instances, readings = self._read()
         now_us = self._clock()
         rows = [
-            _rows(each.service, each.id, now_us, readings[each.id])
+            _rows(each.service, each.id, _TARGET, now_us, readings[each.id])
             for each in instances
             if each.id in readings
         ]
         rows += [
-            _rows(service, "", now_us, values)
+            _rows(service, "", _TARGET, now_us, values)
             for service, values in self._services(instances, readings, asked_us).items()
         ]
-        rows.append(_rows(HOST, "", now_us, self._host.read()))
+        rows.append(_rows(HOST, "", _HOST, now_us, self._host.read()))
         return rows
 
     def _read(self) -> tuple[Sequence[Instance], Readings]:
@@ -121,10 +126,13 @@ class _Downtime:
         return down_us - told_us if ended_at_us == instance.ended_at_us else down_us
 
 
-def _rows(service: str, instance: str, now_us: int, values: Mapping[str, float]) -> MetricRows:
+def _rows(
+    service: str, instance: str, identity: Identity, now_us: int, values: Mapping[str, float]
+) -> MetricRows:
     return MetricRows(
         service=service,
         instance=instance,
+        identity=identity,
         time_us=np.full(len(values), now_us, np.int64),
         name=coded(values),
         value=np.array(list(values.values()), np.float64),

@@ -147,7 +147,7 @@ class _Export:
                 del body
         except TooManyBodies as error:
             return self._intake.refuse(Refusal.MEMORY_FULL, str(error), media, signal)
-        return await self._intake.deliver(parcel, reply, until_s)
+        return await self._intake.deliver(parcel, reply, sender=context.peer(), until_s=until_s)
 
     def _until_s(self, context: _Context) -> float:
         left_s = context.time_remaining()

@@ -83,7 +83,7 @@ class _HttpApp:
             return self._intake.refuse(Refusal.UNREAD, str(error), kind.media, kind.signal, close=True)
         except TooManyBodies as error:
             return self._intake.refuse(Refusal.MEMORY_FULL, str(error), kind.media, kind.signal, close=True)
-        return await self._intake.deliver(parcel, reply, until_s)
+        return await self._intake.deliver(parcel, reply, sender=str(request.client), until_s=until_s)
 
 
 def _media_to_answer_in(request: Request) -> Media:

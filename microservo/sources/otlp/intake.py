@@ -124,19 +124,20 @@ class Intake:
             return self._decode(kind, raw)
         return await asyncio.get_running_loop().run_in_executor(self._decoders, self._decode, kind, raw)
 
-    async def deliver(self, parcel: Parcel, reply: Reply, until_s: float) -> Reply:
+    async def deliver(self, parcel: Parcel, reply: Reply, *, sender: str, until_s: float) -> Reply:
         """The answer to a request that was decoded, once what it holds is durable.
 
         Args:
             parcel: what it holds.
             reply: the answer then.
+            sender: its connection.
             until_s: when another one is given, on the clock of the running loop.
         """
         if not parcel.records:
             return reply
         waiting = _Waiting()
         try:
-            self._sink.put(replace(parcel, durable=waiting.end))
+            self._sink.put(replace(parcel, sender=sender, durable=waiting.end))
         except SinkFull as error:
             return self.refuse(Refusal.QUEUE_FULL, str(error), reply.media, parcel.signal)
         if await waiting.is_over(until_s):

@@ -20,7 +20,7 @@ from microservo.adapters.otlp.checks import Decoded, Instants
 from microservo.adapters.otlp.decoding import decode_body
 from microservo.adapters.otlp.json_requests import to_json
 from microservo.adapters.otlp.media import Media
-from microservo.domain.rows import LogRows, MetricRows
+from microservo.domain.rows import LogRows, PointRows
 from microservo.domain.telemetry import Signal
 
 NOW = Instants(now_us=T0_US + 1_000_000)
@@ -72,8 +72,8 @@ def test_broken_utf8_in_one_point_keeps_the_others_of_its_metric() -> None:
     )
     found = decoded("metrics", Media.PROTOBUF, broken(metrics([Metric(name="visits", sum=total)])))
     (rows,) = found.rows
-    assert isinstance(rows, MetricRows)
-    assert (rows.name.names, rows.value.tolist()) == (("visits{room=a}", "visits{room=b}"), [0.0, 2.0])
+    assert isinstance(rows, PointRows)
+    assert (rows.series.labels, rows.value.tolist()) == (("{room=a}", "{room=b}"), [0.0, 2.0])
     assert len(found.refused) == 1
 
 
@@ -135,7 +135,7 @@ def test_overflow_in_one_point_of_json_keeps_the_others_of_its_metric() -> None:
     }
     found = decoded("metrics", Media.JSON, json.dumps(document).encode())
     (rows,) = found.rows
-    assert isinstance(rows, MetricRows)
+    assert isinstance(rows, PointRows)
     assert rows.value.tolist() == [1.0, 3.0]
     assert len(found.refused) == 1
 

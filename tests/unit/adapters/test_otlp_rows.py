@@ -3,9 +3,11 @@
 import json
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue, KeyValueList
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    AggregationTemporality,
     DataPointFlags,
     ExponentialHistogram,
     ExponentialHistogramDataPoint,
@@ -24,7 +26,17 @@ from microservo.adapters.otlp.checks import Decoded, Instants
 from microservo.adapters.otlp.decoding import decode as decode_request
 from microservo.adapters.otlp.line_ids import LineIds
 from microservo.adapters.otlp.requests import Request
-from microservo.domain.rows import Coded, LogRows, MetricRows, SpanRows
+from microservo.domain.rows import (
+    CUMULATIVE,
+    DELTA,
+    LEVEL,
+    Coded,
+    CodedSeries,
+    DistributionRows,
+    LogRows,
+    PointRows,
+    SpanRows,
+)
 
 NOW_US = T0_US + 1_000_000
 NOW = Instants(now_us=NOW_US)
@@ -54,9 +66,17 @@ def points_of(found: Decoded) -> list[tuple[str, float]]:
     return [
         point
         for rows in found.rows
-        if isinstance(rows, MetricRows)
-        for point in zip(texts(rows.name), rows.value.tolist(), strict=True)
+        if isinstance(rows, PointRows)
+        for point in zip(series(rows.series), rows.value.tolist(), strict=True)
     ]
+
+
+def distributions_of(found: Decoded) -> list[DistributionRows]:
+    return [rows for rows in found.rows if isinstance(rows, DistributionRows)]
+
+
+def series(column: CodedSeries) -> list[str]:
+    return [column.metrics[code] + column.labels[code] for code in column.codes.tolist()]
 
 
 def test_a_span_keeps_all_that_a_row_holds() -> None:
@@ -109,10 +129,6 @@ def _long_parent(bad: Span) -> None:
     bad.parent_span_id = bytes(9)
 
 
-def _long_name(bad: Span) -> None:
-    bad.name = "x" * 257
-
-
 def _odd_kind(bad: Span) -> None:
     bad.kind = 99  # type: ignore[assignment]
 
@@ -127,7 +143,6 @@ def _odd_kind(bad: Span) -> None:
         (_short_trace_id, "trace id is not 16 bytes"),
         (_zero_span_id, "span id is all zeros"),
         (_long_parent, "parent span id is not 8 bytes"),
-        (_long_name, "span name is longer than 256"),
         (_odd_kind, "span kind is not within 0 to 5"),
     ],
 )
@@ -157,10 +172,14 @@ def test_a_request_of_bad_spans_only_has_no_rows() -> None:
     assert found.reason == "2 x record has no time"
 
 
-def test_nothing_of_a_service_with_an_endless_name_is_kept() -> None:
-    found = decode(traces([span(), span()], resource("s" * 257)), NOW)
-    assert found.rows == ()
-    assert [refused.reason for refused in found.refused] == ["service.name is longer than 256 characters"] * 2
+def test_long_names_are_cut_and_stay_apart() -> None:
+    spans = [span(number=number, name="x" * (255 + number)) for number in (1, 2, 3)]
+    rows = only_spans(decode(traces(spans, resource("s" * 300, "i" * 300)), NOW))
+    assert texts(rows.endpoint)[0] == "x" * 256
+    assert len(set(texts(rows.endpoint))) == 3
+    assert {len(text) for text in (*texts(rows.endpoint), rows.service, rows.instance)} == {256}
+    (point,) = points_of(decode(metrics([gauge(name="m" * 300)]), NOW))
+    assert (len(point[0]), point[0][:243]) == (256, "m" * 243)
 
 
 def test_a_log_line_keeps_all_that_a_row_holds() -> None:
@@ -208,10 +227,10 @@ def test_what_is_too_old_for_any_window_is_kept_and_told() -> None:
     for request, rows in (
         (traces([old, span()]), 2),
         (logs(lines), 2),
-        (metrics([gauge(), Metric(name="h", histogram=Histogram(data_points=[counts]))]), 3),
+        (metrics([gauge(), Metric(name="h", histogram=Histogram(data_points=[counts]))]), 2),
     ):
         found = decode(request, instants)
-        assert ([each.count for each in found.rows], found.rejected, found.refused) == ([rows], 1, ())
+        assert (sum(each.count for each in found.rows), found.rejected, found.refused) == (rows, 1, ())
         assert found.reason == "1 x record is too old for any window; it is kept, and counted as dropped"
 
 
@@ -242,45 +261,71 @@ def test_a_body_that_is_no_text_becomes_json() -> None:
     assert only_lines(decode(logs([one]), NOW)).bodies == ('{"n":3,"b":"01","nothing":null}',)
 
 
-def test_gauges_and_sums_keep_their_value() -> None:
-    total = Metric(
-        name="requests",
-        sum=Sum(is_monotonic=True, data_points=[NumberDataPoint(time_unix_nano=T0_US * 1000, as_int=41)]),
-    )
-    found = decode(metrics([gauge(value=0.5), total]), NOW)
-    assert points_of(found) == [("queue.depth", 0.5), ("requests", 41.0)]
+def test_a_sum_is_what_its_temporality_and_monotonicity_say() -> None:
+    point = NumberDataPoint(time_unix_nano=T0_US * 1000, start_time_unix_nano=7000, as_int=41)
+    sums = [
+        Metric(name=name, sum=Sum(is_monotonic=grows, aggregation_temporality=how, data_points=[point]))
+        for name, grows, how in (
+            ("requests", True, AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE),
+            ("unspecified", True, AggregationTemporality.AGGREGATION_TEMPORALITY_UNSPECIFIED),
+            ("in.flight", False, AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE),
+            ("added", True, AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA),
+            ("moved", False, AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA),
+        )
+    ]
+    found = decode(metrics([gauge(value=0.5), *sums]), NOW)
+    (rows,) = found.rows
+    assert isinstance(rows, PointRows)
+    assert points_of(found)[:2] == [("queue.depth", 0.5), ("requests", 41.0)]
+    assert rows.temporality.tolist() == [LEVEL, CUMULATIVE, CUMULATIVE, LEVEL, DELTA, DELTA]
+    assert rows.start_us.tolist() == [0, 7, 7, 7, 7, 7]
 
 
-def test_distributions_become_count_and_sum() -> None:
+def test_distributions_keep_buckets_and_quantiles() -> None:
     at_ns = T0_US * 1000
-    every = [
-        Metric(
-            name="h",
-            histogram=Histogram(data_points=[HistogramDataPoint(time_unix_nano=at_ns, count=4, sum=10.5)]),
+    points = [
+        HistogramDataPoint(
+            time_unix_nano=at_ns, count=4, sum=10.5, bucket_counts=[1, 3], explicit_bounds=[2.0]
         ),
-        Metric(
-            name="no_sum",
-            histogram=Histogram(data_points=[HistogramDataPoint(time_unix_nano=at_ns, count=2)]),
-        ),
-        Metric(
-            name="e",
-            exponential_histogram=ExponentialHistogram(
-                data_points=[ExponentialHistogramDataPoint(time_unix_nano=at_ns, count=3, sum=1.0)]
-            ),
-        ),
-        Metric(
-            name="s", summary=Summary(data_points=[SummaryDataPoint(time_unix_nano=at_ns, count=1, sum=2.0)])
-        ),
+        HistogramDataPoint(time_unix_nano=at_ns, count=2),
     ]
-    assert points_of(decode(metrics(every), NOW)) == [
-        ("h.count", 4.0),
-        ("h.sum", 10.5),
-        ("no_sum.count", 2.0),
-        ("e.count", 3.0),
-        ("e.sum", 1.0),
-        ("s.count", 1.0),
-        ("s.sum", 2.0),
-    ]
+    exponential = ExponentialHistogramDataPoint(time_unix_nano=at_ns, count=3, sum=1.0, scale=2, zero_count=1)
+    exponential.positive.offset = -1
+    exponential.positive.bucket_counts.extend([0, 2])
+    quantile = SummaryDataPoint.ValueAtQuantile(quantile=0.5, value=7.0)
+    summary = SummaryDataPoint(time_unix_nano=at_ns, count=1, sum=2.0, quantile_values=[quantile])
+    found = decode(
+        metrics(
+            [
+                Metric(name="h", histogram=Histogram(data_points=points)),
+                Metric(name="e", exponential_histogram=ExponentialHistogram(data_points=[exponential])),
+                Metric(name="s", summary=Summary(data_points=[summary])),
+            ]
+        ),
+        NOW,
+    )
+    bounded, bare, exponentials, summaries = distributions_of(found)
+    assert (bounded.bounds, bounded.buckets.tolist(), bounded.total.tolist()) == ((2.0,), [[1, 3]], [10.5])
+    assert (bare.bounds, bare.observations.tolist(), bool(np.isnan(bare.total[0]))) == ((), [2.0], True)
+    (buckets,) = exponentials.exponential
+    assert (buckets.scale, buckets.zeros, buckets.offset, buckets.counts.tolist()) == (2, 1.0, -1, [0, 2])
+    assert (summaries.quantiles, summaries.total.tolist()) == ((((0.5, 7.0),),), [2.0])
+
+
+@pytest.mark.parametrize(
+    ("point", "reason"),
+    [
+        ({"bucket_counts": [1, 2, 3], "explicit_bounds": [1.0]}, "buckets and bounds do not fit"),
+        ({"bucket_counts": [1, 2, 3], "explicit_bounds": [2.0, 1.0]}, "buckets and bounds do not fit"),
+        ({"bucket_counts": [1] * 1002, "explicit_bounds": range(1001)}, "more than 1000 buckets"),
+    ],
+)
+def test_a_histogram_that_contradicts_itself_is_put_aside(point: dict[str, list[float]], reason: str) -> None:
+    bad = HistogramDataPoint(time_unix_nano=T0_US * 1000, count=6, **point)  # type: ignore[arg-type]
+    found = decode(metrics([Metric(name="h", histogram=Histogram(data_points=[bad]))]), NOW)
+    assert found.rows == ()
+    (refused,) = found.refused
+    assert reason in refused.reason
 
 
 @pytest.mark.parametrize(
@@ -291,7 +336,6 @@ def test_distributions_become_count_and_sum() -> None:
         (gauge(at_us=0), "no time"),
         (gauge(at_us=NOW_US + 5_000_001), "in the future"),
         (gauge(name=""), "no name"),
-        (gauge(name="x" * 257), "metric name is longer"),
     ],
 )
 def test_a_point_that_cannot_be_used_is_put_aside(bad: Metric, reason: str) -> None:
@@ -310,7 +354,8 @@ def test_a_bad_point_of_a_distribution_is_put_aside_once() -> None:
         HistogramDataPoint(time_unix_nano=0, count=6, sum=1.0),
     ]
     found = decode(metrics([Metric(name="h", histogram=Histogram(data_points=points))]), NOW)
-    assert points_of(found) == [("h.count", 5.0), ("h.sum", 1.0)]
+    (rows,) = distributions_of(found)
+    assert (rows.observations.tolist(), rows.total.tolist()) == ([5.0], [1.0])
     assert len(found.refused) == 2
 
 

@@ -18,16 +18,20 @@ from microservo.adapters.otlp.checks import Instants
 from microservo.adapters.otlp.decoding import decode
 from microservo.adapters.otlp.line_ids import LineIds
 from microservo.adapters.otlp.series import MAX_ATTRIBUTES_CHARS, Labels
-from microservo.domain.rows import MetricRows
+from microservo.domain.rows import DistributionRows, PointRows
 
 AT_NS = T0_US * 1000
 
 
 def names_of(all_metrics: list[Metric]) -> list[str]:
-    """The name of each row."""
-    (rows,) = decode(metrics(all_metrics, resource()), Instants(now_us=T0_US + 1), LineIds(b"")).rows
-    assert isinstance(rows, MetricRows)
-    return [rows.name.names[code] for code in rows.name.codes.tolist()]
+    """The series of each row."""
+    found = decode(metrics(all_metrics, resource()), Instants(now_us=T0_US + 1), LineIds(b"")).rows
+    return [
+        rows.series.metrics[code] + rows.series.labels[code]
+        for rows in found
+        if isinstance(rows, PointRows | DistributionRows)
+        for code in rows.series.codes.tolist()
+    ]
 
 
 def cpu_time(state: str, seconds: float) -> NumberDataPoint:
@@ -51,7 +55,7 @@ def test_points_that_differ_in_attributes_have_names_of_their_own() -> None:
     ]
 
 
-def test_distributions_carry_their_attributes_behind_count_and_sum() -> None:
+def test_distributions_have_their_attributes_too() -> None:
     route = [attribute("http.route", "/cart")]
     histogram = HistogramDataPoint(time_unix_nano=AT_NS, count=1, sum=2.0, attributes=route)
     summary = SummaryDataPoint(time_unix_nano=AT_NS, count=1, sum=2.0, attributes=route)
@@ -61,10 +65,8 @@ def test_distributions_carry_their_attributes_behind_count_and_sum() -> None:
             Metric(name="s", summary=Summary(data_points=[summary])),
         ]
     ) == [
-        "h.count{http.route=/cart}",
-        "h.sum{http.route=/cart}",
-        "s.count{http.route=/cart}",
-        "s.sum{http.route=/cart}",
+        "h{http.route=/cart}",
+        "s{http.route=/cart}",
     ]
 
 

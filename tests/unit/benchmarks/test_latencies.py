@@ -6,7 +6,7 @@ from benchmarks.figures import figure
 from benchmarks.latencies import label_latencies, measure_latencies, quantile
 from benchmarks.live import live_figures
 from microservo.adapters.broker import Message, TopicSpec
-from microservo.domain.windows import SOURCES
+from microservo.domain.windows import WAITED_FOR
 from microservo.testing import MemoryBroker
 from schemas import catalogue
 from schemas.codec import encode
@@ -83,7 +83,7 @@ def test_the_latencies_of_a_run_are_read_off_its_topics() -> None:
         def send(topic: str, record: Any, at_us: int) -> None:
             producer.send(topic, key=b"cart", value=encode(record), timestamp_us=at_us)
 
-        for number, source in enumerate(SOURCES):
+        for number, source in enumerate(WAITED_FOR):
             for watermark_us, at_us in ((END_US, END_US), (END_US + CUT_US, mark_us - number * 10_000)):
                 stamp = Stamp(run="run", watermark_us=watermark_us, writer="w", sequence=0, total=0)
                 producer.send(

@@ -2,7 +2,7 @@ import json
 
 from benchmarks.stream import RECORDS, RUN_ID, US, Plan, as_json, messages
 from microservo.domain.join import process_message
-from microservo.domain.windows import SOURCES, Windower, WindowPolicy
+from microservo.domain.windows import WAITED_FOR, Windower, WindowPolicy
 from schemas.codec import encode
 from schemas.envelope import Stamp
 from schemas.records import ServiceFault
@@ -49,11 +49,11 @@ def test_the_windower_takes_every_message_and_labels_some_windows() -> None:
     labelled = revised = 0
     for sequence, sent in enumerate(messages(PLAN)):
         stamp = Stamp(run=RUN_ID, watermark_us=sent.at_us, writer="bench", sequence=sequence, total=0)
-        for source in SOURCES:
+        for source in WAITED_FOR:
             windower.heartbeat(source, stamp)
         process_message(windower, sent.topic, encode(sent.record), stamp.headers())
         for closed in windower.close():
-            labelled += bool(closed.labels)
+            labelled += bool(closed.truth.labels)
             revised += closed.revision
     assert labelled > 0
     assert revised > 0

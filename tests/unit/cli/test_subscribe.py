@@ -14,8 +14,10 @@ from microservo.testing import MemoryBroker
 from schemas.records import (
     AnomalyScore,
     Experiment,
+    FaultEffect,
     FaultEvent,
     FaultRequest,
+    FaultVerdict,
     FeatureWindow,
     Label,
     LabelledWindow,
@@ -53,7 +55,8 @@ LABEL = Label(
     phase="active",
     overlap=0.6,
     severity=0.5,
-    verdict="pending",
+    finding="visible",
+    visible=0.4,
 )
 LABELLED = LabelledWindow(
     run_id="run-1",
@@ -64,6 +67,33 @@ LABELLED = LabelledWindow(
     names=NAMES,
     values=(0.25, 40.0, 0.1, 31.0),
     labels=(LABEL,),
+    visible=0.4,
+    role="affected",
+    truth="anomalous",
+)
+CLEAR = replace(LABELLED, labels=(), visible=0.0, role=None, truth="normal")
+EFFECT = FaultEffect(
+    run_id="run-1",
+    fault_id="f-1",
+    service="frontend",
+    version=3,
+    root_service="cartservice",
+    relation="caller",
+    finding="visible",
+    starts_us=(NOON_US,),
+    ends_us=(NOON_US,),
+    is_open=True,
+    through_us=NOON_US,
+    is_final=False,
+    evidence="calls took 330 ms instead of 30 ms",
+)
+VERDICT = FaultVerdict(
+    run_id="run-1",
+    fault_id="f-1",
+    service="cartservice",
+    version=1,
+    verdict="confirmed",
+    evidence="frontend moved",
 )
 SCORE = AnomalyScore(
     run_id="run-1",
@@ -180,7 +210,14 @@ SPANS = SpanBatch(
 )
 CASES = [
     ("feature-windows", WINDOW, ["cartservice", "requests 40", "errors 10%", "p99 31 ms", "cpu 0.25"]),
-    ("labelled-windows", LABELLED, ["rev 1", "network-delay active 60% (1 hops from redis-cart)"]),
+    (
+        "labelled-windows",
+        LABELLED,
+        ["rev 1", "anomalous", "network-delay active 60% (affected, 1 hops from redis-cart; visible)"],
+    ),
+    ("labelled-windows", CLEAR, ["rev 1", "normal"]),
+    ("fault-effects", EFFECT, ["visible", "frontend (caller of cartservice)", "330 ms instead of 30 ms"]),
+    ("fault-effects", VERDICT, ["confirmed", "fault on cartservice", "frontend moved"]),
     ("anomaly-scores", SCORE, ["n-sigma nan", "45 ms after the window"]),
     ("fault-requests", REQUEST, ["inject network-delay on cartservice for 20s latency=300ms"]),
     ("fault-requests", STOP, ["stop f-1"]),

@@ -52,6 +52,7 @@ def test_every_partition_number_is_read_once(loads: list[int], count: int) -> No
         partition_numbers=list(range(len(loads))),
         ranges={Partition("t", number): (0, load) for number, load in enumerate(loads)},
         from_us=0,
+        is_over=True,
         batch=1,
     )
     parts = divided(share, count)

@@ -26,6 +26,7 @@ SHARE = Share(
     partition_numbers=[0],
     ranges={},
     from_us=0,
+    is_over=True,
     batch=1,
 )
 NOBODY = KafkaSettings(bootstrap_servers="127.0.0.1:1", connect_timeout_s=1)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microservo.domain.bounded_names import OTHER, BoundedNames
+from microservo.domain.identity import Identity
 from microservo.domain.packing import MAX_BODY_BYTES, MAX_RECORDS, pack_logs, pack_metrics, pack_spans
 from microservo.domain.rows import LogRows, MetricRows, SpanRows, coded, id_column
 from microservo.domain.telemetry import (
@@ -24,6 +25,7 @@ from microservo.domain.telemetry import (
 )
 from schemas.codec import SchemaError, decode, encode
 
+SENDER = {"service", "identity", "scopes"}
 POINTS = st.lists(
     st.tuples(
         st.sampled_from(["", "cart-0", "cart-1"]),
@@ -58,7 +60,7 @@ def metric_rows(points: list[Point]) -> list[MetricRows]:
 @settings(deadline=None)
 @given(POINTS)
 def test_metric_points_come_back_sorted_by_time(points: list[Point]) -> None:
-    batches = list(pack_metrics("run", metric_rows(points), admit_name=keep))
+    batches = list(pack_metrics("run", metric_rows(points)))
     found: list[Point] = []
     for batch in batches:
         columns = metric_columns(batch)
@@ -79,7 +81,7 @@ def test_metric_points_come_back_sorted_by_time(points: list[Point]) -> None:
 @settings(deadline=None)
 @given(POINTS)
 def test_a_dictionary_holds_only_what_occurs_in_its_batch(points: list[Point]) -> None:
-    for batch in pack_metrics("run", metric_rows(points), admit_name=keep):
+    for batch in pack_metrics("run", metric_rows(points)):
         columns = metric_columns(batch)
         assert set(columns.name.tolist()) == set(range(len(batch.names)))
         assert set(columns.instance.tolist()) == set(range(len(batch.instances)))
@@ -121,9 +123,9 @@ def test_lines_of_a_batch_without_identities_have_none() -> None:
 @pytest.mark.parametrize(
     ("signal", "rows_type", "columns_type", "not_sent"),
     [
-        ("metrics", MetricRows, MetricColumns, set()),
+        ("metrics", MetricRows, MetricColumns, {"is_metered"}),
         ("logs", LogRows, LogColumns, set()),
-        ("traces", SpanRows, SpanColumns, {"address"}),
+        ("traces", SpanRows, SpanColumns, {"address", "links"}),
     ],
 )
 def test_rows_and_columns_have_the_fields_that_the_schema_declares(
@@ -131,7 +133,7 @@ def test_rows_and_columns_have_the_fields_that_the_schema_declares(
 ) -> None:
     layout = LAYOUTS[signal]
     declared = {*layout.numbers, *layout.arrays}
-    assert {field.name for field in dataclasses.fields(rows_type)} == {"service", *declared, *not_sent}
+    assert {field.name for field in dataclasses.fields(rows_type)} == {*SENDER, *declared, *not_sent}
     assert {field.name for field in dataclasses.fields(columns_type)} == {"time_us", *layout.numbers}
 
 
@@ -159,6 +161,7 @@ def span_rows(instance: str, names: list[str], start_us: list[int], duration_us:
         peer=coded([""] * count),
         address=coded([""] * count),
         kind=np.full(count, 2, np.uint8),
+        protocol=np.ones(count, np.uint8),
         error=np.zeros(count, np.uint8),
         trace_id=id_column([each * 2 for each in ids], 16),
         span_id=id_column(ids, 8),
@@ -168,7 +171,7 @@ def span_rows(instance: str, names: list[str], start_us: list[int], duration_us:
 
 def test_spans_come_back_sorted_by_their_end() -> None:
     rows = [span_rows("cart-0", ["Get"], [100], [50]), span_rows("cart-1", ["Add"], [120], [10])]
-    (batch,) = pack_spans("run", rows, admit_endpoint=keep, admit_peer=keep)
+    (batch,) = pack_spans("run", rows, admit_peer=keep)
     columns = span_columns(batch)
     assert columns.time_us.tolist() == [130, 150]
     assert [batch.endpoints[index] for index in columns.endpoint.tolist()] == ["Add", "Get"]
@@ -179,11 +182,21 @@ def test_spans_come_back_sorted_by_their_end() -> None:
 
 def test_names_beyond_the_bound_become_other() -> None:
     bound = BoundedNames(2)
-    names = ["a", "b", "c", "d", "a"]
-    rows = [span_rows("i", [name], [at], [0]) for at, name in enumerate(names, 1)]
-    (batch,) = pack_spans("run", rows, admit_endpoint=lambda name: bound.admit("cart", name), admit_peer=keep)
-    columns = span_columns(batch)
-    assert [batch.endpoints[index] for index in columns.endpoint.tolist()] == ["a", "b", OTHER, OTHER, "a"]
+    rows = log_rows(["a", "b", "c", "d", "a"])
+    (batch,) = pack_logs("run", [rows], admit_template=lambda name: bound.admit("cart", name))
+    columns = log_columns(batch)
+    # Rows come in the order of time, the last line first.
+    assert [batch.templates[index] for index in columns.template.tolist()] == ["a", OTHER, OTHER, "b", "a"]
+
+
+def test_a_batch_says_what_sends_it_and_leaves_out_columns_without_numbers() -> None:
+    (level,) = metric_rows([("cart-0", "cpu", 1, 0.5)])
+    rate = replace(level, name=coded(["hits.rate"]), interval_us=np.array([1_000_000]))
+    (batch,) = pack_metrics("run", [level])
+    assert (batch.source_kind, batch.interval_us, batch.age_us) == ("service", b"", b"")
+    (batch,) = pack_metrics("run", [replace(level, identity=Identity(kind="host")), rate])
+    assert (batch.source_kind, batch.age_us) == ("host", b"")
+    assert metric_columns(batch).interval_us.tolist() == [0, 1_000_000]
 
 
 def test_each_service_has_a_bound_of_its_own() -> None:

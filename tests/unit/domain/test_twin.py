@@ -10,7 +10,7 @@ import pytest
 from microservo.domain.telemetry import CLIENT_SPAN, SERVER_SPAN
 from microservo.domain.twin import InForce, TwinEffect, compare
 from microservo.errors import InvalidInput
-from schemas.records import SpanBatch
+from schemas.records import MetricBatch, SpanBatch
 
 BEGIN_US = 1_700_000_000_000_000
 S = 1_000_000
@@ -104,6 +104,40 @@ def test_a_request_that_never_came_deviates_when_it_would_have_ended() -> None:
     assert 0 <= first_us - FAULT.applied_us < 100_000
     assert found["cart"].what == "Get: missing"
     assert found["cart"].deviating == pytest.approx(100, abs=2)
+
+
+def memory(noise: int, *, later_us: int = 0, grown: range = range(0)) -> list[MetricBatch]:
+    """A point of the cart's memory each second, at another moment of it in every run."""
+    rng = random.Random(noise)
+    times = [BEGIN_US + later_us + second * S + rng.randrange(S // 2) for second in range(SECONDS)]
+    values = [100e6 + rng.gauss(0, 1e6) + (second in grown) * 128e6 for second in range(SECONDS)]
+    return [
+        MetricBatch(
+            run_id="run",
+            service="cart",
+            instances=("cart-0",),
+            names=("http.server.request.count", "process.memory.usage"),
+            time_us=np.array(times, np.int64).tobytes(),
+            instance=bytes(2 * SECONDS),
+            name=np.ones(SECONDS, np.uint16).tobytes(),
+            value=np.array(values).tobytes(),
+        )
+    ]
+
+
+def test_a_level_that_leaves_that_of_the_twin_deviates_at_its_first_sample() -> None:
+    run: list[SpanBatch | MetricBatch] = [*spans(requests(1), run=0), *memory(1, grown=range(101, 110))]
+    later_us = 3600 * S
+    twin: list[SpanBatch | MetricBatch] = [
+        *spans(requests(2, later_us=later_us), run=1),
+        *memory(2, later_us=later_us),
+    ]
+    found = {effect.service: effect for effect in compare(run, twin, [FAULT])}
+    first_us = found["cart"].first_us
+    assert first_us is not None
+    assert 0 <= first_us - (BEGIN_US + 101 * S) < S // 2
+    assert found["cart"].what.startswith("process.memory.usage: ")
+    assert found["front"].first_us is None
 
 
 def test_chance_alone_deviates_nowhere() -> None:

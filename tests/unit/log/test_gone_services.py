@@ -100,7 +100,9 @@ def test_collectors_learn_which_services_are_gone(broker: MemoryBroker, clock: M
 def test_only_a_service_of_which_something_is_known_can_be_gone(
     broker: MemoryBroker, clock: ManualClock
 ) -> None:
-    with pytest.raises(InvalidInput, match="nothing is known of a service 'old' in run 'run' now; .*: jshop"):
+    with pytest.raises(
+        InvalidInput, match=r"nothing is known of a service 'old' in run 'run' now; .*: jshop"
+    ):
         retire(broker, clock, "old")
 
 

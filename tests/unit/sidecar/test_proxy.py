@@ -5,7 +5,9 @@ Waits of a minute stand for "for ever": a test that passes quickly shows that re
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import errno
 import hashlib
 import http.client
 import socket
@@ -19,7 +21,10 @@ import pytest
 
 from microservo.adapters.ports import free_ports
 from microservo.testing import eventually
+from services.sidecar.connection import Connection
+from services.sidecar.fault_set import FaultSet
 from services.sidecar.faults import KINDS
+from services.sidecar.traffic import Traffic
 from tests.unit.sidecar.harness import PATIENCE_S, Instance, Sidecar
 
 FOR_EVER_US = 60_000_000
@@ -337,6 +342,27 @@ def test_back_pressure_bounds_what_a_slow_link_holds(sidecar_of: Callable[[int],
             assert caller.getresponse().read() == bytes(size)
             sending.result()
         caller.close()
+
+
+class GoneTransport(asyncio.Transport):
+    """Of a socket whose other side has gone, which the loop has not reported yet."""
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write_eof(self) -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+
+def test_a_stream_that_ends_when_its_reader_has_just_gone_breaks_nothing() -> None:
+    async def end() -> bool:
+        faults = FaultSet(instance="cart-0", seed=7)
+        connection = Connection(faults, Traffic(), upstream=("127.0.0.1", 1), closed=lambda _: None)
+        connection.caller.transport = GoneTransport()
+        connection.caller.end()
+        return connection.caller.ended
+
+    assert asyncio.run(end())
 
 
 NETWORK_FAULTS: dict[str, tuple[dict[str, Any], str]] = {

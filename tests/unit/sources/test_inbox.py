@@ -12,9 +12,9 @@ from microservo.sources.inbox import Inbox
 from microservo.sources.source import Parcel, SinkFull, Undecodable
 
 
-def parcel(records: int, durable: Callable[[], None] = lambda: None) -> Parcel:
+def parcel(records: int, durable: Callable[[], None] = lambda: None, *, sender: str = "") -> Parcel:
     refused = [Refused(reason="r", document=b"{}")] * records
-    return Parcel(signal="logs", refused=refused, durable=durable)
+    return Parcel(signal="logs", refused=refused, durable=durable, sender=sender)
 
 
 def inbox(limit_records: int = 10, *, gather_s: float = 60, enough_records: int = 5) -> Inbox:
@@ -48,52 +48,98 @@ def test_an_empty_queue_takes_a_parcel_of_any_size() -> None:
     assert box.is_full
 
 
-def drained_by_another(box: Inbox) -> tuple[threading.Thread, list[Parcel]]:
-    """A thread that drains once, and what it gets."""
+class Clock:
+    """Stands in for the clock that never falls."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("microservo.sources.inbox.time", clock)
+    return clock
+
+
+def answered_together(box: Inbox, *senders: str) -> int:
+    """How many parcels are handed out once these senders have each put one; they are answered."""
+    for sender in senders:
+        box.put(parcel(1, sender=sender))
+    drained = box.drain(60)
+    box.settle(drained)
+    return len(drained)
+
+
+def test_a_lone_sender_never_waits_for_others(clock: Clock) -> None:
+    box = inbox(100)
+    for _ in range(3):
+        assert answered_together(box, "a") == 1
+        clock.now_s += 0.5
+
+
+def test_a_reading_waits_for_nobody_and_nobody_for_a_reading(clock: Clock) -> None:
+    box = inbox(100)
+    box.put(parcel(1))
+    assert len(box.drain(60)) == 1
+    assert answered_together(box, "a") == 1
+
+
+def test_who_waits_for_each_answer_does_not_wait_for_those_who_send_on_an_interval(clock: Clock) -> None:
+    box = inbox(100)
+    assert answered_together(box, "now and then", "one after the other") == 2
+    for _ in range(3):
+        clock.now_s += 0.01
+        assert answered_together(box, "one after the other") == 1
+
+
+def test_all_who_wait_for_each_answer_go_together(clock: Clock) -> None:
+    box = inbox(100, enough_records=100)
+    names = [f"sender {number}" for number in range(64)]
+    for name in names:
+        box.put(parcel(1, sender=name))
+    box.settle(box.drain(60))
+    for _ in range(3):
+        clock.now_s += 0.01
+        assert answered_together(box, *names) == 64
+
+
+def test_who_sends_on_an_interval_waits_for_others(clock: Clock) -> None:
+    box = inbox(100)
+    answered_together(box, "a", "b")
+    clock.now_s += 0.5
     drained: list[Parcel] = []
     drainer = threading.Thread(target=lambda: drained.extend(box.drain(60)))
     drainer.start()
-    return drainer, drained
-
-
-def test_a_lone_sender_never_waits_for_company() -> None:
-    box = inbox(100)
-    for _ in range(3):
-        drainer, drained = drained_by_another(box)
-        box.put(parcel(1))
-        drainer.join(30)
-        assert len(drained) == 1
-
-
-def test_those_that_came_together_are_waited_for() -> None:
-    box = inbox(100, enough_records=100)
-    for _ in range(3):
-        box.put(parcel(1))
-    assert len(box.drain(0)) == 3
-    drainer, drained = drained_by_another(box)
-    box.put(parcel(1))
-    box.put(parcel(1))
+    box.put(parcel(1, sender="a"))
     assert drainer.is_alive()
-    box.put(parcel(1))
+    box.put(parcel(1, sender="b"))
     drainer.join(30)
-    assert len(drained) == 3
+    assert len(drained) == 2
 
 
-def test_those_that_do_not_come_again_are_waited_for_a_moment_only() -> None:
-    box = inbox(100, gather_s=0.01, enough_records=100)
-    for _ in range(3):
-        box.put(parcel(1))
-    box.drain(0)
-    box.put(parcel(1))
-    assert len(box.drain(60)) == 1
+def test_that_wait_is_short(clock: Clock) -> None:
+    box = inbox(100, gather_s=0.01)
+    answered_together(box, "a", "b")
+    clock.now_s += 0.5
+    assert answered_together(box, "a") == 1
 
 
-def test_much_ends_the_wait_for_company() -> None:
+def test_who_has_gone_is_not_waited_for(clock: Clock) -> None:
     box = inbox(100)
-    for _ in range(3):
-        box.put(parcel(1))
-    box.drain(0)
-    box.put(parcel(5))
+    answered_together(box, "a", "b")
+    clock.now_s += 1.1
+    assert answered_together(box, "a") == 1
+
+
+def test_much_ends_the_wait_for_others(clock: Clock) -> None:
+    box = inbox(100, enough_records=5)
+    answered_together(box, "a", "b")
+    clock.now_s += 0.5
+    box.put(parcel(5, sender="a"))
     assert len(box.drain(60)) == 1
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from recorded_run import experiment
 from synthetic import Sent, Story, messages
 
@@ -19,6 +23,7 @@ from streams.joiner import Joiner
 POLICY = WindowPolicy()
 STORY = Story(seconds=20)
 SENT = messages(STORY, partitions=1)
+RUN = replace(experiment(STORY, {}, {}), status="running")
 
 
 @dataclass
@@ -35,9 +40,10 @@ class Event:
 class Log:
     """A joiner and the events of what it was given."""
 
-    def __init__(self) -> None:
-        self.joiner = Joiner(0, POLICY, checkpoint=lambda _: UNKNOWN)
-        self.offsets: dict[str, int] = {}
+    def __init__(self, checkpoint_us: int = UNKNOWN, offsets: Mapping[str, int] | None = None) -> None:
+        self.joiner = Joiner(0, POLICY, checkpoint=lambda _: checkpoint_us)
+        self.joiner.update_run(STORY.run_id, RUN)
+        self.offsets: dict[str, int] = dict(offsets or {})
         self.events: list[Event] = []
 
     def process(self, one: Sent, offset: int | None = None) -> Event:
@@ -56,11 +62,51 @@ class Log:
         return windows
 
 
+ALL_WINDOWS = set(map(repr, Log().take_all()))
+
+
 def test_nothing_is_acknowledged_before_its_windows_are_final() -> None:
     log = Log()
     log.take_all()
     log.joiner.release({STORY.run_id: STORY.start_us})
     assert not any(event.acknowledged for event, one in zip(log.events, SENT, strict=True) if one.value)
+
+
+def test_what_a_kept_window_needs_is_acknowledged_only_when_its_labels_are_settled() -> None:
+    """What is measured of the first fault comes 40 s after its end."""
+    log = Log()
+    for one in SENT:
+        log.process(one)
+        windows = list(log.joiner.windows())
+        log.joiner.release(log.joiner.final_us())
+        if any(window.revision >= 2 for window in windows):
+            break
+    events = zip(log.events, SENT, strict=False)
+    waiting = [one.topic for event, one in events if one.value and not event.acknowledged]
+    assert set(waiting) >= {"service-faults", "fault-effects"}
+    assert log.joiner.final_us()[STORY.run_id] < log.joiner.windower.passed(STORY.run_id).final_us
+
+
+@settings(max_examples=25, deadline=None)
+@given(cut=st.floats(0.05, 0.99), pace=st.integers(1, 400))
+def test_a_worker_that_goes_on_from_the_checkpoint_gives_the_same_windows(cut: float, pace: int) -> None:
+    """It reads what was not acknowledged, and knows nothing but the checkpoint."""
+    stop = int(len(SENT) * cut)
+    first, given_out = Log(), set[str]()
+    checkpoint_us = UNKNOWN
+    for number, one in enumerate(SENT[:stop]):
+        first.process(one)
+        given_out |= set(map(repr, first.joiner.windows()))
+        if number % pace == 0:
+            checkpoint_us = first.joiner.final_us()[STORY.run_id]
+            first.joiner.release({STORY.run_id: checkpoint_us})
+    places = list(zip(first.events, SENT[:stop], strict=True))
+    acknowledged = Counter(one.topic for event, one in places if event.acknowledged)
+    second = Log(checkpoint_us, acknowledged)
+    for one in [one for event, one in places if not event.acknowledged] + SENT[stop:]:
+        second.process(one)
+        given_out |= set(map(repr, second.joiner.windows()))
+    assert given_out == ALL_WINDOWS
 
 
 def test_everything_is_acknowledged_in_the_end() -> None:

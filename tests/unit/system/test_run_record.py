@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from microservo.client.client import Client
+from microservo.domain.watermarks import NEVER_WAITS_US
 from microservo.errors import InvalidInput
 from microservo.system.options import SystemOptions
 from microservo.system.run_record import RunRecord, ensure_topics, new_run_id
@@ -35,6 +36,16 @@ def test_a_run_is_recorded_with_the_offsets_it_begins_and_ends_at(broker: Memory
     assert (ended.status, ended.end_offsets["fault-events/1"]) == ("finished", 2)
     assert ended.finished_at_us is not None
     assert begun.window_us == OPTIONS.policy.size_us
+
+
+def test_final_windows_of_a_run_wait_for_its_effect_observer_and_first_ones_do_not(
+    broker: MemoryBroker,
+) -> None:
+    RunRecord(broker, OPTIONS, target="online-boutique").begin()
+    (run,) = Client(broker=broker, topic_prefix="lab-").runs.list()
+    (observer,) = [each for each in run.writers if each.topic == "fault-effects"]
+    assert (observer.writer, observer.from_us) == ("effect-observer", run.started_at_us)
+    assert (observer.first_cut_us, observer.final_cut_us) == (NEVER_WAITS_US, OPTIONS.policy.final_cut_us)
 
 
 def test_a_run_whose_system_was_killed_is_ended_by_the_next(broker: MemoryBroker) -> None:

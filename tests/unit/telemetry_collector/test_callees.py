@@ -16,7 +16,7 @@ from microservo.domain.rows import SpanRows
 from microservo.sources.source import Parcel
 from services.telemetry_collector.callees import Callees
 
-SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
+INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER = 1, 2, 3, 4, 5
 WAIT_S = 0.4
 
 
@@ -112,6 +112,34 @@ def test_who_consumes_a_message_is_whom_its_producer_called() -> None:
     callees = Callees(WAIT_S)
     parcels = [parcel("web", call(1, kind=PRODUCER)), parcel("mail", answer(1, CONSUMER))]
     assert peers(callees.resolve(parcels, 0.0)[0]) == ["mail", ""]
+
+
+def test_where_only_servers_are_instrumented_their_spans_are_joined_whichever_comes_first() -> None:
+    callees = Callees(0.0)
+    upper = span(number=1, kind=SERVER)
+    callees.resolve([parcel("web", upper), parcel("cart", answer(1))], 0.0)
+    callees.resolve([parcel("cart", answer(2))], 1.0)
+    callees.resolve([parcel("web", span(number=2, kind=INTERNAL))], 2.0)
+    # A span below one of its own service calls nobody, and what a call joins counts as a call.
+    callees.resolve([parcel("web", span(number=3, kind=SERVER)), parcel("web", answer(3))], 3.0)
+    callees.resolve([parcel("web", call(4)), parcel("cart", answer(4))], 4.0)
+    assert callees.drain_links() == {("web", "cart"): 2}
+    assert callees.drain_links() == {}
+
+
+def test_a_consumer_of_a_batch_is_joined_by_its_links_with_all_who_sent() -> None:
+    sent = [span(number=number, kind=PRODUCER) for number in (1, 2)]
+    for each in sent:
+        each.attributes.extend(
+            [attribute("messaging.system", "kafka"), attribute("messaging.destination.name", "orders")]
+        )
+    taken = span(number=9, kind=CONSUMER)
+    taken.links.extend([Span.Link(trace_id=each.trace_id, span_id=each.span_id) for each in sent])
+    callees = Callees(WAIT_S)
+    ready, waiting = callees.resolve([parcel("web", sent[0]), parcel("app", sent[1])], 0.0)
+    assert (peers(ready), waiting) == (["kafka/orders", "kafka/orders"], [])
+    callees.resolve([parcel("mail", taken)], 9.0)
+    assert callees.drain_links() == {("web", "mail"): 1, ("app", "mail"): 1}
 
 
 def test_what_a_span_says_itself_counts_and_does_not_wait() -> None:

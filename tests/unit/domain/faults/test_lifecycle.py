@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microservo.domain.faults.catalogue import PlannedFault
+from microservo.domain.faults.decider.snapshot import known_fault
 from microservo.domain.faults.kinds.network_delay import NetworkDelay
 from microservo.domain.faults.lifecycle import (
     TRANSITIONS,
@@ -18,7 +19,8 @@ from microservo.domain.faults.lifecycle import (
     rejection,
 )
 from microservo.errors import InvalidInput
-from schemas.records import FaultEvent, FaultState
+from schemas.examples import examples
+from schemas.records import FaultEvent, FaultSnapshot, FaultState
 
 PLANNED = PlannedFault(
     fault_id="f-1",
@@ -146,6 +148,21 @@ def test_the_id_of_a_refused_request_is_free() -> None:
     assert not refused.is_accepted
     again = FaultStatus.begin(PLANNED, run_id="run-1", at_us=2, version=refused.version + 1)
     assert fold([refused.whole, again.whole])["f-1"].state(WHOLE) == "requested"
+
+
+def test_a_state_from_before_relations_is_of_a_target_and_its_callers() -> None:
+    old = examples()["fault_snapshot", 1]["active"]
+    assert isinstance(old, FaultSnapshot)
+    exposed = [(each.service, each.relation, each.hops) for each in known_fault(old).exposed]
+    assert exposed == [("cartservice", "root", 0), ("frontend", "caller", 1)]
+
+
+def test_an_event_from_before_severities_has_that_of_its_kind() -> None:
+    old = examples()["fault_event", 1]["active"]
+    assert isinstance(old, FaultEvent)
+    assert old.severity is None
+    [root] = fold([old])["delay-1"].service_faults(EXPOSED[:1])
+    assert root.severity == pytest.approx(0.3)
 
 
 def test_a_failed_application_ends_with_a_recovery() -> None:

@@ -26,7 +26,7 @@ def of(
     *, metrics: Sequence[Block] = (), logs: Sequence[Block] = (), traces: Sequence[Block] = ()
 ) -> dict[str, float]:
     rows = WindowRows.of([{"metrics": metrics, "logs": logs, "traces": traces}], DICTIONARY)
-    (found,) = FeatureMaker(DICTIONARY).features(rows, 0)
+    (found,) = FeatureMaker(DICTIONARY, 5 * S).features(rows, 0)
     return found
 
 
@@ -34,7 +34,12 @@ def packed(column: Sequence[float], dtype: str) -> bytes:
     return np.array(column).astype(dtype).tobytes()
 
 
-def metric(*points: tuple[int, int, float], instances: Sequence[int] | None = None) -> Block:
+def metric(
+    *points: tuple[int, int, float],
+    instances: Sequence[int] | None = None,
+    intervals: Sequence[int] = (),
+    ages: Sequence[int] = (),
+) -> Block:
     """Points of (time, name, value)."""
     times, names, values = zip(*points, strict=True)
     batch = MetricBatch(
@@ -46,6 +51,8 @@ def metric(*points: tuple[int, int, float], instances: Sequence[int] | None = No
         instance=packed(instances or [6] * len(points), "<u2"),
         name=packed(names, "<u2"),
         value=packed(values, "<f8"),
+        interval_us=packed(intervals, "<i8"),
+        age_us=packed(ages, "<i8"),
     )
     return block_of(batch, DICTIONARY)
 
@@ -70,7 +77,11 @@ def logs(*lines: tuple[int, int, int, str], ids: Sequence[int] | None = None) ->
     return block_of(batch, DICTIONARY)
 
 
-def spans(*each: tuple[int, int, int, int, int], ids: Sequence[int] | None = None) -> Block:
+def spans(
+    *each: tuple[int, int, int, int, int],
+    ids: Sequence[int] | None = None,
+    protocols: Sequence[int] = (),
+) -> Block:
     """Spans of (kind, endpoint, peer, duration, error)."""
     kinds, endpoints, peers, durations, errors = zip(*each, strict=True)
     count = len(each)
@@ -86,6 +97,7 @@ def spans(*each: tuple[int, int, int, int, int], ids: Sequence[int] | None = Non
         endpoint=packed(endpoints, "<u2"),
         peer=packed(peers, "<u2"),
         kind=packed(kinds, "u1"),
+        protocol=packed(protocols, "u1"),
         error=packed(errors, "u1"),
         trace_id=bytes(16 * count),
         span_id=packed(ids or range(1, count + 1), "<u8"),
@@ -188,7 +200,11 @@ def test_requests_and_calls_have_count_errors_and_measured_quantiles() -> None:
     }
     assert found["request/*/count"] == 100.0
     assert (found["call/redis/p99_ms"], found["call/redis/error_share"]) == (2.5, 1.0)
-    assert not any("AddItem" in name for name in found), "internal spans are neither requests nor calls"
+    assert {name for name in found if "AddItem" in name or name.startswith("internal")} == {
+        f"internal/{name}/{statistic}"
+        for name in ("*", "AddItem")
+        for statistic in ("count", "error_share", "p50_ms", "p90_ms", "p99_ms")
+    }
 
 
 def test_a_span_without_a_peer_counts_among_all_only() -> None:
@@ -260,7 +276,7 @@ def test_windows_that_are_made_together_are_as_if_made_alone() -> None:
         {"metrics": 2, "logs": 1, "traces": 0},
         {"metrics": 0, "logs": 1, "traces": 1},
     ]
-    together = FeatureMaker(DICTIONARY).features(rows, 0)
+    together = FeatureMaker(DICTIONARY, 5 * S).features(rows, 0)
     alone = [of(**window) for window in windows]
     assert all(same_features(one, other) for one, other in zip(together, alone, strict=True))
 
@@ -282,3 +298,110 @@ def test_undefined_numbers_are_the_same_and_zeros_of_two_signs_not() -> None:
     assert same_features({"a": math.nan}, {"a": -math.nan})
     assert not same_features({"a": 0.0}, {"a": -0.0})
     assert not same_features({"a": 1.0}, {"b": 1.0})
+
+
+def test_rates_add_up_over_instances_each_over_the_time_of_its_points() -> None:
+    """Instance 6: 2 a second for 1 s, then 5 for 2 s, which is 4 a second; instance 7: 10 a second."""
+    block = metric(
+        (1 * S, 1, 2.0),
+        (3 * S, 1, 5.0),
+        (2 * S, 1, 10.0),
+        instances=[6, 6, 7],
+        intervals=[1 * S, 2 * S, 1 * S],
+    )
+    assert of(metrics=[block]) == {
+        "metric/cpu/count": 3.0,
+        "metric/cpu/last": 15.0,
+        "metric/cpu/max": 10.0,
+        "metric/cpu/min": 2.0,
+        "metric/cpu/sum": 14.0,
+    }
+
+
+def test_a_value_that_is_repeated_says_how_old_it_is_at_the_end_of_the_window() -> None:
+    """Measured at -20 s and told again at 1 s; the window ends at 5 s."""
+    found = of(metrics=[metric((1 * S, 1, 7.5), ages=[21 * S])])
+    assert found == {"metric/cpu/age_s": 25.0, "metric/cpu/last": 7.5}
+
+
+def test_a_new_point_of_a_seldom_series_is_newer_than_the_one_repeated() -> None:
+    found = of(metrics=[metric((1 * S, 1, 7.0), (3 * S, 1, 9.0), ages=[60 * S, 0])])
+    assert (found["metric/cpu/last"], found["metric/cpu/age_s"]) == (9.0, 2.0)
+    assert (found["metric/cpu/count"], found["metric/cpu/max"]) == (1.0, 9.0)
+
+
+def test_old_rates_of_all_instances_add_up_and_the_newest_level_counts() -> None:
+    rates = metric(
+        (1 * S, 1, 3.0), (1 * S, 1, 4.0), instances=[6, 7], intervals=[60 * S] * 2, ages=[20 * S, 30 * S]
+    )
+    levels = metric((1 * S, 2, 3.0), (1 * S, 2, 4.0), instances=[6, 7], ages=[20 * S, 30 * S])
+    found = of(metrics=[rates, levels])
+    assert (found["metric/cpu/last"], found["metric/cpu/age_s"]) == (7.0, 24.0)
+    assert (found["metric/memory/last"], found["metric/memory/age_s"]) == (3.0, 24.0)
+
+
+def test_rates_and_old_values_are_the_same_whatever_their_order() -> None:
+    rng = np.random.default_rng(5)
+    count = 60
+    points = [
+        (int(time), 1 + int(name), float(value))
+        for time, name, value in zip(
+            rng.integers(0, 5 * S, count), rng.integers(0, 2, count), rng.random(count), strict=True
+        )
+    ]
+    instances = rng.integers(6, 8, count).tolist()
+    intervals = (rng.integers(0, 2, count) * S).tolist()
+    ages = (rng.integers(0, 2, count) * 9 * S).tolist()
+
+    def shuffled(order: list[int]) -> dict[str, float]:
+        return of(
+            metrics=[
+                metric(
+                    *(points[n] for n in order),
+                    instances=[instances[n] for n in order],
+                    intervals=[intervals[n] for n in order],
+                    ages=[ages[n] for n in order],
+                )
+            ]
+        )
+
+    once = shuffled(list(range(count)))
+    assert same_features(once, shuffled(rng.permutation([*range(count), *range(count)]).tolist()))
+    assert list(once) == sorted(once)
+
+
+def test_every_kind_of_span_has_features_of_its_own() -> None:
+    one_of_each = [(kind, 3, 5, 1000 * (kind + 1), 0) for kind in range(6)]
+    found = of(traces=[spans(*one_of_each)])
+    assert {name: value for name, value in found.items() if name.endswith(("count", "p50_ms"))} == {
+        "call/*/count": 2.0,
+        "call/*/p50_ms": 4.0,
+        "call/redis/count": 2.0,
+        "call/redis/p50_ms": 4.0,
+        "consume/*/count": 1.0,
+        "consume/*/p50_ms": 6.0,
+        "consume/redis/count": 1.0,
+        "consume/redis/p50_ms": 6.0,
+        "internal/*/count": 2.0,
+        "internal/*/p50_ms": 1.0,
+        "internal/GetCart/count": 2.0,
+        "internal/GetCart/p50_ms": 1.0,
+        "request/*/count": 1.0,
+        "request/*/p50_ms": 3.0,
+        "request/GetCart/count": 1.0,
+        "request/GetCart/p50_ms": 3.0,
+    }
+    assert list(found) == sorted(found)
+
+
+def test_calls_by_another_protocol_than_http_are_told_apart() -> None:
+    calls = [(3, 3, 5, 1000 * number, 0) for number in range(1, 6)]
+    found = of(traces=[spans(*calls, (2, 3, 0, 7000, 1), protocols=[0, 1, 2, 4, 4, 2])])
+    assert {name: value for name, value in found.items() if "*" in name and name.endswith("count")} == {
+        "call/*/count": 5.0,
+        "call/*database/count": 2.0,
+        "call/*rpc/count": 1.0,
+        "request/*/count": 1.0,
+        "request/*rpc/count": 1.0,
+    }
+    assert (found["call/*database/p99_ms"], found["request/*rpc/error_share"]) == (5.0, 1.0)

@@ -15,21 +15,75 @@ import numpy as np
 import pytest
 
 from microservo.domain.join import process_message
-from microservo.domain.windows import SOURCES, ClosedWindow, Windower, WindowPolicy
+from microservo.domain.watermarks import NEVER_WAITS_US
+from microservo.domain.windows import (
+    MOST_CUTS,
+    SOURCES,
+    WAITED_FOR,
+    ClosedWindow,
+    Windower,
+    WindowPolicy,
+)
 from microservo.errors import InvalidMessage
-from schemas.catalogue import TELEMETRY_METRICS
+from schemas.catalogue import FAULT_EFFECTS, TELEMETRY_METRICS
 from schemas.codec import encode
 from schemas.envelope import Stamp
-from schemas.records import MetricBatch, ServiceFault
+from schemas.records import FaultEffect, FaultVerdict, MetricBatch, RunWriter, ServiceFault
 
 S = 1_000_000
+
+
+FAULT = ServiceFault(
+    run_id="run",
+    fault_id="f",
+    version=1,
+    kind="cpu-hog",
+    service="cart",
+    root_service="cart",
+    role="root_cause",
+    relation="root",
+    hops=0,
+    severity=1.0,
+    requested_at_us=0,
+    apply_commanded_at_us=0,
+    applied_at_us=1 * S,
+)
+EFFECT = FaultEffect(
+    run_id="run",
+    fault_id="f",
+    service="cart",
+    version=1,
+    root_service="cart",
+    relation="root",
+    finding="visible",
+    starts_us=(2 * S,),
+    ends_us=(5 * S - 1,),
+    is_open=True,
+    through_us=5 * S,
+    is_final=False,
+)
+
+
+def writers_of_a_run() -> list[RunWriter]:
+    return [
+        RunWriter(
+            topic=source,
+            writer="w",
+            from_us=0,
+            first_cut_us=2 * S if source in WAITED_FOR else NEVER_WAITS_US,
+            final_cut_us=30 * S,
+        )
+        for source in SOURCES
+    ]
 
 
 class Feed:
     """A windower and its writers; times in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_observed: bool = False) -> None:
         self.windower = Windower(WindowPolicy())
+        if is_observed:
+            self.windower.open_run("run", writers_of_a_run())
 
     def promise(self, at_s: float, *sources: str) -> list[ClosedWindow]:
         for source in sources or SOURCES:
@@ -72,8 +126,8 @@ def test_a_window_closes_when_every_source_has_passed_its_first_cut() -> None:
     feed = Feed()
     feed.point(1, stamped_s=1)
     assert feed.promise(6.9) == []
-    assert feed.promise(7, *SOURCES[:3]) == []
-    assert means(feed.promise(7, SOURCES[3])) == [(0, 1.0)]
+    assert feed.promise(7, *WAITED_FOR[:-1]) == []
+    assert means(feed.promise(7, WAITED_FOR[-1])) == [(0, 1.0)]
 
 
 def test_a_window_without_late_records_has_one_revision() -> None:
@@ -149,25 +203,111 @@ def test_a_late_fault_revises_the_label_and_leaves_the_features() -> None:
     feed = Feed()
     feed.point(1, stamped_s=1)
     (first,) = feed.promise(7)
-    assert first.labels == ()
-    fault = ServiceFault(
-        run_id="run",
-        fault_id="f",
-        version=1,
-        kind="cpu-hog",
-        service="cart",
-        root_service="cart",
-        role="root_cause",
-        hops=0,
-        severity=1.0,
-        requested_at_us=0,
-        apply_commanded_at_us=0,
-        applied_at_us=1 * S,
-    )
-    feed.windower.fault(fault, stamp(8))
+    assert first.truth.labels == ()
+    feed.windower.fault(FAULT, stamp(8))
     (second,) = feed.promise(35)
     assert (second.revision, second.features_changed) == (1, False)
-    assert [(found.phase, found.overlap) for found in second.labels] == [("active", 0.8)]
+    assert [(found.phase, found.overlap) for found in second.truth.labels] == [("active", 0.8)]
+
+
+def observed(feed: Feed) -> list[ClosedWindow]:
+    """A window with a fault in force, up to its first cut."""
+    feed.point(1, stamped_s=1)
+    feed.windower.fault(FAULT, stamp(2))
+    return feed.promise(7, *WAITED_FOR)
+
+
+def findings(windows: list[ClosedWindow]) -> list[tuple[int, str, str]]:
+    return [
+        (window.revision, window.truth.truth, window.truth.labels[0].finding if window.truth.labels else "")
+        for window in windows
+    ]
+
+
+def test_revision_0_does_not_wait_for_what_is_measured_and_the_final_cut_does() -> None:
+    feed = Feed(is_observed=True)
+    assert findings(observed(feed)) == [(0, "masked", "undecided")]
+    assert feed.promise(50, *WAITED_FOR) == []
+    feed.windower.effect(EFFECT, stamp(8))
+    assert feed.promise(34.9, FAULT_EFFECTS) == []
+    assert findings(feed.promise(35, FAULT_EFFECTS)) == [(1, "anomalous", "visible")]
+
+
+def test_what_is_measured_in_time_for_revision_0_waits_for_revision_1_all_the_same() -> None:
+    """Or the labels of revision 0 would depend on how fast somebody measured."""
+    feed = Feed(is_observed=True)
+    feed.windower.effect(EFFECT, stamp(5))
+    assert findings(observed(feed)) == [(0, "masked", "undecided")]
+
+
+def test_what_is_measured_after_the_final_cut_is_another_revision_of_the_label_alone() -> None:
+    feed = Feed(is_observed=True)
+    observed(feed)
+    assert feed.promise(35) == [], "nothing new"
+    feed.windower.effect(replace(EFFECT, through_us=4 * S), stamp(36))
+    assert feed.promise(65) == [], "looked at, but not to its end"
+    feed.windower.effect(replace(EFFECT, version=2), stamp(70))
+    third = feed.promise(95)
+    assert findings(third) == [(3, "anomalous", "visible")]
+    assert not third[0].features_changed
+    assert third[0].features["metric/cpu/mean"] == 1.0
+    feed.windower.effect(replace(EFFECT, version=3, finding="not_visible", is_final=True), stamp(95))
+    assert findings(feed.promise(125)) == [(4, "masked", "not_visible")]
+    feed.windower.effect(replace(EFFECT, version=4), stamp(125))
+    assert feed.promise(500) == [], "its labels were settled"
+
+
+def test_windows_are_final_when_their_labels_are_settled_and_none_that_ends_later_before() -> None:
+    feed = Feed(is_observed=True)
+    observed(feed)
+    feed.promise(50)
+    assert feed.windower.final_us("run") == 5 * S - 1
+    assert [kept[:2] for kept in feed.windower.unfinished("run")] == [("cart", 0)]
+    feed.windower.effect(replace(EFFECT, is_final=True), stamp(50))
+    feed.promise(65)
+    assert feed.windower.final_us("run") == 35 * S
+    assert list(feed.windower.unfinished("run")) == []
+
+
+def test_a_window_is_kept_for_so_many_cuts_and_then_final_whatever_is_open() -> None:
+    feed = Feed(is_observed=True)
+    observed(feed)
+    feed.promise(5 + MOST_CUTS * 30 - 1)
+    assert feed.windower.final_us("run") == 5 * S - 1
+    feed.promise(5 + MOST_CUTS * 30)
+    assert feed.windower.final_us("run") > 5 * S
+    feed.windower.effect(EFFECT, stamp(5 + MOST_CUTS * 30))
+    assert feed.promise(5 + (MOST_CUTS + 2) * 30) == []
+
+
+def test_where_nobody_measures_effects_no_window_waits_for_them() -> None:
+    feed = Feed()
+    feed.point(1, stamped_s=1)
+    feed.windower.fault(FAULT, stamp(2))
+    assert findings(feed.promise(7, *WAITED_FOR)) == [(0, "masked", "undecided")]
+    feed.promise(35, *WAITED_FOR)
+    assert feed.windower.final_us("run") == 5 * S
+    with pytest.raises(InvalidMessage, match="can't write fault-effects"):
+        feed.windower.effect(EFFECT, stamp(36))
+
+
+def test_a_run_that_was_read_to_its_end_keeps_no_window() -> None:
+    feed = Feed(is_observed=True)
+    observed(feed)
+    feed.promise(50)
+    feed.windower.end_run("run")
+    assert list(feed.windower.unfinished("run")) == []
+    assert feed.windower.final_us("run") == 20 * S
+
+
+def test_the_verdict_about_a_fault_says_nothing_about_windows() -> None:
+    feed = Feed(is_observed=True)
+    observed(feed)
+    verdict = FaultVerdict(run_id="run", fault_id="f", service="cart", version=1, verdict="confirmed")
+    process_message(feed.windower, FAULT_EFFECTS, encode(verdict), stamp(8).headers())
+    assert feed.promise(35) == []
+    with pytest.raises(InvalidMessage, match="expected a FaultEffect or a FaultVerdict, got a ServiceFault"):
+        process_message(feed.windower, FAULT_EFFECTS, encode(FAULT), stamp(36).headers())
 
 
 @pytest.mark.parametrize("time_s", [-1, 7.000001, 10_000_000])

@@ -12,16 +12,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from microservo.domain.join import process_stamped
+from microservo.domain.silence import PushedSignal, packed_signals
 from microservo.domain.telemetry import Batch
+from microservo.domain.watermarks import NEVER_WAITS_US
 from microservo.domain.windows import SOURCES, ClosedWindow, Windower, WindowPolicy
 from microservo.errors import InvalidMessage
 from schemas import catalogue
 from schemas.codec import decode, encode
 from schemas.envelope import FOREVER_US, Stamp
 from schemas.records import (
+    FaultEffect,
     LogBatch,
     MetricBatch,
-    PushedSignal,
     RunWriter,
     ServiceFault,
     ServiceInventory,
@@ -34,7 +36,7 @@ START_S = 1_700_000_000
 POLICY = WindowPolicy()
 LENGTH_S = 70
 AHEAD_S, LEASE_S = 10, 5
-METRICS, LOGS, TRACES, FAULTS = SOURCES
+METRICS, LOGS, TRACES, FAULTS, EFFECTS = SOURCES
 SERVICES = ("cart", "checkout")
 
 Key = tuple[str, int, int]
@@ -83,7 +85,7 @@ class Writer:
             topic=self.source,
             writer=self.name,
             from_us=(START_S + self.from_s) * S,
-            first_cut_us=self.first_s * S,
+            first_cut_us=NEVER_WAITS_US if self.source == EFFECTS else self.first_s * S,
             final_cut_us=self.final_s * S,
         )
 
@@ -146,6 +148,8 @@ def _record(writer: Writer, second: int, rng: random.Random) -> bytes:
     service = rng.choice(SERVICES)
     if writer.source == FAULTS:
         return encode(_fault(f"of-{writer.name}", service, time_us, version=1 + second))
+    if writer.source == EFFECTS:
+        return encode(_effect(f"of-{writer.name}", service, time_us, version=1 + second))
     one = np.array([time_us], "<i8").tobytes()
     if writer.source == LOGS:
         batch = LogBatch(
@@ -178,7 +182,7 @@ def _inventory(service: str, time_us: int, *, delay_s: int = 0) -> ServiceInvent
         peers=("redis",),
         severities=("info",),
         metered=(),
-        signals=(PushedSignal(signal="traces", interval_us=S, newest_us=time_us),),
+        **packed_signals({"traces": PushedSignal(S, time_us)}),
         delay_us=delay_s * S,
         time_us=time_us,
     )
@@ -233,6 +237,25 @@ def _fault(fault_id: str, service: str, time_us: int, *, version: int) -> Servic
         applied_at_us=time_us,
         recovery_commanded_at_us=time_us + 8 * S,
         recovered_at_us=time_us + 8 * S if version % 2 else None,
+    )
+
+
+def _effect(fault_id: str, service: str, time_us: int, *, version: int) -> FaultEffect:
+    """Seen or not, final or not, and soon forgotten or kept for long: whatever the numbers say."""
+    is_seen = time_us % 3 > 0
+    return FaultEffect(
+        run_id=RUN,
+        fault_id=fault_id,
+        service=service,
+        version=version,
+        root_service=service,
+        relation="root",
+        finding="visible" if is_seen else "not_visible",
+        starts_us=(time_us,) if is_seen else (),
+        ends_us=(time_us + 3 * S,) if is_seen else (),
+        is_open=False,
+        through_us=time_us + 9 * S,
+        is_final=version % 4 == 0,
     )
 
 
@@ -300,6 +323,7 @@ def _collect(windows: Windows, closed: Iterable[ClosedWindow]) -> None:
 @given(more=WRITERS, seed=st.integers(0, 2**32))
 @example(more=[Writer(source=METRICS, name="second", declared_s=20, slow=True, lag_s=15)], seed=1)
 @example(more=[Writer(source=FAULTS, name="second", declared_s=5, stops_s=30, final_stamp_s=20)], seed=2)
+@example(more=[Writer(source=EFFECTS, name="second", declared_s=20, stops_s=50, lag_s=20)], seed=3)
 def test_live_windows_are_those_of_a_replay_whoever_joins_leaves_or_is_killed(
     more: list[Writer], seed: int
 ) -> None:
@@ -413,7 +437,7 @@ def test_a_run_that_follows_on_the_same_topics_does_not_wait_for_the_one_before(
 def test_a_run_that_declares_nobody_has_one_writer_for_each_topic() -> None:
     windower = Windower(POLICY)
     windower.telemetry(_point("cart", START_S * S + 1, 1.0), _stamp(1, "first"))
-    with pytest.raises(InvalidMessage, match="other is a second writer of telemetry-metrics"):
+    with pytest.raises(InvalidMessage, match=r"other can't write telemetry-metrics .* declares nobody"):
         windower.telemetry(_point("cart", START_S * S + 2, 1.0), _stamp(3, "other"))
     assert len(_promise(windower, 8)) == 1
 
