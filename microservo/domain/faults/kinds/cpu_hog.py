@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Contract, Expectation, Fault, Parameter
+from microservo.domain.faults.base import Contract, Fault, Parameter
 from microservo.domain.faults.registry import register
 from microservo.domain.faults.symptoms import STARVED, USERS, fewer, level, served, slow
 from microservo.domain.faults.units import COUNT, RATIO
@@ -54,14 +54,6 @@ class CpuHog(Fault):
             users=(slower.diluted(USERS),),
             callees=(fewer(STARVED),),
             neighbours=(served(slower),),
-        )
-
-    def expectations(self) -> tuple[Expectation, ...]:
-        # Both cores of a small machine may be wanted by others, hence three tenths.
-        return (
-            Expectation(
-                where="target", feature="metric/process.cpu.utilization/max", change=0.3 * self._cores
-            ),
         )
 
     @property

@@ -41,7 +41,9 @@ def test_of_faults_that_did_nothing_at_most_one_in_a_hundred_is_confirmed(
         records += fault_records(fault_id, kind, begin_s, None, parameters=parameters)
         records += fault_records(fault_id, kind, begin_s, now_s, parameters=parameters)
     run = Simulation(seconds=int(now_s) + 40, seed=len(kind), per_second=8)
-    published = [record for _, record in observe(run, records, step_s=5, observer=EffectObserver(RUN, policy=POLICY))]
+    published = [
+        record for _, record in observe(run, records, step_s=5, observer=EffectObserver(RUN, policy=POLICY))
+    ]
     verdicts = {each.fault_id: each.verdict for each in published if isinstance(each, FaultVerdict)}
     assert len(verdicts) == TRIALS
     assert sum(verdict == "confirmed" for verdict in verdicts.values()) <= MOST

@@ -26,7 +26,6 @@ from schemas.records import FaultEffect, FaultVerdict, LogBatch, ServiceFault, S
 
 BEGIN_S = 200.3
 SECOND_US = 1_000_000
-LOG_COLUMNS = ("time_us", "instance", "severity", "template", "trace_id", "span_id")
 DELAY = {"delay": "300ms"}
 DEFAULTS: list[tuple[str, dict[str, str], Change]] = [
     ("http-delay", {"delay": "400ms"}, Change(delay_ms=400.0)),
@@ -393,8 +392,19 @@ def test_an_open_fault_is_confirmed_before_it_ends_and_its_verdict_is_not_final(
 
 def test_records_of_other_runs_and_lines_of_logs_are_passed_over() -> None:
     observer = EffectObserver(RUN)
+    none = b""
     lines = LogBatch(
-        run_id=RUN, service=ROOT, instances=(), templates=(), bodies=(), **dict.fromkeys(LOG_COLUMNS, b"")
+        run_id=RUN,
+        service=ROOT,
+        instances=(),
+        templates=(),
+        bodies=(),
+        time_us=none,
+        instance=none,
+        severity=none,
+        template=none,
+        trace_id=none,
+        span_id=none,
     )
     observer.telemetry(lines)
     observer.fault(replace(fault_records("f-1", "noop", 5, 10)[0], run_id="run-2"))
