@@ -5,7 +5,8 @@
   span_batch), stamped as writer `telemetry-collector`; service-graph (key run id; service_graph); what can't
   be used on the dead-letter topics of the three, whole bodies too. What is refused unread is only counted
   (`microservo_refused_bodies_total`, by reason) and logged, a line a minute for each reason.
-- state: rows that wait for the next flush, names seen per service, and the spans of the last seconds, by
+- state: the newest point of each series, by which sums become rates (see `rates`), and those that come
+  seldom are repeated (see `last_points`); rows that wait for the next flush, names seen per service, and the spans of the last seconds, by
   which calls find the service that answers them (see `callees`); in memory, bounded. A metric whose
   attributes take more than 100 values has the rest under `metric{otel.metric.overflow=true}` (see
   `series_names`).
