@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from synthetic import PAUSE_S, START_US, Story, messages
+from synthetic import PAUSE_S, START_US, Story, messages, windowers
 
 from microservo.domain.join import process_message
 from microservo.domain.silence import PushedSignal, packed_signals, with_silence
@@ -93,13 +93,13 @@ def stamp(at_s: float) -> Stamp:
 
 
 def windows_of(story: Story, service: str) -> dict[int, list[ClosedWindow]]:
-    """All revisions of a service's windows by their start, in seconds since the run began."""
-    windower = Windower(WindowPolicy())
+    """Revisions of a service's windows with new features, by their start in seconds since the run began."""
+    (windower,) = windowers(story, 1)
     found: dict[int, list[ClosedWindow]] = {}
     for message in messages(story, partitions=1):
         process_message(windower, message.topic, message.value, message.headers)
         for closed in windower.close():
-            if closed.service == service:
+            if closed.service == service and closed.features_changed:
                 found.setdefault((closed.start_us - START_US) // S, []).append(closed)
     return found
 
