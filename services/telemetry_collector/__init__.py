@@ -9,8 +9,8 @@
   minute for each reason.
 - state: rows that wait for the next flush; names seen per service; the newest point of each series, by
   which sums become rates (see `rates`) and those that come seldom are repeated (see `last_points`); the spans
-  of the last seconds, by which calls find the service that answers them (see `callees`); in memory, bounded. A
-  metric whose attributes take more than 100 values has the rest under `metric{otel.metric.overflow=true}`
+  of the last seconds, by which calls find the service that answers them (see `callees`); in memory, bounded.
+  A metric whose attributes take more than 100 values has the rest under `metric{otel.metric.overflow=true}`
   (see `series_names`).
 - guarantee: at least once. A sender is told that all is well once Kafka has what it sent; it sends again
   what was not answered, and the windower removes rows that are the same.
