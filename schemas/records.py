@@ -52,7 +52,7 @@ class RunWriter:
     from_us: int
     """Microseconds UTC from which it counts: it stamps nothing below."""
     first_cut_us: int
-    """Microseconds after a window's end until which its records are on time."""
+    """Microseconds after a window's end until which its records are on time; negative where revision 0 never waits for them."""
     final_cut_us: int
     """Microseconds after a window's end until which its records are accepted."""
     until_us: int | None = None
@@ -472,17 +472,11 @@ class ServiceFault:
     apply_commanded_at_us: int | None = None
     """Microseconds UTC: when the mechanism was told to apply the fault; null before."""
     applied_at_us: int | None = None
-    """Microseconds UTC: when the mechanism confirmed that the fault is in force; null before."""
-    effect_seen_at_us: int | None = None
-    """Microseconds UTC: when telemetry first showed the effect; null if not (yet) seen."""
+    """Microseconds UTC: when the fault took effect on the first instance; null before."""
     recovery_commanded_at_us: int | None = None
     """Microseconds UTC: when recovery was commanded; null before."""
     recovered_at_us: int | None = None
-    """Microseconds UTC: when the mechanism confirmed that the fault is out of force; null before."""
-    normal_at_us: int | None = None
-    """Microseconds UTC: when telemetry was back to normal; null if not (yet) seen."""
-    verdict: EffectVerdict = "pending"
-    """Verdict of the effect observer."""
+    """Microseconds UTC: when the fault was out of force on the last instance; null before."""
     parameters: dict[str, str] = field(default_factory=dict)
     """Parameters in canonical units, for example latency_us=300000."""
     instances: tuple[str, ...] = ()
@@ -562,18 +556,6 @@ class ServiceInstance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PushedSignal:
-    """A signal that a service pushes: metrics, logs or traces."""
-
-    signal: str
-    """Name of the signal."""
-    interval_us: int
-    """Microseconds that usually lie between two of its records."""
-    newest_us: int
-    """Microseconds UTC of its newest record."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceInventory:
     """A fact: what is known of a service that pushes telemetry, as of an instant; so that what is missing can be told from what never was. Sent each second, until the service is declared gone."""
 
@@ -589,8 +571,12 @@ class ServiceInventory:
     """Severities that its log lines have had: trace, debug, info, warn, error, fatal, unknown."""
     metered: tuple[str, ...]
     """Names of its series that others measure of it from outside; none of them shows that it is alive."""
-    signals: tuple[PushedSignal, ...]
-    """Signals that it pushes, by name."""
+    signals: tuple[str, ...]
+    """Signals that it pushes, by name: logs, metrics, traces."""
+    interval_us: bytes
+    """int64 little-endian, one per signal: microseconds that usually lie between two of its records."""
+    newest_us: bytes
+    """int64 little-endian, one per signal: microseconds UTC of its newest record."""
     delay_us: int
     """Microseconds that windows of the service wait beyond the first and the final cut: how much later than that its telemetry usually comes."""
     time_us: int

@@ -16,7 +16,7 @@ from schemas.fields import holds_records, is_array, parsed
 Part = Callable[[Any], bytes]
 """Gives the bytes of some consecutive fields of a record."""
 
-_RECURRING = frozenset({"names", "instances", "endpoints", "peers", "templates"})
+_RECURRING = frozenset({"names", "instances", "endpoints", "peers", "templates", "metered"})
 """Lists of text that are mostly the same from one record of a service to the next."""
 _KEPT_LISTS = 256
 

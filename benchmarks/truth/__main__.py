@@ -200,7 +200,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("part", nargs="*", default=[], help=f"any of {', '.join(PARTS)}; all by default")
     parser.add_argument("--trials", type=int, default=500, help="placebo trials of each kind and strength")
     parser.add_argument("--minutes", type=float, default=15.0, help="length of each recording")
-    parser.add_argument("--rates", type=float, nargs="+", default=[4.0, 12.0], help="journeys per second")
+    parser.add_argument("--rates", type=float, nargs="+", default=[4.0, 8.0], help="journeys per second")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes that replay recordings")
     parser.add_argument("--injections", type=int, default=20, help="real faults of each kind")
     parser.add_argument("--faults", type=int, default=48, help="of the campaign that is looked at for leaks")

@@ -49,7 +49,8 @@ class Injection:
 
     Attributes:
         overlapped: kind of a strong fault that was in force on another service all the while; "" for none.
-        first_us: the first record that deviates from the twin on any service; None for none, or no twin.
+        first_us: the first record that deviates from the twin, on the services that an effect was seen on if
+            there are any; None for none, or no twin.
         apart_us: by service where both are known, from that record to the effect as it was seen.
     """
 
@@ -212,7 +213,9 @@ def _injection(
     *,
     overlapped: str,
 ) -> Injection:
-    firsts = [row.effect.first_us for row in rows if row.effect.first_us is not None]
+    # On others it is late or missing traffic, which the first records of the effect came before.
+    seen = [row for row in rows if row.effect_seen_at_us is not None]
+    firsts = [row.effect.first_us for row in seen or rows if row.effect.first_us is not None]
     return Injection(
         session=session,
         kind=fault.kind,

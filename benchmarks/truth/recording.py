@@ -9,10 +9,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+
 from microservo.adapters.broker import Broker, Message
 from microservo.application.progress import Progress
-from microservo.domain.telemetry import Batch
+from microservo.domain.graph import OUTSIDE
+from microservo.domain.telemetry import Batch, span_columns
 from microservo.domain.watermarks import Watermarks
+from microservo.errors import Unavailable
 from microservo.log.ranges import read_ranges
 from microservo.log.runs import find_run
 from microservo.log.writers import TELEMETRY
@@ -21,10 +25,13 @@ from microservo.system.count_down import count_down
 from schemas.catalogue import SERVICE_GRAPH
 from schemas.codec import decode
 from schemas.envelope import FOREVER_US, Stamp
-from schemas.records import Experiment, RunWriter, ServiceGraph
+from schemas.records import Experiment, RunWriter, ServiceGraph, SpanBatch
 
 LOOK_US = 200_000
 """How far event time moves between two looks of the observer."""
+MOST_FAILED = 0.2
+_PART_US = 10_000_000
+_LEAST_REQUESTS = 20
 _HEAD = struct.Struct("<qI")
 
 
@@ -76,7 +83,8 @@ def record(options: SystemOptions, minutes: float, path: Path, progress: Progres
     """Runs a system without faults for so long, and writes what it sent.
 
     Raises:
-        Unavailable: a part of it did not get ready.
+        Unavailable: a part of it did not get ready, or the machine could not carry the load: what fails then
+            is no normal that faults could be held against.
     """
     with EmbeddedSystem(options, progress) as system:
         system.start()
@@ -86,6 +94,30 @@ def record(options: SystemOptions, minutes: float, path: Path, progress: Progres
         with progress.stage("recording") as stage:
             size_bytes = write(system.broker, system.run_id, options, path)
             stage.show(f"{size_bytes / 2**20:.0f} MiB in {path}")
+    if (failed := most_failed(Recording.read(path))) > MOST_FAILED:
+        path.unlink()
+        msg = (
+            f"{failed:.0%} of the users' requests failed within ten seconds without any fault: the machine "
+            f"can't carry {options.journeys_per_s:g} journeys/s now; give lower --rates"
+        )
+        raise Unavailable(msg)
+
+
+def most_failed(recording: Recording) -> float:
+    """The largest share of the users' requests that failed within ten seconds."""
+    batches = [
+        batch
+        for _, batches in recording.steps
+        for batch in batches
+        if isinstance(batch, SpanBatch) and batch.service in OUTSIDE
+    ]
+    if not batches:
+        return 0.0
+    columns = [span_columns(batch) for batch in batches]
+    part = np.concatenate([each.start_us for each in columns]) // _PART_US
+    failed = np.concatenate([each.error for each in columns])
+    _, places, counts = np.unique(part, return_inverse=True, return_counts=True)
+    return float((np.bincount(places, failed) / counts)[counts >= _LEAST_REQUESTS].max(initial=0.0))
 
 
 def write(broker: Broker, run_id: str, options: SystemOptions, path: Path) -> int:

@@ -110,8 +110,8 @@ class OpenWindow:
         return Cut(self.due_us, revision)
 
     def inventories_at(self, cut: Cut) -> list[ServiceInventory]:
-        """The inventories that a cut knows; those that are equal once."""
-        return list({each: None for late, each in self.inventories if cut.is_in_time(late)})
+        """The inventories that a cut knows."""
+        return [each for late, each in self.inventories if cut.is_in_time(late)]
 
     def drop_rows(self) -> None:
         """Frees what came, and was counted: after revision 1 only labels may change."""

@@ -19,9 +19,11 @@ window is missed only when three of its intervals have passed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from microservo.domain.features import Features
 from microservo.domain.telemetry import Signal
@@ -31,11 +33,35 @@ _OVERDUE_INTERVALS = 3
 _KEPT_LISTS = 1024
 
 
-class _Signal(NamedTuple):
-    """What the inventories of a window say of one signal, in microseconds."""
+class PushedSignal(NamedTuple):
+    """A signal that a service pushes, in microseconds.
+
+    Attributes:
+        interval_us: how long it usually is from one of its records to the next.
+        newest_us: when the newest of them was made.
+    """
 
     interval_us: int
     newest_us: int
+
+
+def signals_of(inventory: ServiceInventory) -> Iterator[tuple[str, PushedSignal]]:
+    """The signals of an inventory by name."""
+    intervals_us, newest_us = (
+        np.frombuffer(column, "<i8").tolist() for column in (inventory.interval_us, inventory.newest_us)
+    )
+    return zip(inventory.signals, map(PushedSignal, intervals_us, newest_us), strict=True)
+
+
+def packed_signals(signals: Mapping[Signal, PushedSignal]) -> dict[str, Any]:
+    """The fields of an inventory that say which signals a service pushes."""
+    names = sorted(signals)
+    columns = np.array([signals[name] for name in names], "<i8").reshape(-1, 2)
+    return {
+        "signals": tuple(names),
+        "interval_us": columns[:, 0].tobytes(),
+        "newest_us": columns[:, 1].tobytes(),
+    }
 
 
 def with_silence(
@@ -101,10 +127,12 @@ def _is_silent(pushed: Mapping[Signal, int], inventories: Sequence[ServiceInvent
     """Whether every signal that may be waited for is missing."""
     if any(pushed.values()):
         return False
-    signals: dict[str, _Signal] = {}
-    for found in (signal for each in inventories for signal in each.signals):
-        interval_us, newest_us = signals.get(found.signal, (found.interval_us, found.newest_us))
-        signals[found.signal] = _Signal(min(interval_us, found.interval_us), max(newest_us, found.newest_us))
+    signals: dict[str, PushedSignal] = {}
+    for name, found in (signal for each in inventories for signal in signals_of(each)):
+        known = signals.get(name, found)
+        signals[name] = PushedSignal(
+            min(known.interval_us, found.interval_us), max(known.newest_us, found.newest_us)
+        )
     if any(signal.interval_us <= size_us for signal in signals.values()):
         return True
     at_us = max(each.time_us for each in inventories)

@@ -18,19 +18,33 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from microservo.domain.twin_records import HOW, MORE, Flags, Records, Strata, records_of
+from microservo.domain.twin_records import (
+    ADDED,
+    FAILED,
+    HOW,
+    MISSING,
+    MORE,
+    Flags,
+    Records,
+    Strata,
+    records_of,
+)
 from schemas.records import MetricBatch, SpanBatch
 
 AFTER_US = 5_000_000
 """How long after recovery a first deviating record still counts for the fault."""
 CALM_AFTER_US = 30_000_000
 """How long after recovery the run is no example of calm."""
-_CHANCE = 0.999
-"""Share of calm pairs whose difference is no larger than what is put down to chance."""
+_RARE, _SELDOM = 0.999, 0.98
+"""Shares of calm pairs that differ by less: beyond the one, two near each other are enough; beyond the
+other, most of those that are near must be."""
+_CHANCE_ALONE = 0.01
+"""Share of a stratum's calm spans that may lack a counterpart, where that is to say anything."""
 _LEAST_CALM = 30
 """Pairs of a stratum without which chance is not known, and only failures and missing spans count."""
 _NEAR = 10
-"""Among so many records of a stratum, one that deviates must not be the only one."""
+"""So many records of a stratum, one after another, are near each other."""
+_LEAST_NEAR, _MOST_OF = 3, 0.6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,36 +126,50 @@ def _calm(records: Records, faults: Sequence[InForce]) -> Flags:
     return calm
 
 
-def _deviates(records: Records, calm: Flags, strata: int) -> Flags:
-    chance = np.full(strata, np.inf)
-    paired = records.how <= 1
+def _deviates(records: Records, calm: Flags, strata: int) -> tuple[Flags, Flags]:
+    """By rule, which records deviate: rarely by chance, and seldom by chance."""
+    rare, seldom = np.full(strata, np.inf), np.full(strata, np.inf)
+    alone = records.how >= HOW.index(MISSING)
+    is_telling = records.how == HOW.index(FAILED)
     for stratum in range(strata):
-        differences = records.more[calm & paired & (records.stratum == stratum)]
+        mine = records.stratum == stratum
+        differences = records.more[calm & mine & ~alone]
         if len(differences) >= _LEAST_CALM:
-            chance[stratum] = max(0.0, float(np.quantile(differences, _CHANCE)))
-    slow = records.more > chance[records.stratum]
-    found: Flags = slow | (records.how > 0)
-    return found
+            rare[stratum], seldom[stratum] = np.maximum(0.0, np.quantile(differences, (_RARE, _SELDOM)))
+        for how in (MISSING, ADDED):
+            these = mine & (records.how == HOW.index(how))
+            # What caches do depends on more than the request: such a span may be there or not by chance.
+            if (calm & these).sum() <= _CHANCE_ALONE * max(1, (calm & mine).sum()):
+                is_telling |= these
+    return (
+        (records.more > rare[records.stratum]) | is_telling,
+        (records.more > seldom[records.stratum]) | is_telling,
+    )
 
 
 def _effect(
     fault: InForce,
     service: str,
     records: Records,
-    deviates: Flags,
+    deviates: tuple[Flags, Flags],
     strata: Strata,
 ) -> TwinEffect:
     within = (records.time_us >= fault.applied_us) & (records.start_us < fault.recovered_us + AFTER_US)
-    first: int | None = None
+    is_missing = records.how == HOW.index(MISSING)
     pairs = deviating = 0
+    firsts: list[int] = []
     for stratum in strata.of(service):
         places = np.flatnonzero(within & (records.stratum == stratum))
-        flags = deviates[places]
         pairs += len(places)
-        deviating += int(flags.sum())
-        found = _first_of_several(flags)
-        if found is not None and (first is None or places[found] < first):
-            first = int(places[found])
+        deviating += int(deviates[0][places].sum())
+        # A record that came says more exactly when than one that never did.
+        for chosen in (places[~is_missing[places]], places):
+            found = _first(deviates[0][chosen], deviates[1][chosen])
+            if found is not None:
+                firsts.append(int(chosen[found]))
+                break
+    came = [each for each in firsts if not is_missing[each]]
+    first = min(came or firsts, default=None)
     return TwinEffect(
         fault_id=fault.fault_id,
         kind=fault.kind,
@@ -156,13 +184,20 @@ def _effect(
     )
 
 
-def _first_of_several(flags: Flags) -> int | None:
+def _first(rare: Flags, seldom: Flags) -> int | None:
     """The first that deviates and is not the only one near; alone it counts where there are no others."""
-    for place in np.flatnonzero(flags).tolist():
-        near = flags[place : place + _NEAR]
-        if near.sum() >= min(2, len(flags)):
-            return int(place)
-    return None
+    found = [
+        place
+        for place in np.flatnonzero(rare).tolist()
+        if rare[place : place + _NEAR].sum() >= min(2, len(rare))
+    ]
+    found[1:] = []
+    for place in np.flatnonzero(seldom).tolist():
+        near = seldom[place : place + _NEAR]
+        if near.sum() >= max(_LEAST_NEAR, _MOST_OF * len(near)):
+            found.append(place)
+            break
+    return min(found, default=None)
 
 
 def _what(records: Records, index: int, strata: Strata) -> str:

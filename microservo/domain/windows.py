@@ -392,7 +392,7 @@ class Windower:
             return
         counts = self.ledger.counts(run.run_id, _SOURCE_OF[rows.signal], service, start_us)
         counts.read += rows.size
-        is_over = run.is_over(end_us, service, rows.late)
+        is_over = end_us <= rows.late.final_us and run.is_over(end_us, service, rows.late)
         if is_over or not run.window(end_us, service, start_us).add(rows):
             counts.dropped += rows.size
 

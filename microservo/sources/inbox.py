@@ -8,24 +8,22 @@ from collections.abc import Sequence
 
 from microservo.domain.telemetry import Signal
 from microservo.runtime.metrics import QUEUE_RECORDS
+from microservo.sources.senders import Senders
 from microservo.sources.source import Parcel, SinkFull
-
-_SENDER_S = 1.0
-"""How long after its last parcel a sender may be expected to send another."""
 
 
 class Inbox:
     """A queue that many put into and one empties; records count against the bound until they are durable.
 
-    What waits is handed out as soon as nobody else is to be waited for: when as many parcels wait as there
-    were senders in the last second, or enough records do, or the first has waited for a while. So a sender
-    that is alone never waits for company, and many small ones don't cost a message each. While parcels are
-    on their way, the next gather by themselves.
+    What waits is handed out as soon as nobody is worth waiting for: when all wait that come again as soon as
+    they are answered (`senders`), or a sender is alone, or enough records wait. Only those that send on an
+    interval wait a moment for others, or each would cost messages of its own. While parcels are on their way,
+    the next gather by themselves.
 
     Args:
         name: of the process, in the metrics.
         limit_records: the bound. One parcel larger than that is let in alone, or it could never be.
-        gather_s: how long the first parcel may wait for those of other senders.
+        gather_s: how long that moment is.
         enough_records: so many waiting records end that wait.
     """
 
@@ -33,7 +31,8 @@ class Inbox:
         self._limit = limit_records
         self._gather_s = gather_s
         self._enough = enough_records
-        self._seen_s: dict[str, float] = {}
+        self._senders = Senders()
+        self._waiting_eager = 0
         self._changed = threading.Condition()
         self._waiting: list[Parcel] = []
         self._waiting_records = 0
@@ -56,9 +55,7 @@ class Inbox:
                 msg = f"{held} of {self._limit} records wait for Kafka; send these {records} again later"
                 raise SinkFull(msg)
             if parcel.sender:
-                # Whoever was seen last stands last.
-                self._seen_s.pop(parcel.sender, None)
-                self._seen_s[parcel.sender] = time.monotonic()
+                self._waiting_eager += self._senders.note_parcel(parcel.sender, time.monotonic())
             self._waiting.append(parcel)
             self._waiting_records += records
             self._count(parcel.signal, records)
@@ -70,27 +67,29 @@ class Inbox:
         with self._changed:
             if not self._changed.wait_for(lambda: self._waiting, timeout_s):
                 return []
-            self._forget_senders()
+            self._senders.forget_old(time.monotonic())
             self._changed.wait_for(self._is_enough, self._gather_s)
             drained, self._waiting = self._waiting, []
-            self._waiting_records = 0
+            self._waiting_records = self._waiting_eager = 0
             return drained
 
     def settle(self, parcels: Sequence[Parcel]) -> None:
         """Frees the room of parcels that are durable and notifies those that wait for them."""
         with self._changed:
+            now_s = time.monotonic()
             for parcel in parcels:
                 self._count(parcel.signal, -parcel.records)
+                if parcel.sender:
+                    self._senders.note_answer(parcel.sender, now_s)
         for parcel in parcels:
             parcel.durable()
 
     def _is_enough(self) -> bool:
-        return len(self._waiting) >= len(self._seen_s) or self._waiting_records >= self._enough
-
-    def _forget_senders(self) -> None:
-        oldest_s = time.monotonic() - _SENDER_S
-        while self._seen_s and (first := next(iter(self._seen_s))) and self._seen_s[first] < oldest_s:
-            del self._seen_s[first]
+        if self._waiting_records >= self._enough:
+            return True
+        if self._senders.eager:
+            return self._waiting_eager >= self._senders.eager
+        return len(self._waiting) >= self._senders.known
 
     def _count(self, signal: Signal, records: int) -> None:
         self._held[signal] += records

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microservo.domain.features import LEVEL_OF, LEVELS
+from microservo.domain.silence import PushedSignal, packed_signals, signals_of
 from microservo.domain.telemetry import (
     CLIENT_SPAN,
     CONSUMER_SPAN,
@@ -28,7 +29,7 @@ from microservo.domain.telemetry import (
     signal_of,
     times_us,
 )
-from schemas.records import LogBatch, MetricBatch, PushedSignal, ServiceInventory, SpanBatch
+from schemas.records import LogBatch, MetricBatch, ServiceInventory, SpanBatch
 from services.telemetry_collector.delays import Delays
 
 logger = logging.getLogger(__name__)
@@ -125,10 +126,10 @@ class Inventories:
     def records(self, now_us: int) -> Iterator[ServiceInventory]:
         """What is known of each service at an instant."""
         for service, known in self._known.items():
-            signals = [
-                PushedSignal(signal=name, interval_us=pushed.interval_us, newest_us=pushed.newest_us)
-                for name, pushed in sorted(known.signals.items())
-            ]
+            signals = {
+                name: PushedSignal(pushed.interval_us, pushed.newest_us)
+                for name, pushed in known.signals.items()
+            }
             least_us = known.delay_us - round(_FALL * (now_us - known.told_us))
             known.delay_us = max(self._delays.delay_us(service, now_us), least_us)
             known.told_us = now_us
@@ -140,9 +141,9 @@ class Inventories:
                 queues=tuple(sorted(known.queues)),
                 severities=tuple(sorted(known.severities)),
                 metered=tuple(sorted(self._metered.get(service, ()))),
-                signals=tuple(signals),
                 delay_us=known.delay_us,
                 time_us=now_us,
+                **packed_signals(signals),
             )
 
     def restore(self, inventories: Iterable[ServiceInventory]) -> None:
@@ -155,9 +156,9 @@ class Inventories:
             known.peers.update(each.peers)
             known.queues.update(each.queues)
             known.severities.update(each.severities)
-            for pushed in each.signals:
+            for name, pushed in signals_of(each):
                 gaps_us = deque([pushed.interval_us], maxlen=_GAPS)
-                known.signals[cast("Signal", pushed.signal)] = _Pushed(pushed.newest_us, gaps_us)
+                known.signals[cast("Signal", name)] = _Pushed(pushed.newest_us, gaps_us)
             self.add_metered(each.service, each.metered)
             known.delay_us, known.told_us = each.delay_us, each.time_us
             self._delays.restore(each.service, each.delay_us)

@@ -13,7 +13,6 @@ from typing import Self
 from microservo.adapters.broker import Broker
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
-from microservo.domain.packing import MAX_RECORDS
 from microservo.domain.telemetry import Signal
 from microservo.log.inventories import last_inventories
 from microservo.log.publisher import source_of
@@ -36,6 +35,7 @@ from services.telemetry_collector.topics import WRITER
 
 logger = logging.getLogger(__name__)
 
+_ENOUGH_RECORDS = 5000
 _TICK_S = 0.1
 _SWITCH_S = 0.0005
 _DRAIN_S = 10.0
@@ -65,7 +65,7 @@ class Collector:
     ) -> None:
         self._settings = settings
         self._inbox = Inbox(
-            WRITER, settings.queue_records, gather_s=settings.gather_s, enough_records=MAX_RECORDS
+            WRITER, settings.queue_records, gather_s=settings.gather_s, enough_records=_ENOUGH_RECORDS
         )
         delay_us = max((source.delay_us for source in sources), default=0)
         inventories = Inventories(settings.run_id, settings.delays())

@@ -57,7 +57,7 @@ class Settings(ServiceSettings):
     gather_s: float = Field(
         default=0.05,
         ge=0,
-        description="Seconds that a request may wait for others, to go to Kafka together; a lone one goes.",
+        description="Seconds that what is sent on an interval waits for others, to go to Kafka together.",
     )
     answer_timeout_s: float = Field(
         default=5.0, gt=0, description="Seconds a request waits for Kafka before it is answered 503."

@@ -15,7 +15,7 @@ from microservo.adapters.broker import Message
 from microservo.client import Client
 from microservo.errors import Retryable, Unavailable
 from microservo.system.embedded import EmbeddedSystem
-from microservo.system.processes import COLLECTOR, INJECTOR, KAFKA, STREAMS
+from microservo.system.processes import COLLECTOR, INJECTOR, KAFKA, OBSERVER, STREAMS
 from microservo.testing import eventually
 from schemas.records import FaultEvent
 
@@ -65,7 +65,7 @@ OVERLAPPING = (
 SURVIVOR = Planned(kind="http-delay", service="cartservice", duration="20s", parameters={"delay": "200ms"})
 """In force while the processes of the pipeline are killed."""
 ALL = (*(fault for lane in LANES for fault in lane), ALONE, *OVERLAPPING, SURVIVOR)
-KILLED = (INJECTOR, COLLECTOR, STREAMS, KAFKA)
+KILLED = (INJECTOR, COLLECTOR, OBSERVER, STREAMS, KAFKA)
 
 
 class MainJob:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from microservo.adapters.partitioner import partition_of
+from microservo.domain.silence import PushedSignal, packed_signals
+from microservo.domain.telemetry import SIGNALS
 from microservo.domain.watermarks import NEVER_WAITS_US
 from microservo.domain.windows import SOURCES, Windower, WindowPolicy
 from schemas import catalogue
@@ -20,7 +22,6 @@ from schemas.records import (
     FaultVerdict,
     LogBatch,
     MetricBatch,
-    PushedSignal,
     RunWriter,
     ServiceFault,
     ServiceInventory,
@@ -136,7 +137,6 @@ def inventories(story: Story) -> list[tuple[int, ServiceInventory]]:
 
 def _inventory(story: Story, service: str, second: int, time_us: int) -> ServiceInventory:
     is_slow = service == story.services[-1]
-    signals = ("logs", "metrics", "traces")
     newest_us = story.start_us + (min(second, PAUSE_S[0]) if service == story.services[1] else second) * _S
     return ServiceInventory(
         run_id=story.run_id,
@@ -145,9 +145,7 @@ def _inventory(story: Story, service: str, second: int, time_us: int) -> Service
         peers=("redis",),
         severities=("error", "info"),
         metered=("queue",),
-        signals=tuple(
-            PushedSignal(signal=each, interval_us=200_000, newest_us=newest_us) for each in signals
-        ),
+        **packed_signals({each: PushedSignal(200_000, newest_us) for each in SIGNALS}),
         delay_us=max(0, min(3_500_000, (36 - second) * 500_000)) if is_slow and second >= 8 else 0,
         time_us=time_us,
     )

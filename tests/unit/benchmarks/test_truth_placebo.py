@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.truth.journal import Journal
 from benchmarks.truth.placebo import S, Trial, passes, run_pass
-from benchmarks.truth.recording import Described, Recording, write
+from benchmarks.truth.recording import Described, Recording, most_failed, write
 from benchmarks.truth.strengths import Strength, fault_of, strengths_of
 from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.telemetry import CLIENT_SPAN, SERVER_SPAN, Batch
@@ -175,6 +175,25 @@ def test_a_recording_is_the_telemetry_of_its_run_in_the_order_it_came(tmp_path: 
     assert [batch for _, batches in read.steps for batch in batches][: len(sent) - 2] == sent[:-2]
     assert [watermark_us for watermark_us, _ in read.steps] == sorted(
         {BEGIN_US + second * S - 2 * S for second in range(10)}
+    )
+
+
+def test_a_recording_says_when_its_users_were_not_served() -> None:
+    assert most_failed(recording()) == 0.0
+    broken = [
+        (watermark_us, (users_second(at, failed=40 <= at < 50), *batches))
+        for at, (watermark_us, batches) in enumerate(recording().steps)
+    ]
+    assert most_failed(replace(recording(), steps=broken)) == pytest.approx(1.0)
+
+
+def users_second(second: int, *, failed: bool) -> SpanBatch:
+    """What the users met within a second."""
+    (front, _) = second_of_spans(second, random.Random(second))
+    assert isinstance(front, SpanBatch)
+    starts = np.arange(12) * (S // 12) + BEGIN_US + second * S
+    return replace(
+        front, service="loadgen", error=bytes([failed]) * 12, start_us=starts.astype(np.int64).tobytes()
     )
 
 

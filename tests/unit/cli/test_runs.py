@@ -78,6 +78,8 @@ def test_a_service_that_is_known_is_declared_gone(run: Run, broker: MemoryBroker
         severities=(),
         metered=(),
         signals=(),
+        interval_us=b"",
+        newest_us=b"",
         delay_us=0,
         time_us=NOON_US,
     )

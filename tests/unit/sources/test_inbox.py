@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
@@ -49,72 +48,97 @@ def test_an_empty_queue_takes_a_parcel_of_any_size() -> None:
     assert box.is_full
 
 
-def drained_by_another(box: Inbox) -> tuple[threading.Thread, list[Parcel]]:
-    """A thread that drains once, and what it gets."""
-    drained: list[Parcel] = []
-    drainer = threading.Thread(target=lambda: drained.extend(box.drain(60)))
-    drainer.start()
-    return drainer, drained
+class Clock:
+    """Stands in for the clock that never falls."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def monotonic(self) -> float:
+        return self.now_s
 
 
-def test_a_lone_sender_never_waits_for_company() -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("microservo.sources.inbox.time", clock)
+    return clock
+
+
+def answered_together(box: Inbox, *senders: str) -> int:
+    """How many parcels are handed out once these senders have each put one; they are answered."""
+    for sender in senders:
+        box.put(parcel(1, sender=sender))
+    drained = box.drain(60)
+    box.settle(drained)
+    return len(drained)
+
+
+def test_a_lone_sender_never_waits_for_others(clock: Clock) -> None:
     box = inbox(100)
     for _ in range(3):
-        drainer, drained = drained_by_another(box)
-        box.put(parcel(1, sender="a"))
-        drainer.join(30)
-        assert len(drained) == 1
+        assert answered_together(box, "a") == 1
+        clock.now_s += 0.5
 
 
-def test_a_reading_waits_for_nobody_and_nobody_for_a_reading() -> None:
+def test_a_reading_waits_for_nobody_and_nobody_for_a_reading(clock: Clock) -> None:
     box = inbox(100)
     box.put(parcel(1))
     assert len(box.drain(60)) == 1
-    box.put(parcel(1, sender="a"))
-    assert len(box.drain(60)) == 1
+    assert answered_together(box, "a") == 1
 
 
-def test_others_who_have_just_sent_are_waited_for() -> None:
+def test_who_waits_for_each_answer_does_not_wait_for_those_who_send_on_an_interval(clock: Clock) -> None:
+    box = inbox(100)
+    assert answered_together(box, "now and then", "one after the other") == 2
+    for _ in range(3):
+        clock.now_s += 0.01
+        assert answered_together(box, "one after the other") == 1
+
+
+def test_all_who_wait_for_each_answer_go_together(clock: Clock) -> None:
     box = inbox(100, enough_records=100)
-    for _ in range(2):
-        drainer, drained = drained_by_another(box)
-        for sender in ("a", "b", "c"):
-            box.put(parcel(1, sender=sender))
-        drainer.join(30)
-    drainer, drained = drained_by_another(box)
+    names = [f"sender {number}" for number in range(64)]
+    for name in names:
+        box.put(parcel(1, sender=name))
+    box.settle(box.drain(60))
+    for _ in range(3):
+        clock.now_s += 0.01
+        assert answered_together(box, *names) == 64
+
+
+def test_who_sends_on_an_interval_waits_for_others(clock: Clock) -> None:
+    box = inbox(100)
+    answered_together(box, "a", "b")
+    clock.now_s += 0.5
+    drained: list[Parcel] = []
+    drainer = threading.Thread(target=lambda: drained.extend(box.drain(60)))
+    drainer.start()
     box.put(parcel(1, sender="a"))
-    box.put(parcel(1, sender="b"))
     assert drainer.is_alive()
-    box.put(parcel(1, sender="c"))
+    box.put(parcel(1, sender="b"))
     drainer.join(30)
-    assert len(drained) == 3
+    assert len(drained) == 2
 
 
-def test_those_who_do_not_send_again_are_waited_for_a_moment_only() -> None:
-    box = inbox(100, gather_s=0.01, enough_records=100)
-    for sender in ("a", "b"):
-        box.put(parcel(1, sender=sender))
-    box.drain(0)
-    box.put(parcel(1, sender="a"))
-    assert len(box.drain(60)) == 1
+def test_that_wait_is_short(clock: Clock) -> None:
+    box = inbox(100, gather_s=0.01)
+    answered_together(box, "a", "b")
+    clock.now_s += 0.5
+    assert answered_together(box, "a") == 1
 
 
-def test_a_second_later_they_are_not_waited_for_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_has_gone_is_not_waited_for(clock: Clock) -> None:
     box = inbox(100)
-    for sender in ("a", "b"):
-        box.put(parcel(1, sender=sender))
-    box.drain(0)
-    later_s = time.monotonic() + 1.1
-    monkeypatch.setattr("microservo.sources.inbox.time.monotonic", lambda: later_s)
-    box.put(parcel(1, sender="a"))
-    assert len(box.drain(60)) == 1
+    answered_together(box, "a", "b")
+    clock.now_s += 1.1
+    assert answered_together(box, "a") == 1
 
 
-def test_much_ends_the_wait_for_others() -> None:
-    box = inbox(100)
-    for sender in ("a", "b"):
-        box.put(parcel(1, sender=sender))
-    box.drain(0)
+def test_much_ends_the_wait_for_others(clock: Clock) -> None:
+    box = inbox(100, enough_records=5)
+    answered_together(box, "a", "b")
+    clock.now_s += 0.5
     box.put(parcel(5, sender="a"))
     assert len(box.drain(60)) == 1
 

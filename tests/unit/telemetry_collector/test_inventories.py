@@ -6,6 +6,7 @@ import numpy as np
 from otlp_requests import T0_US, gauge, line, logs, metrics, resource, span, traces
 
 from microservo.domain.rows import MetricRows, coded
+from microservo.domain.silence import signals_of
 from microservo.log.writers import COLLECTOR_WRITER
 from microservo.sources.source import Parcel, Sink
 from microservo.testing import eventually
@@ -83,9 +84,9 @@ def test_each_second_says_what_a_service_has_shown_and_goes_on_when_it_is_silent
         (later,) = next_one(running)
     assert (known.service, known.endpoints, known.peers) == ("jshop", ("GetCart",), ("redis",))
     assert (known.severities, known.metered) == (("error",), ())
-    assert [each.signal for each in known.signals] == ["logs", "metrics", "traces"]
-    assert known.signals[2].newest_us == T0_US + 1500
-    assert (later.time_us - known.time_us, later.signals) == (S, known.signals)
+    assert known.signals == ("logs", "metrics", "traces")
+    assert dict(signals_of(known))["traces"].newest_us == T0_US + 1500
+    assert (later.time_us - known.time_us, later.newest_us) == (S, known.newest_us)
 
 
 def test_an_inventory_is_stamped_and_is_no_record_that_is_counted(start: Start) -> None:
@@ -103,7 +104,7 @@ def test_what_others_measure_does_not_make_a_service_known(start: Start) -> None
         running.send("/v1/logs", logs([line()], SHOP).SerializeToString())
         (known,) = next_one(running)
     assert (known.service, known.metered) == ("jshop", ("queue.depth",))
-    assert [each.signal for each in known.signals] == ["logs"]
+    assert known.signals == ("logs",)
 
 
 def test_a_collector_that_is_started_again_knows_what_it_knew(start: Start) -> None:
@@ -114,7 +115,7 @@ def test_a_collector_that_is_started_again_knows_what_it_knew(start: Start) -> N
         running.clock.advance(40 * S)
         *_, again = next_one(running)
     assert (again.service, again.endpoints, again.peers) == (known.service, known.endpoints, known.peers)
-    assert [each.newest_us for each in again.signals] == [each.newest_us for each in known.signals]
+    assert (again.signals, again.newest_us) == (known.signals, known.newest_us)
     with start(writer="collector-2") as running:
         running.clock.advance(80 * S)
         running.send("/v1/logs", logs([line()]).SerializeToString())

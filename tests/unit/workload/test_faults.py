@@ -140,7 +140,9 @@ def test_a_cpu_hog_burns_in_processes_that_are_gone_when_it_is_recovered() -> No
         before = footprint()
         await faults.apply("f1", "cpu-hog", {"workers": 2, "load_ratio": 1})
         assert len(children()) == 2
-        eventually(lambda: all(each.cpu_times().user > 0.05 for each in children()), what="burnt time")
+        eventually(
+            lambda: all(each.cpu_times().user > 0.05 for each in children()), timeout_s=120, what="burnt time"
+        )
         assert footprint() == before, "what is counted in the instance itself does not change"
         await faults.recover("f1")
         assert children() == []
@@ -224,9 +226,8 @@ def test_a_cpu_hog_stands_still_with_its_instance_and_dies_with_it() -> None:
 
 
 def stands_still(process: psutil.Process) -> bool:
-    before = process.cpu_times().user
-    time.sleep(0.1)
-    return process.cpu_times().user - before < 0.02
+    """Whether it waits; one that burns is always ready to run, however little it gets of its core."""
+    return bool(process.status() == psutil.STATUS_SLEEPING)
 
 
 def is_there(process: psutil.Process) -> bool:

@@ -8,17 +8,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from synthetic import PAUSE_S, START_US, Story, messages
+from synthetic import PAUSE_S, START_US, Story, messages, windowers
 
 from microservo.domain.join import process_message
-from microservo.domain.silence import with_silence
+from microservo.domain.silence import PushedSignal, packed_signals, with_silence
 from microservo.domain.telemetry import Signal
 from microservo.domain.windows import SOURCES, ClosedWindow, Windower, WindowPolicy
 from microservo.errors import InvalidMessage
 from schemas.catalogue import TELEMETRY_METRICS, TELEMETRY_TRACES
 from schemas.codec import encode
 from schemas.envelope import Stamp
-from schemas.records import MetricBatch, PushedSignal, ServiceInventory, SpanBatch
+from schemas.records import MetricBatch, ServiceInventory, SpanBatch
 
 S = 1_000_000
 NOTHING: dict[Signal, int] = {"metrics": 0, "logs": 0, "traces": 0}
@@ -27,10 +27,10 @@ PAUSED, SLOW = STEADY.services[1], STEADY.services[-1]
 
 
 def inventory(
-    at_s: float = 1, *, delay_s: float = 0, signals: Mapping[str, tuple[float, float]] | None = None
+    at_s: float = 1, *, delay_s: float = 0, signals: Mapping[Signal, tuple[float, float]] | None = None
 ) -> ServiceInventory:
     """What is known of cart; signals by interval and newest record, in seconds."""
-    given = signals or {"traces": (0.2, at_s)}
+    given: Mapping[Signal, tuple[float, float]] = signals or {"traces": (0.2, at_s)}
     return ServiceInventory(
         run_id="run",
         service="cart",
@@ -38,9 +38,11 @@ def inventory(
         peers=("redis",),
         severities=("error", "info"),
         metered=("cpu",),
-        signals=tuple(
-            PushedSignal(signal=name, interval_us=round(interval_s * S), newest_us=round(newest_s * S))
-            for name, (interval_s, newest_s) in sorted(given.items())
+        **packed_signals(
+            {
+                name: PushedSignal(round(interval_s * S), round(newest_s * S))
+                for name, (interval_s, newest_s) in given.items()
+            }
         ),
         delay_us=round(delay_s * S),
         time_us=round(at_s * S),
@@ -91,13 +93,13 @@ def stamp(at_s: float) -> Stamp:
 
 
 def windows_of(story: Story, service: str) -> dict[int, list[ClosedWindow]]:
-    """All revisions of a service's windows by their start, in seconds since the run began."""
-    windower = Windower(WindowPolicy())
+    """Revisions of a service's windows with new features, by their start in seconds since the run began."""
+    (windower,) = windowers(story, 1)
     found: dict[int, list[ClosedWindow]] = {}
     for message in messages(story, partitions=1):
         process_message(windower, message.topic, message.value, message.headers)
         for closed in windower.close():
-            if closed.service == service:
+            if closed.service == service and closed.features_changed:
                 found.setdefault((closed.start_us - START_US) // S, []).append(closed)
     return found
 
@@ -187,7 +189,7 @@ def test_what_others_measure_of_a_service_is_no_sign_of_life() -> None:
     ],
 )
 def test_a_signal_that_comes_seldom_is_missed_after_three_of_its_intervals(
-    signals: dict[str, tuple[float, float]], silent: float
+    signals: dict[Signal, tuple[float, float]], silent: float
 ) -> None:
     found = with_silence({}, NOTHING, [inventory(2, signals=signals)], 5 * S)
     assert found["telemetry/silent"] == silent

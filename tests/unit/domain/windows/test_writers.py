@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from microservo.domain.join import process_stamped
+from microservo.domain.silence import PushedSignal, packed_signals
 from microservo.domain.telemetry import Batch
 from microservo.domain.watermarks import NEVER_WAITS_US
 from microservo.domain.windows import SOURCES, ClosedWindow, Windower, WindowPolicy
@@ -23,7 +24,6 @@ from schemas.records import (
     FaultEffect,
     LogBatch,
     MetricBatch,
-    PushedSignal,
     RunWriter,
     ServiceFault,
     ServiceInventory,
@@ -182,7 +182,7 @@ def _inventory(service: str, time_us: int, *, delay_s: int = 0) -> ServiceInvent
         peers=("redis",),
         severities=("info",),
         metered=(),
-        signals=(PushedSignal(signal="traces", interval_us=S, newest_us=time_us),),
+        **packed_signals({"traces": PushedSignal(S, time_us)}),
         delay_us=delay_s * S,
         time_us=time_us,
     )
