@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from simulated_telemetry import (
 )
 
 from microservo.domain.effects import EffectObserver
-from microservo.domain.telemetry import span_columns
+from microservo.domain.telemetry import LAYOUTS, span_columns
 from schemas.records import FaultEffect, FaultVerdict, LogBatch, ServiceFault, SpanBatch
 
 BEGIN_S = 200.3
@@ -392,20 +393,8 @@ def test_an_open_fault_is_confirmed_before_it_ends_and_its_verdict_is_not_final(
 
 def test_records_of_other_runs_and_lines_of_logs_are_passed_over() -> None:
     observer = EffectObserver(RUN)
-    none = b""
-    lines = LogBatch(
-        run_id=RUN,
-        service=ROOT,
-        instances=(),
-        templates=(),
-        bodies=(),
-        time_us=none,
-        instance=none,
-        severity=none,
-        template=none,
-        trace_id=none,
-        span_id=none,
-    )
+    columns: dict[str, Any] = dict.fromkeys(LAYOUTS["logs"].numbers, b"")
+    lines = LogBatch(run_id=RUN, service=ROOT, instances=(), templates=(), bodies=(), **columns)
     observer.telemetry(lines)
     observer.fault(replace(fault_records("f-1", "noop", 5, 10)[0], run_id="run-2"))
     assert observer.advance(instant_us(100)) == []
