@@ -3,15 +3,16 @@
 - consumes: the sources in `microservo.sources`; it only wires them to the shipper. From experiments (key run
   id; experiment) which services were declared gone.
 - produces: telemetry-metrics, telemetry-logs, telemetry-traces (key service name; metric_batch, log_batch,
-  span_batch, and service_inventory: what is known of each service, once a second), stamped as writer `telemetry-collector`; service-graph (key run id; service_graph); what can't
-  be used on the dead-letter topics of the three, whole bodies too. What is refused unread is only counted
+  span_batch, and service_inventory: what is known of each service, once a second), stamped as writer
+  `telemetry-collector`; service-graph (key run id; service_graph); what can't be used on the dead-letter
+  topics of the three, whole bodies too. What is refused unread is only counted
   (`microservo_refused_bodies_total`, by reason) and logged, a line a minute for each reason.
 - state: the newest point of each series, by which sums become rates (see `rates`), and those that come
-  seldom are repeated (see `last_points`); rows that wait for the next flush, names seen per service, and the spans of the last seconds, by
-  which calls find the service that answers them (see `callees`); in memory, bounded. A metric whose
-  attributes take more than 100 values has the rest under `metric{otel.metric.overflow=true}` (see
-  `series_names`).
-  What is known of services is taken up from telemetry-metrics after a restart (see `inventories`, `delays`).
+  seldom are repeated (see `last_points`); rows that wait for the next flush, names seen per service, and the
+  spans of the last seconds, by which calls find the service that answers them (see `callees`); in memory,
+  bounded. A metric whose attributes take more than 100 values has the rest under
+  `metric{otel.metric.overflow=true}` (see `series_names`). What is known of services (see `inventories`,
+  `delays`) is taken up from telemetry-metrics after a restart.
 - guarantee: at least once. A sender is told that all is well once Kafka has what it sent; it sends again
   what was not answered, and the windower removes rows that are the same.
 """
