@@ -4,8 +4,9 @@
   id; experiment) which services were declared gone.
 - produces: telemetry-metrics, telemetry-logs, telemetry-traces (key service name; metric_batch, log_batch,
   span_batch, and service_inventory: what is known of each service, once a second), stamped as writer
-  `telemetry-collector`; service-graph (key run id; service_graph); what can't be used on the dead-letter
-  topics of the three, whole bodies too. What is refused unread is only counted
+  `telemetry-collector`; service-graph (key run id; service_graph); service-instances (key service name;
+  service_instance), when an instance is new or says something new of itself; what can't be used on the
+  dead-letter topics of the three, whole bodies too. What is refused unread is only counted
   (`microservo_refused_bodies_total`, by reason) and logged, a line a minute for each reason.
 - state: the newest point of each series, by which sums become rates (see `rates`), and those that come
   seldom are repeated (see `last_points`); rows that wait for the next flush, names seen per service, and the
