@@ -52,7 +52,7 @@ class RunWriter:
     from_us: int
     """Microseconds UTC from which it counts: it stamps nothing below."""
     first_cut_us: int
-    """Microseconds after a window's end until which its records are on time."""
+    """Microseconds after a window's end until which its records are on time; negative where revision 0 never waits for them."""
     final_cut_us: int
     """Microseconds after a window's end until which its records are accepted."""
     until_us: int | None = None

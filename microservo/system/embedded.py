@@ -140,7 +140,8 @@ class EmbeddedSystem:
                     raise Unavailable(msg)
                 received = windows.poll(0.2)
                 window = received.record if received else None
-                if isinstance(window, LabelledWindow) and self._is_entry(window):
+                # Later revisions are of windows that came before.
+                if isinstance(window, LabelledWindow) and window.revision == 0 and self._is_entry(window):
                     seen.add(window.start_us)
                     stage.advance(len(seen), count)
 

@@ -20,20 +20,23 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from microservo.domain.increments import Now, Steps
 from microservo.domain.rows import LEVEL, Coded, DistributionRows, MetricRows, PointRows, Sent
 from microservo.domain.telemetry import Float64
-from services.telemetry_collector.series_states import Room, SeriesColumn, SeriesStates, Slots
+from services.telemetry_collector.series_states import Room, SeriesColumn, SeriesStates
 
 _SHARES = (0.5, 0.9, 0.99)
 _SERIES = 200_000
 """Remembered at once; points of further ones say nothing until some are forgotten."""
+_TURNS = 100
+"""Points of one series in one body that are taken one after another; SDKs send one."""
 _FORGOTTEN_US = 3_600_000_000
 """A sender that was silent for so long is forgotten."""
+AnySent = TypeVar("AnySent", PointRows, DistributionRows)
 
 
 class Rates:
@@ -54,22 +57,18 @@ class Rates:
         """What goes on of some points."""
         sender = self._sender(rows)
         column = sender.column(rows.series)
-        for positions in _rounds(column.slots[rows.series.codes], rows.time_us):
-            part = rows if positions is None else rows.at(positions)
-            if isinstance(part, PointRows):
-                yield from self._of_points(part, sender, column)
-            else:
+        if isinstance(rows, DistributionRows):
+            for part in _in_turn(rows, column):
                 yield from self._of_distributions(part, sender, column)
-
-    def _of_points(self, rows: PointRows, sender: SeriesStates, column: SeriesColumn) -> Iterator[MetricRows]:
+            return
         is_level = rows.temporality == LEVEL
-        if not is_level.any():
-            yield from self._of_sums(rows, sender, column)
-        elif is_level.all():
-            yield _metric_rows(rows, Coded(names=column.names(""), codes=rows.series.codes), rows.value)
-        else:
-            for positions in (np.flatnonzero(is_level), np.flatnonzero(~is_level)):
-                yield from self._of_points(rows.at(positions), sender, column)
+        if is_level.any():
+            levels = rows if is_level.all() else rows.at(np.flatnonzero(is_level))
+            yield _metric_rows(levels, Coded(names=column.names(""), codes=levels.series.codes), levels.value)
+        if not is_level.all():
+            sums = rows.at(np.flatnonzero(~is_level)) if is_level.any() else rows
+            for points in _in_turn(sums, column):
+                yield from self._of_sums(points, sender, column)
 
     def _of_sums(self, rows: PointRows, sender: SeriesStates, column: SeriesColumn) -> Iterator[MetricRows]:
         slots, metrics = column.slots[rows.series.codes], column.metrics[rows.series.codes]
@@ -122,17 +121,19 @@ class Rates:
             self._room.left += len(self._senders.pop(key))
 
 
-def _rounds(slots: Slots, time_us: NDArray[np.int64]) -> Iterator[Slots | None]:
-    """Positions of rows such that each series has one in a round, the older first; None for all at once."""
-    order = np.lexsort((time_us, slots))
+def _in_turn(rows: AnySent, column: SeriesColumn) -> Iterator[AnySent]:
+    """The rows, such that each series has one at a time, the older first; of one series the newest 100."""
+    slots = column.slots[rows.series.codes]
+    order = np.lexsort((rows.time_us, slots))
     repeats = np.concatenate(([False], slots[order][1:] == slots[order][:-1]))
     if not repeats.any():
-        yield None
+        yield rows
         return
-    firsts = np.maximum.accumulate(np.where(repeats, 0, np.arange(len(slots))))
-    turn = np.arange(len(slots)) - firsts
-    for number in range(int(turn.max()) + 1):
-        yield order[turn == number]
+    # How many rows of the same series are still to come behind each row.
+    ends = np.flatnonzero(np.append(~repeats[1:], True))
+    left = ends[np.searchsorted(ends, np.arange(len(slots)))] - np.arange(len(slots))
+    for number in range(min(int(left.max()), _TURNS - 1), -1, -1):
+        yield rows.at(order[left == number])
 
 
 def _rates(rows: Sent, column: SeriesColumn, added: Float64, step: Steps) -> Iterator[MetricRows]:

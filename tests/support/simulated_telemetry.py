@@ -7,15 +7,16 @@ seconds are slow for everyone, a few calls fail. Faults change it where they wou
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from microservo.domain.effects import EffectObserver
 from microservo.domain.faults.catalogue import KINDS
-from schemas.records import MetricBatch, Relation, ServiceFault, SpanBatch
+from schemas.records import FaultEffect, FaultVerdict, MetricBatch, Relation, ServiceFault, SpanBatch
 
 RUN = "run-1"
 SECOND_US = 1_000_000
@@ -35,8 +36,8 @@ class Change:
         cores: burnt beside the root; likewise `held_bytes`.
     """
 
-    from_s: float
-    until_s: float
+    from_s: float = 0.0
+    until_s: float = 0.0
     share: float = 1.0
     delay_ms: float = 0.0
     failing: bool = False
@@ -263,12 +264,11 @@ def fault_records(
     from_s: float,
     until_s: float | None,
     *,
-    acted: int | None = None,
+    parameters: Mapping[str, str] | None = None,
     services: Collection[str] = tuple(RELATIONS),
-    **parameters: str,
 ) -> list[ServiceFault]:
     """A fault at the root as it concerns each service; still in force without an end."""
-    fault = KINDS[kind].from_text(parameters) if kind in KINDS else None
+    fault = KINDS[kind].from_text(parameters or {}) if kind in KINDS else None
     return [
         ServiceFault(
             run_id=RUN,
@@ -288,7 +288,40 @@ def fault_records(
             recovered_at_us=None if until_s is None else instant_us(until_s),
             recovered_within_us=None if until_s is None else 20_000,
             parameters={} if fault is None else fault.canonical(),
-            acted=acted,
         )
         for service in services
     ]
+
+
+Published = list[tuple[int, FaultEffect | FaultVerdict]]
+
+
+def observe(
+    simulation: Simulation,
+    records: Iterable[ServiceFault],
+    *,
+    step_s: int = 1,
+    observer: EffectObserver | None = None,
+) -> Published:
+    """What an observer publishes of a simulation, each record with the instant at which it came.
+
+    Args:
+        simulation: the telemetry.
+        records: the faults; each is known shortly after what it tells of.
+        step_s: seconds of telemetry that come at a time.
+        observer: a new one by default.
+    """
+    observer = observer or EffectObserver(RUN)
+    waiting = sorted(records, key=_known_us)
+    published: Published = []
+    for watermark_us, batches in simulation.batches(step_s):
+        for batch in batches:
+            observer.telemetry(batch)
+        while waiting and _known_us(waiting[0]) <= watermark_us:
+            observer.fault(waiting.pop(0))
+        published += [(watermark_us, record) for record in observer.advance(watermark_us)]
+    return published
+
+
+def _known_us(record: ServiceFault) -> int:
+    return (record.recovered_at_us or record.applied_at_us or record.requested_at_us) + 150_000

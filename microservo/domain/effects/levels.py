@@ -25,6 +25,8 @@ class LevelBaseline(Baseline):
         self._sign = 1 if measure.direction == "up" else -1
         self._middles = _middles(samples)
         moved = self._moved(samples)
+        self._points = len(samples)
+        self._is_constant = not moved.any()
         self._scale = max(float(moved.std()) if len(moved) else 0.0, measure.least / _LEAST_SCALES)
         rare = float(np.quantile(moved, 1 - RARE, method="higher")) if len(moved) else 0.0
         self._extreme = max(measure.least / 2, rare)
@@ -43,19 +45,22 @@ class LevelBaseline(Baseline):
 
     def test(self, samples: Samples, length_us: int) -> Outcome:
         moved = self._moved(samples)
+        beyond = moved >= self._extreme
         records = len(samples)
         mean = float(moved.mean()) if records else 0.0
         reference = self.reference(length_us)
         root = np.sqrt(records) / self._scale
+        # So many points say no more of how rarely one lies beyond; a metric that never moves needs only one.
+        rarest = 0.0 if self._is_constant else float((self._points + 1.0) ** -int(beyond.sum()))
         return Outcome(
-            p_value=reference.p_value(float(mean * root)) if records else 1.0,
+            p_value=max(reference.p_value(float(mean * root)), rarest) if records else 1.0,
             is_large=mean >= self.measure.least,
             is_excluded=records > 0
             and reference.distance(float(mean * root), float(self.measure.least * root)) >= SURE,
             baseline=self._mean,
             value=float(samples.value.mean()) if records else float("nan"),
             records=records,
-            share=float((moved >= self._extreme).mean()) if records else 0.0,
+            share=share_of(beyond),
             stretches=reference.stretches,
         )
 

@@ -151,6 +151,16 @@ def test_points_of_one_body_follow_each_other() -> None:
     assert World().send(*points) == [("hits.rate", 10.0, 2.0), ("hits.rate", 30.0, 1.0)]
 
 
+def test_a_body_of_endless_points_of_one_series_loses_nothing_that_was_added() -> None:
+    """The newest hundred are taken in turn; the oldest of them follows what was known before."""
+    world = World()
+    world.send(total(0, 0))
+    found = world.send(*[total(10 * at_s, at_s) for at_s in range(1, 301)])
+    assert len(found) == 100
+    assert found[0] == ("hits.rate", 10.0, 201.0)
+    assert sum(value * took for _, value, took in found) == 3000
+
+
 def test_deltas_are_rates_over_their_own_intervals() -> None:
     world = World()
     assert world.send(total(30, 10, start_s=0, how=DELTA)) == [("hits.rate", 3.0, 10.0)]
