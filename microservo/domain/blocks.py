@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microservo.domain.dictionary import Dictionary, Numbers
-from microservo.domain.telemetry import LAYOUTS, SIGNALS, Batch, Int64, Signal, signal_of
+from microservo.domain.telemetry import LAYOUTS, SIGNALS, Batch, Int64, Signal
 
 _LEFT_OUT: dict[Signal, frozenset[str]] = {
     "metrics": frozenset(),
@@ -51,7 +51,7 @@ class Block(NamedTuple):
     """Rows of one message that belong to one window.
 
     Attributes:
-        columns: bytes of each column, in the order of `COLUMNS`.
+        columns: bytes of each column, in the order of `COLUMNS`; none of one that is all zeros.
         texts: what each column that points into texts points into, as numbers of the windower's dictionary.
     """
 
@@ -81,10 +81,7 @@ _GETTERS = {layout.batch: _getters(signal) for signal, layout in LAYOUTS.items()
 def block_of(batch: Batch, dictionary: Dictionary) -> Block:
     """All rows of a checked batch."""
     columns_of, texts_of = _GETTERS[type(batch)]
-    columns = columns_of(batch)
-    if b"" in columns:
-        columns = _filled(signal_of(batch), columns)
-    return Block(columns, tuple([dictionary.numbers(texts) for texts in texts_of(batch)]))
+    return Block(columns_of(batch), tuple([dictionary.numbers(texts) for texts in texts_of(batch)]))
 
 
 def split(signal: Signal, block: Block, times_us: Int64, size_us: int) -> Iterator[tuple[int, int, Block]]:
@@ -150,11 +147,20 @@ class Columns:
         """A column, shape (rows,); of one that points into texts, their numbers."""
         found = self._joined.get(name)
         if found is None:
-            found = np.frombuffer(b"".join(self._columns[name]), self._types[name])
+            found = np.frombuffer(self._bytes(name), self._types[name])
             if name in self._texts:
                 found = _numbers(found, self._texts[name], self._rows)
             self._joined[name] = found
         return found
+
+    def _bytes(self, name: str) -> bytes:
+        """A column of all blocks, with zeros where one leaves it out."""
+        width, parts = self._types[name].itemsize, self._columns[name]
+        joined = b"".join(parts)
+        if len(joined) < width * sum(self._rows):
+            rows = zip(parts, self._rows, strict=True)
+            joined = b"".join([part or bytes(width * count) for part, count in rows])
+        return joined
 
 
 def _numbers(index: NDArray[np.uint16], texts: Sequence[Numbers], rows: Sequence[int]) -> Numbers:
@@ -167,12 +173,12 @@ def _numbers(index: NDArray[np.uint16], texts: Sequence[Numbers], rows: Sequence
 
 
 def _merged(blocks: Sequence[Block]) -> list[Block]:
-    def texts(block: Block) -> tuple[int, ...]:
-        return tuple(map(id, block.texts))
+    def likeness(block: Block) -> tuple[int, ...]:
+        return (*map(id, block.texts), *map(bool, block.columns))
 
     merged = [block for block in blocks if len(block.columns[0]) >= _SMALL_BYTES]
     small = [block for block in blocks if len(block.columns[0]) < _SMALL_BYTES]
-    for _, alike in itertools.groupby(sorted(small, key=texts), texts):
+    for _, alike in itertools.groupby(sorted(small, key=likeness), likeness):
         parts = list(alike)
         columns = zip(*[block.columns for block in parts], strict=True)
         merged.append(Block(tuple(map(b"".join, columns)), parts[0].texts))
@@ -180,12 +186,8 @@ def _merged(blocks: Sequence[Block]) -> list[Block]:
 
 
 def _reordered(signal: Signal, block: Block, order: NDArray[np.intp]) -> Block:
-    columns = zip(block.columns, COLUMNS[signal].values(), strict=True)
-    return Block(tuple(np.frombuffer(each, dtype)[order].tobytes() for each, dtype in columns), block.texts)
-
-
-def _filled(signal: Signal, columns: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """The columns of a batch with zeros for those that it leaves out."""
-    count = len(columns[0]) // 8
-    widths = _WIDTHS[signal]
-    return tuple([column or bytes(width * count) for column, width in zip(columns, widths, strict=True)])
+    columns = [
+        np.frombuffer(each, dtype)[order].tobytes() if each else each
+        for each, dtype in zip(block.columns, COLUMNS[signal].values(), strict=True)
+    ]
+    return Block(tuple(columns), block.texts)

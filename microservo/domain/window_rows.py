@@ -126,8 +126,17 @@ def _metric_rows(columns: Columns, dictionary: Dictionary) -> MetricRows:
         window=window[order],
         name=name[order],
         time_us=time[order],
-        **{each: columns[each][order] for each in ("value", "instance", "interval_us", "age_us")},
+        value=columns["value"][order],
+        instance=columns["instance"][order],
+        interval_us=_mostly_zeros(columns["interval_us"], order),
+        age_us=_mostly_zeros(columns["age_us"], order),
     )
+
+
+def _mostly_zeros(column: Int64, order: NDArray[np.intp]) -> Int64:
+    """A column in an order; zeros need none."""
+    found: Int64 = column[order] if column.any() else column[: len(order)]
+    return found
 
 
 def _log_rows(columns: Columns, dictionary: Dictionary) -> LogRows:

@@ -116,6 +116,7 @@ class Collector:
         while (stopping.is_alive() or self._inbox.records) and time.monotonic() < deadline_s:
             self._shipper.ship(self._inbox.drain(_DRAIN_STEP_S))
         stopping.join()
+        self._shipper.finish()
         if self._inbox.records:
             logger.error("%d records were not taken by kafka and not acknowledged", self._inbox.records)
 

@@ -118,6 +118,11 @@ class Shipper:
         if parcels:
             STAGE_LATENCY_SECONDS.labels("telemetry-flush").observe(time.perf_counter() - started_s)
 
+    def finish(self) -> None:
+        """Publishes what would have been due later: who called whom, and who is new; raises as `ship`."""
+        self._publish_calls(self._clock())
+        self._settle()
+
     def close(self) -> None:
         """Flushes and closes every producer."""
         for writer in self._writers:
@@ -155,8 +160,11 @@ class Shipper:
             for inventory in self._inventories.records(now_us):
                 self._until_taken(partial(self._publisher.publish, inventory))
                 MESSAGES_TOTAL.labels(WRITER, TELEMETRY_METRICS, "out").inc()
-        if now_us < self._graph_due_us:
-            return
+        if now_us >= self._graph_due_us:
+            self._publish_calls(now_us)
+
+    def _publish_calls(self, now_us: int) -> None:
+        """The service graph, and who is new."""
         # From now, not from when it was due: after a long stall one record is enough.
         self._graph_due_us = now_us + self._graph_interval_us
         self._calls.add_links(self._callees.drain_links())

@@ -9,6 +9,7 @@ from microservo.domain.effects.baseline import RARE, SURE, Baseline, Deviating, 
 from microservo.domain.effects.free_time import FreeTime
 from microservo.domain.effects.history import Samples
 from microservo.domain.effects.policy import EffectPolicy
+from microservo.domain.effects.tails import poisson_tail
 from microservo.domain.faults.base import Measure
 from microservo.domain.telemetry import Float64
 
@@ -39,11 +40,13 @@ class CountBaseline(Baseline):
         least = np.array([max(0.0, expected * (1 + self._sign * self.measure.least))])
         at_least = self._sign * float(_difference(least, np.array([expected]))[0])
         moved = self._sign * (records - expected) / expected if expected > 0 else 0.0
+        # Where arrivals are independent, a ratio says too much of few of them.
+        independent = poisson_tail(records, max(expected, 1e-9), lower=self._sign < 0)
+        is_known = expected >= self._policy.least_records
         return Outcome(
-            p_value=reference.p_value(statistic) if expected >= self._policy.least_records else 1.0,
+            p_value=max(reference.p_value(statistic), independent) if is_known else 1.0,
             is_large=moved >= self.measure.least,
-            is_excluded=expected >= self._policy.least_records
-            and reference.distance(statistic, at_least) >= SURE,
+            is_excluded=is_known and reference.distance(statistic, at_least) >= SURE,
             baseline=expected,
             value=float(records),
             records=records,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import sqrt
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,24 +15,30 @@ from microservo.domain.effects.policy import EffectPolicy
 from microservo.domain.faults.base import Measure
 from microservo.domain.telemetry import Float64
 
+_MOST_LEASTS = 3.0
 _LEAST_SCALES = 8
 """A metric that never moves is taken to move by this part of what matters."""
 
 
 class LevelBaseline(Baseline):
-    """The mean of a metric's points, against the middle of its fault-free ones."""
+    """The mean of a metric's points, against the middle of its fault-free ones.
+
+    It is taken twice: of all that the points moved, and of no more than some times what matters, so that one
+    second in which the machine stood still does not hide what a fault does for many. The larger of both
+    statistics counts, in the fault-free stretches as well.
+    """
 
     def __init__(self, measure: Measure, samples: Samples, free: FreeTime, policy: EffectPolicy) -> None:
         super().__init__(measure, samples, free, policy)
         self._sign = 1 if measure.direction == "up" else -1
         self._middles = _middles(samples)
         moved = self._moved(samples)
-        self._points = len(samples)
+        self._scales = [self._scale(values) for values in self._both(moved)]
+        self._sums = [sums(values) for values in self._both(moved)]
         self._is_constant = not moved.any()
-        self._scale = max(float(moved.std()) if len(moved) else 0.0, measure.least / _LEAST_SCALES)
         rare = float(np.quantile(moved, 1 - RARE, method="higher")) if len(moved) else 0.0
-        self._extreme = max(measure.least / 2, rare)
-        self._sums = sums(moved)
+        self._bands = (measure.least / 2, max(measure.least / 2, rare))
+        self._natural = [float(((moved >= band).sum() + 1) / (len(moved) + 1)) for band in self._bands]
         self._mean = float(samples.value.mean()) if len(samples) else 0.0
         gaps_us = np.diff(samples.begin_us)
         self.interval_us = int(np.median(gaps_us[gaps_us > 0])) if gaps_us.any() else 0
@@ -44,43 +52,67 @@ class LevelBaseline(Baseline):
         return min(at_us, end_us + self.interval_us)
 
     def test(self, samples: Samples, length_us: int) -> Outcome:
-        moved = self._moved(samples)
-        beyond = moved >= self._extreme
         records = len(samples)
-        mean = float(moved.mean()) if records else 0.0
+        moved = self._moved(samples)
         reference = self.reference(length_us)
-        root = np.sqrt(records) / self._scale
-        # So many points say no more of how rarely one lies beyond; a metric that never moves needs only one.
-        rarest = 0.0 if self._is_constant else float((self._points + 1.0) ** -int(beyond.sum()))
+        statistic = self._statistic(moved) if records else 0.0
+        at_least = self.measure.least * np.sqrt(records) / self._scales[-1]
         return Outcome(
-            p_value=max(reference.p_value(float(mean * root)), rarest) if records else 1.0,
-            is_large=mean >= self.measure.least,
-            is_excluded=records > 0
-            and reference.distance(float(mean * root), float(self.measure.least * root)) >= SURE,
+            p_value=max(reference.p_value(statistic), self._rarity(moved)) if records else 1.0,
+            is_large=records > 0 and float(moved.mean()) >= self.measure.least,
+            is_excluded=records > 0 and reference.distance(statistic, float(at_least)) >= SURE,
             baseline=self._mean,
             value=float(samples.value.mean()) if records else float("nan"),
             records=records,
-            share=share_of(beyond),
+            share=share_of(moved >= self._bands[0]),
             stretches=reference.stretches,
         )
 
     def deviating(self, samples: Samples, tested: NDArray[np.bool_]) -> Deviating:
-        beyond: NDArray[np.bool_] = self._moved(samples) >= self._extreme
-        return Deviating(flags=beyond, natural=RARE, share=share_of(beyond[tested]))
+        moved = self._moved(samples)
+        usual, extreme = (moved >= band for band in self._bands)
+        # A movement that happens now and then can be dated by what matters only.
+        if extreme[tested].sum() >= usual[tested].sum() / 2:
+            return Deviating(flags=extreme, natural=self._natural[1], share=share_of(extreme[tested]))
+        return Deviating(flags=usual, natural=self._natural[0], share=share_of(usual[tested]))
+
+    def _rarity(self, moved: Float64) -> float:
+        """The least probability that so many points can speak for, by how many fault-free ones lie there."""
+        if self._is_constant:
+            # Of a metric that never moves, one point is enough.
+            return 0.0
+        return min(
+            natural ** int((moved >= band).sum())
+            for band, natural in zip(self._bands, self._natural, strict=True)
+        )
 
     def _moved(self, samples: Samples) -> Float64:
         moved: Float64 = self._sign * (samples.value - of_stratum(self._middles, samples.stratum))
         return moved
+
+    def _both(self, moved: Float64) -> tuple[Float64, Float64]:
+        """All that points moved, and no more than some times what matters."""
+        most = _MOST_LEASTS * self.measure.least
+        return moved, np.clip(moved, -most, most)
+
+    def _scale(self, values: Float64) -> float:
+        return max(float(values.std()) if len(values) else 0.0, self.measure.least / _LEAST_SCALES)
+
+    def _statistic(self, moved: Float64) -> float:
+        both = zip(self._both(moved), self._scales, strict=True)
+        return max(float(values.sum()) / sqrt(len(values)) / scale for values, scale in both)
 
     def _statistics(
         self, begins: NDArray[np.intp], ends: NDArray[np.intp], edges_us: NDArray[np.int64], length_us: int
     ) -> Float64:
         del edges_us, length_us
         with np.errstate(invalid="ignore", divide="ignore"):
-            statistics: Float64 = (
-                (self._sums[ends] - self._sums[begins]) / np.sqrt(ends - begins) / self._scale
-            )
-        return statistics
+            roots = np.sqrt(ends - begins)
+            found: list[Float64] = [
+                (total[ends] - total[begins]) / roots / scale
+                for total, scale in zip(self._sums, self._scales, strict=True)
+            ]
+        return np.maximum(*found)
 
 
 def _middles(samples: Samples) -> Float64:

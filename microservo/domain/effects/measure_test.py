@@ -150,13 +150,14 @@ class MeasureTest:
         for first_us, last_us in (rival.span for rival in rivals):
             counted &= inside | (samples.begin_us < first_us) | (samples.begin_us >= last_us)
         deviating = baseline.deviating(samples, inside)
-        return runs(
+        found = runs(
             samples.end_us,
             deviating.flags & counted,
             natural=deviating.natural,
             share=deviating.share,
             pause_us=LINGERS_US,
         )
+        return found or [Interval(start_us=begin_us, end_us=min(end_us, view.at_us))]
 
     def _test(self, view: View, pieces: Sequence[Span], part: float, shared_with: tuple[str, ...]) -> None:
         pieces = newest(pieces, self.baseline.longest_us)

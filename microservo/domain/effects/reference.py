@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from math import inf, sqrt
 
 import numpy as np
 
-from microservo.domain.effects.student import upper_tail
+from microservo.domain.effects.tails import upper_tail
 from microservo.domain.telemetry import Float64
 
 _LOCAL_US = 30_000_000
+_LEAST_DEGREES = 4.0
+"""With fewer, a distribution of Student has no fourth moment."""
 _LEAST_SPREAD = 1.0
 """Every statistic has spread one if records are independent; fault-free stretches may only show more."""
 
@@ -24,15 +26,15 @@ class Reference:
     Args:
         values: NaN where a stretch has no record, shape (stretches,).
         length_us: of each stretch.
-        most_degrees: of freedom of Student's distribution.
+        most_degrees: of freedom of Student's distribution; fewer where these values have outliers.
     """
 
     def __init__(self, values: Float64, length_us: int, most_degrees: int) -> None:
         values = values[np.isfinite(values)]
         self.stretches = len(values)
-        self._most_degrees = most_degrees
         self._values = np.sort(values)
         self._middle, self._spread = _location(values)
+        self._degrees = min(float(most_degrees), _degrees(values, self._middle, self._spread))
         near = int(np.clip(round(_LOCAL_US / length_us), 2, 15))
         self._near: tuple[float, float, int] | None = None
         if len(values) >= 2 * near + 4:
@@ -59,7 +61,7 @@ class Reference:
 
     def _tail(self, t: float, stretches: int) -> float:
         # The middle and the spread are estimates of so many stretches, too.
-        return upper_tail(t / sqrt(1 + 1 / stretches), min(stretches - 1, self._most_degrees))
+        return upper_tail(t / sqrt(1 + 1 / stretches), min(stretches - 1, self._degrees))
 
 
 def _location(values: Float64) -> tuple[float, float]:
@@ -67,6 +69,14 @@ def _location(values: Float64) -> tuple[float, float]:
         return 0.0, _LEAST_SPREAD
     middle = float(np.median(values))
     return middle, _spread(values, middle)
+
+
+def _degrees(values: Float64, middle: float, spread: float) -> float:
+    """The degrees of freedom of the distribution of Student that has such outliers (by its fourth moment)."""
+    if not len(values):
+        return _LEAST_DEGREES
+    excess = float(np.mean(((values - middle) / spread) ** 4)) - 3
+    return _LEAST_DEGREES + 6 / excess if excess > 0 else inf
 
 
 def _spread(values: Float64, middle: float) -> float:

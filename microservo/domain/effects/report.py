@@ -11,7 +11,11 @@ from microservo.domain.effects.watch import Watch
 from schemas.records import EffectVerdict, FaultEffect, FaultVerdict, Finding
 
 _DECIDING = frozenset({"root", "caller", "user"})
-"""Relations of the services that must have been looked at before a fault can be called ineffective."""
+"""Relations of the services whose effects confirm a fault, and without whose it is ineffective.
+
+A service behind the root cause that gets fewer requests, or a neighbour that is slower, is affected; but that
+happens for many reasons, and confirms nothing by itself.
+"""
 
 
 def effect_of(fault: ObservedFault, watch: Watch, *, is_settled: bool) -> FaultEffect:
@@ -54,7 +58,8 @@ def finding_of(fault: ObservedFault, watch: Watch, *, is_settled: bool) -> Findi
 def verdict_of(fault: ObservedFault, watches: Sequence[Watch], *, is_final: bool) -> FaultVerdict | None:
     """The verdict as version 0; None while there is nothing to say."""
     own = [watch for watch in watches if _is_own(watch)] if fault.has_acted else []
-    if not (own or is_final):
+    deciding = [watch for watch in own if fault.records[watch.service].relation in _DECIDING]
+    if not (deciding or is_final):
         return None
     record = FaultVerdict(
         run_id=fault.run_id,
@@ -64,7 +69,7 @@ def verdict_of(fault: ObservedFault, watches: Sequence[Watch], *, is_final: bool
         verdict="confirmed",
         is_final=is_final,
     )
-    if not own:
+    if not deciding:
         verdict, evidence = _unconfirmed(fault, watches)
         return replace(record, verdict=verdict, evidence=evidence)
     intervals = [interval for watch in own for interval in watch.intervals]
@@ -79,7 +84,7 @@ def verdict_of(fault: ObservedFault, watches: Sequence[Watch], *, is_final: bool
         effect_seen_within_us=first.start_within_us,
         normal_at_us=last.end_us if is_over else None,
         normal_within_us=last.end_within_us if is_over else None,
-        evidence=_said(min(own, key=_p_value)),
+        evidence=_said(min(deciding, key=_p_value)),
     )
 
 
@@ -103,9 +108,9 @@ def _unconfirmed(fault: ObservedFault, watches: Sequence[Watch]) -> tuple[Effect
         return "ineffective", "a control: nothing is expected of it, so nothing was tested"
     if not fault.has_acted:
         return "inconclusive", "the mechanism acted on nothing"
-    shared = sorted(watch.service for watch in watches if watch.decisive is not None)
-    if shared:
-        return "inconclusive", f"what moved at {', '.join(shared)} other faults explain as well"
+    moved = sorted(watch.service for watch in watches if watch.decisive is not None)
+    if moved:
+        return "inconclusive", f"what moved at {', '.join(moved)} may have other causes"
     deciding = [watch for watch in watches if fault.records[watch.service].relation in _DECIDING]
     blind = sorted(each.service for each in deciding if each.finding(is_settled=True) != "not_visible")
     if blind:

@@ -70,30 +70,6 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Expectation:
-    """A feature that must move while the fault is in force.
-
-    Attributes:
-        where: the target itself, or each service that calls it.
-        feature: name of the feature; `{target}` stands for the target's name.
-        change: least movement, in the unit of the feature.
-        share: least movement as a share of the baseline; the larger of the two counts.
-        returns: False for a counter that never falls again, so nobody waits for it to be normal.
-    """
-
-    where: Literal["target", "callers"]
-    feature: str
-    direction: Literal["up", "down"] = "up"
-    change: float
-    share: float = 0.0
-    returns: bool = True
-
-    def threshold(self, baseline: float) -> float:
-        """How far the feature must move from `baseline`."""
-        return max(self.change, self.share * abs(baseline))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
     """One statistic of a service that a kind of fault should move, named before anybody looks.
 
@@ -182,10 +158,6 @@ class Fault(ABC):
     @abstractmethod
     def severity(self) -> float:
         """How bad it is, from 0 (nothing) to 1 (total), by its parameters alone."""
-
-    @abstractmethod
-    def expectations(self) -> tuple[Expectation, ...]:
-        """Its effect contract: any one of these shows that it had an effect."""
 
     @abstractmethod
     def contract(self) -> Contract:

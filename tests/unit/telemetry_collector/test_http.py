@@ -19,10 +19,10 @@ from otlp_requests import T0_US, attribute, gauge, line, logs, metrics, resource
 from microservo.adapters.otlp.json_requests import to_json
 from microservo.domain.telemetry import span_columns
 from microservo.testing import eventually
-from schemas.catalogue import SERVICE_GRAPH
+from schemas.catalogue import SERVICE_GRAPH, SERVICE_INSTANCES
 from schemas.codec import decode_as
 from schemas.envelope import HEARTBEAT_KEY, Stamp
-from schemas.records import LogBatch, MetricBatch, ServiceGraph, SpanBatch
+from schemas.records import LogBatch, MetricBatch, ServiceGraph, ServiceInstance, SpanBatch
 from tests.unit.telemetry_collector.harness import PARTITIONS, Running, Start
 
 JSON = "application/json"
@@ -296,6 +296,19 @@ def test_shutdown_answers_what_is_under_way_and_ships_it(start: Start) -> None:
         sender.join()
         assert len(records(running, "telemetry-traces")) == 1
     assert statuses == [200]
+
+
+def test_a_shutdown_loses_no_calls_and_no_instance_that_were_not_due_yet(start: Start) -> None:
+    with start() as running:
+        call = traces([span(number=1, peer="cart", kind=3)], resource("frontend"))
+        assert running.send("/v1/traces", call.SerializeToString()).status == 200
+        assert running.messages(SERVICE_GRAPH) == []
+    (graph,) = [decode_as(ServiceGraph, each.value or b"") for each in running.messages(SERVICE_GRAPH)]
+    instances = [
+        decode_as(ServiceInstance, each.value or b"") for each in running.messages(SERVICE_INSTANCES)
+    ]
+    assert (graph.callers, graph.callees, graph.calls) == (("frontend",), ("cart",), (1,))
+    assert [each.service for each in instances] == ["frontend"]
 
 
 def test_calls_are_told_on_the_service_graph(start: Start) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Contract, Expectation, Fault, Parameter
+from microservo.domain.faults.base import Contract, Fault, Parameter
 from microservo.domain.faults.registry import register
 from microservo.domain.faults.shared_parameters import ENDPOINT, SHARE_OF_REQUESTS
-from microservo.domain.faults.symptoms import failed, failing_calls, served, towards_users
+from microservo.domain.faults.symptoms import failed, served, towards_users
 
 
 @register
@@ -33,11 +33,3 @@ class AppException(Fault):
     def contract(self) -> Contract:
         failing = failed(self.ratio, some_endpoints=self.endpoint != "")
         return towards_users(failing, root=(served(failing),))
-
-    def expectations(self) -> tuple[Expectation, ...]:
-        own = Expectation(
-            where="target",
-            feature=f"request/{self.endpoint or '*'}/error_share",
-            change=max(0.4 * self.ratio, 0.01),
-        )
-        return (own, failing_calls(self.ratio, some_endpoints=self.endpoint != ""))

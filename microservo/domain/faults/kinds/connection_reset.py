@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Contract, Expectation, Fault, Parameter
+from microservo.domain.faults.base import Contract, Fault, Parameter
 from microservo.domain.faults.registry import register
 from microservo.domain.faults.shared_parameters import SHARE_OF_REQUESTS
-from microservo.domain.faults.symptoms import failed, failing_calls, fewer, resets, towards_users
+from microservo.domain.faults.symptoms import failed, fewer, resets, towards_users
 
 
 @register
@@ -31,6 +31,3 @@ class ConnectionReset(Fault):
 
     def contract(self) -> Contract:
         return towards_users(failed(self.ratio), root=(resets(), fewer(self.ratio)))
-
-    def expectations(self) -> tuple[Expectation, ...]:
-        return (failing_calls(self.ratio),)

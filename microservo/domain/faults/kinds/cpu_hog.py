@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Contract, Expectation, Fault, Parameter
+from microservo.domain.faults.base import Contract, Fault, Parameter
 from microservo.domain.faults.registry import register
 from microservo.domain.faults.symptoms import STARVED, USERS, fewer, level, served, slow
 from microservo.domain.faults.units import COUNT, RATIO
@@ -48,20 +48,12 @@ class CpuHog(Fault):
     def contract(self) -> Contract:
         slower = slow(10.0, 0.4)
         return Contract(
-            # Both cores of a small machine may be wanted by others, hence a good tenth.
-            root=(level("process.cpu.utilization", 0.15 * self._cores), served(slower)),
+            # Both cores of a small machine may be wanted by others, hence a tenth.
+            root=(level("process.cpu.utilization", 0.1 * self._cores), served(slower)),
             callers=(slower,),
             users=(slower.diluted(USERS),),
             callees=(fewer(STARVED),),
             neighbours=(served(slower),),
-        )
-
-    def expectations(self) -> tuple[Expectation, ...]:
-        # Both cores of a small machine may be wanted by others, hence three tenths.
-        return (
-            Expectation(
-                where="target", feature="metric/process.cpu.utilization/max", change=0.3 * self._cores
-            ),
         )
 
     @property

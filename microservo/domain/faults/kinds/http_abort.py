@@ -5,17 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Contract, Expectation, Fault, Parameter
+from microservo.domain.faults.base import Contract, Fault, Parameter
 from microservo.domain.faults.registry import register
 from microservo.domain.faults.shared_parameters import ENDPOINT, SHARE_OF_REQUESTS
-from microservo.domain.faults.symptoms import (
-    answers,
-    failed,
-    failing_calls,
-    fewer,
-    fewer_requests,
-    towards_users,
-)
+from microservo.domain.faults.symptoms import answers, failed, fewer, towards_users
 from microservo.domain.faults.units import COUNT
 
 
@@ -57,8 +50,3 @@ class HttpAbort(Fault):
             return towards_users(failed(self.ratio), root=(answers("4xx"), fewer(self.ratio)))
         failing = failed(self.ratio, some_endpoints=self.endpoint != "")
         return towards_users(failing, root=(answers("5xx"), fewer(self.ratio)))
-
-    def expectations(self) -> tuple[Expectation, ...]:
-        if self.status >= 500:
-            return (failing_calls(self.ratio, some_endpoints=self.endpoint != ""),)
-        return (fewer_requests(self.ratio),)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from microservo.domain.faults.base import Contract, Expectation, Fault, Parameter
+from microservo.domain.faults.base import Contract, Fault, Parameter
 from microservo.domain.faults.registry import register
 from microservo.domain.faults.shared_parameters import ENDPOINT, SHARE_OF_REQUESTS
-from microservo.domain.faults.symptoms import delayed, slower_calls, timed_out_calls
+from microservo.domain.faults.symptoms import delayed
 from microservo.domain.faults.units import DURATION
 
 _FULL_SEVERITY_US = 1_000_000
@@ -49,11 +49,3 @@ class HttpDelay(Fault):
 
     def contract(self) -> Contract:
         return delayed(self.delay_us / 1000, self.ratio, some_endpoints=self.endpoint != "")
-
-    def expectations(self) -> tuple[Expectation, ...]:
-        some = self.endpoint != ""
-        delay_ms = self.delay_us / 1000
-        return (
-            slower_calls(delay_ms, ratio=self.ratio, some_endpoints=some),
-            *timed_out_calls(delay_ms, self.ratio),
-        )

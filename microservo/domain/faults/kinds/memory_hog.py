@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Contract, Expectation, Fault, Parameter
+from microservo.domain.faults.base import Contract, Fault, Parameter
 from microservo.domain.faults.registry import register
 from microservo.domain.faults.symptoms import STARVED, USERS, fewer, level, served, slow
 from microservo.domain.faults.units import SIZE
@@ -53,9 +53,4 @@ class MemoryHog(Fault):
             users=(slower.diluted(USERS),),
             callees=(fewer(STARVED),),
             neighbours=(served(slower),),
-        )
-
-    def expectations(self) -> tuple[Expectation, ...]:
-        return (
-            Expectation(where="target", feature="metric/process.memory.usage/max", change=0.5 * self.bytes),
         )

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Contract, Expectation, Fault, Parameter
+from microservo.domain.faults.base import Contract, Fault, Parameter
 from microservo.domain.faults.registry import register
-from microservo.domain.faults.symptoms import delayed, slower_calls
+from microservo.domain.faults.symptoms import delayed
 from microservo.domain.faults.units import RATE
 
 # 100 kbit/s: where an answer of a few kilobytes takes a good part of a second.
@@ -48,6 +48,3 @@ class NetworkBandwidth(Fault):
 
     def contract(self) -> Contract:
         return delayed(max(_NOISE_MS, 1000 * _ANSWER_BYTES / self.bytes_per_s))
-
-    def expectations(self) -> tuple[Expectation, ...]:
-        return (slower_calls(max(_NOISE_MS, 1000 * _ANSWER_BYTES / self.bytes_per_s)),)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Contract, Expectation, Fault, Parameter
+from microservo.domain.faults.base import Contract, Fault, Parameter
 from microservo.domain.faults.registry import register
-from microservo.domain.faults.symptoms import delayed, slower_calls, timed_out_calls
+from microservo.domain.faults.symptoms import delayed
 from microservo.domain.faults.units import DURATION
 
 _FULL_SEVERITY_US = 1_000_000
@@ -55,7 +55,3 @@ class NetworkDelay(Fault):
 
     def contract(self) -> Contract:
         return delayed(self.latency_us / 1000)
-
-    def expectations(self) -> tuple[Expectation, ...]:
-        delay_ms = self.latency_us / 1000
-        return (slower_calls(delay_ms), *timed_out_calls(delay_ms, 1.0))

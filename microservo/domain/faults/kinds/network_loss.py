@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Contract, Expectation, Fault, Parameter
+from microservo.domain.faults.base import Contract, Fault, Parameter
 from microservo.domain.faults.registry import register
-from microservo.domain.faults.symptoms import delayed, slower_calls
+from microservo.domain.faults.symptoms import delayed
 from microservo.domain.faults.units import RATIO
 
 # Linux sends a lost segment again after at least this (TCP_RTO_MIN, include/net/tcp.h).
@@ -38,6 +38,3 @@ class NetworkLoss(Fault):
 
     def contract(self) -> Contract:
         return delayed(_RETRANSMISSION_MS, self.ratio)
-
-    def expectations(self) -> tuple[Expectation, ...]:
-        return (slower_calls(_RETRANSMISSION_MS, ratio=self.ratio),)

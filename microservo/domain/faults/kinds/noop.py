@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Contract, Expectation, Fault
+from microservo.domain.faults.base import Contract, Fault
 from microservo.domain.faults.registry import register
 
 
@@ -26,6 +26,3 @@ class Noop(Fault):
 
     def contract(self) -> Contract:
         return Contract()
-
-    def expectations(self) -> tuple[Expectation, ...]:
-        return ()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Contract, Expectation, Fault
+from microservo.domain.faults.base import Contract, Fault
 from microservo.domain.faults.registry import register
-from microservo.domain.faults.symptoms import failed, failing_calls, level, towards_users
+from microservo.domain.faults.symptoms import failed, level, towards_users
 
 
 @register
@@ -31,16 +31,4 @@ class ProcessKill(Fault):
         return towards_users(
             failed(0.5),
             root=(level("service.downtime", 0.05), level("service.instances.running", 0.5, "down")),
-        )
-
-    def expectations(self) -> tuple[Expectation, ...]:
-        return (
-            Expectation(where="target", feature="metric/process.restarts/max", change=0.5, returns=False),
-            Expectation(
-                where="target",
-                feature="metric/service.instances.running/min",
-                direction="down",
-                change=0.5,
-            ),
-            failing_calls(0.25),
         )

@@ -5,18 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Contract, Expectation, Fault
+from microservo.domain.faults.base import Contract, Fault
 from microservo.domain.faults.registry import register
-from microservo.domain.faults.symptoms import (
-    failed,
-    failing_calls,
-    fewer,
-    fewer_requests,
-    level,
-    slow,
-    slower_calls,
-    towards_users,
-)
+from microservo.domain.faults.symptoms import failed, fewer, level, slow, towards_users
 
 
 @register
@@ -38,6 +29,3 @@ class ProcessPause(Fault):
         return towards_users(
             failed(0.25), slow(300.0, 0.5), root=(fewer(1.0), level("network.requests.active", 1.0))
         )
-
-    def expectations(self) -> tuple[Expectation, ...]:
-        return (failing_calls(0.25), slower_calls(400.0, ratio=0.05), fewer_requests(1.0))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,12 +22,11 @@ from simulated_telemetry import (
 )
 
 from microservo.domain.effects import EffectObserver
-from microservo.domain.telemetry import span_columns
+from microservo.domain.telemetry import LAYOUTS, span_columns
 from schemas.records import FaultEffect, FaultVerdict, LogBatch, ServiceFault, SpanBatch
 
 BEGIN_S = 200.3
 SECOND_US = 1_000_000
-LOG_COLUMNS = ("time_us", "instance", "severity", "template", "trace_id", "span_id")
 DELAY = {"delay": "300ms"}
 DEFAULTS: list[tuple[str, dict[str, str], Change]] = [
     ("http-delay", {"delay": "400ms"}, Change(delay_ms=400.0)),
@@ -198,7 +198,7 @@ def test_a_weak_fault_under_a_strong_one_shares_its_effect_and_is_not_confirmed_
         found = effects(published, weak)[FRONT]
         assert (found.finding, "strong" in found.shared_with) == ("visible", True)
         assert verdict(published, weak).verdict == "inconclusive"
-        assert "other faults explain" in verdict(published, weak).evidence
+        assert "other causes" in verdict(published, weak).evidence
 
 
 def test_calls_on_their_way_when_another_fault_begins_are_not_this_ones_effect() -> None:
@@ -393,9 +393,17 @@ def test_an_open_fault_is_confirmed_before_it_ends_and_its_verdict_is_not_final(
 
 def test_records_of_other_runs_and_lines_of_logs_are_passed_over() -> None:
     observer = EffectObserver(RUN)
-    lines = LogBatch(
-        run_id=RUN, service=ROOT, instances=(), templates=(), bodies=(), **dict.fromkeys(LOG_COLUMNS, b"")
-    )
+    columns: dict[str, Any] = dict.fromkeys(LAYOUTS["logs"].numbers, b"")
+    lines = LogBatch(run_id=RUN, service=ROOT, instances=(), templates=(), bodies=(), **columns)
     observer.telemetry(lines)
     observer.fault(replace(fault_records("f-1", "noop", 5, 10)[0], run_id="run-2"))
     assert observer.advance(instant_us(100)) == []
+
+
+def test_a_service_that_gets_fewer_requests_alone_confirms_no_fault() -> None:
+    run = simulation(Change(from_s=200, until_s=220, is_paused=True))
+    records = injected("f-1", "http-delay", 200, 220, delay="300ms")
+    behind = [record for record in records if record.service == BEHIND]
+    published = observe(run, behind)
+    assert effects(published)[BEHIND].finding == "visible"
+    assert verdict(published).verdict == "inconclusive"

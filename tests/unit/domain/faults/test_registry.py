@@ -9,7 +9,7 @@ from typing import ClassVar
 import pytest
 
 from microservo.domain.faults import kinds, registry
-from microservo.domain.faults.base import Contract, Expectation, Fault
+from microservo.domain.faults.base import Contract, Fault
 from microservo.domain.faults.catalogue import KINDS
 from microservo.errors import InvalidInput
 
@@ -25,8 +25,6 @@ class Nap(Fault):
     kind = "a-nap"
     mechanisms = ("process",)
     severity = 1.0
-    def expectations(self):
-        return ()
     def contract(self):
         return Contract()
 """
@@ -42,9 +40,6 @@ class Impostor(Fault):
     @property
     def severity(self) -> float:
         return 0.0
-
-    def expectations(self) -> tuple[Expectation, ...]:
-        return ()
 
     def contract(self) -> Contract:
         return Contract()

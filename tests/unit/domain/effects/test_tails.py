@@ -4,7 +4,7 @@ from math import atan, pi, sqrt
 
 import pytest
 
-from microservo.domain.effects.student import upper_tail
+from microservo.domain.effects.tails import poisson_tail, upper_tail
 
 
 # Critical values of tables: t, degrees of freedom, one-sided probability.
@@ -30,3 +30,20 @@ def test_the_tail_is_right_far_out_where_it_is_known_in_closed_form() -> None:
     three_degrees = 0.5 - (x / (1 + x * x) + atan(x)) / pi
     assert upper_tail(40, 3) == pytest.approx(three_degrees, rel=1e-6)
     assert upper_tail(1e6, 1) == pytest.approx(1 / (pi * 1e6), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("count", "expected", "lower", "probability"),
+    [
+        (0, 10.0, True, 4.539993e-5),
+        (2, 3.0, True, 0.4231901),
+        (5, 3.0, False, 0.1847368),
+        (3, 3.0, True, 1.0),
+        (2, 3.0, False, 1.0),
+        (0, 2000.0, True, 0.0),
+    ],
+)
+def test_the_tails_of_counts_are_those_of_poisson(
+    count: int, expected: float, lower: bool, probability: float
+) -> None:
+    assert poisson_tail(count, expected, lower=lower) == pytest.approx(probability, rel=1e-6)

@@ -1,4 +1,4 @@
-"""The upper tail of Student's t distribution."""
+"""Tails of the distributions of Student and Poisson."""
 
 from __future__ import annotations
 
@@ -27,6 +27,29 @@ def upper_tail(t: float, degrees: float) -> float:
     """
     half = 0.5 * _incomplete_beta(degrees / 2, 0.5, degrees / (degrees + t * t))
     return half if t > 0 else 1 - half
+
+
+def poisson_tail(count: int, expected: float, *, lower: bool) -> float:
+    """The probability that a count is `count` or further away, where `expected` are to be expected.
+
+    Args:
+        count: 0 or more.
+        expected: more than 0.
+        lower: whether fewer are further away; else more.
+
+    Example:
+        >>> round(poisson_tail(2, 14.5, lower=True), 6)
+        6.1e-05
+    """
+    if lower != (count < expected):
+        return 1.0
+    term = exp(count * log(expected) - expected - lgamma(count + 1))
+    total, number = 0.0, count
+    while term > total * _PRECISION:
+        total += term
+        term *= number / expected if lower else expected / (number + 1)
+        number += -1 if lower else 1
+    return min(total, 1.0)
 
 
 def _incomplete_beta(a: float, b: float, x: float) -> float:

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from microservo.cli import demo as command
+from microservo.cli.root import cli
+from microservo.domain.twin import TwinEffect, TwinRow
+from microservo.system.demo import DemoResult
+from microservo.system.twin import TwinResult
+from schemas.records import FaultEvent
+
+APPLIED_US = 1_700_000_000_000_000
+EFFECT = TwinEffect(
+    fault_id="f-1",
+    kind="http-abort",
+    root_service="cartservice",
+    service="frontend",
+    applied_us=APPLIED_US,
+    recovered_us=APPLIED_US + 10_000_000,
+    first_us=APPLIED_US + 120_000,
+    what="GetCart of cartservice: failed",
+    pairs=40,
+    deviating=20,
+)
+
+
+class FakeSystem:
+    """Stands for a system that is up at once."""
+
+    run_id = "run-1"
+
+    def __init__(self, *_: object) -> None: ...
+
+    def start(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+    def __enter__(self) -> FakeSystem:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class FakeDemo:
+    """Stands for a campaign without faults."""
+
+    def __init__(self, *_: object, out_dir: Path, **__: object) -> None:
+        self._out_dir = out_dir
+
+    def run(self) -> DemoResult:
+        return DemoResult(faults=[], out_dir=self._out_dir, content_hash="abc", problems=())
+
+
+class FakeTwin:
+    """Stands for a twin that shows one effect, which the observer saw a little later."""
+
+    def __init__(self, *_: object) -> None:
+        self.system = SimpleNamespace(kill=lambda: None)
+
+    def run(self, _faults: Sequence[FaultEvent]) -> TwinResult:
+        unseen = TwinRow(effect=EFFECT, effect_seen_at_us=None)
+        seen = TwinRow(effect=EFFECT, effect_seen_at_us=APPLIED_US + 150_000)
+        return TwinResult(run_id="run-2", rows=(seen, unseen))
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What was kept with a dataset."""
+    found: list[Any] = []
+    monkeypatch.setattr(command, "EmbeddedSystem", FakeSystem)
+    monkeypatch.setattr(command, "Demo", FakeDemo)
+    monkeypatch.setattr(command, "Twin", FakeTwin)
+    monkeypatch.setattr(command, "keep_twin", lambda folder, result: found.append((folder, result.run_id)))
+    return found
+
+
+def test_a_twin_shows_the_first_deviating_record_beside_what_was_seen(
+    kept: list[Any], tmp_path: Path
+) -> None:
+    result = CliRunner().invoke(cli, ["demo", "--twin", "--out", str(tmp_path / "dataset")])
+    assert result.exit_code == 0, result.output
+    assert kept == [(tmp_path / "dataset", "run-2")]
+    assert "GetCart of cartservice: failed" in result.output
+    assert "+0.12 s" in result.output
+    assert "+30 ms" in result.output
+    assert "20 of 40" in result.output
+    assert "twin      run-2" in result.output
+
+
+def test_a_demo_has_no_twin_unless_asked_for(kept: list[Any], tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, ["demo", "--out", str(tmp_path / "dataset")])
+    assert result.exit_code == 0, result.output
+    assert kept == []
+    assert "first deviating record" not in result.output
