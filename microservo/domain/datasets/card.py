@@ -185,7 +185,9 @@ def _circumstances(run: RunFacts) -> Iterator[str]:
 
 
 def _tables(manifest: Manifest) -> list[FileEntry]:
-    return [entry for entry in manifest.files if entry.rows is not None]
+    """The tables, what is read first in front."""
+    found = {entry.name.removesuffix(".parquet"): entry for entry in manifest.files if entry.rows is not None}
+    return [found[name] for name in _TABLES if name in found]
 
 
 def _size(rows: int) -> str:

@@ -35,8 +35,8 @@ def _a_run(broker: MemoryBroker) -> None:
         end_offsets={},
         versions={},
         writers=writers_from(NOON_US, **CUTS_US),
-        gone=(),
-        **CUTS_US,
+        first_cut_us=CUTS_US["first_cut_us"],
+        final_cut_us=CUTS_US["final_cut_us"],
     )
     write_run(broker, run, process="system", clock=ManualClock(NOON_US))
 

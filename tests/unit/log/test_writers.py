@@ -35,8 +35,8 @@ RUN = Experiment(
     end_offsets={},
     versions={},
     writers=writers_from(NOON_US, **CUTS_US),
-    gone=(),
-    **CUTS_US,
+    first_cut_us=CUTS_US["first_cut_us"],
+    final_cut_us=CUTS_US["final_cut_us"],
 )
 
 
