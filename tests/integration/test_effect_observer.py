@@ -86,7 +86,8 @@ class Story:
             self.clock.advance(self.begin_us + second * S - self.clock())
             if second in (APPLIED_S, RECOVERED_S):
                 self._send_fault(second)
-            slow = APPLIED_S <= second < RECOVERED_S
+            # What begins in the second before this instant.
+            slow = APPLIED_S < second <= RECOVERED_S
             starts = [self.clock() - self._rng.randrange(S) for _ in range(12)]
             took = [round(self._rng.lognormvariate(9, 0.3)) + slow * DELAY_US for _ in starts]
             trace_ids = self._rng.randbytes(16 * len(starts))
