@@ -60,13 +60,31 @@ def test_a_fault_is_confirmed_by_its_mechanism_and_recovers(recorded: Recorded, 
 
 
 @pytest.mark.parametrize(
-    "fault", [fault for fault in ALL if fault.kind != "noop"], ids=lambda fault: fault.fault_id
+    "fault",
+    [fault for fault in ALL if fault.kind != "noop" and fault not in OVERLAPPING],
+    ids=lambda fault: fault.fault_id,
 )
 def test_a_fault_shows_in_the_telemetry_and_passes(recorded: Recorded, fault: Planned) -> None:
     event = newest(recorded, fault)
     assert event.verdict == "confirmed", event.effect_evidence
     assert event.effect_seen_at_us is not None
     assert event.normal_at_us is not None
+
+
+@pytest.mark.parametrize("fault", OVERLAPPING, ids=lambda fault: fault.fault_id)
+def test_what_two_faults_did_to_a_service_at_once_is_no_proof_of_either(
+    recorded: Recorded, fault: Planned
+) -> None:
+    (other,) = (each.fault_id for each in OVERLAPPING if each != fault)
+    mine = [row for row in table(recorded, "effects") if row["fault_id"] == fault.fault_id]
+    moved = [row for row in mine if row["finding"] == "visible"]
+    assert fault.service in {row["service"] for row in moved}
+    assert {tuple(row["shared_with"]) for row in moved} <= {(other,), ()}
+    # It may have begun before the other.
+    alone = [
+        row for row in moved if not row["shared_with"] and row["relation"] not in ("callee", "neighbour")
+    ]
+    assert newest(recorded, fault).verdict == ("confirmed" if alone else "inconclusive")
 
 
 def test_the_control_shows_nothing(recorded: Recorded) -> None:
