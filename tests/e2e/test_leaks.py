@@ -75,8 +75,9 @@ def test_the_telemetry_of_every_second_has_the_same_envelope(recorded: Recorded)
 def test_nothing_but_the_values_of_a_window_tells_whether_it_is_anomalous(recorded: Recorded) -> None:
     windows = envelopes(recorded.client.broker, recorded.run_id, recorded.client.topic_prefix)
     areas = leaks(windows)
-    # The job is no campaign over all services: which one it is does tell.
-    del areas["constant per service"]
+    # The job is no campaign over all services: which one it is does tell. And it kills the pipeline while a
+    # fault is in force, so that windows come late then.
+    del areas["constant per service"], areas["gap"]
     assert areas
     assert problems(areas, margin=3 * chance(windows)) == []
 
