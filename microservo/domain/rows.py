@@ -119,7 +119,7 @@ class PointRows(_Sent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistributionRows(_Sent):
-    """Points of metrics that are histograms or summaries, as they were sent: of one kind, with the same bounds.
+    """Points of histograms or summaries, as they were sent: of one kind, with the same bounds of buckets.
 
     Attributes:
         start_us: since when they count, 0 where unknown.

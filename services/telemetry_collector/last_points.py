@@ -95,7 +95,7 @@ class _Sender:
         slots = np.concatenate([self._slots_of(each.name.names)[each.name.codes] for each in rows])
         time_us = np.concatenate([each.time_us for each in rows])
         interval_us = np.concatenate(
-            [np.zeros(each.count, np.int64) if each.interval_us is None else each.interval_us for each in rows]
+            [each.interval_us if each.interval_us is not None else np.zeros(each.count, int) for each in rows]
         )
         value = np.concatenate([each.value for each in rows])
         order = np.lexsort((time_us, slots))

@@ -50,7 +50,7 @@ class Distributions:
         self.series += [(name, labels.of(point.attributes), scope) for point in wanted]
 
     def decoded(self, received: Received) -> Iterator[Decoded]:
-        """The rows, those of one kind with the same bounds of buckets together; and what is wrong with others."""
+        """The rows, those of one kind and the same bounds together; and what is wrong with others."""
         if not self.points:
             return
         bounds = list(map(_bounds_of, self.points))
