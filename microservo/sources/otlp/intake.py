@@ -34,7 +34,7 @@ from schemas.catalogue import MAX_MESSAGE_BYTES
 _DECODERS = 2
 _INLINE_BYTES = 256 * 1024
 """Larger bodies are decoded in a thread: they would hold up the other requests of an event loop for more than
-some milliseconds. Smaller ones gain nothing there, since threads take turns at decoding."""
+some milliseconds. Smaller ones gain nothing there: threads take turns at decoding, and handing over costs."""
 _BODIES_IN_MEMORY = 2
 
 
