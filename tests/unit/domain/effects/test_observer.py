@@ -22,7 +22,9 @@ from simulated_telemetry import (
 )
 
 from microservo.domain.effects import EffectObserver
+from microservo.domain.labels import Span, evidence
 from microservo.domain.telemetry import LAYOUTS, span_columns
+from microservo.domain.truth import window_truth
 from schemas.records import FaultEffect, FaultVerdict, LogBatch, ServiceFault, SpanBatch
 
 BEGIN_S = 200.3
@@ -290,6 +292,49 @@ def test_an_effect_that_outlasts_the_fault_has_its_end_measured() -> None:
     found = effects(observe(run, injected("f-1", "http-delay", 200, 215, delay="300ms")))[FRONT]
     assert abs(found.ends_us[-1] - instant_us(225.3)) < SECOND_US // 2
     assert found.last_within_us is not None
+
+
+def truth_at(published: Published, over: ServiceFault, start_s: float) -> str:
+    """The truth of the front end's window of five seconds that begins then."""
+    window = Span(instant_us(start_s), instant_us(start_s + 5))
+    found = evidence(over, effects(published)[FRONT], window)
+    return window_truth([] if found is None else [found], window).truth
+
+
+def test_a_short_fault_whose_calls_all_end_after_it_has_an_anomalous_window() -> None:
+    # It is over at 202.3, and what it met ends between 205.3 and 207.3.
+    run = simulation(Change(from_s=BEGIN_S, until_s=BEGIN_S + 2, delay_ms=5000))
+    known = injected("f-1", "network-delay", BEGIN_S, BEGIN_S + 2, latency="5s")
+    found = effects(published := observe(run, known))[FRONT]
+    assert found.starts_us[0] > instant_us(205)
+    assert found.late_starts_us == (found.starts_us[0],)
+    assert abs(found.late_ends_us[0] - instant_us(207.3)) < SECOND_US // 2
+    (over,) = (each for each in known if each.service == FRONT and each.recovered_at_us)
+    assert [truth_at(published, over, start_s) for start_s in (200, 205, 210)] == [
+        "normal",
+        "anomalous",
+        "normal",
+    ]
+
+
+def test_a_slow_tail_that_began_after_the_fault_is_masked() -> None:
+    run = simulation(Change(from_s=200, until_s=225, delay_ms=300), seconds=280)
+    known = injected("f-1", "http-delay", 200, 215, delay="300ms")
+    found = effects(published := observe(run, known))[FRONT]
+    assert found.ends_us[-1] > instant_us(225)
+    assert all(instant_us(215) <= end_us < instant_us(216) for end_us in found.late_ends_us)
+    (over,) = (each for each in known if each.service == FRONT and each.recovered_at_us)
+    assert [truth_at(published, over, start_s) for start_s in (210, 215, 220)] == [
+        "anomalous",
+        "masked",
+        "masked",
+    ]
+
+
+def test_while_a_fault_is_in_force_nothing_is_late() -> None:
+    run = simulation(Change(from_s=200, until_s=230, delay_ms=300))
+    found = effects(observe(run, fault_records("f-1", "http-delay", 200, None, parameters=DELAY)))[FRONT]
+    assert (found.finding, found.late_starts_us, found.late_ends_us) == ("visible", (), ())
 
 
 def test_what_is_not_normal_half_a_minute_after_recovery_has_no_measured_end() -> None:
