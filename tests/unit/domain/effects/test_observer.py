@@ -291,7 +291,10 @@ def test_an_effect_that_outlasts_the_fault_has_its_end_measured() -> None:
     run = simulation(Change(from_s=200, until_s=225, delay_ms=300), seconds=280)
     found = effects(observe(run, injected("f-1", "http-delay", 200, 215, delay="300ms")))[FRONT]
     assert abs(found.ends_us[-1] - instant_us(225.3)) < SECOND_US // 2
+    assert found.first_within_us is not None
     assert found.last_within_us is not None
+    assert 0 < found.first_within_us < SECOND_US
+    assert 0 < found.last_within_us < SECOND_US
 
 
 def truth_at(published: Published, over: ServiceFault, start_s: float) -> str:
