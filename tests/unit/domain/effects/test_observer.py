@@ -165,6 +165,27 @@ def test_a_mechanism_that_acted_on_nothing_confirms_nothing() -> None:
     assert effects(published)[FRONT].evidence == "the mechanism acted on nothing"
 
 
+def test_an_effect_is_published_while_the_fault_goes_on_as_soon_as_it_is_known_to_act() -> None:
+    run = simulation(Change(from_s=200, until_s=230, delay_ms=400))
+    known = fault_records("f-1", "http-delay", 200, None, parameters=DELAY)
+    waiting = {instant_us(201): (1, 0), instant_us(205): (2, 60)}
+    observer, found = EffectObserver(RUN), []
+    for watermark_us, batches in run.batches():
+        for batch in batches:
+            observer.telemetry(batch)
+        if watermark_us in waiting:
+            version, acted = waiting[watermark_us]
+            for record in known:
+                observer.fault(replace(record, version=version, acted=acted))
+        found += [(watermark_us, each) for each in observer.advance(watermark_us)]
+    seen = [at_us for at_us, each in found if isinstance(each, FaultEffect) and each.finding == "visible"]
+    assert instant_us(205) <= min(seen) <= instant_us(208)
+    effect = effects(found)[FRONT]
+    assert abs(effect.starts_us[0] - instant_us(200.4)) < SECOND_US, (
+        "dated from the records, not from the count"
+    )
+
+
 def test_a_control_has_no_effect_whatever_happens_meanwhile() -> None:
     run = simulation(Change(from_s=BEGIN_S, until_s=BEGIN_S + 20, delay_ms=400, cores=1))
     published = observe(run, injected("f-1", "noop", BEGIN_S, BEGIN_S + 20))
