@@ -1,8 +1,9 @@
 """Fields of a record that lie side by side: one entry of each for every point, line, span, feature or edge.
 
 A schema declares them: `one_per` names what there is an entry for, and fields of one name are equally long.
-A field with a default may be empty instead, unless the first of its name has a default too. Where the entries are numbers that lie in `bytes`, `dtype` says which, in NumPy's notation; `index_into` names
-the field with the texts that they are indexes into.
+A field with a default may be empty instead, unless the first of its name has a default too. Where the
+entries are numbers that lie in `bytes`, `dtype` says which, in NumPy's notation; `index_into` names the field
+with the texts that they are indexes into.
 """
 
 from __future__ import annotations

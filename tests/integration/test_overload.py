@@ -23,8 +23,8 @@ STARTED_WITHIN_S = 120.0
 # A collapsed target stays so for good. A busy machine makes a healthy one slow to come back.
 BACK_WITHIN_S = 40.0
 OVERLOAD_S = 20.0
-# Parts of what the back can do. With ten attempts for each call that fails, the normal load alone would ask it
-# for 2.5 times as much.
+# Parts of what the back can do. With ten attempts for each call that fails, the normal load alone would ask
+# for 2.5 times as much as that.
 NORMAL, OVERLOAD = 0.25, 2.0
 TOKEN = {"Authorization": "Bearer token-of-the-test"}
 ENVIRONMENT = {**os.environ, "MICROSERVO_CONTROL_TOKEN": "token-of-the-test"}
