@@ -17,7 +17,6 @@ import random
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -31,10 +30,11 @@ from benchmarks.processes import ROOT
 from benchmarks.truth.injections import plan_of, run_overlaps, run_session, sessions_of
 from benchmarks.truth.journal import Journal
 from benchmarks.truth.leaks import envelopes, leaks
-from benchmarks.truth.placebo import LENGTHS_S, Judged, Trial, passes, run_pass
-from benchmarks.truth.recording import Recording, record
+from benchmarks.truth.placebo import Judged, run_pass
+from benchmarks.truth.recording import Described, Recording, record
 from benchmarks.truth.report import COMMAND, injection_figures, leak_figures, placebo_figures
-from benchmarks.truth.strengths import Strength, strengths_of
+from benchmarks.truth.strengths import contracts
+from benchmarks.truth.trials import Trial, trials_of
 from microservo.application.progress import Progress
 from microservo.cli.progress import TerminalProgress
 from microservo.domain.campaign import campaign
@@ -44,6 +44,7 @@ from microservo.system import EmbeddedSystem, SystemOptions
 from microservo.system.count_down import count_down
 from microservo.system.demo import run_campaign
 
+_MOST_IN_A_PASS = 400
 PARTS = ("placebo", "injections", "overlaps", "leaks")
 
 
@@ -82,36 +83,37 @@ class Benchmark:
             self._placebo_trials(rate, path)
 
     def _placebo_trials(self, rate: float, path: Path) -> None:
-        journal = self.journal("placebo")
-        done = list(journal.lines())
-        wanted = self._wanted([line for line in done if line["journeys_per_s"] == rate])
-        number = 1 + max((line["trial"]["number"] for line in done), default=0)
-        todo = list(passes(Recording.read(path), wanted, self._arguments.seed, number))
+        recording = Recording.read(path).described
+        journal = Journal(
+            self._arguments.work / "placebo.jsonl",
+            {**self._conditions, "journeys_per_s": rate, "recording": recording.run_id},
+        )
+        done = {line["trial"]["fault_id"] for line in journal.lines()}
+        # In an order that chance chose, what there is at any time is even.
+        todo = [trial for trial in self._trials(recording) if trial.fault_id not in done]
         with (
             self._progress.stage(f"placebo at {rate:g} journeys/s") as stage,
             ProcessPoolExecutor(self._arguments.jobs, initializer=_read, initargs=(path,)) as pool,
         ):
             judged = 0
-            for outcomes in pool.map(_run, todo):
+            for outcomes in pool.map(_run, _parts(todo, self._arguments.jobs)):
                 judged += len(outcomes)
                 for outcome in outcomes:
-                    journal.add(outcome, journeys_per_s=rate, **_flat(outcome.trial))
-                stage.advance(judged, len(wanted))
-                stage.show(f"{judged} of {len(wanted)} trials")
+                    journal.add(outcome)
+                stage.advance(judged, len(todo))
+                stage.show(f"{judged} of {len(todo)} trials")
 
-    def _wanted(self, done: Sequence[dict[str, object]]) -> list[tuple[str, Strength, int]]:
-        """What is left to try at a rate, in an order that chance chose: what there is at any time is even."""
-        tried = Counter((line["kind"], line["strength"], line["length_s"]) for line in done)
-        each = -(-self._arguments.trials // (len(LENGTHS_S) * len(self._arguments.rates)))
-        wanted = [
-            (kind, strength, length_s)
-            for kind in self._arguments.kinds
-            for strength in strengths_of(kind)
-            for length_s in LENGTHS_S
-            for _ in range(each - tried[kind, strength, length_s])
+    def _trials(self, recording: Described) -> list[Trial]:
+        """Of each contract that one of the kinds declares, its part of the trials at one rate."""
+        count = -(-self._arguments.trials // len(self._arguments.rates))
+        found = [
+            trial
+            for declared in contracts()
+            if declared.kinds & set(self._arguments.kinds)
+            for trial in trials_of(recording, declared, count, self._arguments.seed)
         ]
-        random.Random(f"{self._arguments.seed}/{len(done)}").shuffle(wanted)
-        return wanted
+        random.Random(f"{self._arguments.seed}/order").shuffle(found)
+        return found
 
     def injections(self) -> None:
         """Real faults of each kind, beside twins."""
@@ -177,8 +179,10 @@ def _run(trials: list[Trial]) -> list[Judged]:
     return run_pass(_recording[0], trials)
 
 
-def _flat(trial: Trial) -> dict[str, object]:
-    return {"kind": trial.kind, "strength": trial.strength, "length_s": trial.length_s}
+def _parts(trials: Sequence[Trial], jobs: int) -> list[Sequence[Trial]]:
+    """The trials of each pass: enough to make reading the telemetry cheap, few enough to lose little."""
+    size = min(_MOST_IN_A_PASS, -(-len(trials) // jobs) or 1)
+    return [trials[begin : begin + size] for begin in range(0, len(trials), size)]
 
 
 @contextlib.contextmanager
@@ -198,8 +202,8 @@ def _arguments() -> argparse.Namespace:
         prog=COMMAND, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("part", nargs="*", default=[], help=f"any of {', '.join(PARTS)}; all by default")
-    parser.add_argument("--trials", type=int, default=500, help="placebo trials of each kind and strength")
-    parser.add_argument("--minutes", type=float, default=15.0, help="length of each recording")
+    parser.add_argument("--trials", type=int, default=500, help="placebo trials of each contract, over all rates")
+    parser.add_argument("--minutes", type=float, default=30.0, help="length of each recording")
     parser.add_argument("--rates", type=float, nargs="+", default=[4.0, 8.0], help="journeys per second")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes that replay recordings")
     parser.add_argument("--injections", type=int, default=20, help="real faults of each kind")
