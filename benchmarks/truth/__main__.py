@@ -21,18 +21,28 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from benchmarks.facts import machine_facts
-from benchmarks.figures import Figure, show, write
 from benchmarks.processes import ROOT
-from benchmarks.truth.injections import plan_of, run_overlaps, run_session, sessions_of
+from benchmarks.truth.claims import Claim, show, write
+from benchmarks.truth.injections import plan_of, run_session, sessions_of
 from benchmarks.truth.journal import Journal
-from benchmarks.truth.leaks import envelopes, leaks
+from benchmarks.truth.leaks import chance, envelopes, leaks
+from benchmarks.truth.overlaps import rounds_of, run_rounds, sessions_of_rounds
 from benchmarks.truth.placebo import Judged, run_pass
 from benchmarks.truth.recording import Described, Recording, record
-from benchmarks.truth.report import COMMAND, injection_figures, leak_figures, placebo_figures
+from benchmarks.truth.report import (
+    COMMAND,
+    SENTENCES,
+    injection_claims,
+    injection_facts,
+    leak_claims,
+    placebo_claims,
+    placebo_facts,
+)
 from benchmarks.truth.strengths import contracts
 from benchmarks.truth.trials import Trial, trials_of
 from microservo.application.progress import Progress
@@ -50,11 +60,12 @@ PARTS = ("placebo", "injections", "overlaps", "leaks")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Areas:
-    """The outcome of the part about leaks."""
+    """The outcome of the part about leaks; `spread` is the standard deviation of an area by chance."""
 
     seed: int
     windows: int
     areas: dict[str, float]
+    spread: float
 
 
 class Benchmark:
@@ -88,9 +99,9 @@ class Benchmark:
             self._arguments.work / "placebo.jsonl",
             {**self._conditions, "journeys_per_s": rate, "recording": recording.run_id},
         )
-        done = {line["trial"]["fault_id"] for line in journal.lines()}
+        done = {Trial(**line["trial"]) for line in journal.lines()}
         # In an order that chance chose, what there is at any time is even.
-        todo = [trial for trial in self._trials(recording) if trial.fault_id not in done]
+        todo = [trial for trial in self._trials(recording) if trial not in done]
         with (
             self._progress.stage(f"placebo at {rate:g} journeys/s") as stage,
             ProcessPoolExecutor(self._arguments.jobs, initializer=_read, initargs=(path,)) as pool,
@@ -116,25 +127,28 @@ class Benchmark:
         return found
 
     def injections(self) -> None:
-        """Real faults of each kind, beside twins."""
+        """Real faults of each kind, some beside twins."""
         journal = self.journal("injections")
         done = {line["session"] for line in journal.lines()}
-        plan = plan_of(self._arguments.injections, self._arguments.seed, "online-boutique")
+        options = self._options("truth-injections", max(self._arguments.rates))
+        plan = plan_of(self._arguments.injections, self._arguments.seed, options.topology)
         sessions = sessions_of([fault for fault in plan if fault.kind in self._arguments.kinds])
         for number, session in enumerate(sessions):
             if number not in done:
-                options = self._options("truth-injections", max(self._arguments.rates))
-                for injection in run_session(number, session, options, self._progress):
-                    journal.add(injection)
+                with_twin = number < self._arguments.twins
+                for each in run_session(number, session, options, self._progress, with_twin=with_twin):
+                    journal.add(each)
 
     def overlaps(self) -> None:
-        """Weak faults under strong ones."""
+        """Weak and idle faults under strong ones."""
         journal = self.journal("overlaps")
-        if not list(journal.lines()):
-            options = self._options("truth-overlaps", max(self._arguments.rates))
-            count = self._arguments.injections
-            for injection in run_overlaps(0, count, options, self._arguments.seed, self._progress):
-                journal.add(injection)
+        done = {line["session"] for line in journal.lines()}
+        options = self._options("truth-overlaps", max(self._arguments.rates))
+        rounds = rounds_of(self._arguments.overlaps, self._arguments.seed, options.topology)
+        for number, session in enumerate(sessions_of_rounds(rounds)):
+            if number not in done:
+                for each in run_rounds(number, session, options, self._progress):
+                    journal.add(each)
 
     def leaks(self) -> None:
         """A campaign of all kinds over all services, and what must not tell its windows apart."""
@@ -147,21 +161,34 @@ class Benchmark:
         plan = campaign(self._arguments.seed, kinds, services, self._arguments.faults)
         with EmbeddedSystem(options, self._progress) as system:
             system.start()
+            system.declare_plan(plan)
             count_down(self._progress, "normal telemetry", 60.0)
             run_campaign(system.client, system.run_id, plan, self._progress)
             count_down(self._progress, "until every window is final", 60.0)
             system.finish_run()
             system.stop_processes()
             windows = envelopes(system.broker, system.run_id)
-        journal.add(Areas(seed=self._arguments.seed, windows=len(windows), areas=leaks(windows)))
+        areas = Areas(
+            seed=self._arguments.seed, windows=len(windows), areas=leaks(windows), spread=chance(windows)
+        )
+        journal.add(areas)
 
-    def figures(self) -> list[Figure]:
+    def claims(self) -> list[Claim]:
         """Of everything that was measured under these conditions."""
-        injected = [*self.journal("injections").lines(), *self.journal("overlaps").lines()]
-        found = [*placebo_figures(list(self.journal("placebo").lines())), *injection_figures(injected)]
+        found = [*placebo_claims(list(self.journal("placebo").lines())), *injection_claims(self._injected())]
         for line in self.journal("leaks").lines():
-            found += leak_figures(line["areas"], line["windows"])
+            found += leak_claims(line["areas"], line["windows"], line["spread"])
         return found
+
+    def facts(self) -> list[str]:
+        """What to know of the measurement."""
+        return [
+            *placebo_facts(list(self.journal("placebo").lines())),
+            *injection_facts(self._injected()),
+        ]
+
+    def _injected(self) -> list[dict[str, Any]]:
+        return [*self.journal("injections").lines(), *self.journal("overlaps").lines()]
 
     def _options(self, name: str, rate: float) -> SystemOptions:
         return SystemOptions(name=name, seed=self._arguments.seed, journeys_per_s=rate)
@@ -202,11 +229,17 @@ def _arguments() -> argparse.Namespace:
         prog=COMMAND, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("part", nargs="*", default=[], help=f"any of {', '.join(PARTS)}; all by default")
-    parser.add_argument("--trials", type=int, default=500, help="placebo trials of each contract, over all rates")
+    parser.add_argument(
+        "--trials", type=int, default=500, help="placebo trials of each contract, over all rates"
+    )
     parser.add_argument("--minutes", type=float, default=30.0, help="length of each recording")
     parser.add_argument("--rates", type=float, nargs="+", default=[4.0, 8.0], help="journeys per second")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes that replay recordings")
     parser.add_argument("--injections", type=int, default=20, help="real faults of each kind")
+    parser.add_argument(
+        "--twins", type=int, default=2, help="sessions of real faults with a twin; 44 in each"
+    )
+    parser.add_argument("--overlaps", type=int, default=102, help="weak and idle faults under strong ones")
     parser.add_argument("--faults", type=int, default=48, help="of the campaign that is looked at for leaks")
     parser.add_argument("--kinds", nargs="+", choices=sorted(KINDS), default=sorted(KINDS), metavar="KIND")
     parser.add_argument("--seed", type=int, default=7)
@@ -230,17 +263,19 @@ def main() -> int:
     with _burning((os.cpu_count() or 2) // 2 if arguments.busy else 0):
         for part in arguments.part or PARTS:
             getattr(benchmark, part)()
-    figures = benchmark.figures()
+    claims = benchmark.claims()
     machine = "busy" if arguments.busy else "quiet"
     title = f"Truth of effects, {machine} machine"
-    show(figures, console, title)
+    show(claims, console, title)
     if arguments.out is not None:
         facts = [
             *machine_facts(time.monotonic() - started_s, load_before),
             f"{machine} machine, seed {arguments.seed}, {', '.join(f'{rate:g}' for rate in arguments.rates)} "
-            "journeys/s; intervals have a confidence of 95 %",
+            "journeys/s",
+            *benchmark.facts(),
         ]
-        write(figures, facts, arguments.out, name=f"truth_{machine}", title=title)
+        command = f"{COMMAND} --busy" if arguments.busy else COMMAND
+        write(claims, SENTENCES, facts, arguments.out, name=f"truth_{machine}", title=title, command=command)
     return 0
 
 

@@ -7,7 +7,7 @@ which finds what it would if it were alone; what they share is the telemetry, wh
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.truth.recording import Recording
@@ -18,7 +18,7 @@ from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.graph import OUTSIDE, exposed_services
 from schemas.records import FaultEffect, FaultVerdict, ServiceFault
 
-_EARLIER_US = 2 * S
+EARLIER_US = 2 * S
 """How far event time is behind what happens now: an injector tells of it at once."""
 
 
@@ -44,21 +44,20 @@ def run_pass(recording: Recording, trials: Sequence[Trial]) -> list[Judged]:
     """What observers say of these trials, each of which is the only fault that its observer knows of."""
     histories = Histories(recording.described.run_id, EffectPolicy().kept_us)
     waiting = deque(sorted(trials, key=lambda trial: trial.applied_us))
+    findings = {trial.fault_id: Findings(trial) for trial in trials}
     observed: list[_Observed] = []
-    judged: dict[str, Judged] = {}
     before_us = recording.described.begin_us
     for watermark_us, batches in recording.steps:
         for batch in batches:
             histories.add(batch)
-        while waiting and waiting[0].applied_us <= watermark_us + _EARLIER_US:
-            observed.append(_Observed(recording, waiting.popleft(), histories, before_us))
+        while waiting and waiting[0].applied_us <= watermark_us + EARLIER_US:
+            trial = waiting.popleft()
+            observed.append(_Observed(recording, trial, histories, before_us, findings[trial.fault_id]))
         for each in observed:
             each.advance(watermark_us)
-        judged |= {each.trial.fault_id: each.judged for each in observed if each.is_final}
-        observed = [each for each in observed if not each.is_final]
+        observed = [each for each in observed if not each.findings.is_final]
         before_us = watermark_us
-    judged |= {each.trial.fault_id: each.judged for each in observed}
-    return [judged[trial.fault_id] for trial in trials]
+    return [findings[trial.fault_id].judged for trial in trials]
 
 
 class _Observed:
@@ -69,21 +68,40 @@ class _Observed:
         trial: the virtual fault.
         histories: telemetry of the recording, up to now.
         before_us: the watermark up to which the observer had nothing to do.
+        findings: of the trial, none yet.
     """
 
-    def __init__(self, recording: Recording, trial: Trial, histories: Histories, before_us: int) -> None:
-        self.trial = trial
+    def __init__(
+        self,
+        recording: Recording,
+        trial: Trial,
+        histories: Histories,
+        before_us: int,
+        findings: Findings,
+    ) -> None:
+        self.findings = findings
         self._observer = EffectObserver(recording.described.run_id, histories=histories)
         self._observer.advance(before_us)
-        self._coming = deque(_told(recording, trial))
-        self._effects: dict[str, FaultEffect] = {}
-        self._verdict: FaultVerdict | None = None
+        self._coming = deque(told(recording, trial))
 
     def advance(self, watermark_us: int) -> None:
         """Tells of the fault what is known by now, and takes over what is found."""
-        while self._coming and self._coming[0][0] <= watermark_us + _EARLIER_US:
+        while self._coming and self._coming[0][0] <= watermark_us + EARLIER_US:
             self._observer.fault(self._coming.popleft()[1])
-        for record in self._observer.advance(watermark_us):
+        self.findings.update(self._observer.advance(watermark_us))
+
+
+class Findings:
+    """What was found of a trial by now."""
+
+    def __init__(self, trial: Trial) -> None:
+        self._trial = trial
+        self._effects: dict[str, FaultEffect] = {}
+        self._verdict: FaultVerdict | None = None
+
+    def update(self, records: Iterable[FaultEffect | FaultVerdict]) -> None:
+        """Takes over what an observer publishes."""
+        for record in records:
             if isinstance(record, FaultVerdict):
                 self._verdict = record
             else:
@@ -91,15 +109,15 @@ class _Observed:
 
     @property
     def is_final(self) -> bool:
-        """Whether all is known of the trial."""
+        """Whether nothing more will be found."""
         return self._verdict is not None and self._verdict.is_final
 
     @property
     def judged(self) -> Judged:
-        """What was found by now."""
+        """What was said in the end."""
         found = [effect for effect in self._effects.values() if effect.finding == "visible"]
         return Judged(
-            trial=self.trial,
+            trial=self._trial,
             verdict=self._verdict.verdict if self._verdict else "pending",
             affected=tuple(sorted(effect.service for effect in found)),
             exposed=len(self._effects),
@@ -110,7 +128,7 @@ class _Observed:
         )
 
 
-def _told(recording: Recording, trial: Trial) -> Iterator[tuple[int, ServiceFault]]:
+def told(recording: Recording, trial: Trial) -> Iterator[tuple[int, ServiceFault]]:
     """The records of a virtual fault as the injector would write them, each when it is known."""
     fault = fault_of(trial.kind, trial.strength)
     recovered_us = trial.end_us

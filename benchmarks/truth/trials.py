@@ -95,9 +95,7 @@ def disjoint(stretches: Iterable[tuple[int, int]]) -> int:
     return count
 
 
-def _places(
-    described: Described, lengths_s: Sequence[int], rng: random.Random
-) -> Iterator[tuple[int, int]]:
+def _places(described: Described, lengths_s: Sequence[int], rng: random.Random) -> Iterator[tuple[int, int]]:
     """Each length with an instant, one behind the other; from the start again where the recording ends."""
     begin_us, end_us = described.begin_us + WARM_UP_US, described.end_us - SETTLE_US
     spare_us = (end_us - begin_us - sum(lengths_s) * S) // len(lengths_s)
