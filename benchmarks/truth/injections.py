@@ -44,6 +44,7 @@ class Injection:
     Attributes:
         overlapped: kind of a strong fault that was in force on another service meanwhile; "" for none.
         calls: requests to the service that began while it was in force, as those who sent them saw it.
+        acted: how many of them the mechanism changed; None where it doesn't count.
         has_twin: the run was compared with its twin.
         first_us: the first record that deviates from the twin, on the services that an effect was seen on if
             there are any; None for none, or no twin.
@@ -61,6 +62,7 @@ class Injection:
     applied_us: int | None
     recovered_us: int | None
     calls: int
+    acted: int | None
     has_twin: bool
     first_us: int | None
     seen_us: int | None
@@ -167,6 +169,7 @@ def injection(
         applied_us=event.applied_at_us,
         recovered_us=event.recovered_at_us,
         calls=exposure.calls(fault.service, event.applied_at_us, event.recovered_at_us),
+        acted=event.acted,
         has_twin=has_twin,
         first_us=min(firsts, default=None),
         seen_us=event.effect_seen_at_us,

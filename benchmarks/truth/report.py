@@ -16,13 +16,16 @@ _LEAST_CONFIRMED_PERCENT = 95.0
 _APART_MS = {"median": (0.5, 100.0), "95th percentile": (0.95, 500.0)}
 LEAST_CALLS = 3
 """With fewer calls, no observer can tell an effect from chance."""
+_FAILING = frozenset({"app-exception", "connection-reset", "http-abort"})
+"""Kinds whose mechanism counts requests that it made fail: an effect, however small their share."""
 _FALSE_CONFIRMED, _FALSE_AFFECTED = "false confirmed", "false affected"
 _CONFIRMED, _CONFIRMED_SHORT = "confirmed", "confirmed within 2 s"
 _SEEN, _OVERLAPPED, _LEAK = "effect seen", "weak and idle faults under another one", "leaks"
 SENTENCES: Mapping[str, str] = {
-    _FALSE_CONFIRMED: "Asked for: of at least 500 placebo trials of each contract at each strength, 2 to 30 s "
-    "long, at two load rates, at most 1 % are called confirmed. Kinds that declare the same contract are one "
-    "to the observer, and are tried as one.",
+    _FALSE_CONFIRMED: "Asked for: of at least 500 placebo trials of each contract at each strength, 2 to 30 "
+    "s long, at two load rates, at most 1 % are called confirmed. Kinds that declare the same contract are "
+    "one to the observer, and are tried as one. Trials of different contracts lie on the same telemetry, so "
+    "the intervals of all contracts together are narrower than they should be.",
     _FALSE_AFFECTED: "Asked for: of the same trials, at most 1 % are said to show on any service at all.",
     _CONFIRMED: "Asked for: of at least 20 real faults of each kind with its default severity, at least 95 % "
     "are confirmed.",
@@ -31,7 +34,8 @@ SENTENCES: Mapping[str, str] = {
     _SEEN: "Asked for: the effect is seen within 100 ms (median; 95th percentile 500 ms) of the first record "
     "that deviates from the same record of a twin, a run under the same load without faults.",
     _OVERLAPPED: "Asked for: faults too weak to matter (1 ms, 1 % of requests), or that no request meets, "
-    "are confirmed no more often than placebos while a strong fault on another service is in force.",
+    "are confirmed no more often than placebos while a strong fault on another service is in force. Those "
+    f"that made {LEAST_CALLS} requests fail or more are left out: that is an effect of their own.",
     _LEAK: "Asked for: no score that does not look at values tells anomalous windows from normal ones; a "
     f"constant score for each service has an area under the curve of at most {MOST_OF_A_CONSTANT}, all else "
     f"of at most {MOST_OF_A_LEAK}.",
@@ -86,7 +90,7 @@ def injection_claims(lines: Sequence[_Line]) -> Iterator[Claim]:
     ]
     for name, (share, bound_ms) in _APART_MS.items() if apart_ms else ():
         yield quantile_claim(_SEEN, f"time from the twin's record, {name}", apart_ms, share, bound_ms)
-    overlapped = [line for line in lines if line["overlapped"]]
+    overlapped = [line for line in lines if line["overlapped"] and not _is_real(line)]
     for kind, group in _grouped(overlapped, lambda line: f"{line['kind']} {line['strength']}"):
         yield _confirmed(_OVERLAPPED, kind, group, _MOST_FALSE_PERCENT, at_most=True)
     if overlapped:
@@ -99,7 +103,7 @@ def injection_facts(lines: Sequence[_Line]) -> Iterator[str]:
     changed = [line for line in twinned if line["first_us"] is not None]
     if twinned:
         seen = sum(line["seen_us"] is not None for line in changed)
-        yield f"of {len(twinned)} faults with a twin {len(changed)} changed a record; {seen} of those were seen"
+        yield f"of {len(twinned)} faults with a twin, {len(changed)} changed a record, and {seen} were seen"
 
 
 def leak_claims(areas: Mapping[str, float], windows: int, spread: float) -> Iterator[Claim]:
@@ -126,6 +130,11 @@ def _false(asked: str, of: str, lines: Sequence[_Line], is_false: Callable[[_Lin
 def _confirmed(asked: str, of: str, lines: Sequence[_Line], percent: float, *, at_most: bool) -> Claim:
     share = Share(count=sum(line["verdict"] == "confirmed" for line in lines), total=len(lines))
     return share_claim(asked, of, share, percent, at_most=at_most)
+
+
+def _is_real(line: _Line) -> bool:
+    """Whether a weak fault did enough to be confirmed for what it did."""
+    return line["kind"] in _FAILING and (line["acted"] or 0) >= LEAST_CALLS
 
 
 def _stretch(line: _Line) -> tuple[int, int]:
