@@ -5,7 +5,7 @@ Each part can be run alone and small, and goes on where it was interrupted:
     python -m benchmarks.truth placebo --trials 50 --minutes 5
     python -m benchmarks.truth injections --injections 2
     python -m benchmarks.truth leaks --faults 24
-    python -m benchmarks.truth --busy            # all parts, beside processes that burn the processors
+    python -m benchmarks.truth --busy            # all parts, on a busy machine
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ from microservo.system.count_down import count_down
 from microservo.system.demo import run_campaign
 
 _MOST_IN_A_PASS = 400
+"""Trials: what an interruption loses, and what the reading of a recording is shared by."""
 PARTS = ("placebo", "injections", "overlaps", "leaks")
 
 
@@ -90,7 +91,10 @@ class Benchmark:
         for rate in self._arguments.rates:
             path = self._arguments.work / f"{self._conditions['machine']}-{rate:g}.recording"
             if not path.exists():
-                record(self._options(f"truth-{rate:g}", rate), self._arguments.minutes, path, self._progress)
+                with self._busy():
+                    record(
+                        self._options(f"truth-{rate:g}", rate), self._arguments.minutes, path, self._progress
+                    )
             self._placebo_trials(rate, path)
 
     def _placebo_trials(self, rate: float, path: Path) -> None:
@@ -136,7 +140,9 @@ class Benchmark:
         for number, session in enumerate(sessions):
             if number not in done:
                 with_twin = number < self._arguments.twins
-                for each in run_session(number, session, options, self._progress, with_twin=with_twin):
+                with self._busy():
+                    found = run_session(number, session, options, self._progress, with_twin=with_twin)
+                for each in found:
                     journal.add(each)
 
     def overlaps(self) -> None:
@@ -147,7 +153,9 @@ class Benchmark:
         rounds = rounds_of(self._arguments.overlaps, self._arguments.seed, options.topology)
         for number, session in enumerate(sessions_of_rounds(rounds)):
             if number not in done:
-                for each in run_rounds(number, session, options, self._progress):
+                with self._busy():
+                    found = run_rounds(number, session, options, self._progress)
+                for each in found:
                     journal.add(each)
 
     def leaks(self) -> None:
@@ -159,7 +167,7 @@ class Benchmark:
         services = sorted(read_topology(options.topology).services)
         kinds = sorted(set(KINDS) - {"noop"})
         plan = campaign(self._arguments.seed, kinds, services, self._arguments.faults)
-        with EmbeddedSystem(options, self._progress) as system:
+        with self._busy(), EmbeddedSystem(options, self._progress) as system:
             system.start()
             system.declare_plan(plan)
             count_down(self._progress, "normal telemetry", 60.0)
@@ -190,6 +198,20 @@ class Benchmark:
     def _injected(self) -> list[dict[str, Any]]:
         return [*self.journal("injections").lines(), *self.journal("overlaps").lines()]
 
+    @contextlib.contextmanager
+    def _busy(self) -> Iterator[None]:
+        """With `--busy`, so many processes that do nothing but burn a processor each."""
+        processors = (os.cpu_count() or 2) // 2 if self._arguments.busy else 0
+        burning = [
+            subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"]) for _ in range(processors)
+        ]
+        try:
+            yield
+        finally:
+            for process in burning:
+                process.kill()
+                process.wait()
+
     def _options(self, name: str, rate: float) -> SystemOptions:
         return SystemOptions(name=name, seed=self._arguments.seed, journeys_per_s=rate)
 
@@ -212,18 +234,6 @@ def _parts(trials: Sequence[Trial], jobs: int) -> list[Sequence[Trial]]:
     return [trials[begin : begin + size] for begin in range(0, len(trials), size)]
 
 
-@contextlib.contextmanager
-def _burning(processes: int) -> Iterator[None]:
-    """So many processes that do nothing but burn a processor each."""
-    burning = [subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"]) for _ in range(processes)]
-    try:
-        yield
-    finally:
-        for process in burning:
-            process.kill()
-            process.wait()
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=COMMAND, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -243,7 +253,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--faults", type=int, default=48, help="of the campaign that is looked at for leaks")
     parser.add_argument("--kinds", nargs="+", choices=sorted(KINDS), default=sorted(KINDS), metavar="KIND")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--busy", action="store_true", help="burn half of the processors meanwhile")
+    parser.add_argument("--busy", action="store_true", help="burn half of the processors while a system runs")
     parser.add_argument(
         "--work", type=Path, default=ROOT / "build" / "truth", help="folder of recordings and journals"
     )
@@ -260,9 +270,8 @@ def main() -> int:
     console = Console()
     benchmark = Benchmark(arguments, TerminalProgress(console))
     started_s, load_before = time.monotonic(), os.getloadavg()[0]
-    with _burning((os.cpu_count() or 2) // 2 if arguments.busy else 0):
-        for part in arguments.part or PARTS:
-            getattr(benchmark, part)()
+    for part in arguments.part or PARTS:
+        getattr(benchmark, part)()
     claims = benchmark.claims()
     machine = "busy" if arguments.busy else "quiet"
     title = f"Truth of effects, {machine} machine"
