@@ -182,7 +182,7 @@ def injection(
 
 
 def called_services(topology: str) -> list[str]:
-    """Services that get calls in every few seconds: all but those that nobody calls."""
+    """All services but those that nobody calls; some get a call in every few seconds only."""
     return sorted(set(read_topology(topology).services) - OUTSIDE)
 
 

@@ -9,6 +9,7 @@ from benchmarks.truth.claims import Claim, quantile_claim, share_claim
 from benchmarks.truth.leaks import MOST_OF_A_CONSTANT, MOST_OF_A_LEAK
 from benchmarks.truth.shares import Share
 from benchmarks.truth.trials import LENGTHS_S, S, disjoint
+from microservo.domain.faults.catalogue import KINDS
 
 COMMAND = "python -m benchmarks.truth"
 _MOST_FALSE_PERCENT = 1.0
@@ -28,9 +29,8 @@ SENTENCES: Mapping[str, str] = {
     "the intervals of all contracts together are narrower than they should be.",
     _FALSE_AFFECTED: "Asked for: of the same trials, at most 1 % are said to show on any service at all.",
     _CONFIRMED: "Asked for: of at least 20 real faults of each kind with its default severity, at least 95 % "
-    "are confirmed.",
-    _CONFIRMED_SHORT: "Asked for: the same of those that lasted 2 s, where calls came: at least "
-    f"{LEAST_CALLS} while the fault was in force.",
+    f"are confirmed, where they could show: of those that need requests, where {LEAST_CALLS} came or more.",
+    _CONFIRMED_SHORT: "Asked for: the same of those that lasted 2 s.",
     _SEEN: "Asked for: the effect is seen within 100 ms (median; 95th percentile 500 ms) of the first record "
     "that deviates from the same record of a twin, a run under the same load without faults.",
     _OVERLAPPED: "Asked for: faults too weak to matter (1 ms, 1 % of requests), or that no request meets, "
@@ -78,9 +78,10 @@ def placebo_facts(lines: Sequence[_Line]) -> Iterator[str]:
 def injection_claims(lines: Sequence[_Line]) -> Iterator[Claim]:
     """Shares of real faults that were confirmed, and how far the effect as seen lies from the twin's."""
     alone = [line for line in lines if not line["overlapped"]]
-    for kind, group in _grouped(alone, lambda line: line["kind"]):
+    met = [line for line in alone if _could_show(line)]
+    for kind, group in _grouped(met, lambda line: line["kind"]):
         yield _confirmed(_CONFIRMED, kind, group, _LEAST_CONFIRMED_PERCENT, at_most=False)
-    short = [line for line in alone if line["length_s"] == 2 and line["calls"] >= LEAST_CALLS]
+    short = [line for line in met if line["length_s"] == 2]
     for kind, group in _grouped(short, lambda line: line["kind"]):
         yield _confirmed(_CONFIRMED_SHORT, kind, group, _LEAST_CONFIRMED_PERCENT, at_most=False)
     apart_ms = [
@@ -98,7 +99,11 @@ def injection_claims(lines: Sequence[_Line]) -> Iterator[Claim]:
 
 
 def injection_facts(lines: Sequence[_Line]) -> Iterator[str]:
-    """Of the faults with a twin, how many changed nothing, and how many were not seen."""
+    """How many faults met no requests; of those with a twin, how many changed nothing or were not seen."""
+    alone = [line for line in lines if not line["overlapped"]]
+    if alone:
+        idle = sum(not _could_show(line) for line in alone)
+        yield f"{idle} of {len(alone)} real faults met fewer than {LEAST_CALLS} requests, and are not counted"
     twinned = [line for line in lines if line["has_twin"]]
     changed = [line for line in twinned if line["first_us"] is not None]
     if twinned:
@@ -130,6 +135,10 @@ def _false(asked: str, of: str, lines: Sequence[_Line], is_false: Callable[[_Lin
 def _confirmed(asked: str, of: str, lines: Sequence[_Line], percent: float, *, at_most: bool) -> Claim:
     share = Share(count=sum(line["verdict"] == "confirmed" for line in lines), total=len(lines))
     return share_claim(asked, of, share, percent, at_most=at_most)
+
+
+def _could_show(line: _Line) -> bool:
+    return KINDS[line["kind"]].shows_idle or line["calls"] >= LEAST_CALLS
 
 
 def _is_real(line: _Line) -> bool:

@@ -74,15 +74,20 @@ def test_stretches_of_time_that_overlap_are_counted_once() -> None:
     assert list(placebo_facts([])) == []
 
 
-def test_short_faults_count_only_where_calls_came() -> None:
+def test_faults_that_need_calls_count_only_where_they_came() -> None:
     lines = [
         injected_line(),
         injected_line(calls=2, verdict="inconclusive"),
         injected_line(length_s=5, verdict="inconclusive"),
+        injected_line(kind="process-kill", calls=0),
     ]
     claims = list(injection_claims(lines))
-    assert of(claims, "confirmed") == {"http-abort": ("1 of 3", 100 * (1 / 3))}
-    assert of(claims, "confirmed within 2 s") == {"http-abort": ("1 of 1", 100.0)}
+    assert of(claims, "confirmed") == {
+        "http-abort": ("1 of 2", 50.0),
+        "process-kill": ("1 of 1", 100.0),
+    }
+    assert of(claims, "confirmed within 2 s")["http-abort"] == ("1 of 1", 100.0)
+    assert "1 of 4 real faults met fewer than 3 requests, and are not counted" in injection_facts(lines)
 
 
 def test_what_was_seen_is_held_against_the_twin() -> None:
@@ -91,7 +96,9 @@ def test_what_was_seen_is_held_against_the_twin() -> None:
     lines[-1]["first_us"] = None
     claims = list(injection_claims(lines))
     assert of(claims, "effect seen")["time from the twin's record, median"] == ("3 effects", 40.0)
-    assert list(injection_facts(lines)) == ["of 5 faults with a twin, 4 changed a record, and 3 were seen"]
+    assert list(injection_facts(lines))[1:] == [
+        "of 5 faults with a twin, 4 changed a record, and 3 were seen"
+    ]
 
 
 def test_a_weak_fault_that_failed_requests_may_be_confirmed_for_them() -> None:
