@@ -22,6 +22,11 @@ JOINED_US = 1_000_000
 """Records that deviate with less between them are of one stretch, also across the recovery."""
 AFTER_EFFECT_US = 30_000_000
 """How long after its recovery a fault is looked at, and may be what ails a service."""
+DOUBT_US = 10_000_000
+"""How long after the recovery a service is not taken for normal where there was too little to say.
+
+As long without a deviating record is back to normal for the observer, too (`normal_after_us`).
+"""
 
 
 class Span(NamedTuple):
@@ -174,8 +179,10 @@ def _spans(starts_us: Sequence[int], ends_us: Sequence[int]) -> tuple[Span, ...]
 
 def _normal_us(recovered_us: int, finding: Finding, effects: Iterable[Span]) -> int:
     """When the after-effect is over: after the last deviating record, or as late as it may be."""
+    if finding == "inconclusive":
+        return recovered_us + DOUBT_US
     latest_us = recovered_us + AFTER_EFFECT_US
-    if finding in ("undecided", "inconclusive"):
+    if finding == "undecided":
         return latest_us
     return min(latest_us, max([recovered_us, *(span.end_us for span in effects)]))
 

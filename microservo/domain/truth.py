@@ -17,7 +17,8 @@ RULE = """\
   20 % of the window, or half of the stretch where that is shorter; one record is enough where it is all.
 - **masked**, to be scored by nobody: not that, but a fault with a severity is in force here as the root
   cause, seen or not; or an effect touches the window less, or by what began after the recovery; or what was
-  measured is undecided, or was too little to say, while the fault is in force or for 30 s after it.
+  measured is undecided while the fault is in force or for 30 s after it, or was too little to say while it
+  is in force or for 10 s after it.
 - **normal**: everything else: no fault, faults that were looked for here and did not show, and controls,
   which have no severity.
 
