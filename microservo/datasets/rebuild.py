@@ -33,7 +33,8 @@ from microservo.datasets.workers import (
 from microservo.domain.datasets.card import dataset_card
 from microservo.domain.datasets.ledger import LedgerRow
 from microservo.domain.datasets.manifest import MANIFEST, FileEntry, Manifest, RunFacts, tables_hash
-from microservo.domain.windows import SOURCES, WindowPolicy
+from microservo.domain.joined_topics import SOURCES
+from microservo.domain.window_policy import WindowPolicy
 from microservo.log.ranges import BATCH, RangeReader, Ranges
 from microservo.log.runs import FACTS, RunLog, run_log
 from microservo.retry import retry

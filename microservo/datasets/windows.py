@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from microservo.datasets.slices import Tables
 from microservo.datasets.tables import LABELS, WINDOW_REVISIONS, WINDOWS
+from microservo.domain.closed_window import ClosedWindow
 from microservo.domain.features import Features, same_features
 from microservo.domain.truth import strongest
-from microservo.domain.windows import ClosedWindow
 from schemas.codec import encode
 from schemas.records import Label
 

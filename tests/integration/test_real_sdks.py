@@ -17,7 +17,7 @@ from sdk_services import SdkService, java_service, node_service, python_service
 
 from microservo.adapters.kafka import KafkaBroker
 from microservo.adapters.ports import free_ports
-from microservo.domain.windows import WindowPolicy
+from microservo.domain.window_policy import WindowPolicy
 from microservo.runtime.probe import is_healthy
 from microservo.supervision.supervisor import Supervisor
 from microservo.testing import eventually

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from microservo.adapters.partitioner import partition_of
+from microservo.domain.joined_topics import SOURCES
 from microservo.domain.silence import PushedSignal, packed_signals
 from microservo.domain.telemetry import SIGNALS
 from microservo.domain.watermarks import NEVER_WAITS_US
-from microservo.domain.windows import SOURCES, Windower, WindowPolicy
+from microservo.domain.window_policy import WindowPolicy
+from microservo.domain.windows import Windower
 from schemas import catalogue
 from schemas.codec import encode
 from schemas.envelope import HEARTBEAT_KEY, Headers, Stamp

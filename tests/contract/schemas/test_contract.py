@@ -18,7 +18,7 @@ import fastavro
 import pytest
 
 import schemas
-from microservo.domain.windows import SOURCES
+from microservo.domain.joined_topics import SOURCES
 from schemas import catalogue, compatibility
 from schemas.codec import FRAME_BYTES, SchemaError, decode, decode_as, encode
 from schemas.columns import columns_of

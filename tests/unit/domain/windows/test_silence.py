@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from synthetic import PAUSE_S, START_US, Story, messages, windowers
 
+from microservo.domain.closed_window import ClosedWindow
 from microservo.domain.join import process_message
+from microservo.domain.joined_topics import SOURCES
 from microservo.domain.silence import PushedSignal, packed_signals, with_silence
 from microservo.domain.telemetry import Signal
-from microservo.domain.windows import SOURCES, ClosedWindow, Windower, WindowPolicy
+from microservo.domain.window_policy import WindowPolicy
+from microservo.domain.windows import Windower
 from microservo.errors import InvalidMessage
 from schemas.catalogue import TELEMETRY_METRICS, TELEMETRY_TRACES
 from schemas.codec import encode
