@@ -38,6 +38,8 @@ _SERVICES = 2000
 """Services that are kept in mind; names are the senders' to choose."""
 _GAPS = 15
 _UNKNOWN_INTERVAL_US = 1_000_000
+_MOST_OWED = 60
+"""Times that are made up for after a stall; after a longer one, such as a suspended machine, no more."""
 _FALL = 0.5
 """How fast a delay may fall, in seconds a second: so windows of a service stay in order."""
 
@@ -82,11 +84,19 @@ class Inventories:
     Args:
         run_id: the run.
         delays: how late their telemetry comes.
+        from_us: the first instant that they are told at, microseconds UTC.
+        interval_us: from one to the next.
+
+    Attributes:
+        due_us: the next instant that they are told at. Until they are, nobody may promise more than that:
+            a window without them would look as if nothing had been known of its service.
     """
 
-    def __init__(self, run_id: str, delays: Delays) -> None:
+    def __init__(self, run_id: str, delays: Delays, *, from_us: int, interval_us: int) -> None:
         self._run_id = run_id
         self._delays = delays
+        self.due_us = from_us
+        self._interval_us = interval_us
         self._known: dict[str, _Known] = {}
         self._metered: dict[str, set[str]] = {}
         self._is_full = False
@@ -123,8 +133,14 @@ class Inventories:
             is_pushed &= np.frombuffer(batch.age_us, "<i8") == 0
         return is_pushed
 
-    def records(self, now_us: int) -> Iterator[ServiceInventory]:
-        """What is known of each service at an instant."""
+    def due(self, now_us: int) -> Iterator[ServiceInventory]:
+        """What is known of each service, for each instant that is due; a stall leaves none of them out."""
+        self.due_us = max(self.due_us, now_us - _MOST_OWED * self._interval_us)
+        while self.due_us <= now_us:
+            yield from self._records(self.due_us)
+            self.due_us += self._interval_us
+
+    def _records(self, now_us: int) -> Iterator[ServiceInventory]:
         for service, known in self._known.items():
             signals = {
                 name: PushedSignal(pushed.interval_us, pushed.newest_us)

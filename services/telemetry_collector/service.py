@@ -26,6 +26,7 @@ from microservo.sources.host.sampler import host_source
 from microservo.sources.inbox import Inbox
 from microservo.sources.otlp.source import OtlpSource
 from microservo.sources.source import TOPICS, Source
+from schemas.catalogue import TELEMETRY_METRICS
 from schemas.records import ServiceInventory
 from services.telemetry_collector.gone import GoneServices
 from services.telemetry_collector.inventories import Inventories
@@ -68,8 +69,16 @@ class Collector:
             WRITER, settings.queue_records, gather_s=settings.gather_s, enough_records=_ENOUGH_RECORDS
         )
         delay_us = max((source.delay_us for source in sources), default=0)
-        inventories = Inventories(settings.run_id, settings.delays())
-        writers = _writers(settings, broker, lambda: clock() - delay_us, from_us)
+        inventories = Inventories(
+            settings.run_id, settings.delays(), from_us=clock(), interval_us=settings.inventory_interval_us()
+        )
+        writers = _writers(
+            settings,
+            broker,
+            lambda: clock() - delay_us,
+            promise=lambda: min(clock() - delay_us, inventories.due_us),
+            from_us=from_us,
+        )
         inventories.restore(_last_inventories(settings, broker, writers["metrics"].found_at_us))
         self._shipper = Shipper(
             self._inbox,
@@ -82,7 +91,6 @@ class Collector:
             callee_wait_s=settings.callee_wait_s,
             window_us=round(settings.window_s * 1e6),
             inventories=inventories,
-            inventory_interval_us=settings.inventory_interval_us(),
             gone_us=gone_us,
         )
         self._sources = sources
@@ -168,7 +176,12 @@ def run(settings: Settings, shutdown: Shutdown) -> None:
 
 
 def _writers(
-    settings: Settings, broker: Broker, clock: Callable[[], int], from_us: int
+    settings: Settings,
+    broker: Broker,
+    clock: Callable[[], int],
+    *,
+    promise: Callable[[], int],
+    from_us: int,
 ) -> dict[Signal, StampedWriter]:
     return {
         signal: StampedWriter(
@@ -177,6 +190,7 @@ def _writers(
             writer=settings.writer,
             run_id=lambda: settings.run_id,
             clock=clock,
+            promise=promise if name == TELEMETRY_METRICS else clock,
             source=source_of("telemetry_collector"),
             from_us=from_us,
         )

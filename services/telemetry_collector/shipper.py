@@ -43,7 +43,6 @@ class Shipper:
         callee_wait_s: how long spans may wait for those of a callee that is not known.
         window_us: length of a window.
         inventories: what is known of services so far.
-        inventory_interval_us: microseconds between two times that it is told.
         gone_us: gives when services were declared gone.
     """
 
@@ -60,7 +59,6 @@ class Shipper:
         callee_wait_s: float,
         window_us: int,
         inventories: Inventories,
-        inventory_interval_us: int,
         gone_us: Callable[[], Mapping[str, int]],
     ) -> None:
         self._inbox = inbox
@@ -85,8 +83,6 @@ class Shipper:
         self._calls = CallCounter(self._packer.peers, clock())
         self._inventories = inventories
         self._gone_us = gone_us
-        self._inventory_interval_us = inventory_interval_us
-        self._inventory_due_us = clock() + inventory_interval_us
         self._unsettled: list[Parcel] = []
         self.durable_at_s = time.monotonic()
         """When Kafka last had all that was sent, on the monotonic clock."""
@@ -100,6 +96,7 @@ class Shipper:
             Fatal: a message could not be delivered; no sender was told that it was.
         """
         started_s = time.perf_counter()
+        self._publish_inventories()
         parcels = list(map(self._instances.placed, parcels))
         # Metrics and logs call nobody.
         parcels, self._waiting = self._callees.resolve((*self._waiting, *parcels), started_s)
@@ -150,18 +147,22 @@ class Shipper:
         self._until_taken(lambda: self._dead_letters.reject_bytes(topic, raw, reason, content_type))
 
     def _housekeeping(self) -> None:
-        """Heartbeats; the inventories, the service graph, and who is new, when they are due."""
+        """Heartbeats; the service graph, and who is new, when they are due."""
         for writer in self._writers:
             self._until_taken(writer.tick)
         now_us = self._clock()
-        if now_us >= self._inventory_due_us:
-            self._inventory_due_us = now_us + self._inventory_interval_us
-            self._inventories.forget(self._gone_us())
-            for inventory in self._inventories.records(now_us):
-                self._until_taken(partial(self._publisher.publish, inventory))
-                MESSAGES_TOTAL.labels(WRITER, TELEMETRY_METRICS, "out").inc()
         if now_us >= self._graph_due_us:
             self._publish_calls(now_us)
+
+    def _publish_inventories(self) -> None:
+        """Before anything that promises more than the instant they are due at."""
+        now_us = self._clock()
+        if now_us < self._inventories.due_us:
+            return
+        self._inventories.forget(self._gone_us())
+        for inventory in self._inventories.due(now_us):
+            self._until_taken(partial(self._publisher.publish, inventory))
+            MESSAGES_TOTAL.labels(WRITER, TELEMETRY_METRICS, "out").inc()
 
     def _publish_calls(self, now_us: int) -> None:
         """The service graph, and who is new."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 from otlp_requests import T0_US, gauge, line, logs, metrics, resource, span, traces
 
@@ -69,6 +71,13 @@ def next_one(running: Running) -> list[ServiceInventory]:
     return [each for each in shown(running) if each.time_us == newest_us]
 
 
+def one_service() -> ServiceInventory:
+    """What was known of a service once."""
+    (known,) = examples()["service_inventory", 1].values()
+    assert isinstance(known, ServiceInventory)
+    return known
+
+
 def send_all(running: Running) -> None:
     """A request served, one called, a line and a point."""
     spans = [span(number=1), span(number=2, peer="redis", kind=3, name="GET")]
@@ -132,14 +141,34 @@ def test_a_delay_that_is_declared_goes_along(start: Start) -> None:
 
 def test_a_delay_falls_so_slowly_that_windows_stay_in_order() -> None:
     delays = Delays(2 * S, {})
-    inventories = Inventories("run-1", delays)
-    (known,) = examples()["service_inventory", 1].values()
-    assert isinstance(known, ServiceInventory)
+    known = one_service()
+    inventories = Inventories("run-1", delays, from_us=known.time_us + S, interval_us=S)
     inventories.restore([known])
     delays.forget(known.service)
-    seconds = range(1, 10)
-    found = [each.delay_us for second in seconds for each in inventories.records(known.time_us + second * S)]
+    found = [each.delay_us for each in inventories.due(known.time_us + 9 * S)]
     assert found == [3_000_000, 2_500_000, 2_000_000, 1_500_000, 1_000_000, 500_000, 0, 0, 0]
+
+
+def test_a_stall_of_the_collector_leaves_no_window_without_an_inventory() -> None:
+    inventories = Inventories("run-1", Delays(2 * S, {}), from_us=T0_US, interval_us=S)
+    inventories.restore([one_service()])
+    assert [each.time_us for each in inventories.due(T0_US)] == [T0_US]
+    late = [each.time_us for each in inventories.due(T0_US + 7 * S + S // 2)]
+    assert late == [T0_US + second * S for second in range(1, 8)]
+    assert inventories.due_us == T0_US + 8 * S
+    after_a_night = list(inventories.due(T0_US + 30_000 * S))
+    assert len(after_a_night) == 61, "no flood"
+
+
+def test_nothing_is_promised_beyond_an_inventory_that_is_due(start: Start) -> None:
+    with start() as running:
+        send_all(running)
+        running.clock.advance(5 * S)
+        eventually(lambda: len(shown(running)) >= 5, what="the inventories of all five seconds")
+    for message in running.messages("telemetry-metrics"):
+        with contextlib.suppress(SchemaError):
+            inventory = decode_as(ServiceInventory, message.value or b"")
+            assert Stamp.read(message.headers).watermark_us <= inventory.time_us
 
 
 def test_a_service_that_is_declared_gone_is_known_again_when_it_sends_again(start: Start) -> None:

@@ -50,7 +50,7 @@ def spans(service: str, time_us: list[int]) -> SpanBatch:
 def shipped(seconds: int, gather_s: dict[str, float], seed: int) -> list[tuple[str, bytes, Stamp]]:
     """What a collector ships of services that gather their spans, some tens a second, for so long."""
     rng = random.Random(seed)
-    inventories = Inventories("run", Delays(POLICY.first_cut_us, {}))
+    inventories = Inventories("run", Delays(POLICY.first_cut_us, {}), from_us=START_S * S, interval_us=S)
     waiting: dict[str, list[tuple[int, int]]] = {}
     for service, every_s in gather_s.items():
         times = sorted(START_S * S + rng.randrange(seconds * S) for _ in range(seconds * 40))
@@ -69,8 +69,7 @@ def shipped(seconds: int, gather_s: dict[str, float], seed: int) -> list[tuple[s
                 batch = spans(service, sorted(ready))
                 inventories.observe(batch, now_us)
                 found.append((TELEMETRY_TRACES, encode(batch), stamp))
-        if now_us % S == 0:
-            found += [(TELEMETRY_METRICS, encode(each), stamp) for each in inventories.records(now_us)]
+        found += [(TELEMETRY_METRICS, encode(each), stamp) for each in inventories.due(now_us)]
         found += [(source, b"", stamp) for source in SOURCES]
     return found
 
