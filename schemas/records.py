@@ -639,8 +639,6 @@ class ServiceInventory:
     """Endpoints that it has served: names of SERVER spans."""
     peers: tuple[str, ...]
     """Services that it has called: peers of CLIENT and PRODUCER spans."""
-    severities: tuple[str, ...]
-    """Severities that its log lines have had: trace, debug, info, warn, error, fatal, unknown."""
     metered: tuple[str, ...]
     """Names of its series that others measure of it from outside; none of them shows that it is alive."""
     signals: tuple[str, ...]
@@ -653,8 +651,14 @@ class ServiceInventory:
     """Microseconds that windows of the service wait beyond the first and the final cut: how much later than that its telemetry usually comes."""
     time_us: int
     """Microseconds UTC as of which this is known."""
+    service_kind: str = "service"
+    """What it is: service, host, or load_generator."""
     queues: tuple[str, ...] = ()
     """Queues that it has taken from: those of CONSUMER spans."""
+    templates: tuple[str, ...] = ()
+    """Templates of its log lines that have a feature of their own; lines of all others count together."""
+    logs_since_us: int = 0
+    """Microseconds UTC when its first log line came; 0 if none did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,11 +8,14 @@ its service falls into has, beside what came:
 ``request/<endpoint>/count``    0 where a known endpoint served nothing; likewise ``request/*/count``
 ``call/<peer>/count``           0 where a known peer was not called; likewise ``call/*/count``
 ``consume/<queue>/count``       0 where nothing came from a known queue; likewise ``consume/*/count``
-``log/severity/<level>``        0 where no line of a known severity came
+``log/severity/<level>``        0 where a service that logs had no line of a severity; all seven are there
+``log/template/<template>``     0 where no line of a known template came
+``log/template/<other>``        lines of all templates that are not known, 0 where there is none
 ``telemetry/spans logs points`` how many records the service itself pushed; not what others measured of it
 ``telemetry/silent``            1 if it pushed nothing of what it usually pushes, else 0
 ==============================  ========================================================================
 
+So names do not tell what happened: a template that is new has none of its own (the collector's `vocabulary`).
 Shares and quantiles of nothing are undefined, and left out. A signal that usually comes less than once in a
 window is missed only when three of its intervals have passed.
 """
@@ -25,10 +28,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microservo.domain.features import Features
+from microservo.domain.bounded_names import OTHER
+from microservo.domain.features import LEVELS, Features
 from microservo.domain.telemetry import Signal
 from schemas.records import ServiceInventory
 
+_TEMPLATE = "log/template/"
+_OTHER_LINES = _TEMPLATE + OTHER
 _OVERDUE_INTERVALS = 3
 _KEPT_LISTS = 1024
 
@@ -80,9 +86,12 @@ def with_silence(
     """
     if not inventories:
         return features
-    missing = dict.fromkeys(_known_counts(inventories) - features.keys(), 0.0)
-    # What follows sorts behind everything else, so that mostly nothing has to be sorted.
-    found = dict(sorted({**features, **missing}.items())) if missing else dict(features)
+    known = _known_counts(inventories)
+    folded = _folded(features, known)
+    missing = dict.fromkeys(known - folded.keys(), 0.0)
+    # What follows sorts behind everything else.
+    is_sorted = folded is features and not missing
+    found = dict(features) if is_sorted else dict(sorted({**folded, **missing}.items()))
     pushed = _pushed(features, counts, inventories)
     found["telemetry/logs"] = float(pushed["logs"])
     found["telemetry/points"] = float(pushed["metrics"])
@@ -93,7 +102,10 @@ def with_silence(
 
 def _known_counts(inventories: Iterable[ServiceInventory]) -> frozenset[str]:
     """The counts that are 0 where nothing came."""
-    names = {_counts_of(each.endpoints, each.peers, each.queues, each.severities) for each in inventories}
+    names = {
+        _counts_of(each.endpoints, each.peers, each.queues, each.templates, logs="logs" in each.signals)
+        for each in inventories
+    }
     return names.pop() if len(names) == 1 else frozenset().union(*names)
 
 
@@ -102,12 +114,25 @@ def _counts_of(
     endpoints: tuple[str, ...],
     peers: tuple[str, ...],
     queues: tuple[str, ...],
-    severities: tuple[str, ...],
+    templates: tuple[str, ...],
+    *,
+    logs: bool,
 ) -> frozenset[str]:
     requests = [f"request/{name}/count" for name in (*endpoints, "*") if endpoints]
     calls = [f"call/{name}/count" for name in (*peers, "*") if peers]
     consumed = [f"consume/{name}/count" for name in (*queues, "*") if queues]
-    return frozenset([*requests, *calls, *consumed, *(f"log/severity/{level}" for level in severities)])
+    levels = [f"log/severity/{level}" for level in LEVELS if logs]
+    lines = [f"{_TEMPLATE}{name}" for name in (*templates, OTHER) if logs]
+    return frozenset([*requests, *calls, *consumed, *levels, *lines])
+
+
+def _folded(features: Features, known: frozenset[str]) -> Features:
+    """The features, of templates that are not known all in one."""
+    new = {name for name in features if name.startswith(_TEMPLATE) and name not in known}
+    if not new:
+        return features
+    lines = sum(features[name] for name in new | ({_OTHER_LINES} & features.keys()))
+    return {name: value for name, value in features.items() if name not in new} | {_OTHER_LINES: lines}
 
 
 def _pushed(

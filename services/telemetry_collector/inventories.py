@@ -16,7 +16,6 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from microservo.domain.features import LEVEL_OF, LEVELS
 from microservo.domain.silence import PushedSignal, packed_signals, signals_of
 from microservo.domain.telemetry import (
     CLIENT_SPAN,
@@ -31,6 +30,7 @@ from microservo.domain.telemetry import (
 )
 from schemas.records import LogBatch, MetricBatch, ServiceInventory, SpanBatch
 from services.telemetry_collector.delays import Delays
+from services.telemetry_collector.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -69,10 +69,11 @@ class _Pushed:
 class _Known:
     """What is known of one service."""
 
+    kind: str = "service"
     endpoints: set[str] = field(default_factory=set)
     peers: set[str] = field(default_factory=set)
     queues: set[str] = field(default_factory=set)
-    severities: set[str] = field(default_factory=set)
+    vocabulary: Vocabulary = field(default_factory=Vocabulary)
     signals: dict[Signal, _Pushed] = field(default_factory=dict)
     delay_us: int = 0
     told_us: int = 0
@@ -113,6 +114,7 @@ class Inventories:
         known = self._of(batch.service) if len(time_us) else None
         if known is None:
             return
+        known.kind = batch.source_kind
         signal = signal_of(batch)
         if signal not in known.signals:
             known.signals[signal] = _Pushed(int(time_us[0]))
@@ -121,8 +123,7 @@ class Inventories:
         if isinstance(batch, SpanBatch):
             _add_spans(known, batch)
         elif isinstance(batch, LogBatch):
-            levels = np.unique(LEVEL_OF[np.frombuffer(batch.severity, "u1")])
-            known.severities.update(LEVELS[level] for level in levels.tolist())
+            known.vocabulary.add(batch.templates, now_us)
 
     def _is_pushed(self, batch: MetricBatch) -> NDArray[np.bool_]:
         """Which points came from the service itself, and now."""
@@ -152,10 +153,12 @@ class Inventories:
             yield ServiceInventory(
                 run_id=self._run_id,
                 service=service,
+                service_kind=known.kind,
                 endpoints=tuple(sorted(known.endpoints)),
                 peers=tuple(sorted(known.peers)),
                 queues=tuple(sorted(known.queues)),
-                severities=tuple(sorted(known.severities)),
+                templates=known.vocabulary.named(now_us),
+                logs_since_us=known.vocabulary.since_us,
                 metered=tuple(sorted(self._metered.get(service, ()))),
                 delay_us=known.delay_us,
                 time_us=now_us,
@@ -168,10 +171,11 @@ class Inventories:
             known = self._of(each.service)
             if known is None:
                 continue
+            known.kind = each.service_kind
             known.endpoints.update(each.endpoints)
             known.peers.update(each.peers)
             known.queues.update(each.queues)
-            known.severities.update(each.severities)
+            known.vocabulary.restore(each.templates, each.logs_since_us)
             for name, pushed in signals_of(each):
                 gaps_us = deque([pushed.interval_us], maxlen=_GAPS)
                 known.signals[cast("Signal", name)] = _Pushed(pushed.newest_us, gaps_us)

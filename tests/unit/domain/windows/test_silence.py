@@ -11,6 +11,7 @@ import pytest
 from synthetic import PAUSE_S, START_US, Story, messages, windowers
 
 from microservo.domain.closed_window import ClosedWindow
+from microservo.domain.features import LEVELS
 from microservo.domain.join import process_message
 from microservo.domain.joined_topics import SOURCES
 from microservo.domain.silence import PushedSignal, packed_signals, with_silence
@@ -39,7 +40,7 @@ def inventory(
         service="cart",
         endpoints=("AddItem", "GetCart"),
         peers=("redis",),
-        severities=("error", "info"),
+        templates=("GetCart took <*>",),
         metered=("cpu",),
         **packed_signals(
             {
@@ -129,8 +130,6 @@ def test_what_is_known_and_was_not_seen_is_zero_beside_what_was() -> None:
     assert window.features == {
         "call/*/count": 0.0,
         "call/redis/count": 0.0,
-        "log/severity/error": 0.0,
-        "log/severity/info": 0.0,
         "request/*/count": 2.0,
         "request/*/error_share": 0.0,
         "request/*/p50_ms": 0.0,
@@ -148,6 +147,48 @@ def test_what_is_known_and_was_not_seen_is_zero_beside_what_was() -> None:
         "telemetry/spans": 2.0,
     }
     assert list(window.features) == sorted(window.features)
+
+
+def test_a_window_has_the_same_names_whatever_was_logged_in_it() -> None:
+    known = inventory(1, signals={"logs": (1, 1)})
+    quiet = with_silence({}, NOTHING, [known], 5 * S)
+    lines = {
+        "log/severity/error": 2.0,
+        "log/severity/info": 3.0,
+        "log/template/<other>": 1.0,
+        "log/template/GetCart took <*>": 2.0,
+        "log/template/no route to <*>": 1.0,
+        "log/template/timed out": 1.0,
+    }
+    loud = with_silence(lines, {**NOTHING, "logs": 5}, [known], 5 * S)
+    assert list(quiet) == list(loud) == sorted(loud)
+    assert {name for name in quiet if name.startswith("log/severity/")} == {
+        f"log/severity/{level}" for level in LEVELS
+    }
+    templates = {name: value for name, value in loud.items() if name.startswith("log/template/")}
+    assert templates == {"log/template/<other>": 3.0, "log/template/GetCart took <*>": 2.0}
+    assert {value for name, value in quiet.items() if name.startswith("log/")} == {0.0}
+
+
+def test_lines_that_come_before_a_service_is_known_to_log_count_together() -> None:
+    found = with_silence({"log/template/hello": 2.0}, {**NOTHING, "logs": 2}, [inventory(1)], 5 * S)
+    assert {name for name in found if name.startswith("log/")} == {"log/template/<other>"}
+    assert found["log/template/<other>"] == 2.0
+
+
+def test_windows_of_a_service_that_logs_are_of_one_size_whatever_is_in_them() -> None:
+    windows = [
+        replace(window, revision=0).feature_window()
+        for start_s, revisions in windows_of(STEADY, STEADY.services[0]).items()
+        if start_s > 0
+        for window in revisions
+    ]
+    sizes = {
+        window.names: {len(encode(each)) for each in windows if each.names == window.names}
+        for window in windows
+    }
+    assert all(len(each) == 1 for each in sizes.values())
+    assert len(sizes) == 1
 
 
 def test_a_service_of_which_nothing_is_known_is_not_silent_but_unknown() -> None:

@@ -183,7 +183,6 @@ def _inventory(service: str, time_us: int, *, delay_s: int = 0) -> ServiceInvent
         service=service,
         endpoints=("GetCart",),
         peers=("redis",),
-        severities=("info",),
         metered=(),
         **packed_signals({"traces": PushedSignal(S, time_us)}),
         delay_us=delay_s * S,
