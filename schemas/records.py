@@ -391,6 +391,8 @@ class FeatureWindow:
     """Feature names, sorted."""
     values: tuple[float, ...]
     """Feature values in the order of names."""
+    service_kind: str = "service"
+    """What it is: service, host, or load_generator."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -445,6 +447,8 @@ class LabelledWindow:
     """Feature values in the order of names."""
     labels: tuple[Label, ...]
     """Faults that overlap the window, sorted by fault id."""
+    service_kind: str = "service"
+    """What it is: service, host, or load_generator."""
     in_force: float = 0.0
     """Share of the window, 0 to 1, in which a fault with a severity was in force here as the root cause, seen or not."""
     visible: float | None = None

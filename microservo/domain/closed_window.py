@@ -5,19 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from microservo.domain.features import Features
+from microservo.domain.identity import Kind
 from microservo.domain.truth import WindowTruth
 from schemas.records import FeatureWindow, LabelledWindow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClosedWindow:
-    """One revision of one window."""
+    """One revision of one window. `service_kind` is what its senders say of themselves."""
 
     run_id: str
     service: str
     start_us: int
     end_us: int
     revision: int
+    service_kind: Kind
     features: Features
     truth: WindowTruth
     features_changed: bool
@@ -30,6 +32,7 @@ class ClosedWindow:
         return FeatureWindow(
             run_id=self.run_id,
             service=self.service,
+            service_kind=self.service_kind,
             start_us=self.start_us,
             end_us=self.end_us,
             revision=self.revision,
@@ -42,6 +45,7 @@ class ClosedWindow:
         return LabelledWindow(
             run_id=self.run_id,
             service=self.service,
+            service_kind=self.service_kind,
             start_us=self.start_us,
             end_us=self.end_us,
             revision=self.revision,

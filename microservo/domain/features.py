@@ -10,7 +10,7 @@
 ``metric/<name>/last age_s``          of a series that comes less than once in a window: its last value, as
                                       above, and the seconds from when it was measured to the window's end
 ``log/severity/<level>``              lines of a severity: trace debug info warn error fatal unknown
-``log/template/<template>``           lines of a message template; `<other>` is all that have no name of their own
+``log/template/<template>``           lines of a message template; `<other>`: of those without a name
 ``request/<endpoint>/...``            served requests (SERVER spans): ``count``, ``error_share``,
                                       ``p50_ms``, ``p90_ms``, ``p99_ms``; endpoint ``*`` is all of them,
                                       ``*rpc`` those by a protocol other than HTTP

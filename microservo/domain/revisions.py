@@ -8,6 +8,7 @@ from microservo.domain.blocks import Block
 from microservo.domain.closed_window import ClosedWindow
 from microservo.domain.dictionary import Dictionary
 from microservo.domain.features import FeatureMaker, Features, same_features
+from microservo.domain.identity import Kind, kind_of
 from microservo.domain.joined_topics import SOURCE_OF
 from microservo.domain.labels import Span
 from microservo.domain.ledger import Counts, Ledger
@@ -19,6 +20,7 @@ from microservo.domain.watermarks import Cut
 from microservo.domain.window_policy import WindowPolicy
 from microservo.domain.window_rows import WindowRows
 from schemas import catalogue
+from schemas.records import ServiceInventory
 
 MOST_CUTS = 20
 """Revision at which a window is final, whatever is still undecided about its labels."""
@@ -47,6 +49,7 @@ class Revisions:
             inventories = window.inventories_at(cut)
             window.distinct_on_time = counts
             window.features = with_silence(features, as_it_came, inventories, self._policy.size_us)
+            window.service_kind = _kind(window.on_time, inventories)
             window.truth, _ = self._judged(run, window, cut)
             window.is_published = bool(inventories) or any(counts.values())
             if window.is_published:
@@ -67,16 +70,18 @@ class Revisions:
 
     def _accept_late(self, run: OpenRun, window: OpenWindow, cut: Cut) -> bool:
         """Takes in what came late; whether the features are others than in revision 0, or the first ones."""
-        before, was_published = window.features, window.is_published
+        before, kind, was_published = window.features, window.service_kind, window.is_published
         accepted, inventories = window.distinct_on_time, window.inventories_at(cut)
         if any(window.late.values()) or len(inventories) > len(window.inventories_at(window.cut(0))):
             everything = {signal: window.on_time[signal] + window.late[signal] for signal in SIGNALS}
             ((accepted, as_it_came, features),) = self._render([everything], window.start_us)
             window.features = with_silence(features, as_it_came, inventories, self._policy.size_us)
+            window.service_kind = _kind(everything, inventories)
         self._settle(run, window, accepted)
         window.is_published = bool(inventories) or any(accepted.values())
         window.drop_rows()
-        return window.is_published and not (was_published and same_features(before, window.features))
+        is_same = was_published and window.service_kind == kind and same_features(before, window.features)
+        return window.is_published and not is_same
 
     def _settle(self, run: OpenRun, window: OpenWindow, accepted: dict[Signal, int]) -> None:
         """Enters where each record of a final window went."""
@@ -122,8 +127,15 @@ class Revisions:
             start_us=window.start_us,
             end_us=window.end_us,
             revision=revision,
+            service_kind=window.service_kind,
             features=window.features,
             truth=window.truth,
             features_changed=features_changed,
             delay_us=window.delay_us,
         )
+
+
+def _kind(blocks: Mapping[Signal, Sequence[Block]], inventories: Sequence[ServiceInventory]) -> Kind:
+    """What a service is, by what came for a window and what was known of it then."""
+    said = {block.kind for each in blocks.values() for block in each}
+    return kind_of(said.union(inventory.service_kind for inventory in inventories))

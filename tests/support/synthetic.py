@@ -30,6 +30,8 @@ from schemas.records import (
     SpanBatch,
 )
 
+LOAD_GENERATOR = "frontend"
+"""Of the services, the one that says it is no service."""
 PAUSE_S = (15, 26)
 GATHER_US = 5_000_000
 START_US = 1_700_000_000_000_000
@@ -143,6 +145,7 @@ def _inventory(story: Story, service: str, second: int, time_us: int) -> Service
     return ServiceInventory(
         run_id=story.run_id,
         service=service,
+        service_kind=_kind(service),
         endpoints=("AddItem", "GetCart", "Pay"),
         peers=("redis",),
         templates=("request <*> done",),
@@ -329,6 +332,10 @@ def _is_paused(story: Story, time_us: int) -> bool:
     return PAUSE_S[0] <= (time_us - story.start_us) // _S < PAUSE_S[1]
 
 
+def _kind(service: str) -> str:
+    return "load_generator" if service == LOAD_GENERATOR else "service"
+
+
 def _column(values: Iterable[float], dtype: str) -> bytes:
     return np.array(list(values), dtype).tobytes()
 
@@ -337,6 +344,7 @@ def _metrics(run_id: str, service: str, records: Sequence[_Record]) -> MetricBat
     return MetricBatch(
         run_id=run_id,
         service=service,
+        source_kind=_kind(service),
         instances=(f"{service}-0", f"{service}-1"),
         names=("cpu", "memory", "queue"),
         time_us=_column((r.time_us for r in records), "<i8"),
@@ -350,6 +358,7 @@ def _logs(run_id: str, service: str, records: Sequence[_Record]) -> LogBatch:
     return LogBatch(
         run_id=run_id,
         service=service,
+        source_kind=_kind(service),
         instances=(f"{service}-0",),
         templates=("request <*> done", "request <*> failed"),
         time_us=_column((r.time_us for r in records), "<i8"),
@@ -368,6 +377,7 @@ def _spans(run_id: str, service: str, records: Sequence[_Record]) -> SpanBatch:
     return SpanBatch(
         run_id=run_id,
         service=service,
+        source_kind=_kind(service),
         instances=(f"{service}-0",),
         endpoints=("GetCart", "AddItem"),
         peers=("", "redis"),

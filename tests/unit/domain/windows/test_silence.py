@@ -191,6 +191,23 @@ def test_windows_of_a_service_that_logs_are_of_one_size_whatever_is_in_them() ->
     assert len(sizes) == 1
 
 
+def test_windows_say_what_a_service_is_also_while_it_is_silent() -> None:
+    feed = Feed()
+    feed.known(replace(inventory(1), service_kind="load_generator"), stamped_s=1)
+    feed.windower.telemetry(replace(spans(6), source_kind="host"), stamp(6))
+    feed.windower.telemetry(replace(spans(11), source_kind="host"), stamp(11))
+    windows = feed.promise(17)
+    assert [each.feature_window().service_kind for each in windows] == ["load_generator", "host", "host"]
+    assert [each.labelled_window().service_kind for each in windows] == ["load_generator", "host", "host"]
+    feed.windower.telemetry(replace(spans(6), source_kind="service"), stamp(18))
+    (revised,) = feed.promise(60)
+    assert (revised.revision, revised.start_us, revised.feature_window().service_kind) == (
+        1,
+        5 * S,
+        "service",
+    )
+
+
 def test_a_service_of_which_nothing_is_known_is_not_silent_but_unknown() -> None:
     feed = Feed()
     feed.spans(1, stamped_s=1)
