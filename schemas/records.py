@@ -640,9 +640,9 @@ class ServiceInventory:
     service: str
     """Name of the service."""
     endpoints: tuple[str, ...]
-    """Endpoints that it has served: names of SERVER spans."""
+    """Endpoints that it has served: names of SERVER spans; *rpc and the like where some are of such a protocol."""
     peers: tuple[str, ...]
-    """Services that it has called: peers of CLIENT and PRODUCER spans."""
+    """Services that it has called: peers of CLIENT and PRODUCER spans; *rpc and the like as of endpoints."""
     metered: tuple[str, ...]
     """Names of its series that others measure of it from outside; none of them shows that it is alive."""
     signals: tuple[str, ...]
@@ -658,9 +658,15 @@ class ServiceInventory:
     service_kind: str = "service"
     """What it is: service, host, or load_generator."""
     queues: tuple[str, ...] = ()
-    """Queues that it has taken from: those of CONSUMER spans."""
+    """Queues that it has taken from: those of CONSUMER spans; *messaging and the like as of endpoints."""
+    steps: tuple[str, ...] = ()
+    """Inner steps that it has taken: names of INTERNAL spans."""
     templates: tuple[str, ...] = ()
     """Templates of its log lines that have a feature of their own; lines of all others count together."""
+    levels: tuple[str, ...] = ()
+    """Names of its series that are levels, whoever measures them."""
+    rates: tuple[str, ...] = ()
+    """Names of its series that are rates."""
     logs_since_us: int = 0
     """Microseconds UTC when its first log line came; 0 if none did."""
 

@@ -149,6 +149,7 @@ def _inventory(story: Story, service: str, second: int, time_us: int) -> Service
         endpoints=("AddItem", "GetCart", "Pay"),
         peers=("redis",),
         templates=("request <*> done",),
+        levels=("cpu", "memory", "queue"),
         logs_since_us=story.start_us,
         metered=("queue",),
         **packed_signals({each: PushedSignal(200_000, newest_us) for each in SIGNALS}),

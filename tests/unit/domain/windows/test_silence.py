@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -118,7 +118,7 @@ def test_a_paused_service_looks_silent_and_not_healthy() -> None:
         assert (window.features["request/GetCart/count"] == 0) == is_paused
         assert (window.features["call/redis/count"] == 0) == is_paused
         assert (window.features["log/severity/info"] == 0) == is_paused
-        assert ("request/GetCart/p50_ms" not in window.features) == is_paused
+        assert math.isnan(window.features["request/GetCart/p50_ms"]) == is_paused
     assert {start_s for start_s in windows if PAUSE_S[0] <= start_s < PAUSE_S[1]} == {15, 20, 25}
 
 
@@ -127,7 +127,7 @@ def test_what_is_known_and_was_not_seen_is_zero_beside_what_was() -> None:
     feed.known(inventory(1), stamped_s=1)
     feed.spans(1, 2, stamped_s=2)
     (window,) = feed.promise(7)
-    assert window.features == {
+    assert {name: value for name, value in window.features.items() if not math.isnan(value)} == {
         "call/*/count": 0.0,
         "call/redis/count": 0.0,
         "request/*/count": 2.0,
@@ -350,8 +350,25 @@ def test_an_inventory_that_is_no_fact_of_this_run_is_refused() -> None:
     assert list(feed.windower.ledger) == []
 
 
-def test_shares_and_quantiles_of_nothing_are_left_out() -> None:
-    found = with_silence({}, NOTHING, [inventory()], 5 * S)
-    names: Sequence[str] = [name for name in found if not name.startswith(("log/", "telemetry/"))]
-    assert all(name.endswith("/count") for name in names)
-    assert not any(math.isnan(value) for value in found.values())
+def test_counts_of_nothing_are_zero_and_its_shares_quantiles_and_values_undefined() -> None:
+    known = replace(inventory(), queues=("orders",), steps=("render",), levels=("heap",), rates=("gc.rate",))
+    found = with_silence({}, NOTHING, [known], 5 * S)
+    of_window = {name: value for name, value in found.items() if not name.startswith("telemetry/")}
+    assert all(
+        value == 0 if name.endswith("/count") else math.isnan(value) for name, value in of_window.items()
+    )
+    kinds = ("request/GetCart", "request/*", "call/redis", "consume/orders", "internal/render", "internal/*")
+    for each in kinds:
+        assert {f"{each}/count", f"{each}/error_share", f"{each}/p99_ms"} <= found.keys()
+    metrics = {name for name in found if name.startswith("metric/")}
+    assert {"metric/heap/count", "metric/heap/slope", "metric/gc.rate/sum", "metric/gc.rate/age_s"} <= metrics
+    assert "metric/gc.rate/slope" not in found
+
+
+def test_a_window_has_the_same_names_whether_anything_came_or_nothing() -> None:
+    by_names: dict[tuple[str, ...], set[bool]] = {}
+    for start_s, (window, *_) in windows_of(STEADY, PAUSED).items():
+        if start_s >= 5:
+            is_silent = bool(window.features["telemetry/silent"])
+            by_names.setdefault(tuple(window.features), set()).add(is_silent)
+    assert list(by_names.values()) == [{True, False}]
