@@ -111,10 +111,11 @@ def with_silence(
         return features
     known = _known(inventories)
     folded = _folded(features, known)
-    missing = known.keys() - folded.keys()
+    found = dict(features)
+    if folded is not features or not known.keys() <= features.keys():
+        everything = {**known, **folded}
+        found = {name: everything[name] for name in sorted(everything)}
     # What follows sorts behind everything else.
-    is_sorted = folded is features and not missing
-    found = dict(features) if is_sorted else dict(sorted({**known, **folded}.items()))
     pushed = _pushed(features, counts, inventories)
     found["telemetry/logs"] = float(pushed["logs"])
     found["telemetry/points"] = float(pushed["metrics"])
