@@ -221,6 +221,10 @@ class FaultEffect:
     """The effect ended at most so many microseconds after the last deviating record; null where that is not known."""
     evidence: str = ""
     """The same in words."""
+    late_starts_us: tuple[int, ...] = ()
+    """Microseconds UTC: of requests and calls that began before the fault was over, ended after it, and deviate, the end of the first in each stretch of time, in order."""
+    late_ends_us: tuple[int, ...] = ()
+    """Microseconds UTC: of those, the end of the last in each stretch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ import pyarrow as pa
 TIME = pa.timestamp("us", tz="UTC")
 TEXT = pa.dictionary(pa.int32(), pa.string())
 """Text that repeats from row to row."""
+_INSTANTS_US = pa.list_(pa.field("item", pa.int64(), nullable=False))
 TEXTS = pa.list_(pa.field("item", pa.string(), nullable=False))
 
 
@@ -197,6 +198,8 @@ EFFECTS = _nullable(
         last_deviating_at=TIME,
         last_within_us=pa.int64(),
         intervals=pa.int32(),
+        late_starts_us=_INSTANTS_US,
+        late_ends_us=_INSTANTS_US,
         is_open=pa.bool_(),
         series=pa.string(),
         baseline=pa.float64(),

@@ -245,7 +245,7 @@ def test_a_record_whose_columns_differ_in_length_is_refused(record: Any, schema:
         content = getattr(record, column.name)
         short, long = content[: -column.width], content + content[-column.width :]
         for uneven in (replace(record, **{column.name: short}), replace(record, **{column.name: long})):
-            if column.may_be_empty and not getattr(uneven, column.name):
+            if not content or (column.may_be_empty and not getattr(uneven, column.name)):
                 assert decode(encode(uneven)) == uneven
                 continue
             with pytest.raises(SchemaError, match=f"column .* has .* one per {column.one_per}"):
@@ -253,10 +253,9 @@ def test_a_record_whose_columns_differ_in_length_is_refused(record: Any, schema:
 
 
 def test_every_column_says_where_its_numbers_lie() -> None:
-    for name, schema in newest_schemas().items():
+    for schema in newest_schemas().values():
         fields = {entry["name"]: entry for entry in schema["fields"]}
         columns = columns_of(schema)
-        assert len({column.one_per for column in columns}) <= 1, name
         assert {column.name for column in columns if column.dtype} == {
             entry["name"] for entry in schema["fields"] if entry["type"] == "bytes"
         }
