@@ -51,7 +51,7 @@ _WINDOW = {
     _FEATURES[1]: pa.list_(pa.field("item", pa.float64(), nullable=False)),
     "sha256": pa.string(),
 }
-_UNKNOWN_OF_WINDOW = ("service_kind", "role", "visible", *_LABEL, "silent")
+_UNKNOWN_OF_WINDOW = ("role", "visible", *_LABEL, "silent")
 
 WINDOWS = _nullable(_table(**_WINDOW), *_UNKNOWN_OF_WINDOW)
 WINDOW_REVISIONS = _nullable(_table(**_WINDOW, final=pa.bool_()), *_UNKNOWN_OF_WINDOW, *_FEATURES)

@@ -16,7 +16,7 @@ from microservo import Client
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
 from microservo.datasets import rebuild, verify, verify_against_live
-from microservo.domain.windows import WindowPolicy
+from microservo.domain.window_policy import WindowPolicy
 from microservo.log.runs import runs
 from microservo.testing import eventually
 from schemas.records import LabelledWindow

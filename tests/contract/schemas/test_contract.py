@@ -18,7 +18,7 @@ import fastavro
 import pytest
 
 import schemas
-from microservo.domain.windows import SOURCES
+from microservo.domain.joined_topics import SOURCES
 from schemas import catalogue, compatibility
 from schemas.codec import FRAME_BYTES, SchemaError, decode, decode_as, encode
 from schemas.columns import columns_of
@@ -302,7 +302,7 @@ def test_numbers_and_lists_are_written_as_the_reference_implementation_reads_the
     window = FeatureWindow(
         run_id="run", service="cart", start_us=0, end_us=5, revision=0, names=names, values=values
     )
-    schema_of_avro = avro.schema.parse(json.dumps(avro_schemas()["feature_window", 1]))
+    schema_of_avro = avro.schema.parse(json.dumps(avro_schemas()["feature_window", 2]))
     read = avro.io.DatumReader(schema_of_avro).read(
         avro.io.BinaryDecoder(io.BytesIO(encode(window)[FRAME_BYTES:]))
     )
