@@ -1,7 +1,9 @@
 """How fast the collector takes spans, by HTTP and by gRPC: `python -m benchmarks.receiver`, three minutes.
 
 Every request is answered once a broker of its own has what it holds. Both ways are measured in turn, several
-times, and the medians are shown: on a busy machine one turn says little.
+times, and the medians are shown: on a busy machine one turn says little. The collector, the broker and the
+senders share the machine, so what it takes a second also tells what sending costs; the collector's own
+processor time for a span does not.
 """
 
 from __future__ import annotations
@@ -13,10 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from rich.console import Console
 
 from benchmarks.facts import machine_facts
@@ -36,46 +40,104 @@ _CASES = {
 }
 _ASKED_SPANS_PER_S = 20_000.0
 """Of one exporter that waits for each answer."""
+_QUIET_SERVICES = 11
+_QUIET = f"{_QUIET_SERVICES} services that export each signal twice a second"
+_QUIET_SECONDS = 20
+_ASKED_PERCENT = 6.0
 _TURNS = 3
 _SECONDS = 5
 _START_S = 60.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Collector:
+    """A running collector: its process, and its port of each kind."""
+
+    process: psutil.Process
+    ports: Mapping[str, int]
+
+    def cpu_s(self) -> float:
+        """Seconds of processor time that it has used."""
+        times = self.process.cpu_times()
+        return float(times.user + times.system)
+
+
+@dataclass(frozen=True, slots=True)
+class _Speed:
+    """What was taken in one turn: spans a second, and the collector's processor time for a span."""
+
+    spans_per_s: float
+    cpu_us: float
+
+
 def figures(bootstrap_servers: str, log: Path) -> Iterator[Figure]:
-    """Spans a second of each case, gRPC against HTTP."""
-    with _collector(bootstrap_servers, log) as ports:
+    """Spans a second of each case and what they cost, gRPC against HTTP; and what a quiet collector costs."""
+    with _collector(bootstrap_servers, log) as collector:
         for title, (senders, spans) in _CASES.items():
-            found: dict[str, list[float]] = {"http": [], "grpc": []}
+            found: dict[str, list[_Speed]] = {"http": [], "grpc": []}
             for _ in range(_TURNS):
-                for kind, values in found.items():
-                    values.append(_spans_per_s(kind, ports[kind], senders, spans))
-            http, grpc = (statistics.median(values) for values in found.values())
-            if senders == 1:
-                yield figure(
-                    f"OTLP/HTTP, {title}",
-                    http,
-                    "spans/s",
-                    peer="asked for",
-                    peer_value=_ASKED_SPANS_PER_S,
-                    command=COMMAND,
-                )
-            yield figure(
-                f"OTLP/gRPC, {title}", grpc, "spans/s", peer="OTLP/HTTP", peer_value=http, command=COMMAND
-            )
+                for kind, speeds in found.items():
+                    speeds.append(_speed(collector, kind, senders, spans))
+            yield from _figures_of(title, senders, *found.values())
+        yield figure(
+            f"CPU of the collector, {_QUIET}",
+            _quiet_percent(collector),
+            "% of a core",
+            peer="asked for",
+            peer_value=_ASKED_PERCENT,
+            command=COMMAND,
+        )
 
 
-def _spans_per_s(kind: str, port: int, senders: int, spans: int) -> float:
-    arguments = (kind, str(port), str(senders), str(spans), str(_SECONDS))
-    outcome = measure(own_python(), "benchmarks.senders", *arguments, timeout_s=60)
-    rate = outcome.rate("spans")
-    if rate is None:
+def _figures_of(title: str, senders: int, http: Sequence[_Speed], grpc: Sequence[_Speed]) -> Iterator[Figure]:
+    rates = [statistics.median(each.spans_per_s for each in speeds) for speeds in (http, grpc)]
+    costs = [statistics.median(each.cpu_us for each in speeds) for speeds in (http, grpc)]
+    if senders == 1:
+        yield figure(
+            f"OTLP/HTTP, {title}",
+            rates[0],
+            "spans/s",
+            peer="asked for",
+            peer_value=_ASKED_SPANS_PER_S,
+            command=COMMAND,
+        )
+    for name, unit, values in (("", "spans/s", rates), (", CPU of the collector", "us/span", costs)):
+        yield figure(
+            f"OTLP/gRPC, {title}{name}",
+            values[1],
+            unit,
+            peer="OTLP/HTTP",
+            peer_value=values[0],
+            command=COMMAND,
+        )
+
+
+def _speed(collector: _Collector, kind: str, senders: int, spans: int) -> _Speed:
+    arguments = (kind, str(collector.ports[kind]), str(senders), str(spans), str(_SECONDS))
+    before_s = collector.cpu_s()
+    result = _result("benchmarks.senders", *arguments)
+    used_us = (collector.cpu_s() - before_s) * 1e6
+    return _Speed(result["spans"] / result["elapsed_s"], used_us / result["spans_with_warm_up"])
+
+
+def _quiet_percent(collector: _Collector) -> float:
+    """Processor time of a second, in percent of a core, under exporters on an interval."""
+    before_s = collector.cpu_s()
+    arguments = (str(collector.ports["http"]), str(_QUIET_SERVICES), str(_QUIET_SECONDS))
+    result = _result("benchmarks.exporters", *arguments)
+    return 100 * (collector.cpu_s() - before_s) / result["elapsed_s"]
+
+
+def _result(module: str, *arguments: str) -> Mapping[str, float]:
+    outcome = measure(own_python(), module, *arguments, timeout_s=60)
+    if outcome.result is None:
         raise RuntimeError(outcome.reason)
-    return rate
+    return outcome.result
 
 
 @contextmanager
-def _collector(bootstrap_servers: str, log: Path) -> Iterator[dict[str, int]]:
-    """Its ports, once it is healthy."""
+def _collector(bootstrap_servers: str, log: Path) -> Iterator[_Collector]:
+    """One of its own, once it is healthy."""
     http, grpc, health = free_ports(3)
     environment = {
         **os.environ,
@@ -95,7 +157,7 @@ def _collector(bootstrap_servers: str, log: Path) -> Iterator[dict[str, int]]:
                 msg = f"the collector did not start; its last words: {log.read_text('utf-8')[-500:]}"
                 raise RuntimeError(msg)
             time.sleep(0.1)
-        yield {"http": http, "grpc": grpc}
+        yield _Collector(process=psutil.Process(process.pid), ports={"http": http, "grpc": grpc})
     finally:
         process.terminate()
         process.wait(30)

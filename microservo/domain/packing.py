@@ -131,5 +131,10 @@ def _parts(time_us: NDArray[np.int64], weight_bytes: NDArray[np.int64] | None = 
 
 def _dictionary(column: Coded, part: Codes) -> tuple[tuple[str, ...], bytes]:
     """What occurs in a part: its names, and the index of each row into them."""
-    used, codes = np.unique(column.codes[part], return_inverse=True)
-    return tuple([column.names[index] for index in used.tolist()]), codes.astype("<u2").tobytes()
+    codes = column.codes[part]
+    is_used = np.bincount(codes, minlength=len(column.names)) > 0
+    if is_used.all():
+        return column.names, codes.astype("<u2").tobytes()
+    numbers = np.cumsum(is_used) - 1
+    used = np.flatnonzero(is_used).tolist()
+    return tuple([column.names[index] for index in used]), numbers[codes].astype("<u2").tobytes()

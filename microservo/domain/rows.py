@@ -119,7 +119,7 @@ class PointRows(_Sent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistributionRows(_Sent):
-    """Points of one metric that is a histogram or a summary, as they were sent.
+    """Points of histograms or summaries, as they were sent: of one kind, with the same bounds of buckets.
 
     Attributes:
         start_us: since when they count, 0 where unknown.

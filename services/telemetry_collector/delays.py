@@ -33,6 +33,8 @@ _PERIOD_US = 60_000_000
 _WORSE_PERIODS = 2
 _BETTER_PERIODS = 5
 _MUCH = 2
+_GATHERED = 256
+"""Arrivals whose ages are gathered before they are counted, so that small bodies cost little each."""
 
 
 @dataclass(slots=True)
@@ -41,9 +43,23 @@ class _Ages:
 
     since_us: int
     counts: Int64 = field(default_factory=lambda: np.zeros(_BINS, np.int64))
+    gathered_us: list[Int64] = field(default_factory=list)
     needed_us: deque[int] = field(default_factory=lambda: deque(maxlen=_BETTER_PERIODS))
     periods: int = 0
     delay_us: int = 0
+
+    def add(self, ages_us: Int64) -> None:
+        """Adds the ages of records that arrived together."""
+        self.gathered_us.append(ages_us)
+        if len(self.gathered_us) >= _GATHERED:
+            self.count_gathered()
+
+    def count_gathered(self) -> None:
+        """Brings `counts` up to date."""
+        if self.gathered_us:
+            bins = np.clip(np.concatenate(self.gathered_us) // _STEP_US, 0, _BINS - 1)
+            self.counts += np.bincount(bins, minlength=_BINS)
+            self.gathered_us.clear()
 
 
 class Delays:
@@ -68,9 +84,8 @@ class Delays:
         ages = of_service.get(signal)
         if ages is None:
             ages = of_service[signal] = _Ages(now_us)
-        bins = np.clip((now_us - time_us) // _STEP_US, 0, _BINS - 1)
         self._advance(ages, now_us)
-        ages.counts += np.bincount(bins, minlength=_BINS)
+        ages.add(now_us - time_us)
 
     def delay_us(self, service: str, now_us: int) -> int:
         """How long windows of a service wait beyond their cuts, in microseconds: for its slowest signal."""
@@ -99,6 +114,7 @@ class Delays:
         if now_us < ages.since_us + (_PERIOD_US if is_warm else _WARM_UP_US):
             return
         ages.since_us = now_us
+        ages.count_gathered()
         # A period in which nothing came says nothing.
         if ages.counts.any():
             ages.needed_us.append(self._needed_us(ages.counts))

@@ -59,10 +59,12 @@ class _Pushed:
 
     def add(self, time_us: Int64) -> None:
         """Adds records, in order of time."""
-        later = time_us[time_us > self.newest_us]
+        later = time_us[time_us.searchsorted(self.newest_us, side="right") :]
         if len(later):
-            gaps = np.diff(later, prepend=self.newest_us)
-            self.gaps_us.append(int(gaps.max()))
+            gap_us = int(later[0]) - self.newest_us
+            if len(later) > 1:
+                gap_us = max(gap_us, int((later[1:] - later[:-1]).max()))
+            self.gaps_us.append(gap_us)
             self.newest_us = int(later[-1])
 
     @property
@@ -71,17 +73,46 @@ class _Pushed:
         return sorted(self.gaps_us)[len(self.gaps_us) // 2] if self.gaps_us else _UNKNOWN_INTERVAL_US
 
 
+class _Names:
+    """Different names; they are sorted again only once one is new."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._sorted: tuple[str, ...] | None = ()
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._names
+
+    def update(self, names: Iterable[str]) -> None:
+        before = len(self._names)
+        self._names.update(names)
+        if len(self._names) > before:
+            self._sorted = None
+
+    @property
+    def sorted(self) -> tuple[str, ...]:
+        if self._sorted is None:
+            self._sorted = tuple(sorted(self._names))
+        return self._sorted
+
+
+_NO_NAMES = _Names()
+
+
 @dataclass(slots=True)
 class _Known:
     """What is known of one service."""
 
     kind: str = "service"
-    endpoints: set[str] = field(default_factory=set)
-    peers: set[str] = field(default_factory=set)
-    queues: set[str] = field(default_factory=set)
-    steps: set[str] = field(default_factory=set)
-    levels: set[str] = field(default_factory=set)
-    rates: set[str] = field(default_factory=set)
+    endpoints: _Names = field(default_factory=_Names)
+    peers: _Names = field(default_factory=_Names)
+    queues: _Names = field(default_factory=_Names)
+    steps: _Names = field(default_factory=_Names)
+    levels: _Names = field(default_factory=_Names)
+    rates: _Names = field(default_factory=_Names)
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
     signals: dict[Signal, _Pushed] = field(default_factory=dict)
     delay_us: int = 0
@@ -108,17 +139,17 @@ class Inventories:
         self.due_us = from_us
         self._interval_us = interval_us
         self._known: dict[str, _Known] = {}
-        self._metered: dict[str, set[str]] = {}
+        self._metered: dict[str, _Names] = {}
         self._is_full = False
 
     def add_metered(self, service: str, names: Iterable[str]) -> None:
         """Adds names of series that others measure of a service."""
-        self._metered.setdefault(service, set()).update(names)
+        self._metered.setdefault(service, _Names()).update(names)
 
     def observe(self, batch: Batch, now_us: int) -> None:
         """Learns from a batch, whose rows are in order of time, as it is shipped."""
         time_us = times_us(batch)
-        if isinstance(batch, MetricBatch):
+        if isinstance(batch, MetricBatch) and (batch.age_us or batch.service in self._metered):
             time_us = time_us[self._is_pushed(batch)]
         known = self._of(batch.service) if len(time_us) else self._known.get(batch.service)
         if known is not None and isinstance(batch, MetricBatch):
@@ -138,7 +169,7 @@ class Inventories:
 
     def _is_pushed(self, batch: MetricBatch) -> NDArray[np.bool_]:
         """Which points came from the service itself, and now."""
-        metered = self._metered.get(batch.service, ())
+        metered = self._metered.get(batch.service, _NO_NAMES)
         names = np.array([name not in metered for name in batch.names], np.bool_)
         is_pushed: NDArray[np.bool_] = names[np.frombuffer(batch.name, "<u2")]
         if batch.age_us:
@@ -165,15 +196,15 @@ class Inventories:
                 run_id=self._run_id,
                 service=service,
                 service_kind=known.kind,
-                endpoints=tuple(sorted(known.endpoints)),
-                peers=tuple(sorted(known.peers)),
-                queues=tuple(sorted(known.queues)),
-                steps=tuple(sorted(known.steps)),
+                endpoints=known.endpoints.sorted,
+                peers=known.peers.sorted,
+                queues=known.queues.sorted,
+                steps=known.steps.sorted,
                 templates=known.vocabulary.named(now_us),
                 logs_since_us=known.vocabulary.since_us,
-                levels=tuple(sorted(known.levels)),
-                rates=tuple(sorted(known.rates)),
-                metered=tuple(sorted(self._metered.get(service, ()))),
+                levels=known.levels.sorted,
+                rates=known.rates.sorted,
+                metered=self._metered.get(service, _NO_NAMES).sorted,
                 delay_us=known.delay_us,
                 time_us=now_us,
                 **packed_signals(signals),
@@ -219,7 +250,7 @@ class Inventories:
 
 
 def _add_metrics(known: _Known, batch: MetricBatch) -> None:
-    new = set(batch.names) - known.levels - known.rates
+    new = {name for name in batch.names if name not in known.levels and name not in known.rates}
     if not new:
         return
     interval_us = np.frombuffer(column_bytes(batch, "interval_us", 8), "<i8")

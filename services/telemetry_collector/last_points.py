@@ -23,6 +23,8 @@ _LEAST_US = 120_000_000
 _FORGOTTEN_US = 3_600_000_000
 _SERIES = 200_000
 _KEPT_COLUMNS = 64
+_GATHERED = 64
+"""Rows of an instance that are gathered before they are sorted in, so that small bodies cost little each."""
 
 
 class LastPoints:
@@ -73,6 +75,7 @@ class _Sender:
         self._step_us = np.empty(0, np.int64)
         self._interval_us = np.empty(0, np.int64)
         self._value = np.empty(0)
+        self._gathered: list[MetricRows] = []
         self.newest_us = 0
 
     def __len__(self) -> int:
@@ -80,13 +83,26 @@ class _Sender:
 
     def add(self, rows: MetricRows) -> None:
         self._identity = rows.identity
-        slots = self._slots_of(rows.name.names)[rows.name.codes]
-        order = np.lexsort((rows.time_us, slots))
-        slots, time_us = slots[order], rows.time_us[order]
+        self.newest_us = max(self.newest_us, int(rows.time_us.max()))
+        self._gathered.append(rows)
+        if len(self._gathered) >= _GATHERED:
+            self._sort_in()
+
+    def _sort_in(self) -> None:
+        rows, self._gathered = self._gathered, []
+        if not rows:
+            return
+        slots = np.concatenate([self._slots_of(each.name.names)[each.name.codes] for each in rows])
+        time_us = np.concatenate([each.time_us for each in rows])
+        interval_us = np.concatenate(
+            [each.interval_us if each.interval_us is not None else np.zeros(each.count, int) for each in rows]
+        )
+        value = np.concatenate([each.value for each in rows])
+        order = np.lexsort((time_us, slots))
+        slots, time_us, interval_us = slots[order], time_us[order], interval_us[order]
         before_us = self._time_us[slots]
         repeats = np.flatnonzero(slots[1:] == slots[:-1]) + 1
-        before_us[repeats] = time_us[repeats - 1]
-        interval_us = np.zeros_like(time_us) if rows.interval_us is None else rows.interval_us[order]
+        before_us[repeats] = np.maximum(before_us[repeats], time_us[repeats - 1])
         step_us = np.where(before_us == NEVER_US, interval_us, time_us - before_us)
         # The last row of a series in this order is its newest, and is what remains.
         newer = time_us > before_us
@@ -94,11 +110,11 @@ class _Sender:
         self._time_us[at] = time_us[newer]
         self._step_us[at] = step_us[newer]
         self._interval_us[at] = interval_us[newer]
-        self._value[at] = rows.value[order][newer]
-        self.newest_us = max(self.newest_us, int(time_us.max()))
+        self._value[at] = value[order][newer]
 
     def repeated(self, now_us: int, seldom_us: int) -> MetricRows | None:
         """The last points of the series whose points lie further apart than `seldom_us`."""
+        self._sort_in()
         age_us = now_us - self._time_us
         # One that has come only once may be any; by then it would have come again.
         apart_us = np.where(self._step_us > 0, self._step_us, age_us)

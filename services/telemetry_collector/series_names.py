@@ -14,6 +14,7 @@ _SERIES = 1000
 _SERIES_PER_METRIC = 100
 _SERIES_BYTES = 100_000
 """A window repeats each name in seven features, and has to fit a message."""
+_KEPT_COLUMNS = 256
 _OVERFLOW = "{otel.metric.overflow=true}"
 """What the SDKs of OpenTelemetry put in the place of attributes beyond their own limit of cardinality."""
 
@@ -31,11 +32,18 @@ class SeriesNames:
         self._series: dict[str, set[str]] = {}
         self._counts: dict[tuple[str, str], int] = {}
         self._bytes: dict[str, int] = {}
+        self._columns: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}
 
     def admitted(self, rows: MetricRows) -> MetricRows:
         """The rows under the names that are admitted; rates that go together are added up."""
         names = rows.name.names
-        admitted = tuple([self.admit(rows.service, name) for name in names])
+        # A sender mostly sends the same ones, and what was decided of a name holds.
+        admitted = self._columns.get((rows.service, names))
+        if admitted is None:
+            if len(self._columns) >= _KEPT_COLUMNS:
+                self._columns.clear()
+            admitted = tuple([self.admit(rows.service, name) for name in names])
+            self._columns[rows.service, names] = admitted
         if admitted == names:
             return rows
         found = replace(rows, name=renamed(rows.name, admitted))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
@@ -17,8 +18,9 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 )
 
 from microservo.adapters.otlp.checks import Checks, Decoded
-from microservo.adapters.otlp.points import NO_VALUE, Distribution, Received, check_points
-from microservo.adapters.otlp.series import Labels, series_column
+from microservo.adapters.otlp.points import NO_VALUE, Checked, Distribution, Received, check_points
+from microservo.adapters.otlp.resource import Origin
+from microservo.adapters.otlp.series import Labels, Series, series_column
 from microservo.domain.bounded_names import cut
 from microservo.domain.exponential import Buckets
 from microservo.domain.rows import CUMULATIVE, DELTA, DistributionRows
@@ -31,48 +33,69 @@ _SCALES = range(-10, 21)
 """Those that OpenTelemetry's data model allows."""
 
 
-def decode_distribution(metric: Metric, scope: str, labels: Labels, received: Received) -> Iterator[Decoded]:
-    """The points of one metric as rows: those with the same bounds of buckets together."""
-    kind = metric.WhichOneof("data")
-    assert kind is not None
-    found: Sequence[Distribution] = getattr(metric, kind).data_points
-    points = [point for point in found if not point.flags & NO_VALUE]
-    if not points:
-        return
-    bounds = [_bounds_of(point) for point in points]
-    checks = Checks()
-    for reason, misfits in _misfits(points, bounds).items():
-        checks.refuse(misfits, f"histogram is of no use: {reason}")
-    total = np.array([point.sum for point in points], np.float64)
-    checked = check_points(points, [metric] * len(points), total, checks, received)
-    yield Decoded(
-        refused=checked.refused, too_old=int(np.count_nonzero(checked.time_us < received.instants.oldest_us))
-    )
-    places: dict[tuple[float, ...], list[int]] = {}
-    for place, at in enumerate(checked.positions):
-        places.setdefault(bounds[at], []).append(place)
-    name, origin = cut(metric.name), received.origin
-    for alike, at_place in places.items():
-        some = [points[checked.positions[place]] for place in at_place]
-        rows = DistributionRows(
+@dataclass(slots=True)
+class Distributions:
+    """The points of histograms, exponential histograms and summaries of a resource, a list for each field."""
+
+    points: list[Distribution] = field(default_factory=list)
+    metrics: list[Metric] = field(default_factory=list)
+    series: list[Series] = field(default_factory=list)
+
+    def add(self, metric: Metric, points: Sequence[Distribution], scope: str, labels: Labels) -> None:
+        """Adds the points of one metric."""
+        name = cut(metric.name)
+        wanted = [point for point in points if not point.flags & NO_VALUE]
+        self.points += wanted
+        self.metrics += [metric] * len(wanted)
+        self.series += [(name, labels.of(point.attributes), scope) for point in wanted]
+
+    def decoded(self, received: Received) -> Iterator[Decoded]:
+        """The rows, those of one kind and the same bounds together; and what is wrong with others."""
+        if not self.points:
+            return
+        bounds = list(map(_bounds_of, self.points))
+        checks = Checks()
+        for reason, misfits in _misfits(self.points, bounds).items():
+            checks.refuse(misfits, f"histogram is of no use: {reason}")
+        total = np.array([point.sum for point in self.points], np.float64)
+        checked = check_points(self.points, self.metrics, total, checks, received)
+        too_old = int(np.count_nonzero(checked.time_us < received.instants.oldest_us))
+        yield Decoded(refused=checked.refused, too_old=too_old)
+        alike: dict[tuple[type, Literal[1, 2], tuple[float, ...]], list[int]] = {}
+        for place, at in enumerate(checked.positions):
+            kind = (type(self.points[at]), _temporality(self.metrics[at]), bounds[at])
+            alike.setdefault(kind, []).append(place)
+        for (_, temporality, shared), places in alike.items():
+            yield Decoded(rows=(self._rows(received.origin, checked, places, temporality, shared),))
+
+    def _rows(
+        self,
+        origin: Origin,
+        checked: Checked,
+        places: list[int],
+        temporality: Literal[1, 2],
+        bounds: tuple[float, ...],
+    ) -> DistributionRows:
+        positions = [checked.positions[place] for place in places]
+        points = [self.points[at] for at in positions]
+        return DistributionRows(
             service=origin.service,
             instance=origin.instance,
             identity=origin.identity,
             scopes=origin.scopes,
-            time_us=checked.time_us[at_place],
-            start_us=checked.start_us[at_place],
-            series=series_column([(name, labels.of(point.attributes), scope) for point in some]),
-            observations=np.array([point.count for point in some], np.float64),
-            total=_totals(some),
-            temporality=_temporality(metric),
-            bounds=alike,
-            buckets=_matrix(some) if alike else np.zeros((len(some), 0)),
+            time_us=checked.time_us[places],
+            start_us=checked.start_us[places],
+            series=series_column([self.series[at] for at in positions]),
+            observations=np.array([point.count for point in points], np.float64),
+            total=_totals(points),
+            temporality=temporality,
+            bounds=bounds,
+            buckets=_matrix(points) if bounds else np.zeros((len(points), 0)),
             exponential=tuple(
-                [_exponential(each) for each in some if isinstance(each, ExponentialHistogramDataPoint)]
+                [_exponential(each) for each in points if isinstance(each, ExponentialHistogramDataPoint)]
             ),
-            quantiles=tuple([_quantiles(each) for each in some if isinstance(each, SummaryDataPoint)]),
+            quantiles=tuple([_quantiles(each) for each in points if isinstance(each, SummaryDataPoint)]),
         )
-        yield Decoded(rows=(rows,))
 
 
 def _misfits(points: Sequence[Distribution], bounds: Sequence[tuple[float, ...]]) -> dict[str, list[bool]]:

@@ -19,7 +19,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 )
 
 from microservo.adapters.otlp.checks import Checks, Decoded, Instants, joined
-from microservo.adapters.otlp.distributions import decode_distribution
+from microservo.adapters.otlp.distributions import Distributions
 from microservo.adapters.otlp.points import NO_VALUE, Received, check_points
 from microservo.adapters.otlp.resource import origin_of
 from microservo.adapters.otlp.series import Labels, Series, series_column
@@ -30,7 +30,7 @@ _DELTA = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
 
 
 def decode_metrics(request: ExportMetricsServiceRequest, instants: Instants) -> Decoded:
-    """The data points of a request as rows: all numbers of a resource together, each distribution alone.
+    """The data points of a request as rows: all numbers of a resource together, and all distributions alike.
 
     A point that says that there is no value (a series that ended) gives no row and is no error.
     """
@@ -40,8 +40,7 @@ def decode_metrics(request: ExportMetricsServiceRequest, instants: Instants) -> 
 def _decode_group(group: ResourceMetrics, instants: Instants) -> Decoded:
     received = Received(origin=origin_of(group, group.scope_metrics), instants=instants)
     labels = Labels()
-    numbers = _Numbers()
-    parts: list[Decoded] = []
+    numbers, distributions = _Numbers(), Distributions()
     for scope in group.scope_metrics:
         name = cut(scope.scope.name)
         for metric in scope.metrics:
@@ -51,8 +50,8 @@ def _decode_group(group: ResourceMetrics, instants: Instants) -> Decoded:
             elif kind == "sum":
                 numbers.add(metric, metric.sum.data_points, _temporality(metric), name, labels)
             elif kind is not None:
-                parts += decode_distribution(metric, name, labels, received)
-    return joined([*numbers.decoded(received), *parts])
+                distributions.add(metric, getattr(metric, kind).data_points, name, labels)
+    return joined([*numbers.decoded(received), *distributions.decoded(received)])
 
 
 def _temporality(metric: Metric) -> int:

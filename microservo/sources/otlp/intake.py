@@ -32,8 +32,9 @@ from microservo.sources.source import Parcel, Sink, SinkFull, Undecodable
 from schemas.catalogue import MAX_MESSAGE_BYTES
 
 _DECODERS = 2
-_INLINE_BYTES = 16 * 1024
-"""What takes longer to decode than a request takes otherwise is decoded in a thread."""
+_INLINE_BYTES = 256 * 1024
+"""Larger bodies are decoded in a thread: they would hold up the other requests of an event loop for more than
+some milliseconds. Smaller ones gain nothing there, since threads take turns at decoding."""
 _BODIES_IN_MEMORY = 2
 
 

@@ -54,7 +54,7 @@ class OtlpSource:
     def start(self, sink: Sink) -> None:
         self._intake = Intake(sink, self._clock, self._limits)
         app = http_app(self._intake, checks_host=self._is_loopback)
-        http = HttpServer(app, port=self.port, hosts=self._hosts)
+        http = HttpServer(app, port=self.port, hosts=self._hosts, loop="uvloop")
         self._servers.append(http)
         self.port = http.port
         try:

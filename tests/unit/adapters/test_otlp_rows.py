@@ -312,6 +312,35 @@ def test_distributions_keep_buckets_and_quantiles() -> None:
     assert (summaries.quantiles, summaries.total.tolist()) == ((((0.5, 7.0),),), [2.0])
 
 
+def test_histograms_of_several_metrics_become_rows_together_where_they_have_the_same_bounds() -> None:
+    def histogram(name: str, count: int, bound: float, temporality: int = 2) -> Metric:
+        point = HistogramDataPoint(
+            time_unix_nano=T0_US * 1000, count=count, bucket_counts=[0, count], explicit_bounds=[bound]
+        )
+        data = Histogram(data_points=[point], aggregation_temporality=temporality)  # type: ignore[arg-type]
+        return Metric(name=name, histogram=data)
+
+    found = decode(
+        metrics(
+            [
+                histogram("a", 1, 2.0),
+                histogram("b", 2, 2.0),
+                histogram("other bounds", 3, 5.0),
+                histogram("deltas", 4, 2.0, temporality=1),
+            ]
+        ),
+        NOW,
+    )
+    together, bounds, deltas = distributions_of(found)
+    assert (series(together.series), together.buckets.tolist()) == (["a", "b"], [[0, 1], [0, 2]])
+    assert (series(bounds.series), bounds.bounds) == (["other bounds"], (5.0,))
+    assert (series(deltas.series), deltas.temporality, together.temporality) == (
+        ["deltas"],
+        DELTA,
+        CUMULATIVE,
+    )
+
+
 @pytest.mark.parametrize(
     ("point", "reason"),
     [

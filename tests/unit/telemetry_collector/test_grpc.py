@@ -113,7 +113,21 @@ def test_a_body_that_cannot_be_read_is_invalid_and_kept(start: Start) -> None:
 
 
 @pytest.mark.parametrize("packing", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
-def test_a_message_too_large_to_be_read_is_refused_and_counted(start: Start, packing: object) -> None:
+def test_a_message_larger_than_allowed_is_told_the_limit_and_not_to_be_sent_again(
+    start: Start, packing: object
+) -> None:
+    before = refused("unread")
+    with start(otlp_body_bytes=100_000) as running, channel(running) as opened:
+        error, status = failure(raw(opened), bytes(100_001), compression=packing)
+        assert running.messages(LETTERS) == []
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert error.details() == "message is larger than 100000 bytes; send smaller batches"
+    assert (status.code, status.message) == (3, error.details())
+    assert refused("unread") == before + 1
+
+
+@pytest.mark.parametrize("packing", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
+def test_a_message_much_larger_than_allowed_is_left_unread_and_counted(start: Start, packing: object) -> None:
     before = refused("unread")
     with start(otlp_body_bytes=100_000) as running, channel(running) as opened:
         error, _ = failure(raw(opened), bytes(10_000_000), compression=packing)

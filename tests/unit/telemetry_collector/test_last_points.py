@@ -41,6 +41,22 @@ def test_a_series_that_comes_each_minute_is_repeated_once_a_window() -> None:
     assert due(points, 66) == [("heap", 4.0, 6.0)]
 
 
+def test_the_newest_point_is_repeated_whatever_order_points_come_in() -> None:
+    points = LastPoints(5 * S)
+    for at_s, value in ((60, 2.0), (0, 1.0), (120, 3.0), (120, 3.5)):
+        points.add(rows(at_s, value))
+    assert due(points, 121) == [("heap", 3.0, 1.0)]
+    points.add(rows(90, 2.5))
+    assert due(points, 126) == [("heap", 3.0, 6.0)]
+
+
+def test_points_of_more_bodies_than_are_gathered_at_once_are_all_known() -> None:
+    points = LastPoints(5 * S)
+    for number in range(200):
+        points.add(rows(60 * (number % 2), float(number), f"heap-{number // 2}"))
+    assert len(due(points, 61)) == 100
+
+
 def test_a_series_that_comes_in_every_window_is_not_repeated_also_when_it_stops() -> None:
     points = LastPoints(5 * S)
     for second in range(10):
