@@ -13,7 +13,7 @@ from benchmarks.load import JSON_TOPIC, Loaded
 from benchmarks.processes import ROOT, Outcome, measure, own_python, peers_python
 from benchmarks.stream import RUN_ID
 from microservo.adapters.broker import Broker
-from microservo.domain.windows import SOURCES
+from microservo.domain.joined_topics import SOURCES
 
 COMMAND = "make bench"
 _PEER_LIMIT_S = 25

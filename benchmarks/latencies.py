@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from microservo.adapters.broker import Broker, Message
 from microservo.datasets import find_run
-from microservo.domain.windows import WAITED_FOR
+from microservo.domain.joined_topics import WAITED_FOR
 from microservo.log.ranges import read_ranges
 from schemas.catalogue import ANOMALY_SCORES, FEATURE_WINDOWS, LABELLED_WINDOWS, SERVICE_FAULTS
 from schemas.codec import decode_as

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from benchmarks.stream import RUN_ID, US, Plan, Sent, as_json, messages
 from microservo.adapters.broker import Broker, Producer, TopicSpec
-from microservo.domain.windows import WAITED_FOR, WindowPolicy
+from microservo.domain.joined_topics import WAITED_FOR
+from microservo.domain.window_policy import WindowPolicy
 from microservo.errors import Retryable
 from microservo.log.stamped import StampedWriter
 from microservo.testing import ManualClock

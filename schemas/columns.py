@@ -1,8 +1,9 @@
 """Fields of a record that lie side by side: one entry of each for every point, line, span, feature or edge.
 
 A schema declares them: `one_per` names what there is an entry for, and fields of one name are equally long.
-Where the entries are numbers that lie in `bytes`, `dtype` says which, in NumPy's notation; `index_into` names
-the field with the texts that they are indexes into. A field of `bytes` with a default may be empty.
+A field with a default may be empty instead, unless the first of its name has a default too. Where the
+entries are numbers that lie in `bytes`, `dtype` says which, in NumPy's notation; `index_into` names the field
+with the texts that they are indexes into.
 """
 
 from __future__ import annotations
@@ -43,16 +44,18 @@ class Column:
 
 def columns_of(schema: Mapping[str, Any]) -> tuple[Column, ...]:
     """The columns of a record, in the order of its schema."""
+    entries = [entry for entry in schema["fields"] if "one_per" in entry]
+    # The last that is put in holds: the first of each name.
+    firsts = {entry["one_per"]: entry for entry in reversed(entries)}
     return tuple(
         Column(
             name=entry["name"],
             one_per=entry["one_per"],
             dtype=entry.get("dtype", ""),
             index_into=entry.get("index_into", ""),
-            may_be_empty="default" in entry,
+            may_be_empty="default" in entry and "default" not in firsts[entry["one_per"]],
         )
-        for entry in schema["fields"]
-        if "one_per" in entry
+        for entry in entries
     )
 
 
@@ -77,11 +80,12 @@ def check_of(schema: Mapping[str, Any]) -> Callable[[Any], None] | None:
 
 def _problem(columns: Sequence[Column], lengths: Sequence[int]) -> str:
     """Names the first column that is not as long as it must be; '' if all are."""
-    count = lengths[0] // columns[0].width
+    counts: dict[str, tuple[Column, int]] = {}
     for column, length in zip(columns, lengths, strict=True):
+        first, count = counts.setdefault(column.one_per, (column, length // column.width))
         if length != count * column.width and (length or not column.may_be_empty):
             return (
                 f"column {column.name} has {length / column.width:g} entries; "
-                f"expected {count} as of {columns[0].name}, one per {column.one_per}"
+                f"expected {count} as of {first.name}, one per {column.one_per}"
             )
     return ""

@@ -221,6 +221,10 @@ class FaultEffect:
     """The effect ended at most so many microseconds after the last deviating record; null where that is not known."""
     evidence: str = ""
     """The same in words."""
+    late_starts_us: tuple[int, ...] = ()
+    """Microseconds UTC: of requests and calls that began before the fault was over, ended after it, and deviate, the end of the first in each stretch of time, in order."""
+    late_ends_us: tuple[int, ...] = ()
+    """Microseconds UTC: of those, the end of the last in each stretch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -391,6 +395,8 @@ class FeatureWindow:
     """Feature names, sorted."""
     values: tuple[float, ...]
     """Feature values in the order of names."""
+    service_kind: str = "service"
+    """What it is: service, host, or load_generator."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -445,6 +451,8 @@ class LabelledWindow:
     """Feature values in the order of names."""
     labels: tuple[Label, ...]
     """Faults that overlap the window, sorted by fault id."""
+    service_kind: str = "service"
+    """What it is: service, host, or load_generator."""
     in_force: float = 0.0
     """Share of the window, 0 to 1, in which a fault with a severity was in force here as the root cause, seen or not."""
     visible: float | None = None
@@ -636,11 +644,9 @@ class ServiceInventory:
     service: str
     """Name of the service."""
     endpoints: tuple[str, ...]
-    """Endpoints that it has served: names of SERVER spans."""
+    """Endpoints that it has served: names of SERVER spans; *rpc and the like where some are of such a protocol."""
     peers: tuple[str, ...]
-    """Services that it has called: peers of CLIENT and PRODUCER spans."""
-    severities: tuple[str, ...]
-    """Severities that its log lines have had: trace, debug, info, warn, error, fatal, unknown."""
+    """Services that it has called: peers of CLIENT and PRODUCER spans; *rpc and the like as of endpoints."""
     metered: tuple[str, ...]
     """Names of its series that others measure of it from outside; none of them shows that it is alive."""
     signals: tuple[str, ...]
@@ -653,8 +659,20 @@ class ServiceInventory:
     """Microseconds that windows of the service wait beyond the first and the final cut: how much later than that its telemetry usually comes."""
     time_us: int
     """Microseconds UTC as of which this is known."""
+    service_kind: str = "service"
+    """What it is: service, host, or load_generator."""
     queues: tuple[str, ...] = ()
-    """Queues that it has taken from: those of CONSUMER spans."""
+    """Queues that it has taken from: those of CONSUMER spans; *messaging and the like as of endpoints."""
+    steps: tuple[str, ...] = ()
+    """Inner steps that it has taken: names of INTERNAL spans."""
+    templates: tuple[str, ...] = ()
+    """Templates of its log lines that have a feature of their own; lines of all others count together."""
+    levels: tuple[str, ...] = ()
+    """Names of its series that are levels, whoever measures them."""
+    rates: tuple[str, ...] = ()
+    """Names of its series that are rates."""
+    logs_since_us: int = 0
+    """Microseconds UTC when its first log line came; 0 if none did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,9 +16,11 @@ from schemas.fields import holds_records, is_array, parsed
 Part = Callable[[Any], bytes]
 """Gives the bytes of some consecutive fields of a record."""
 
-_RECURRING = frozenset({"names", "instances", "endpoints", "peers", "templates", "metered"})
+_RECURRING = frozenset(
+    {"names", "instances", "endpoints", "peers", "steps", "templates", "levels", "rates", "metered"}
+)
 """Lists of text that are mostly the same from one record of a service to the next."""
-_KEPT_LISTS = 256
+_KEPT_LISTS = 1024
 
 
 def parts_of(schema: Mapping[str, Any]) -> list[Part]:

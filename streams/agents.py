@@ -13,8 +13,8 @@ import faust
 from microservo.adapters.broker import Message
 from microservo.adapters.clock import now_us
 from microservo.domain.join import stamp_of
+from microservo.domain.joined_topics import SOURCES
 from microservo.domain.watermarks import UNKNOWN
-from microservo.domain.windows import SOURCES
 from microservo.errors import Fatal, InvalidMessage, MicroServoError, Retryable
 from microservo.log.run_records import KnownRuns
 from microservo.log.writers import LEASE_US

@@ -13,7 +13,7 @@ import faust
 from mode import CrashingSupervisor
 
 from microservo.adapters.broker import Admin, Producer
-from microservo.domain.windows import SOURCES
+from microservo.domain.joined_topics import SOURCES
 from microservo.errors import Unavailable
 from microservo.log.run_records import KnownRuns
 from schemas.catalogue import EXPERIMENTS

@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from microservo.domain.closed_window import ClosedWindow
 from microservo.domain.join import Processed, process_stamped
+from microservo.domain.joined_topics import SOURCES
 from microservo.domain.watermarks import UNKNOWN
-from microservo.domain.windows import NOTHING_US, SOURCES, ClosedWindow, Windower, WindowPolicy
+from microservo.domain.window_policy import WindowPolicy
+from microservo.domain.windows import NOTHING_US, Windower
 from microservo.errors import Fatal, InvalidMessage, OffsetGap
 from schemas.envelope import FOREVER_US, Stamp
 from schemas.records import Experiment, FaultEffect, ServiceFault

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from microservo.adapters.broker import Message, Producer
 from microservo.adapters.clock import now_us
-from microservo.domain.windows import ClosedWindow
+from microservo.domain.closed_window import ClosedWindow
 from microservo.errors import Retryable
 from microservo.log.dead_letters import DeadLetters
 from microservo.log.publisher import Publisher

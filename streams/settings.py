@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from microservo.domain.windows import WindowPolicy
+from microservo.domain.window_policy import WindowPolicy
 from microservo.runtime.settings import ServiceSettings
 
 _US = 1_000_000

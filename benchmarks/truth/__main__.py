@@ -5,7 +5,7 @@ Each part can be run alone and small, and goes on where it was interrupted:
     python -m benchmarks.truth placebo --trials 50 --minutes 5
     python -m benchmarks.truth injections --injections 2
     python -m benchmarks.truth leaks --faults 24
-    python -m benchmarks.truth --busy            # all parts, beside processes that burn the processors
+    python -m benchmarks.truth --busy            # all parts, on a busy machine
 """
 
 from __future__ import annotations
@@ -17,24 +17,34 @@ import random
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from benchmarks.facts import machine_facts
-from benchmarks.figures import Figure, show, write
 from benchmarks.processes import ROOT
-from benchmarks.truth.injections import plan_of, run_overlaps, run_session, sessions_of
+from benchmarks.truth.claims import Claim, show, write
+from benchmarks.truth.injections import plan_of, run_session, sessions_of
 from benchmarks.truth.journal import Journal
-from benchmarks.truth.leaks import envelopes, leaks
-from benchmarks.truth.placebo import LENGTHS_S, Judged, Trial, passes, run_pass
-from benchmarks.truth.recording import Recording, record
-from benchmarks.truth.report import COMMAND, injection_figures, leak_figures, placebo_figures
-from benchmarks.truth.strengths import Strength, strengths_of
+from benchmarks.truth.leaks import chance, envelopes, leaks
+from benchmarks.truth.overlaps import rounds_of, run_rounds, sessions_of_rounds
+from benchmarks.truth.placebo import Judged, run_pass
+from benchmarks.truth.recording import Described, Recording, record
+from benchmarks.truth.report import (
+    COMMAND,
+    SENTENCES,
+    injection_claims,
+    injection_facts,
+    leak_claims,
+    placebo_claims,
+    placebo_facts,
+)
+from benchmarks.truth.strengths import contracts
+from benchmarks.truth.trials import Trial, trials_of
 from microservo.application.progress import Progress
 from microservo.cli.progress import TerminalProgress
 from microservo.domain.campaign import campaign
@@ -44,16 +54,19 @@ from microservo.system import EmbeddedSystem, SystemOptions
 from microservo.system.count_down import count_down
 from microservo.system.demo import run_campaign
 
+_MOST_IN_A_PASS = 400
+"""Trials: what an interruption loses, and what the reading of a recording is shared by."""
 PARTS = ("placebo", "injections", "overlaps", "leaks")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Areas:
-    """The outcome of the part about leaks."""
+    """The outcome of the part about leaks; `spread` is the standard deviation of an area by chance."""
 
     seed: int
     windows: int
     areas: dict[str, float]
+    spread: float
 
 
 class Benchmark:
@@ -78,61 +91,72 @@ class Benchmark:
         for rate in self._arguments.rates:
             path = self._arguments.work / f"{self._conditions['machine']}-{rate:g}.recording"
             if not path.exists():
-                record(self._options(f"truth-{rate:g}", rate), self._arguments.minutes, path, self._progress)
+                with self._busy():
+                    record(
+                        self._options(f"truth-{rate:g}", rate), self._arguments.minutes, path, self._progress
+                    )
             self._placebo_trials(rate, path)
 
     def _placebo_trials(self, rate: float, path: Path) -> None:
-        journal = self.journal("placebo")
-        done = list(journal.lines())
-        wanted = self._wanted([line for line in done if line["journeys_per_s"] == rate])
-        number = 1 + max((line["trial"]["number"] for line in done), default=0)
-        todo = list(passes(Recording.read(path), wanted, self._arguments.seed, number))
+        recording = Recording.read(path).described
+        journal = Journal(
+            self._arguments.work / "placebo.jsonl",
+            {**self._conditions, "journeys_per_s": rate, "recording": recording.run_id},
+        )
+        done = {Trial(**line["trial"]) for line in journal.lines()}
+        # In an order that chance chose, what there is at any time is even.
+        todo = [trial for trial in self._trials(recording) if trial not in done]
         with (
             self._progress.stage(f"placebo at {rate:g} journeys/s") as stage,
             ProcessPoolExecutor(self._arguments.jobs, initializer=_read, initargs=(path,)) as pool,
         ):
             judged = 0
-            for outcomes in pool.map(_run, todo):
+            for outcomes in pool.map(_run, _parts(todo, self._arguments.jobs)):
                 judged += len(outcomes)
                 for outcome in outcomes:
-                    journal.add(outcome, journeys_per_s=rate, **_flat(outcome.trial))
-                stage.advance(judged, len(wanted))
-                stage.show(f"{judged} of {len(wanted)} trials")
+                    journal.add(outcome)
+                stage.advance(judged, len(todo))
+                stage.show(f"{judged} of {len(todo)} trials")
 
-    def _wanted(self, done: Sequence[dict[str, object]]) -> list[tuple[str, Strength, int]]:
-        """What is left to try at a rate, in an order that chance chose: what there is at any time is even."""
-        tried = Counter((line["kind"], line["strength"], line["length_s"]) for line in done)
-        each = -(-self._arguments.trials // (len(LENGTHS_S) * len(self._arguments.rates)))
-        wanted = [
-            (kind, strength, length_s)
-            for kind in self._arguments.kinds
-            for strength in strengths_of(kind)
-            for length_s in LENGTHS_S
-            for _ in range(each - tried[kind, strength, length_s])
+    def _trials(self, recording: Described) -> list[Trial]:
+        """Of each contract that one of the kinds declares, its part of the trials at one rate."""
+        count = -(-self._arguments.trials // len(self._arguments.rates))
+        found = [
+            trial
+            for declared in contracts()
+            if declared.kinds & set(self._arguments.kinds)
+            for trial in trials_of(recording, declared, count, self._arguments.seed)
         ]
-        random.Random(f"{self._arguments.seed}/{len(done)}").shuffle(wanted)
-        return wanted
+        random.Random(f"{self._arguments.seed}/order").shuffle(found)
+        return found
 
     def injections(self) -> None:
-        """Real faults of each kind, beside twins."""
+        """Real faults of each kind, some beside twins."""
         journal = self.journal("injections")
         done = {line["session"] for line in journal.lines()}
-        plan = plan_of(self._arguments.injections, self._arguments.seed, "online-boutique")
+        options = self._options("truth-injections", max(self._arguments.rates))
+        plan = plan_of(self._arguments.injections, self._arguments.seed, options.topology)
         sessions = sessions_of([fault for fault in plan if fault.kind in self._arguments.kinds])
         for number, session in enumerate(sessions):
             if number not in done:
-                options = self._options("truth-injections", max(self._arguments.rates))
-                for injection in run_session(number, session, options, self._progress):
-                    journal.add(injection)
+                with_twin = number < self._arguments.twins
+                with self._busy():
+                    found = run_session(number, session, options, self._progress, with_twin=with_twin)
+                for each in found:
+                    journal.add(each)
 
     def overlaps(self) -> None:
-        """Weak faults under strong ones."""
+        """Weak and idle faults under strong ones."""
         journal = self.journal("overlaps")
-        if not list(journal.lines()):
-            options = self._options("truth-overlaps", max(self._arguments.rates))
-            count = self._arguments.injections
-            for injection in run_overlaps(0, count, options, self._arguments.seed, self._progress):
-                journal.add(injection)
+        done = {line["session"] for line in journal.lines()}
+        options = self._options("truth-overlaps", max(self._arguments.rates))
+        rounds = rounds_of(self._arguments.overlaps, self._arguments.seed, options.topology)
+        for number, session in enumerate(sessions_of_rounds(rounds)):
+            if number not in done:
+                with self._busy():
+                    found = run_rounds(number, session, options, self._progress)
+                for each in found:
+                    journal.add(each)
 
     def leaks(self) -> None:
         """A campaign of all kinds over all services, and what must not tell its windows apart."""
@@ -143,23 +167,50 @@ class Benchmark:
         services = sorted(read_topology(options.topology).services)
         kinds = sorted(set(KINDS) - {"noop"})
         plan = campaign(self._arguments.seed, kinds, services, self._arguments.faults)
-        with EmbeddedSystem(options, self._progress) as system:
+        with self._busy(), EmbeddedSystem(options, self._progress) as system:
             system.start()
+            system.declare_plan(plan)
             count_down(self._progress, "normal telemetry", 60.0)
             run_campaign(system.client, system.run_id, plan, self._progress)
             count_down(self._progress, "until every window is final", 60.0)
             system.finish_run()
             system.stop_processes()
             windows = envelopes(system.broker, system.run_id)
-        journal.add(Areas(seed=self._arguments.seed, windows=len(windows), areas=leaks(windows)))
+        areas = Areas(
+            seed=self._arguments.seed, windows=len(windows), areas=leaks(windows), spread=chance(windows)
+        )
+        journal.add(areas)
 
-    def figures(self) -> list[Figure]:
+    def claims(self) -> list[Claim]:
         """Of everything that was measured under these conditions."""
-        injected = [*self.journal("injections").lines(), *self.journal("overlaps").lines()]
-        found = [*placebo_figures(list(self.journal("placebo").lines())), *injection_figures(injected)]
+        found = [*placebo_claims(list(self.journal("placebo").lines())), *injection_claims(self._injected())]
         for line in self.journal("leaks").lines():
-            found += leak_figures(line["areas"], line["windows"])
+            found += leak_claims(line["areas"], line["windows"], line["spread"])
         return found
+
+    def facts(self) -> list[str]:
+        """What to know of the measurement."""
+        return [
+            *placebo_facts(list(self.journal("placebo").lines())),
+            *injection_facts(self._injected()),
+        ]
+
+    def _injected(self) -> list[dict[str, Any]]:
+        return [*self.journal("injections").lines(), *self.journal("overlaps").lines()]
+
+    @contextlib.contextmanager
+    def _busy(self) -> Iterator[None]:
+        """With `--busy`, so many processes that do nothing but burn a processor each."""
+        processors = (os.cpu_count() or 2) // 2 if self._arguments.busy else 0
+        burning = [
+            subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"]) for _ in range(processors)
+        ]
+        try:
+            yield
+        finally:
+            for process in burning:
+                process.kill()
+                process.wait()
 
     def _options(self, name: str, rate: float) -> SystemOptions:
         return SystemOptions(name=name, seed=self._arguments.seed, journeys_per_s=rate)
@@ -177,20 +228,10 @@ def _run(trials: list[Trial]) -> list[Judged]:
     return run_pass(_recording[0], trials)
 
 
-def _flat(trial: Trial) -> dict[str, object]:
-    return {"kind": trial.kind, "strength": trial.strength, "length_s": trial.length_s}
-
-
-@contextlib.contextmanager
-def _burning(processes: int) -> Iterator[None]:
-    """So many processes that do nothing but burn a processor each."""
-    burning = [subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"]) for _ in range(processes)]
-    try:
-        yield
-    finally:
-        for process in burning:
-            process.kill()
-            process.wait()
+def _parts(trials: Sequence[Trial], jobs: int) -> list[Sequence[Trial]]:
+    """The trials of each pass: enough to make reading the telemetry cheap, few enough to lose little."""
+    size = min(_MOST_IN_A_PASS, -(-len(trials) // jobs) or 1)
+    return [trials[begin : begin + size] for begin in range(0, len(trials), size)]
 
 
 def _arguments() -> argparse.Namespace:
@@ -198,15 +239,21 @@ def _arguments() -> argparse.Namespace:
         prog=COMMAND, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("part", nargs="*", default=[], help=f"any of {', '.join(PARTS)}; all by default")
-    parser.add_argument("--trials", type=int, default=500, help="placebo trials of each kind and strength")
-    parser.add_argument("--minutes", type=float, default=15.0, help="length of each recording")
+    parser.add_argument(
+        "--trials", type=int, default=500, help="placebo trials of each contract, over all rates"
+    )
+    parser.add_argument("--minutes", type=float, default=30.0, help="length of each recording")
     parser.add_argument("--rates", type=float, nargs="+", default=[4.0, 8.0], help="journeys per second")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes that replay recordings")
     parser.add_argument("--injections", type=int, default=20, help="real faults of each kind")
+    parser.add_argument(
+        "--twins", type=int, default=2, help="sessions of real faults with a twin; 44 in each"
+    )
+    parser.add_argument("--overlaps", type=int, default=102, help="weak and idle faults under strong ones")
     parser.add_argument("--faults", type=int, default=48, help="of the campaign that is looked at for leaks")
     parser.add_argument("--kinds", nargs="+", choices=sorted(KINDS), default=sorted(KINDS), metavar="KIND")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--busy", action="store_true", help="burn half of the processors meanwhile")
+    parser.add_argument("--busy", action="store_true", help="burn half of the processors while a system runs")
     parser.add_argument(
         "--work", type=Path, default=ROOT / "build" / "truth", help="folder of recordings and journals"
     )
@@ -223,20 +270,21 @@ def main() -> int:
     console = Console()
     benchmark = Benchmark(arguments, TerminalProgress(console))
     started_s, load_before = time.monotonic(), os.getloadavg()[0]
-    with _burning((os.cpu_count() or 2) // 2 if arguments.busy else 0):
-        for part in arguments.part or PARTS:
-            getattr(benchmark, part)()
-    figures = benchmark.figures()
+    for part in arguments.part or PARTS:
+        getattr(benchmark, part)()
+    claims = benchmark.claims()
     machine = "busy" if arguments.busy else "quiet"
     title = f"Truth of effects, {machine} machine"
-    show(figures, console, title)
+    show(claims, console, title)
     if arguments.out is not None:
         facts = [
             *machine_facts(time.monotonic() - started_s, load_before),
             f"{machine} machine, seed {arguments.seed}, {', '.join(f'{rate:g}' for rate in arguments.rates)} "
-            "journeys/s; intervals have a confidence of 95 %",
+            "journeys/s",
+            *benchmark.facts(),
         ]
-        write(figures, facts, arguments.out, name=f"truth_{machine}", title=title)
+        command = f"{COMMAND} --busy" if arguments.busy else COMMAND
+        write(claims, SENTENCES, facts, arguments.out, name=f"truth_{machine}", title=title, command=command)
     return 0
 
 

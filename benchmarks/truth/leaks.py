@@ -1,9 +1,8 @@
 """Whether windows can be told apart by anything but their values: a gate against leaks.
 
-A leak is what a detector could learn without looking at the system. The name of a feature that counts the
-lines of a log template is the text of a line, and so a value: such features are left out. Each score is
-learned on some blocks of the run's time and judged on the others, as a detector is that was trained before:
-in five blocks, each judged by what the other four say.
+A leak is what a detector could learn without looking at the system. Each score is learned on some blocks of
+the run's time and judged on the others, as a detector is that was trained before: in five blocks, each judged
+by what the other four say.
 """
 
 from __future__ import annotations
@@ -29,8 +28,6 @@ from schemas.records import FeatureWindow, LabelledWindow
 MOST_OF_A_CONSTANT = 0.60
 MOST_OF_A_LEAK = 0.55
 BLOCKS = 5
-_TEXTS = "log/template/"
-_NAME_LENGTH_BYTES, _VALUE_BYTES = 1, 8
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -41,8 +38,8 @@ class Envelope:
     """A window as it came, without its values.
 
     Attributes:
-        names: of its features but those that hold texts.
-        size_bytes: of the whole message but its key and those features.
+        names: of its features.
+        size_bytes: of the whole message but its key.
         gap_us: since the message before of the same service, by the broker's clock.
         order: which of the messages of its instant and partition it was.
         offsets: how far in the partition it lies behind the message before of the same service.
@@ -66,8 +63,12 @@ def envelopes(broker: Broker, run_id: str, topic_prefix: str = "") -> list[Envel
 
 
 def leaks(windows: Sequence[Envelope]) -> dict[str, float]:
-    """How well windows can be told apart by each thing that must not tell, as areas under the curve."""
-    folds = _Folds(windows)
+    """How well windows can be told apart by each thing that must not tell, as areas under the curve.
+
+    But for the constant per service, from the first anomalous window on: those before are all normal, and how
+    a run begins, with names that are still being learned and windows that catch up, tells them from the rest.
+    """
+    everything, folds = _Folds(windows), _Folds(_since_first_fault(windows))
     measured: Mapping[str, Callable[[Envelope], float]] = {
         "number of features": lambda window: len(window.names),
         "size": lambda window: window.size_bytes,
@@ -75,10 +76,18 @@ def leaks(windows: Sequence[Envelope]) -> dict[str, float]:
         "order": lambda window: window.order,
         "offsets": lambda window: window.offsets,
     }
-    found = {"constant per service": folds.area(folds.constant), "names": folds.area_within(folds.names)}
+    found = {
+        "constant per service": everything.area(everything.constant),
+        "names": folds.area_within(folds.names),
+    }
     for name, value in measured.items():
         found[name] = folds.area_within(partial(folds.numbers, value))
     return {name: area for name, area in found.items() if area is not None}
+
+
+def _since_first_fault(windows: Sequence[Envelope]) -> Sequence[Envelope]:
+    first_us = min((window.start_us for window in windows if window.is_anomalous), default=0)
+    return [window for window in windows if window.start_us >= first_us]
 
 
 def problems(areas: Mapping[str, float], margin: float = 0.0) -> list[str]:
@@ -203,23 +212,13 @@ def envelopes_of(messages: Iterable[Message], truths: Mapping[tuple[str, int], s
             yield Envelope(
                 service=window.service,
                 start_us=window.start_us,
-                names=tuple(name for name in window.names if not name.startswith(_TEXTS)),
-                size_bytes=_size_bytes(message, window),
+                names=window.names,
+                size_bytes=len(message.value or b"") + sum(len(value) for _, value in message.headers),
                 gap_us=message.timestamp_us - last.timestamp_us,
                 order=orders[place],
                 offsets=message.offset - last.offset,
                 is_anomalous=truth == "anomalous",
             )
-
-
-def _size_bytes(message: Message, window: FeatureWindow) -> int:
-    """Of value and headers, without the features that hold texts: a name behind its length, and a number."""
-    texts = sum(
-        len(name.encode()) + _NAME_LENGTH_BYTES + _VALUE_BYTES
-        for name in window.names
-        if name.startswith(_TEXTS)
-    )
-    return len(message.value or b"") + sum(len(value) for _, value in message.headers) - texts
 
 
 def _truths(messages: Iterable[Message]) -> dict[tuple[str, int], str]:

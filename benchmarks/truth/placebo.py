@@ -1,46 +1,25 @@
 """Virtual faults on fault-free telemetry: what the observer says of them is false, however it came to it.
 
-A pass replays a recording to an observer, as the live process would give it, and tells of one virtual fault
-after another: each on a service and at an instant that chance chose, each after the one before has settled.
+A pass replays a recording as the live process would read it. Each virtual fault has an observer of its own,
+which finds what it would if it were alone; what they share is the telemetry, which is read once.
 """
 
 from __future__ import annotations
 
-import random
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.truth.recording import Recording
-from benchmarks.truth.strengths import Strength, fault_of
-from microservo.domain.effects import EffectObserver
+from benchmarks.truth.strengths import fault_of
+from benchmarks.truth.trials import S, Trial
+from microservo.domain.effects import EffectObserver, EffectPolicy, Histories
 from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.graph import OUTSIDE, exposed_services
 from schemas.records import FaultEffect, FaultVerdict, ServiceFault
 
-LENGTHS_S = (2, 5, 10, 30)
-S = 1_000_000
-_WARM_UP_US = 90 * S
-_EARLIER_US = 2 * S
+EARLIER_US = 2 * S
 """How far event time is behind what happens now: an injector tells of it at once."""
-_SETTLE_US = 60 * S
-"""From the end of a virtual fault until the next begins: its effects are final by then."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """One virtual fault."""
-
-    number: int
-    kind: str
-    strength: Strength
-    length_s: int
-    service: str
-    applied_us: int
-
-    @property
-    def fault_id(self) -> str:
-        """Unique within a benchmark."""
-        return f"placebo-{self.number}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,63 +40,98 @@ class Judged:
     evidence: tuple[str, ...]
 
 
-def combinations(strengths: Iterable[tuple[str, Strength]]) -> list[tuple[str, Strength, int]]:
-    """Every kind and strength with every length."""
-    return [(kind, strength, length_s) for kind, strength in strengths for length_s in LENGTHS_S]
-
-
-def passes(
-    recording: Recording, wanted: Sequence[tuple[str, Strength, int]], seed: int, first_number: int
-) -> Iterator[list[Trial]]:
-    """The trials that are wanted, in passes over a recording, each as full as it can be."""
-    rng = random.Random(f"{seed}/placebo/{recording.described.run_id}")
-    services = sorted({service for edge in recording.described.edges for service in edge} - OUTSIDE)
-    trials: list[Trial] = []
-    at_us = begin_us = recording.described.begin_us + _WARM_UP_US
-    for number, (kind, strength, length_s) in enumerate(wanted, start=first_number):
-        at_us += rng.randrange(5 * S)
-        if at_us + length_s * S + _SETTLE_US > recording.described.end_us:
-            yield trials
-            trials, at_us = [], begin_us + rng.randrange(5 * S)
-        service = rng.choice(services)
-        trials.append(
-            Trial(
-                number=number,
-                kind=kind,
-                strength=strength,
-                length_s=length_s,
-                service=service,
-                applied_us=at_us,
-            )
-        )
-        at_us += length_s * S + _SETTLE_US
-    if trials:
-        yield trials
-
-
 def run_pass(recording: Recording, trials: Sequence[Trial]) -> list[Judged]:
-    """What an observer says of these trials, which are in order of time and do not touch."""
-    observer = EffectObserver(recording.described.run_id)
-    effects: dict[tuple[str, str], FaultEffect] = {}
-    verdicts: dict[str, FaultVerdict] = {}
-    coming = [(at_us, fault) for trial in trials for at_us, fault in _told(recording, trial)]
+    """What observers say of these trials, each of which is the only fault that its observer knows of."""
+    histories = Histories(recording.described.run_id, EffectPolicy().kept_us)
+    waiting = deque(sorted(trials, key=lambda trial: trial.applied_us))
+    findings = {trial.fault_id: Findings(trial) for trial in trials}
+    observed: list[_Observed] = []
+    before_us = recording.described.begin_us
     for watermark_us, batches in recording.steps:
         for batch in batches:
-            observer.telemetry(batch)
-        while coming and coming[0][0] <= watermark_us + _EARLIER_US:
-            observer.fault(coming.pop(0)[1])
-        for record in observer.advance(watermark_us):
+            histories.add(batch)
+        while waiting and waiting[0].applied_us <= watermark_us + EARLIER_US:
+            trial = waiting.popleft()
+            observed.append(_Observed(recording, trial, histories, before_us, findings[trial.fault_id]))
+        for each in observed:
+            each.advance(watermark_us)
+        observed = [each for each in observed if not each.findings.is_final]
+        before_us = watermark_us
+    return [findings[trial.fault_id].judged for trial in trials]
+
+
+class _Observed:
+    """A trial and its observer.
+
+    Args:
+        recording: that the trial is on.
+        trial: the virtual fault.
+        histories: telemetry of the recording, up to now.
+        before_us: the watermark up to which the observer had nothing to do.
+        findings: of the trial, none yet.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        trial: Trial,
+        histories: Histories,
+        before_us: int,
+        findings: Findings,
+    ) -> None:
+        self.findings = findings
+        self._observer = EffectObserver(recording.described.run_id, histories=histories)
+        self._observer.advance(before_us)
+        self._coming = deque(told(recording, trial))
+
+    def advance(self, watermark_us: int) -> None:
+        """Tells of the fault what is known by now, and takes over what is found."""
+        while self._coming and self._coming[0][0] <= watermark_us + EARLIER_US:
+            self._observer.fault(self._coming.popleft()[1])
+        self.findings.update(self._observer.advance(watermark_us))
+
+
+class Findings:
+    """What was found of a trial by now."""
+
+    def __init__(self, trial: Trial) -> None:
+        self._trial = trial
+        self._effects: dict[str, FaultEffect] = {}
+        self._verdict: FaultVerdict | None = None
+
+    def update(self, records: Iterable[FaultEffect | FaultVerdict]) -> None:
+        """Takes over what an observer publishes."""
+        for record in records:
             if isinstance(record, FaultVerdict):
-                verdicts[record.fault_id] = record
+                self._verdict = record
             else:
-                effects[record.fault_id, record.service] = record
-    return [_judged(recording, trial, effects, verdicts) for trial in trials]
+                self._effects[record.service] = record
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will be found."""
+        return self._verdict is not None and self._verdict.is_final
+
+    @property
+    def judged(self) -> Judged:
+        """What was said in the end."""
+        found = [effect for effect in self._effects.values() if effect.finding == "visible"]
+        return Judged(
+            trial=self._trial,
+            verdict=self._verdict.verdict if self._verdict else "pending",
+            affected=tuple(sorted(effect.service for effect in found)),
+            exposed=len(self._effects),
+            evidence=(
+                self._verdict.evidence if self._verdict else "",
+                *(f"{effect.service}: {effect.evidence}" for effect in found),
+            ),
+        )
 
 
-def _told(recording: Recording, trial: Trial) -> Iterator[tuple[int, ServiceFault]]:
+def told(recording: Recording, trial: Trial) -> Iterator[tuple[int, ServiceFault]]:
     """The records of a virtual fault as the injector would write them, each when it is known."""
     fault = fault_of(trial.kind, trial.strength)
-    recovered_us = trial.applied_us + trial.length_s * S
+    recovered_us = trial.end_us
     services = {service for edge in recording.described.edges for service in edge} - OUTSIDE
     neighbours = services if KINDS[trial.kind].acts_on_host else ()
     exposed = exposed_services(recording.described.edges, trial.service, neighbours=neighbours)
@@ -155,24 +169,3 @@ def _told(recording: Recording, trial: Trial) -> Iterator[tuple[int, ServiceFaul
                 recovered_us=(recovered_us,),
             ),
         )
-
-
-def _judged(
-    recording: Recording,
-    trial: Trial,
-    effects: dict[tuple[str, str], FaultEffect],
-    verdicts: dict[str, FaultVerdict],
-) -> Judged:
-    mine = [effect for (fault_id, _), effect in effects.items() if fault_id == trial.fault_id]
-    found = [effect for effect in mine if effect.finding == "visible"]
-    verdict = verdicts.get(trial.fault_id)
-    return Judged(
-        trial=trial,
-        verdict=verdict.verdict if verdict else "pending",
-        affected=tuple(sorted(effect.service for effect in found)),
-        exposed=len(mine),
-        evidence=(
-            verdict.evidence if verdict else "",
-            *(f"{effect.service}: {effect.evidence}" for effect in found),
-        ),
-    )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
-from microservo.domain.faults.base import Fault
+from microservo.domain.faults.base import Contract, Fault
 from microservo.domain.faults.catalogue import KINDS
 
 Strength = Literal["weak", "default", "strong"]
@@ -53,3 +54,41 @@ def strengths_of(kind: str) -> tuple[Strength, ...]:
 def fault_of(kind: str, strength: Strength) -> Fault:
     """The fault itself."""
     return KINDS[kind].from_text(parameters(kind, strength))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """A contract, and the kinds at their strengths that declare it: to the observer they are one.
+
+    Attributes:
+        kind: one of them, likewise `strength`.
+        names: of all of them, e.g. "http-delay default".
+    """
+
+    kind: str
+    strength: Strength
+    names: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """All names in one."""
+        return ", ".join(self.names)
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds that declare it."""
+        return frozenset(name.partition(" ")[0] for name in self.names)
+
+
+def contracts() -> list[Declared]:
+    """Every contract of every kind at each of its strengths, once."""
+    found: dict[tuple[Contract, bool], list[tuple[str, Strength]]] = {}
+    for kind in sorted(KINDS):
+        for strength in strengths_of(kind):
+            # Neighbours are looked at only where the fault acts on what they share.
+            contract = (fault_of(kind, strength).contract(), KINDS[kind].acts_on_host)
+            found.setdefault(contract, []).append((kind, strength))
+    return [
+        Declared(kind=each[0][0], strength=each[0][1], names=tuple(" ".join(name) for name in each))
+        for each in found.values()
+    ]

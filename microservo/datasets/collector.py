@@ -83,7 +83,6 @@ class FactCollector:
         self._prefix = prefix
         self._spools = {name: _spool(folder / name) for name in (*KINDS, _LEDGER)}
         self._requested_us: dict[str, int] = {}
-        self._seen: dict[str, tuple[int, str]] = {}
         self.totals = {topic: {"records": 0, "unreadable": 0} for topic in KINDS}
 
     def add_messages(self, messages: Iterable[Message]) -> None:
@@ -97,7 +96,8 @@ class FactCollector:
             elif record.run_id == self._run_id:
                 self.totals[topic]["records"] += 1
                 self._spools[topic].add(getattr(record, kind.at), value)
-                self._note(record)
+                if isinstance(record, FaultEvent):
+                    self._requested_us[record.fault_id] = record.requested_at_us
 
     def add_faults(self, values: Iterable[bytes]) -> None:
         """Adds values of the joined topics about faults, after all messages of `add_messages`.
@@ -108,10 +108,6 @@ class FactCollector:
             record = _record(value)
             assert isinstance(record, ServiceFault | FaultEffect | FaultVerdict)
             self._spools[catalogue.FAULT_EVENTS].add(self._requested_us.get(record.fault_id, 0), value)
-
-    def kinds(self) -> dict[str, str]:
-        """What each service is by the newest that its instances said."""
-        return {service: kind for service, (_, kind) in self._seen.items()}
 
     def add_ledger_rows(self, rows: Iterable[LedgerRow]) -> None:
         """Adds counts of the ledger; those of the same place are added up."""
@@ -127,14 +123,6 @@ class FactCollector:
             "ledger.parquet",
             (ledger_table(map(_LEDGER_ROW.validate_json, values)) for values in self._spools[_LEDGER]),
         )
-
-    def _note(self, record: Fact) -> None:
-        """Keeps what is needed before the tables are made."""
-        if isinstance(record, FaultEvent):
-            self._requested_us[record.fault_id] = record.requested_at_us
-        elif isinstance(record, ServiceInstance):
-            seen = (record.seen_us, record.kind)
-            self._seen[record.service] = max(seen, self._seen.get(record.service, seen))
 
 
 def _spool(folder: Path) -> Spool:

@@ -101,6 +101,8 @@ def _effect_row(found: _AtService) -> dict[str, Any]:
         "last_deviating_at": ends[-1] if ends else None,
         "last_within_us": effect.last_within_us if effect and ends else None,
         "intervals": len(starts),
+        "late_starts_us": effect.late_starts_us if effect else (),
+        "late_ends_us": effect.late_ends_us if effect else (),
         "is_open": effect is not None and effect.is_open,
         "series": effect.series if effect else "",
         "baseline": effect.baseline if effect else None,

@@ -12,9 +12,11 @@ from microservo.datasets.windows import WindowBuffer
 from microservo.domain.datasets.ledger import LedgerRow
 from microservo.domain.datasets.stamps import StampAudit
 from microservo.domain.join import Processed, process_stamped
+from microservo.domain.joined_topics import SOURCES
 from microservo.domain.ledger import MINUTE_US, Account, Counts, Ledger
 from microservo.domain.telemetry import SIGNALS, Signal, record_count
-from microservo.domain.windows import SOURCES, Windower, WindowPolicy
+from microservo.domain.window_policy import WindowPolicy
+from microservo.domain.windows import Windower
 from microservo.errors import InvalidMessage
 from schemas import catalogue
 from schemas.envelope import Stamp

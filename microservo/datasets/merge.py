@@ -14,7 +14,7 @@ from microservo.datasets.share import Outcome
 from microservo.datasets.slices import Tables
 from microservo.datasets.windows import WINDOW_TABLES
 from microservo.domain.telemetry import SIGNALS
-from microservo.domain.windows import WindowPolicy
+from microservo.domain.window_policy import WindowPolicy
 
 
 class Stored(NamedTuple):

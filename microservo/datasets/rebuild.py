@@ -21,7 +21,7 @@ from microservo.datasets.share import Faults, Final, Outcome, Read, Settled, Sha
 from microservo.datasets.slices import Tables
 from microservo.datasets.tables import TABLES
 from microservo.datasets.versions import versions
-from microservo.datasets.windows import WINDOW_TABLES, with_kinds
+from microservo.datasets.windows import WINDOW_TABLES
 from microservo.datasets.workers import (
     Numbered,
     Workers,
@@ -33,7 +33,8 @@ from microservo.datasets.workers import (
 from microservo.domain.datasets.card import dataset_card
 from microservo.domain.datasets.ledger import LedgerRow
 from microservo.domain.datasets.manifest import MANIFEST, FileEntry, Manifest, RunFacts, tables_hash
-from microservo.domain.windows import SOURCES, WindowPolicy
+from microservo.domain.joined_topics import SOURCES
+from microservo.domain.window_policy import WindowPolicy
 from microservo.log.ranges import BATCH, RangeReader, Ranges
 from microservo.log.runs import FACTS, RunLog, run_log
 from microservo.retry import retry
@@ -196,8 +197,7 @@ class _Build:
         """Adds the next rows of the large tables."""
         with writing(self._out_dir):
             for name, rows in tables.items():
-                has_kind = "service_kind" in TABLES[name].names
-                self._files[name].append(with_kinds(rows, self._facts.kinds()) if has_kind else rows)
+                self._files[name].append(rows)
 
     def finish(self, outcome: Outcome) -> Manifest:
         """Writes what is left, and all about it."""

@@ -15,7 +15,7 @@ from microservo.datasets.telemetry import Batches, Int64
 from microservo.domain.datasets.ordering import Index, Key, canonical_order, ranked
 from microservo.domain.repetition import repeats, span_hint
 from microservo.domain.telemetry import LAYOUTS, PROTOCOLS, SPAN_KINDS, Signal
-from microservo.domain.windows import WindowPolicy
+from microservo.domain.window_policy import WindowPolicy
 
 Column = NDArray[Any]
 _SOURCE_COLUMNS = {"time": "time_us", "start": "start_us"}

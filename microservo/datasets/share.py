@@ -13,7 +13,8 @@ from microservo.adapters.kafka import KafkaSettings
 from microservo.datasets.join import Join, unfinished_rows
 from microservo.datasets.slices import SLICE_US, by_slice
 from microservo.domain.datasets.ledger import LedgerRow
-from microservo.domain.windows import SOURCES, WindowPolicy
+from microservo.domain.joined_topics import SOURCES
+from microservo.domain.window_policy import WindowPolicy
 from microservo.log.ranges import RangeReader, Ranges
 from schemas.envelope import FOREVER_US
 from schemas.records import RunWriter

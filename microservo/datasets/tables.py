@@ -7,6 +7,7 @@ import pyarrow as pa
 TIME = pa.timestamp("us", tz="UTC")
 TEXT = pa.dictionary(pa.int32(), pa.string())
 """Text that repeats from row to row."""
+_INSTANTS_US = pa.list_(pa.field("item", pa.int64(), nullable=False))
 TEXTS = pa.list_(pa.field("item", pa.string(), nullable=False))
 
 
@@ -50,7 +51,7 @@ _WINDOW = {
     _FEATURES[1]: pa.list_(pa.field("item", pa.float64(), nullable=False)),
     "sha256": pa.string(),
 }
-_UNKNOWN_OF_WINDOW = ("service_kind", "role", "visible", *_LABEL, "silent")
+_UNKNOWN_OF_WINDOW = ("role", "visible", *_LABEL, "silent")
 
 WINDOWS = _nullable(_table(**_WINDOW), *_UNKNOWN_OF_WINDOW)
 WINDOW_REVISIONS = _nullable(_table(**_WINDOW, final=pa.bool_()), *_UNKNOWN_OF_WINDOW, *_FEATURES)
@@ -197,6 +198,8 @@ EFFECTS = _nullable(
         last_deviating_at=TIME,
         last_within_us=pa.int64(),
         intervals=pa.int32(),
+        late_starts_us=_INSTANTS_US,
+        late_ends_us=_INSTANTS_US,
         is_open=pa.bool_(),
         series=pa.string(),
         baseline=pa.float64(),

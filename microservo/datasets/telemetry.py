@@ -26,7 +26,7 @@ from microservo.domain.telemetry import (
     times_us,
 )
 from microservo.domain.watermarks import Passed
-from microservo.domain.windows import WindowPolicy
+from microservo.domain.window_policy import WindowPolicy
 
 Int64 = NDArray[np.int64]
 Stamped = tuple[Batch, Passed]

@@ -12,7 +12,7 @@ from microservo.datasets.tables import TABLES
 from microservo.domain.datasets.content import dataset_hash
 from microservo.domain.datasets.ledger import ledger_problems
 from microservo.domain.datasets.manifest import MANIFEST, FileEntry, Manifest, tables_hash
-from microservo.domain.windows import SOURCES
+from microservo.domain.joined_topics import SOURCES
 from microservo.errors import InvalidInput
 
 _LEDGER = "ledger.parquet"

@@ -8,13 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from microservo.datasets.slices import Tables
 from microservo.datasets.tables import LABELS, WINDOW_REVISIONS, WINDOWS
+from microservo.domain.closed_window import ClosedWindow
 from microservo.domain.features import Features, same_features
 from microservo.domain.truth import strongest
-from microservo.domain.windows import ClosedWindow
 from schemas.codec import encode
 from schemas.records import Label
 
@@ -24,8 +23,6 @@ WINDOW_TABLES = {
     "labels.parquet": LABELS,
 }
 """Tables that windows are in; by start, service and revision."""
-
-_KIND = "service_kind"
 
 
 class _Revision(NamedTuple):
@@ -67,7 +64,7 @@ class WindowBuffer:
 
 
 def window_tables(windows: Iterable[Sequence[ClosedWindow]]) -> Tables:
-    """The rows of whole windows, each given by its revisions in order; without `service_kind`."""
+    """The rows of whole windows, each given by its revisions in order."""
     revisions = [each for window in windows for each in _revisions(window)]
     final = [each._replace(features=each.window.features) for each in revisions if each.is_final]
     return {
@@ -75,13 +72,6 @@ def window_tables(windows: Iterable[Sequence[ClosedWindow]]) -> Tables:
         "window_revisions.parquet": _table(WINDOW_REVISIONS, _window_columns(revisions)),
         "labels.parquet": _table(LABELS, _label_columns(revisions)),
     }
-
-
-def with_kinds(rows: pa.Table, kinds: Mapping[str, str]) -> pa.Table:
-    """Rows of windows with what each service is, null where that is not known."""
-    places = pc.index_in(rows.column("service"), pa.array(kinds, pa.string()))
-    column = pa.array(kinds.values(), pa.string()).take(places.combine_chunks())
-    return rows.add_column(WINDOWS.get_field_index(_KIND), WINDOWS.field(_KIND), column)
 
 
 def value_hash(value: bytes) -> str:
@@ -106,6 +96,7 @@ def _window_columns(revisions: Sequence[_Revision]) -> dict[str, Any]:
     silent = [window.features.get("telemetry/silent") for window in windows]
     return {
         **_place_columns(revisions, windows),
+        "service_kind": [window.service_kind for window in windows],
         "truth": [truth.truth for truth in truths],
         "role": [truth.role for truth in truths],
         "in_force": [truth.in_force for truth in truths],
@@ -167,11 +158,10 @@ def _feature_columns(features: Sequence[Features | None]) -> dict[str, pa.Array]
 
 
 def _table(schema: pa.Schema, columns: Mapping[str, Any]) -> pa.Table:
-    fields = [field for field in schema if field.name != _KIND]
     arrays = [
         columns[field.name]
         if isinstance(columns[field.name], pa.Array)
         else pa.array(columns[field.name], field.type)
-        for field in fields
+        for field in schema
     ]
-    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+    return pa.Table.from_arrays(arrays, schema=schema)

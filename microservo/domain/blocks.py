@@ -53,10 +53,12 @@ class Block(NamedTuple):
     Attributes:
         columns: bytes of each column, in the order of `COLUMNS`; none of one that is all zeros.
         texts: what each column that points into texts points into, as numbers of the windower's dictionary.
+        kind: what sends it.
     """
 
     columns: tuple[bytes, ...]
     texts: tuple[Numbers, ...]
+    kind: str
 
 
 class _Getters(NamedTuple):
@@ -81,7 +83,8 @@ _GETTERS = {layout.batch: _getters(signal) for signal, layout in LAYOUTS.items()
 def block_of(batch: Batch, dictionary: Dictionary) -> Block:
     """All rows of a checked batch."""
     columns_of, texts_of = _GETTERS[type(batch)]
-    return Block(columns_of(batch), tuple([dictionary.numbers(texts) for texts in texts_of(batch)]))
+    texts = tuple([dictionary.numbers(texts) for texts in texts_of(batch)])
+    return Block(columns_of(batch), texts, batch.source_kind)
 
 
 def split(signal: Signal, block: Block, times_us: Int64, size_us: int) -> Iterator[tuple[int, int, Block]]:
@@ -106,7 +109,7 @@ def split(signal: Signal, block: Block, times_us: Int64, size_us: int) -> Iterat
         parts = [
             column[begin * width : end * width] for column, width in zip(block.columns, widths, strict=True)
         ]
-        yield start, end - begin, Block(tuple(parts), block.texts)
+        yield start, end - begin, Block(tuple(parts), block.texts, block.kind)
 
 
 def keep(blocks: list[Block], block: Block) -> None:
@@ -173,15 +176,15 @@ def _numbers(index: NDArray[np.uint16], texts: Sequence[Numbers], rows: Sequence
 
 
 def _merged(blocks: Sequence[Block]) -> list[Block]:
-    def likeness(block: Block) -> tuple[int, ...]:
-        return (*map(id, block.texts), *map(bool, block.columns))
+    def likeness(block: Block) -> tuple[Any, ...]:
+        return (block.kind, *map(id, block.texts), *map(bool, block.columns))
 
     merged = [block for block in blocks if len(block.columns[0]) >= _SMALL_BYTES]
     small = [block for block in blocks if len(block.columns[0]) < _SMALL_BYTES]
     for _, alike in itertools.groupby(sorted(small, key=likeness), likeness):
         parts = list(alike)
         columns = zip(*[block.columns for block in parts], strict=True)
-        merged.append(Block(tuple(map(b"".join, columns)), parts[0].texts))
+        merged.append(Block(tuple(map(b"".join, columns)), parts[0].texts, parts[0].kind))
     return merged
 
 
@@ -190,4 +193,4 @@ def _reordered(signal: Signal, block: Block, order: NDArray[np.intp]) -> Block:
         np.frombuffer(each, dtype)[order].tobytes() if each else each
         for each, dtype in zip(block.columns, COLUMNS[signal].values(), strict=True)
     ]
-    return Block(tuple(columns), block.texts)
+    return Block(tuple(columns), block.texts, block.kind)

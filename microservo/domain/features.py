@@ -2,15 +2,15 @@
 
 ====================================  ==================================================================
 ``metric/<name>/count min max mean``  points of a level, over all instances
-``metric/<name>/last``                value of the newest point
+``metric/<name>/last age_s``          value of the newest point, and seconds from then to the window's end
 ``metric/<name>/slope``               least-squares slope per second; NaN where time does not vary
 ``metric/<name>.rate/count min max``  points of a rate, over all instances, as of a level
 ``metric/<name>.rate/sum``            the rates of all instances together, each over the time of its points
-``metric/<name>.rate/last``           the newest rates of all instances together
-``metric/<name>/last age_s``          of a series that comes less than once in a window: its last value, as
-                                      above, and the seconds from when it was measured to the window's end
+``metric/<name>.rate/last age_s``     the newest rates of all instances together, and their age
+``metric/<name>/count last age_s``    of a series that comes less than once in a window: how many points came,
+                                      and its last value and age, as above
 ``log/severity/<level>``              lines of a severity: trace debug info warn error fatal unknown
-``log/template/<template>``           lines of a message template
+``log/template/<template>``           lines of a message template; `<other>`: of those without a name
 ``request/<endpoint>/...``            served requests (SERVER spans): ``count``, ``error_share``,
                                       ``p50_ms``, ``p90_ms``, ``p99_ms``; endpoint ``*`` is all of them,
                                       ``*rpc`` those by a protocol other than HTTP
@@ -54,12 +54,10 @@ Features = dict[str, float]
 
 _LEVEL, _RATE, _OLD = range(3)
 """What a group of points is of; as old ones count all of a series that comes seldom."""
-_STATISTICS = (
-    ("/count", "/min", "/max", "/mean", "/last", "/slope"),
-    ("/count", "/min", "/max", "/sum", "/last"),
-    ("/last", "/age_s"),
-)
-_LATENCIES = ("/count", "/error_share", "/p50_ms", "/p90_ms", "/p99_ms")
+LEVEL_STATISTICS = ("/count", "/min", "/max", "/mean", "/last", "/slope", "/age_s")
+RATE_STATISTICS = ("/count", "/min", "/max", "/sum", "/last", "/age_s")
+_STATISTICS = (LEVEL_STATISTICS, RATE_STATISTICS, ("/count", "/last", "/age_s"))
+SPAN_STATISTICS = ("/count", "/error_share", "/p50_ms", "/p90_ms", "/p99_ms")
 _SHARES = np.array([[0.50], [0.90], [0.99]])
 LEVELS = ("trace", "debug", "info", "warn", "error", "fatal", "unknown")
 # OpenTelemetry severity numbers come in ranges of four: 1-4 trace, 5-8 debug, ... 21-24 fatal.
@@ -227,7 +225,7 @@ def _count_alone(_: int) -> tuple[str, ...]:
 
 
 def _latencies_of(_: int) -> tuple[str, ...]:
-    return _LATENCIES
+    return SPAN_STATISTICS
 
 
 def _statistics_of(key: int) -> tuple[str, ...]:
@@ -237,20 +235,20 @@ def _statistics_of(key: int) -> tuple[str, ...]:
 def _metrics(rows: MetricRows, start_us: int, size_us: int, dictionary: Dictionary) -> _Groups:
     """Of each metric. Most windows have levels only, as they came."""
     is_old, is_rate = rows.age_us > 0, rows.interval_us > 0
-    has_old = is_old.any()
+    has_old, end_us = is_old.any(), start_us + size_us
     if not has_old and not is_rate.any():
-        return _level_statistics(rows, start_us)
+        return _level_statistics(rows, start_us, end_us)
     parts = []
     for some, statistics in (
-        (~is_old & ~is_rate, partial(_level_statistics, start_us=start_us)),
-        (~is_old & is_rate, partial(_rate_statistics, dictionary=dictionary)),
+        (~is_old & ~is_rate, partial(_level_statistics, start_us=start_us, end_us=end_us)),
+        (~is_old & is_rate, partial(_rate_statistics, end_us=end_us, dictionary=dictionary)),
     ):
         if some.any():
             parts.append(statistics(rows.at(some)))
     if has_old:
         key = rows.window << _KIND_SHIFT | rows.name
         seldom = rows.at(np.isin(key, key[is_old]))
-        parts.append(_old_statistics(seldom, start_us + size_us, dictionary))
+        parts.append(_old_statistics(seldom, end_us, dictionary))
     return _merged(parts)
 
 
@@ -266,9 +264,10 @@ def _merged(parts: Sequence[_Groups]) -> _Groups:
     return _Groups(windows[order], keys[order], np.concatenate(padded, axis=1)[:, order])
 
 
-def _level_statistics(rows: MetricRows, start_us: int) -> _Groups:
+def _level_statistics(rows: MetricRows, start_us: int, end_us: int) -> _Groups:
     value, starts = rows.value, _group_starts(rows.window, rows.name)
     counts = _lengths(starts, len(value))
+    last = starts + counts - 1
     mean = np.add.reduceat(value, starts) / counts
     seconds = (rows.time_us - start_us) / 1e6
     numbers = (
@@ -276,13 +275,14 @@ def _level_statistics(rows: MetricRows, start_us: int) -> _Groups:
         np.minimum.reduceat(value, starts),
         np.maximum.reduceat(value, starts),
         mean,
-        value[starts + counts - 1],
+        value[last],
         _slopes(seconds, value, mean, starts, counts),
+        (end_us - rows.time_us[last]) / 1e6,
     )
     return _groups(_LEVEL, rows, starts, np.stack(numbers))
 
 
-def _rate_statistics(rows: MetricRows, dictionary: Dictionary) -> _Groups:
+def _rate_statistics(rows: MetricRows, end_us: int, dictionary: Dictionary) -> _Groups:
     rank = dictionary.ranks(rows.instance)
     # What is added up is put in an order that every process has. It is stable, so that time is the next key.
     rows, rank = _ordered(rows, rank)
@@ -299,6 +299,7 @@ def _rate_statistics(rows: MetricRows, dictionary: Dictionary) -> _Groups:
         np.maximum.reduceat(rows.value, starts),
         np.add.reduceat(mean, of_group),
         np.add.reduceat(last, of_group),
+        (end_us - np.maximum.reduceat(rows.time_us, starts)) / 1e6,
     )
     return _groups(_RATE, rows, starts, np.stack(numbers))
 
@@ -320,7 +321,8 @@ def _old_statistics(rows: MetricRows, end_us: int, dictionary: Dictionary) -> _G
     level = np.empty(len(starts))
     level[group[is_newest]] = rows.value[ends][is_newest]
     last = np.where(rows.interval_us[starts] > 0, np.add.reduceat(rows.value[ends], of_group), level)
-    return _groups(_OLD, rows, starts, np.stack((last, (end_us - newest_us) / 1e6)))
+    counts = np.add.reduceat(rows.age_us == 0, starts, dtype=np.intp)
+    return _groups(_OLD, rows, starts, np.stack((counts, last, (end_us - newest_us) / 1e6)))
 
 
 def _ordered(rows: MetricRows, rank: Numbers) -> tuple[MetricRows, Numbers]:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 Kind = Literal["service", "host", "load_generator"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+def kind_of(said: Collection[str]) -> Kind:
+    """What a service is of which senders say this; a service where they disagree, or say nothing known.
+
+    Example:
+        >>> kind_of({"host"}), kind_of({"load_generator", "service"}), kind_of(())
+        ('host', 'service', 'service')
+    """
+    return next((kind for kind in KINDS if kind in said), "service")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,15 +11,22 @@ What was measured never changes what was in force, and what was in force never c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from schemas.records import FaultEffect, Finding, Label, Phase, Role, ServiceFault
 
 FOREVER = 1 << 62
 """End of what has not ended yet, in microseconds UTC."""
+JOINED_US = 1_000_000
+"""Records that deviate with less between them are of one stretch, also across the recovery."""
 AFTER_EFFECT_US = 30_000_000
 """How long after its recovery a fault is looked at, and may be what ails a service."""
+DOUBT_US = 10_000_000
+"""How long after the recovery a service is not taken for normal where there was too little to say.
+
+As long without a deviating record is back to normal for the observer, too (`normal_after_us`).
+"""
 
 
 class Span(NamedTuple):
@@ -53,12 +60,15 @@ class Evidence(NamedTuple):
         label: that of the window.
         in_force: when the fault was in force on its root; empty where it never was.
         effects: effect intervals that were measured at this service; none while that is undecided.
+        shown: the stretches of them that the fault itself made: up to its recovery, and behind it as far as
+            requests and calls ended that had met it.
         is_settled: whether nothing that will be measured can change the label.
     """
 
     label: Label
     in_force: Span
     effects: tuple[Span, ...]
+    shown: tuple[Span, ...]
     is_settled: bool
 
 
@@ -71,7 +81,9 @@ def evidence(fault: ServiceFault, effect: FaultEffect | None, window: Span) -> E
         window: of one service.
     """
     finding = finding_of(effect, window.end_us)
-    effects = _intervals(effect) if effect is not None and finding == "visible" else ()
+    is_seen = effect is not None and finding == "visible"
+    effects = _spans(effect.starts_us, effect.ends_us) if effect is not None and is_seen else ()
+    late = _spans(effect.late_starts_us, effect.late_ends_us) if effect is not None and is_seen else ()
     shares = [
         (stage.span.shared_with(window).length_us, stage.phase) for stage in stages(fault, finding, effects)
     ]
@@ -95,7 +107,8 @@ def evidence(fault: ServiceFault, effect: FaultEffect | None, window: Span) -> E
         visible=covered_us(window, effects) / window.length_us,
         shared_with=effect.shared_with if effect is not None and effects else (),
     )
-    return Evidence(label, in_force, effects, _is_settled(fault, effect))
+    shown = joined([*(each.shared_with(in_force) for each in effects), *late])
+    return Evidence(label, in_force, effects, shown, _is_settled(fault, effect))
 
 
 def stages(fault: ServiceFault, finding: Finding, effects: Iterable[Span]) -> Iterator[Stage]:
@@ -143,15 +156,33 @@ def covered_us(window: Span, spans: Iterable[Span]) -> int:
     return covered
 
 
-def _intervals(effect: FaultEffect) -> tuple[Span, ...]:
-    """From the first deviating record of each interval to its last, the last included."""
-    return tuple(Span(start, end + 1) for start, end in zip(effect.starts_us, effect.ends_us, strict=True))
+def joined(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """The stretches that some spans make, in order: those with little between them are one.
+
+    Example:
+        >>> joined([Span(8, 9), Span(3, 3), Span(2_000_000, 2_000_001)])
+        (Span(start_us=8, end_us=9), Span(start_us=2000000, end_us=2000001))
+    """
+    found: list[Span] = []
+    for span in sorted(each for each in spans if each.length_us):
+        if found and span.start_us - found[-1].end_us < JOINED_US:
+            found[-1] = Span(found[-1].start_us, max(found[-1].end_us, span.end_us))
+        else:
+            found.append(span)
+    return tuple(found)
+
+
+def _spans(starts_us: Sequence[int], ends_us: Sequence[int]) -> tuple[Span, ...]:
+    """From each first deviating record to the last, the last included."""
+    return tuple(Span(start, end + 1) for start, end in zip(starts_us, ends_us, strict=True))
 
 
 def _normal_us(recovered_us: int, finding: Finding, effects: Iterable[Span]) -> int:
     """When the after-effect is over: after the last deviating record, or as late as it may be."""
+    if finding == "inconclusive":
+        return recovered_us + DOUBT_US
     latest_us = recovered_us + AFTER_EFFECT_US
-    if finding in ("undecided", "inconclusive"):
+    if finding == "undecided":
         return latest_us
     return min(latest_us, max([recovered_us, *(span.end_us for span in effects)]))
 

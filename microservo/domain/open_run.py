@@ -11,6 +11,7 @@ from typing import NamedTuple
 from microservo.domain.blocks import Block, keep
 from microservo.domain.fault_versions import FaultVersions
 from microservo.domain.features import Features
+from microservo.domain.identity import Kind
 from microservo.domain.telemetry import SIGNALS, Signal
 from microservo.domain.truth import NO_FAULTS, WindowTruth
 from microservo.domain.watermarks import Cut, Passed, Watermarks
@@ -45,6 +46,7 @@ class OpenWindow:
         inventories: what was known of the service within the window, each with the windows that it came late
             for.
         received: how many rows came that are not too late, repeated ones included.
+        service_kind: what those say of themselves who sent what is in it.
         distinct_on_time: how many rows revision 0 has.
         is_published: whether there was a revision.
         is_kept: whether nothing can reach it any more, and only its labels are not settled.
@@ -60,6 +62,7 @@ class OpenWindow:
     inventories: list[tuple[Passed, ServiceInventory]] = field(default_factory=list)
     received: dict[Signal, int] = field(default_factory=_zeros)
     distinct_on_time: dict[Signal, int] = field(default_factory=_zeros)
+    service_kind: Kind = "service"
     features: Features = field(default_factory=dict)
     truth: WindowTruth = NO_FAULTS
     is_published: bool = False

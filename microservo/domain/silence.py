@@ -5,32 +5,61 @@ a joined topic) says what it has served, called, logged and pushed before. So a 
 its service falls into has, beside what came:
 
 ==============================  ========================================================================
-``request/<endpoint>/count``    0 where a known endpoint served nothing; likewise ``request/*/count``
-``call/<peer>/count``           0 where a known peer was not called; likewise ``call/*/count``
-``consume/<queue>/count``       0 where nothing came from a known queue; likewise ``consume/*/count``
-``log/severity/<level>``        0 where no line of a known severity came
+``request/<endpoint>/...``      of a known endpoint that served nothing; likewise ``request/*/...``
+``call/<peer>/...``             of a known peer that was not called; likewise ``call/*/...``
+``consume/<queue>/...``         of a known queue that nothing came from; likewise ``consume/*/...``
+``internal/<name>/...``         of a known inner step that was not taken; likewise ``internal/*/...``
+``metric/<name>/...``           of a known series without a point
+``log/severity/<level>``        0 where a service that logs had no line of a severity; all seven are there
+``log/template/<template>``     0 where no line of a known template came
+``log/template/<other>``        lines of all templates that are not known, 0 where there is none
 ``telemetry/spans logs points`` how many records the service itself pushed; not what others measured of it
 ``telemetry/silent``            1 if it pushed nothing of what it usually pushes, else 0
 ==============================  ========================================================================
 
-Shares and quantiles of nothing are undefined, and left out. A signal that usually comes less than once in a
-window is missed only when three of its intervals have passed.
+Of what did not come, counts are 0, and shares, quantiles and values NaN. So names do not tell what happened:
+all windows of a service have the same, and are of one size. A template that is new has none of its own (the
+collector's `vocabulary`). A signal that usually comes less than once in a window is missed only when three
+of its intervals have passed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from microservo.domain.features import Features
+from microservo.domain.bounded_names import OTHER
+from microservo.domain.features import (
+    LEVEL_STATISTICS,
+    LEVELS,
+    RATE_STATISTICS,
+    SPAN_STATISTICS,
+    Features,
+)
 from microservo.domain.telemetry import Signal
 from schemas.records import ServiceInventory
 
+_TEMPLATE = "log/template/"
+_OTHER_LINES = _TEMPLATE + OTHER
 _OVERDUE_INTERVALS = 3
 _KEPT_LISTS = 1024
+
+
+class _Names(NamedTuple):
+    """What features are named by."""
+
+    endpoints: tuple[str, ...]
+    peers: tuple[str, ...]
+    queues: tuple[str, ...]
+    steps: tuple[str, ...]
+    templates: tuple[str, ...]
+    levels: tuple[str, ...]
+    rates: tuple[str, ...]
 
 
 class PushedSignal(NamedTuple):
@@ -80,9 +109,13 @@ def with_silence(
     """
     if not inventories:
         return features
-    missing = dict.fromkeys(_known_counts(inventories) - features.keys(), 0.0)
-    # What follows sorts behind everything else, so that mostly nothing has to be sorted.
-    found = dict(sorted({**features, **missing}.items())) if missing else dict(features)
+    known = _known(inventories)
+    folded = _folded(features, known)
+    found = dict(features)
+    if folded is not features or not known.keys() <= features.keys():
+        everything = {**known, **folded}
+        found = {name: everything[name] for name in sorted(everything)}
+    # What follows sorts behind everything else.
     pushed = _pushed(features, counts, inventories)
     found["telemetry/logs"] = float(pushed["logs"])
     found["telemetry/points"] = float(pushed["metrics"])
@@ -91,23 +124,44 @@ def with_silence(
     return found
 
 
-def _known_counts(inventories: Iterable[ServiceInventory]) -> frozenset[str]:
-    """The counts that are 0 where nothing came."""
-    names = {_counts_of(each.endpoints, each.peers, each.queues, each.severities) for each in inventories}
-    return names.pop() if len(names) == 1 else frozenset().union(*names)
+def _known(inventories: Iterable[ServiceInventory]) -> Mapping[str, float]:
+    """The features that a window has anyway, with what they are where nothing came."""
+    found: Mapping[str, float] = {}
+    for each in inventories:
+        names = _Names(**{name: getattr(each, name) for name in _Names._fields})
+        known = _known_of(names, logs="logs" in each.signals)
+        found = {**found, **known} if found and found is not known else known
+    return found
 
 
 @lru_cache(_KEPT_LISTS)
-def _counts_of(
-    endpoints: tuple[str, ...],
-    peers: tuple[str, ...],
-    queues: tuple[str, ...],
-    severities: tuple[str, ...],
-) -> frozenset[str]:
-    requests = [f"request/{name}/count" for name in (*endpoints, "*") if endpoints]
-    calls = [f"call/{name}/count" for name in (*peers, "*") if peers]
-    consumed = [f"consume/{name}/count" for name in (*queues, "*") if queues]
-    return frozenset([*requests, *calls, *consumed, *(f"log/severity/{level}" for level in severities)])
+def _known_of(names: _Names, *, logs: bool) -> Mapping[str, float]:
+    lines = (*(f"severity/{level}" for level in LEVELS), *(f"template/{each}" for each in names.templates))
+    features = [
+        *_features("request", names.endpoints and (*names.endpoints, "*"), SPAN_STATISTICS),
+        *_features("call", names.peers and (*names.peers, "*"), SPAN_STATISTICS),
+        *_features("consume", names.queues and (*names.queues, "*"), SPAN_STATISTICS),
+        *_features("internal", names.steps and (*names.steps, "*"), SPAN_STATISTICS),
+        *_features("metric", names.levels, LEVEL_STATISTICS),
+        *_features("metric", names.rates, RATE_STATISTICS),
+    ]
+    found = {name: 0.0 if name.endswith("/count") else math.nan for name in features}
+    if logs:
+        found |= dict.fromkeys((_OTHER_LINES, *(f"log/{each}" for each in lines)), 0.0)
+    return found
+
+
+def _features(family: str, names: Iterable[str], statistics: Iterable[str]) -> Iterator[str]:
+    return (f"{family}/{name}{statistic}" for name, statistic in product(names, statistics))
+
+
+def _folded(features: Features, known: Collection[str]) -> Features:
+    """The features, of templates that are not known all in one."""
+    new = {name for name in features if name.startswith(_TEMPLATE) and name not in known}
+    if not new:
+        return features
+    lines = sum(features[name] for name in new | ({_OTHER_LINES} & features.keys()))
+    return {name: value for name, value in features.items() if name not in new} | {_OTHER_LINES: lines}
 
 
 def _pushed(

@@ -109,11 +109,13 @@ class Service:
     """One service; `memory_mb` (mebibytes) is held by each of its `replicas`.
 
     Args:
+        max_active: requests that each of them serves at once; further ones are turned away with 503.
         warnings: what it may log on a request; `{key}` in one is the request's key.
     """
 
     name: str
     replicas: int = 1
+    max_active: int = 64
     memory_mb: float = 0.0
     heap: Heap = Heap()
     warnings: tuple[str, ...] = ()

@@ -125,6 +125,7 @@ class _EndpointTable(_Table):
 
 class _ServiceTable(_Table):
     replicas: int = Field(1, ge=1, le=100)
+    max_active: int = Field(64, ge=1, le=100_000)
     memory_mb: float = Field(0.0, ge=0, le=65_536)
     heap: _HeapTable = _HeapTable()
     noise: _NoiseTable = _NoiseTable()
@@ -136,6 +137,7 @@ class _ServiceTable(_Table):
         return Service(
             name=name,
             replicas=self.replicas,
+            max_active=self.max_active,
             memory_mb=self.memory_mb,
             heap=Heap(**_narrowed(heap, self.heap).model_dump()),
             warnings=tuple(self.warnings),

@@ -11,12 +11,14 @@ from schemas.records import Label, Role, Truth
 RULE = """\
 `truth` follows from both by one rule, for each service and window:
 
-- **anomalous**: a fault with a severity is in force on its root, and meanwhile a measured effect interval of
-  this service covers enough of the window: 20 % of it, or half of the interval where that is shorter. An
-  interval of one record covers enough.
+- **anomalous**: what a fault with a severity made of this service covers enough of the window. That is what a
+  measured effect interval shares with the time in force, and behind it the stretches in which requests and
+  calls end that began before the recovery and deviate: who was under way then has met the fault. Enough is
+  20 % of the window, or half of the stretch where that is shorter; one record is enough where it is all.
 - **masked**, to be scored by nobody: not that, but a fault with a severity is in force here as the root
-  cause, seen or not; or an effect touches the window less, or only after the recovery; or what was measured
-  is undecided, or was too little to say, while the fault is in force or for 30 s after it.
+  cause, seen or not; or an effect touches the window less, or by what began after the recovery; or what was
+  measured is undecided while the fault is in force or for 30 s after it, or was too little to say while it
+  is in force or for 10 s after it.
 - **normal**: everything else: no fault, faults that were looked for here and did not show, and controls,
   which have no severity.
 
@@ -97,11 +99,10 @@ def _weakness(label: Label) -> tuple[int, float, float, float, str]:
 
 
 def _shows(found: Evidence, window: Span) -> bool:
-    """Whether an effect covers enough of the window while its fault is in force."""
-    meanwhile = window.shared_with(found.in_force)
-    for effect in found.effects:
-        covered_us = effect.shared_with(meanwhile).length_us
-        if 0 < covered_us >= min(LEAST_SHARE * window.length_us, effect.length_us / 2):
+    """Whether what a fault made of the service covers enough of the window."""
+    for stretch in found.shown:
+        covered_us = stretch.shared_with(window).length_us
+        if 0 < covered_us >= min(LEAST_SHARE * window.length_us, stretch.length_us / 2):
             return True
     return False
 

@@ -22,143 +22,39 @@ docs/decisions/0004-deterministic-windows.md.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from microservo.domain.blocks import Block, block_of, split
+from microservo.domain.blocks import block_of, split
+from microservo.domain.closed_window import ClosedWindow
 from microservo.domain.dictionary import Dictionary
-from microservo.domain.features import FeatureMaker, Features, same_features
-from microservo.domain.labels import Span
-from microservo.domain.ledger import Counts, Ledger
-from microservo.domain.open_run import OpenRun, OpenWindow, Rows
-from microservo.domain.silence import with_silence
-from microservo.domain.telemetry import SIGNALS, Batch, Signal, check, record_count, signal_of, times_us
-from microservo.domain.truth import WindowTruth
+from microservo.domain.joined_topics import SOURCE_OF, WAITED_FOR
+from microservo.domain.ledger import Ledger
+from microservo.domain.open_run import OpenRun, Rows
+from microservo.domain.revisions import Revisions
+from microservo.domain.telemetry import Batch, check, record_count, signal_of, times_us
 from microservo.domain.watermarks import (
     NOTHING_PASSED,
     UNKNOWN,
-    Cut,
     Passed,
     UndeclaredWriter,
     Watermarks,
 )
-from microservo.domain.window_rows import WindowRows
+from microservo.domain.window_policy import WindowPolicy
 from microservo.errors import InvalidMessage
 from schemas import catalogue
 from schemas.envelope import FOREVER_US, Stamp
 from schemas.records import (
     FaultEffect,
     FaultVerdict,
-    FeatureWindow,
-    LabelledWindow,
     RunWriter,
     ServiceFault,
     ServiceInventory,
 )
 
-SOURCES: tuple[str, ...] = (
-    catalogue.TELEMETRY_METRICS,
-    catalogue.TELEMETRY_LOGS,
-    catalogue.TELEMETRY_TRACES,
-    catalogue.SERVICE_FAULTS,
-    catalogue.FAULT_EFFECTS,
-)
-"""Topics that are joined, by logical name."""
-
-WAITED_FOR = tuple(source for source in SOURCES if source != catalogue.FAULT_EFFECTS)
-"""Topics that revision 0 waits for: all but what is measured of faults."""
-
-MOST_CUTS = 20
-"""Revision at which a window is final, whatever is still undecided about its labels."""
-
 NOTHING_US = -1
 """End of the newest window that a message without records touches."""
-
-_SOURCE_OF: dict[Signal, str] = {
-    "metrics": catalogue.TELEMETRY_METRICS,
-    "logs": catalogue.TELEMETRY_LOGS,
-    "traces": catalogue.TELEMETRY_TRACES,
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WindowPolicy:
-    """How windows are cut; all in microseconds of event time.
-
-    Attributes:
-        size_us: length of a window.
-        first_cut_us: how long after its end a window waits for what is under way; a declared writer has a cut
-            of its own.
-        final_cut_us: how long late records are still accepted, into revision 1; likewise. Windows that are
-            kept for their labels are judged again each time that so much more has passed.
-        future_us: how far a record may lie ahead of the promise it travels with.
-    """
-
-    size_us: int = 5_000_000
-    first_cut_us: int = 2_000_000
-    final_cut_us: int = 30_000_000
-    future_us: int = 5_000_000
-
-    def __post_init__(self) -> None:
-        if self.size_us <= 0 or not 0 <= self.first_cut_us <= self.final_cut_us or self.future_us < 0:
-            msg = f"{self} makes no sense; expected size > 0 and 0 <= first cut <= final cut, future >= 0"
-            raise ValueError(msg)
-
-    def start_of(self, time_us: int) -> int:
-        """Start of the window that holds an instant."""
-        return time_us - time_us % self.size_us
-
-    def oldest_us(self, watermark_us: int) -> int:
-        """Start of the oldest window that is still open at a watermark; what is older is dropped."""
-        return self.start_of(watermark_us - self.final_cut_us - self.size_us) + self.size_us
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClosedWindow:
-    """One revision of one window."""
-
-    run_id: str
-    service: str
-    start_us: int
-    end_us: int
-    revision: int
-    features: Features
-    truth: WindowTruth
-    features_changed: bool
-    """Whether the features differ from the revision before; True for revision 0."""
-    delay_us: int = 0
-    """How much longer than others it waited for the telemetry of its service."""
-
-    def feature_window(self) -> FeatureWindow:
-        """What algorithms may see."""
-        return FeatureWindow(
-            run_id=self.run_id,
-            service=self.service,
-            start_us=self.start_us,
-            end_us=self.end_us,
-            revision=self.revision,
-            names=tuple(self.features),
-            values=tuple(self.features.values()),
-        )
-
-    def labelled_window(self) -> LabelledWindow:
-        """The same with the truth."""
-        return LabelledWindow(
-            run_id=self.run_id,
-            service=self.service,
-            start_us=self.start_us,
-            end_us=self.end_us,
-            revision=self.revision,
-            names=tuple(self.features),
-            values=tuple(self.features.values()),
-            labels=self.truth.labels,
-            in_force=self.truth.in_force,
-            visible=self.truth.visible,
-            role=self.truth.role,
-            truth=self.truth.truth,
-        )
 
 
 class Windower:
@@ -173,9 +69,9 @@ class Windower:
     def __init__(self, policy: WindowPolicy) -> None:
         self._policy = policy
         self._dictionary = Dictionary()
-        self._maker = FeatureMaker(self._dictionary, policy.size_us)
         self._runs: dict[str, OpenRun] = {}
         self.ledger = Ledger()
+        self._revisions = Revisions(policy, self._dictionary, self.ledger)
 
     def open_run(self, run_id: str, writers: Iterable[RunWriter] = (), *, final_us: int = UNKNOWN) -> None:
         """Declares who writes in a run; one that is open gets the writers that are new.
@@ -281,7 +177,7 @@ class Windower:
         try:
             return self._accept(batch, stamp)
         except InvalidMessage:
-            source = _SOURCE_OF[signal_of(batch)]
+            source = SOURCE_OF[signal_of(batch)]
             self.ledger.reject(stamp.run, source, batch.service, stamp.watermark_us, record_count(batch))
             raise
 
@@ -308,7 +204,7 @@ class Windower:
         Those of one that is kept for its labels were counted: it has none here.
         """
         for window in self._runs[run_id].windows:
-            counts = {source: window.received[signal] for signal, source in _SOURCE_OF.items()}
+            counts = {source: window.received[signal] for signal, source in SOURCE_OF.items()}
             yield window.service, window.start_us, counts
 
     def close(self, limit_us: int = FOREVER_US) -> Iterator[ClosedWindow]:
@@ -323,11 +219,11 @@ class Windower:
             if run.watermarks.advance(FOREVER_US if run.is_sealed else limit_us) is before:
                 continue
             for window, dropped in run.past_end():
-                self._count_dropped(run, window, dropped)
+                self._revisions.count_dropped(run, window, dropped)
             for together in run.past_first_cut():
-                yield from self._first(run, together)
+                yield from self._revisions.first(run, together)
             for cut, window in run.past_final_cut():
-                closed = self._revise(run, window, cut)
+                closed = self._revisions.revise(run, window, cut)
                 if closed is not None:
                     yield closed
 
@@ -354,7 +250,7 @@ class Windower:
 
     def _accept(self, batch: Batch, stamp: Stamp) -> tuple[int, Passed]:
         signal = signal_of(batch)
-        run, late = self._observed(_SOURCE_OF[signal], batch.run_id, stamp)
+        run, late = self._observed(SOURCE_OF[signal], batch.run_id, stamp)
         count = check(batch)
         if not count:
             return NOTHING_US, late
@@ -390,96 +286,8 @@ class Windower:
         end_us = start_us + self._policy.size_us
         if end_us <= run.resume_us:
             return
-        counts = self.ledger.counts(run.run_id, _SOURCE_OF[rows.signal], service, start_us)
+        counts = self.ledger.counts(run.run_id, SOURCE_OF[rows.signal], service, start_us)
         counts.read += rows.size
         is_over = end_us <= rows.late.final_us and run.is_over(end_us, service, rows.late)
         if is_over or not run.window(end_us, service, start_us).add(rows):
             counts.dropped += rows.size
-
-    def _first(self, run: OpenRun, windows: Sequence[OpenWindow]) -> Iterator[ClosedWindow]:
-        """Revisions 0 of windows that end together; none for a window of which everything is late."""
-        rendered = self._render([window.on_time for window in windows], windows[0].start_us)
-        for window, (counts, as_it_came, features) in zip(windows, rendered, strict=True):
-            cut = window.cut(0)
-            inventories = window.inventories_at(cut)
-            window.distinct_on_time = counts
-            window.features = with_silence(features, as_it_came, inventories, self._policy.size_us)
-            window.truth, _ = self._judged(run, window, cut)
-            window.is_published = bool(inventories) or any(counts.values())
-            if window.is_published:
-                yield self._closed(run, window, revision=0, features_changed=True)
-
-    def _revise(self, run: OpenRun, window: OpenWindow, cut: Cut) -> ClosedWindow | None:
-        """The revision that a final cut makes of a window, if it says anything that those before did not."""
-        is_new = cut.revision == 1 and self._accept_late(run, window, cut)
-        before = window.truth
-        window.truth, is_settled = self._judged(run, window, cut)
-        if is_settled or not window.is_published or cut.revision == MOST_CUTS:
-            run.finish(window)
-        else:
-            run.keep(window, cut)
-        if not window.is_published or (window.truth == before and not is_new):
-            return None
-        return self._closed(run, window, revision=cut.revision, features_changed=is_new)
-
-    def _accept_late(self, run: OpenRun, window: OpenWindow, cut: Cut) -> bool:
-        """Takes in what came late; whether the features are others than in revision 0, or the first ones."""
-        before, was_published = window.features, window.is_published
-        accepted, inventories = window.distinct_on_time, window.inventories_at(cut)
-        if any(window.late.values()) or len(inventories) > len(window.inventories_at(window.cut(0))):
-            everything = {signal: window.on_time[signal] + window.late[signal] for signal in SIGNALS}
-            ((accepted, as_it_came, features),) = self._render([everything], window.start_us)
-            window.features = with_silence(features, as_it_came, inventories, self._policy.size_us)
-        self._settle(run, window, accepted)
-        window.is_published = bool(inventories) or any(accepted.values())
-        window.drop_rows()
-        return window.is_published and not (was_published and same_features(before, window.features))
-
-    def _settle(self, run: OpenRun, window: OpenWindow, accepted: dict[Signal, int]) -> None:
-        """Enters where each record of a final window went."""
-        for signal in SIGNALS:
-            received, on_time = window.received[signal], window.distinct_on_time[signal]
-            if received:
-                counts = self._counts(run, window, signal)
-                counts.in_windows += on_time
-                counts.late += accepted[signal] - on_time
-                counts.duplicate += received - accepted[signal]
-
-    def _count_dropped(self, run: OpenRun, window: OpenWindow, dropped: Mapping[Signal, int]) -> None:
-        for signal in SIGNALS:
-            if dropped[signal]:
-                self._counts(run, window, signal).dropped += dropped[signal]
-
-    def _counts(self, run: OpenRun, window: OpenWindow, signal: Signal) -> Counts:
-        return self.ledger.counts(run.run_id, _SOURCE_OF[signal], window.service, window.start_us)
-
-    def _render(
-        self, windows: Sequence[Mapping[Signal, list[Block]]], start_us: int
-    ) -> Iterator[tuple[dict[Signal, int], dict[Signal, int], Features]]:
-        """Distinct rows of each window by signal, those without repeated points, and its features."""
-        rows = WindowRows.of(windows, self._dictionary)
-        counts = rows.counts()
-        return zip(counts, rows.as_it_came(counts), self._maker.features(rows, start_us), strict=True)
-
-    def _judged(self, run: OpenRun, window: OpenWindow, cut: Cut) -> tuple[WindowTruth, bool]:
-        """The truth about a window as known at a cut, and whether nothing will change it any more."""
-        is_observed = run.watermarks.is_written(
-            catalogue.FAULT_EFFECTS, cut.due_us + self._policy.final_cut_us
-        )
-        span = Span(window.start_us, window.end_us)
-        return run.faults.truth(window.service, span, cut, is_observed=is_observed)
-
-    def _closed(
-        self, run: OpenRun, window: OpenWindow, *, revision: int, features_changed: bool
-    ) -> ClosedWindow:
-        return ClosedWindow(
-            run_id=run.run_id,
-            service=window.service,
-            start_us=window.start_us,
-            end_us=window.end_us,
-            revision=revision,
-            features=window.features,
-            truth=window.truth,
-            features_changed=features_changed,
-            delay_us=window.delay_us,
-        )

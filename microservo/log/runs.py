@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from microservo.adapters.broker import Broker, Consumer, Partition
-from microservo.domain.windows import SOURCES
+from microservo.domain.joined_topics import SOURCES
 from microservo.errors import InvalidInput, OffsetGap
 from microservo.log.ranges import Ranges
 from microservo.log.reader import state_of

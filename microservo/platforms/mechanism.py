@@ -62,5 +62,8 @@ class Mechanism(Protocol):
     def holds(self, instance: str, fault_id: str, wire: Wire) -> bool:
         """Whether the fault is in force; a process that has just started adopts it by asking."""
 
+    def acted(self, instance: str, fault_id: str, wire: Wire) -> int | None:
+        """How many things a fault that is in force has acted on so far; None where that is not known."""
+
     def release_unowned(self, instance: str, owned: Owned) -> list[str]:
         """Removes what no fault owns, and returns what that was; `owned` is called after looking."""

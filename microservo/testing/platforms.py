@@ -236,12 +236,14 @@ def _check_life(make: MakePlatform, kind: str, wire: Wire) -> None:
     assert applied.evidence, kind
     assert mechanism.holds(instance, kind, wire), kind
     assert mechanism.apply(instance, kind, wire).at_us == applied.at_us, kind
+    assert (mechanism.acted(instance, kind, wire) is None) == (applied.acted is None), kind
     ending_us = now_us()
     recovered = _recover(mechanism, instance, kind, wire)
     assert applied.at_us <= recovered.at_us <= now_us(), kind
     assert recovered.within_us is None or ending_us <= recovered.at_us - recovered.within_us, kind
     assert recovered.evidence, kind
     assert not mechanism.holds(instance, kind, wire), kind
+    assert mechanism.acted(instance, kind, wire) is None, kind
     assert mechanism.recover(instance, kind, wire) == recovered, kind
 
 

@@ -11,7 +11,7 @@ from microservo.adapters.broker import Message, Partition
 from microservo.domain.effects import EffectObserver
 from microservo.domain.telemetry import Batch
 from microservo.domain.watermarks import UNKNOWN, Watermarks
-from microservo.domain.windows import WindowPolicy
+from microservo.domain.window_policy import WindowPolicy
 from microservo.errors import InvalidMessage
 from microservo.log.publisher import Publisher
 from microservo.runtime.metrics import RECORDS_TOTAL

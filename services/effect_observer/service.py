@@ -11,7 +11,7 @@ from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
 from microservo.domain.effects import EffectObserver
 from microservo.domain.watermarks import NEVER_WAITS_US
-from microservo.domain.windows import WindowPolicy
+from microservo.domain.window_policy import WindowPolicy
 from microservo.errors import MicroServoError
 from microservo.log.publisher import Publisher, source_of
 from microservo.log.reader import positions, read_state, read_topic

@@ -13,6 +13,7 @@ from microservo.domain.faults.decider.actions import (
     Action,
     Apply,
     Check,
+    Count,
     Forget,
     Publish,
     Recover,
@@ -161,7 +162,7 @@ class Injector:
                 self._publisher.publish(action)
             case Apply():
                 self._to_apply.append(action)
-            case Recover() | Check():
+            case Recover() | Check() | Count():
                 self._workers.submit(action)
             case Schedule() | Release():
                 heapq.heappush(self._due, (action.at_us, next(self._scheduled), action))

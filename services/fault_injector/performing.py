@@ -13,12 +13,13 @@ from dataclasses import asdict
 from typing import Protocol
 
 from microservo.domain.faults.catalogue import KINDS
-from microservo.domain.faults.decider.actions import Apply, Check, OnInstance, Recover, Release
+from microservo.domain.faults.decider.actions import Apply, Check, Count, OnInstance, Recover, Release
 from microservo.domain.faults.decider.events import (
     ApplyConfirmed,
     ApplyRefused,
     ApplyUnanswered,
     Checked,
+    Counted,
     Event,
     RecoveryConfirmed,
     RecoveryUnanswered,
@@ -30,7 +31,7 @@ from microservo.platforms.platform import Platform
 
 logger = logging.getLogger(__name__)
 
-Performable = Apply | Recover | Check | Release
+Performable = Apply | Recover | Check | Count | Release
 
 
 class Performer:
@@ -60,7 +61,9 @@ class Performer:
                 return self._release(action)
             if isinstance(action, Apply):
                 return self._apply(action)
-            return self._recover(action) if isinstance(action, Recover) else self._check(action)
+            if isinstance(action, Recover):
+                return self._recover(action)
+            return self._check(action) if isinstance(action, Check) else self._count(action)
         except MicroServoError as error:
             return self._failed(action, error)
         except Exception as error:
@@ -102,6 +105,15 @@ class Performer:
         ]
         return self._of(action, Checked, holds=any(answers))
 
+    def _count(self, action: Count) -> Event:
+        counts = [
+            mechanism.acted(action.instance, action.fault_id, action.wire)
+            for mechanism in self._carriers_of(action)
+        ]
+        return self._of(
+            action, Counted, acted=max((each for each in counts if each is not None), default=None)
+        )
+
     def _release(self, action: Release) -> Event | None:
         problem: MicroServoError | None = None
         for mechanism in every_mechanism(self._platform):
@@ -128,6 +140,8 @@ class Performer:
             )
         if isinstance(action, Check):
             return self._of(action, Checked, holds=None)
+        if isinstance(action, Count):
+            return self._of(action, Counted, acted=None)
         if isinstance(action, Recover):
             logger.info("%s on %s is not recovered yet: %s", action.fault_id, action.instance, error)
             return self._of(action, RecoveryUnanswered, problem=str(error))

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import aiohttp
 from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from microservo.adapters.clock import now_us
 from microservo.adapters.opentelemetry_sdk import Instrumentation
 from microservo.domain.topology import Step
+from microservo.platforms.local.request_headers import DEADLINE, REQUEST_ID
 from services.loadgen.schedule import Arrival
 from services.loadgen.tally import Tally
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 _FIRST_FAILURE = 500
-_REQUEST_ID = "x-request-id"
-"""By which the target's services decide what befalls a request; the same for the same seed."""
 
 
 class JourneyHandler:
@@ -30,6 +31,7 @@ class JourneyHandler:
         entry: name of the entry service.
         entry_url: its base address.
         timeout_ms: how long a user waits for an answer.
+        clock: epoch microseconds UTC.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class JourneyHandler:
         entry: str,
         entry_url: str,
         timeout_ms: float,
+        clock: Callable[[], int] = now_us,
     ) -> None:
         self._session = session
         self._telemetry = telemetry
@@ -48,6 +51,7 @@ class JourneyHandler:
         self._entry = entry
         self._url = entry_url.rstrip("/")
         self._timeout_ms = timeout_ms
+        self._clock = clock
 
     async def __call__(self, arrival: Arrival) -> None:
         """Walks the journey."""
@@ -83,7 +87,8 @@ class JourneyHandler:
         self, step: Step, user: str, request_id: str, span: Span
     ) -> tuple[str, Exception | None]:
         """What went wrong, as the user would say it; "" when nothing did."""
-        headers = {_REQUEST_ID: request_id}
+        deadline_us = self._clock() + round(self._timeout_ms * 1000)
+        headers = {REQUEST_ID: request_id, DEADLINE: str(deadline_us)}
         _PROPAGATOR.inject(headers, set_span_in_context(span))
         try:
             async with self._session.post(

@@ -50,6 +50,11 @@ class Pace:
         self._rate = _checked(rate)
         self._changed.set()
 
+    @property
+    def late_s(self) -> float:
+        """How long ago the last wait should have ended."""
+        return time.monotonic() - self._due_s
+
     async def wait(self, gap: float) -> None:
         """Returns `gap` mean gaps after the end of the last wait."""
         while True:

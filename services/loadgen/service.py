@@ -21,6 +21,8 @@ from services.loadgen.settings import Settings
 from services.loadgen.tally import Tally, report
 
 _FLUSH_S = 1.0
+_LATEST_S = 1.0
+"""A journey that can't begin within so long after it is due is not made."""
 
 
 def run(settings: Settings) -> None:
@@ -76,12 +78,13 @@ async def drive(
     """Starts each journey when it is due, whether or not earlier ones have ended.
 
     With `max_active` under way, an arrival is turned away and counted as shed: a system that hangs must not
-    fill this process.
+    fill this process. So is one that is long overdue, where this process got no processor time: what was
+    missed must not come all at once.
     """
     async with asyncio.TaskGroup() as journeys:
         for arrival in coming:
             await pace.wait(arrival.gap)
-            if tally.active >= max_active:
+            if tally.active >= max_active or pace.late_s > _LATEST_S:
                 tally.shed += 1
                 continue
             tally.journeys += 1

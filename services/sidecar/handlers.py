@@ -48,7 +48,13 @@ class ProxyFaults:
 
     def listing(self) -> Sequence[Mapping[str, object]]:
         return [
-            {"id": f.id, "kind": f.kind, "parameters": f.parameters, "applied_at_us": f.applied_at_us}
+            {
+                "id": f.id,
+                "kind": f.kind,
+                "parameters": f.parameters,
+                "applied_at_us": f.applied_at_us,
+                "acted": f.hits,
+            }
             for f in self._proxy.faults
         ]
 

@@ -16,26 +16,32 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from microservo.domain.features import LEVEL_OF, LEVELS
 from microservo.domain.silence import PushedSignal, packed_signals, signals_of
 from microservo.domain.telemetry import (
     CLIENT_SPAN,
     CONSUMER_SPAN,
+    HTTP,
+    INTERNAL_SPAN,
     PRODUCER_SPAN,
+    PROTOCOLS,
     SERVER_SPAN,
     Batch,
     Int64,
     Signal,
+    column_bytes,
     signal_of,
     times_us,
 )
 from schemas.records import LogBatch, MetricBatch, ServiceInventory, SpanBatch
 from services.telemetry_collector.delays import Delays
+from services.telemetry_collector.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
 _SERVICES = 2000
 """Services that are kept in mind; names are the senders' to choose."""
+_METRICS = 200
+"""Levels and rates that are kept in mind of a service; others are missing in windows without a point."""
 _GAPS = 15
 _UNKNOWN_INTERVAL_US = 1_000_000
 _MOST_OWED = 60
@@ -74,6 +80,9 @@ class _Names:
         self._names: set[str] = set()
         self._sorted: tuple[str, ...] | None = ()
 
+    def __len__(self) -> int:
+        return len(self._names)
+
     def __contains__(self, name: str) -> bool:
         return name in self._names
 
@@ -97,10 +106,14 @@ _NO_NAMES = _Names()
 class _Known:
     """What is known of one service."""
 
+    kind: str = "service"
     endpoints: _Names = field(default_factory=_Names)
     peers: _Names = field(default_factory=_Names)
     queues: _Names = field(default_factory=_Names)
-    severities: _Names = field(default_factory=_Names)
+    steps: _Names = field(default_factory=_Names)
+    levels: _Names = field(default_factory=_Names)
+    rates: _Names = field(default_factory=_Names)
+    vocabulary: Vocabulary = field(default_factory=Vocabulary)
     signals: dict[Signal, _Pushed] = field(default_factory=dict)
     delay_us: int = 0
     told_us: int = 0
@@ -138,9 +151,12 @@ class Inventories:
         time_us = times_us(batch)
         if isinstance(batch, MetricBatch) and (batch.age_us or batch.service in self._metered):
             time_us = time_us[self._is_pushed(batch)]
-        known = self._of(batch.service) if len(time_us) else None
-        if known is None:
+        known = self._of(batch.service) if len(time_us) else self._known.get(batch.service)
+        if known is not None and isinstance(batch, MetricBatch):
+            _add_metrics(known, batch)
+        if known is None or not len(time_us):
             return
+        known.kind = batch.source_kind
         signal = signal_of(batch)
         if signal not in known.signals:
             known.signals[signal] = _Pushed(int(time_us[0]))
@@ -149,8 +165,7 @@ class Inventories:
         if isinstance(batch, SpanBatch):
             _add_spans(known, batch)
         elif isinstance(batch, LogBatch):
-            levels = np.unique(LEVEL_OF[np.frombuffer(batch.severity, "u1")])
-            known.severities.update(LEVELS[level] for level in levels.tolist())
+            known.vocabulary.add(batch.templates, now_us)
 
     def _is_pushed(self, batch: MetricBatch) -> NDArray[np.bool_]:
         """Which points came from the service itself, and now."""
@@ -180,10 +195,15 @@ class Inventories:
             yield ServiceInventory(
                 run_id=self._run_id,
                 service=service,
+                service_kind=known.kind,
                 endpoints=known.endpoints.sorted,
                 peers=known.peers.sorted,
                 queues=known.queues.sorted,
-                severities=known.severities.sorted,
+                steps=known.steps.sorted,
+                templates=known.vocabulary.named(now_us),
+                logs_since_us=known.vocabulary.since_us,
+                levels=known.levels.sorted,
+                rates=known.rates.sorted,
                 metered=self._metered.get(service, _NO_NAMES).sorted,
                 delay_us=known.delay_us,
                 time_us=now_us,
@@ -196,10 +216,14 @@ class Inventories:
             known = self._of(each.service)
             if known is None:
                 continue
+            known.kind = each.service_kind
             known.endpoints.update(each.endpoints)
             known.peers.update(each.peers)
             known.queues.update(each.queues)
-            known.severities.update(each.severities)
+            known.steps.update(each.steps)
+            known.levels.update(each.levels)
+            known.rates.update(each.rates)
+            known.vocabulary.restore(each.templates, each.logs_since_us)
             for name, pushed in signals_of(each):
                 gaps_us = deque([pushed.interval_us], maxlen=_GAPS)
                 known.signals[cast("Signal", name)] = _Pushed(pushed.newest_us, gaps_us)
@@ -225,11 +249,29 @@ class Inventories:
         return known
 
 
+def _add_metrics(known: _Known, batch: MetricBatch) -> None:
+    new = {name for name in batch.names if name not in known.levels and name not in known.rates}
+    if not new:
+        return
+    interval_us = np.frombuffer(column_bytes(batch, "interval_us", 8), "<i8")
+    for kind, rows in ((known.rates, interval_us > 0), (known.levels, interval_us == 0)):
+        kind.update(sorted(new.intersection(_names(batch.names, batch.name, rows)))[: _METRICS - len(kind)])
+
+
 def _add_spans(known: _Known, batch: SpanBatch) -> None:
     kind = np.frombuffer(batch.kind, "u1")
-    known.endpoints.update(_names(batch.endpoints, batch.endpoint, kind == SERVER_SPAN))
-    known.peers.update(_names(batch.peers, batch.peer, (kind == CLIENT_SPAN) | (kind == PRODUCER_SPAN)))
-    known.queues.update(_names(batch.peers, batch.peer, kind == CONSUMER_SPAN))
+    protocol = np.frombuffer(column_bytes(batch, "protocol", 1), "u1")
+    for found, names, column, kinds in (
+        (known.endpoints, batch.endpoints, batch.endpoint, (SERVER_SPAN,)),
+        (known.peers, batch.peers, batch.peer, (CLIENT_SPAN, PRODUCER_SPAN)),
+        (known.queues, batch.peers, batch.peer, (CONSUMER_SPAN,)),
+        (known.steps, batch.endpoints, batch.endpoint, (INTERNAL_SPAN, 0)),
+    ):
+        rows = np.isin(kind, kinds)
+        found.update(_names(names, column, rows))
+        others = np.unique(protocol[rows & (protocol > HTTP)]).tolist()
+        # What windows call all of a protocol that is not the usual one.
+        found.update(f"*{PROTOCOLS[each]}" for each in others if each < len(PROTOCOLS))
 
 
 def _names(names: tuple[str, ...], column: bytes, wanted: NDArray[np.bool_]) -> Iterator[str]:

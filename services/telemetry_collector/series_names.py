@@ -13,7 +13,7 @@ _METRICS = 1000
 _SERIES = 1000
 _SERIES_PER_METRIC = 100
 _SERIES_BYTES = 100_000
-"""A window repeats each name in six features, and has to fit a message."""
+"""A window repeats each name in seven features, and has to fit a message."""
 _KEPT_COLUMNS = 256
 _OVERFLOW = "{otel.metric.overflow=true}"
 """What the SDKs of OpenTelemetry put in the place of attributes beyond their own limit of cardinality."""

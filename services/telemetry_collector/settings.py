@@ -11,7 +11,7 @@ from pydantic_settings import SettingsConfigDict
 
 from microservo.adapters.otlp.media import MAX_BODY_BYTES
 from microservo.domain.watermarks import MOST_DELAY_US
-from microservo.domain.windows import WindowPolicy
+from microservo.domain.window_policy import WindowPolicy
 from microservo.log.writers import COLLECTOR_WRITER
 from microservo.runtime.http import LOOPBACK
 from microservo.runtime.settings import ServiceSettings

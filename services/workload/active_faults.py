@@ -68,6 +68,7 @@ class WorkloadFaults:
                 "kind": active.kind,
                 "parameters": dict(active.parameters),
                 "applied_at_us": active.confirmed.at_us,
+                "acted": active.fault.acted,
             }
             for fault_id, active in self._active.items()
         ]

@@ -1,4 +1,8 @@
-"""Calls of other services: round robin, time limits, retries, a CLIENT span for each attempt."""
+"""Calls of other services: round robin, time limits, retries, a CLIENT span for each attempt.
+
+A call is limited by its own time limit and by the deadline of the request that it is made for; the earlier of
+both goes on with it, so that nobody works on what nobody waits for. Retries have a budget for each callee.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,21 @@ import asyncio
 import itertools
 import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import aiohttp
 from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from microservo.adapters.clock import now_us
 from microservo.adapters.opentelemetry_sdk import Instrumentation
 from microservo.domain.topology import Call
 from microservo.errors import InvalidInput, MicroServoError
-from services.workload.fate import REQUEST_ID
+from microservo.platforms.local.request_headers import DEADLINE, REQUEST_ID
+from services.workload.request import Request
+from services.workload.retry_budget import RetryBudget
 
 _RETRIED_STATUSES = {502, 503, 504}
 _FIRST_FAILURE = 500
@@ -57,6 +65,7 @@ class Caller:
         session: aiohttp.ClientSession,
         telemetry: Instrumentation,
         chance: random.Random,
+        clock: Callable[[], int] = now_us,
     ) -> None:
         self._urls: dict[str, Iterator[str]] = {
             name: itertools.cycle(urls) for name, urls in peers.items() if urls
@@ -64,37 +73,43 @@ class Caller:
         self._session = session
         self._telemetry = telemetry
         self._chance = chance
+        self._clock = clock
+        self._budgets: defaultdict[str, RetryBudget] = defaultdict(RetryBudget)
 
-    async def call(self, call: Call, key: str, parent: Span, request_id: str) -> None:
+    async def call(self, call: Call, request: Request, number: str) -> None:
         """Makes one call, with its retries.
 
         Args:
             call: what is called.
-            key: what the request is about.
-            parent: span of the request that makes the call.
-            request_id: of the call; each further attempt has one of its own.
+            request: that the call is made for.
+            number: of the call among those of the request.
 
         Raises:
-            CallFailed: the last attempt failed too.
+            CallFailed: the last attempt failed too, or the request has expired.
         """
+        budget = self._budgets[call.service]
+        budget.earn()
         for attempt in itertools.count(1):
             try:
-                return await self._attempt(call, key, parent, request_id, attempt)
+                return await self._attempt(call, request, number, attempt)
             except CallFailed as error:
-                if not error.retryable or attempt > call.retries:
+                if not error.retryable or attempt > call.retries or not budget.spend():
                     raise
-                self._telemetry.log("WARNING", f"{error}, trying again", parent, error.__cause__)
+                self._telemetry.log("WARNING", f"{error}, trying again", request.span, error.__cause__)
                 await asyncio.sleep(self._chance.uniform(*_BACKOFF_S))
 
-    async def _attempt(self, call: Call, key: str, parent: Span, request_id: str, attempt: int) -> None:
+    async def _attempt(self, call: Call, request: Request, number: str, attempt: int) -> None:
+        limit_us = self._limit_us(call, request)
         span = self._telemetry.tracer.start_span(
             call.endpoint,
-            set_span_in_context(parent),
+            set_span_in_context(request.span),
             SpanKind.CLIENT,
             {"peer.service": call.service, "http.request.resend_count": attempt - 1},
         )
         try:
-            status = await self._send(call, key, span, f"{request_id}r{attempt - 1}")
+            status = await self._send(
+                call, request.key, span, f"{request.id}.{number}r{attempt - 1}", limit_us
+            )
             span.set_attribute("http.response.status_code", status)
             if status >= _FIRST_FAILURE:
                 message = f"{call.endpoint} on {call.service} answered {status}"
@@ -107,11 +122,22 @@ class Caller:
         finally:
             span.end()
 
-    async def _send(self, call: Call, key: str, span: Span, request_id: str) -> int:
+    def _limit_us(self, call: Call, request: Request) -> int:
+        """How long an attempt that begins now may take."""
+        limit_us = round(call.timeout_ms * 1000)
+        if request.deadline_us is None:
+            return limit_us
+        left_us = request.deadline_us - self._clock()
+        if left_us <= 0:
+            message = f"{call.endpoint} on {call.service} was not called, nobody waits for it any more"
+            raise CallFailed(message, retryable=False)
+        return min(limit_us, left_us)
+
+    async def _send(self, call: Call, key: str, span: Span, request_id: str, limit_us: int) -> int:
         url = self._url(call.service)
-        headers = {REQUEST_ID: request_id}
+        headers = {REQUEST_ID: request_id, DEADLINE: str(self._clock() + limit_us)}
         _PROPAGATOR.inject(headers, set_span_in_context(span))
-        limit = aiohttp.ClientTimeout(total=call.timeout_ms / 1000)
+        limit = aiohttp.ClientTimeout(total=limit_us / 1e6)
         params = {"key": key} if key else None
         try:
             async with self._session.post(
@@ -120,7 +146,7 @@ class Caller:
                 await answer.read()
                 return answer.status
         except TimeoutError as error:
-            message = f"{call.endpoint} on {call.service} timed out after {call.timeout_ms:g} ms"
+            message = f"{call.endpoint} on {call.service} timed out after {limit_us / 1000:.0f} ms"
             raise CallFailed(message, retryable=True) from error
         except aiohttp.ClientError as error:
             message = f"{call.endpoint} on {call.service} lost its connection"

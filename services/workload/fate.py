@@ -12,8 +12,6 @@ from typing import Literal
 
 from microservo.domain.topology import Endpoint
 
-REQUEST_ID = "x-request-id"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fate:

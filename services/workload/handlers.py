@@ -11,12 +11,15 @@ from aiohttp import web
 from opentelemetry.trace import Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from microservo.adapters.clock import now_us
 from microservo.adapters.opentelemetry_sdk import Instrumentation
 from microservo.domain.topology import Call, Endpoint, Service
+from microservo.platforms.local.request_headers import REQUEST_ID, deadline_of
 from services.workload.cache import Caches
 from services.workload.calls import Caller, CallFailed
-from services.workload.fate import REQUEST_ID, Fate, fate_of
+from services.workload.fate import Fate, fate_of
 from services.workload.heap import GarbageHeap
+from services.workload.request import Request
 from services.workload.traffic import Traffic
 from services.workload.work import burn, record_of, render
 
@@ -24,25 +27,17 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 _OK = 200
 _FAILED = 500
 _BUSY = 503
+_EXPIRED = 504
 
 # Given the name of an endpoint: whether the record of this request is to come out broken.
 Spoiler = Callable[[str], bool]
 
 
-class _Request:
-    """One request that is being served."""
-
-    __slots__ = ("endpoint", "id", "key", "span")
-
-    def __init__(self, endpoint: Endpoint, request: web.BaseRequest, span: Span, request_id: str) -> None:
-        self.endpoint = endpoint
-        self.id = request_id
-        self.key = request.query.get("key", "")
-        self.span = span
-
-
 class RequestHandler:
     """Serves the endpoints of one service.
+
+    An overload must end when its cause does. So what comes beyond `Service.max_active` requests at once is
+    turned away, and what nobody waits for any more is not worked on.
 
     Args:
         seed: of the service; decides with a request's id what befalls it.
@@ -62,6 +57,7 @@ class RequestHandler:
         heap: GarbageHeap,
         seed: str,
         spoilers: dict[str, Spoiler],
+        clock: Callable[[], int] = now_us,
     ) -> None:
         self._service = service
         self._caller = caller
@@ -71,6 +67,7 @@ class RequestHandler:
         self._heap = heap
         self._seed = seed
         self._spoilers = spoilers
+        self._clock = clock
         self._unnamed = itertools.count()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -97,16 +94,26 @@ class RequestHandler:
         self, endpoint: Endpoint, request: web.BaseRequest, span: Span, started_s: float
     ) -> tuple[int, bytes]:
         """Status and body of the answer; why it failed is in span and log."""
-        served = _Request(endpoint, request, span, request.headers.get(REQUEST_ID) or self._new_id())
+        served = Request(
+            endpoint=endpoint,
+            id=request.headers.get(REQUEST_ID) or self._new_id(),
+            key=request.query.get("key", ""),
+            span=span,
+            deadline_us=deadline_of(request.headers),
+        )
+        if self._traffic.active > self._service.max_active:
+            return self._turn_away(served), b""
         fate = fate_of(endpoint, self._seed, served.id)
         self._warn(fate, served)
         if fate.wait_s:
             await asyncio.sleep(fate.wait_s)
         if fate.outcome == "busy":
-            return self._refuse(served, "turned away, too many requests are in flight"), b""
+            return self._turn_away(served), b""
         if fate.outcome == "reset":
             self._close_connection(request)
-            return self._refuse(served, "lost its connection, the worker is recycled"), b""
+            return self._refuse(served, _BUSY, "lost its connection, the worker is recycled"), b""
+        if served.is_expired(self._clock()):
+            return self._refuse(served, _EXPIRED, "given up, its deadline has passed"), b""
         try:
             body = await self._work(served, fate)
         # The boundary of a request: whatever its code raises is a 500, as in any web framework.
@@ -122,16 +129,20 @@ class RequestHandler:
         """For a request that came without."""
         return f"{self._service.name}-{next(self._unnamed)}"
 
-    def _warn(self, fate: Fate, served: _Request) -> None:
+    def _warn(self, fate: Fate, served: Request) -> None:
         if fate.warning is not None and self._service.warnings:
             text = self._service.warnings[int(fate.warning * len(self._service.warnings))]
             self._telemetry.log("WARNING", text.replace("{key}", served.key), served.span)
 
-    def _refuse(self, served: _Request, why: str) -> int:
-        served.span.set_attribute("http.response.status_code", _BUSY)
+    def _turn_away(self, served: Request) -> int:
+        self._traffic.rejected += 1
+        return self._refuse(served, _BUSY, "turned away, too many requests are in flight")
+
+    def _refuse(self, served: Request, status: int, why: str) -> int:
+        served.span.set_attribute("http.response.status_code", status)
         served.span.set_status(StatusCode.ERROR, why)
         self._telemetry.log("WARNING", f"{served.endpoint.name} {why}", served.span)
-        return _BUSY
+        return status
 
     def _close_connection(self, request: web.BaseRequest) -> None:
         if request.transport is not None:
@@ -143,7 +154,7 @@ class RequestHandler:
         span.set_status(StatusCode.ERROR, str(error))
         self._telemetry.log("ERROR", f"{endpoint.name} failed: {type(error).__name__}: {error}", span, error)
 
-    async def _work(self, served: _Request, fate: Fate) -> bytes:
+    async def _work(self, served: Request, fate: Fate) -> bytes:
         endpoint = served.endpoint
         burn(fate.cpu_s)
         self._heap.leave_garbage()
@@ -157,23 +168,23 @@ class RequestHandler:
             del record["payload"]
         return render(record)
 
-    async def _read(self, served: _Request) -> None:
+    async def _read(self, served: Request) -> None:
         """The datastore, unless the cache spares it."""
         endpoint, key = served.endpoint, served.key
         if endpoint.datastore is None:
             return
         if endpoint.cache and self._caches[endpoint.cache].hit(key, time.monotonic()):
             return
-        await self._caller.call(endpoint.datastore, key, served.span, f"{served.id}.0")
+        await self._caller.call(endpoint.datastore, served, "0")
         if endpoint.cache:
             self._caches[endpoint.cache].put(key, time.monotonic())
         if endpoint.invalidates:
             self._caches.drop(endpoint.invalidates, key)
 
-    async def _make(self, call: Call, served: _Request, number: int) -> None:
+    async def _make(self, call: Call, served: Request, number: int) -> None:
         try:
             for time_made in range(call.times):
-                await self._caller.call(call, served.key, served.span, f"{served.id}.{number}-{time_made}")
+                await self._caller.call(call, served, f"{number}-{time_made}")
         except CallFailed as error:
             if not call.optional:
                 raise

@@ -13,6 +13,8 @@ class Traffic:
     def __init__(self) -> None:
         self.requests = 0
         self.errors = 0
+        self.rejected = 0
+        """Turned away before any work; errors too."""
         self.active = 0
         self._total_s = 0.0
         self._seen = (0, 0.0)
@@ -37,6 +39,7 @@ class Traffic:
         return {
             "http.server.request.count": self.requests,
             "http.server.request.errors": self.errors,
+            "http.server.request.rejected": self.rejected,
             "http.server.active_requests": self.active,
         }
 
@@ -45,6 +48,7 @@ def report(traffic: Traffic, hit_ratio: Callable[[], float | None], telemetry: I
     """Has the metrics of an instance read at every export."""
     telemetry.counter("http.server.request.count", lambda: traffic.requests)
     telemetry.counter("http.server.request.errors", lambda: traffic.errors)
+    telemetry.counter("http.server.request.rejected", lambda: traffic.rejected)
     telemetry.gauge("http.server.active_requests", lambda: traffic.active)
     telemetry.gauge("http.server.duration", traffic.mean_ms, unit="ms")
     telemetry.gauge("cache.hit_ratio", hit_ratio)

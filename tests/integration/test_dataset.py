@@ -17,7 +17,7 @@ from microservo.adapters.kafka import KafkaBroker
 from microservo.datasets import content_hash, read_manifest, rebuild, verify, verify_against_live
 from microservo.datasets.share import Share
 from microservo.datasets.workers import Workers
-from microservo.domain.windows import WindowPolicy
+from microservo.domain.window_policy import WindowPolicy
 from microservo.errors import Fatal
 from microservo.testing import MemoryBroker, eventually
 from schemas.catalogue import TELEMETRY_LOGS

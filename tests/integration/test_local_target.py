@@ -6,14 +6,19 @@ import http.client
 import os
 import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import psutil
 import pytest
 
 from microservo.adapters.clock import now_us
 from microservo.adapters.ports import free_ports
+from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.topology_file import load_topology
 from microservo.platforms.local.platform import LocalPlatform
 from microservo.platforms.local.runner import LocalTargetRunner
@@ -172,3 +177,108 @@ def test_instances_are_dealt_out_over_the_cores(target: Path) -> None:
         timeout_s=START_S,
         what="every instance on its core",
     )
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One look from outside, from when until when, and whether it saw the fault."""
+
+    begin_us: int
+    end_us: int
+    sees: bool
+
+
+class Prober:
+    """Looks again and again, from several threads, until it is closed."""
+
+    def __init__(self, look: Callable[[], bool], threads: int) -> None:
+        self.probes: list[Probe] = []
+        self._look = look
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def wait_for_more(self, count: int) -> None:
+        """Returns when so many more looks have begun and ended."""
+        begin_us = now_us()
+        eventually(
+            lambda: sum(probe.begin_us >= begin_us for probe in list(self.probes)) >= count,
+            timeout_s=START_S,
+            what="probes",
+        )
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.01):
+            begin_us = now_us()
+            sees = self._look()
+            self.probes.append(Probe(begin_us, now_us(), sees))
+
+
+HELD_US = 2_000_000
+Look = Callable[[LocalInstance], bool]
+
+
+def is_answered_with(status: int) -> Look:
+    return lambda instance: ask(instance.sidecar_port, "/Get") == status
+
+
+def takes_long(instance: LocalInstance) -> bool:
+    begin_us = now_us()
+    ask(instance.sidecar_port, "/Get")
+    return now_us() - begin_us >= HELD_US
+
+
+def has_hogs(instance: LocalInstance) -> bool:
+    assert instance.pid is not None
+    found = []
+    for child in psutil.Process(instance.pid).children():
+        with suppress(psutil.NoSuchProcess):
+            found.append(child.status() != psutil.STATUS_ZOMBIE)
+    return any(found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "look", "held_us"),
+    [
+        ("http-abort", {"status": "418", "ratio": "100%"}, is_answered_with(418), 0),
+        ("app-exception", {"ratio": "100%"}, is_answered_with(500), 0),
+        ("network-delay", {"latency": "2s"}, takes_long, HELD_US),
+        ("cpu-hog", {"workers": "1", "load": "80%"}, has_hogs, 0),
+    ],
+)
+def test_the_times_of_a_fault_are_those_that_show_from_outside_within_what_is_published(
+    target: Path, kind: str, parameters: dict[str, str], look: Look, held_us: int
+) -> None:
+    (mechanism,) = LocalPlatform(target).mechanisms(kind)
+    wire = KINDS[kind].from_text(parameters).wire()
+    instance = one(target, "back-0")
+    with Prober(lambda: look(instance), threads=8 if held_us else 2) as prober:
+        prober.wait_for_more(10)
+        applied = mechanism.apply("back-0", "probed", wire)
+        try:
+            prober.wait_for_more(20)
+        finally:
+            recovered = mechanism.recover("back-0", "probed", wire)
+        prober.wait_for_more(10)
+
+    assert applied.within_us is not None
+    assert recovered.within_us is not None
+    for probe in prober.probes:
+        if probe.sees:
+            # What is held back was met so long before it was answered.
+            assert probe.end_us - held_us >= applied.at_us - applied.within_us, "it shows too early"
+            assert probe.begin_us < recovered.at_us, "it shows after its end"
+        elif probe.begin_us >= applied.at_us:
+            assert probe.end_us >= recovered.at_us - recovered.within_us, "it does not show while in force"
+    shown = [probe.sees for probe in prober.probes]
+    assert shown.count(True) >= 5
+    assert shown.count(False) >= 15

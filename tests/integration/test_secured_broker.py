@@ -24,7 +24,7 @@ from microservo.adapters.kafka import KafkaBroker, KafkaSettings
 from microservo.adapters.kafka.embedded import BrokerProcess, EmbeddedBroker, default_cache_dir
 from microservo.adapters.ports import free_ports
 from microservo.domain.join import process_message
-from microservo.domain.windows import SOURCES
+from microservo.domain.joined_topics import SOURCES
 from microservo.errors import InvalidInput, Unavailable
 from microservo.log.reader import read_topic
 from microservo.runtime.settings import ServiceSettings

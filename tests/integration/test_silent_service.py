@@ -16,7 +16,7 @@ from microservo import Client
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
 from microservo.datasets import rebuild, verify, verify_against_live
-from microservo.domain.windows import WindowPolicy
+from microservo.domain.window_policy import WindowPolicy
 from microservo.log.runs import runs
 from microservo.testing import eventually
 from schemas.records import LabelledWindow
@@ -106,10 +106,12 @@ def test_a_service_is_whole_then_silent_over_a_restart_of_the_collector_then_gon
                 what="the rebuilt windows are the live ones, to the byte",
             )
     assert verify(dataset) == []
-    steady = [features for start_us, features in windows_of(run, seen[0][0]) if start_us < paused_us - 2 * S]
+    # Its first spans tell of seconds in which nobody knew of it yet.
+    known_us = seen[0][0] + 2 * S
+    steady = [features for start_us, features in windows_of(run, known_us) if start_us < paused_us - 2 * S]
     assert min(features["request/GetCart/count"] for features in steady) > 10
     assert not any(features["telemetry/silent"] for features in steady)
-    assert windows_of(run, seen[0][0], revision=1) == [], "revision 0 held all"
+    assert windows_of(run, known_us, revision=1) == [], "revision 0 held all"
     assert {features["request/GetCart/count"] for features in found} == {0.0}
     assert not windows_of(run, gone_us + 3 * S), "it is gone, and not silent any more"
     (record,) = runs(kafka_broker, topic_prefix)

@@ -14,7 +14,7 @@ from stream_processor import Pipeline, expected
 from synthetic import Sent, Story, messages
 
 from microservo.adapters.kafka import KafkaBroker
-from microservo.domain.windows import SOURCES
+from microservo.domain.joined_topics import SOURCES
 from microservo.testing import eventually
 from schemas import catalogue
 from schemas.codec import decode_as, encode

@@ -18,7 +18,7 @@ from microservo import Client
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
 from microservo.datasets import rebuild, verify, verify_against_live
-from microservo.domain.windows import WindowPolicy
+from microservo.domain.window_policy import WindowPolicy
 from microservo.errors import InvalidInput
 from microservo.log.runs import runs
 from microservo.log.writers import COLLECTOR_WRITER, INJECTOR_WRITER

@@ -16,7 +16,7 @@ from stream_processor import Pipeline
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
 from microservo.adapters.ports import free_ports
-from microservo.domain.windows import WindowPolicy
+from microservo.domain.window_policy import WindowPolicy
 from microservo.log.run_records import update_run, write_run
 from microservo.log.stamped import StampedWriter
 from microservo.log.writers import COLLECTOR_WRITER, INJECTOR_WRITER, writers_from

@@ -7,8 +7,10 @@ from dataclasses import replace
 from synthetic import Story, faults, messages, windowers, writers
 
 from microservo.adapters.broker import Broker, TopicSpec
+from microservo.domain.closed_window import ClosedWindow
 from microservo.domain.join import process_message
-from microservo.domain.windows import SOURCES, ClosedWindow, WindowPolicy
+from microservo.domain.joined_topics import SOURCES
+from microservo.domain.window_policy import WindowPolicy
 from microservo.errors import Retryable
 from microservo.testing import eventually
 from schemas import catalogue

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from microservo.adapters.partitioner import partition_of
+from microservo.domain.joined_topics import SOURCES
 from microservo.domain.silence import PushedSignal, packed_signals
 from microservo.domain.telemetry import SIGNALS
 from microservo.domain.watermarks import NEVER_WAITS_US
-from microservo.domain.windows import SOURCES, Windower, WindowPolicy
+from microservo.domain.window_policy import WindowPolicy
+from microservo.domain.windows import Windower
 from schemas import catalogue
 from schemas.codec import encode
 from schemas.envelope import HEARTBEAT_KEY, Headers, Stamp
@@ -28,6 +30,8 @@ from schemas.records import (
     SpanBatch,
 )
 
+LOAD_GENERATOR = "frontend"
+"""Of the services, the one that says it is no service."""
 PAUSE_S = (15, 26)
 GATHER_US = 5_000_000
 START_US = 1_700_000_000_000_000
@@ -141,9 +145,12 @@ def _inventory(story: Story, service: str, second: int, time_us: int) -> Service
     return ServiceInventory(
         run_id=story.run_id,
         service=service,
+        service_kind=_kind(service),
         endpoints=("AddItem", "GetCart", "Pay"),
         peers=("redis",),
-        severities=("error", "info"),
+        templates=("request <*> done",),
+        levels=("cpu", "memory", "queue"),
+        logs_since_us=story.start_us,
         metered=("queue",),
         **packed_signals({each: PushedSignal(200_000, newest_us) for each in SIGNALS}),
         delay_us=max(0, min(3_500_000, (36 - second) * 500_000)) if is_slow and second >= 8 else 0,
@@ -326,6 +333,10 @@ def _is_paused(story: Story, time_us: int) -> bool:
     return PAUSE_S[0] <= (time_us - story.start_us) // _S < PAUSE_S[1]
 
 
+def _kind(service: str) -> str:
+    return "load_generator" if service == LOAD_GENERATOR else "service"
+
+
 def _column(values: Iterable[float], dtype: str) -> bytes:
     return np.array(list(values), dtype).tobytes()
 
@@ -334,6 +345,7 @@ def _metrics(run_id: str, service: str, records: Sequence[_Record]) -> MetricBat
     return MetricBatch(
         run_id=run_id,
         service=service,
+        source_kind=_kind(service),
         instances=(f"{service}-0", f"{service}-1"),
         names=("cpu", "memory", "queue"),
         time_us=_column((r.time_us for r in records), "<i8"),
@@ -347,6 +359,7 @@ def _logs(run_id: str, service: str, records: Sequence[_Record]) -> LogBatch:
     return LogBatch(
         run_id=run_id,
         service=service,
+        source_kind=_kind(service),
         instances=(f"{service}-0",),
         templates=("request <*> done", "request <*> failed"),
         time_us=_column((r.time_us for r in records), "<i8"),
@@ -365,6 +378,7 @@ def _spans(run_id: str, service: str, records: Sequence[_Record]) -> SpanBatch:
     return SpanBatch(
         run_id=run_id,
         service=service,
+        source_kind=_kind(service),
         instances=(f"{service}-0",),
         endpoints=("GetCart", "AddItem"),
         peers=("", "redis"),

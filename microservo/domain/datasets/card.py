@@ -103,8 +103,8 @@ window, as those of `windows` do: sorted by start of their window, service, time
 {table_lines}
 
 Nothing is a map: features are two lists of equal length, `feature_names` and `feature_values`, and parameters
-are JSON text. Null means that something is not known or not there; zero means zero. Ids of traces and spans
-are hexadecimal text.
+are JSON text. Null means that something is not known or not there; zero means zero. A feature is NaN
+where it is undefined, as the latency of no request. Ids of traces and spans are hexadecimal text.
 
 | column | values |
 |---|---|

@@ -13,7 +13,8 @@ fault-free time. All tests and looks of a fault share one rate of false alarms (
 another fault explains as well is `shared`, and confirms neither.
 """
 
+from microservo.domain.effects.histories import Histories
 from microservo.domain.effects.observer import EffectObserver
 from microservo.domain.effects.policy import EffectPolicy
 
-__all__ = ["EffectObserver", "EffectPolicy"]
+__all__ = ["EffectObserver", "EffectPolicy", "Histories"]

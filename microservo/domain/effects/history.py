@@ -103,14 +103,19 @@ class _Strata:
 
     def of(self, codes: NDArray[np.int32]) -> NDArray[np.uint16]:
         """The number of each code."""
-        new = np.setdiff1d(codes, self._codes)
-        if len(new):
-            known = len(self._codes)
-            given = np.minimum(known + np.arange(len(new)), _MOST_STRATA).astype(np.uint16)
-            order = np.argsort(np.concatenate((self._codes, new)))
-            self._codes = np.concatenate((self._codes, new))[order]
-            self._numbers = np.concatenate((self._numbers, given))[order]
-        return self._numbers[np.searchsorted(self._codes, codes)]
+        places = np.searchsorted(self._codes, codes)
+        # Hardly ever is one new, and to look for new ones takes longer than all else.
+        if not len(self._codes) or (self._codes.take(places, mode="clip") != codes).any():
+            self._meet(np.setdiff1d(codes, self._codes))
+            places = np.searchsorted(self._codes, codes)
+        return self._numbers[places]
+
+    def _meet(self, new: NDArray[np.int32]) -> None:
+        known = len(self._codes)
+        given = np.minimum(known + np.arange(len(new)), _MOST_STRATA).astype(np.uint16)
+        order = np.argsort(np.concatenate((self._codes, new)))
+        self._codes = np.concatenate((self._codes, new))[order]
+        self._numbers = np.concatenate((self._numbers, given))[order]
 
 
 class History:

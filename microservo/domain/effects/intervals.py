@@ -9,6 +9,7 @@ from math import log
 import numpy as np
 from numpy.typing import NDArray
 
+from microservo.domain.labels import JOINED_US
 from microservo.domain.telemetry import Int64
 
 _DROP = 5.0
@@ -100,6 +101,25 @@ def silences(times_us: Int64, usual_gap_us: int, from_us: int, until_us: int) ->
                     end_within_us=0 if is_over else None,
                 )
             )
+    return found
+
+
+def stretches(times_us: Int64, within: Sequence[Interval], after_us: int, least: int) -> list[Interval]:
+    """Where records lie close together.
+
+    Args:
+        times_us: event times of the records, ascending.
+        within: only those in one of these intervals count.
+        after_us: they all lie behind this instant.
+        least: records that a stretch needs unless it follows that instant closely; one may be chance.
+    """
+    found = []
+    for interval in within:
+        first, last = np.searchsorted(times_us, (interval.start_us, interval.end_us + 1)).tolist()
+        inside = times_us[first:last]
+        for part in np.split(inside, np.flatnonzero(np.diff(inside) >= JOINED_US) + 1):
+            if len(part) >= least or (len(part) and part[0] < after_us + JOINED_US):
+                found.append(Interval(start_us=int(part[0]), end_us=int(part[-1])))
     return found
 
 

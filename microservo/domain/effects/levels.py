@@ -35,7 +35,7 @@ class LevelBaseline(Baseline):
         moved = self._moved(samples)
         self._scales = [self._scale(values) for values in self._both(moved)]
         self._sums = [sums(values) for values in self._both(moved)]
-        self._is_constant = not moved.any()
+        self._is_certain = measure.is_steady and not moved.any()
         rare = float(np.quantile(moved, 1 - RARE, method="higher")) if len(moved) else 0.0
         self._bands = (measure.least / 2, max(measure.least / 2, rare))
         self._natural = [float(((moved >= band).sum() + 1) / (len(moved) + 1)) for band in self._bands]
@@ -78,8 +78,7 @@ class LevelBaseline(Baseline):
 
     def _rarity(self, moved: Float64) -> float:
         """The least probability that so many points can speak for, by how many fault-free ones lie there."""
-        if self._is_constant:
-            # Of a metric that never moves, one point is enough.
+        if self._is_certain:
             return 0.0
         return min(
             natural ** int((moved >= band).sum())

@@ -11,7 +11,7 @@ from microservo.domain.effects.baseline import Baseline, Outcome
 from microservo.domain.effects.counts import CountBaseline
 from microservo.domain.effects.free_time import Span, newest, without
 from microservo.domain.effects.history import History, Samples
-from microservo.domain.effects.intervals import Interval, runs, silences
+from microservo.domain.effects.intervals import Interval, runs, silences, stretches
 from microservo.domain.effects.levels import LevelBaseline
 from microservo.domain.effects.policy import EffectPolicy
 from microservo.domain.faults.base import Measure
@@ -58,6 +58,20 @@ class Found:
     outcome: Outcome
     p_value: float
     shared_with: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dated:
+    """When records deviate.
+
+    Attributes:
+        intervals: since when and until when.
+        late: of these the stretches behind the end of the fault in which requests and calls end that had met
+            it, since they began before.
+    """
+
+    intervals: list[Interval]
+    late: list[Interval]
 
 
 class MeasureTest:
@@ -131,8 +145,8 @@ class MeasureTest:
         if self.found is None:
             self._test(view, whole, part / 2, tuple(sorted(rival.fault_id for rival in met)))
 
-    def intervals(self, view: View, rivals: Sequence[Rival]) -> list[Interval]:
-        """Since when and until when records deviate, by all records up to an instant; arguments as `look`."""
+    def date(self, view: View, rivals: Sequence[Rival]) -> Dated:
+        """When records deviate, by all records up to an instant; arguments as `look`."""
         begin_us, end_us = view.force
         samples = view.history.samples(
             self.measure, self.peers, begin_us - _BEFORE_US, view.at_us, instances=self._instances
@@ -141,7 +155,7 @@ class MeasureTest:
         samples = samples.where(samples.end_us <= view.at_us)
         baseline = self.baseline
         if isinstance(baseline, CountBaseline):
-            return _silences(baseline, samples, view)
+            return Dated(intervals=_silences(baseline, samples, view), late=[])
         if isinstance(baseline, LevelBaseline):
             end_us += baseline.interval_us
         counted = samples.end_us >= begin_us
@@ -150,14 +164,19 @@ class MeasureTest:
         for first_us, last_us in (rival.span for rival in rivals):
             counted &= inside | (samples.begin_us < first_us) | (samples.begin_us >= last_us)
         deviating = baseline.deviating(samples, inside)
+        flags = deviating.flags & counted
         found = runs(
             samples.end_us,
-            deviating.flags & counted,
+            flags,
             natural=deviating.natural,
             share=deviating.share,
             pause_us=LINGERS_US,
         )
-        return found or [Interval(start_us=begin_us, end_us=min(end_us, view.at_us))]
+        is_late = flags & (samples.begin_us < end_us) & (samples.end_us >= end_us)
+        late = stretches(samples.end_us[is_late], found, end_us, self._policy.least_deviating)
+        return Dated(
+            intervals=found or [Interval(start_us=begin_us, end_us=min(end_us, view.at_us))], late=late
+        )
 
     def _test(self, view: View, pieces: Sequence[Span], part: float, shared_with: tuple[str, ...]) -> None:
         pieces = newest(pieces, self.baseline.longest_us)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 from microservo.domain.effects.baselines import baseline_of
 from microservo.domain.effects.cases import Case, Cases
 from microservo.domain.effects.free_time import FreeTime
-from microservo.domain.effects.history import History
+from microservo.domain.effects.histories import Histories
 from microservo.domain.effects.measure_test import MeasureTest, View
 from microservo.domain.effects.policy import EffectPolicy
 from microservo.domain.effects.watch import Watch
@@ -23,12 +23,12 @@ class Measurer:
     """Tests faults against the telemetry of services.
 
     Args:
-        histories: telemetry by service.
+        histories: telemetry of the services.
         cases: all faults.
         policy: rates, looks and bounds.
     """
 
-    def __init__(self, histories: Mapping[str, History], cases: Cases, policy: EffectPolicy) -> None:
+    def __init__(self, histories: Histories, cases: Cases, policy: EffectPolicy) -> None:
         self._histories = histories
         self._cases = cases
         self._policy = policy
@@ -51,7 +51,7 @@ class Measurer:
         for watch in case.watches.values():
             if watch.is_final:
                 continue
-            history = self._histories.get(watch.service)
+            history = self._histories.of(watch.service)
             if watch.decisive is not None and history is not None:
                 view = View(history=history, force=case.force, at_us=at_us)
                 watch.measure(view, self._cases.rivals(case, watch))
@@ -76,7 +76,7 @@ class Measurer:
                 watch.is_begun = True
         parts = _parts(case)
         for watch in case.watches.values():
-            history = self._histories.get(watch.service)
+            history = self._histories.of(watch.service)
             if history is not None and watch.tests:
                 view = View(history=history, force=case.force, at_us=at_us)
                 rivals = self._cases.rivals(case, watch)
@@ -85,7 +85,7 @@ class Measurer:
 
     def _tests(self, case: Case, service: str) -> Iterator[MeasureTest]:
         """The tests at a service for which it has a fault-free time."""
-        fault, history = case.fault, self._histories.get(service)
+        fault, history = case.fault, self._histories.of(service)
         touched_us = fault.touched_us
         if history is None or history.first_us is None or touched_us is None:
             return

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from microservo.domain.effects.cases import Case, Cases
-from microservo.domain.effects.history import History
+from microservo.domain.effects.histories import Histories
 from microservo.domain.effects.measurer import Measurer
 from microservo.domain.effects.policy import EffectPolicy
 from microservo.domain.effects.report import effect_of, verdict_of
 from microservo.domain.telemetry import Batch
-from schemas.records import FaultEffect, FaultVerdict, MetricBatch, ServiceFault, SpanBatch
+from schemas.records import FaultEffect, FaultVerdict, ServiceFault
 
 
 class EffectObserver:
@@ -23,12 +23,20 @@ class EffectObserver:
     Args:
         run_id: of the run.
         policy: rates, looks and bounds.
+        histories: telemetry that other observers look at too; one of them, or who made it, adds to it. An
+            observer has its own by default.
     """
 
-    def __init__(self, run_id: str, *, policy: EffectPolicy = EffectPolicy()) -> None:  # noqa: B008 - frozen
+    def __init__(
+        self,
+        run_id: str,
+        *,
+        policy: EffectPolicy = EffectPolicy(),  # noqa: B008 - frozen
+        histories: Histories | None = None,
+    ) -> None:
         self._run_id = run_id
         self._policy = policy
-        self._histories: dict[str, History] = {}
+        self._histories = histories or Histories(run_id, policy.kept_us)
         self._effects: dict[tuple[str, str], FaultEffect] = {}
         self._verdicts: dict[str, FaultVerdict] = {}
         self._cases = Cases(policy, self._effects)
@@ -51,15 +59,7 @@ class EffectObserver:
 
     def telemetry(self, batch: Batch) -> None:
         """Remembers telemetry, in any order; what comes again counts once."""
-        if batch.run_id != self._run_id or not isinstance(batch, SpanBatch | MetricBatch):
-            return
-        history = self._histories.get(batch.service)
-        if history is None:
-            history = self._histories[batch.service] = History(self._policy.kept_us)
-        if isinstance(batch, SpanBatch):
-            history.add_spans(batch)
-        else:
-            history.add_points(batch)
+        self._histories.add(batch)
 
     def fault(self, fault: ServiceFault) -> None:
         """Takes over a fault as it concerns one service; the highest version holds."""

@@ -144,6 +144,8 @@ def _visible(effect: FaultEffect, watch: Watch, test: MeasureTest) -> FaultEffec
         shared_with=shared,
         first_within_us=None if first is None else first.start_within_us,
         last_within_us=None if last is None or watch.is_open else last.end_within_us,
+        late_starts_us=tuple(stretch.start_us for stretch in watch.late),
+        late_ends_us=tuple(stretch.end_us for stretch in watch.late),
         evidence=evidence,
     )
 

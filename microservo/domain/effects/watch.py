@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from microservo.domain.effects.intervals import Interval, merged
 from microservo.domain.effects.measure_test import LINGERS_US, MeasureTest, Rival, View
 from microservo.domain.effects.policy import EffectPolicy
+from microservo.domain.labels import JOINED_US
 from schemas.records import Finding
 
 
@@ -19,6 +20,7 @@ class Watch:
 
     Attributes:
         intervals: of the effect, as far as it was found.
+        late: the stretches of them in which records lie that met the fault and ended after it.
         is_begun: the tests were chosen.
         is_over: whatever is found of this fault here lies in the past.
         is_final: nothing more will be found.
@@ -30,6 +32,7 @@ class Watch:
         self.service = service
         self.tests: list[MeasureTest] = []
         self.intervals: list[Interval] = []
+        self.late: list[Interval] = []
         self.is_begun = False
         self.is_over = False
         self.is_final = False
@@ -70,19 +73,24 @@ class Watch:
     def measure(self, view: View, rivals: Sequence[Sequence[Rival]]) -> None:
         """Finds the intervals anew; arguments as `look`."""
         found = [
-            interval
+            test.date(view, others)
             for test, others in zip(self.tests, rivals, strict=True)
             if test.found is not None
-            for interval in test.intervals(view, others)
         ]
-        self.intervals = merged(_connected(found, view.force[1]), self._policy.normal_after_us)
+        intervals = [interval for each in found for interval in each.intervals]
+        self.late = merged([stretch for each in found for stretch in each.late], JOINED_US)
+        self.intervals = merged(_connected(intervals, self.late, view.force[1]), self._policy.normal_after_us)
 
 
-def _connected(intervals: Iterable[Interval], end_us: int) -> list[Interval]:
-    """Without what begins when the fault was over and all was normal again: services have slow seconds."""
+def _connected(intervals: Iterable[Interval], late: Sequence[Interval], end_us: int) -> list[Interval]:
+    """Without what begins when the fault was over and all was normal again: services have slow seconds.
+
+    Requests that had met the fault may end long after it.
+    """
     connected: list[Interval] = []
     for each in sorted(intervals, key=lambda interval: interval.start_us):
-        if each.start_us < end_us + LINGERS_US:
+        has_met_it = any(each.start_us <= stretch.start_us <= each.end_us for stretch in late)
+        if has_met_it or each.start_us < end_us + LINGERS_US:
             connected.append(each)
             end_us = max(end_us, each.end_us)
     return connected

@@ -83,6 +83,8 @@ class Measure:
             of those that were to be expected (count), the unit of the metric (level).
         share: least share of the records that must be slow; for slow only.
         metric: name of the metric without attributes; for level only.
+        is_steady: the metric moves for no other reason than that the service is away: where it never did,
+            one point is enough; for level only.
     """
 
     of: Literal["requests", "calls", "metric"]
@@ -91,6 +93,7 @@ class Measure:
     least: float
     share: float = 0.0
     metric: str = ""
+    is_steady: bool = False
 
     def diluted(self, by: float) -> Measure:
         """The same where only one in `by` records can be touched by the fault."""

@@ -62,6 +62,11 @@ def level(metric: str, least: float, direction: Literal["up", "down"] = "up") ->
     return Measure(of="metric", statistic="level", metric=metric, least=least, direction=direction)
 
 
+def gone(metric: str, least: float, direction: Literal["up", "down"] = "up") -> Measure:
+    """Likewise a metric that moves only where the service is away."""
+    return replace(level(metric, least, direction), is_steady=True)
+
+
 def answers(status: Literal["4xx", "5xx"]) -> Measure:
     """The service's network carries answers of this class of status."""
     return level(f"network.responses.{status}", RARE_PER_S)

@@ -55,7 +55,7 @@ class Faults(Protocol):
         """Takes a fault out of force; None when there is none of that id."""
 
     def listing(self) -> Sequence[Mapping[str, object]]:
-        """Those in force: `id`, `kind`, `parameters`, `applied_at_us` of each."""
+        """Those in force: `id`, `kind`, `parameters`, `applied_at_us`, and by now `acted` of each."""
 
 
 def control_application(

@@ -87,19 +87,20 @@ class Sampler:
 
 
 class _Restarts:
-    """Counts how often each instance was started anew since the first look."""
+    """Tells whether an instance was started anew since the look before; of several times, the last.
+
+    Not how often since the beginning: that would tell faults that are long over.
+    """
 
     def __init__(self) -> None:
         self._started_at_us: dict[str, int] = {}
-        self._counts: dict[str, int] = {}
 
-    def of(self, instance: Instance) -> int:
-        if instance.is_up:
-            before = self._started_at_us.get(instance.id)
-            self._started_at_us[instance.id] = instance.started_at_us
-            if before is not None and before != instance.started_at_us:
-                self._counts[instance.id] = self._counts.get(instance.id, 0) + 1
-        return self._counts.get(instance.id, 0)
+    def of(self, instance: Instance) -> bool:
+        if not instance.is_up:
+            return False
+        before = self._started_at_us.get(instance.id)
+        self._started_at_us[instance.id] = instance.started_at_us
+        return before not in (None, instance.started_at_us)
 
 
 class _Downtime:

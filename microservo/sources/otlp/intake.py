@@ -24,7 +24,7 @@ from microservo.adapters.otlp.media import (
     unpack,
 )
 from microservo.domain.telemetry import Signal
-from microservo.domain.windows import WindowPolicy
+from microservo.domain.window_policy import WindowPolicy
 from microservo.errors import InvalidMessage
 from microservo.sources.otlp.bodies import BodyKind, BodyMemory
 from microservo.sources.otlp.refusals import Refusals

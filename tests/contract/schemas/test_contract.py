@@ -18,7 +18,7 @@ import fastavro
 import pytest
 
 import schemas
-from microservo.domain.windows import SOURCES
+from microservo.domain.joined_topics import SOURCES
 from schemas import catalogue, compatibility
 from schemas.codec import FRAME_BYTES, SchemaError, decode, decode_as, encode
 from schemas.columns import columns_of
@@ -245,7 +245,7 @@ def test_a_record_whose_columns_differ_in_length_is_refused(record: Any, schema:
         content = getattr(record, column.name)
         short, long = content[: -column.width], content + content[-column.width :]
         for uneven in (replace(record, **{column.name: short}), replace(record, **{column.name: long})):
-            if column.may_be_empty and not getattr(uneven, column.name):
+            if not content or (column.may_be_empty and not getattr(uneven, column.name)):
                 assert decode(encode(uneven)) == uneven
                 continue
             with pytest.raises(SchemaError, match=f"column .* has .* one per {column.one_per}"):
@@ -253,10 +253,9 @@ def test_a_record_whose_columns_differ_in_length_is_refused(record: Any, schema:
 
 
 def test_every_column_says_where_its_numbers_lie() -> None:
-    for name, schema in newest_schemas().items():
+    for schema in newest_schemas().values():
         fields = {entry["name"]: entry for entry in schema["fields"]}
         columns = columns_of(schema)
-        assert len({column.one_per for column in columns}) <= 1, name
         assert {column.name for column in columns if column.dtype} == {
             entry["name"] for entry in schema["fields"] if entry["type"] == "bytes"
         }
@@ -303,7 +302,7 @@ def test_numbers_and_lists_are_written_as_the_reference_implementation_reads_the
     window = FeatureWindow(
         run_id="run", service="cart", start_us=0, end_us=5, revision=0, names=names, values=values
     )
-    schema_of_avro = avro.schema.parse(json.dumps(avro_schemas()["feature_window", 1]))
+    schema_of_avro = avro.schema.parse(json.dumps(avro_schemas()["feature_window", 2]))
     read = avro.io.DatumReader(schema_of_avro).read(
         avro.io.BinaryDecoder(io.BytesIO(encode(window)[FRAME_BYTES:]))
     )

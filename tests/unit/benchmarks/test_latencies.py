@@ -6,7 +6,7 @@ from benchmarks.figures import figure
 from benchmarks.latencies import label_latencies, measure_latencies, quantile
 from benchmarks.live import live_figures
 from microservo.adapters.broker import Message, TopicSpec
-from microservo.domain.windows import WAITED_FOR
+from microservo.domain.joined_topics import WAITED_FOR
 from microservo.testing import MemoryBroker
 from schemas import catalogue
 from schemas.codec import encode

@@ -2,7 +2,9 @@ import json
 
 from benchmarks.stream import RECORDS, RUN_ID, US, Plan, as_json, messages
 from microservo.domain.join import process_message
-from microservo.domain.windows import WAITED_FOR, Windower, WindowPolicy
+from microservo.domain.joined_topics import WAITED_FOR
+from microservo.domain.window_policy import WindowPolicy
+from microservo.domain.windows import Windower
 from schemas.codec import encode
 from schemas.envelope import Stamp
 from schemas.records import ServiceFault

@@ -65,6 +65,18 @@ def test_what_differs_under_faults_but_the_values_is_found(leak: str, change: di
     assert not any(text.startswith(f"{leak} alone") for text in problems(areas, margin=0.5))
 
 
+def test_how_a_run_begins_is_no_leak() -> None:
+    """Before any fault, names are being learned and windows catch up."""
+    begun_us = 50 * 5 * S
+    told = [
+        replace(each, names=("count",), size_bytes=200, gap_us=S, is_anomalous=False)
+        if each.start_us < begun_us
+        else each
+        for each in windows()
+    ]
+    assert problems(leaks(told)) == []
+
+
 def test_labels_that_follow_the_topology_are_found() -> None:
     """One service is anomalous far more often than the others, at any time."""
     rng = random.Random(1)

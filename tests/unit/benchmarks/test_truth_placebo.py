@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from benchmarks.truth.journal import Journal
-from benchmarks.truth.placebo import S, Trial, passes, run_pass
+from benchmarks.truth.placebo import EARLIER_US, Findings, Judged, run_pass, told
 from benchmarks.truth.recording import Described, Recording, most_failed, write
-from benchmarks.truth.strengths import Strength, fault_of, strengths_of
+from benchmarks.truth.strengths import contracts, fault_of, strengths_of
+from benchmarks.truth.trials import LENGTHS_S, S, Trial, trials_of
+from microservo.domain.effects import EffectObserver
 from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.telemetry import CLIENT_SPAN, SERVER_SPAN, Batch
 from microservo.log.run_records import write_run
@@ -77,12 +79,13 @@ def recording(slow: Sequence[int] = ()) -> Recording:
     return Recording(described=described, steps=steps)
 
 
-def trial(number: int, second: int) -> Trial:
+def trial(number: int, second: int, length_s: int = 10) -> Trial:
     return Trial(
+        contract="network-delay default",
         number=number,
         kind="network-delay",
         strength="default",
-        length_s=10,
+        length_s=length_s,
         service="cart",
         applied_us=BEGIN_US + second * S,
     )
@@ -96,19 +99,49 @@ def test_nothing_is_said_of_a_virtual_fault_unless_something_happened() -> None:
     assert slow.evidence
 
 
-def test_passes_have_every_trial_and_none_touches_another() -> None:
-    strengths: tuple[Strength, ...] = ("weak", "strong")
-    wanted = [("network-delay", strength, length_s) for strength in strengths for length_s in (2, 30)]
-    found = list(passes(recording(), wanted * 3, seed=1, first_number=7))
-    trials = [each for some in found for each in some]
-    assert [each.number for each in trials] == list(range(7, 19))
-    assert Counter((each.kind, each.strength, each.length_s) for each in trials) == Counter(wanted * 3)
+def test_what_is_found_of_many_virtual_faults_at_once_is_what_is_found_of_each_alone() -> None:
+    recorded = recording(slow=[*range(200, 203), *range(260, 270)])
+    trials = [trial(1, 258, 30), trial(2, 150), trial(3, 199, 5), trial(4, 260), trial(5, 330, 2)]
+    found = run_pass(recorded, trials)
+    assert found == [alone(recorded, each) for each in trials]
+    assert {each.verdict for each in found} == {"confirmed", "inconclusive"}
+
+
+def alone(recorded: Recording, tried: Trial) -> Judged:
+    """What an observer that knows of one fault only, and reads the telemetry itself, says of it."""
+    observer = EffectObserver("run-1")
+    coming = deque(told(recorded, tried))
+    findings = Findings(tried)
+    for watermark_us, batches in recorded.steps:
+        for batch in batches:
+            observer.telemetry(batch)
+        while coming and coming[0][0] <= watermark_us + EARLIER_US:
+            observer.fault(coming.popleft()[1])
+        findings.update(observer.advance(watermark_us))
+    return findings.judged
+
+
+def test_trials_of_a_contract_are_spread_over_the_recording_and_none_shares_its_telemetry() -> None:
+    declared = contracts()[0]
+    trials = trials_of(recording().described, declared, count=20, seed=1)
+    assert trials == trials_of(recording().described, declared, count=20, seed=1)
+    assert Counter(each.length_s for each in trials) == dict.fromkeys(LENGTHS_S, 5)
     assert {each.service for each in trials} <= {"front", "cart"}
-    for some in found:
-        for before, after in itertools.pairwise(some):
-            assert before.applied_us + (before.length_s + 60) * S <= after.applied_us
-        assert some[-1].applied_us + (some[-1].length_s + 60) * S <= recording().described.end_us
-        assert some[0].applied_us >= BEGIN_US + 90 * S
+    for each in trials:
+        assert each.applied_us >= BEGIN_US + 90 * S
+        assert each.end_us + 60 * S <= recording().described.end_us
+    for before, after in itertools.combinations(trials, 2):
+        apart = before.end_us <= after.applied_us or after.end_us <= before.applied_us
+        assert apart or before.service != after.service
+
+
+def test_kinds_that_declare_the_same_contract_are_tried_as_one() -> None:
+    found = contracts()
+    names = [name for each in found for name in each.names]
+    assert sorted(names) == sorted(f"{kind} {each}" for kind in KINDS for each in strengths_of(kind))
+    (slow,) = [each for each in found if "network-delay default" in each.names]
+    assert {"http-delay", "network-delay"} <= slow.kinds
+    assert all("process-pause default" not in each.names or len(each.names) == 1 for each in found)
 
 
 def test_every_kind_has_parameters_at_each_of_its_strengths() -> None:

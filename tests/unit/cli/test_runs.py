@@ -75,7 +75,6 @@ def test_a_service_that_is_known_is_declared_gone(run: Run, broker: MemoryBroker
         service="jshop",
         endpoints=(),
         peers=(),
-        severities=(),
         metered=(),
         signals=(),
         interval_us=b"",

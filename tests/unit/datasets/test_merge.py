@@ -13,7 +13,7 @@ from microservo.datasets.merge import Merge, Stored, merged_outcome
 from microservo.datasets.share import Outcome, Share
 from microservo.datasets.slices import SLICE_US, by_slice
 from microservo.datasets.workers import divided
-from microservo.domain.windows import WindowPolicy
+from microservo.domain.window_policy import WindowPolicy
 
 
 def test_a_slice_waits_for_the_slowest_reader() -> None:

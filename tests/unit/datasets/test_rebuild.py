@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from recorded_run import create_topics, end_offsets, experiment, record_run
-from synthetic import START_US, Story, messages
+from synthetic import LOAD_GENERATOR, START_US, Story, messages
 
 from microservo.adapters.broker import Consumer, TopicSpec
 from microservo.datasets import content_hash, rebuild, runs, verify, verify_against_live
@@ -230,7 +230,7 @@ def test_a_window_says_whether_its_service_was_silent_and_how_long_it_waited(ori
     assert {row["service"] for row in windows if row["delay_us"]} == {"shipping"}
 
 
-def test_a_service_is_called_what_its_newest_instance_said(tmp_path: Path) -> None:
+def test_windows_and_instances_say_what_a_service_is(tmp_path: Path) -> None:
     broker = MemoryBroker()
     run = record_run(broker, Story(seconds=20))
     with broker.producer() as producer:
@@ -242,7 +242,9 @@ def test_a_service_is_called_what_its_newest_instance_said(tmp_path: Path) -> No
     rebuild(broker, run_id="run-1", out_dir=tmp_path / "d")
     for table in ("windows", "window_revisions"):
         kinds = {(row["service"], row["service_kind"]) for row in rows_of(tmp_path / "d", table)}
-        assert kinds == {("cart", "host"), *((name, None) for name in STORY.services if name != "cart")}
+        assert kinds == {
+            (name, "load_generator" if name == LOAD_GENERATOR else "service") for name in STORY.services
+        }
     (row, _) = rows_of(tmp_path / "d", "instances")
     assert (row["kind"], row["version"], row["host"], row["scopes"]) == ("service", None, "h", ["s"])
 

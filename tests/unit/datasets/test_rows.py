@@ -15,7 +15,7 @@ from microservo.datasets.slices import SLICE_US
 from microservo.datasets.tables import TABLES
 from microservo.datasets.telemetry import RowBuffer
 from microservo.domain.watermarks import NOTHING_PASSED, Passed
-from microservo.domain.windows import WindowPolicy
+from microservo.domain.window_policy import WindowPolicy
 from schemas.records import LogBatch
 
 POLICY = WindowPolicy(size_us=3_000_000, first_cut_us=1_000_000, final_cut_us=5_000_000)

@@ -14,7 +14,7 @@ import pytest
 from microservo.adapters.kafka import KafkaSettings
 from microservo.datasets.share import Share
 from microservo.datasets.workers import Workers
-from microservo.domain.windows import WindowPolicy
+from microservo.domain.window_policy import WindowPolicy
 from microservo.errors import Fatal, OffsetGap, Unavailable
 from microservo.testing import eventually
 

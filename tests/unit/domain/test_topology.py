@@ -17,6 +17,7 @@ cpu_ms = 1.5
 calls = [{ service = "back", endpoint = "Get", share = 0.5, times = 2, timeout_ms = 100, retries = 1 }]
 [services.back]
 replicas = 2
+max_active = 20
 memory_mb = 8
 [services.back.endpoints.Get]
 cache = "things"
@@ -39,6 +40,7 @@ def test_a_topology_has_what_its_file_says() -> None:
     call = topology.services["front"].endpoints["Page"].calls[0]
     assert (call.service, call.share, call.times, call.timeout_ms, call.retries) == ("back", 0.5, 2, 100.0, 1)
     assert topology.services["back"].replicas == 2
+    assert (topology.services["back"].max_active, topology.services["front"].max_active) == (20, 64)
     assert topology.journeys[0].steps[0].think_ms == 5.0
 
 
@@ -117,6 +119,11 @@ def test_online_boutique_is_noisy_everywhere_but_modestly() -> None:
             "replicas = 2",
             "replicas = 0",
             "services.back.replicas: expected greater than or equal to 1, got 0",
+        ),
+        (
+            "max_active = 20",
+            "max_active = 0",
+            "services.back.max_active: expected greater than or equal to 1",
         ),
         ("replicas = 2", "replcas = 2", "services.back.replcas: this is no known key"),
         ('datastore = "store"', "", "cache 'things' has nothing to read"),

@@ -71,7 +71,7 @@ class FakeMechanism:
         has_target: False while no target runs.
         errors: what to raise instead of acting, by verb and instance; taken in order, None acts.
         log: every attempt, in order.
-        acted: what confirmations say that was acted on.
+        count: of what was acted on, by confirmations and when asked.
     """
 
     def __init__(self, clock: ManualClock, name: str = "fake") -> None:
@@ -82,7 +82,7 @@ class FakeMechanism:
         self.has_target = True
         self.errors: dict[tuple[str, str], list[MicroServoError]] = {}
         self.log: list[tuple[str, str, str]] = []
-        self.acted: int | None = None
+        self.count: int | None = None
 
     def apply(self, instance: str, fault_id: str, wire: Wire) -> Confirmation:
         self._act("apply", instance, fault_id)
@@ -97,6 +97,10 @@ class FakeMechanism:
     def holds(self, instance: str, fault_id: str, wire: Wire) -> bool:
         self._act("holds", instance, fault_id)
         return (instance, fault_id) in self.active
+
+    def acted(self, instance: str, fault_id: str, wire: Wire) -> int | None:
+        self._act("count", instance, fault_id)
+        return self.count if (instance, fault_id) in self.active else None
 
     def release_unowned(self, instance: str, owned: Owned) -> list[str]:
         self._act("release", instance, "")
@@ -121,7 +125,7 @@ class FakeMechanism:
 
     def _confirmed(self, evidence: str) -> Confirmation:
         self._clock.advance(10)
-        return Confirmation(at_us=self._clock(), evidence=evidence, within_us=10, acted=self.acted)
+        return Confirmation(at_us=self._clock(), evidence=evidence, within_us=10, acted=self.count)
 
 
 class StepWorkers:

@@ -416,7 +416,7 @@ def test_the_verdict_of_the_observer_is_in_later_versions_of_the_story(
 
 def test_what_apply_recovery_and_observer_reported_is_kept_apart(world: World, running: Running) -> None:
     running.ask(request()).tick()
-    world.mechanism.acted = 42
+    world.mechanism.count = 42
     running.pass_s(11)
     world.put("fault-effects", encode(verdict(1, is_final=True)))
     running.tick()
@@ -427,6 +427,57 @@ def test_what_apply_recovery_and_observer_reported_is_kept_apart(world: World, r
     assert (last.applied_within_us, last.recovered_within_us, last.acted) == (10, 10, 42)
     [root] = [each for each in world.faults("cart") if each.recovered_at_us]
     assert (root.applied_within_us, root.recovered_within_us, root.acted) == (10, 10, 42)
+
+
+def counts(world: World) -> list[tuple[str, int | None]]:
+    return [(each.state, each.acted) for each in world.events()]
+
+
+def test_that_a_fault_acts_is_known_while_it_goes_on(world: World, running: Running) -> None:
+    world.mechanism.count = 0
+    running.ask(request()).tick().pass_s(3)
+    assert counts(world)[-1] == ("active", 0), "nothing has come yet"
+    world.mechanism.count = 4
+    running.pass_s(1.5)
+    assert counts(world)[-1] == ("active", 4)
+    [first] = [each for each in world.faults("cart") if each.acted == 4]
+    assert first.recovered_at_us is None
+    assert [each.acted for each in world.faults("front") if each.acted == 4] == [4]
+
+
+def test_a_count_that_grows_is_published_seldom(world: World, running: Running) -> None:
+    world.mechanism.count = 0
+    running.ask(request()).tick()
+    for second in range(1, 10):
+        world.mechanism.count = 10 * second
+        running.pass_s(1)
+    published = [acted for state, acted in counts(world) if state == "active"]
+    assert published[:2] == [0, 10]
+    assert len(published) == 3
+    running.pass_s(5)
+    assert counts(world)[-1] == ("recovered", 90)
+
+
+def test_who_counts_nothing_is_not_asked(world: World, running: Running) -> None:
+    running.ask(request()).tick().pass_s(8)
+    assert world.mechanism.attempts("count") == []
+
+
+def test_an_instance_that_does_not_say_its_count_is_asked_again(world: World, running: Running) -> None:
+    world.mechanism.count = 0
+    world.mechanism.errors["count", "cart-0"] = [Retryable("no answer"), Retryable("no answer")]
+    running.ask(request()).tick()
+    world.mechanism.count = 7
+    running.pass_s(4)
+    assert counts(world)[-1] == ("active", 7)
+
+
+def test_an_instance_that_counts_anew_takes_nothing_back(world: World, running: Running) -> None:
+    world.mechanism.count = 7
+    running.ask(request()).tick().pass_s(2)
+    world.mechanism.count = 0
+    running.pass_s(9)
+    assert counts(world)[-1] == ("recovered", 7)
 
 
 def test_where_no_observer_answers_the_verdict_is_inconclusive_and_says_why(

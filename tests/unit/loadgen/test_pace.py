@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 
 import pytest
 
@@ -102,6 +103,25 @@ def test_journeys_that_end_make_room() -> None:
 
     tally = asyncio.run(flow())
     assert (tally.journeys, tally.active, tally.shed) == (50, 0, 0)
+
+
+def test_what_was_missed_while_the_process_stood_still_does_not_come_all_at_once() -> None:
+    async def stall() -> Tally:
+        async def ended(arrival: Arrival) -> None:
+            return None
+
+        tally, pace = Tally(), Pace(100, steady)
+        arrival = Arrival(number=0, gap=1.0, journey=JOURNEY, user="user-1", pace=1.0, trace_ids=(1,))
+        # Nothing else runs meanwhile, as if the process had got no processor time.
+        time.sleep(2.0)
+        coming = itertools.repeat(arrival, 250)
+        await asyncio.wait_for(drive(coming, pace, ended, tally, max_active=1000), DEADLINE_S)
+        return tally
+
+    tally = asyncio.run(stall())
+    assert tally.journeys + tally.shed == 250
+    assert tally.shed >= 99, "all that were due more than a second ago"
+    assert tally.journeys >= 50, "all that were due later"
 
 
 def test_the_instants_follow_the_curve_and_are_the_same_each_time() -> None:

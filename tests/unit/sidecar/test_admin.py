@@ -21,7 +21,7 @@ def test_a_fault_is_applied_listed_and_recovered(sidecar: Sidecar) -> None:
     status, applied = put(sidecar, DELAY)
     assert (status, applied["applied_at_us"]) == (200, 1_000_000)
     assert "in force" in str(applied["evidence"])
-    listed = {"faults": [{"id": "f1", **DELAY, "applied_at_us": 1_000_000}]}
+    listed = {"faults": [{"id": "f1", **DELAY, "applied_at_us": 1_000_000, "acted": 0}]}
     assert sidecar.admin("GET", "/faults") == (200, listed)
     status, recovered = sidecar.admin("DELETE", "/faults/f1")
     assert (status, recovered["recovered_at_us"]) == (200, 1_000_000)

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from recorded_run import experiment
 from synthetic import Sent, Story, messages
 
+from microservo.domain.closed_window import ClosedWindow
 from microservo.domain.join import stamp_of
 from microservo.domain.watermarks import UNKNOWN
-from microservo.domain.windows import ClosedWindow, WindowPolicy
+from microservo.domain.window_policy import WindowPolicy
 from microservo.errors import Fatal, OffsetGap
 from schemas.envelope import FOREVER_US
 from schemas.records import Experiment

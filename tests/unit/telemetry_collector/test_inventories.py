@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import numpy as np
-from otlp_requests import T0_US, gauge, line, logs, metrics, resource, span, traces
+from otlp_requests import T0_US, attribute, gauge, line, logs, metrics, resource, span, traces
 
 from microservo.domain.rows import MetricRows, coded
 from microservo.domain.silence import signals_of
@@ -15,9 +15,10 @@ from microservo.testing import eventually
 from schemas.codec import SchemaError, decode_as
 from schemas.envelope import Stamp
 from schemas.examples import examples
-from schemas.records import ServiceInventory
+from schemas.records import MetricBatch, ServiceInventory
 from services.telemetry_collector.delays import Delays
 from services.telemetry_collector.inventories import Inventories
+from services.telemetry_collector.vocabulary import Vocabulary
 from tests.unit.telemetry_collector.harness import Running, Start
 
 S = 1_000_000
@@ -92,10 +93,77 @@ def test_each_second_says_what_a_service_has_shown_and_goes_on_when_it_is_silent
         (known,) = next_one(running)
         (later,) = next_one(running)
     assert (known.service, known.endpoints, known.peers) == ("jshop", ("GetCart",), ("redis",))
-    assert (known.severities, known.metered) == (("error",), ())
+    assert (known.templates, known.metered) == (("GetCart served in <*> ms",), ())
+    assert (known.levels, known.rates, known.steps) == (("queue.depth",), (), ())
     assert known.signals == ("logs", "metrics", "traces")
     assert dict(signals_of(known))["traces"].newest_us == T0_US + 1500
     assert (later.time_us - known.time_us, later.newest_us) == (S, known.newest_us)
+
+
+def say(running: Running, body: str) -> tuple[str, ...]:
+    """Sends a line now; the templates that have a feature of their own a second later."""
+    line_now = line(running.clock(), body)
+    running.send("/v1/logs", logs([line_now], SHOP).SerializeToString())
+    (known,) = next_one(running)
+    return known.templates
+
+
+def test_what_is_first_logged_after_a_minute_has_no_name_of_its_own_for_an_hour(start: Start) -> None:
+    with start() as running:
+        assert say(running, "hello") == ("hello",)
+        running.clock.advance(50 * S)
+        assert say(running, "bye") == ("bye", "hello")
+        running.clock.advance(10 * S)
+        assert say(running, "no route to host") == ("bye", "hello")
+    with start() as running:
+        running.clock.advance(70 * S)
+        assert say(running, "no route to host") == ("bye", "hello"), "started again, it learns no longer"
+        running.clock.advance(3600 * S)
+        assert say(running, "hello") == ("bye", "hello", "no route to host")
+
+
+def test_an_inventory_holds_no_more_than_a_hundred_templates() -> None:
+    vocabulary = Vocabulary()
+    vocabulary.add([f"template {number:03}" for number in range(200)], S)
+    assert vocabulary.named(S) == tuple(f"template {number:03}" for number in range(100))
+
+
+def test_an_inventory_names_inner_steps_and_protocols_other_than_http(start: Start) -> None:
+    rpc, step = span(number=3), span(number=1, kind=1, name="render")
+    rpc.attributes.append(attribute("rpc.system", "grpc"))
+    with start() as running:
+        running.send("/v1/traces", traces([rpc, step], SHOP).SerializeToString())
+        (known,) = next_one(running)
+    assert (known.endpoints, known.steps) == (("*rpc", "GetCart"), ("render",))
+
+
+def test_an_inventory_names_what_others_measure_of_a_service_that_is_known() -> None:
+    inventories = Inventories("run-1", Delays(2 * S, {}), from_us=S, interval_us=S)
+    inventories.add_metered("cart", ["queue.age", "load.rate"])
+    measured = points("queue.age", "load.rate", intervals_us=(0, S))
+    inventories.observe(measured, S)
+    assert list(inventories.due(S)) == []
+    inventories.observe(points("heap", intervals_us=(0,)), S)
+    inventories.observe(measured, S)
+    (known,) = inventories.due(2 * S)
+    assert (known.levels, known.rates) == (("heap", "queue.age"), ("load.rate",))
+    assert known.metered == ("load.rate", "queue.age")
+
+
+def points(*names: str, intervals_us: tuple[int, ...]) -> MetricBatch:
+    """A point of each series of the cart, with what it is a rate over."""
+    count = len(names)
+    return MetricBatch(
+        run_id="run-1",
+        service="cart",
+        instances=("cart-0",),
+        names=names,
+        time_us=np.full(count, S, "<i8").tobytes(),
+        instance=bytes(2 * count),
+        name=np.arange(count, dtype="<u2").tobytes(),
+        value=bytes(8 * count),
+        interval_us=np.array(intervals_us, "<i8").tobytes(),
+    )
 
 
 def test_an_inventory_is_stamped_and_is_no_record_that_is_counted(start: Start) -> None:

@@ -8,8 +8,11 @@ import random
 import numpy as np
 import pytest
 
+from microservo.domain.closed_window import ClosedWindow
 from microservo.domain.join import process_message
-from microservo.domain.windows import SOURCES, ClosedWindow, Windower, WindowPolicy
+from microservo.domain.joined_topics import SOURCES
+from microservo.domain.window_policy import WindowPolicy
+from microservo.domain.windows import Windower
 from schemas.catalogue import TELEMETRY_METRICS, TELEMETRY_TRACES
 from schemas.codec import encode
 from schemas.envelope import Stamp

@@ -34,6 +34,7 @@ def test_asking_twice_for_the_same_fault_answers_the_same() -> None:
         first = await faults.apply("f1", "app-exception", EXCEPTION)
         assert await faults.apply("f1", "app-exception", dict(EXCEPTION)) is first
         assert [fault["id"] for fault in faults.listing()] == ["f1"]
+        assert [fault["acted"] for fault in faults.listing()] == [0]
 
     asyncio.run(twice())
 

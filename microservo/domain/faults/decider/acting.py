@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from microservo.domain.faults.decider import events
-from microservo.domain.faults.decider.actions import Apply, Check, Recover, Warn
+from microservo.domain.faults.decider.actions import Apply, Check, Count, Recover, Warn
 from microservo.domain.faults.decider.judging import close, over
 from microservo.domain.faults.decider.state import OpenFault
 from microservo.domain.faults.decider.step import Step
@@ -25,6 +25,10 @@ from schemas.records import FaultEvent
 _AGAIN = "; applied again, as it was no longer in force: "
 APPLY_WITHIN_US = 5_000_000
 """How long a silent instance is asked again to apply, before the fault counts as failed."""
+COUNT_EVERY_US = 1_000_000
+"""How often it is asked on how many things a fault in force has acted."""
+_COUNT_PUBLISHED_US = 5_000_000
+"""After that time a count that has doubled is published; the first that is not 0, at once."""
 RESTARTED = "the injector restarted before it was applied"
 
 
@@ -144,7 +148,8 @@ def recovery_confirmed(step: Step, fault: OpenFault, event: events.RecoveryConfi
         "recovery_evidence": event.evidence,
     }
     if event.acted is not None:
-        changes["acted"] = event.acted
+        # An instance that was started anew meanwhile has counted anew.
+        changes["acted"] = max(event.acted, fault.event(instance).acted or 0)
     if fault.event(instance).applied_at_us is None:
         changes["verdict"] = "inconclusive"
     state = fault.last_state(instance)
@@ -192,8 +197,28 @@ def instance_up(step: Step, fault: OpenFault, instance: str) -> None:
 
 
 def expect_end(step: Step, fault: OpenFault, instance: str) -> None:
-    """Plans the recovery of an instance on which the fault is in force."""
+    """Plans the recovery of an instance on which the fault is in force, and what is asked until then."""
     step.schedule(fault.due_at_us(instance), "recover", fault.id, instance)
+    if fault.lasts and fault.event(instance).acted is not None:
+        step.schedule(step.now_us + COUNT_EVERY_US, "count", fault.id, instance)
+
+
+def count(step: Step, fault: OpenFault, instance: str) -> None:
+    """Asks on how many things a fault has acted, as long as it is in force."""
+    if fault.status.state(instance) == "active":
+        step.do(Count(fault_id=fault.id, instance=instance, wire=fault.wire))
+
+
+def counted(step: Step, fault: OpenFault, event: events.Counted) -> None:
+    """Publishes that a fault has begun to act, and now and then how often it has."""
+    instance = event.instance
+    if fault.status.state(instance) != "active":
+        return
+    known, acted = fault.event(instance), event.acted or 0
+    is_due = step.now_us >= known.at_us + _COUNT_PUBLISHED_US and acted >= 2 * (known.acted or 0)
+    if acted > 0 and (not known.acted or is_due):
+        fault = step.advance(fault, instance, "active", acted=acted)
+    step.schedule(step.now_us + COUNT_EVERY_US, "count", fault.id, instance)
 
 
 def _apply(step: Step, fault: OpenFault, instance: str) -> OpenFault:

@@ -49,6 +49,11 @@ class Check(OnInstance):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Count(OnInstance):
+    """Ask on how many things the fault has acted so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
     """Take out of force whatever belongs to no open fault; after a pause where `attempts` have failed."""
 
@@ -79,4 +84,4 @@ class Warn:
     text: str
 
 
-Action = Publish | Apply | Recover | Check | Release | Schedule | Forget | Warn
+Action = Publish | Apply | Recover | Check | Count | Release | Schedule | Forget | Warn

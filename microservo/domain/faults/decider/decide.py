@@ -49,6 +49,8 @@ def _timer_due(step: Step, event: events.TimerDue) -> None:
         acting.apply_due(step, fault)
     elif event.timer.task == "recover":
         acting.recover(step, fault, event.timer.instance)
+    elif event.timer.task == "count":
+        acting.count(step, fault, event.timer.instance)
     elif event.timer.task == "retry":
         acting.retry(step, fault, event.timer.instance)
     else:
@@ -130,6 +132,7 @@ _HANDLERS: Mapping[type[events.Event], Callable[[Step, Any], None]] = {
     events.RecoveryConfirmed: _of_instance(acting.recovery_confirmed),
     events.RecoveryUnanswered: _of_instance(acting.recovery_unanswered),
     events.Checked: _of_instance(acting.checked),
+    events.Counted: _of_instance(acting.counted),
     events.ReleaseUnanswered: _release_unanswered,
     events.InstanceChanged: _instance_changed,
     events.TargetSeen: _target_seen,

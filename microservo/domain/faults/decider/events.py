@@ -10,7 +10,7 @@ from microservo.domain.faults.lifecycle import ExposedService, FaultStatus
 from microservo.domain.graph import Edge
 from schemas.records import FaultRequest, FaultVerdict, ServiceGraph
 
-Task = Literal["apply", "recover", "retry", "request", "verdict"]
+Task = Literal["apply", "recover", "retry", "count", "request", "verdict"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +154,13 @@ class Checked(OfInstance):
     """Whether the fault is in force on the instance; None without an answer."""
 
     holds: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted(OfInstance):
+    """On how many things the fault has acted so far on the instance; None without an answer."""
+
+    acted: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from microservo.domain.faults.base import Contract, Fault
 from microservo.domain.faults.registry import register
-from microservo.domain.faults.symptoms import failed, level, towards_users
+from microservo.domain.faults.symptoms import failed, gone, towards_users
 
 
 @register
@@ -30,5 +30,5 @@ class ProcessKill(Fault):
     def contract(self) -> Contract:
         return towards_users(
             failed(0.5),
-            root=(level("service.downtime", 0.05), level("service.instances.running", 0.5, "down")),
+            root=(gone("service.downtime", 0.05), gone("service.instances.running", 0.5, "down")),
         )

@@ -60,12 +60,16 @@ class ControlApi:
         api = self._find(instance)
         return api is not None and fault_id in _active(api)
 
+    def acted(self, instance: str, fault_id: str, wire: Wire) -> int | None:
+        api = self._find(instance)
+        return None if api is None else _active(api).get(fault_id)
+
     def release_unowned(self, instance: str, owned: Owned) -> list[str]:
         api = self._find(instance)
         if api is None:
             return []
         active = _active(api)
-        unowned = sorted(active - owned().keys())
+        unowned = sorted(active.keys() - owned().keys())
         for fault_id in unowned:
             _end(api, fault_id)
         return unowned
@@ -134,11 +138,12 @@ def _end(api: ControlClient, fault_id: str) -> Confirmation:
     return _confirmation(api.call("DELETE", _path(fault_id)), "recovered_at_us")
 
 
-def _active(api: ControlClient) -> set[str]:
+def _active(api: ControlClient) -> dict[str, int | None]:
+    """What each fault in force has acted on so far, by id."""
     answer = api.call("GET", "/faults")
     try:
-        return {fault["id"] for fault in answer["faults"]}
-    except (KeyError, TypeError) as error:
+        return {fault["id"]: _whole(fault["acted"]) for fault in answer["faults"]}
+    except (KeyError, TypeError, ValueError) as error:
         msg = f"GET /faults answers {str(answer)[:200]}, expected a list of faults; trying again"
         raise Retryable(msg) from error
 

@@ -25,5 +25,8 @@ class NoopMechanism:
     def holds(self, instance: str, fault_id: str, wire: Wire) -> bool:
         return True
 
+    def acted(self, instance: str, fault_id: str, wire: Wire) -> int | None:
+        return None
+
     def release_unowned(self, instance: str, owned: Owned) -> list[str]:
         return []

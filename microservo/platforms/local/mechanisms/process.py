@@ -108,6 +108,9 @@ class ProcessSignals:
             self._pausers.setdefault(instance, set()).add(fault_id)
             return True
 
+    def acted(self, instance: str, fault_id: str, wire: Wire) -> int | None:
+        return None
+
     def release_unowned(self, instance: str, owned: Owned) -> list[str]:
         found = self._state().instance(instance)
         with self._lock:

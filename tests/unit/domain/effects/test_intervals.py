@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from microservo.domain.effects.intervals import Interval, merged, runs, silences
+from microservo.domain.effects.intervals import Interval, merged, runs, silences, stretches
 
 SECOND_US = 1_000_000
 
@@ -46,6 +46,16 @@ def test_intervals_with_a_short_pause_between_them_are_one() -> None:
 def test_the_edges_of_what_was_looked_at_say_that_nothing_is_known_beyond() -> None:
     (interval,) = found("xxxxxx")
     assert (interval.start_within_us, interval.end_within_us) == (None, None)
+
+
+def test_what_ends_together_behind_a_fault_is_a_stretch_and_a_straggler_is_none() -> None:
+    times_us = np.array([1.1, 1.2, 4.0, 4.4, 4.9, 8.0]) * SECOND_US
+    whole = [Interval(start_us=0, end_us=10 * SECOND_US)]
+    found = stretches(times_us.astype(np.int64), whole, SECOND_US, 3)
+    assert [(each.start_us, each.end_us) for each in found] == [
+        (1_100_000, 1_200_000),
+        (4_000_000, 4_900_000),
+    ]
 
 
 def test_without_deviating_records_there_is_no_interval() -> None:

@@ -22,7 +22,9 @@ from simulated_telemetry import (
 )
 
 from microservo.domain.effects import EffectObserver
+from microservo.domain.labels import Span, evidence
 from microservo.domain.telemetry import LAYOUTS, span_columns
+from microservo.domain.truth import window_truth
 from schemas.records import FaultEffect, FaultVerdict, LogBatch, ServiceFault, SpanBatch
 
 BEGIN_S = 200.3
@@ -163,6 +165,27 @@ def test_a_mechanism_that_acted_on_nothing_confirms_nothing() -> None:
     assert effects(published)[FRONT].evidence == "the mechanism acted on nothing"
 
 
+def test_an_effect_is_published_while_the_fault_goes_on_as_soon_as_it_is_known_to_act() -> None:
+    run = simulation(Change(from_s=200, until_s=230, delay_ms=400))
+    known = fault_records("f-1", "http-delay", 200, None, parameters=DELAY)
+    waiting = {instant_us(201): (1, 0), instant_us(205): (2, 60)}
+    observer, found = EffectObserver(RUN), []
+    for watermark_us, batches in run.batches():
+        for batch in batches:
+            observer.telemetry(batch)
+        if watermark_us in waiting:
+            version, acted = waiting[watermark_us]
+            for record in known:
+                observer.fault(replace(record, version=version, acted=acted))
+        found += [(watermark_us, each) for each in observer.advance(watermark_us)]
+    seen = [at_us for at_us, each in found if isinstance(each, FaultEffect) and each.finding == "visible"]
+    assert instant_us(205) <= min(seen) <= instant_us(208)
+    effect = effects(found)[FRONT]
+    assert abs(effect.starts_us[0] - instant_us(200.4)) < SECOND_US, (
+        "dated from the records, not from the count"
+    )
+
+
 def test_a_control_has_no_effect_whatever_happens_meanwhile() -> None:
     run = simulation(Change(from_s=BEGIN_S, until_s=BEGIN_S + 20, delay_ms=400, cores=1))
     published = observe(run, injected("f-1", "noop", BEGIN_S, BEGIN_S + 20))
@@ -289,7 +312,53 @@ def test_an_effect_that_outlasts_the_fault_has_its_end_measured() -> None:
     run = simulation(Change(from_s=200, until_s=225, delay_ms=300), seconds=280)
     found = effects(observe(run, injected("f-1", "http-delay", 200, 215, delay="300ms")))[FRONT]
     assert abs(found.ends_us[-1] - instant_us(225.3)) < SECOND_US // 2
+    assert found.first_within_us is not None
     assert found.last_within_us is not None
+    assert 0 < found.first_within_us < SECOND_US
+    assert 0 < found.last_within_us < SECOND_US
+
+
+def truth_at(published: Published, over: ServiceFault, start_s: float) -> str:
+    """The truth of the front end's window of five seconds that begins then."""
+    window = Span(instant_us(start_s), instant_us(start_s + 5))
+    found = evidence(over, effects(published)[FRONT], window)
+    return window_truth([] if found is None else [found], window).truth
+
+
+def test_a_short_fault_whose_calls_all_end_after_it_has_an_anomalous_window() -> None:
+    # It is over at 202.3, and what it met ends between 205.3 and 207.3.
+    run = simulation(Change(from_s=BEGIN_S, until_s=BEGIN_S + 2, delay_ms=5000))
+    known = injected("f-1", "network-delay", BEGIN_S, BEGIN_S + 2, latency="5s")
+    found = effects(published := observe(run, known))[FRONT]
+    assert found.starts_us[0] > instant_us(205)
+    assert found.late_starts_us == (found.starts_us[0],)
+    assert abs(found.late_ends_us[0] - instant_us(207.3)) < SECOND_US // 2
+    (over,) = (each for each in known if each.service == FRONT and each.recovered_at_us)
+    assert [truth_at(published, over, start_s) for start_s in (200, 205, 210)] == [
+        "normal",
+        "anomalous",
+        "normal",
+    ]
+
+
+def test_a_slow_tail_that_began_after_the_fault_is_masked() -> None:
+    run = simulation(Change(from_s=200, until_s=225, delay_ms=300), seconds=280)
+    known = injected("f-1", "http-delay", 200, 215, delay="300ms")
+    found = effects(published := observe(run, known))[FRONT]
+    assert found.ends_us[-1] > instant_us(225)
+    assert all(instant_us(215) <= end_us < instant_us(216) for end_us in found.late_ends_us)
+    (over,) = (each for each in known if each.service == FRONT and each.recovered_at_us)
+    assert [truth_at(published, over, start_s) for start_s in (210, 215, 220)] == [
+        "anomalous",
+        "masked",
+        "masked",
+    ]
+
+
+def test_while_a_fault_is_in_force_nothing_is_late() -> None:
+    run = simulation(Change(from_s=200, until_s=230, delay_ms=300))
+    found = effects(observe(run, fault_records("f-1", "http-delay", 200, None, parameters=DELAY)))[FRONT]
+    assert (found.finding, found.late_starts_us, found.late_ends_us) == ("visible", (), ())
 
 
 def test_what_is_not_normal_half_a_minute_after_recovery_has_no_measured_end() -> None:

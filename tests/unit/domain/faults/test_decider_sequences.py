@@ -14,6 +14,7 @@ from microservo.domain.faults.decider.actions import (
     Action,
     Apply,
     Check,
+    Count,
     OnInstance,
     Publish,
     Recover,
@@ -25,6 +26,7 @@ from microservo.domain.faults.decider.events import (
     ApplyRefused,
     ApplyUnanswered,
     Checked,
+    Counted,
     Event,
     InstanceChanged,
     Judged,
@@ -233,10 +235,12 @@ class Lives(RuleBasedStateMachine):
             found = None if silent else key in self.in_force
             self.confirmed |= {key} if found else set()
             return Checked(**where, holds=found)  # type: ignore[arg-type]
+        if isinstance(action, Count):
+            return Counted(**where, acted=None if silent else self.now_us % 1000)  # type: ignore[arg-type]
         if isinstance(action, Apply):
             if how == "works":
                 self.confirmed.add(key)
-                return ApplyConfirmed(**where, at_us=self.now_us, evidence="in force")  # type: ignore[arg-type]
+                return ApplyConfirmed(**where, at_us=self.now_us, evidence="in force", acted=0)  # type: ignore[arg-type]
             failed: Callable[..., Event] = ApplyUnanswered if silent else ApplyRefused
             return failed(**where, problem=how)
         if silent:
@@ -285,10 +289,15 @@ class Lives(RuleBasedStateMachine):
         fault = self.state.open[action.fault_id]
         assert not fault.status.is_over
         state = fault.status.state(action.instance)
-        allowed = {Apply: ("applying", "active"), Check: ("applying", "active"), Recover: ("recovering",)}
+        allowed = {
+            Apply: ("applying", "active"),
+            Check: ("applying", "active"),
+            Count: ("active",),
+            Recover: ("recovering",),
+        }
         assert state in allowed[type(action)]
-        if not isinstance(action, Check):
-            others = [each for each in self.pending if not isinstance(each, Check)]
+        if not isinstance(action, Check | Count):
+            others = [each for each in self.pending if not isinstance(each, Check | Count)]
             key = (action.fault_id, action.instance)
             assert key not in {(each.fault_id, each.instance) for each in others}
 

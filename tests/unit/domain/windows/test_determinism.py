@@ -11,8 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import Sent, Story, messages, windowers, writers
 
+from microservo.domain.closed_window import ClosedWindow
 from microservo.domain.join import process_message
-from microservo.domain.windows import SOURCES, ClosedWindow, Windower, WindowPolicy
+from microservo.domain.joined_topics import SOURCES
+from microservo.domain.window_policy import WindowPolicy
+from microservo.domain.windows import Windower
 from microservo.log.writers import TELEMETRY
 from schemas.codec import encode
 

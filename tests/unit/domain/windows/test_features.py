@@ -110,12 +110,14 @@ def test_a_metric_has_count_extremes_mean_last_and_slope() -> None:
     found = of(metrics=[metric((2 * S, 1, 7.0), (0, 1, 1.0), (1 * S, 1, 4.0), (0, 2, 5.0))])
     assert found == {
         "metric/cpu/count": 3.0,
+        "metric/cpu/age_s": 3.0,
         "metric/cpu/last": 7.0,
         "metric/cpu/max": 7.0,
         "metric/cpu/mean": 4.0,
         "metric/cpu/min": 1.0,
         "metric/cpu/slope": 3.0,
         "metric/memory/count": 1.0,
+        "metric/memory/age_s": 5.0,
         "metric/memory/last": 5.0,
         "metric/memory/max": 5.0,
         "metric/memory/mean": 5.0,
@@ -311,6 +313,7 @@ def test_rates_add_up_over_instances_each_over_the_time_of_its_points() -> None:
     )
     assert of(metrics=[block]) == {
         "metric/cpu/count": 3.0,
+        "metric/cpu/age_s": 2.0,
         "metric/cpu/last": 15.0,
         "metric/cpu/max": 10.0,
         "metric/cpu/min": 2.0,
@@ -321,7 +324,7 @@ def test_rates_add_up_over_instances_each_over_the_time_of_its_points() -> None:
 def test_a_value_that_is_repeated_says_how_old_it_is_at_the_end_of_the_window() -> None:
     """Measured at -20 s and told again at 1 s; the window ends at 5 s."""
     found = of(metrics=[metric((1 * S, 1, 7.5), ages=[21 * S])])
-    assert found == {"metric/cpu/age_s": 25.0, "metric/cpu/last": 7.5}
+    assert found == {"metric/cpu/age_s": 25.0, "metric/cpu/count": 0.0, "metric/cpu/last": 7.5}
 
 
 def test_a_new_point_of_a_seldom_series_is_newer_than_the_one_repeated() -> None:

@@ -152,13 +152,18 @@ def test_an_after_effect_lasts_until_the_last_deviating_record_and_30_seconds_at
         (replace(SEEN, is_final=False, through_us=35 * S - 1), True),
         (replace(SEEN, is_final=False, through_us=35 * S), False),
         (replace(SEEN, finding="not_visible", starts_us=(), ends_us=()), False),
-        (replace(SEEN, finding="inconclusive", starts_us=(), ends_us=()), True),
     ],
 )
 def test_while_nobody_can_say_whether_it_goes_on_there_may_be_an_after_effect(
     effect: FaultEffect | None, is_labelled: bool
 ) -> None:
     assert (known(OVER, 30, 35, effect) is not None) == is_labelled
+
+
+def test_where_there_was_too_little_to_say_the_after_effect_may_last_ten_seconds() -> None:
+    effect = replace(SEEN, finding="inconclusive", starts_us=(), ends_us=())
+    assert known(OVER, 22, 23, effect) is not None
+    assert known(OVER, 23, 24, effect) is None
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from synthetic import PAUSE_S, START_US, Story, messages, windowers
 
+from microservo.domain.closed_window import ClosedWindow
+from microservo.domain.features import LEVELS
 from microservo.domain.join import process_message
+from microservo.domain.joined_topics import SOURCES
 from microservo.domain.silence import PushedSignal, packed_signals, with_silence
 from microservo.domain.telemetry import Signal
-from microservo.domain.windows import SOURCES, ClosedWindow, Windower, WindowPolicy
+from microservo.domain.window_policy import WindowPolicy
+from microservo.domain.windows import Windower
 from microservo.errors import InvalidMessage
 from schemas.catalogue import TELEMETRY_METRICS, TELEMETRY_TRACES
 from schemas.codec import encode
@@ -36,7 +40,7 @@ def inventory(
         service="cart",
         endpoints=("AddItem", "GetCart"),
         peers=("redis",),
-        severities=("error", "info"),
+        templates=("GetCart took <*>",),
         metered=("cpu",),
         **packed_signals(
             {
@@ -114,7 +118,7 @@ def test_a_paused_service_looks_silent_and_not_healthy() -> None:
         assert (window.features["request/GetCart/count"] == 0) == is_paused
         assert (window.features["call/redis/count"] == 0) == is_paused
         assert (window.features["log/severity/info"] == 0) == is_paused
-        assert ("request/GetCart/p50_ms" not in window.features) == is_paused
+        assert math.isnan(window.features["request/GetCart/p50_ms"]) == is_paused
     assert {start_s for start_s in windows if PAUSE_S[0] <= start_s < PAUSE_S[1]} == {15, 20, 25}
 
 
@@ -123,11 +127,9 @@ def test_what_is_known_and_was_not_seen_is_zero_beside_what_was() -> None:
     feed.known(inventory(1), stamped_s=1)
     feed.spans(1, 2, stamped_s=2)
     (window,) = feed.promise(7)
-    assert window.features == {
+    assert {name: value for name, value in window.features.items() if not math.isnan(value)} == {
         "call/*/count": 0.0,
         "call/redis/count": 0.0,
-        "log/severity/error": 0.0,
-        "log/severity/info": 0.0,
         "request/*/count": 2.0,
         "request/*/error_share": 0.0,
         "request/*/p50_ms": 0.0,
@@ -145,6 +147,65 @@ def test_what_is_known_and_was_not_seen_is_zero_beside_what_was() -> None:
         "telemetry/spans": 2.0,
     }
     assert list(window.features) == sorted(window.features)
+
+
+def test_a_window_has_the_same_names_whatever_was_logged_in_it() -> None:
+    known = inventory(1, signals={"logs": (1, 1)})
+    quiet = with_silence({}, NOTHING, [known], 5 * S)
+    lines = {
+        "log/severity/error": 2.0,
+        "log/severity/info": 3.0,
+        "log/template/<other>": 1.0,
+        "log/template/GetCart took <*>": 2.0,
+        "log/template/no route to <*>": 1.0,
+        "log/template/timed out": 1.0,
+    }
+    loud = with_silence(lines, {**NOTHING, "logs": 5}, [known], 5 * S)
+    assert list(quiet) == list(loud) == sorted(loud)
+    assert {name for name in quiet if name.startswith("log/severity/")} == {
+        f"log/severity/{level}" for level in LEVELS
+    }
+    templates = {name: value for name, value in loud.items() if name.startswith("log/template/")}
+    assert templates == {"log/template/<other>": 3.0, "log/template/GetCart took <*>": 2.0}
+    assert {value for name, value in quiet.items() if name.startswith("log/")} == {0.0}
+
+
+def test_lines_that_come_before_a_service_is_known_to_log_count_together() -> None:
+    found = with_silence({"log/template/hello": 2.0}, {**NOTHING, "logs": 2}, [inventory(1)], 5 * S)
+    assert {name for name in found if name.startswith("log/")} == {"log/template/<other>"}
+    assert found["log/template/<other>"] == 2.0
+
+
+def test_windows_of_a_service_that_logs_are_of_one_size_whatever_is_in_them() -> None:
+    windows = [
+        replace(window, revision=0).feature_window()
+        for start_s, revisions in windows_of(STEADY, STEADY.services[0]).items()
+        if start_s > 0
+        for window in revisions
+    ]
+    sizes = {
+        window.names: {len(encode(each)) for each in windows if each.names == window.names}
+        for window in windows
+    }
+    assert all(len(each) == 1 for each in sizes.values())
+    assert len(sizes) == 1
+
+
+def test_windows_say_what_a_service_is_also_while_it_is_silent() -> None:
+    feed = Feed()
+    feed.known(replace(inventory(1), service_kind="load_generator"), stamped_s=1)
+    feed.windower.telemetry(replace(spans(6), source_kind="host"), stamp(6))
+    feed.windower.telemetry(replace(spans(11), source_kind="host"), stamp(11))
+    windows = feed.promise(17)
+    assert [each.feature_window().service_kind for each in windows] == ["load_generator", "host", "host"]
+    assert [each.labelled_window().service_kind for each in windows] == ["load_generator", "host", "host"]
+    feed.windower.telemetry(replace(spans(6), source_kind="service"), stamp(18))
+    (revised,) = feed.promise(60)
+    assert (revised.revision, revised.start_us, revised.feature_window().service_kind) == (
+        1,
+        5 * S,
+        "service",
+    )
 
 
 def test_a_service_of_which_nothing_is_known_is_not_silent_but_unknown() -> None:
@@ -289,8 +350,25 @@ def test_an_inventory_that_is_no_fact_of_this_run_is_refused() -> None:
     assert list(feed.windower.ledger) == []
 
 
-def test_shares_and_quantiles_of_nothing_are_left_out() -> None:
-    found = with_silence({}, NOTHING, [inventory()], 5 * S)
-    names: Sequence[str] = [name for name in found if not name.startswith(("log/", "telemetry/"))]
-    assert all(name.endswith("/count") for name in names)
-    assert not any(math.isnan(value) for value in found.values())
+def test_counts_of_nothing_are_zero_and_its_shares_quantiles_and_values_undefined() -> None:
+    known = replace(inventory(), queues=("orders",), steps=("render",), levels=("heap",), rates=("gc.rate",))
+    found = with_silence({}, NOTHING, [known], 5 * S)
+    of_window = {name: value for name, value in found.items() if not name.startswith("telemetry/")}
+    assert all(
+        value == 0 if name.endswith("/count") else math.isnan(value) for name, value in of_window.items()
+    )
+    kinds = ("request/GetCart", "request/*", "call/redis", "consume/orders", "internal/render", "internal/*")
+    for each in kinds:
+        assert {f"{each}/count", f"{each}/error_share", f"{each}/p99_ms"} <= found.keys()
+    metrics = {name for name in found if name.startswith("metric/")}
+    assert {"metric/heap/count", "metric/heap/slope", "metric/gc.rate/sum", "metric/gc.rate/age_s"} <= metrics
+    assert "metric/gc.rate/slope" not in found
+
+
+def test_a_window_has_the_same_names_whether_anything_came_or_nothing() -> None:
+    by_names: dict[tuple[str, ...], set[bool]] = {}
+    for start_s, (window, *_) in windows_of(STEADY, PAUSED).items():
+        if start_s >= 5:
+            is_silent = bool(window.features["telemetry/silent"])
+            by_names.setdefault(tuple(window.features), set()).add(is_silent)
+    assert list(by_names.values()) == [{True, False}]

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microservo.domain.labels import Evidence, Span, evidence
+from microservo.domain.labels import Evidence, Span, covered_us, evidence
 from microservo.domain.truth import NO_FAULTS, WindowTruth, window_truth
 from schemas.records import FaultEffect, Finding, ServiceFault, Truth
 
@@ -58,14 +58,21 @@ UNDECIDED = replace(NOTHING, finding="undecided", is_final=False, through_us=0)
 INCONCLUSIVE = replace(NOTHING, finding="inconclusive")
 
 
-def seen(*intervals: tuple[float, float], shared_with: tuple[str, ...] = ()) -> FaultEffect:
-    """A visible effect, from first to last deviating record in seconds."""
+Stretches = tuple[tuple[float, float], ...]
+
+
+def seen(
+    *intervals: tuple[float, float], shared_with: tuple[str, ...] = (), late: Stretches = ()
+) -> FaultEffect:
+    """A visible effect, from first to last deviating record in seconds; `late` ended after the fault."""
     return replace(
         NOTHING,
         finding="visible",
         starts_us=tuple(round(first * S) for first, _ in intervals),
         ends_us=tuple(round(last * S) for _, last in intervals),
         shared_with=shared_with,
+        late_starts_us=tuple(round(first * S) for first, _ in late),
+        late_ends_us=tuple(round(last * S) for _, last in late),
     )
 
 
@@ -96,6 +103,13 @@ def truths(fault: ServiceFault, effect: FaultEffect | None) -> list[Truth]:
         pytest.param(CALLER, seen((9, 9.2)), "-A----", id="short and whole"),
         pytest.param(CALLER, seen((8, 9), (12, 12.5)), "-AA---", id="twice"),
         pytest.param(CALLER, seen((13.5, 22)), "--???-", id="after the recovery only"),
+        pytest.param(CALLER, seen((16, 16.5), late=((16, 16.5),)), "---A--", id="all calls end after it"),
+        pytest.param(CALLER, seen((16, 22), late=((16, 16.5),)), "---A?-", id="and a slow tail follows"),
+        pytest.param(
+            CALLER, seen((8, 16), late=((13, 15.1),)), "-AA?--", id="a little of it ends in the next"
+        ),
+        pytest.param(CALLER, seen((8, 18), late=((16, 18),)), "-AAA--", id="it ends in two windows"),
+        pytest.param(CONTROL, seen((16, 16.5), late=((16, 16.5),)), "------", id="control, late"),
         pytest.param(EARLY, seen((4, 6)), "??----", id="before it was in force"),
         pytest.param(ROOT, seen((8, 16), shared_with=("g",)), "-AA?--", id="shared"),
         pytest.param(CONTROL, seen((8, 16)), "------", id="control"),
@@ -157,11 +171,15 @@ def effects(draw: st.DrawFn) -> FaultEffect | None:
         return None
     finding = draw(FINDINGS)
     ends = sorted(draw(st.lists(INSTANTS, max_size=6))) if finding == "visible" else []
+    is_late = len(ends) > 1 and draw(st.booleans())
     return replace(
         NOTHING,
         finding=finding,
         starts_us=tuple(ends[: len(ends) // 2 * 2 : 2]),
         ends_us=tuple(ends[1::2]),
+        # Of some interval.
+        late_starts_us=tuple(ends[:1] if is_late else ()),
+        late_ends_us=tuple(ends[1:2] if is_late else ()),
         through_us=draw(INSTANTS),
         is_final=draw(st.booleans()),
     )
@@ -177,14 +195,24 @@ def found_in(window: Span, known: Known) -> list[Evidence]:
 
 
 @given(known=KNOWN, window=WINDOWS)
-def test_anomalous_means_that_an_effect_was_measured_while_a_fault_with_a_severity_was_in_force(
+def test_anomalous_means_that_an_effect_was_measured_of_what_met_a_fault_with_a_severity(
     known: Known, window: Span
 ) -> None:
     found = found_in(window, known)
     if window_truth(found, window).truth != "anomalous":
         return
-    shown = [each for each in found if each.label.finding == "visible" and each.label.severity > 0]
-    assert any(each.label.visible > 0 and each.label.overlap > 0 for each in shown)
+    harmful = [each for each in found if each.label.finding == "visible" and each.label.severity > 0]
+    assert any(each.label.visible > 0 and covered_us(window, each.shown) > 0 for each in harmful)
+
+
+@given(known=KNOWN, window=WINDOWS)
+def test_what_began_when_no_fault_was_in_force_makes_no_window_anomalous(known: Known, window: Span) -> None:
+    nothing_late: Known = [
+        (fault, effect and replace(effect, late_starts_us=(), late_ends_us=())) for fault, effect in known
+    ]
+    found = found_in(window, nothing_late)
+    if all(each.in_force.shared_with(window).length_us == 0 for each in found):
+        assert window_truth(found, window).truth != "anomalous"
 
 
 @given(known=KNOWN, window=WINDOWS)

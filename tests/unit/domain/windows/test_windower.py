@@ -14,16 +14,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from microservo.domain.closed_window import ClosedWindow
 from microservo.domain.join import process_message
+from microservo.domain.joined_topics import SOURCES, WAITED_FOR
+from microservo.domain.revisions import MOST_CUTS
 from microservo.domain.watermarks import NEVER_WAITS_US
-from microservo.domain.windows import (
-    MOST_CUTS,
-    SOURCES,
-    WAITED_FOR,
-    ClosedWindow,
-    Windower,
-    WindowPolicy,
-)
+from microservo.domain.window_policy import WindowPolicy
+from microservo.domain.windows import Windower
 from microservo.errors import InvalidMessage
 from schemas.catalogue import FAULT_EFFECTS, TELEMETRY_METRICS
 from schemas.codec import encode

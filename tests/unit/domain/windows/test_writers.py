@@ -11,11 +11,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from microservo.domain.closed_window import ClosedWindow
 from microservo.domain.join import process_stamped
+from microservo.domain.joined_topics import SOURCES
 from microservo.domain.silence import PushedSignal, packed_signals
 from microservo.domain.telemetry import Batch
 from microservo.domain.watermarks import NEVER_WAITS_US
-from microservo.domain.windows import SOURCES, ClosedWindow, Windower, WindowPolicy
+from microservo.domain.window_policy import WindowPolicy
+from microservo.domain.windows import Windower
 from microservo.errors import InvalidMessage
 from schemas import catalogue
 from schemas.codec import decode, encode
@@ -180,7 +183,6 @@ def _inventory(service: str, time_us: int, *, delay_s: int = 0) -> ServiceInvent
         service=service,
         endpoints=("GetCart",),
         peers=("redis",),
-        severities=("info",),
         metered=(),
         **packed_signals({"traces": PushedSignal(S, time_us)}),
         delay_us=delay_s * S,

@@ -1,0 +1,27 @@
+"""The topics that windows are joined from, by logical name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from microservo.domain.telemetry import Signal
+from schemas import catalogue
+
+SOURCES: tuple[str, ...] = (
+    catalogue.TELEMETRY_METRICS,
+    catalogue.TELEMETRY_LOGS,
+    catalogue.TELEMETRY_TRACES,
+    catalogue.SERVICE_FAULTS,
+    catalogue.FAULT_EFFECTS,
+)
+"""Topics that are joined."""
+
+WAITED_FOR = tuple(source for source in SOURCES if source != catalogue.FAULT_EFFECTS)
+"""Topics that revision 0 waits for: all but what is measured of faults."""
+
+SOURCE_OF: Mapping[Signal, str] = {
+    "metrics": catalogue.TELEMETRY_METRICS,
+    "logs": catalogue.TELEMETRY_LOGS,
+    "traces": catalogue.TELEMETRY_TRACES,
+}
+"""The topic of each signal."""

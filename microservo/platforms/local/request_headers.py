@@ -1,0 +1,21 @@
+"""What requests between the processes of a target carry beside their trace context."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+REQUEST_ID = "x-request-id"
+"""By which services decide what befalls a request; the same for the same seed."""
+
+DEADLINE = "x-request-deadline"
+"""When the caller stops waiting, in epoch microseconds UTC.
+
+An instant rather than a time that is left, since a request may lie in a buffer for long before anybody reads
+it. Clocks of several machines must agree to well below the shortest time limit, as with NTP they do.
+"""
+
+
+def deadline_of(headers: Mapping[str, str]) -> int | None:
+    """When the caller of a request stops waiting; None where it does not say so, or not in a number."""
+    text = headers.get(DEADLINE, "")
+    return int(text) if text.isascii() and text.isdecimal() else None
