@@ -55,7 +55,7 @@ class Settings(ServiceSettings):
         default=100_000, ge=1, description="Records that may wait for Kafka before senders are told to wait."
     )
     gather_s: float = Field(
-        default=0.05,
+        default=0.2,
         ge=0,
         description="Seconds that what is sent on an interval waits for others, to go to Kafka together.",
     )
