@@ -46,9 +46,9 @@ class Injection:
         calls: requests to the service that began while it was in force, as those who sent them saw it.
         acted: how many of them the mechanism changed; None where it doesn't count.
         has_twin: the run was compared with its twin.
-        first_us: the first record that deviates from the twin, on the services that an effect was seen on if
-            there are any; None for none, or no twin.
-        apart_us: by service where both are known, from that record to the effect as it was seen.
+        first_us: the first record that deviates from the twin, on the services that an effect of this fault
+            alone was seen on if there are any; None for none, or no twin.
+        apart_us: by such service where both are known, from that record to the effect as it was seen.
     """
 
     session: int
@@ -154,8 +154,9 @@ def injection(
     overlapped: str = "",
 ) -> Injection:
     """What came of a fault, from its newest event and what its run and twin say."""
-    # On others it is late or missing traffic, which the first records of the effect came before.
-    seen = [row for row in rows if row.effect_seen_at_us is not None]
+    # On others it is late or missing traffic, which the first records of the effect came before; and what
+    # another fault may explain as well is not said to be this one's.
+    seen = [row for row in rows if row.effect_seen_at_us is not None and not row.is_shared]
     firsts = [row.effect.first_us for row in seen or rows if row.effect.first_us is not None]
     return Injection(
         session=session,
@@ -175,7 +176,7 @@ def injection(
         seen_us=event.effect_seen_at_us,
         apart_us={
             row.effect.service: row.effect_seen_at_us - row.effect.first_us
-            for row in rows
+            for row in seen
             if row.effect.first_us is not None and row.effect_seen_at_us is not None
         },
     )

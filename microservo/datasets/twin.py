@@ -30,6 +30,7 @@ _SCHEMA = pa.schema(
         pa.field("records", pa.int64(), nullable=False),
         pa.field("deviating", pa.int64(), nullable=False),
         pa.field("effect_seen_at", TIME),
+        pa.field("effect_is_shared", pa.bool_(), nullable=False),
         pa.field("twin_run_id", pa.string(), nullable=False),
     ]
 )
@@ -46,7 +47,11 @@ def add_twin(folder: Path, twin_run_id: str, rows: Sequence[TwinRow]) -> None:
     """
     manifest = read_manifest(folder)
     columns = [[getattr(row.effect, name) for row in rows] for name in _FIELDS]
-    columns += [[row.effect_seen_at_us for row in rows], [twin_run_id] * len(rows)]
+    columns += [
+        [row.effect_seen_at_us for row in rows],
+        [row.is_shared for row in rows],
+        [twin_run_id] * len(rows),
+    ]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
     with writing(folder):
         pq.write_table(pa.Table.from_arrays(arrays, schema=_SCHEMA), folder / TWIN)

@@ -88,10 +88,16 @@ class TwinEffect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TwinRow:
-    """What a fault changed on a service, and since when the observer saw it; None for never."""
+    """What a fault changed on a service, beside what the observer saw there.
+
+    Attributes:
+        effect_seen_at_us: since when the observer saw it; None for never.
+        is_shared: another fault may explain that as well, so that it counts for neither.
+    """
 
     effect: TwinEffect
     effect_seen_at_us: int | None
+    is_shared: bool = False
 
 
 def compare(

@@ -11,7 +11,7 @@ import numpy as np
 
 from microservo.adapters.broker import Broker
 from microservo.application.progress import Progress
-from microservo.domain.twin import AFTER_US, InForce, TwinRow, compare
+from microservo.domain.twin import AFTER_US, InForce, TwinEffect, TwinRow, compare
 from microservo.log.ranges import read_ranges
 from microservo.log.runs import find_run
 from microservo.system.count_down import count_down
@@ -94,7 +94,7 @@ def compare_runs(
     found = _effects(broker, topic_prefix, run_id)
     run, twin = (_telemetry(broker, topic_prefix, each) for each in (run_id, twin_run_id))
     return tuple(
-        TwinRow(effect=effect, effect_seen_at_us=_seen_us(found, effect.fault_id, effect.service))
+        _row(effect, found.get((effect.fault_id, effect.service)))
         for effect in compare(run, twin, list(_in_force(faults, found)))
     )
 
@@ -180,6 +180,7 @@ def _begin_us(batch: SpanBatch) -> int:
     return int(np.frombuffer(batch.start_us, "<i8").min())
 
 
-def _seen_us(found: Mapping[tuple[str, str], FaultEffect], fault_id: str, service: str) -> int | None:
-    effect = found.get((fault_id, service))
-    return effect.starts_us[0] if effect and effect.finding == "visible" and effect.starts_us else None
+def _row(effect: TwinEffect, seen: FaultEffect | None) -> TwinRow:
+    if seen is None or seen.finding != "visible" or not seen.starts_us:
+        return TwinRow(effect=effect, effect_seen_at_us=None)
+    return TwinRow(effect=effect, effect_seen_at_us=seen.starts_us[0], is_shared=bool(seen.shared_with))
