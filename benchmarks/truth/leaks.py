@@ -199,7 +199,10 @@ class _Folds:
 
 
 def envelopes_of(messages: Iterable[Message], truths: Mapping[tuple[str, int], str]) -> Iterable[Envelope]:
-    """The envelopes of windows whose truth is known, by service and start."""
+    """The envelopes of windows of services whose truth is known, by service and start.
+
+    Hosts and load generators say what they are, and no detector has to score them.
+    """
     before: dict[str, Message] = {}
     orders: Counter[tuple[int, int]] = Counter()
     for message in messages:
@@ -208,7 +211,8 @@ def envelopes_of(messages: Iterable[Message], truths: Mapping[tuple[str, int], s
         before[window.service] = message
         orders[place] += 1
         truth = truths.get((window.service, window.start_us), "masked")
-        if window.revision == 0 and last is not None and truth != "masked":
+        is_scored = window.service_kind == "service" and truth != "masked"
+        if window.revision == 0 and last is not None and is_scored:
             yield Envelope(
                 service=window.service,
                 start_us=window.start_us,
