@@ -11,12 +11,27 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from microservo.adapters.broker import Message, Partition
 from microservo.adapters.kafka.connection import made, verify
-from microservo.adapters.kafka.errors import ErrorLog, is_lasting, is_unknown, translate, translated
+from microservo.adapters.kafka.errors import (
+    ErrorLog,
+    is_lasting,
+    is_leaderless,
+    is_unknown,
+    translate,
+    translated,
+)
 from microservo.adapters.kafka.message import to_message
 from microservo.adapters.kafka.options import KafkaSettings, Start, consumer_options
 from microservo.errors import Fatal, InvalidInput, MicroServoError, Retryable, Unavailable
+from microservo.retry import retry
 
 Listener = Callable[[list[Partition]], None]
+
+_LEADER_S = 10.0
+"""How long it is waited for a leader: a broker that stood still for some seconds leads nothing at first."""
+
+
+class _NoLeader(Retryable):
+    """A partition has no leader for now."""
 
 
 class KafkaConsumer:
@@ -101,19 +116,27 @@ class KafkaConsumer:
         return [Partition(topic, index) for index in sorted(found.partitions)]
 
     def offset_range(self, partition: Partition) -> tuple[int, int]:
-        with self._asking(partition):
-            return self._client.get_watermark_offsets(
-                TopicPartition(*partition), timeout=self._settings.connect_timeout_s
-            )
+        def ask() -> tuple[int, int]:
+            with self._asking(partition):
+                return self._client.get_watermark_offsets(
+                    TopicPartition(*partition), timeout=self._settings.connect_timeout_s
+                )
+
+        return retry(ask, timeout_s=_LEADER_S, passing=_NoLeader)
 
     def offset_at(self, partition: Partition, time_us: int) -> int:
         # Kafka keeps milliseconds: the first whole one that is not before the time asked for.
         wanted = TopicPartition(*partition, -(-time_us // 1000))
-        with self._asking(partition):
-            found = self._client.offsets_for_times([wanted], timeout=self._settings.connect_timeout_s)[0]
-            if found.error is not None:
-                raise KafkaException(found.error)
-        return found.offset if found.offset >= 0 else self.offset_range(partition)[1]
+
+        def ask() -> int:
+            with self._asking(partition):
+                found = self._client.offsets_for_times([wanted], timeout=self._settings.connect_timeout_s)[0]
+                if found.error is not None:
+                    raise KafkaException(found.error)
+            return int(found.offset)
+
+        offset = retry(ask, timeout_s=_LEADER_S, passing=_NoLeader)
+        return offset if offset >= 0 else self.offset_range(partition)[1]
 
     def close(self) -> None:
         self._client.close()
@@ -132,8 +155,9 @@ class KafkaConsumer:
             if is_unknown(exc.args[0]):
                 # So it calls also one whose broker is away.
                 self._refuse_unknown([partition])
+            if is_unknown(exc.args[0]) or is_leaderless(exc.args[0]):
                 msg = f"{partition.topic}[{partition.index}] has no leader for now; ask again"
-                raise Retryable(msg) from exc
+                raise _NoLeader(msg) from exc
             raise translate(exc.args[0], f"ask for offsets of {partition.topic}[{partition.index}]") from exc
 
     def _refuse_unknown(self, partitions: Iterable[Partition]) -> None:

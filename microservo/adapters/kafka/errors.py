@@ -72,6 +72,11 @@ def is_unknown(error: KafkaError) -> bool:
     return error.code() in _UNKNOWN
 
 
+def is_leaderless(error: KafkaError) -> bool:
+    """Whether a partition that is there has no leader for now."""
+    return error.code() in {KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION}
+
+
 def is_lasting(error: KafkaError) -> bool:
     """Whether an error that a client reports beside its work can't mend itself, as a lost connection can."""
     return error.fatal() or error.code() in {
