@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from microservo.datasets.facts import table_of
 from microservo.datasets.tables import EFFECT_INTERVALS, EFFECTS, FAULTS, READINGS
+from microservo.domain.faults.lifecycle import findings_of
 from microservo.domain.labels import role_of
 from schemas.codec import encode
 from schemas.records import FaultEffect, FaultEvent, FaultVerdict, ServiceFault
@@ -144,16 +145,7 @@ def _interval_rows(found: _AtService) -> Iterator[dict[str, Any]]:
 def _judged(event: FaultEvent, verdict: FaultVerdict | None) -> FaultEvent:
     if verdict is None or verdict.version <= event.verdict_version:
         return event
-    return replace(
-        event,
-        verdict=verdict.verdict,
-        verdict_version=verdict.version,
-        effect_seen_at_us=verdict.effect_seen_at_us,
-        effect_seen_within_us=verdict.effect_seen_within_us,
-        normal_at_us=verdict.normal_at_us,
-        normal_within_us=verdict.normal_within_us,
-        effect_evidence=verdict.evidence,
-    )
+    return replace(event, **findings_of(verdict))
 
 
 def _fault_rows(events: Iterable[FaultEvent]) -> pa.Table:

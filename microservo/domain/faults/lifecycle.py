@@ -22,7 +22,7 @@ from typing import Any, Self
 from microservo.domain.faults.catalogue import PlannedFault, kind_named
 from microservo.domain.faults.declared import Declaration
 from microservo.errors import InvalidInput
-from schemas.records import EffectVerdict, FaultEvent, FaultState, Relation, ServiceFault
+from schemas.records import EffectVerdict, FaultEvent, FaultState, FaultVerdict, Relation, ServiceFault
 
 WHOLE = ""
 """Stands for the instance in events about the whole fault."""
@@ -254,6 +254,19 @@ def fold(events: Iterable[FaultEvent]) -> dict[str, FaultStatus]:
             begun = FaultStatus(latest={WHOLE: start}, version=event.version)
             statuses[event.fault_id] = begun.with_event(event)
     return statuses
+
+
+def findings_of(verdict: FaultVerdict) -> dict[str, Any]:
+    """What a verdict says, as the fields of a fault's events."""
+    return {
+        "verdict": verdict.verdict,
+        "verdict_version": verdict.version,
+        "effect_seen_at_us": verdict.effect_seen_at_us,
+        "effect_seen_within_us": verdict.effect_seen_within_us,
+        "normal_at_us": verdict.normal_at_us,
+        "normal_within_us": verdict.normal_within_us,
+        "effect_evidence": verdict.evidence,
+    }
 
 
 def rejection(event: FaultEvent, status: FaultStatus | None) -> tuple[FaultEvent, FaultStatus]:

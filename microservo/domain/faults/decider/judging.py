@@ -7,7 +7,7 @@ from typing import Any
 
 from microservo.domain.faults.decider.state import ClosedFault, OpenFault
 from microservo.domain.faults.decider.step import Step
-from microservo.domain.faults.lifecycle import FaultStatus
+from microservo.domain.faults.lifecycle import FaultStatus, findings_of
 from schemas.records import FaultEvent, FaultVerdict
 
 VERDICT_WITHIN_US = 60_000_000
@@ -54,17 +54,7 @@ def judged(step: Step, verdict: FaultVerdict) -> None:
     known = step.state.status(verdict.fault_id)
     if known is None or known.whole.run_id != verdict.run_id:
         return
-    status = _told(
-        step,
-        known,
-        verdict=verdict.verdict,
-        verdict_version=verdict.version,
-        effect_seen_at_us=verdict.effect_seen_at_us,
-        effect_seen_within_us=verdict.effect_seen_within_us,
-        normal_at_us=verdict.normal_at_us,
-        normal_within_us=verdict.normal_within_us,
-        effect_evidence=verdict.evidence,
-    )
+    status = _told(step, known, **findings_of(verdict))
     fault = step.state.open.get(verdict.fault_id)
     if fault is not None:
         fault = step.put(replace(fault, status=status))
