@@ -30,7 +30,7 @@ from benchmarks.processes import ROOT
 from benchmarks.truth.claims import Claim, show, write
 from benchmarks.truth.injections import plan_of, run_session, sessions_of
 from benchmarks.truth.journal import Journal
-from benchmarks.truth.leaks import chance, envelopes, leaks
+from benchmarks.truth.leaks import anomalous_by_service, chance, envelopes, leaks
 from benchmarks.truth.overlaps import rounds_of, run_rounds, sessions_of_rounds
 from benchmarks.truth.placebo import Judged, run_pass
 from benchmarks.truth.recording import Described, Recording, record
@@ -40,6 +40,7 @@ from benchmarks.truth.report import (
     injection_claims,
     injection_facts,
     leak_claims,
+    leak_facts,
     placebo_claims,
     placebo_facts,
 )
@@ -47,11 +48,10 @@ from benchmarks.truth.strengths import contracts
 from benchmarks.truth.trials import Trial, trials_of
 from microservo.application.progress import Progress
 from microservo.cli.progress import TerminalProgress
-from microservo.domain.campaign import campaign
 from microservo.domain.faults.catalogue import KINDS
-from microservo.platforms.local.topology_files import read_topology
 from microservo.system import EmbeddedSystem, SystemOptions
 from microservo.system.count_down import count_down
+from microservo.system.demo import plan_of as campaign_of
 from microservo.system.demo import run_campaign
 
 _MOST_IN_A_PASS = 400
@@ -61,12 +61,19 @@ PARTS = ("placebo", "injections", "overlaps", "leaks")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Areas:
-    """The outcome of the part about leaks; `spread` is the standard deviation of an area by chance."""
+    """The outcome of the part about leaks.
+
+    Attributes:
+        windows: how many were compared.
+        spread: standard deviation of an area by chance.
+        anomalous: how many of how many windows of each service, in words.
+    """
 
     seed: int
     windows: int
     areas: dict[str, float]
     spread: float
+    anomalous: dict[str, str]
 
 
 class Benchmark:
@@ -164,9 +171,7 @@ class Benchmark:
         if list(journal.lines()):
             return
         options = self._options("truth-leaks", max(self._arguments.rates))
-        services = sorted(read_topology(options.topology).services)
-        kinds = sorted(set(KINDS) - {"noop"})
-        plan = campaign(self._arguments.seed, kinds, services, self._arguments.faults)
+        plan = campaign_of(options, self._arguments.faults, is_balanced=True)
         with self._busy(), EmbeddedSystem(options, self._progress) as system:
             system.start()
             system.declare_plan(plan)
@@ -177,7 +182,11 @@ class Benchmark:
             system.stop_processes()
             windows = envelopes(system.broker, system.run_id)
         areas = Areas(
-            seed=self._arguments.seed, windows=len(windows), areas=leaks(windows), spread=chance(windows)
+            seed=self._arguments.seed,
+            windows=len(windows),
+            areas=leaks(windows),
+            spread=chance(windows),
+            anomalous=anomalous_by_service(windows),
         )
         journal.add(areas)
 
@@ -193,6 +202,7 @@ class Benchmark:
         return [
             *placebo_facts(list(self.journal("placebo").lines())),
             *injection_facts(self._injected()),
+            *leak_facts(list(self.journal("leaks").lines())),
         ]
 
     def _injected(self) -> list[dict[str, Any]]:

@@ -116,6 +116,13 @@ def chance(windows: Sequence[Envelope]) -> float:
     return math.sqrt((len(windows) + 1) / (12 * pairs))
 
 
+def anomalous_by_service(windows: Sequence[Envelope]) -> dict[str, str]:
+    """How many of how many windows of each service are anomalous, in words."""
+    total = Counter(window.service for window in windows)
+    anomalous = Counter(window.service for window in windows if window.is_anomalous)
+    return {service: f"{anomalous[service]} of {count}" for service, count in sorted(total.items())}
+
+
 class _Folds:
     """The windows in blocks of time; each is scored by what the others say."""
 

@@ -127,6 +127,13 @@ def leak_claims(areas: Mapping[str, float], windows: int, spread: float) -> Iter
         )
 
 
+def leak_facts(lines: Sequence[_Line]) -> Iterator[str]:
+    """How the truth of the windows is spread over the services."""
+    for line in lines:
+        said = ", ".join(f"{service} {count}" for service, count in line["anomalous"].items())
+        yield f"anomalous windows of the campaign that is looked at for leaks: {said}"
+
+
 def _false(asked: str, of: str, lines: Sequence[_Line], is_false: Callable[[_Line], bool]) -> Claim:
     share = Share(count=sum(map(is_false, lines)), total=len(lines))
     return share_claim(asked, of, share, _MOST_FALSE_PERCENT, at_most=True)

@@ -19,7 +19,7 @@ from microservo.cli.times import after
 from microservo.domain.twin import TwinRow
 from microservo.errors import MicroServoError
 from microservo.system import EmbeddedSystem
-from microservo.system.demo import Demo, DemoResult
+from microservo.system.demo import Demo, DemoResult, plan_of
 from microservo.system.twin import Twin, TwinResult, keep_twin
 from schemas.records import FaultEvent
 
@@ -41,6 +41,13 @@ _DATASETS = Path("datasets")
     is_flag=True,
     help="Then run the same load without faults, and show what each fault changed beside it.",
 )
+@click.option(
+    "--balanced",
+    "is_balanced",
+    is_flag=True,
+    help="Short faults where their callers suffer, long ones where not, so that no service is anomalous "
+    "much more often than others.",
+)
 @click.option("--name", help="Name of the system that is started; 'demo' by default.")
 @system_options
 @pass_session
@@ -50,6 +57,7 @@ def demo(
     faults: int,
     out_dir: Path | None,
     with_twin: bool,
+    is_balanced: bool,
     name: str | None,
     seed: int,
     journeys_per_s: float,
@@ -71,6 +79,7 @@ def demo(
       microservo demo
       microservo demo --faults 4 --twin
       microservo demo --seed 11 --faults 12 --out ./twelve-faults
+      microservo demo --faults 40 --balanced
     """
     session.execute(CheckFolder(out_dir=out_dir or _DATASETS / "run"))
     options = options_of(
@@ -88,7 +97,8 @@ def demo(
     with handled_signals(lambda: _kill(started)), system:
         system.start()
         out = out_dir or _DATASETS / system.run_id
-        result = Demo(system, progress, faults=faults, out_dir=out).run()
+        plan = plan_of(options, faults, is_balanced=is_balanced)
+        result = Demo(system, progress, plan=plan, out_dir=out).run()
         if with_twin:
             twin = Twin(system, progress)
             started.append(twin.system)

@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 _DURATIONS_S = (12, 13, 14, 15)
 _GAPS_S = (10, 11, 12)
+_SHORT_S = (3, 4, 5)
+_LONG_S = tuple(range(50, 66, 5))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,7 @@ def campaign(
     count: int,
     *,
     idle: Collection[str] = (),
+    is_balanced: bool = False,
 ) -> list[CampaignFault]:
     """`count` faults in the order in which they are to be injected.
 
@@ -49,6 +52,9 @@ def campaign(
         services: to choose from, likewise.
         count: how many faults.
         idle: services with so few requests that most kinds would not show.
+        is_balanced: faults that show at the callers are short, and those that stay with their service long.
+            Whoever is called by nobody is affected by nearly every fault; with this its windows are hardly
+            more often anomalous than others', so that a score that knows only the service says little.
 
     Raises:
         InvalidInput: a negative count, or nothing to choose from.
@@ -73,11 +79,15 @@ def campaign(
                 kind=kind,
                 service=line.take(idle if busy_only else ()),
                 parameters=KINDS[kind].strong if kind in KINDS else {},
-                duration_s=rng.choice(_DURATIONS_S),
+                duration_s=rng.choice(_durations(kind) if is_balanced else _DURATIONS_S),
                 gap_s=rng.choice(_GAPS_S),
             )
         )
     return faults
+
+
+def _durations(kind: str) -> Sequence[int]:
+    return _LONG_S if kind in KINDS and KINDS[kind].stays_local else _SHORT_S
 
 
 class _Line:

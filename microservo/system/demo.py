@@ -16,6 +16,7 @@ from microservo.errors import Unavailable
 from microservo.platforms.local.topology_files import read_topology
 from microservo.system.count_down import count_down
 from microservo.system.embedded import EmbeddedSystem
+from microservo.system.options import SystemOptions
 from schemas.records import FaultEvent
 
 WARM_UP_S = 25.0
@@ -39,21 +40,18 @@ class Demo:
     """Runs a campaign on a system that was started.
 
     Args:
-        faults: how many.
+        plan: the faults.
         out_dir: where the dataset goes.
     """
 
-    def __init__(self, system: EmbeddedSystem, progress: Progress, *, faults: int, out_dir: Path) -> None:
+    def __init__(
+        self, system: EmbeddedSystem, progress: Progress, *, plan: list[CampaignFault], out_dir: Path
+    ) -> None:
         self._system = system
         self._client = system.client
         self._progress = progress
         self._out_dir = out_dir
-        options = system.options
-        # The control shows nothing; it is there for those who ask for it.
-        kinds = [name for name in KINDS if name != "noop"]
-        load = requests_per_journey(read_topology(options.topology))
-        idle = [name for name, requests in load.items() if requests * options.journeys_per_s < _IDLE_PER_S]
-        self.plan = campaign(options.seed, kinds, list(load), faults, idle=idle)
+        self.plan = plan
 
     def run(self) -> DemoResult:
         """Warm-up, campaign, drain, dataset.
@@ -87,6 +85,15 @@ class Demo:
             content_hash=manifest.content_hash,
             problems=problems,
         )
+
+
+def plan_of(options: SystemOptions, faults: int, *, is_balanced: bool = False) -> list[CampaignFault]:
+    """A campaign of all kinds over all services of a system, for its load; `is_balanced` as in `campaign`."""
+    # The control shows nothing; it is there for those who ask for it.
+    kinds = [name for name in KINDS if name != "noop"]
+    load = requests_per_journey(read_topology(options.topology))
+    idle = [name for name, requests in load.items() if requests * options.journeys_per_s < _IDLE_PER_S]
+    return campaign(options.seed, kinds, list(load), faults, idle=idle, is_balanced=is_balanced)
 
 
 def run_campaign(client: Client, run_id: str, plan: list[CampaignFault], progress: Progress) -> None:

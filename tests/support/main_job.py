@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -34,37 +34,40 @@ class Planned:
         return f"{self.kind}-{self.service}"
 
 
-# Lanes run side by side, each on a service of its own; within a lane a fault waits for the one before. What
-# stops most traffic (a paused catalogue) runs beside faults that show without it.
-LANES: tuple[tuple[Planned, ...], ...] = (
+# The faults of a round run side by side, each on a service of its own; the next round waits for all of them,
+# so that what overlaps doesn't hang on the speed of the machine. What stops most traffic (a paused catalogue)
+# runs beside faults that show without it.
+ROUNDS: tuple[tuple[Planned, ...], ...] = (
     (
         Planned(
             kind="network-delay", service="cartservice", parameters={"latency": "200ms", "jitter": "20ms"}
         ),
-        Planned(kind="http-abort", service="cartservice", parameters={"status": "503", "ratio": "60%"}),
-        Planned(kind="process-kill", service="cartservice"),
-        Planned(kind="memory-hog", service="cartservice", parameters={"size": "120MiB"}),
-    ),
-    (
         Planned(kind="http-delay", service="productcatalogservice", parameters={"delay": "150ms"}),
-        Planned(kind="app-exception", service="productcatalogservice", parameters={"ratio": "50%"}),
-        Planned(kind="process-pause", service="productcatalogservice"),
-        Planned(kind="network-loss", service="productcatalogservice", parameters={"ratio": "40%"}),
+        Planned(kind="connection-reset", service="adservice", parameters={"ratio": "60%"}),
     ),
     (
+        Planned(kind="http-abort", service="cartservice", parameters={"status": "503", "ratio": "60%"}),
+        Planned(kind="app-exception", service="productcatalogservice", parameters={"ratio": "50%"}),
         Planned(kind="network-bandwidth", service="adservice", parameters={"rate": "8kbit/s"}),
-        Planned(kind="connection-reset", service="adservice", parameters={"ratio": "60%"}),
+    ),
+    (
+        Planned(kind="process-kill", service="cartservice"),
+        Planned(kind="process-pause", service="productcatalogservice"),
         Planned(kind="noop", service="adservice"),
     ),
+    (
+        Planned(kind="memory-hog", service="cartservice", parameters={"size": "120MiB"}),
+        Planned(kind="network-loss", service="productcatalogservice", parameters={"ratio": "40%"}),
+    ),
+    (Planned(kind="cpu-hog", service="recommendationservice", parameters={"workers": "2", "load": "100%"}),),
 )
-ALONE = Planned(kind="cpu-hog", service="recommendationservice", parameters={"workers": "2", "load": "100%"})
 OVERLAPPING = (
     Planned(kind="network-delay", service="currencyservice", parameters={"latency": "150ms"}),
     Planned(kind="app-exception", service="currencyservice", parameters={"ratio": "60%"}),
 )
 SURVIVOR = Planned(kind="http-delay", service="cartservice", duration="20s", parameters={"delay": "200ms"})
 """In force while the processes of the pipeline are killed."""
-ALL = (*(fault for lane in LANES for fault in lane), ALONE, *OVERLAPPING, SURVIVOR)
+ALL = (*(fault for faults in ROUNDS for fault in faults), *OVERLAPPING, SURVIVOR)
 KILLED = (INJECTOR, COLLECTOR, OBSERVER, STREAMS, KAFKA)
 
 
@@ -77,9 +80,8 @@ class MainJob:
 
     def run(self) -> None:
         self.system.wait_for_windows(5)
-        _together([partial(self._one_after_another, lane) for lane in LANES])
-        self._one_after_another([ALONE])
-        _together([partial(self._until_over, fault) for fault in OVERLAPPING])
+        for faults in (*ROUNDS, OVERLAPPING):
+            _together([partial(self._until_over, fault) for fault in faults])
         self._request(SURVIVOR)
         self.client.faults.wait(SURVIVOR.fault_id, "active", timeout_s=60)
         for name in KILLED:
@@ -95,10 +97,6 @@ class MainJob:
             if event.run_id == self.system.run_id:
                 found.setdefault(event.fault_id, []).append(event)
         return found
-
-    def _one_after_another(self, lane: Iterable[Planned]) -> None:
-        for fault in lane:
-            self._until_over(fault)
 
     def _until_over(self, fault: Planned) -> None:
         self._request(fault)

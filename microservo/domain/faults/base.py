@@ -147,6 +147,7 @@ class Fault(ABC):
         one_shot: it is over when done, whatever the duration (a kill).
         acts_on_host: it uses up what the instances of one machine share, so that neighbours may suffer.
         shows_idle: it shows in the telemetry of a target that gets no requests.
+        stays_local: it shows at its service, and at those that call it hardly.
     """
 
     kind: ClassVar[str]
@@ -156,6 +157,7 @@ class Fault(ABC):
     one_shot: ClassVar[bool] = False
     acts_on_host: ClassVar[bool] = False
     shows_idle: ClassVar[bool] = False
+    stays_local: ClassVar[bool] = False
 
     @property
     @abstractmethod

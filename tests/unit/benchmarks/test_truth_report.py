@@ -12,6 +12,7 @@ from benchmarks.truth.report import (
     SENTENCES,
     injection_claims,
     injection_facts,
+    leak_facts,
     placebo_claims,
     placebo_facts,
 )
@@ -143,3 +144,8 @@ def test_results_say_what_was_asked_for_in_words_and_in_numbers(tmp_path: Path) 
     assert SENTENCES["false confirmed"] in text
     assert "| http-abort weak | 0 of 500 | 0 % | 0 to 0.762 % | ≤ 1 % | yes |" in text
     assert json.loads((tmp_path / "truth.json").read_text("utf-8"))[0]["holds"] == "yes"
+
+
+def test_the_facts_say_how_anomalous_windows_are_spread_over_the_services() -> None:
+    (fact,) = leak_facts([{"anomalous": {"cartservice": "2 of 9", "frontend": "5 of 10"}}])
+    assert fact.endswith("for leaks: cartservice 2 of 9, frontend 5 of 10")

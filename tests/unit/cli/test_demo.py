@@ -3,13 +3,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from click.testing import CliRunner
 
 from microservo.cli import demo as command
 from microservo.cli.root import cli
+from microservo.domain.campaign import CampaignFault
 from microservo.domain.twin import TwinEffect, TwinRow
 from microservo.system.demo import DemoResult
 from microservo.system.twin import TwinResult
@@ -48,9 +49,12 @@ class FakeSystem:
 
 
 class FakeDemo:
-    """Stands for a campaign without faults."""
+    """Stands for a campaign, and keeps its plan."""
 
-    def __init__(self, *_: object, out_dir: Path, **__: object) -> None:
+    plan: ClassVar[Sequence[CampaignFault]] = ()
+
+    def __init__(self, *_: object, plan: Sequence[CampaignFault], out_dir: Path) -> None:
+        FakeDemo.plan = plan
         self._out_dir = out_dir
 
     def run(self) -> DemoResult:
@@ -98,3 +102,14 @@ def test_a_demo_has_no_twin_unless_asked_for(kept: list[Any], tmp_path: Path) ->
     assert result.exit_code == 0, result.output
     assert kept == []
     assert "first deviating record" not in result.output
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize(("given", "most_s"), [(["--balanced"], 5), ([], 15)])
+def test_faults_that_callers_suffer_from_are_short_in_a_balanced_demo(
+    given: list[str], most_s: int, tmp_path: Path
+) -> None:
+    result = CliRunner().invoke(cli, ["demo", "--faults", "11", *given, "--out", str(tmp_path / "dataset")])
+    assert result.exit_code == 0, result.output
+    (reset,) = (fault for fault in FakeDemo.plan if fault.kind == "connection-reset")
+    assert most_s - 3 <= reset.duration_s <= most_s

@@ -47,6 +47,16 @@ def test_six_faults_take_about_three_minutes() -> None:
         assert 130 <= sum(fault.duration_s + fault.gap_s for fault in faults) <= 165
 
 
+def test_a_balanced_campaign_is_short_where_callers_suffer_and_long_where_not() -> None:
+    kinds = [kind for kind in KINDS if kind != "noop"]
+    for seed in range(20):
+        for fault in campaign(seed, kinds, ["a", "b"], 24, is_balanced=True):
+            if fault.kind in ("cpu-hog", "memory-hog"):
+                assert fault.duration_s >= 50
+            else:
+                assert 2 < fault.duration_s <= 5
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_of_a_campaign_is_a_request_that_can_be_carried_out(kind: str) -> None:
     request = FaultRequest(

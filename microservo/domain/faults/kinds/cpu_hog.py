@@ -23,6 +23,7 @@ class CpuHog(Fault):
     mechanisms: ClassVar[tuple[str, ...]] = ("workload",)
     acts_on_host: ClassVar[bool] = True
     shows_idle: ClassVar[bool] = True
+    stays_local: ClassVar[bool] = True
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(
             name="workers", field="workers", unit=COUNT, doc="burning processes", default="2", low=1, high=64

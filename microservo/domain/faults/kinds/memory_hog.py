@@ -27,6 +27,7 @@ class MemoryHog(Fault):
     mechanisms: ClassVar[tuple[str, ...]] = ("workload",)
     acts_on_host: ClassVar[bool] = True
     shows_idle: ClassVar[bool] = True
+    stays_local: ClassVar[bool] = True
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(
             name="size",
