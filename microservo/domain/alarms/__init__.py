@@ -1,0 +1,14 @@
+"""From scores to alarms to cases: when the machine says that something is wrong."""
+
+from microservo.domain.alarms.alarms import Alarm, AlarmKeeper
+from microservo.domain.alarms.calibration import Calibration, Threshold
+from microservo.domain.alarms.cases import Case, CaseKeeper
+
+__all__ = [
+    "Alarm",
+    "AlarmKeeper",
+    "Calibration",
+    "Case",
+    "CaseKeeper",
+    "Threshold",
+]
