@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -71,7 +71,7 @@ class Calibration:
     def __init__(self, *, alarms_per_hour: float = 1.0, window_us: int) -> None:
         if not (alarms_per_hour > 0 and window_us > 0):
             msg = (
-                f"no threshold can be found for {alarms_per_hour:g} false alarms an hour, windows of {window_us} us; "
+                f"{alarms_per_hour:g} false alarms an hour of windows of {window_us} us can't be aimed at; "
                 "both must be above 0"
             )
             raise InvalidInput(msg)
@@ -115,7 +115,7 @@ def _places(scores: Mapping[str, Floats]) -> dict[str, tuple[float, float]]:
     }
 
 
-def _spread(values: Sequence[float] | Floats) -> float:
+def _spread(values: Floats) -> float:
     return _TO_SIGMA * float(np.median(np.abs(values - np.median(values))))
 
 
