@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+AlgorithmPhase = Literal["building", "checking", "learning", "running", "stopped", "failed", "replaced"]
+AlgorithmScope = Literal["service", "system"]
+AlgorithmTask = Literal["detector", "ranker", "classifier"]
+CaseOrigin = Literal["alarm", "oracle"]
 EffectVerdict = Literal["pending", "confirmed", "ineffective", "inconclusive"]
 FaultAction = Literal["inject", "stop", "declare"]
 FaultOrigin = Literal["injected", "declared"]
@@ -14,7 +18,164 @@ Phase = Literal["applying", "active", "recovering", "after_effect"]
 Relation = Literal["root", "caller", "callee", "user", "neighbour"]
 Role = Literal["root_cause", "affected", "exposed"]
 RunStatus = Literal["running", "finished", "aborted"]
+TaskState = Literal["waiting", "running", "paused", "finished", "failed", "interrupted"]
 Truth = Literal["anomalous", "normal", "masked"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """A fact: a score went above the threshold, or stayed below it again."""
+
+    run_id: str
+    """Run (experiment) this belongs to."""
+    alarm_id: str
+    """Name of the algorithm, service and instant at which it opened."""
+    algorithm: str
+    """Name of the deployed algorithm."""
+    algorithm_version: int
+    """Version of the deployment."""
+    service: str
+    """Name of the service."""
+    opened_us: int
+    """Microseconds UTC: end of the window whose score opened it."""
+    closed_us: int | None
+    """Microseconds UTC: end of the window that closed it; null when it opens."""
+    score: float
+    """Score of the window that opened it."""
+    threshold: float
+    """Threshold that was in force then."""
+    peak: float
+    """Largest score so far."""
+    raised_at_us: int
+    """Microseconds UTC: when this was known."""
+    latency_us: int
+    """Microseconds from the window's message until then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlgorithmStep:
+    """A transformer that windows go through before the algorithm."""
+
+    object: str
+    """What is imported and called, as 'module:object'."""
+    parameters: str
+    """Arguments of the object, a JSON object."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlgorithmDeployment:
+    """State of an algorithm that is deployed: what runs, on what, within which limits, and whether it should."""
+
+    algorithm: str
+    """Name of the deployed algorithm."""
+    version: int
+    """Version of the deployment; grows with each."""
+    task: AlgorithmTask
+    """What it does: detector, ranker or classifier."""
+    title: str
+    """What it is, for people, in a few words."""
+    object: str
+    """What is imported and called, as 'module:object'."""
+    parameters: str
+    """Arguments of the object, a JSON object."""
+    steps: tuple[AlgorithmStep, ...]
+    """Transformers before it, in their order."""
+    signals: tuple[str, ...]
+    """Signals whose features it gets, for example metrics; empty for all."""
+    service_kinds: tuple[str, ...]
+    """Kinds of what windows are of that it scores: service, host, load_generator."""
+    per: AlgorithmScope
+    """Whether there is one object for each service, or one for all of them."""
+    requires: tuple[str, ...]
+    """Requirements of its environment, as pip takes them."""
+    python: str
+    """Version of Python of its environment; empty for that of the host."""
+    files_sha256: str
+    """SHA-256 of the archive of its own files on algorithm-files; empty where it has none."""
+    training_sha256: str
+    """SHA-256 of the labelled windows it is trained on, on algorithm-files; empty where it isn't."""
+    threshold: float | None
+    """Scores above it are alarms; null where the host finds one in fault-free time."""
+    alarms_per_hour: float
+    """False alarms that the host's threshold aims at, of all services together."""
+    seed: int
+    """Seed of what is random in it."""
+    cpus: float
+    """Processors that it may keep busy."""
+    memory_bytes: int
+    """Bytes of memory that it may use."""
+    disk_bytes: int
+    """Bytes that it may keep in its folder."""
+    deadline_us: int
+    """Microseconds within which it must answer."""
+    is_fenced: bool
+    """Whether it runs where it can reach nothing."""
+    is_control: bool
+    """Whether it knows nothing, on purpose."""
+    is_wanted: bool
+    """Whether it should run; false once it was stopped."""
+    deployed_at_us: int
+    """Microseconds UTC: when this version was deployed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlgorithmFile:
+    """A part of a file that belongs to algorithms: an archive of code, or windows to train on."""
+
+    part_id: str
+    """SHA-256 of the file, a slash, and the number of the part."""
+    sha256: str
+    """SHA-256 of the whole file."""
+    part: int
+    """Number of the part, from 0."""
+    parts: int
+    """How many parts there are."""
+    content: bytes
+    """uint8, one per byte of the part."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlgorithmState:
+    """State of a version of a deployed algorithm: how far it has come, why it failed, and what it costs."""
+
+    deployment_id: str
+    """Name of the algorithm, '@', and the version."""
+    algorithm: str
+    """Name of the deployed algorithm."""
+    algorithm_version: int
+    """Version of the deployment."""
+    run_id: str
+    """Run (experiment) this belongs to."""
+    phase: AlgorithmPhase
+    """How far it has come."""
+    reason: str
+    """Why it failed, or what it waits for; empty where there is nothing to say."""
+    restarts: int
+    """How often its process was started again after it broke down."""
+    holds: tuple[str, ...]
+    """What its fence holds, in words; empty where there is none."""
+    environment_sha256: str
+    """Identity of its environment: requirements and Python."""
+    thresholds: dict[str, float]
+    """Threshold by service; empty before there is one."""
+    windows: int
+    """Windows that it has scored."""
+    imputed: int
+    """Values that were missing and filled in."""
+    left_out: int
+    """Values of features that it did not know when it first looked, or that never changed."""
+    cpu_us: int
+    """Microseconds of processor time that the algorithm has used."""
+    peak_memory_bytes: int
+    """Most bytes of memory that it has used."""
+    latency_p50_us: int | None
+    """Microseconds from the window's message to the score, half of the last thousand windows; null before the first."""
+    latency_p99_us: int | None
+    """Microseconds from the window's message to the score, 99 of 100 of the last thousand windows; null before the first."""
+    first_score_at_us: int | None
+    """Microseconds UTC: its first score; null before."""
+    updated_at_us: int
+    """Microseconds UTC: when this was so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +200,120 @@ class AnomalyScore:
     """Microseconds UTC: when the score was ready."""
     latency_us: int
     """Microseconds from the window's message to the score."""
+    algorithm_version: int = 0
+    """Version of the deployment; 0 in records before version 2."""
+    input_sha256: str = ""
+    """SHA-256 of the features of this window as the algorithm was given them; empty in records before version 2."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A fact: something to find the cause of, for rankers and classifiers."""
+
+    run_id: str
+    """Run (experiment) this belongs to."""
+    case_id: str
+    """Identity of the case."""
+    origin: CaseOrigin
+    """An alarm of a detector; or the oracle, which knows when a fault began and is asked for comparison."""
+    detector: str
+    """Name of the algorithm whose alarm it was; empty for the oracle."""
+    detector_version: int
+    """Version of its deployment; 0 for the oracle."""
+    service: str
+    """Service at which the alarm opened; empty for the oracle, who doesn't tell."""
+    opened_us: int
+    """Microseconds UTC: from when on something is wrong."""
+    until_us: int
+    """Microseconds UTC: windows that end by then are shown."""
+    published_at_us: int
+    """Microseconds UTC: when it was opened."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """State: how good an algorithm was in a scenario, by what is known of the truth so far."""
+
+    evaluation_id: str
+    """Scenario, a slash, and the deployment."""
+    scenario: str
+    """Name of the scenario: a run or a dataset, and a task."""
+    run_id: str
+    """Run (experiment) this belongs to."""
+    algorithm: str
+    """Name of the deployed algorithm."""
+    algorithm_version: int
+    """Version of the deployment."""
+    task: str
+    """What it does: detector, ranker or classifier."""
+    is_control: bool
+    """Whether it knows nothing, on purpose."""
+    is_fenced: bool
+    """Whether it ran where it can reach nothing."""
+    is_final: bool
+    """Whether the run is over and every label is final."""
+    input_sha256: str
+    """SHA-256 over all that it was given, service by service in order of time."""
+    labels_sha256: str
+    """SHA-256 over the labels it was held against."""
+    windows: int
+    """Windows that counted."""
+    cases: int
+    """Faults or cases that counted."""
+    metrics: tuple[str, ...]
+    """Names of metrics, sorted."""
+    values: tuple[float, ...]
+    """Value of each; NaN where it is undefined."""
+    lows: tuple[float, ...]
+    """Lower end of its 95 % interval over faults; NaN where there is none."""
+    highs: tuple[float, ...]
+    """Upper end of its 95 % interval over faults; NaN where there is none."""
+    groups: tuple[str, ...]
+    """Groups that metrics were broken down by, as 'kind=…', 'severity=…' or 'service=…'."""
+    group_metrics: tuple[str, ...]
+    """Name of the metric of each part."""
+    group_values: tuple[float, ...]
+    """Value of each part; NaN where it is undefined."""
+    updated_at_us: int
+    """Microseconds UTC: when this was so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationTask:
+    """State of an evaluation that was asked for: an algorithm on a recorded run or a part of it, now or later."""
+
+    task_id: str
+    """Identity of the task."""
+    version: int
+    """Grows with each change; the highest holds."""
+    state: TaskState
+    """Where it stands."""
+    reason: str
+    """Why it failed or was interrupted; empty otherwise."""
+    algorithm: str
+    """Name of the deployed algorithm."""
+    algorithm_version: int
+    """Version of the deployment."""
+    run_id: str
+    """Run (experiment) this belongs to."""
+    from_us: int | None
+    """Microseconds UTC: windows that begin earlier are left out; null for all."""
+    to_us: int | None
+    """Microseconds UTC: windows that end later are left out; null for all."""
+    start_at_us: int
+    """Microseconds UTC: it begins then at the earliest."""
+    worker: str
+    """Who works at it; empty where nobody does."""
+    lease_until_us: int | None
+    """Microseconds UTC: who has heard nothing of the worker by then takes the task over; null where nobody works at it."""
+    done: int
+    """Windows that were scored."""
+    total: int
+    """Windows that there are; 0 where that isn't known yet."""
+    requested_at_us: int
+    """Microseconds UTC: when it was asked for."""
+    updated_at_us: int
+    """Microseconds UTC: when this was so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +448,34 @@ class Experiment:
     """Microseconds by service that its telemetry was declared to come late; of others that is learned."""
     clock_moved_us: int | None = None
     """Microseconds by which the wall clock moved against one that nobody sets while the run went on; null where that is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureClass:
+    """A fact: what a classifier said of a case."""
+
+    run_id: str
+    """Run (experiment) this belongs to."""
+    case_id: str
+    """Identity of the case."""
+    algorithm: str
+    """Name of the deployed algorithm."""
+    algorithm_version: int
+    """Version of the deployment."""
+    kinds: tuple[str, ...]
+    """Kinds of faults that it knows; empty where it failed."""
+    probabilities: tuple[float, ...]
+    """Probability of each."""
+    reason: str
+    """Why it failed; empty where it didn't."""
+    input_sha256: str
+    """SHA-256 of what it was given."""
+    classified_at_us: int
+    """Microseconds UTC: when this was ready."""
+    latency_us: int
+    """Microseconds from the case until then."""
+    cpu_us: int
+    """Microseconds of processor time that it took."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -521,6 +824,34 @@ class MetricBatch:
     """int64 little-endian, one per record: microseconds before time_us that the value is a rate over; 0 for one that is no rate. Empty if none is."""
     age_us: bytes = b""
     """int64 little-endian, one per record: microseconds before time_us when the value was measured, where it is the last one of a series that comes seldom; 0 for a point as it came. Empty if all came so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RootCause:
+    """A fact: what a ranker said of a case."""
+
+    run_id: str
+    """Run (experiment) this belongs to."""
+    case_id: str
+    """Identity of the case."""
+    algorithm: str
+    """Name of the deployed algorithm."""
+    algorithm_version: int
+    """Version of the deployment."""
+    ranks: tuple[str, ...]
+    """Services, the most likely root cause first; empty where it failed."""
+    candidates: int
+    """How many services there were to choose from."""
+    reason: str
+    """Why it failed; empty where it didn't."""
+    input_sha256: str
+    """SHA-256 of what it was given."""
+    ranked_at_us: int
+    """Microseconds UTC: when the ranks were ready."""
+    latency_us: int
+    """Microseconds from the case to the ranks."""
+    cpu_us: int
+    """Microseconds of processor time that it took."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
