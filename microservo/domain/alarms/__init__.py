@@ -3,12 +3,15 @@
 from microservo.domain.alarms.alarms import Alarm, AlarmKeeper
 from microservo.domain.alarms.calibration import Calibration, Threshold
 from microservo.domain.alarms.cases import Case, CaseKeeper
+from microservo.domain.alarms.decider import AlarmDecider, Decision
 
 __all__ = [
     "Alarm",
+    "AlarmDecider",
     "AlarmKeeper",
     "Calibration",
     "Case",
     "CaseKeeper",
+    "Decision",
     "Threshold",
 ]

@@ -84,10 +84,10 @@ class Calibration:
         if math.isfinite(score):
             self._scores.setdefault(service, []).append(score)
 
-    def threshold(self) -> Threshold | None:
-        """The threshold; None without a single score."""
+    def threshold(self, least_scores: int = 1) -> Threshold | None:
+        """The threshold; None with fewer scores than that, of all services together."""
         scores = {service: np.array(values) for service, values in sorted(self._scores.items())}
-        if not scores:
+        if sum(map(len, scores.values())) < max(1, least_scores):
             return None
         places = _places(scores)
         spreads = np.concatenate([(scores[name] - at) / spread for name, (at, spread) in places.items()])

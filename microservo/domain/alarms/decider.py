@@ -1,0 +1,80 @@
+"""All that one algorithm's scores lead to: a threshold from fault-free time, then alarms, then cases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from microservo.domain.alarms.alarms import Alarm, AlarmKeeper
+from microservo.domain.alarms.calibration import Calibration, Threshold
+from microservo.domain.alarms.cases import Case, CaseKeeper
+
+LEAST_SCORES = 30
+"""Of all services together, to find a threshold in: with fewer there is none, and no alarm."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What an instant led to."""
+
+    alarm: Alarm
+    case: Case | None = None
+
+
+class AlarmDecider:
+    """Takes scores as they come, and decides instant by instant once the scores of all services are there.
+
+    So it is the same whatever order the services' scores came in.
+
+    Args:
+        algorithm: name of the detector.
+        calibration: finds the threshold in the scores of windows that end by `fault_free_until_us`.
+        fault_free_until_us: nothing is wrong until then, as the run declares; no alarm comes from before.
+        threshold: where the algorithm brings its own.
+    """
+
+    def __init__(
+        self,
+        algorithm: str,
+        *,
+        calibration: Calibration,
+        fault_free_until_us: int,
+        threshold: Threshold | None = None,
+    ) -> None:
+        self._calibration = calibration
+        self._fault_free_until_us = fault_free_until_us
+        self._threshold = threshold
+        self._is_calibrated = threshold is not None
+        self._alarms = AlarmKeeper()
+        self._cases = CaseKeeper(algorithm)
+        self._waiting: dict[int, dict[str, float]] = {}
+
+    @property
+    def threshold(self) -> Threshold | None:
+        """The threshold; None before there is one, or where too few scores were there to find it in."""
+        return self._threshold
+
+    def add(self, service: str, end_us: int, score: float) -> None:
+        """Takes the score of a window, by the window's end."""
+        if end_us > self._fault_free_until_us:
+            self._waiting.setdefault(end_us, {})[service] = score
+        elif not self._is_calibrated:
+            self._calibration.add(service, score)
+
+    def advance(self, complete_us: int) -> Iterator[Decision]:
+        """What follows from the windows that end by `complete_us`: those of all services are there."""
+        if complete_us <= self._fault_free_until_us:
+            return
+        if not self._is_calibrated:
+            self._is_calibrated = True
+            self._threshold = self._calibration.threshold(LEAST_SCORES)
+        for end_us in sorted(each for each in self._waiting if each <= complete_us):
+            yield from self._decide(end_us, self._waiting.pop(end_us))
+
+    def _decide(self, end_us: int, scores: dict[str, float]) -> Iterator[Decision]:
+        if self._threshold is None:
+            return
+        for service, score in sorted(scores.items()):
+            alarm = self._alarms.judge(service, end_us, score, self._threshold.of(service))
+            if alarm is not None:
+                yield Decision(alarm=alarm, case=self._cases.take(alarm))
