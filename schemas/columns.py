@@ -64,7 +64,9 @@ def check_of(schema: Mapping[str, Any]) -> Callable[[Any], None] | None:
     columns = columns_of(schema)
     if not columns:
         return None
-    fields_of = attrgetter(*(column.name for column in columns))
+    # Of one name alone it gives no tuple.
+    first, *others = (column.name for column in columns)
+    fields_of = attrgetter(first, *others) if others else lambda record: (getattr(record, first),)
 
     # The batches of a service are mostly of a few lengths, and this is asked for every message.
     @lru_cache(_KNOWN_LENGTHS)

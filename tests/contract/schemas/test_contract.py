@@ -242,6 +242,8 @@ def newest_examples() -> list[Any]:
 @pytest.mark.parametrize(("record", "schema"), newest_examples())
 def test_a_record_whose_columns_differ_in_length_is_refused(record: Any, schema: dict[str, Any]) -> None:
     for column in columns_of(schema):
+        if [each.one_per for each in columns_of(schema)].count(column.one_per) == 1:
+            continue  # beside no other, it can be of any length
         content = getattr(record, column.name)
         short, long = content[: -column.width], content + content[-column.width :]
         for uneven in (replace(record, **{column.name: short}), replace(record, **{column.name: long})):
