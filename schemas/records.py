@@ -448,6 +448,8 @@ class Experiment:
     """Microseconds by service that its telemetry was declared to come late; of others that is learned."""
     clock_moved_us: int | None = None
     """Microseconds by which the wall clock moved against one that nobody sets while the run went on; null where that is not known."""
+    fault_free_until_us: int | None = None
+    """Microseconds UTC until which nothing is injected, as was declared: thresholds are found in what comes before; null where nobody declared it, and before version 4."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

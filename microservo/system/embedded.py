@@ -12,6 +12,7 @@ from typing import Self
 import psutil
 
 from microservo.adapters.broker import Broker
+from microservo.adapters.clock import now_us
 from microservo.adapters.files import writable
 from microservo.adapters.kafka import KafkaBroker
 from microservo.adapters.kafka.embedded import EmbeddedBroker, default_cache_dir
@@ -121,6 +122,8 @@ class EmbeddedSystem:
             with self._progress.stage("telemetry of every service") as stage:
                 telemetry.wait(_FIRST_TELEMETRY_S, self._folders.logs, stage.advance)
         self.wait_for_windows(1)
+        assert self._record is not None
+        self._record.declare_fault_free(now_us() + round(self.options.fault_free_s * 1e6))
 
     def declare_plan(self, plan: Iterable[CampaignFault]) -> None:
         """Writes into the record of the run which faults are to be injected into it."""

@@ -29,6 +29,8 @@ class SystemOptions:
         policy: how windows are cut, in microseconds.
         otlp_port: where to take OTLP/HTTP; another free port where something listens there, or for 0.
         otlp_grpc_port: where to take OTLP/gRPC; as above.
+        fault_free_s: nothing is to be injected so many seconds after the first labelled window; thresholds
+            of algorithms are found in what comes before.
         delays_us: how late the telemetry of services comes, in microseconds; of others it is learned.
     """
 
@@ -42,6 +44,7 @@ class SystemOptions:
     policy: WindowPolicy = field(default_factory=WindowPolicy)
     otlp_port: int = 0
     otlp_grpc_port: int = 0
+    fault_free_s: float = 60.0
     delays_us: Mapping[str, int] = field(default_factory=dict)
 
     @property

@@ -110,6 +110,7 @@ class RunRecord:
             start_offsets=former.start_offsets,
             writers=former.writers or self._run.writers,
             plan=former.plan,
+            fault_free_until_us=former.fault_free_until_us,
             delays_us=former.delays_us or self._run.delays_us,
             machines=tuple(dict.fromkeys((*former.machines, *self._run.machines))),
         )
@@ -120,6 +121,10 @@ class RunRecord:
     def begin(self) -> None:
         """Writes that the run has begun, and who writes in it."""
         write_run(self._broker, self._run, process=_PROCESS, clock=now_us, topic_prefix=self._prefix)
+
+    def declare_fault_free(self, until_us: int) -> None:
+        """Writes until when nothing is to be injected: thresholds are found in what comes before."""
+        self._update(self.run_id, lambda run: replace(run, fault_free_until_us=until_us))
 
     def declare_plan(self, plan: Iterable[CampaignFault]) -> None:
         """Writes which faults are to be injected."""
