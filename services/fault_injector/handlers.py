@@ -13,6 +13,7 @@ from microservo.runtime.metrics import RECORDS_TOTAL
 from schemas.catalogue import FAULT_EFFECTS, SERVICE_GRAPH
 from schemas.codec import SchemaError, decode, decode_as
 from schemas.records import FaultRequest, FaultVerdict, ServiceGraph
+from services.fault_injector.fault_free import FaultFreeTime
 from services.fault_injector.injector import Injector
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ class Handlers:
     Args:
         producer: that of the events and the dead letters, flushed before a batch counts as handled.
         topic: the physical name of a topic of the contract.
+        fault_free: ends with the first fault.
+        clock: epoch microseconds UTC.
         run_id: graphs and verdicts of other runs say nothing about this one; empty accepts all.
     """
 
@@ -38,12 +41,16 @@ class Handlers:
         injector: Injector,
         dead_letters: DeadLetters,
         producer: Producer,
+        fault_free: FaultFreeTime,
         topic: Callable[[str], str],
         run_id: str,
+        clock: Callable[[], int],
     ) -> None:
         self._injector = injector
         self._dead_letters = dead_letters
         self._producer = producer
+        self._fault_free = fault_free
+        self._clock = clock
         self._graph_topic = topic(SERVICE_GRAPH)
         self._run_id = run_id
         self._observations: deque[Message] = deque()
@@ -55,14 +62,18 @@ class Handlers:
             Retryable: the broker is busy; give the same batch again.
         """
         self._injector.refresh_target()
+        begins_us = []
         for message in batch:
             request = self._decoded(FaultRequest, message)
             if request is not None:
                 self._injector.request(request)
+                begins_us.append(request.start_at_us or self._clock())
         self._injector.flush()
         # What is to begin now need not wait until the states are durable and the requests committed.
         self._injector.tick()
         self._producer.flush(_FLUSH_TIMEOUT_S)
+        if begins_us and not self._injector.is_at_rest:
+            self._fault_free.end(min(begins_us))
 
     def observations(self, consumer: Consumer) -> None:
         """Processes the graphs and verdicts of this run that lie on the log by now.

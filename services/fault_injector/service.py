@@ -28,6 +28,7 @@ from microservo.runtime.pulse import Pulse
 from microservo.runtime.shutdown import Shutdown
 from schemas.catalogue import EXPERIMENTS, FAULT_EFFECTS, FAULT_REQUESTS, SERVICE_FAULTS, SERVICE_GRAPH
 from schemas.records import Experiment
+from services.fault_injector.fault_free import FaultFreeTime
 from services.fault_injector.handlers import Handlers
 from services.fault_injector.injector import Injector
 from services.fault_injector.performing import Performer, ThreadWorkers, Workers
@@ -90,7 +91,7 @@ def run(
                 clock=clock,
             ),
         )
-        handlers = _handlers(settings, injector, producer)
+        handlers = _handlers(settings, injector, broker, producer, clock)
         observed = stack.enter_context(
             _retry_until_shutdown(
                 shutdown, lambda: observations(settings, broker, injector.observed_since_us(LOOK_BACK_US))
@@ -196,13 +197,23 @@ def _writer(
     )
 
 
-def _handlers(settings: FaultInjectorSettings, injector: Injector, producer: Producer) -> Handlers:
+def _handlers(
+    settings: FaultInjectorSettings,
+    injector: Injector,
+    broker: Broker,
+    producer: Producer,
+    clock: Callable[[], int],
+) -> Handlers:
     return Handlers(
         injector=injector,
         dead_letters=DeadLetters(producer, settings.topic_prefix),
         producer=producer,
+        fault_free=FaultFreeTime(
+            broker, run_id=settings.run_id, clock=clock, topic_prefix=settings.topic_prefix
+        ),
         topic=settings.topic,
         run_id=settings.run_id,
+        clock=clock,
     )
 
 

@@ -20,6 +20,7 @@ from microservo.platforms.platform import Instance, InstanceChange, Meter
 from microservo.testing import ManualClock, MemoryBroker
 from schemas.codec import decode_as, encode
 from schemas.records import FaultEvent, FaultRequest, FaultVerdict, ServiceFault
+from services.fault_injector.fault_free import FaultFreeTime
 from services.fault_injector.handlers import Handlers
 from services.fault_injector.performing import Performable, Performer
 from services.fault_injector.service import LOOK_BACK_US, WRITER, observations, start
@@ -225,8 +226,10 @@ class Running:
             injector=self.injector,
             dead_letters=DeadLetters(self.producer, PREFIX),
             producer=self.producer,
+            fault_free=FaultFreeTime(world.broker, run_id="run-1", clock=world.clock, topic_prefix=PREFIX),
             topic=self.settings.topic,
             run_id="run-1",
+            clock=world.clock,
         )
         since_us = self.injector.observed_since_us(LOOK_BACK_US)
         self.observations = observations(self.settings, world.broker, since_us)
