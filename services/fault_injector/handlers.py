@@ -65,14 +65,13 @@ class Handlers:
         begins_us = []
         for message in batch:
             request = self._decoded(FaultRequest, message)
-            if request is not None:
-                self._injector.request(request)
+            if request is not None and self._injector.request(request):
                 begins_us.append(request.start_at_us or self._clock())
         self._injector.flush()
         # What is to begin now need not wait until the states are durable and the requests committed.
         self._injector.tick()
         self._producer.flush(_FLUSH_TIMEOUT_S)
-        if begins_us and not self._injector.is_at_rest:
+        if begins_us:
             self._fault_free.end(min(begins_us))
 
     def observations(self, consumer: Consumer) -> None:

@@ -107,9 +107,11 @@ class Injector:
         else:
             self._handle(TargetGone(now_us=self._clock(), problem=seen))
 
-    def request(self, request: FaultRequest) -> None:
-        """Accepts a request, refuses it with an event, or ignores it as known."""
+    def request(self, request: FaultRequest) -> bool:
+        """Accepts a request, refuses it with an event, or ignores it as known; whether its fault is accepted."""
         self._handle(RequestReceived(now_us=self._clock(), request=request))
+        status = self._state.status(request.fault_id)
+        return status is not None and status.is_accepted
 
     def observe_graph(self, graph: ServiceGraph) -> None:
         """Processes a graph of who called whom."""
