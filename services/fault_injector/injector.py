@@ -108,7 +108,7 @@ class Injector:
             self._handle(TargetGone(now_us=self._clock(), problem=seen))
 
     def request(self, request: FaultRequest) -> bool:
-        """Accepts a request, refuses it with an event, or ignores it as known; whether its fault is accepted."""
+        """Accepts a request, refuses it with an event, or knows it already; whether its fault is accepted."""
         self._handle(RequestReceived(now_us=self._clock(), request=request))
         status = self._state.status(request.fault_id)
         return status is not None and status.is_accepted
