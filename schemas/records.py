@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 AlgorithmPhase = Literal["building", "checking", "learning", "running", "stopped", "failed", "replaced"]
-AlgorithmScope = Literal["service", "system"]
+AlgorithmSource = Literal["shipped", "declaration", "object", "file", "folder", "archive"]
 AlgorithmTask = Literal["detector", "ranker", "classifier"]
 CaseOrigin = Literal["alarm", "oracle"]
 EffectVerdict = Literal["pending", "confirmed", "ineffective", "inconclusive"]
@@ -53,16 +53,6 @@ class Alarm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AlgorithmStep:
-    """A transformer that windows go through before the algorithm."""
-
-    object: str
-    """What is imported and called, as 'module:object'."""
-    parameters: str
-    """Arguments of the object, a JSON object."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AlgorithmDeployment:
     """State of an algorithm that is deployed: what runs, on what, within which limits, and whether it should."""
 
@@ -74,40 +64,18 @@ class AlgorithmDeployment:
     """What it does: detector, ranker or classifier."""
     title: str
     """What it is, for people, in a few words."""
-    object: str
-    """What is imported and called, as 'module:object'."""
-    parameters: str
-    """Arguments of the object, a JSON object."""
-    steps: tuple[AlgorithmStep, ...]
-    """Transformers before it, in their order."""
-    signals: tuple[str, ...]
-    """Signals whose features it gets, for example metrics; empty for all."""
-    service_kinds: tuple[str, ...]
-    """Kinds of what windows are of that it scores: service, host, load_generator."""
-    per: AlgorithmScope
-    """Whether there is one object for each service, or one for all of them."""
-    requires: tuple[str, ...]
-    """Requirements of its environment, as pip takes them."""
-    python: str
-    """Version of Python of its environment; empty for that of the host."""
+    declaration: str
+    """All that is declared of it: a JSON object, with the names of a declaration file."""
+    source: AlgorithmSource
+    """Where it came from."""
     files_sha256: str
     """SHA-256 of the archive of its own files on algorithm-files; empty where it has none."""
     training_sha256: str
-    """SHA-256 of the labelled windows it is trained on, on algorithm-files; empty where it isn't."""
+    """SHA-256 of the labelled cases it is trained on, on algorithm-files; empty where it isn't."""
     threshold: float | None
     """Scores above it are alarms; null where the host finds one in fault-free time."""
     alarms_per_hour: float
     """False alarms that the host's threshold aims at, of all services together."""
-    seed: int
-    """Seed of what is random in it."""
-    cpus: float
-    """Processors that it may keep busy."""
-    memory_bytes: int
-    """Bytes of memory that it may use."""
-    disk_bytes: int
-    """Bytes that it may keep in its folder."""
-    deadline_us: int
-    """Microseconds within which it must answer."""
     is_fenced: bool
     """Whether it runs where it can reach nothing."""
     is_control: bool
