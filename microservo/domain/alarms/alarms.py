@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 QUIET_WINDOWS = 2
 """So many windows at or below the threshold close an alarm: one of them may be chance."""
@@ -40,6 +42,18 @@ class AlarmKeeper:
     def open_services(self) -> frozenset[str]:
         """Services at which an alarm is open."""
         return frozenset(self._open)
+
+    def snapshot(self) -> list[dict[str, Any]]:
+        """The open alarms, as plain values."""
+        return [
+            {**asdict(alarm), "quiet": self._quiet[service]} for service, alarm in sorted(self._open.items())
+        ]
+
+    def restore(self, snapshot: Iterable[Mapping[str, Any]]) -> None:
+        """Goes on from the alarms of a snapshot."""
+        found = [dict(entry) for entry in snapshot]
+        self._quiet = {entry["service"]: entry.pop("quiet") for entry in found}
+        self._open = {entry["service"]: Alarm(**entry) for entry in found}
 
     def judge(self, service: str, end_us: int, score: float, threshold: float) -> Alarm | None:
         """What changes with the score of a window: an alarm that opens, or one that closes.

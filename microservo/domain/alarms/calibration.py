@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -83,6 +83,14 @@ class Calibration:
         """Takes the score of a fault-free window; NaN, of an algorithm that was not ready, says nothing."""
         if math.isfinite(score):
             self._scores.setdefault(service, []).append(score)
+
+    def snapshot(self) -> dict[str, list[float]]:
+        """The scores so far, as plain values."""
+        return {service: list(values) for service, values in self._scores.items()}
+
+    def restore(self, snapshot: Mapping[str, Sequence[float]]) -> None:
+        """Goes on from the scores of a snapshot."""
+        self._scores = {service: list(values) for service, values in snapshot.items()}
 
     def threshold(self, least_scores: int = 1) -> Threshold | None:
         """The threshold; None with fewer scores than that, of all services together."""

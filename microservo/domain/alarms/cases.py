@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from microservo.domain.alarms.alarms import Alarm
@@ -33,6 +34,10 @@ class CaseKeeper:
     def __init__(self, algorithm: str) -> None:
         self._algorithm = algorithm
         self._services: set[str] = set()
+
+    def restore(self, services: Iterable[str]) -> None:
+        """Goes on with a case that is open while alarms at these services are."""
+        self._services = set(services)
 
     def take(self, alarm: Alarm) -> Case | None:
         """The case that opens with an alarm; None where one is open already, or an alarm closes."""

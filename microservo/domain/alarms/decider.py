@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from microservo.domain.alarms.alarms import Alarm, AlarmKeeper
 from microservo.domain.alarms.calibration import Calibration, Threshold
@@ -53,6 +54,26 @@ class AlarmDecider:
     def threshold(self) -> Threshold | None:
         """The threshold; None before there is one, or where too few scores were there to find it in."""
         return self._threshold
+
+    def snapshot(self) -> dict[str, Any]:
+        """All that it knows, as plain values: `restore` of another one goes on as if nothing was."""
+        return {
+            "calibration": self._calibration.snapshot(),
+            "threshold": None if self._threshold is None else asdict(self._threshold),
+            "is_calibrated": self._is_calibrated,
+            "alarms": self._alarms.snapshot(),
+            "waiting": [[end_us, scores] for end_us, scores in sorted(self._waiting.items())],
+        }
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Goes on from a snapshot."""
+        self._calibration.restore(snapshot["calibration"])
+        threshold = snapshot["threshold"]
+        self._threshold = None if threshold is None else Threshold(**threshold)
+        self._is_calibrated = snapshot["is_calibrated"]
+        self._alarms.restore(snapshot["alarms"])
+        self._cases.restore(self._alarms.open_services)
+        self._waiting = {end_us: dict(scores) for end_us, scores in snapshot["waiting"]}
 
     def add(self, service: str, end_us: int, score: float) -> None:
         """Takes the score of a window, by the window's end."""

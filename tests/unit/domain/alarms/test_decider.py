@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from random import Random
 
 from hypothesis import given
@@ -82,3 +83,25 @@ def test_decisions_are_the_same_in_whatever_order_the_scores_of_services_came(
 
     mixed = chance.sample(scores, len(scores))
     assert decisions(scores, [10]) == decisions(mixed, [1, 2, 5, 10])
+
+
+@given(st.lists(st.sampled_from([0.1, 0.2, 0.3, 5.0]), min_size=90, max_size=90), st.integers(1, 29))
+def test_one_that_goes_on_from_a_snapshot_decides_as_if_nothing_was(values: list[float], split: int) -> None:
+    scores = [
+        (service, (number // 3 + 1) * SIZE_US, value)
+        for number, (value, service) in enumerate(zip(values, SERVICES * 30, strict=True))
+    ]
+
+    def run(decided: AlarmDecider, begin: int, end: int) -> list[Decision]:
+        found: list[Decision] = []
+        for number in range(begin, end):
+            for each in scores[3 * number : 3 * number + 3]:
+                decided.add(*each)
+            found += decided.advance((number + 1) * SIZE_US)
+        return found
+
+    whole = run(decider(), 0, 30)
+    first, second = decider(), decider()
+    parts = run(first, 0, split)
+    second.restore(json.loads(json.dumps(first.snapshot())))
+    assert parts + run(second, split, 30) == whole
