@@ -1,0 +1,113 @@
+"""A case: the telemetry of all services up to an alarm, as rankers and classifiers take it.
+
+Tables are RCAEval's: a column `time` in seconds, and a column `<service>_<feature>` for each feature. They are
+pandas frames where pandas is there, else dicts of lists, so an algorithm of the standard library needs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from statistics import median
+from typing import Any
+
+from .frames import floats
+from .inputs import Counts
+
+Column = list[float]
+_MAD_TO_SIGMA = 1.4826
+_SMALLEST_SHARE = 0.05
+"""Of its own size that a feature may always move: one that never did would explode."""
+_SMALLEST = 1e-9
+_LARGEST_DEVIATION = 1e3
+
+
+@dataclass
+class Case:
+    """What was seen until an alarm.
+
+    Attributes:
+        alarm_s: the start of the first window that the alarm is about, epoch seconds.
+        times_s: starts of the windows, epoch seconds.
+        columns: service to feature to values, one for each window; NaN where undefined or missing.
+        graph: who calls whom.
+    """
+
+    alarm_s: float
+    times_s: Column
+    columns: dict[str, dict[str, Column]]
+    graph: list[tuple[str, str]]
+    counts: Counts = field(default_factory=Counts)
+
+    @classmethod
+    def decode(cls, header: Mapping[str, Any], body: bytes) -> Case:
+        """The case of a frame: window starts, then each service's columns, one after another."""
+        values, windows = floats(body), int(header["windows"])
+        columns: dict[str, dict[str, Column]] = {}
+        begin = windows
+        for service, names in header["services"]:
+            columns[service] = {}
+            for name in names:
+                columns[service][name] = values[begin : begin + windows]
+                begin += windows
+        graph = [(caller, callee) for caller, callee in header["graph"]]
+        return cls(float(header["alarm_s"]), values[:windows], columns, graph)
+
+    def complete(self) -> None:
+        """Replaces what is undefined by the value before, or the first one after; leaves out what never came."""
+        for columns in self.columns.values():
+            for name in list(columns):
+                values = columns[name]
+                undefined = sum(not isfinite(value) for value in values)
+                if undefined == len(values):
+                    del columns[name]
+                elif undefined:
+                    columns[name] = _filled(values)
+                self.counts.undefined += undefined
+
+    def table(self, is_wanted: Callable[[str], bool]) -> Any:
+        """`time` and the columns of features that are wanted: a pandas frame, or a dict of lists."""
+        data: dict[str, Any] = {"time": list(self.times_s)}
+        for service, columns in self.columns.items():
+            data.update(
+                {f"{service}_{name}": list(values) for name, values in columns.items() if is_wanted(name)}
+            )
+        if importlib.util.find_spec("pandas") is None:
+            return data
+        return importlib.import_module("pandas").DataFrame(data)
+
+    def deviations(self) -> dict[str, dict[str, float]]:
+        """Of each service and feature, how far it is from before the alarm since then, in robust sigmas.
+
+        That is the change of its median over what it usually moves: 1.4826 times the median distance from the
+        median before, at least a twentieth of its size. Negative where it fell; within -1000 and 1000.
+        """
+        before = [index for index, time_s in enumerate(self.times_s) if time_s < self.alarm_s]
+        since = [index for index, time_s in enumerate(self.times_s) if time_s >= self.alarm_s]
+        return {
+            service: {name: _deviation(values, before, since) for name, values in columns.items()}
+            for service, columns in self.columns.items()
+        }
+
+
+def _filled(values: Sequence[float]) -> Column:
+    newest = next(value for value in values if isfinite(value))
+    filled = []
+    for value in values:
+        newest = value if isfinite(value) else newest
+        filled.append(newest)
+    return filled
+
+
+def _deviation(values: Sequence[float], before: Sequence[int], since: Sequence[int]) -> float:
+    past = [values[index] for index in before if isfinite(values[index])]
+    now = [values[index] for index in since if isfinite(values[index])]
+    if not past or not now:
+        return 0.0
+    usual, found = median(past), median(now)
+    spread = _MAD_TO_SIGMA * median(abs(value - usual) for value in past)
+    size = max(spread, _SMALLEST_SHARE * max(abs(usual), abs(found)), _SMALLEST)
+    return max(-_LARGEST_DEVIATION, min(_LARGEST_DEVIATION, (found - usual) / size))

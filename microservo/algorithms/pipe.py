@@ -1,0 +1,85 @@
+"""The pipe to a fenced process: bytes out, bytes in, each within a time."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from typing import IO, Protocol
+
+from microservo.errors import AlgorithmEnded, DeadlineExceeded
+
+_CHUNK_BYTES = 1 << 20
+_NOT_ANSWERED = "no answer"
+_NOT_READ = "what it was asked was not read"
+
+
+class Pipe(Protocol):
+    """Both ends of a process that answers."""
+
+    def send(self, data: bytes, deadline_s: float) -> None:
+        """Writes all of it.
+
+        Args:
+            data: what to write.
+            deadline_s: a reading of `time.monotonic`.
+
+        Raises:
+            DeadlineExceeded: the other end did not read it by then.
+            AlgorithmEnded: there is no other end.
+        """
+
+    def receive(self, deadline_s: float) -> bytes:
+        """What is there, at least one byte.
+
+        Raises:
+            DeadlineExceeded: nothing came by then.
+            AlgorithmEnded: nothing will come.
+        """
+
+
+class FilePipe:
+    """A pipe of the standard input and output of a process, which are made non-blocking.
+
+    Args:
+        stdin: what the process reads.
+        stdout: what it writes.
+    """
+
+    def __init__(self, stdin: IO[bytes], stdout: IO[bytes]) -> None:
+        self._stdin, self._stdout = stdin, stdout
+        os.set_blocking(stdin.fileno(), False)
+        os.set_blocking(stdout.fileno(), False)
+
+    def send(self, data: bytes, deadline_s: float) -> None:
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[os.write(self._stdin.fileno(), rest) :]
+            except BlockingIOError:
+                self._wait(self._stdin, select.POLLOUT, deadline_s, _NOT_READ)
+            except OSError as error:
+                msg = f"the process of the algorithm ended ({error.strerror}); its log says why"
+                raise AlgorithmEnded(msg) from error
+
+    def receive(self, deadline_s: float) -> bytes:
+        while True:
+            try:
+                data = os.read(self._stdout.fileno(), _CHUNK_BYTES)
+            except BlockingIOError:
+                self._wait(self._stdout, select.POLLIN, deadline_s, _NOT_ANSWERED)
+                continue
+            if not data:
+                msg = "the process of the algorithm ended without an answer; its log says why"
+                raise AlgorithmEnded(msg)
+            return data
+
+    @staticmethod
+    def _wait(file: IO[bytes], event: int, deadline_s: float, problem: str) -> None:
+        # select would fail on a descriptor above 1023.
+        poll = select.poll()
+        poll.register(file.fileno(), event)
+        left_s = deadline_s - time.monotonic()
+        if left_s <= 0 or not poll.poll(left_s * 1000):
+            msg = f"{problem} in time; raise its deadline, or make it faster"
+            raise DeadlineExceeded(msg)

@@ -1,0 +1,67 @@
+"""Trace deviation: requests and calls that take longer or fail more often than they do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+from .moments import Moments, check_positive, forgetting_of, usable
+
+_FAMILIES = ("request/", "call/", "consume/", "internal/")
+_LATENCIES = ("p50_ms", "p90_ms", "p99_ms")
+_SMALLEST_LOG_SIGMA = 0.1
+"""A tenth more or less is no news, however steady an endpoint is."""
+_SMALLEST_FAILURES = 0.5
+_SMALLEST_MS = 1e-3
+
+
+class TraceDeviation:
+    """The largest deviation over the endpoints and peers of a window.
+
+    A latency is compared by its logarithm with its own running mean and deviation: twice as long is as odd for 2 ms
+    as for 2 s. Failures are compared with as many as the running share gives for this number of spans. Faster and
+    fewer failures count nothing.
+
+    Args:
+        memory_windows: windows after which the past counts about a third (1/e).
+        warm_up_windows: windows with a span that are learned before an endpoint is scored.
+
+    Raises:
+        ValueError: a parameter is not positive.
+    """
+
+    def __init__(self, *, memory_windows: float = 120, warm_up_windows: int = 12) -> None:
+        check_positive("trace deviation", memory_windows=memory_windows, warm_up_windows=warm_up_windows)
+        self._forgetting = forgetting_of(memory_windows)
+        self._warm_up = warm_up_windows
+        self._known: dict[str, Moments] = {}
+
+    def score_one(self, x: Mapping[str, float]) -> float:
+        found = [
+            self._failing(past, value, count) if is_share else past.distance_above(value, _SMALLEST_LOG_SIGMA)
+            for name, value, count, is_share in _spans(x)
+            if (past := self._known.get(name)) is not None and past.seen >= self._warm_up
+        ]
+        return max(0.0, *found) if found else math.nan
+
+    def learn_one(self, x: Mapping[str, float]) -> None:
+        for name, value, _, _ in _spans(x):
+            self._known.setdefault(name, Moments()).add(value, self._forgetting)
+
+    @staticmethod
+    def _failing(past: Moments, share: float, count: float) -> float:
+        expected = past.mean * count
+        return (share * count - expected) / math.sqrt(expected * (1 - past.mean) + _SMALLEST_FAILURES)
+
+
+def _spans(x: Mapping[str, float]) -> Iterator[tuple[str, float, float, bool]]:
+    """Name, value (of latencies the logarithm), number of spans, and whether it is a share of failures."""
+    for name, value in x.items():
+        if not name.startswith(_FAMILIES) or not usable(value):
+            continue
+        group, _, statistic = name.rpartition("/")
+        count = x.get(f"{group}/count", 0.0)
+        if statistic == "error_share":
+            yield name, value, count, True
+        elif statistic in _LATENCIES:
+            yield name, math.log(max(value, _SMALLEST_MS)), count, False
