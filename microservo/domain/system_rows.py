@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from schemas.records import FeatureWindow
 
@@ -49,13 +50,14 @@ class SystemRows:
         self._keep_us = keep_us
         self._partitions: dict[int, _Partition] = {}
         self._rows: dict[int, dict[str, FeatureWindow]] = {}
+        self._newest_us: dict[str, int] = {}
 
     def add(self, window: FeatureWindow, partition: int) -> bool:
         """Takes a window; whether it is new: the log repeats some after a restart upstream."""
-        row = self._rows.setdefault(window.start_us, {})
-        if window.service in row or window.end_us <= self._forgotten_us:
+        if window.start_us <= self._newest_us.get(window.service, -1):
             return False
-        row[window.service] = window
+        self._newest_us[window.service] = window.start_us
+        self._rows.setdefault(window.start_us, {})[window.service] = window
         place = self._partitions.setdefault(partition, _Partition(window.start_us, window.end_us))
         if window.start_us >= place.newest_us:
             place.add(window)
@@ -75,12 +77,27 @@ class SystemRows:
             if start_us >= from_us and all(window.end_us <= until_us for window in row.values())
         ]
 
-    @property
-    def _forgotten_us(self) -> int:
-        newest_us = max((place.newest_us for place in self._partitions.values()), default=0)
-        return newest_us - self._keep_us
+    def snapshot(self) -> dict[str, Any]:
+        """How far the windows have come, as plain values; the windows themselves are not in it."""
+        return {
+            "partitions": [
+                [index, place.newest_us, place.end_us, sorted(place.here), sorted(place.before)]
+                for index, place in sorted(self._partitions.items())
+            ],
+            "newest_us": dict(self._newest_us),
+        }
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Goes on from a snapshot; windows from before it are not there any more."""
+        self._partitions = {
+            index: _Partition(newest_us, end_us, set(here), set(before))
+            for index, newest_us, end_us, here, before in snapshot["partitions"]
+        }
+        self._newest_us = dict(snapshot["newest_us"])
+        self._rows = {}
 
     def _forget(self) -> None:
-        forgotten_us = self._forgotten_us
+        newest_us = max((place.newest_us for place in self._partitions.values()), default=0)
+        forgotten_us = newest_us - self._keep_us
         for start_us in [each for each in self._rows if each < forgotten_us]:
             del self._rows[start_us]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,6 +73,19 @@ def test_no_more_is_kept_than_asked_for() -> None:
         rows.add(window("cart", number), 0)
     assert [start_us // SIZE_US for start_us, _ in rows.rows(0, 100 * SIZE_US)] == [46, 47, 48, 49]
     assert not rows.add(window("cart", 1), 0)
+
+
+def test_one_that_goes_on_from_a_snapshot_knows_what_came_and_what_is_missing() -> None:
+    rows, again = SystemRows(keep_us=100 * SIZE_US), SystemRows(keep_us=100 * SIZE_US)
+    for number in (1, 2):
+        rows.add(window("cart", number), 0)
+        rows.add(window("ads", number), 1)
+    rows.add(window("cart", 3), 0)
+    again.restore(json.loads(json.dumps(rows.snapshot())))
+    assert again.complete_us == rows.complete_us == 3 * SIZE_US
+    assert not again.add(window("cart", 3), 0)
+    assert again.add(window("ads", 3), 1)
+    assert again.complete_us == 4 * SIZE_US
 
 
 @given(st.lists(st.integers(min_value=0, max_value=2), max_size=60))
