@@ -136,12 +136,11 @@ class Detecting:
         for (service, names), group in groupby(given, key=attrgetter("service", "names")):
             of_group = list(group)
             rows = np.array([each.values for each in of_group], np.float64)
-            if not self._is_of_system:
-                names, rows = self._delivery(names, rows)
-            answer = self._session.score(service, names, rows)
+            given_names, rows = (names, rows) if self._is_of_system else self._delivery(names, rows)
+            answer = self._session.score(service, given_names, rows)
             self.counts[service] = answer.counts
             self.cpu_us += answer.cpu_us
-            hashes = _hashes(names, rows)
+            hashes = _hashes(given_names, rows)
             for each, score, sha256 in zip(of_group, answer.scores.tolist(), hashes, strict=True):
                 yield Scored(
                     service=service,
