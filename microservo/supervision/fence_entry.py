@@ -30,8 +30,9 @@ def main() -> int:
     os.closerange(3, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     os.umask(0o022)
     os.nice(settings["nice"])
-    for number, value in settings["limits"]:
-        _limit(number, value)
+    for process in settings["processes"]:
+        for number, value in settings["limits"]:
+            _limit(process, number, value)
     try:
         os.execv(command[0], command)  # noqa: S606 - a shell is what we don't want
     except OSError as error:
@@ -51,14 +52,17 @@ def _send_folders(host: _socket.socket, folders: list[str]) -> None:
     host.sendmsg([b"r"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
 
 
-def _limit(number: int, value: int) -> None:
+def _limit(process: int, number: int, value: int) -> None:
     """Lowers a limit for good; what the machine allows less of stays as it is."""
     _, hard = resource.getrlimit(number)
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    # macOS refuses some of them: `Unfenced.holds` does not promise those there.
     try:
-        resource.setrlimit(number, (value, value))
+        if process == 0:
+            resource.setrlimit(number, (value, value))
+        elif sys.platform == "linux":
+            resource.prlimit(process, number, (value, value))
     except (ValueError, OSError) as error:
+        # Only macOS refuses, and only some.
         sys.stderr.write(f"limit {number} can't be set to {value}: {error}\n")
 
 

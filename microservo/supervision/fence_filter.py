@@ -1,8 +1,8 @@
 """A filter of system calls (seccomp, classic BPF) for `bwrap --seccomp`.
 
-It refuses with EPERM what no algorithm needs and what would go past a limit or towards the kernel: memory that
-no process is charged for (memfd, System V IPC, message queues), looking into other processes, mounting and
-new namespaces, and the parts of the kernel that had the most defects (io_uring, BPF, userfaultfd, keys).
+It refuses with EPERM what no algorithm needs and what would go past a limit or towards the kernel: memory
+that no process is charged for (memfd, System V IPC, message queues), looking into other processes, mounting
+and new namespaces, and the parts of the kernel that had the most defects (io_uring, BPF, userfaultfd, keys).
 Everything else is decided by the fence's other walls.
 """
 

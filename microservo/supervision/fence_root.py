@@ -1,8 +1,8 @@
-"""Becomes an ordinary user who can still see some folders of root: `python -I -S fence_root.py SETTINGS COMMAND...`.
+"""Starts bwrap for root as an ordinary user: `python -I -S fence_root.py SETTINGS BWRAP...`.
 
 Where the host is root, no bound on processes would hold for it and its files would be the plug-in's, so bwrap
-runs as a user of no name. That one can't walk to a folder below `/root`; here each is mounted below `/tmp`, in
-a mount namespace that only bwrap sees and that ends with it.
+runs as a user of no name. That one can't walk to a folder below `/root`; here each is mounted below `/tmp`,
+in a mount namespace that only bwrap sees and that ends with it.
 """
 
 from __future__ import annotations

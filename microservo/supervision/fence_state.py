@@ -81,7 +81,10 @@ class _Copier:
             while chunk := os.read(file, _CHUNK_BYTES):
                 self._bytes += len(chunk)
                 if self._bytes > self._max_bytes:
-                    message = f"the state is larger than {self._max_bytes} bytes at {place!r}; keep less, or allow more"
+                    message = (
+                        f"the state is larger than {self._max_bytes} bytes at {place!r};"
+                        " keep less, or allow more"
+                    )
                     raise InvalidInput(message)
                 copy.write(chunk)
         target.chmod(0o644)

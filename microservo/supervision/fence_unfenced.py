@@ -1,4 +1,4 @@
-"""Runs a program without a fence, for those who have none or trust it: what can be bounded is, nothing is hidden."""
+"""Runs a program without a fence, for those who have none or trust it: bounded, but with nothing hidden."""
 
 from __future__ import annotations
 
