@@ -238,7 +238,7 @@ def entry_settings(
     processes: Sequence[int] = (0,),
     more_limits: Sequence[tuple[int, int]] = (),
 ) -> str:
-    """What `fence_entry.py` is told: descriptor of the host's socket, folders, and whom it limits (0: itself)."""
+    """What `fence_entry.py` is told: the descriptor of the host's socket, and whom it limits (0: itself)."""
     bound = [
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, limits.disk_bytes),

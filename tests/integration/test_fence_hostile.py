@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -80,7 +81,7 @@ def command(request: pytest.FixtureRequest) -> list[str]:
 @pytest.fixture
 def folder(command: list[str]) -> Iterator[Path]:
     """A folder that the host may write to, and may be walked to by anybody."""
-    made = Path("/var/tmp", f"fence-test-{uuid.uuid4().hex}")
+    made = Path(tempfile.gettempdir(), f"fence-test-{uuid.uuid4().hex}")
     made.mkdir()
     made.chmod(0o777)
     yield made

@@ -1,7 +1,7 @@
 """A small host of one fenced script, for tests: `fence_host.py REQUEST`; prints what became of it as JSON.
 
-REQUEST is JSON: bwrap (none: unfenced), script, arguments, limits, seconds (until it is killed), log, state (where
-that is copied to), snapshot (what it starts with). With `hold`, it prints its child's pid and waits.
+REQUEST is JSON: bwrap (none: unfenced), script, arguments, limits, seconds (until it is killed), log, state
+(where that is copied to), snapshot (what it starts with). With `hold`, it prints its child's pid and waits.
 """
 
 from __future__ import annotations

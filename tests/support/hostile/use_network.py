@@ -1,4 +1,4 @@
-"""Connects to an abstract socket and to each `HOST:PORT`; prints what answered, and the interfaces there are."""
+"""Connects to an abstract socket and to each `HOST:PORT`; prints what answered, and the interfaces."""
 
 import json
 import socket
