@@ -36,7 +36,8 @@ class Unavailable(MicroServoError):
 
 
 class AlgorithmFailed(MicroServoError):
-    """A plug-in raised an error, or broke one of the rules below. Its process can be asked again, theirs can't.
+    """A plug-in raised an error, or broke one of the rules below. Its process can be asked again, theirs
+    can't.
 
     Args:
         message: what happened, in one sentence.

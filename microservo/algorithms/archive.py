@@ -83,21 +83,19 @@ def _check(archive: Path, members: Sequence[zipfile.ZipInfo], bounds: Bounds) ->
 
 
 def _problem(member: zipfile.ZipInfo, bounds: Bounds) -> str:
+    """What is wrong with a member; "" where nothing is."""
     path = PurePosixPath(member.filename)
     kind = stat.S_IFMT(member.external_attr >> 16)
-    if path.is_absolute() or ".." in path.parts or not path.parts:
-        return "leads out of its folder"
-    if any(mark in member.orig_filename for mark in "\\:\0"):
-        return "has a name that other systems read otherwise"
-    if len(path.parts) > bounds.depth:
-        return f"lies {len(path.parts)} folders deep; expected at most {bounds.depth}"
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        return "is a link or a device; put the file itself there"
-    if member.flag_bits & 1:
-        return "is encrypted"
-    if member.file_size > max(_FREE_OF_RATIO_BYTES, bounds.ratio * member.compress_size):
-        return f"unpacks to more than {bounds.ratio:g} times its size"
-    return ""
+    problems = {
+        "leads out of its folder": path.is_absolute() or ".." in path.parts or not path.parts,
+        "has a name that other systems read otherwise": any(mark in member.orig_filename for mark in "\\:\0"),
+        f"lies deeper than {bounds.depth} folders": len(path.parts) > bounds.depth,
+        "is a link or a device; put the file itself there": kind not in (0, stat.S_IFREG, stat.S_IFDIR),
+        "is encrypted": member.flag_bits & 1,
+        f"unpacks to more than {bounds.ratio:g} times its size": member.file_size
+        > max(_FREE_OF_RATIO_BYTES, bounds.ratio * member.compress_size),
+    }
+    return next((problem for problem, is_so in problems.items() if is_so), "")
 
 
 def _extract(archive: Path, file: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> None:

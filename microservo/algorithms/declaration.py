@@ -135,7 +135,8 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
 def _check_words(name: str, value: str | tuple[str, ...], allowed: tuple[str, ...]) -> None:
     for word in (value,) if isinstance(value, str) else value or ("",):
         if word not in allowed:
-            msg = f"{name} {word!r}; expected {'one' if isinstance(value, str) else 'some'} of {', '.join(allowed)}"
+            count = "one" if isinstance(value, str) else "some"
+            msg = f"{name} {word!r}; expected {count} of {', '.join(allowed)}"
             raise InvalidInput(msg)
 
 
@@ -204,12 +205,12 @@ def declaration_of(document: Mapping[str, Any]) -> Declaration:
 
 def _typed(key: str, value: Any) -> Any:
     types = _TYPES[key]
-    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+    if type(value) not in types:
         msg = f"{key} = {value!r} in a declaration; expected {' or '.join(_NAMES[each] for each in types)}"
         raise InvalidInput(msg)
     if key == "pre":
         return tuple(_step(each) for each in value)
-    if isinstance(value, list):
+    if list in types:
         if not all(isinstance(each, str) for each in value):
             msg = f"{key} = {value!r} in a declaration; expected a list of texts"
             raise InvalidInput(msg)
@@ -226,5 +227,12 @@ def _step(value: Any) -> Step:
     raise InvalidInput(msg)
 
 
-_NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", list: "a list", dict: "a table"}
+_NAMES = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "a table",
+}
 assert {_RENAMED.get(key, key) for key in _TYPES} == {each.name for each in fields(Declaration)}

@@ -34,15 +34,16 @@ def signal_of(name: str) -> Signal | None:
 
 
 class Delivery:
-    """Chooses the features of windows for one algorithm. Windows mostly have the same names, so these are kept.
+    """Chooses features for one algorithm. Windows mostly have the same names, so what was chosen is kept.
 
     Args:
-        declaration: its signals and patterns count.
+        declaration: its `signals`, `only` and `per` count.
     """
 
     def __init__(self, declaration: Declaration) -> None:
         self._signals = frozenset(declaration.signals)
         self._only = declaration.only
+        self._is_prefixed = declaration.per == "system"
         self._chosen: dict[tuple[str, ...], tuple[tuple[str, ...], NDArray[np.intp]]] = {}
 
     def __call__(self, names: Sequence[str], rows: Float64) -> tuple[tuple[str, ...], Float64]:
@@ -63,7 +64,9 @@ class Delivery:
         return chosen[0], rows if len(chosen[0]) == len(key) else rows[:, chosen[1]]
 
     def is_delivered(self, name: str) -> bool:
-        """Whether a feature is."""
+        """Whether a feature is; of the system, by what stands behind the service."""
+        if self._is_prefixed:
+            name = name.partition("/")[2]
         signal = signal_of(name)
         if signal is not None and signal not in self._signals:
             return False

@@ -39,9 +39,9 @@ class PersistentDetector(Detector, Protocol):
 class Ranker(Protocol):
     """Ranks what may have caused an alarm: a function, with RCAEval's signature.
 
-    It may have parameters by these names, and gets what it has: `services` (names), `graph` (pairs of caller and
-    callee), `deviations` (service to feature to how many robust sigmas it moved), `logs` and `traces` (tables
-    like `data`, which then does not hold them).
+    It may have parameters by these names, and gets what it has: `services` (names), `graph` (pairs of caller
+    and callee), `deviations` (service to feature to how many robust sigmas it moved), `logs` and `traces`
+    (tables like `data`, which then does not hold them).
     """
 
     def __call__(
@@ -50,10 +50,11 @@ class Ranker(Protocol):
         """What may be the cause.
 
         Args:
-            data: `time` in epoch seconds and a column `<service>_<feature>` for each feature, one row a window: a
-                pandas frame where the environment has pandas, else a dict of lists.
+            data: `time` in epoch seconds and a column `<service>_<feature>` for each feature, one row a
+                window: a pandas frame where the environment has pandas, else a dict of lists.
             inject_time: when the alarm says that it began, epoch seconds. Never a label's time.
             dataset: None.
+            **kwargs: what it has parameters for, see above, and its declared `params`.
 
         Returns:
             `{"ranks": [...]}`: columns or services, the most likely cause first.

@@ -1,7 +1,8 @@
 """The host's end of the pipe: what is asked of a fenced process, and what of its answers is believed.
 
-The process at the other end runs code of anybody. An answer counts only if it came in time, is a frame, and has
-the right type, length and range; whatever else it is raises an error that says so, and is never used.
+The process at the other end runs code of anybody. It gets what its declaration names, and nothing else. An
+answer counts only if it came in time, is a frame, and has the right type, length and range; whatever else it
+is raises an error that says so, and is never used.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microservo.algorithms.declaration import Declaration
+from microservo.algorithms.delivery import Delivery
 from microservo.algorithms.fenced import frames
 from microservo.algorithms.pipe import Pipe
 from microservo.errors import AlgorithmFailed, AlgorithmRefused, BadAnswer, InvalidInput
@@ -98,7 +100,8 @@ class Case:
     Attributes:
         alarm_us: start of the first window that the alarm is about; never a label's time.
         start_us: starts of the windows, shape (windows,), growing; some before the alarm, some not.
-        features: service to names of its features and values of shape (windows, features); NaN where undefined.
+        features: service to names of its features, and values of shape (windows, features), NaN where
+            undefined.
         graph: pairs of caller and callee.
     """
 
@@ -116,17 +119,20 @@ class Case:
             raise InvalidInput(msg)
         for service, (names, values) in self.features.items():
             if values.shape != (len(self.start_us), len(names)):
-                msg = f"{service}: features of shape {values.shape}; expected {len(self.start_us), len(names)}"
+                msg = (
+                    f"{service}: features of shape {values.shape}; expected {len(self.start_us), len(names)}"
+                )
                 raise InvalidInput(msg)
 
-    def frame(self) -> tuple[dict[str, Any], bytes]:
-        """Header and body, column by column."""
-        columns = [np.ascontiguousarray(values.T, "<f8") for _, values in self.features.values()]
+    def frame(self, delivery: Delivery) -> tuple[dict[str, Any], bytes]:
+        """Header and body, column by column, of what is delivered."""
+        delivered = {service: delivery(*found) for service, found in self.features.items()}
+        columns = [np.ascontiguousarray(values.T, "<f8") for _, values in delivered.values()]
         times_s = self.start_us.astype("<f8") / 1e6
         header = {
             "alarm_s": self.alarm_us / 1e6,
             "windows": len(self.start_us),
-            "services": [[service, list(names)] for service, (names, _) in self.features.items()],
+            "services": [[service, list(names)] for service, (names, _) in delivered.items()],
             "graph": [list(edge) for edge in self.graph],
         }
         return header, b"".join([times_s.tobytes(), *(each.tobytes() for each in columns)])
@@ -135,8 +141,8 @@ class Case:
 class Session:
     """One algorithm in one process, asked one thing at a time.
 
-    After `AlgorithmFailed` itself it can be asked on; after one of its kinds the process must be killed, which is
-    the caller's business.
+    After `AlgorithmFailed` itself or `AlgorithmRefused` it can be asked on; after another one of its kinds
+    the process must be killed, which is the caller's business.
 
     Args:
         pipe: to the process.
@@ -146,6 +152,7 @@ class Session:
 
     def __init__(self, pipe: Pipe, declaration: Declaration, code: Sequence[str] = ()) -> None:
         self.declaration = declaration
+        self._delivery = Delivery(declaration)
         self._pipe = pipe
         self._code = code
         self._layouts: dict[tuple[str, ...], int] = {}
@@ -186,7 +193,9 @@ class Session:
             raise BadAnswer(msg)
         scores = np.frombuffer(body, "<f8").astype(np.float64, copy=False)
         if np.isinf(scores).any():
-            msg = f"an infinite score for a window of {service!r}; expected a finite one, or NaN for not ready"
+            msg = (
+                f"an infinite score for a window of {service!r}; expected a finite one, or NaN for not ready"
+            )
             raise BadAnswer(msg)
         return Scores(scores=scores, counts=_counts(answer), cpu_us=_cpu_us(answer))
 
@@ -201,7 +210,7 @@ class Session:
         Raises:
             BadAnswer: it ranked what is no service and no column of the case.
         """
-        header, body = case.frame()
+        header, body = case.frame(self._delivery)
         answer, _ = self._ask("rank", {**header, "at_most": _MAX_RANKS}, body)
         causes = _of_type(answer, "ranks", list)
         services = []
@@ -211,14 +220,12 @@ class Session:
             if service not in services:
                 services.append(service)
         counts = _counts(answer)
-        return Ranking(
-            services=tuple(services), causes=tuple(causes), counts=counts, cpu_us=_cpu_us(answer)
-        )
+        return Ranking(services=tuple(services), causes=tuple(causes), counts=counts, cpu_us=_cpu_us(answer))
 
     def train(self, cases: Sequence[tuple[Case, str, str]], deadline_s: float = START_DEADLINE_S) -> None:
         """Teaches a classifier: cases of other runs, the service in question, and the kind of failure."""
         for case, service, kind in cases:
-            header, body = case.frame()
+            header, body = case.frame(self._delivery)
             self._ask("add", {**header, "service": service, "kind": kind}, body)
         self._ask("fit", {}, within_s=deadline_s)
 
@@ -228,8 +235,10 @@ class Session:
         Raises:
             BadAnswer: these are no probabilities, or don't sum up to 1.
         """
-        header, body = case.frame()
-        answer, out = self._ask("classify", {**header, "service": service}, body, _MAX_KINDS * frames.FLOAT_BYTES)
+        header, body = case.frame(self._delivery)
+        answer, out = self._ask(
+            "classify", {**header, "service": service}, body, _MAX_KINDS * frames.FLOAT_BYTES
+        )
         kinds, values = _of_type(answer, "kinds", list), frames.floats(out[: len(out) // 8 * 8])
         is_named = len(kinds) == len(set(map(str, kinds))) and all(isinstance(kind, str) for kind in kinds)
         if not is_named or len(kinds) != len(values) or not all(0 <= value <= 1 for value in values):
@@ -262,14 +271,14 @@ class Session:
         if rows.ndim != 2 or rows.shape[1] != len(names):
             msg = f"rows of shape {rows.shape} for {len(names)} features; expected (windows, {len(names)})"
             raise InvalidInput(msg)
+        key, rows = self._delivery(names, rows)
         header: dict[str, Any] = {"service": service, "windows": len(rows)}
-        key = tuple(names)
         layout = self._layouts.get(key)
         if layout is None:
             if len(self._layouts) >= _LAYOUTS:
                 self._layouts.clear()
             layout = self._layouts[key] = len(self._layouts)
-            header["names"] = list(names)
+            header["names"] = list(key)
         header["layout"] = layout
         body = np.ascontiguousarray(rows, "<f8").tobytes()
         within_s = self.declaration.deadline_s * max(1, len(rows))
@@ -284,7 +293,7 @@ class Session:
         within_s: float | None = None,
     ) -> tuple[dict[str, Any], bytes]:
         if self._received:
-            msg = f"{len(self._received)} bytes that nobody asked for; expected an answer to each question alone"
+            msg = f"{len(self._received)} bytes that nobody asked for; expected answers to questions alone"
             raise BadAnswer(msg)
         deadline_s = time.monotonic() + (self.declaration.deadline_s if within_s is None else within_s)
         self._pipe.send(frames.encode({"op": op, **header}, body), deadline_s)

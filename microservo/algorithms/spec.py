@@ -60,27 +60,25 @@ def resolve(
         unpack_to: a folder to be made, that an archive is unpacked to.
 
     Raises:
-        InvalidInput: there is no such thing, it is not clear which object is meant, or what is declared can't be.
+        InvalidInput: there is no such thing, it is not clear which object is meant, or a declaration can't
+            be.
     """
-    path, changes = Path(spec), overrides or {}
+    changes = overrides or {}
+    path, name = _split(spec)
     if (SHIPPED / f"{spec}.toml").is_file():
         return _of_declaration(SHIPPED / f"{spec}.toml", "shipped", changes)
-    if path.suffix in _ARCHIVES and path.is_file():
-        if unpack_to is None:
-            msg = f"{spec} is an archive; expected a folder to unpack it to"
-            raise InvalidInput(msg)
-        unpack(path, unpack_to)
-        return _of_folder(unpack_to, "archive", changes)
     if path.is_dir():
         return _of_folder(path, "folder", changes)
-    if path.suffix == ".toml" and path.is_file():
-        return _of_declaration(path, "declaration", changes)
-    file, colon, name = spec.rpartition(":")
-    if path.suffix == ".py" and path.is_file():
-        return _of_file(path, "", "file", changes)
-    if colon and file.endswith(".py") and Path(file).is_file():
-        return _of_file(Path(file), name, "file", changes)
-    if colon and "/" not in spec and not file.endswith(".py"):
+    if path.is_file() and path.suffix in _ARCHIVES:
+        return _of_archive(path, unpack_to, changes)
+    if path.is_file() and path.suffix in (".toml", ".py"):
+        is_module = path.suffix == ".py"
+        return (
+            _of_file(path, name, "file", changes)
+            if is_module
+            else _of_declaration(path, "declaration", changes)
+        )
+    if ":" in spec and "/" not in spec and path.suffix != ".py":
         return Plugin(declaration=_declaration({"object": spec}, changes), source="object")
     kinds = ", ".join(sorted(each.stem for each in SHIPPED.glob("*.toml")))
     msg = (
@@ -88,6 +86,20 @@ def resolve(
         f"a .toml declaration, or one of {kinds}"
     )
     raise InvalidInput(msg)
+
+
+def _split(spec: str) -> tuple[Path, str]:
+    """The path, and the name in it where one is said, as in NAME.py:object."""
+    file, _, name = spec.rpartition(":")
+    return (Path(file), name) if file.endswith(".py") else (Path(spec), "")
+
+
+def _of_archive(path: Path, unpack_to: Path | None, changes: Mapping[str, Any]) -> Plugin:
+    if unpack_to is None:
+        msg = f"{path} is an archive; expected a folder to unpack it to"
+        raise InvalidInput(msg)
+    unpack(path, unpack_to)
+    return _of_folder(unpack_to, "archive", changes)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -159,7 +171,6 @@ def _of_folder(folder: Path, source: Source, changes: Mapping[str, Any]) -> Plug
 
 def _entry_point(path: Path) -> str:
     parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
-    parser.optionxform = str  # type: ignore[assignment,method-assign] - names keep their case
     try:
         parser.read_string(path.read_text("utf-8"))
     except (OSError, ValueError, configparser.Error) as error:
@@ -185,8 +196,8 @@ def _found_in(path: Path, wanted: str) -> tuple[str, Task | None]:
     if len(tasks) != 1:
         names = ", ".join(tasks) or "none"
         msg = (
-            f"{path} has {len(tasks)} algorithms ({names}); expected one class with score_one and learn_one or "
-            f"with fit and predict_proba, or one function f(data, inject_time); or say {path}:NAME"
+            f"{path} has {len(tasks)} algorithms ({names}); expected one class with score_one and learn_one "
+            f"or with fit and predict_proba, or one function f(data, inject_time); or say {path}:NAME"
         )
         raise InvalidInput(msg)
     return next(iter(tasks.items()))

@@ -26,7 +26,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
-"""What the process needs: sums and sets in the same order each time, and no more processors than it was given."""
+"""What the process needs: sums and sets in the same order each time, and one processor."""
 
 _STOP_S = 5
 
@@ -61,9 +61,7 @@ def unfenced_session(
 
 
 @contextmanager
-def _process(
-    argv: Sequence[str], folder: str, log: IO[bytes] | None
-) -> Iterator[subprocess.Popen[bytes]]:
+def _process(argv: Sequence[str], folder: str, log: IO[bytes] | None) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
         argv,
         stdin=subprocess.PIPE,

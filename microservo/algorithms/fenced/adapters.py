@@ -19,9 +19,11 @@ Make = Callable[[], Any]
 
 
 class Scorer(Protocol):
-    """What scores the rows of one service. `left_out` is how many features its newest fit could not use."""
+    """What scores the rows of one service."""
 
-    left_out: int
+    @property
+    def left_out(self) -> int:
+        """Features that its newest fit could not use."""
 
     def score(self, order: Names, row: Row) -> float:
         """How anomalous the row is; changes nothing."""

@@ -1,7 +1,7 @@
 """A case: the telemetry of all services up to an alarm, as rankers and classifiers take it.
 
-Tables are RCAEval's: a column `time` in seconds, and a column `<service>_<feature>` for each feature. They are
-pandas frames where pandas is there, else dicts of lists, so an algorithm of the standard library needs nothing.
+Tables are RCAEval's: a column `time` in seconds, and a column `<service>_<feature>` for each feature. They
+are pandas frames where pandas is there, else dicts of lists, so that an algorithm need not require it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Case:
         return cls(float(header["alarm_s"]), values[:windows], columns, graph)
 
     def complete(self) -> None:
-        """Replaces what is undefined by the value before, or the first one after; leaves out what never came."""
+        """Replaces what is undefined by the value before, or the first after; leaves out what never came."""
         for columns in self.columns.values():
             for name in list(columns):
                 values = columns[name]

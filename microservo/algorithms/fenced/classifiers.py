@@ -1,8 +1,8 @@
 """The classifier of a deployment: `fit` and `predict_proba`, as scikit-learn has them.
 
 It learns from cases of earlier runs whose kind of failure the user gives; never from the run that it watches.
-What it is given of a case is how far each feature of the service in question deviates, not the feature itself:
-so what was learned on one service and load says something on another.
+What it is given of a case is how far each feature of the service in question deviates, not the feature
+itself: so what was learned on one service and load says something on another.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ class Classifier:
             Refused: there are none of two kinds.
         """
         if len(set(self._kinds)) < 2:
-            msg = f"{len(self._kinds)} cases of {len(set(self._kinds))} kinds to learn from; expected two kinds"
+            msg = (
+                f"{len(self._kinds)} cases of {len(set(self._kinds))} kinds to learn from; expected two kinds"
+            )
             raise Refused(msg)
         self._order = tuple(sorted({name for row in self._rows for name in row}))
         table, steps = self._table(self._rows), [make() for make in self._pre]

@@ -90,7 +90,8 @@ class Detectors:
     """The detector of every service, made at its first window.
 
     Args:
-        declaration: `object`, `params`, `pre`, `per`, `features`, `batch` and `seed`, as the host declares them.
+        declaration: `object`, `params`, `pre`, `per`, `features`, `batch` and `seed`, of the host's
+            declaration.
 
     Raises:
         Refused: the object is no detector.
@@ -105,7 +106,9 @@ class Detectors:
         self._active: Watch | None = None
         recognised = self._recognised(declaration["seed"])
         if self._is_raw and recognised.style not in ("score_one", "function"):
-            msg = f'features = "raw" for an object with `{recognised.style}`, which takes vectors; leave it out'
+            msg = (
+                f'features = "raw" for an object with `{recognised.style}`, which takes vectors; leave it out'
+            )
             raise Refused(msg)
         self.style, self.sign = recognised.style, recognised.sign
 
@@ -139,7 +142,7 @@ class Detectors:
         chance = Chance(seed)
         chance.begin()
         make = self._recognised(seed).scorer
-        scorer = OfEachFeature(make) if self._declaration["per"] == "feature" else make()
+        scorer: Scorer = OfEachFeature(make) if self._declaration["per"] == "feature" else make()
         return Watch(scorer, chance, is_raw=self._is_raw)
 
     def _recognised(self, seed: int) -> Recognised:

@@ -1,8 +1,8 @@
 """How an object wants to be called, and which way its scores point.
 
-Libraries disagree: with scikit-learn lower is more anomalous, with all others higher. What an object *is* does
-not tell (PyOD's pass for outlier detectors of scikit-learn, a scikit-learn pipeline does not); the module that
-its final step is defined in does.
+Libraries disagree: with scikit-learn lower is more anomalous, with all others higher. What an object *is*
+does not tell (PyOD's pass for outlier detectors of scikit-learn, a pipeline does not); the module that its
+final step is defined in does.
 """
 
 from __future__ import annotations

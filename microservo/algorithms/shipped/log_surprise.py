@@ -59,7 +59,9 @@ class LogSurprise:
         if self._windows < self._warm_up:
             return math.nan
         counts = _counts(x)
-        surprises = [self._surprise(name, counts.get(name, 0.0)) for name in self._rates.keys() | counts.keys()]
+        surprises = [
+            self._surprise(name, counts.get(name, 0.0)) for name in self._rates.keys() | counts.keys()
+        ]
         largest = nlargest(self._top_k, surprises)
         return sum(largest) / len(largest) if largest else 0.0
 

@@ -61,7 +61,9 @@ class NSigma:
         distances = [
             self._distance(known, value)
             for name, value in x.items()
-            if (known := self._moments.get(name)) is not None and known.seen >= self._warm_up and usable(value)
+            if (known := self._moments.get(name)) is not None
+            and known.seen >= self._warm_up
+            and usable(value)
         ]
         largest = nlargest(self._top_k, distances)
         return sum(largest) / len(largest) if largest else math.nan

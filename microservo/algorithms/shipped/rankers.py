@@ -60,8 +60,8 @@ def random_walk(
 ) -> dict[str, Any]:
     """Services by how often a walk along the calls is there, drawn to those that deviate.
 
-    From a service it goes to what it calls, stays where neither callee deviates more, and now and then goes back to a
-    caller or begins anew at a service drawn by its deviation.
+    From a service it goes to what it calls, stays where no callee deviates more, and now and then goes back
+    to a caller or begins anew at a service drawn by its deviation.
 
     Args:
         data: not looked at; `deviations` are made of it.
@@ -104,10 +104,11 @@ def multi_signal(
 ) -> dict[str, Any]:
     """Services by what their metrics, logs and traces say together, less what those they call explain.
 
-    Each signal counts by the logarithm of its largest deviations, so that a loud signal can't outvote the others.
-    Traces of a service are what it serves, and what others see who call it: a killed one serves nothing, yet its
-    callers see it fail. Of what a caller shows, `explained` times what its worst callee shows is not its own:
-    a caller whose callee deviates as much is a victim.
+    Each signal counts by the logarithm of its largest deviations, so that a loud one can't outvote the
+    others. Traces of a service are what it serves, and what others see who call it: a killed one serves
+    nothing, yet its callers see it fail. Of what a caller shows, `explained` times what its worst callee
+    shows is not its
+    own: a caller whose callee deviates as much is a victim.
 
     Args:
         data: not looked at; `deviations` are made of it.
@@ -168,8 +169,14 @@ def _seen_in_traces(service: str, deviations: Deviations) -> float:
 def _moves(
     service: str, strength: Mapping[str, float], graph: Edges, backward: float
 ) -> list[tuple[str, float]]:
-    forward = {callee: strength[callee] for caller, callee in graph if caller == service and callee in strength}
-    back = {caller: backward * strength[caller] for caller, callee in graph if callee == service and caller in strength}
+    forward = {
+        callee: strength[callee] for caller, callee in graph if caller == service and callee in strength
+    }
+    back = {
+        caller: backward * strength[caller]
+        for caller, callee in graph
+        if callee == service and caller in strength
+    }
     stay = max(0.0, strength[service] - max(forward.values(), default=0.0))
     weights = [*forward.items(), *back.items(), (service, stay)]
     total = math.fsum(weight for _, weight in weights)

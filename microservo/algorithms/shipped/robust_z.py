@@ -16,8 +16,8 @@ _CLIP_SIGMAS = 3.0
 class RobustZ:
     """The mean of the `top_k` largest |value - level| / sigma; sigma from the mean absolute deviation.
 
-    Level and deviation are exponentially weighted. A value beyond three sigmas is learned as if it lay at three:
-    so a fault that lasts does not become normal at once, and leaves no wide sigma behind.
+    Level and deviation are exponentially weighted. A value beyond three sigmas is learned as if it lay at
+    three: so a fault that lasts does not become normal at once, and leaves no wide sigma behind.
 
     Args:
         top_k: how many features are averaged.

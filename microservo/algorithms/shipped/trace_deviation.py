@@ -18,9 +18,9 @@ _SMALLEST_MS = 1e-3
 class TraceDeviation:
     """The largest deviation over the endpoints and peers of a window.
 
-    A latency is compared by its logarithm with its own running mean and deviation: twice as long is as odd for 2 ms
-    as for 2 s. Failures are compared with as many as the running share gives for this number of spans. Faster and
-    fewer failures count nothing.
+    A latency is compared by its logarithm with its own running mean and deviation: twice as long is as odd
+    for 2 ms as for 2 s. Failures are compared with as many as the running share gives for this number of
+    spans. Faster and fewer failures count nothing.
 
     Args:
         memory_windows: windows after which the past counts about a third (1/e).
