@@ -36,8 +36,7 @@ class Unavailable(MicroServoError):
 
 
 class AlgorithmFailed(MicroServoError):
-    """A plug-in raised an error, or broke one of the rules below. Its process can be asked again, theirs
-    can't.
+    """A plug-in raised an error. Its process can be asked again, unlike after the errors below.
 
     Args:
         message: what happened, in one sentence.

@@ -41,9 +41,13 @@ _SIGMAS = np.array([1.0, 5.0, 3.0, 0.05, 5e6, 6.0, 0.01, 0.5, 1.5, 5.0])
 _ODD_SIGMAS = 8.0
 _WARM_UP = 700
 _SHORT_WARM_UP = 300
+_LEARNED_AT_ONCE = 20
+_LEARNING_S = 30.0
 _STILL_RATIO = 1e-6
 _PROBES = 50
 _LATENCY_ROWS = 100
+_SLOW_ROWS = 2
+"""So many of them may be: the machine has other things to do, too."""
 _GROWTH_WINDOWS = 2000
 _MAX_GROWTH_BYTES_PER_WINDOW = 1024
 _SERVICES = ("cart", "checkout", "frontend", "payment")
@@ -92,10 +96,15 @@ class Processes:
         session.open()
         return session
 
-    def trained(self, service: str, windows: int = _WARM_UP) -> Session:
+    def trained(self, service: str, windows: int = _WARM_UP, seed: int = 1) -> Session:
         """The first one, which has learned what is normal of a service that no other check has."""
-        session = self.first()
-        session.learn(service, self.names, self.normal(np.random.default_rng(1), windows))
+        session, rows = self.first(), self.normal(np.random.default_rng(seed), windows)
+        began_s = time.monotonic()
+        for begin in range(0, windows, _LEARNED_AT_ONCE):
+            if time.monotonic() - began_s > _LEARNING_S:
+                msg = f"it learned {begin} windows in {_LEARNING_S:g} s; expected {windows}: make it faster"
+                raise _Failed(msg)
+            session.learn(service, self.names, rows[begin : begin + _LEARNED_AT_ONCE])
         return session
 
     def normal(self, rng: np.random.Generator, windows: int) -> Float64:
@@ -133,17 +142,19 @@ Check = Callable[[Processes], str]
 
 
 def run_checks(open_session: OpenSession, declaration: Declaration) -> tuple[CheckResult, ...]:
-    """Runs all checks of a task. Where it can't even be opened, that is the only one.
+    """Runs all checks of a task. Where it can't be opened, or is too slow, that is the last one.
 
     Args:
         open_session: gives a process with the algorithm, each time another one.
         declaration: of the algorithm.
     """
     with Processes(open_session, declaration) as processes:
-        first = _result(it_can_be_opened, processes)
-        if not first.ok:
-            return (first,)
-        return first, *(_result(check, processes) for check in CHECKS[declaration.task])
+        results: list[CheckResult] = []
+        for check in (it_can_be_opened, *CHECKS[declaration.task]):
+            results.append(_result(check, processes))
+            if check in _FIRST and not results[-1].ok:
+                break
+        return tuple(results)
 
 
 def _result(check: Check, processes: Processes) -> CheckResult:
@@ -285,13 +296,14 @@ def a_window_is_scored_in_time(processes: Processes) -> str:
         began_s = time.perf_counter()
         session.score("latency", processes.names, row[np.newaxis])
         latencies_s.append(time.perf_counter() - began_s)
+        if sum(each > deadline_s / 2 for each in latencies_s) > _SLOW_ROWS:
+            slow = ", ".join(f"{each * 1e3:.0f}" for each in sorted(latencies_s)[-_SLOW_ROWS - 1 :])
+            msg = (
+                f"windows took {slow} ms, and {deadline_s:g} s is the deadline; "
+                "expected at most half of it: make it faster, or raise `deadline`"
+            )
+            raise _Failed(msg)
     p50_s, p99_s = np.quantile(latencies_s, (0.5, 0.99)).tolist()
-    if p99_s > deadline_s / 2:
-        msg = (
-            f"a window takes up to {p99_s * 1e3:.0f} ms (p99), and {deadline_s:g} s is the deadline; "
-            "expected at most half of it: make it faster, or raise `deadline`"
-        )
-        raise _Failed(msg)
     return f"p50 {p50_s * 1e3:.2f} ms, p99 {p99_s * 1e3:.2f} ms"
 
 
@@ -299,9 +311,7 @@ def its_memory_does_not_grow_with_the_stream(processes: Processes) -> str:
     session, sizes = processes.first(), []
     try:
         for seed in range(2):
-            session.learn(
-                "growth", processes.names, processes.normal(np.random.default_rng(seed), _GROWTH_WINDOWS)
-            )
+            processes.trained("growth", _GROWTH_WINDOWS, seed)
             sizes.append(len(session.snapshot()))
     except AlgorithmRefused:
         return "not known: what it learned can't be put away"
@@ -379,6 +389,7 @@ def taught_the_same_it_says_the_same(processes: Processes) -> str:
 
 CHECKS: dict[str, tuple[Check, ...]] = {
     "detector": (
+        a_window_is_scored_in_time,
         an_odd_window_outscores_the_median_of_normal_ones,
         scores_are_numbers_once_it_is_ready,
         windows_that_never_change_never_alarm,
@@ -386,7 +397,6 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         features_may_vanish_and_others_come,
         the_same_seed_gives_the_same_scores,
         what_it_learned_can_be_put_away,
-        a_window_is_scored_in_time,
         its_memory_does_not_grow_with_the_stream,
     ),
     "ranker": (
@@ -398,6 +408,8 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "classifier": (it_tells_kinds_apart_that_differ, taught_the_same_it_says_the_same),
 }
 """Of each task."""
+_FIRST = (it_can_be_opened, a_window_is_scored_in_time)
+"""What does not hold here would only hold up the others."""
 
 _CHANGED = {"slow": (7, 8, 9), "loud": (0, 1)}
 

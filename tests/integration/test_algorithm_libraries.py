@@ -1,0 +1,166 @@
+"""The libraries themselves, each in an environment of its own: they can't share one, and ours has none of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from microservo.algorithms import resolve
+from microservo.algorithms.kinds import kinds
+from microservo.algorithms.unfenced import unfenced_session
+from microservo.errors import AlgorithmRefused
+from microservo.testing import check_algorithm
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / "build" / "environments"
+INSTALL_TIMEOUT_S = 600
+WITH_LIBRARY = {kind.name: kind.plugin.declaration for kind in kinds() if kind.plugin.declaration.requires}
+
+PythonWith = Callable[[str], Path]
+
+
+@pytest.fixture(scope="session")
+def python_with() -> PythonWith:
+    """The interpreter of an environment that has one requirement, made where it is missing."""
+
+    def python_with(requirement: str) -> Path:
+        folder = CACHE / requirement
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not (folder / ".installed").exists():
+                for command in (
+                    [sys.executable, "-m", "venv", "--clear", str(folder)],
+                    [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", requirement],
+                ):
+                    subprocess.run(command, check=True, timeout=INSTALL_TIMEOUT_S)
+                (folder / ".installed").touch()
+        return folder / "bin" / "python"
+
+    return python_with
+
+
+def requirement_of(library: str) -> str:
+    """The version that what is shipped requires."""
+    found = {each for declared in WITH_LIBRARY.values() for each in declared.requires}
+    return next(each for each in found if each.startswith(f"{library}=="))
+
+
+@pytest.mark.parametrize("name", sorted(WITH_LIBRARY))
+def test_what_is_shipped_keeps_to_all(name: str, python_with: PythonWith) -> None:
+    (requirement,) = WITH_LIBRARY[name].requires
+    check_algorithm(name, python=python_with(requirement))
+
+
+STOCK: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
+    ("river", "river.anomaly:HalfSpaceTrees", {}),
+    ("river", "river.anomaly:LocalOutlierFactor", {"batch": {}}),
+    ("pysad", "pysad.models:RSHash", {"params": {"feature_mins": [0] * 10, "feature_maxes": [9e8] * 10}}),
+    ("pysad", "pysad.models:ExactStorm", {}),
+    ("pysad", "pysad.models:MedianAbsoluteDeviation", {"per": "feature"}),
+    ("pyod", "pyod.models.hbos:HBOS", {}),
+    ("pyod", "pyod.models.knn:KNN", {}),
+    ("scikit-learn", "sklearn.svm:OneClassSVM", {"pre": ["sklearn.preprocessing:StandardScaler"]}),
+    ("scikit-learn", "sklearn.covariance:EllipticEnvelope", {}),
+    ("scikit-learn", "sklearn.neighbors:LocalOutlierFactor", {"params": {"novelty": True}}),
+    ("scikit-learn", "sklearn.mixture:GaussianMixture", {}),
+)
+
+
+@pytest.mark.parametrize(("library", "spec", "declared"), STOCK, ids=[each[1] for each in STOCK])
+def test_a_stock_object_scores_the_odd_window_high_without_code(
+    library: str, spec: str, declared: Mapping[str, Any], python_with: PythonWith
+) -> None:
+    rng = np.random.default_rng(5)
+    names = tuple(f"metric/{number}/mean" for number in range(10))
+    plugin = resolve(spec, {**declared, "deadline": 10})
+    with unfenced_session(plugin, python_with(requirement_of(library))) as session:
+        session.open()
+        session.learn("cart", names, 20 + rng.normal(size=(300, 10)))
+        normal = session.score("cart", names, 20 + rng.normal(size=(20, 10))).scores
+        odd = session.score("cart", names, np.full((1, 10), 32.0)).scores
+    assert odd[0] > np.median(normal)
+
+
+PIPELINES = {
+    "sklearn": (
+        "scikit-learn",
+        "from sklearn.pipeline import make_pipeline as pipe\n"
+        "from sklearn.preprocessing import RobustScaler\nfrom sklearn.ensemble import IsolationForest\n"
+        "model = pipe(RobustScaler(), IsolationForest(n_estimators=20, random_state=1))\n",
+        -1,
+    ),
+    "pyod_in_sklearn": (
+        "pyod",
+        "from sklearn.pipeline import make_pipeline as pipe\n"
+        "from sklearn.preprocessing import RobustScaler\nfrom pyod.models.ecod import ECOD\n"
+        "model = pipe(RobustScaler(), ECOD())\n",
+        1,
+    ),
+    "river": (
+        "river",
+        "from river import anomaly, preprocessing\n"
+        "model = preprocessing.MinMaxScaler() | anomaly.HalfSpaceTrees(seed=1)\n",
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(PIPELINES))
+def test_a_pipeline_made_in_a_file_has_the_sign_of_its_last_step(
+    name: str, tmp_path: Path, python_with: PythonWith
+) -> None:
+    library, code, sign = PIPELINES[name]
+    (tmp_path / "mine.py").write_text(code)
+    python = python_with(requirement_of(library))
+    spec = f"{tmp_path / 'mine.py'}:model"
+    with unfenced_session(resolve(spec), python) as session:
+        assert session.open().sign == sign
+    check_algorithm(spec, python=python)
+
+
+@pytest.mark.parametrize(
+    ("library", "spec", "words"),
+    [
+        ("river", "river.anomaly:GaussianScorer", "learns from a target"),
+        ("river", "river.anomaly:StandardAbsoluteDeviation", "learns from a target"),
+        ("scikit-learn", "sklearn.neighbors:LocalOutlierFactor", "novelty=true"),
+        ("scikit-learn", "sklearn.svm:SVC", "no score of outliers"),
+        ("scikit-learn", "sklearn.preprocessing:StandardScaler", "no score of outliers"),
+    ],
+)
+def test_stock_objects_that_are_no_detectors_are_refused(
+    library: str, spec: str, words: str, python_with: PythonWith
+) -> None:
+    python = python_with(requirement_of(library))
+    with unfenced_session(resolve(spec), python) as session, pytest.raises(AlgorithmRefused, match=words):
+        session.open()
+
+
+def test_an_object_with_the_wrong_sign_is_refused(tmp_path: Path, python_with: PythonWith) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from sklearn.ensemble import IsolationForest\n"
+        "class Wrong:\n"
+        "    def __init__(self, random_state=0): self.forest = IsolationForest(20, random_state=random_state)\n"
+        "    def fit(self, table): self.forest.fit(table)\n"
+        "    def decision_function(self, table): return self.forest.decision_function(table)\n"
+    )
+    with pytest.raises(AssertionError, match="turn the sign"):
+        check_algorithm(str(tmp_path / "mine.py"), python=python_with(requirement_of("scikit-learn")))
+
+
+def test_a_stock_ranker_gets_a_frame_of_pandas(python_with: PythonWith) -> None:
+    results = check_algorithm(
+        "baro.root_cause_analysis:nsigma",
+        {"task": "ranker", "deadline": 30},
+        python=python_with(requirement_of("fse-baro")),
+    )
+    assert all(each.ok for each in results)
