@@ -23,8 +23,8 @@ _ASK_TIMEOUT_S = 60
 _LOG_TAIL_BYTES = 1 << 16
 _ERROR_LINES = 6
 _QUESTION = (
-    "import json, os, sys; print(json.dumps([os.path.realpath(getattr(sys, '_base_executable', sys.executable)),"
-    " os.path.realpath(sys.base_prefix), sys.version]))"
+    "import json, os.path, sys; link = getattr(sys, '_base_executable', sys.executable);"
+    " print(json.dumps([os.path.realpath(link), os.path.realpath(sys.base_prefix), sys.version]))"
 )
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _FOR_PIP = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")

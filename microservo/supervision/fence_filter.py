@@ -2,8 +2,9 @@
 
 It refuses with EPERM what no algorithm needs and what would go past a limit or towards the kernel: memory
 that no process is charged for (memfd, System V IPC, message queues), looking into other processes, mounting
-and new namespaces, and the parts of the kernel that had the most defects (io_uring, BPF, userfaultfd, keys).
-Everything else is decided by the fence's other walls.
+and new namespaces, the parts of the kernel that had the most defects (io_uring, BPF, userfaultfd, keys), and
+sockets of families that a network namespace does not hold back, as those to a virtual machine's host are
+(vsock(7)). Everything else is decided by the fence's other walls.
 """
 
 from __future__ import annotations
@@ -49,12 +50,16 @@ _REFUSED: dict[str, tuple[int, int]] = {
     "unshare": (272, 97),
     "userfaultfd": (323, 282),
 }
+_SOCKET = (41, 198)
+_FAMILIES = (1, 2, 10, 16)
+"""AF_UNIX, AF_INET, AF_INET6, AF_NETLINK: all end in the fence's own network namespace."""
+
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 """By `platform.machine()`: column above and AUDIT_ARCH of linux/audit.h."""
 
 # linux/bpf_common.h, linux/seccomp.h
 _LOAD_WORD, _JUMP_IF_EQUAL, _JUMP_IF_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
-_NUMBER_AT, _ARCHITECTURE_AT = 0, 4
+_NUMBER_AT, _ARCHITECTURE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16
 _ALLOW, _KILL, _REFUSE_EPERM = 0x7FFF0000, 0x80000000, 0x00050001
 _X32_FROM = 0x40000000
 """x86-64 offers every call a second time from this number on."""
@@ -71,17 +76,27 @@ def filter_program() -> bytes | None:
         return None
     column, architecture = _MACHINES[platform.machine()]
     numbers = [row[column] for row in _REFUSED.values()]
+    families = len(_FAMILIES)
+    # Counted from the line after the last of `numbers`.
+    refuse, allow = families + 2, families + 3
     lines = [
         _line(_LOAD_WORD, _ARCHITECTURE_AT),
         _line(_JUMP_IF_EQUAL, architecture, if_true=1),
         _line(_RETURN, _KILL),
         _line(_LOAD_WORD, _NUMBER_AT),
-        _line(_JUMP_IF_AT_LEAST, _X32_FROM, if_true=len(numbers) + 1),
+        _line(_JUMP_IF_AT_LEAST, _X32_FROM, if_true=len(numbers) + refuse),
     ]
-    lines += [_line(_JUMP_IF_EQUAL, number, if_true=len(numbers) - at) for at, number in enumerate(numbers)]
-    return b"".join([*lines, _line(_RETURN, _ALLOW), _line(_RETURN, _REFUSE_EPERM)])
+    for left, number in zip(reversed(range(len(numbers))), numbers, strict=True):
+        lines.append(_line(_JUMP_IF_EQUAL, number, if_true=left + refuse))
+    lines += [
+        _line(_JUMP_IF_EQUAL, _SOCKET[column], if_false=allow - 1),
+        _line(_LOAD_WORD, _FIRST_ARGUMENT_AT),
+    ]
+    for left, family in zip(reversed(range(families)), _FAMILIES, strict=True):
+        lines.append(_line(_JUMP_IF_EQUAL, family, if_true=left + 1))
+    return b"".join([*lines, _line(_RETURN, _REFUSE_EPERM), _line(_RETURN, _ALLOW)])
 
 
-def _line(code: int, value: int, *, if_true: int = 0) -> bytes:
-    """One `struct sock_filter`; `if_true` lines are skipped where the comparison holds, else none."""
-    return struct.pack("=HBBI", code, if_true, 0, value)
+def _line(code: int, value: int, *, if_true: int = 0, if_false: int = 0) -> bytes:
+    """One `struct sock_filter`, with how many lines are skipped where its comparison holds, and where not."""
+    return struct.pack("=HBBI", code, if_true, if_false, value)

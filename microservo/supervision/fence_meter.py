@@ -75,10 +75,9 @@ class NamespaceMeter:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, number)
             return
-        # bwrap itself goes on: what it does is none of the plug-in's.
-        for process in _descendants(self._pid):
-            with contextlib.suppress(psutil.Error):
-                process.send_signal(number)
+        for pid in _pids_below(self._pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def _pids(self) -> list[str]:
         try:
@@ -154,6 +153,19 @@ class TreeMeter:
         except psutil.Error:
             return []
         return [itself, *_descendants(self._pid)]
+
+
+def _pids_below(pid: int) -> list[int]:
+    """All descendants, by what each thread has started (proc(5), children): no look at other processes."""
+    found = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
+                found += [int(child) for child in file.read().split()]
+    except OSError:
+        # It has ended meanwhile.
+        return found
+    return [*found, *(below for child in found for below in _pids_below(child))]
 
 
 def _descendants(pid: int) -> list[psutil.Process]:

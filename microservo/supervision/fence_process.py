@@ -32,6 +32,7 @@ from microservo.errors import InvalidInput, Unavailable
 from microservo.supervision.fence_limits import Limits
 from microservo.supervision.fence_log import BoundedLog
 from microservo.supervision.fence_meter import Meter
+from microservo.supervision.fence_share import CpuShare
 from microservo.supervision.fence_state import copy_out
 from microservo.supervision.process import tail
 
@@ -113,6 +114,11 @@ class FencedProcess:
         self._lock = threading.Lock()
         self._killed: tuple[KilledFor, str] | None = None
         self._cpu_s = 0.0
+        self._counted_s = 0.0
+        self._paused_s = 0.0
+        self._is_paused = False
+        self._looked_s = time.monotonic()
+        self._share = CpuShare(limits.cpus, self._looked_s)
         self._peak_memory_bytes = 0
         self._folders: list[int] = []
         self._process: subprocess.Popen[bytes]
@@ -145,6 +151,10 @@ class FencedProcess:
     def cpu_s(self) -> float:
         """CPU seconds of all its processes, at most `BEAT_S` old."""
         return self._cpu_s
+
+    def paused_s(self) -> float:
+        """How long it was made to pause, since it used more than its share of the processors."""
+        return self._paused_s
 
     def peak_memory_bytes(self) -> int:
         """The most that all its processes had resident at a beat."""
@@ -316,7 +326,9 @@ class FencedProcess:
     def _look(self) -> None:
         limits = self._limits
         usage = self._meter.usage(exact_above_bytes=limits.memory_bytes)
-        self._cpu_s = max(self._cpu_s, usage.cpu_s)
+        # What was used by a child that nobody waited for is gone from the sum once it has ended.
+        self._cpu_s += max(0.0, usage.cpu_s - self._counted_s)
+        self._counted_s = usage.cpu_s
         self._peak_memory_bytes = max(self._peak_memory_bytes, usage.memory_bytes)
         if usage.memory_bytes > limits.memory_bytes:
             self._kill(
@@ -324,8 +336,22 @@ class FencedProcess:
             )
         elif usage.files > limits.files:
             self._kill("files", f"made {usage.files} files; it may have {limits.files}")
-        elif limits.cpu_seconds is not None and usage.cpu_s > limits.cpu_seconds:
-            self._kill("cpu", f"used {usage.cpu_s:.1f} s of CPU; it may use {limits.cpu_seconds} s")
+        elif limits.cpu_seconds is not None and self._cpu_s > limits.cpu_seconds:
+            self._kill("cpu", f"used {self._cpu_s:.1f} s of CPU; it may use {limits.cpu_seconds} s")
+
+        self._keep_share(time.monotonic())
+
+    def _keep_share(self, now_s: float) -> None:
+        """Pauses it while it has used more than its share; again and again, since it may have forked."""
+        if self._is_paused:
+            self._paused_s += now_s - self._looked_s
+        self._looked_s = now_s
+        is_exceeded = self._share.is_exceeded(self._cpu_s, now_s)
+        if is_exceeded:
+            self._meter.signal(signal.SIGSTOP)
+        elif self._is_paused:
+            self._meter.signal(signal.SIGCONT)
+        self._is_paused = is_exceeded
 
     def _kill(self, what_for: KilledFor, reason: str) -> None:
         with self._lock:

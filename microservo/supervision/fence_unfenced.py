@@ -76,7 +76,8 @@ class Unfenced:
         return (
             "no fence",
             *([f"memory: {limits.memory_bytes} bytes, watched"] if sys.platform == "linux" else []),
+            f"CPU: {limits.cpus:g} processors, paused beyond",
             f"open files: {limits.open_files}",
             f"stderr: {limits.output_bytes_per_s} bytes/s",
-            *([f"CPU: {limits.cpu_seconds} s"] if limits.cpu_seconds else []),
+            *([f"CPU in all: {limits.cpu_seconds} s"] if limits.cpu_seconds else []),
         )

@@ -261,6 +261,14 @@ def test_cpu_seconds_are_bounded_over_all_processes(attack: Attack) -> None:
     assert answer["killed_for"] == "cpu" or "s of CPU" in answer["reason"]
 
 
+def test_all_processes_together_get_no_more_than_their_share_of_the_processors(attack: Attack) -> None:
+    answer = attack("burn.py", "3", limits={"cpus": 0.1}, seconds=4)
+    # 0.4 s, what may be saved up, and what two processors do until it is seen.
+    assert answer["cpu_s"] < 1
+    assert answer["paused_s"] > 1
+    assert answer["reason"] == "took too long"
+
+
 @pytest.mark.parametrize("delay_s", [None, 0.0, 0.02, 0.05, 0.1])
 def test_a_host_that_is_killed_leaves_nothing(
     command: list[str], folder: Path, bwrap: str, delay_s: float | None

@@ -67,6 +67,7 @@ def watch(process: FencedProcess, request: dict[str, Any]) -> dict[str, Any]:
         "exit_code": outcome.exit_code,
         "killed_for": outcome.killed_for,
         "cpu_s": outcome.cpu_s,
+        "paused_s": process.paused_s(),
         "peak_memory_bytes": outcome.peak_memory_bytes,
         "output_bytes": outcome.output_bytes,
         "holds": process.holds,
