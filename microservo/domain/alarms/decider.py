@@ -55,6 +55,10 @@ class AlarmDecider:
         """The threshold; None before there is one, or where too few scores were there to find it in."""
         return self._threshold
 
+    def end_fault_free(self, at_us: int) -> None:
+        """Ends the fault-free time earlier than was declared; too late once there is a threshold."""
+        self._fault_free_until_us = min(self._fault_free_until_us, at_us)
+
     def snapshot(self) -> dict[str, Any]:
         """All that it knows, as plain values: `restore` of another one goes on as if nothing was."""
         return {
@@ -77,15 +81,16 @@ class AlarmDecider:
 
     def add(self, service: str, end_us: int, score: float) -> None:
         """Takes the score of a window, by the window's end."""
-        if end_us > self._fault_free_until_us:
-            self._waiting.setdefault(end_us, {})[service] = score
-        elif not self._is_calibrated:
-            self._calibration.add(service, score)
+        self._waiting.setdefault(end_us, {})[service] = score
 
     def advance(self, complete_us: int) -> Iterator[Decision]:
         """What follows from the windows that end by `complete_us`: those of all services are there."""
         if complete_us <= self._fault_free_until_us:
             return
+        fault_free = [end_us for end_us in self._waiting if end_us <= self._fault_free_until_us]
+        for end_us in fault_free:
+            for service, score in self._waiting.pop(end_us).items():
+                self._calibration.add(service, score)
         if not self._is_calibrated:
             self._is_calibrated = True
             self._threshold = self._calibration.threshold(LEAST_SCORES)

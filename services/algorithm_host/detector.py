@@ -1,0 +1,139 @@
+"""Windows in; scores, alarms and cases out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from microservo.algorithms.detecting import Detecting, Scored
+from microservo.domain import alarms
+from microservo.log.feature_windows import Received
+from microservo.runtime.metrics import SCORES_TOTAL, STAGE_LATENCY_SECONDS
+from schemas.records import Alarm, AlgorithmDeployment, AnomalyScore, Case
+from services.algorithm_host.outbox import Outbox
+from services.algorithm_host.states import States
+
+
+class DetectorHost:
+    """Has windows scored and publishes what comes of each once.
+
+    Args:
+        deployment: what runs.
+        run_id: in which run.
+        detecting: scores and decides.
+        outbox: takes scores, alarms and cases.
+        states: counts windows and latencies.
+        clock: epoch microseconds UTC.
+    """
+
+    def __init__(
+        self,
+        deployment: AlgorithmDeployment,
+        run_id: str,
+        *,
+        detecting: Detecting,
+        outbox: Outbox,
+        states: States,
+        clock: Callable[[], int],
+    ) -> None:
+        self._algorithm = deployment.algorithm
+        self._version = deployment.version
+        self._run_id = run_id
+        self._detecting = detecting
+        self._outbox = outbox
+        self._states = states
+        self._clock = clock
+        self.next_offsets: dict[int, int] = {}
+        """By partition, the first message that was not taken yet."""
+
+    def take(self, received: Sequence[Received], *, is_live: bool) -> None:
+        """Has the windows scored that are new to it, and publishes what was not published before.
+
+        Args:
+            received: in order of time, as far as windows of one service are concerned.
+            is_live: whether they have just come; of others the latency says nothing.
+
+        Raises:
+            AlgorithmFailed: the algorithm has to be started anew.
+            Retryable: the broker is busy; give it the same again.
+        """
+        taken = [each for each in received if not self._is_taken(each)]
+        known = [each for each in taken if self._is_published(each)]
+        new = [each for each in taken if not self._is_published(each)]
+        # What an earlier process published is only learned from: its scores and alarms would be the same.
+        self._score(known)
+        self._score(new, is_live=is_live, publishes=True)
+        for each in taken:
+            self.next_offsets[each.message.partition] = each.message.offset + 1
+        self._outbox.send(self.next_offsets)
+
+    def _is_taken(self, each: Received) -> bool:
+        return each.message.offset < self.next_offsets.get(each.message.partition, 0)
+
+    def _is_published(self, each: Received) -> bool:
+        return self._outbox.is_published(each.message.partition, each.message.offset)
+
+    def _score(self, received: Sequence[Received], *, is_live: bool = False, publishes: bool = False) -> None:
+        if not received:
+            return
+        scored, decisions = self._detecting.take([(each.window, each.message.partition) for each in received])
+        now_us = self._clock()
+        came_us = {id(each.window): each.message.timestamp_us for each in received}
+        newest_us = max(came_us.values())
+        latencies_us = [max(0, now_us - came_us.get(id(each.window), newest_us)) for each in scored]
+        if publishes:
+            for each, latency_us in zip(scored, latencies_us, strict=True):
+                self._outbox.add(self._score_record(each, now_us, latency_us))
+            for decision in decisions:
+                self._add_decision(decision, now_us, max(0, now_us - newest_us))
+            SCORES_TOTAL.labels(self._algorithm).inc(len(scored))
+        for latency_us in latencies_us if is_live else ():
+            STAGE_LATENCY_SECONDS.labels("score").observe(latency_us / 1e6)
+        self._states.count(len(scored), self._detecting.counts, latencies_us if is_live else ())
+
+    def _score_record(self, scored: Scored, now_us: int, latency_us: int) -> AnomalyScore:
+        return AnomalyScore(
+            run_id=self._run_id,
+            service=scored.service,
+            start_us=scored.start_us,
+            end_us=scored.end_us,
+            revision=0,
+            algorithm=self._algorithm,
+            algorithm_version=self._version,
+            score=scored.score,
+            input_sha256=scored.input_sha256,
+            scored_at_us=now_us,
+            latency_us=latency_us,
+        )
+
+    def _add_decision(self, decision: alarms.Decision, now_us: int, latency_us: int) -> None:
+        alarm = decision.alarm
+        self._outbox.add(
+            Alarm(
+                run_id=self._run_id,
+                alarm_id=f"{self._algorithm}@{self._version}/{alarm.service}/{alarm.opened_us}",
+                algorithm=self._algorithm,
+                algorithm_version=self._version,
+                service=alarm.service,
+                opened_us=alarm.opened_us,
+                closed_us=alarm.closed_us,
+                score=alarm.score,
+                threshold=alarm.threshold,
+                peak=alarm.peak,
+                raised_at_us=now_us,
+                latency_us=latency_us,
+            )
+        )
+        if decision.case is not None:
+            self._outbox.add(
+                Case(
+                    run_id=self._run_id,
+                    case_id=f"{self._algorithm}@{self._version}-{decision.case.opened_us}",
+                    origin="alarm",
+                    detector=self._algorithm,
+                    detector_version=self._version,
+                    service=decision.case.service,
+                    opened_us=decision.case.opened_us,
+                    until_us=decision.case.opened_us,
+                    published_at_us=now_us,
+                )
+            )

@@ -1,0 +1,175 @@
+"""The process: what is deployed is made ready, checked and run, and started again when it breaks down."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from microservo.adapters.broker import Broker, Producer
+from microservo.adapters.clock import now_us
+from microservo.adapters.kafka import KafkaBroker
+from microservo.algorithms.running import Workplace
+from microservo.errors import (
+    AlgorithmEnded,
+    AlgorithmFailed,
+    AlgorithmRefused,
+    InvalidInput,
+    InvalidMessage,
+    Unavailable,
+)
+from microservo.log.dead_letters import DeadLetters
+from microservo.log.publisher import Publisher
+from microservo.retry import retry
+from microservo.runtime.health import HealthServer
+from microservo.runtime.pulse import Pulse
+from microservo.runtime.shutdown import Shutdown
+from microservo.supervision.environments import Environment, EnvironmentCache
+from microservo.supervision.fence import Fence
+from microservo.supervision.fence_unfenced import Unfenced
+from schemas.records import AlgorithmDeployment
+from services.algorithm_host.checking import check
+from services.algorithm_host.deployment import plugin_of, read_deployment
+from services.algorithm_host.life import DetectorLife
+from services.algorithm_host.memory import Memory
+from services.algorithm_host.outbox import Outbox
+from services.algorithm_host.settings import AlgorithmHostSettings
+from services.algorithm_host.states import States
+
+logger = logging.getLogger(__name__)
+
+LINGER_MS = 1
+MOST_FAILURES = 5
+"""In a row, each within `STEADY_S` of the one before: then it is given up."""
+STEADY_US = 300_000_000
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
+_BUILD_ROUND_S = 1000.0
+"""No pulse is asked for while an environment is built."""
+
+
+def run(
+    settings: AlgorithmHostSettings,
+    shutdown: Shutdown,
+    *,
+    broker: Broker | None = None,
+    clock: Callable[[], int] = now_us,
+) -> None:
+    """Runs one deployed algorithm until shutdown.
+
+    Raises:
+        Unavailable: no broker answers.
+        Fatal: what a restart may mend.
+    """
+    broker = broker or KafkaBroker(settings.kafka)
+    pulse = Pulse(_BUILD_ROUND_S)
+    with ExitStack() as stack:
+        stack.enter_context(HealthServer(settings.health_port, pulse.is_alive))
+        producer = stack.enter_context(broker.producer(linger_ms=LINGER_MS))
+        deployment = retry(lambda: read_deployment(settings, broker), wait=shutdown.wait)
+        host = AlgorithmHost(settings, deployment, broker=broker, producer=producer, pulse=pulse, clock=clock)
+        host.run(shutdown)
+
+
+class AlgorithmHost:
+    """One deployment, through all lives of its process.
+
+    Args:
+        settings: of the host.
+        deployment: what runs.
+        broker: where everything is.
+        producer: of all that is published.
+        pulse: beats while it goes on.
+        clock: epoch microseconds UTC.
+    """
+
+    def __init__(
+        self,
+        settings: AlgorithmHostSettings,
+        deployment: AlgorithmDeployment,
+        *,
+        broker: Broker,
+        producer: Producer,
+        pulse: Pulse,
+        clock: Callable[[], int],
+    ) -> None:
+        self._settings = settings
+        self._deployment = deployment
+        self._broker = broker
+        self._pulse = pulse
+        self._clock = clock
+        publisher = Publisher(producer, "algorithm_host", prefix=settings.topic_prefix, clock=clock)
+        self._memory = Memory(settings.algorithm_folder, settings.run_id)
+        self._outbox = Outbox(publisher, self._memory)
+        self._states = States(publisher, deployment, settings.run_id, clock)
+        self._dead_letters = DeadLetters(producer, settings.topic_prefix)
+
+    def run(self, shutdown: Shutdown) -> None:
+        """Makes it ready, checks it, and runs it until shutdown, or until it has failed for good."""
+        try:
+            self._states.publish()
+            workplace = self._workplace()
+            with workplace.environment() as environment:
+                self._states.change(
+                    phase="checking", environment_sha256=environment.sha256, holds=workplace.holds
+                )
+                check(workplace, environment, self._settings.algorithm_folder, self._pulse.beat)
+                self._live(workplace, environment, shutdown)
+        except (InvalidInput, InvalidMessage, Unavailable, AlgorithmFailed) as error:
+            logger.exception("%s has failed", self._states.state.deployment_id)
+            self._states.change(phase="failed", reason=str(error))
+            # Whoever started this process reads the state and stops it; another start would fail alike.
+            while not shutdown.wait(1.0):
+                self._pulse.beat()
+        else:
+            self._states.change(phase="stopped")
+
+    def _workplace(self) -> Workplace:
+        self._settings.algorithm_folder.mkdir(parents=True, exist_ok=True)
+        return Workplace(
+            plugin_of(self._deployment, self._settings, self._broker),
+            Fence.find() if self._deployment.is_fenced else Unfenced(),
+            EnvironmentCache(self._settings.environments),
+            self._settings.algorithm_folder,
+        )
+
+    def _live(self, workplace: Workplace, environment: Environment, shutdown: Shutdown) -> None:
+        failures, failed_at_us = 0, 0
+        while not shutdown.requested:
+            try:
+                self._one_life(workplace, environment, shutdown)
+            except AlgorithmRefused:
+                raise
+            except AlgorithmFailed as error:
+                now_us = self._clock()
+                failures = 1 if now_us - failed_at_us > STEADY_US else failures + 1
+                failed_at_us = now_us
+                logger.warning("%s broke down: %s", self._states.state.deployment_id, error)
+                if failures >= MOST_FAILURES:
+                    raise
+                self._states.change(
+                    reason=f"broke down and was started again: {error}",
+                    restarts=self._states.state.restarts + 1,
+                )
+                shutdown.wait(min(FIRST_PAUSE_S * 2 ** (failures - 1), LONGEST_PAUSE_S))
+
+    def _one_life(self, workplace: Workplace, environment: Environment, shutdown: Shutdown) -> None:
+        with workplace.running(environment) as running:
+            running.session.open()
+            life = DetectorLife(
+                self._settings,
+                self._deployment,
+                running,
+                broker=self._broker,
+                outbox=self._outbox,
+                memory=self._memory,
+                states=self._states,
+                dead_letters=self._dead_letters,
+                pulse=self._pulse,
+                clock=self._clock,
+            )
+            try:
+                life.live(shutdown)
+            except AlgorithmEnded as error:
+                # The pipe only shows that it ended.
+                raise AlgorithmEnded(running.why_it_ended() or str(error)) from error

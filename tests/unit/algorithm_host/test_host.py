@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+
+from microservo.testing import eventually
+from schemas.records import Alarm, AnomalyScore, Case
+from tests.unit.algorithm_host.harness import BEGIN_US, FAULT_FREE, SERVICES, SIZE_US, World
+
+N_SIGMA = {"object": "shipped.n_sigma:NSigma", "features": "raw"}
+ODD = range(50, 54)
+
+
+@pytest.fixture(scope="module")
+def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built once for all tests here."""
+    return tmp_path_factory.mktemp("environments")
+
+
+@pytest.fixture
+def world(tmp_path: Path, environments: Path) -> World:
+    (tmp_path / "environments").symlink_to(environments)
+    return World(tmp_path)
+
+
+def scored(world: World) -> Counter[tuple[str, int]]:
+    return Counter(
+        (score.service, (score.start_us - BEGIN_US) // SIZE_US) for score in world.records(AnomalyScore)
+    )
+
+
+def once(numbers: range) -> Counter[tuple[str, int]]:
+    return Counter({(service, number): 1 for service in SERVICES for number in numbers})
+
+
+def test_what_was_and_what_comes_is_scored_once(world: World) -> None:
+    world.deploy(N_SIGMA)
+    world.add_windows(range(40))
+    with world.host():
+        world.until("running")
+        assert scored(world) == once(range(40))
+        world.add_windows(range(40, 60), ODD)
+        eventually(lambda: scored(world) == once(range(60)), timeout_s=20)
+    score = world.records(AnomalyScore)[0]
+    assert (score.algorithm, score.algorithm_version, len(score.input_sha256)) == ("a", 1, 64)
+    state = world.state()
+    assert state is not None
+    assert (state.phase, state.windows, state.restarts) == ("stopped", 180, 0)
+    assert state.cpu_us > 0
+    assert state.peak_memory_bytes > 1_000_000
+
+
+def test_an_odd_window_after_the_fault_free_time_opens_an_alarm_and_a_case(world: World) -> None:
+    world.deploy(N_SIGMA)
+    world.add_windows(range(60), ODD)
+    with world.host():
+        world.until("running")
+    opened, *others = world.records(Alarm)
+    assert (opened.service, opened.opened_us) == ("cart", BEGIN_US + (ODD[0] + 1) * SIZE_US)
+    assert opened.score > opened.threshold
+    assert [each.closed_us is None for each in others] == [False]
+    (case,) = world.records(Case)
+    assert (case.service, case.opened_us, case.detector) == ("cart", opened.opened_us, "a")
+    state = world.state()
+    assert state is not None
+    assert set(state.thresholds) == {"", *SERVICES}
+
+
+def test_a_fault_that_ends_the_fault_free_time_early_spoils_no_threshold(world: World) -> None:
+    world.deploy(N_SIGMA)
+    world.add_windows(range(FAULT_FREE), range(25, 28))
+    with world.host():
+        world.until("running")
+        world.end_fault_free(20)
+        world.add_windows(range(FAULT_FREE, 40))
+        eventually(lambda: world.records(Alarm), timeout_s=20)
+    assert world.records(Alarm)[0].opened_us == BEGIN_US + 26 * SIZE_US
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_a_host_that_comes_back_goes_on_and_publishes_nothing_twice(world: World, is_killed: bool) -> None:
+    world.deploy(N_SIGMA)
+    world.add_windows(range(45))
+    with world.host():
+        world.until("running")
+    if is_killed:
+        # What a host that was killed never wrote down.
+        for path in (world.folder / "a@1" / "memory" / "run-1").glob("memory.json"):
+            path.unlink()
+    world.add_windows(range(45, 60), ODD)
+    with world.host():
+        eventually(lambda: scored(world) == once(range(60)), timeout_s=20)
+        eventually(lambda: len(world.records(Alarm)) == 2, timeout_s=20)
+
+    whole = World(world.folder / "whole")
+    whole.folder.mkdir()
+    (whole.folder / "environments").symlink_to(world.folder / "environments")
+    whole.deploy(N_SIGMA)
+    whole.add_windows(range(60), ODD)
+    with whole.host():
+        whole.until("running")
+    values = {
+        (each.service, each.start_us): (repr(each.score), each.input_sha256)
+        for each in whole.records(AnomalyScore)
+    }
+    assert {
+        (each.service, each.start_us): (repr(each.score), each.input_sha256)
+        for each in world.records(AnomalyScore)
+    } == values
+    assert [each.alarm_id for each in world.records(Alarm)] == [
+        each.alarm_id for each in whole.records(Alarm)
+    ]
+
+
+def test_an_algorithm_that_is_killed_is_started_again_and_loses_no_window(world: World) -> None:
+    world.deploy(N_SIGMA)
+    world.add_windows(range(40))
+    with world.host():
+        world.until("running")
+        kill_algorithm()
+        world.add_windows(range(40, 60))
+        eventually(lambda: scored(world) == once(range(60)), timeout_s=30)
+        state = world.until("running")
+        assert state.restarts == 1
+        assert "SIGKILL" in state.reason
+
+
+def kill_algorithm() -> None:
+    (child,) = (
+        each
+        for each in psutil.Process().children(recursive=True)
+        if any("fenced" in part for part in each.cmdline())
+    )
+    os.kill(child.pid, signal.SIGKILL)
+
+
+def test_one_that_raises_again_and_again_has_failed_and_says_why(world: World, tmp_path: Path) -> None:
+    world.deploy({"object": "shipped.n_sigma:NSigma", "params": {"top_k": 0}})
+    world.add_windows(range(3))
+    with world.host():
+        state = world.until("failed")
+    assert "top_k" in state.reason
+    assert world.records(AnomalyScore) == []
+
+
+def test_a_host_of_a_version_that_is_not_deployed_ends(world: World) -> None:
+    world.deploy(N_SIGMA, version=2)
+    with pytest.raises(Exception, match="it is at version 2"), world.host(version=1) as shutdown:
+        eventually(lambda: shutdown.wait(0.1) or True, timeout_s=5)
