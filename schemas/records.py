@@ -444,8 +444,6 @@ class FailureClass:
     """Microseconds UTC: when this was ready."""
     latency_us: int
     """Microseconds from the case until then."""
-    cpu_us: int
-    """Microseconds of processor time that it took."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,14 +24,13 @@ class Casework:
     """Makes the cases of one run for one algorithm.
 
     Args:
-        declaration: which features of which kinds of windows it is given.
+        declaration: says which kinds of windows it is given.
         rows: gathers the windows of all services.
         history_us: how far back from its opening a case goes.
     """
 
     def __init__(self, declaration: Declaration, rows: SystemRows, history_us: int) -> None:
         self._kinds = frozenset(declaration.kinds)
-        self._delivery = Delivery(declaration)
         self._rows = rows
         self._history_us = history_us
         self._edges: dict[tuple[str, str], int] = {}
@@ -72,16 +71,15 @@ class Casework:
             if window is None:
                 found.append({})
                 continue
-            names, values = self._delivery(window.names, np.array([window.values], np.float64))
-            found.append(dict(zip(names, values[0].tolist(), strict=True)))
+            found.append(dict(zip(window.names, window.values, strict=True)))
         names = tuple(sorted({name for each in found for name in each}))
         values = np.array([[each.get(name, np.nan) for name in names] for each in found], np.float64)
         return names, values.reshape(len(found), len(names))
 
 
-def case_sha256(case: Case) -> str:
-    """Identity of all that is shown of a case."""
-    header, body = case.frame()
+def case_sha256(case: Case, declaration: Declaration) -> str:
+    """Identity of all that an algorithm is shown of a case."""
+    header, body = case.frame(Delivery(declaration))
     return hashlib.sha256(repr(sorted(header.items())).encode() + body).hexdigest()
 
 

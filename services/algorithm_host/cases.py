@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,10 +16,14 @@ from schemas.records import AlgorithmDeployment, Case, FailureClass, RootCause, 
 from services.algorithm_host.outbox import Outbox
 from services.algorithm_host.states import States
 
+_TOO_FEW = "there are too few windows before it"
+_BROKEN = (AlgorithmEnded, BadAnswer, DeadlineExceeded)
+"""After these its process has to be started anew."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Waiting:
-    """A case whose windows are not all there yet."""
+    """A case that was not answered yet, and its message."""
 
     case: Case
     message: Message
@@ -26,6 +31,8 @@ class _Waiting:
 
 class CaseHost:
     """Has a ranker or classifier asked about each case once, when the windows up to it are there.
+
+    A case that it fails at is answered with the reason, and never asked again.
 
     Args:
         deployment: what runs.
@@ -55,9 +62,9 @@ class CaseHost:
         self._outbox = outbox
         self._states = states
         self._clock = clock
-        self._waiting: list[_Waiting] = []
+        self._waiting: deque[_Waiting] = deque()
         self._seen: set[str] = set()
-        self._next_case = 0
+        self._next_offsets: dict[int, int] = {}
 
     def add_windows(self, received: Sequence[Received]) -> None:
         """Adds windows, in order of time as far as those of one service are concerned."""
@@ -69,71 +76,102 @@ class CaseHost:
         self._casework.add_graph(graph)
 
     def add_case(self, case: Case, message: Message) -> None:
-        """Adds a case; one that was published twice counts once."""
-        if case.case_id not in self._seen:
-            self._seen.add(case.case_id)
+        """Adds a case; one that was answered before, or comes a second time, counts no more."""
+        is_known = case.case_id in self._seen
+        self._seen.add(case.case_id)
+        if not is_known and not self._outbox.is_published(message.partition, message.offset):
             self._waiting.append(_Waiting(case=case, message=message))
 
     def answer(self, *, is_live: bool) -> None:
-        """Asks about the cases that are ready, and publishes the answers.
+        """Asks about the cases that are ready, in the order in which they came, and publishes the answers.
 
         Raises:
             AlgorithmEnded, BadAnswer, DeadlineExceeded: the algorithm has to be started anew.
             Retryable: the broker is busy; call it again.
         """
         while self._waiting and self._casework.is_ready(self._waiting[0].case):
-            self._answer(self._waiting[0], is_live=is_live)
-            self._waiting.pop(0)
-        self._outbox.send({})
+            waiting = self._waiting.popleft()
+            self._next_offsets[waiting.message.partition] = waiting.message.offset + 1
+            try:
+                self._answer(waiting, is_live=is_live)
+            except _BROKEN as error:
+                self._publish_failure(waiting, str(error))
+                self._outbox.send(self._next_offsets)
+                raise
+        self._outbox.send(self._next_offsets)
 
     def _answer(self, waiting: _Waiting, *, is_live: bool) -> None:
         shown = self._casework.case(waiting.case)
-        answered = self._reply(waiting.case, shown)
-        now_us = self._clock()
-        latency_us = max(0, now_us - waiting.message.timestamp_us)
-        self._outbox.add(answered(now_us, latency_us))
+        if shown is None:
+            self._publish_failure(waiting, _TOO_FEW)
+            return
+        try:
+            record = self._rank if self._deployment.task == "ranker" else self._classify
+            self._outbox.add(record(waiting, shown))
+        except _BROKEN:
+            raise
+        except AlgorithmFailed as error:
+            self._publish_failure(waiting, str(error), shown)
+        latency_us = max(0, self._clock() - waiting.message.timestamp_us)
         self._states.count(1, {}, (latency_us,) if is_live else ())
 
-    def _reply(
-        self, case: Case, shown: sessions.Case | None
-    ) -> Callable[[int, int], RootCause | FailureClass]:
-        reason = "" if shown is not None else "there are too few windows before it"
-        sha256 = "" if shown is None else case_sha256(shown)
-        ranking, classes = None, dict[str, float]()
-        cpu_us = 0
-        if shown is not None:
-            try:
-                if self._deployment.task == "ranker":
-                    ranking = self._session.rank(shown)
-                    cpu_us = ranking.cpu_us
-                else:
-                    classes = self._session.classify(shown, case.service)
-            except (AlgorithmEnded, BadAnswer, DeadlineExceeded):
-                raise
-            except AlgorithmFailed as error:
-                # A case that it fails at is one that it has no answer to.
-                reason = str(error)
-        common = {
-            "run_id": case.run_id,
-            "case_id": case.case_id,
-            "algorithm": self._deployment.algorithm,
-            "algorithm_version": self._deployment.version,
-            "reason": reason,
-            "input_sha256": sha256,
-            "cpu_us": cpu_us,
-        }
+    def _rank(self, waiting: _Waiting, shown: sessions.Case) -> RootCause:
+        ranking = self._session.rank(shown)
+        return self._root_cause(waiting, ranks=ranking.services, shown=shown, cpu_us=ranking.cpu_us)
+
+    def _classify(self, waiting: _Waiting, shown: sessions.Case) -> FailureClass:
+        classes = self._session.classify(shown, waiting.case.service)
+        return self._failure_class(waiting, probabilities=classes, shown=shown)
+
+    def _publish_failure(self, waiting: _Waiting, reason: str, shown: sessions.Case | None = None) -> None:
         if self._deployment.task == "ranker":
-            ranks = () if ranking is None else ranking.services
-            candidates = 0 if shown is None else len(shown.features)
-            return lambda now_us, latency_us: RootCause(
-                **common, ranks=ranks, candidates=candidates, ranked_at_us=now_us, latency_us=latency_us
-            )
-        kinds = tuple(sorted(classes))
-        probabilities = tuple(classes[kind] for kind in kinds)
-        return lambda now_us, latency_us: FailureClass(
-            **common,
-            kinds=kinds,
-            probabilities=probabilities,
+            self._outbox.add(self._root_cause(waiting, shown=shown, reason=reason))
+        else:
+            self._outbox.add(self._failure_class(waiting, shown=shown, reason=reason))
+
+    def _root_cause(
+        self,
+        waiting: _Waiting,
+        *,
+        shown: sessions.Case | None,
+        ranks: tuple[str, ...] = (),
+        reason: str = "",
+        cpu_us: int = 0,
+    ) -> RootCause:
+        now_us = self._clock()
+        return RootCause(
+            run_id=waiting.case.run_id,
+            case_id=waiting.case.case_id,
+            algorithm=self._deployment.algorithm,
+            algorithm_version=self._deployment.version,
+            ranks=ranks,
+            candidates=0 if shown is None else len(shown.features),
+            reason=reason,
+            input_sha256="" if shown is None else case_sha256(shown, self._session.declaration),
+            ranked_at_us=now_us,
+            latency_us=max(0, now_us - waiting.message.timestamp_us),
+            cpu_us=cpu_us,
+        )
+
+    def _failure_class(
+        self,
+        waiting: _Waiting,
+        *,
+        shown: sessions.Case | None,
+        probabilities: dict[str, float] | None = None,
+        reason: str = "",
+    ) -> FailureClass:
+        now_us = self._clock()
+        found = sorted((probabilities or {}).items())
+        return FailureClass(
+            run_id=waiting.case.run_id,
+            case_id=waiting.case.case_id,
+            algorithm=self._deployment.algorithm,
+            algorithm_version=self._deployment.version,
+            kinds=tuple(kind for kind, _ in found),
+            probabilities=tuple(probability for _, probability in found),
+            reason=reason,
+            input_sha256="" if shown is None else case_sha256(shown, self._session.declaration),
             classified_at_us=now_us,
-            latency_us=latency_us,
+            latency_us=max(0, now_us - waiting.message.timestamp_us),
         )

@@ -28,9 +28,11 @@ from microservo.supervision.environments import Environment, EnvironmentCache
 from microservo.supervision.fence import Fence
 from microservo.supervision.fence_unfenced import Unfenced
 from schemas.records import AlgorithmDeployment
+from services.algorithm_host.case_life import CaseLife
 from services.algorithm_host.checking import check
 from services.algorithm_host.deployment import plugin_of, read_deployment
-from services.algorithm_host.life import DetectorLife
+from services.algorithm_host.detector_life import DetectorLife
+from services.algorithm_host.life import Surroundings
 from services.algorithm_host.memory import Memory
 from services.algorithm_host.outbox import Outbox
 from services.algorithm_host.settings import AlgorithmHostSettings
@@ -99,10 +101,19 @@ class AlgorithmHost:
         self._pulse = pulse
         self._clock = clock
         publisher = Publisher(producer, "algorithm_host", prefix=settings.topic_prefix, clock=clock)
-        self._memory = Memory(settings.algorithm_folder, settings.run_id)
-        self._outbox = Outbox(publisher, self._memory)
+        memory = Memory(settings.algorithm_folder, settings.run_id)
         self._states = States(publisher, deployment, settings.run_id, clock)
-        self._dead_letters = DeadLetters(producer, settings.topic_prefix)
+        self._around = Surroundings(
+            settings=settings,
+            deployment=deployment,
+            broker=broker,
+            outbox=Outbox(publisher, memory),
+            memory=memory,
+            states=self._states,
+            dead_letters=DeadLetters(producer, settings.topic_prefix),
+            pulse=pulse,
+            clock=clock,
+        )
 
     def run(self, shutdown: Shutdown) -> None:
         """Makes it ready, checks it, and runs it until shutdown, or until it has failed for good."""
@@ -156,18 +167,8 @@ class AlgorithmHost:
     def _one_life(self, workplace: Workplace, environment: Environment, shutdown: Shutdown) -> None:
         with workplace.running(environment) as running:
             running.session.open()
-            life = DetectorLife(
-                self._settings,
-                self._deployment,
-                running,
-                broker=self._broker,
-                outbox=self._outbox,
-                memory=self._memory,
-                states=self._states,
-                dead_letters=self._dead_letters,
-                pulse=self._pulse,
-                clock=self._clock,
-            )
+            kind = DetectorLife if self._deployment.task == "detector" else CaseLife
+            life = kind(self._around, running)
             try:
                 life.live(shutdown)
             except AlgorithmEnded as error:

@@ -9,7 +9,9 @@ import psutil
 import pytest
 
 from microservo.testing import eventually
-from schemas.records import Alarm, AnomalyScore, Case
+from schemas.catalogue import CASES
+from schemas.codec import encode
+from schemas.records import Alarm, AnomalyScore, Case, RootCause
 from tests.unit.algorithm_host.harness import BEGIN_US, FAULT_FREE, SERVICES, SIZE_US, World
 
 N_SIGMA = {"object": "shipped.n_sigma:NSigma", "features": "raw"}
@@ -152,3 +154,48 @@ def test_a_host_of_a_version_that_is_not_deployed_ends(world: World) -> None:
     world.deploy(N_SIGMA, version=2)
     with pytest.raises(Exception, match="it is at version 2"), world.host(version=1) as shutdown:
         eventually(lambda: shutdown.wait(0.1) or True, timeout_s=5)
+
+
+RANKER = {"object": "shipped.rankers:most_deviating", "task": "ranker"}
+
+
+def case(number: int, case_id: str = "c-1") -> Case:
+    opened_us = BEGIN_US + (number + 1) * SIZE_US
+    return Case(
+        run_id="run-1",
+        case_id=case_id,
+        origin="alarm",
+        detector="n-sigma",
+        detector_version=1,
+        service="cart",
+        opened_us=opened_us,
+        until_us=opened_us,
+        published_at_us=opened_us,
+    )
+
+
+def test_a_ranker_is_asked_about_each_case_once_when_the_windows_are_there(world: World) -> None:
+    world.deploy(RANKER, task="ranker")
+    world.add_windows(range(51), ODD)
+    world.put(CASES, b"c-1", encode(case(50)))
+    with world.host():
+        world.until("running")
+        (ranked,) = eventually(lambda: world.records(RootCause), timeout_s=20)
+        assert (ranked.case_id, ranked.ranks[0], ranked.candidates) == ("c-1", "cart", 3)
+        world.put(CASES, b"c-2", encode(case(53, "c-2")))
+        world.put(CASES, b"c-1", encode(case(50)))
+        world.add_windows(range(51, 54), ODD)
+        eventually(lambda: len(world.records(RootCause)) == 2, timeout_s=20)
+    with world.host():
+        world.until("running")
+    assert sorted(each.case_id for each in world.records(RootCause)) == ["c-1", "c-2"]
+
+
+def test_a_case_without_enough_windows_before_it_is_answered_with_the_reason(world: World) -> None:
+    world.deploy(RANKER, task="ranker")
+    world.add_windows(range(5))
+    world.put(CASES, b"c-1", encode(case(1)))
+    with world.host():
+        (ranked,) = eventually(lambda: world.records(RootCause), timeout_s=30)
+    assert ranked.ranks == ()
+    assert "too few windows" in ranked.reason

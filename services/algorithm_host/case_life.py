@@ -1,0 +1,77 @@
+"""The life of a ranker or classifier: each case, shown when the windows up to it are there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from microservo.adapters.broker import Message, Partition
+from microservo.algorithms.casework import Casework
+from microservo.algorithms.running import Running
+from microservo.domain.system_rows import SystemRows
+from microservo.log.feature_windows import Received
+from microservo.log.ranges import read_ranges
+from microservo.log.reader import ranges_from
+from schemas.catalogue import CASES, SERVICE_GRAPH
+from schemas.codec import SchemaError, decode
+from schemas.records import Case, ServiceGraph
+from services.algorithm_host.cases import CaseHost
+from services.algorithm_host.life import Life, Surroundings
+
+_MARGIN_US = 300_000_000
+"""Beyond what is shown of a case, windows are kept so long: those of the past come many at a time."""
+
+
+class CaseLife(Life):
+    """What a ranker's or classifier's host does while one process of it lives; arguments as of `Life`."""
+
+    def __init__(self, around: Surroundings, running: Running) -> None:
+        super().__init__(around, running)
+        history_us = round(around.settings.case_history_s * 1e6)
+        rows = SystemRows(history_us + _MARGIN_US)
+        self._host = CaseHost(
+            around.deployment,
+            session=running.session,
+            casework=Casework(running.session.declaration, rows, history_us),
+            rows=rows,
+            outbox=around.outbox,
+            states=around.states,
+            clock=around.clock,
+        )
+
+    def recall(self) -> dict[int, int]:
+        """It learns nothing, so there is nothing to go on from."""
+        return {}
+
+    def follow_besides(self) -> dict[Partition, int]:
+        ends: dict[Partition, int] = {}
+        for topic in (SERVICE_GRAPH, CASES):
+            with self.around.broker.consumer(group_id=None) as consumer:
+                ranges = ranges_from(consumer, self.around.topic(topic))
+                for message in read_ranges(consumer, ranges, compacted=True):
+                    self.take_other(message)
+            ends |= {partition: end for partition, (_, end) in ranges.items()}
+        return ends
+
+    def take(self, received: Sequence[Received], *, is_live: bool) -> None:
+        self._host.add_windows(received)
+        self._host.answer(is_live=is_live)
+
+    def take_other(self, message: Message) -> None:
+        """A case, or who called whom."""
+        if message.value is None or message.header("run") not in (None, self.run.run_id.encode()):
+            return
+        try:
+            record = decode(message.value)
+        except SchemaError as error:
+            self.around.dead_letters.reject(message, str(error))
+            return
+        if isinstance(record, Case) and record.run_id == self.run.run_id:
+            self._host.add_case(record, message)
+        elif isinstance(record, ServiceGraph) and record.run_id == self.run.run_id:
+            self._host.add_graph(record)
+
+    def keep_house(self) -> None:
+        self._host.answer(is_live=True)
+
+    def remember(self) -> None:
+        """It learns nothing."""
