@@ -163,11 +163,6 @@ def test_a_fork_bomb_is_refused_beyond_its_processes_and_killed(attack: Attack) 
     assert answer["reason"] == "took too long"
 
 
-def test_two_fences_of_one_host_do_not_share_a_bound_on_processes(attack: Attack) -> None:
-    for _ in range(2):
-        assert json.loads(attack("open_files.py", limits={"processes": 2})["said"])["opened"] > 100
-
-
 def test_the_disk_takes_what_is_allowed_and_no_more(attack: Attack, folder: Path) -> None:
     answer = attack("fill_disk.py", str(folder), limits={"disk_bytes": 8 * MIB})
     taken = json.loads(answer["said"])
