@@ -15,7 +15,7 @@ import psutil
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _STATE, _USER_TICKS = 0, 11
-"""Of the fields after a process' name in /proc/PID/stat (proc(5)): utime, stime, cutime, cstime from there on."""
+"""Of the fields after a process' name in /proc/PID/stat (proc(5)): state; utime, stime, cutime and cstime."""
 
 
 @dataclass(frozen=True, slots=True)
