@@ -1,7 +1,7 @@
 """What a fence costs: to start and end a program, to talk with it, and to watch it.
 
-`python -m benchmarks.fence`, half a minute. The same program runs as a plain child, without a fence and in one,
-in turns; CPU time is of the host and of children that it has waited for.
+`python -m benchmarks.fence`, half a minute. The same program runs as a plain child, without a fence and
+in one, in turns; CPU time is of the host and of children that it has waited for.
 """
 
 from __future__ import annotations
