@@ -1,1 +1,1 @@
-"""The processes of this machine: started, watched, restarted, stopped."""
+"""The processes of this machine: started, watched, restarted, stopped; and a fence for uploaded code."""

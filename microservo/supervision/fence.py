@@ -302,8 +302,8 @@ def _memory_file(content: bytes, descriptors: list[int]) -> int:
 
 def _check_readable(folder: Path, user: int | None) -> None:
     """An ordinary user reads what he can; where we are root, another user reads it."""
-    if not folder.is_dir():
-        message = f"{folder} can't be brought into a fence: it is no folder"
+    if not (folder.is_absolute() and folder.is_dir()):
+        message = f"{folder} can't be shown in a fence; give the full path of a folder"
         raise InvalidInput(message)
     if user is not None and not folder.stat().st_mode & stat.S_IROTH:
         message = f"{folder} can't be read by the user {user} of the fence; `chmod -R o+rX {folder}`"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,8 +14,8 @@ import psutil
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-_USER_TICKS = 11
-"""Of the fields after a process' name in /proc/PID/stat (proc(5)): utime, stime, cutime, cstime."""
+_STATE, _USER_TICKS = 0, 11
+"""Of the fields after a process' name in /proc/PID/stat (proc(5)): state; utime, stime, cutime and cstime."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Meter(Protocol):
         """What they use now; memory beyond the bound is counted again without counting shared pages twice."""
 
     def processes(self) -> int:
-        """How many there are."""
+        """How many there are that have not ended, whoever must still hear of that."""
 
     def signal(self, number: signal.Signals) -> None:
         """Signals each of them."""
@@ -67,7 +68,9 @@ class NamespaceMeter:
         return Usage(memory, sum(self._cpu_s(pid) for pid in pids), self._files())
 
     def processes(self) -> int:
-        return len(self._pids())
+        # bwrap does not wait for the fence's first process, so that is left to the machine's own first one.
+        states = [self._stat(pid)[_STATE : _STATE + 1] for pid in self._pids()]
+        return sum(state not in ([], [b"Z"], [b"X"]) for state in states)
 
     def signal(self, number: signal.Signals) -> None:
         """SIGKILL ends bwrap, and the kernel all of its namespace; others go to each process."""
@@ -97,9 +100,11 @@ class NamespaceMeter:
         return self._resident_bytes(pid)
 
     def _cpu_s(self, pid: str) -> float:
+        return sum(int(ticks) for ticks in self._stat(pid)[_USER_TICKS : _USER_TICKS + 4]) / _TICKS_PER_S
+
+    def _stat(self, pid: str) -> list[bytes]:
         # The name, in parentheses, may hold anything.
-        fields = self._read(f"{pid}/stat").rpartition(b")")[2].split()
-        return sum(int(ticks) for ticks in fields[_USER_TICKS : _USER_TICKS + 4]) / _TICKS_PER_S
+        return self._read(f"{pid}/stat").rpartition(b")")[2].split()
 
     def _files(self) -> int:
         states = [os.fstatvfs(folder) for folder in self._writable]
@@ -137,7 +142,7 @@ class TreeMeter:
         return Usage(memory, sum(_cpu_s(process) for process in processes))
 
     def processes(self) -> int:
-        return len(self._all())
+        return sum(_has_not_ended(process) for process in self._all())
 
     def signal(self, number: signal.Signals) -> None:
         """Also reaches its process group, which outlives it."""
@@ -169,10 +174,23 @@ def _pids_below(pid: int) -> list[int]:
 
 
 def _descendants(pid: int) -> list[psutil.Process]:
+    if sys.platform == "linux":
+        found = []
+        for below in _pids_below(pid):
+            with contextlib.suppress(psutil.Error):
+                found.append(psutil.Process(below))
+        return found
     try:
         return psutil.Process(pid).children(recursive=True)
     except psutil.Error:
         return []
+
+
+def _has_not_ended(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
 def _resident_bytes(process: psutil.Process) -> int:

@@ -26,15 +26,15 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Literal, Self
+from typing import IO, Self
 
 from microservo.errors import InvalidInput, Unavailable
 from microservo.supervision.fence_limits import Limits
 from microservo.supervision.fence_log import BoundedLog
 from microservo.supervision.fence_meter import Meter
+from microservo.supervision.fence_outcome import KilledFor, Outcome, end_in_words, exit_code_of
 from microservo.supervision.fence_share import CpuShare
 from microservo.supervision.fence_state import copy_out
-from microservo.supervision.process import tail
 
 START_TIMEOUT_S = 30.0
 BEAT_S = 0.1
@@ -44,32 +44,7 @@ _LAST_BEAT_S = 0.01
 _ENDING_TIMEOUT_S = 5.0
 _CHUNK_BYTES = 1 << 16
 _GO_ON = b"g"
-_SIGNALLED = 128
-"""bwrap adds it to the number of the signal that ended its child, as shells do."""
-
-KilledFor = Literal["memory", "cpu", "output", "files", "asked"]
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How a fenced process ended.
-
-    Args:
-        reason: in words, for people.
-        exit_code: of the command; negative is the signal that ended it.
-        killed_for: what the host killed it for; None where it ended otherwise.
-        cpu_s: that all its processes used.
-        peak_memory_bytes: resident, of all its processes, as looked at each `BEAT_S`.
-        output_bytes: that it wrote to stderr.
-    """
-
-    reason: str
-    exit_code: int
-    killed_for: KilledFor | None
-    cpu_s: float
-    peak_memory_bytes: int
-    output_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -376,30 +351,15 @@ class FencedProcess:
         self._bounded_log.close()
         assert self._process.stderr is not None
         self._process.stderr.close()
-        code = _SIGNALLED - code if code > _SIGNALLED else code
+        code = exit_code_of(code)
         return Outcome(
-            reason=self._killed[1] if self._killed else self._in_words(code),
+            reason=self._killed[1] if self._killed else end_in_words(code, self._limits, self.log),
             exit_code=code,
             killed_for=self._killed[0] if self._killed else None,
             cpu_s=self._cpu_s,
             peak_memory_bytes=self._peak_memory_bytes,
             output_bytes=self._bounded_log.total_bytes,
         )
-
-    def _in_words(self, code: int) -> str:
-        if code == -signal.SIGXCPU:
-            return f"used {self._limits.cpu_seconds} s of CPU, all that it may"
-        if code == -signal.SIGKILL:
-            return "was killed (SIGKILL), by itself or by the machine, which may be out of memory"
-        how = f"was ended by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
-        return f"{how}; its log ends with:\n{tail(self.log)}" if code else how
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def _mib(size_bytes: int) -> str:

@@ -30,7 +30,9 @@ def main() -> int:
         os.setuid(user)
         os.execv(command[0], ["bwrap", *command[1:]])  # noqa: S606 - a shell is what we don't want
     except OSError as error:
-        sys.stderr.write(f"root can't start it as the user {user}: {error}\n")
+        sys.stderr.write(
+            f"root can't start it as the user {user} ({error}); as an ordinary user, none of this is needed\n"
+        )
     return _CANNOT
 
 

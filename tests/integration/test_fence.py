@@ -197,3 +197,15 @@ def test_a_folder_that_the_fences_user_can_not_read_is_named(tmp_path: Path) -> 
     closed.mkdir(mode=0o700)
     with pytest.raises(InvalidInput, match=f"chmod -R o.rX {closed}"):
         start(Fence.find(), tmp_path, ECHO, folders=[closed])
+
+
+def test_only_folders_by_their_full_path_are_shown(tmp_path: Path) -> None:
+    for path in (Path("tests"), tmp_path / "missing", Path(sys.executable)):
+        with pytest.raises(InvalidInput, match=f"{path} can't be shown in a fence; give the full path"):
+            start(Fence.find(), tmp_path, ECHO, folders=[path])
+
+
+def test_it_holds_no_descriptor_but_its_three_pipes(place: Fence | Unfenced, tmp_path: Path) -> None:
+    with start(place, tmp_path, "import os; print(sorted(os.listdir('/dev/fd')))") as process:
+        # The fourth is the listing's own.
+        assert process.stdout.read() == b"['0', '1', '2', '3']\n"

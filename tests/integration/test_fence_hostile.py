@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -23,12 +24,14 @@ import pytest
 
 from microservo.errors import Unavailable
 from microservo.supervision.fence import Fence
+from microservo.supervision.fence_process import FencedProcess
 from microservo.testing import eventually
 
 pytestmark = pytest.mark.integration
 MIB = 1 << 20
 REPOSITORY = Path(__file__).parents[2]
 HOST = Path(fence_host.__file__)
+ECHO = "import sys\nfor line in sys.stdin.buffer: sys.stdout.buffer.write(line); sys.stdout.flush()"
 
 
 @pytest.fixture(scope="module")
@@ -88,12 +91,21 @@ def folder(command: list[str]) -> Iterator[Path]:
     shutil.rmtree(made)
 
 
+@pytest.fixture(scope="module")
+def neighbour(bwrap: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FencedProcess]:
+    """Another fenced program, which enough all the while."""
+    argv = (os.path.realpath(sys.executable), "-I", "-S", "-c", ECHO)
+    log = tmp_path_factory.mktemp("neighbour") / "log"
+    with Fence(Path(bwrap)).start(argv, folders=[Path(sys.base_prefix)], log=log) as process:
+        yield process
+
+
 Attack = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def attack(command: list[str], folder: Path, bwrap: str) -> Iterator[Attack]:
-    """Runs a script in a fence of a host of its own, which survives it; then nothing of it is left."""
+def attack(command: list[str], folder: Path, bwrap: str, neighbour: FencedProcess) -> Iterator[Attack]:
+    """Runs a script in a fence of a host of its own; that and the neighbour survive, and nothing is left."""
     token = uuid.uuid4().hex
     mounts = Path("/proc/self/mounts").read_text()
 
@@ -105,21 +117,43 @@ def attack(command: list[str], folder: Path, bwrap: str) -> Iterator[Attack]:
             "log": str(folder / "log"),
             **request,
         }
-        host = subprocess.run(
-            [*command, str(HOST), json.dumps(asked)],
-            env=host_environment(),
-            cwd="/",
-            check=False,
-            capture_output=True,
-            timeout=60,
-        )
+        with talking_to(neighbour) as heard:
+            host = subprocess.run(
+                [*command, str(HOST), json.dumps(asked)],
+                env=host_environment(),
+                cwd="/",
+                check=False,
+                capture_output=True,
+                timeout=60,
+            )
         assert host.returncode == 0, host.stderr.decode()
+        assert set(heard) == {b"window\n"}
         answer: dict[str, Any] = json.loads(host.stdout)
         return answer
 
     yield run
     assert processes_with(token) == []
     assert Path("/proc/self/mounts").read_text() == mounts
+
+
+@contextlib.contextmanager
+def talking_to(neighbour: FencedProcess) -> Iterator[list[bytes]]:
+    """What it answers meanwhile."""
+    heard: list[bytes] = []
+    enough = threading.Event()
+
+    def talk() -> None:
+        while not enough.wait(0.05):
+            neighbour.stdin.write(b"window\n")
+            heard.append(neighbour.stdout.readline())
+
+    thread = threading.Thread(target=talk)
+    thread.start()
+    try:
+        yield heard
+    finally:
+        enough.set()
+        thread.join()
 
 
 def processes_with(token: str) -> list[int]:
@@ -161,11 +195,6 @@ def test_a_fork_bomb_is_refused_beyond_its_processes_and_killed(attack: Attack) 
     answer = attack("fork_bomb.py", seconds=3, limits={"processes": 40})
     assert 1 <= json.loads(answer["said"])["children"] <= 40
     assert answer["reason"] == "took too long"
-
-
-def test_two_fences_of_one_host_do_not_share_a_bound_on_processes(attack: Attack) -> None:
-    for _ in range(2):
-        assert json.loads(attack("open_files.py", limits={"processes": 2})["said"])["opened"] > 100
 
 
 def test_the_disk_takes_what_is_allowed_and_no_more(attack: Attack, folder: Path) -> None:
