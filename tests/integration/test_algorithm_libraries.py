@@ -61,8 +61,8 @@ def test_what_is_shipped_keeps_to_all(name: str, python_with: PythonWith) -> Non
 
 
 STOCK: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
-    ("river", "river.anomaly:HalfSpaceTrees", {}),
-    ("river", "river.anomaly:LocalOutlierFactor", {"batch": {}}),
+    ("river", "river.anomaly:HalfSpaceTrees", {"pre": ["river.preprocessing:MinMaxScaler"]}),
+    ("river", "river.anomaly:LocalOutlierFactor", {}),
     ("pysad", "pysad.models:RSHash", {"params": {"feature_mins": [0] * 10, "feature_maxes": [9e8] * 10}}),
     ("pysad", "pysad.models:ExactStorm", {}),
     ("pysad", "pysad.models:MedianAbsoluteDeviation", {"per": "feature"}),
