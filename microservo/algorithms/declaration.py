@@ -21,6 +21,7 @@ _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _PYTHON = re.compile(r"3\.(11|12|13)")
 _BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", re.IGNORECASE)
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SELDOM_DEADLINE_S = 10.0
 _BATCH = ("warm_up", "refit", "buffer")
 
 
@@ -57,7 +58,8 @@ class Declaration:
         cpus: processors that it may use.
         memory_bytes: what it may hold.
         disk_bytes: what it may write.
-        deadline_s: wall time that one answer may take.
+        deadline_s: wall time that one answer may take. What ranks or classifies is asked seldom: where a
+            document says nothing, it may take ten times as long.
         seed: what all its random numbers come from; each service gets one of its own from it.
         control: it knows nothing on purpose, so it need not tell an anomaly from a normal window.
         title: a name for people.
@@ -198,6 +200,8 @@ def declaration_of(document: Mapping[str, Any]) -> Declaration:
         msg = "a declaration without `object`; say which one it is, as object = 'module:name'"
         raise InvalidInput(msg)
     values: dict[str, Any] = {}
+    if document.get("task", "detector") != "detector":
+        values["deadline_s"] = _SELDOM_DEADLINE_S
     for key, value in document.items():
         values[_RENAMED.get(key, key)] = _typed(key, value)
     return Declaration(**values)

@@ -29,6 +29,7 @@ _MAX_RANKS = 10_000
 _MAX_KINDS = 1000
 _TEXT_CHARS = 500
 _DETAILS_CHARS = 8000
+_LARGEST_NUMBER = 1 << 53
 START_DEADLINE_S = 60.0
 """Importing a large library from a cold disk takes its time."""
 MAX_SNAPSHOT_BYTES = 256 << 20
@@ -169,9 +170,9 @@ class Session:
         answer, _ = self._ask("open", header, within_s=deadline_s)
         versions = _of_type(answer, "versions", dict)
         return Opened(
-            python=_of_type(answer, "python", str)[:_TEXT_CHARS],
-            versions={str(key)[:_TEXT_CHARS]: str(value)[:_TEXT_CHARS] for key, value in versions.items()},
-            style=_of_type(answer, "style", str)[:_TEXT_CHARS],
+            python=_text(_of_type(answer, "python", str)),
+            versions={_text(key): _text(value) for key, value in versions.items()},
+            style=_text(_of_type(answer, "style", str)),
             sign=-1 if _of_type(answer, "sign", int) < 0 else 1,
         )
 
@@ -191,13 +192,15 @@ class Session:
         if len(body) != body_bytes:
             msg = f"{len(body) // frames.FLOAT_BYTES} scores for {len(rows)} windows; expected as many"
             raise BadAnswer(msg)
-        scores = np.frombuffer(body, "<f8").astype(np.float64, copy=False)
+        scores = np.frombuffer(body, "<f8").astype(np.float64)
+        # There are many NaN; a replay must give the very same one.
+        scores[np.isnan(scores)] = np.nan
         if np.isinf(scores).any():
             msg = (
                 f"an infinite score for a window of {service!r}; expected a finite one, or NaN for not ready"
             )
             raise BadAnswer(msg)
-        return Scores(scores=scores, counts=_counts(answer), cpu_us=_cpu_us(answer))
+        return Scores(scores=scores, counts=_counts(answer), cpu_us=_natural(answer, "cpu_us"))
 
     def learn(self, service: str, names: Sequence[str], rows: Float64) -> Counts:
         """Learns from windows without scores, as of a run's past; arguments as of `score`."""
@@ -220,7 +223,9 @@ class Session:
             if service not in services:
                 services.append(service)
         counts = _counts(answer)
-        return Ranking(services=tuple(services), causes=tuple(causes), counts=counts, cpu_us=_cpu_us(answer))
+        return Ranking(
+            services=tuple(services), causes=tuple(causes), counts=counts, cpu_us=_natural(answer, "cpu_us")
+        )
 
     def train(self, cases: Sequence[tuple[Case, str, str]], deadline_s: float = START_DEADLINE_S) -> None:
         """Teaches a classifier: cases of other runs, the service in question, and the kind of failure."""
@@ -240,9 +245,16 @@ class Session:
             "classify", {**header, "service": service}, body, _MAX_KINDS * frames.FLOAT_BYTES
         )
         kinds, values = _of_type(answer, "kinds", list), frames.floats(out[: len(out) // 8 * 8])
-        is_named = len(kinds) == len(set(map(str, kinds))) and all(isinstance(kind, str) for kind in kinds)
-        if not is_named or len(kinds) != len(values) or not all(0 <= value <= 1 for value in values):
-            msg = f"probabilities {values[:5]} of kinds {str(kinds)[:80]}; expected one from 0 to 1 for each"
+        is_named = all(isinstance(kind, str) and _is_plain(kind) for kind in kinds)
+        if (
+            not is_named
+            or len(set(kinds)) < len(kinds)
+            or len(kinds) != len(values)
+            or not all(0 <= value <= 1 for value in values)
+        ):
+            msg = (
+                f"probabilities {values[:5]} of kinds {_text(kinds, 80)!r}; expected one from 0 to 1 for each"
+            )
             raise BadAnswer(msg)
         if not math.isclose(sum(values), 1, abs_tol=1e-6):
             msg = f"probabilities that sum up to {sum(values)}; expected 1"
@@ -305,11 +317,10 @@ class Session:
             raise BadAnswer(msg) from error
         out = self._take(lengths[1], deadline_s)
         if "refused" in answer:
-            raise AlgorithmRefused(str(answer["refused"])[:_TEXT_CHARS])
+            raise AlgorithmRefused(_text(answer["refused"]))
         if "raised" in answer:
-            details = str(answer.get("traceback", ""))[-_DETAILS_CHARS:]
-            msg = f"the algorithm raised {str(answer['raised'])[:_TEXT_CHARS]}"
-            raise AlgorithmFailed(msg, details)
+            msg = f"the algorithm raised {_text(answer['raised'])}"
+            raise AlgorithmFailed(msg, _text(answer.get("traceback", ""), _DETAILS_CHARS))
         return answer, out
 
     def _take(self, size: int, deadline_s: float) -> bytes:
@@ -330,31 +341,45 @@ def _package(requirement: str) -> str:
 
 def _service_of(cause: Any, by_length: Sequence[str]) -> str:
     """The service that a column or service is of, that with the longest name where several would do."""
-    if isinstance(cause, str):
+    if isinstance(cause, str) and _is_plain(cause):
         for service in by_length:
             if cause == service or cause.startswith(f"{service}_"):
                 return service
-    msg = f"it ranked {str(cause)[:80]!r}; expected services or columns <service>_<feature> of the case"
+    msg = f"it ranked {_text(cause, 80)!r}; expected services or columns <service>_<feature> of the case"
     raise BadAnswer(msg)
 
 
 def _of_type(answer: Mapping[str, Any], key: str, kind: type) -> Any:
     value = answer.get(key)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        msg = f"an answer with {key} {str(value)[:80]!r}; expected a {kind.__name__}"
+        msg = f"an answer with {key} {_text(value, 80)!r}; expected a {kind.__name__}"
         raise BadAnswer(msg)
     return value
 
 
-def _cpu_us(answer: Mapping[str, Any]) -> int:
-    return max(0, int(_of_type(answer, "cpu_us", int)))
+def _natural(answer: Mapping[str, Any], key: str) -> int:
+    value = int(_of_type(answer, key, int))
+    if not 0 <= value < _LARGEST_NUMBER:
+        msg = f"an answer with a {key} that is negative or too large; expected a count"
+        raise BadAnswer(msg)
+    return value
 
 
 def _counts(answer: Mapping[str, Any]) -> Counts:
     counts = _of_type(answer, "counts", dict)
     return Counts(
-        **{
-            name: max(0, int(_of_type(counts, name, int)))
-            for name in ("undefined", "missing", "new", "constant")
-        }
+        undefined=_natural(counts, "undefined"),
+        missing=_natural(counts, "missing"),
+        new=_natural(counts, "new"),
+        constant=_natural(counts, "constant"),
     )
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a text can be a name: not a control character or half a code point in it."""
+    return len(text) <= _TEXT_CHARS and text.isprintable()
+
+
+def _text(value: object, chars: int = _TEXT_CHARS) -> str:
+    """What a process says, as text that can be encoded, its end where it is long."""
+    return str(value)[-chars:].encode("utf-8", "replace").decode()

@@ -65,7 +65,8 @@ def resolve(
     """
     changes = overrides or {}
     path, name = _split(spec)
-    if (SHIPPED / f"{spec}.toml").is_file():
+    shipped = sorted(each.stem for each in SHIPPED.glob("*.toml"))
+    if spec in shipped:
         return _of_declaration(SHIPPED / f"{spec}.toml", "shipped", changes)
     if path.is_dir():
         return _of_folder(path, "folder", changes)
@@ -80,10 +81,9 @@ def resolve(
         )
     if ":" in spec and "/" not in spec and path.suffix != ".py":
         return Plugin(declaration=_declaration({"object": spec}, changes), source="object")
-    kinds = ", ".join(sorted(each.stem for each in SHIPPED.glob("*.toml")))
     msg = (
         f"no algorithm {spec!r}; expected module:object, a .py file, a folder, a wheel or zip, "
-        f"a .toml declaration, or one of {kinds}"
+        f"a .toml declaration, or one of {', '.join(shipped)}"
     )
     raise InvalidInput(msg)
 

@@ -1,4 +1,4 @@
-"""The libraries themselves, each in an environment of its own: they can't share one, and ours has none of them."""
+"""The libraries themselves, each in an environment of its own: some can't share one, and ours has none."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def test_what_is_shipped_keeps_to_all(name: str, python_with: PythonWith) -> Non
 
 
 STOCK: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
-    ("river", "river.anomaly:HalfSpaceTrees", {}),
-    ("river", "river.anomaly:LocalOutlierFactor", {"batch": {}}),
-    ("pysad", "pysad.models:RSHash", {"params": {"feature_mins": [0] * 10, "feature_maxes": [9e8] * 10}}),
+    ("river", "river.anomaly:HalfSpaceTrees", {"pre": ["river.preprocessing:MinMaxScaler"]}),
+    ("river", "river.anomaly:LocalOutlierFactor", {}),
+    ("pysad", "pysad.models:RSHash", {"params": {"feature_mins": [10] * 10, "feature_maxes": [40] * 10}}),
     ("pysad", "pysad.models:ExactStorm", {}),
     ("pysad", "pysad.models:MedianAbsoluteDeviation", {"per": "feature"}),
     ("pyod", "pyod.models.hbos:HBOS", {}),
@@ -149,7 +149,7 @@ def test_an_object_with_the_wrong_sign_is_refused(tmp_path: Path, python_with: P
     (tmp_path / "mine.py").write_text(
         "from sklearn.ensemble import IsolationForest\n"
         "class Wrong:\n"
-        "    def __init__(self, random_state=0): self.forest = IsolationForest(20, random_state=random_state)\n"
+        "    def __init__(self, seed=0): self.forest = IsolationForest(random_state=seed % 2**32)\n"
         "    def fit(self, table): self.forest.fit(table)\n"
         "    def decision_function(self, table): return self.forest.decision_function(table)\n"
     )

@@ -75,9 +75,8 @@ class Case:
             data.update(
                 {f"{service}_{name}": list(values) for name, values in columns.items() if is_wanted(name)}
             )
-        if importlib.util.find_spec("pandas") is None:
-            return data
-        return importlib.import_module("pandas").DataFrame(data)
+        pandas = load_tables()
+        return data if pandas is None else pandas.DataFrame(data)
 
     def deviations(self) -> dict[str, dict[str, float]]:
         """Of each service and feature, how far it is from before the alarm since then, in robust sigmas.
@@ -91,6 +90,13 @@ class Case:
             service: {name: _deviation(values, before, since) for name, values in columns.items()}
             for service, columns in self.columns.items()
         }
+
+
+def load_tables() -> Any:
+    """pandas, imported once; None where the environment has it not."""
+    if importlib.util.find_spec("pandas") is None:
+        return None
+    return importlib.import_module("pandas")
 
 
 def _filled(values: Sequence[float]) -> Column:

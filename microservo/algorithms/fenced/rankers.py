@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .cases import Case
+from .cases import Case, load_tables
 from .objects import Maker, Refused, find
 
 _SIGNALS = {"logs": ("log/",), "traces": ("request/", "call/", "consume/", "internal/")}
@@ -33,6 +33,8 @@ class Ranker:
             msg = f"{declaration['object']!r} is no ranker; expected f(data, inject_time, dataset=None, **kw)"
             raise Refused(msg)
         self._is_raw = declaration["features"] == "raw"
+        # Before the first alarm, which should not wait for it.
+        load_tables()
         parameters = inspect.signature(self._function).parameters
         self._taken = [name for name in _OFFERED if name in parameters]
         self.style, self.sign = "rank", 1

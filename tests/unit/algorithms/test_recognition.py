@@ -112,7 +112,7 @@ class Scale:
         return self
 
     def transform(self, table: Table) -> Table:
-        return table / self.largest
+        return np.asarray(table / self.largest)
 
 
 for kind in (SkForest, SkSvm, SkClassifier, SkLof, Pipeline):

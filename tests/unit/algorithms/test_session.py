@@ -233,6 +233,8 @@ ONE = frames.float_bytes([1.0])
         (frames.encode({"cpu_us": 1}, ONE), "counts 'None'"),
         (frames.encode({**COUNTS, "counts": {"new": "x"}}, ONE), "expected a int"),
         (frames.encode({**COUNTS, "cpu_us": True}, ONE), "cpu_us"),
+        (frames.encode({**COUNTS, "cpu_us": 10**40}, ONE), "cpu_us that is negative or too large"),
+        (frames.encode({**COUNTS, "cpu_us": -1}, ONE), "cpu_us that is negative"),
         (frames.PREFIX.pack(frames.MAGIC, 6, 0) + b"[[[[[[", "not JSON"),
         (frames.PREFIX.pack(frames.MAGIC, 200_000, 0) + b"[" * 200_000, "not JSON"),
     ],
@@ -241,6 +243,20 @@ def test_an_answer_that_is_none_is_refused(answer: bytes, words: str) -> None:
     session = Session(Answers(answer), DETECTOR)
     with pytest.raises(BadAnswer, match=words):
         session.score("cart", NAMES, windows(1))
+
+
+def test_what_a_process_says_can_always_be_written_down() -> None:
+    answer = frames.encode({"raised": "\ud800 is half a letter", "traceback": "\udfff"})
+    with pytest.raises(AlgorithmFailed, match="half a letter") as caught:
+        Session(Answers(answer), DETECTOR).score("cart", NAMES, windows(1))
+    assert (str(caught.value) + caught.value.details).encode()
+
+
+def test_every_nan_is_the_same_one() -> None:
+    odd = np.frombuffer(b"\x01\x00\x00\x00\x00\x00\xf8\xff", "<f8")
+    assert np.isnan(odd).all()
+    session = Session(Answers(frames.encode(COUNTS, odd.tobytes())), DETECTOR)
+    assert session.score("cart", NAMES, windows(1)).scores.tobytes() == np.array([np.nan]).tobytes()
 
 
 def test_an_answer_before_the_question_is_refused() -> None:
@@ -272,7 +288,9 @@ def test_ranks_of_columns_are_ranks_of_services(ranks: list[str], services: tupl
     assert (ranking.services, ranking.causes) == (services, tuple(ranks))
 
 
-@pytest.mark.parametrize("ranks", [["moon"], ["cartoon"], [7], [["cart"]], "cart", None])
+@pytest.mark.parametrize(
+    "ranks", [["moon"], ["cartoon"], [7], [["cart"]], "cart", None, ["cart_\ud800"], ["cart_\n"]]
+)
 def test_ranks_of_what_is_not_in_the_case_are_refused(ranks: object) -> None:
     session = Session(Answers(frames.encode({**COUNTS, "ranks": ranks})), DETECTOR)
     with pytest.raises(BadAnswer, match="expected"):

@@ -1,0 +1,154 @@
+"""What running an algorithm in a process of its own costs: `python -m benchmarks.algorithms`, half a minute.
+
+The same detectors get the same windows of 60 features in this process and through the pipe, in turn, several
+times; medians are shown. Rates are per second of processor, of both ends together: the machine may have other
+things to do. Windows come in batches as of a replay, and one at a time as they come live.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+from rich.console import Console
+
+from benchmarks.facts import machine_facts
+from benchmarks.figures import Figure, figure, show, write
+from microservo.algorithms import Plugin, Session, resolve
+from microservo.algorithms.fenced.adapters import OneByOne
+from microservo.algorithms.fenced.detectors import Chance, Watch
+from microservo.algorithms.shipped.n_sigma import NSigma
+from microservo.algorithms.unfenced import unfenced_session
+
+COMMAND = "python -m benchmarks.algorithms"
+_FEATURES = 60
+_WINDOWS = 20_000
+_BATCH = 200
+_LIVE_WINDOWS = 4000
+_TURNS = 3
+_NAMES = tuple(f"metric/{number:02d}/mean" for number in range(_FEATURES))
+_TRIVIAL = """
+class Trivial:
+    def score_one(self, x): return 0.0
+    def learn_one(self, x): pass
+"""
+
+
+class _Trivial:
+    """As in `_TRIVIAL`."""
+
+    def score_one(self, x: object) -> float:
+        del x
+        return 0.0
+
+    def learn_one(self, x: object) -> None:
+        del x
+
+
+@dataclass(frozen=True, slots=True)
+class _Speed:
+    """Windows a second of processor, and milliseconds from asking to the answer."""
+
+    windows_per_s: float
+    p50_ms: float
+    p99_ms: float
+
+
+def figures(folder: Path) -> Iterator[Figure]:
+    """Windows a second of a detector that does nothing, and of N-sigma, through the pipe and in here."""
+    path = folder / "trivial.py"
+    path.write_text(_TRIVIAL, "utf-8")
+    cases: tuple[tuple[str, Plugin, Callable[[], object]], ...] = (
+        ("a detector that does nothing", resolve(str(path)), _Trivial),
+        ("N-sigma", resolve("n-sigma"), NSigma),
+    )
+    for title, plugin, make in cases:
+        is_raw = plugin.declaration.features == "raw"
+        inside = [_in_process(make, is_raw=is_raw) for _ in range(_TURNS)]
+        with unfenced_session(plugin) as session:
+            session.open()
+            through = [_through_pipe(session, _WINDOWS, _BATCH) for _ in range(_TURNS)]
+            live = [_through_pipe(session, _LIVE_WINDOWS, 1) for _ in range(_TURNS)]
+        for how, speeds in (("200 windows at once", through), ("one window at a time", live)):
+            yield figure(
+                f"Through the pipe, {title}, {how}, {_FEATURES} features",
+                statistics.median(each.windows_per_s for each in speeds),
+                "windows/CPU-s",
+                peer="in this process",
+                peer_value=statistics.median(inside),
+                command=COMMAND,
+            )
+        for name, values in (
+            ("p50", [each.p50_ms for each in live]),
+            ("p99", [each.p99_ms for each in live]),
+        ):
+            yield figure(
+                f"{title}, one window there and back, {name}",
+                min(values),
+                "ms",
+                peer="",
+                peer_value=None,
+                command=COMMAND,
+            )
+
+
+def _in_process(make: Callable[[], object], *, is_raw: bool) -> float:
+    watch = Watch(OneByOne(make, ()), Chance(0), is_raw=is_raw)
+    rows = _rows(_WINDOWS).tolist()
+    began_s = time.process_time()
+    for row in rows:
+        watch.score(_NAMES, row)
+    return _WINDOWS / (time.process_time() - began_s)
+
+
+def _through_pipe(session: Session, windows: int, batch: int) -> _Speed:
+    rows, latencies_ms = _rows(windows), []
+    (child,) = psutil.Process().children()
+    began_s = _cpu_s(child)
+    for begin in range(0, windows, batch):
+        asked_s = time.perf_counter()
+        session.score("cart", _NAMES, rows[begin : begin + batch])
+        latencies_ms.append(1e3 * (time.perf_counter() - asked_s))
+    used_s = _cpu_s(child) - began_s
+    p50_ms, p99_ms = np.quantile(latencies_ms, (0.5, 0.99)).tolist()
+    return _Speed(windows / used_s, p50_ms, p99_ms)
+
+
+def _cpu_s(child: psutil.Process) -> float:
+    times = child.cpu_times()
+    return float(times.user + times.system) + time.process_time()
+
+
+def _rows(windows: int) -> NDArray[np.float64]:
+    return np.random.default_rng(7).normal(10, 1, size=(windows, _FEATURES))
+
+
+def main() -> int:
+    """Measures, prints the table, and writes it to a folder with `--out`."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
+    parser.add_argument("--out", type=Path, help="folder to write to, e.g. benchmarks/results")
+    out = parser.parse_args().out
+    started_s, load_before = time.monotonic(), os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as folder:
+        found = list(figures(Path(folder)))
+    show(found, Console())
+    if out is not None:
+        facts = machine_facts(time.monotonic() - started_s, load_before)
+        write(
+            found, facts, out, name="algorithms", title="What running an algorithm in its own process costs"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

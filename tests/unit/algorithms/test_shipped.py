@@ -1,0 +1,157 @@
+"""What the shipped algorithms say of windows and cases whose answer is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import pytest
+
+from microservo.algorithms.fenced.objects import seed_of
+from microservo.algorithms.shipped.controls import Constant, Random
+from microservo.algorithms.shipped.log_surprise import LogSurprise
+from microservo.algorithms.shipped.n_sigma import NSigma
+from microservo.algorithms.shipped.rankers import most_deviating, multi_signal, random_ranker, random_walk
+from microservo.algorithms.shipped.robust_z import RobustZ
+from microservo.algorithms.shipped.trace_deviation import TraceDeviation
+from microservo.domain import detectors
+
+Window = Mapping[str, float]
+
+
+class _Detector(Protocol):
+    def score_one(self, x: Window) -> float: ...
+
+    def learn_one(self, x: Window) -> None: ...
+
+
+def scored(detector: _Detector, windows: list[dict[str, float]]) -> list[float]:
+    scores = []
+    for x in windows:
+        scores.append(detector.score_one(x))
+        detector.learn_one(x)
+    return scores
+
+
+def test_n_sigma_and_random_score_as_they_did_before_they_ran_in_processes_of_their_own() -> None:
+    windows = [
+        {"cpu": math.sin(at), "errors": float(at % 3), "odd": math.nan if at % 4 else 1e200, f"n{at}": 1.0}
+        for at in range(100)
+    ]
+    seed = seed_of(7, "cart")
+    before: list[tuple[Callable[[], _Detector], str]] = [
+        (NSigma, "n-sigma"),
+        (lambda: Random(seed), "random"),
+    ]
+    for make, name in before:
+        expected = scored(detectors.make_detector(name, seed=7, service="cart"), windows)
+        assert repr(scored(make(), windows)) == repr(expected), name
+
+
+def test_a_constant_differs_between_services_and_not_between_windows() -> None:
+    one, other = Constant(seed=seed_of(1, "cart")), Constant(seed=seed_of(1, "payment"))
+    assert one.score_one({"a": 1.0}) == one.score_one({"a": 2.0}) != other.score_one({"a": 1.0})
+    assert Constant(1.0, seed=5).score_one({}) == 1.0
+
+
+def test_a_lasting_fault_does_not_become_normal_at_once_for_robust_z() -> None:
+    windows = [{"cpu": 1.0 + 0.1 * (at % 3)} for at in range(60)] + [{"cpu": 9.0}] * 10
+    assert min(scored(RobustZ(), windows)[60:]) > 5
+    assert scored(NSigma(), windows)[69] < 3
+
+
+def test_a_new_template_surprises_and_so_does_one_that_stays_away() -> None:
+    usual = [
+        {"log/template/served <*>": 20.0 + at % 3, "log/severity/info": 20.0 + at % 3} for at in range(40)
+    ]
+    detector = LogSurprise()
+    normal = scored(detector, usual)
+    assert all(math.isnan(score) for score in normal[:12])
+    assert max(normal[20:]) < 2
+    assert detector.score_one({**usual[0], "log/template/can't connect": 6.0}) > 4
+    assert detector.score_one({}) > 4
+    error = detector.score_one({**usual[0], "log/severity/error": 3.0})
+    assert error > detector.score_one({**usual[0], "log/severity/warn": 3.0})
+
+
+def test_latencies_count_by_their_ratio_and_failures_by_their_number() -> None:
+    def window(p90_ms: float, error_share: float = 0.0, count: float = 50.0) -> dict[str, float]:
+        return {
+            "request/*/p90_ms": p90_ms,
+            "request/*/error_share": error_share,
+            "request/*/count": count,
+        }
+
+    for size in (0.1, 1000.0):
+        detector = TraceDeviation()
+        normal = scored(detector, [window(size * (1 + 0.02 * (at % 5))) for at in range(60)])
+        assert max(normal[20:]) < 2
+        assert detector.score_one(window(3 * size)) > 8
+        assert detector.score_one(window(size / 3)) == 0.0
+        assert detector.score_one(window(size, error_share=0.4)) > 8
+        assert detector.score_one(window(size, error_share=1.0, count=1.0)) < 2
+    assert math.isnan(detector.score_one({"request/*/p90_ms": math.nan}))
+
+
+@pytest.mark.parametrize("kind", [NSigma, RobustZ, LogSurprise, TraceDeviation])
+def test_parameters_that_can_not_be_are_refused(kind: Callable[..., object]) -> None:
+    with pytest.raises(ValueError, match="all must be above 0"):
+        kind(memory_windows=0)
+
+
+GRAPH = (("frontend", "checkout"), ("checkout", "payment"), ("frontend", "cart"))
+QUIET = {"metric/cpu/mean": 0.5, "log/severity/error": 0.0, "request/*/p90_ms": 0.5}
+
+
+def first(ranker: Callable[..., Mapping[str, Any]], changed: Mapping[str, Window]) -> str:
+    deviations = {
+        service: {**QUIET, **changed.get(service, {})}
+        for service in ("cart", "checkout", "frontend", "payment")
+    }
+    options: dict[str, Any] = {"graph": GRAPH} if ranker is not most_deviating else {}
+    ranks: list[str] = ranker(None, 0.0, None, deviations=deviations, **options)["ranks"]
+    assert sorted(ranks) == sorted(deviations)
+    return ranks[0]
+
+
+SLOW_CALLEE = {
+    "payment": {"request/*/p90_ms": 30.0},
+    "checkout": {"request/*/p90_ms": 31.0, "call/payment/p90_ms": 30.0, "log/severity/error": 4.0},
+    "frontend": {"request/*/p90_ms": 33.0, "call/checkout/p90_ms": 31.0},
+}
+KILLED = {
+    "payment": {"request/*/count": -1.0},
+    "checkout": {"request/*/error_share": 40.0, "call/payment/error_share": 45.0},
+    "frontend": {"request/*/error_share": 40.0, "call/checkout/error_share": 40.0},
+}
+BUSY_HOST = {"cart": {"metric/cpu/mean": 40.0, "metric/cpu/max": 45.0, "request/*/p90_ms": 6.0}}
+LOGS_ALONE = {"cart": {"log/severity/error": 30.0, "log/template/can't <*>": 30.0}}
+
+
+@pytest.mark.parametrize(
+    ("changed", "cause"),
+    [(SLOW_CALLEE, "payment"), (KILLED, "payment"), (BUSY_HOST, "cart"), (LOGS_ALONE, "cart")],
+    ids=["slow callee", "killed callee", "busy", "logs alone"],
+)
+def test_several_signals_together_find_the_cause(changed: Mapping[str, Window], cause: str) -> None:
+    assert first(multi_signal, changed) == cause
+
+
+def test_who_deviates_most_may_be_a_victim() -> None:
+    assert first(most_deviating, SLOW_CALLEE) == "checkout"
+    assert first(most_deviating, BUSY_HOST) == "cart"
+    assert first(random_walk, SLOW_CALLEE) == "payment"
+    assert first(random_walk, BUSY_HOST) == "cart"
+
+
+def test_random_ranks_are_another_order_for_each_alarm_and_seed_and_the_same_again() -> None:
+    services = [f"service-{number}" for number in range(12)]
+
+    def ranks(alarm_s: float, seed: int) -> list[str]:
+        return list(random_ranker(None, alarm_s, services=services, seed=seed)["ranks"])
+
+    assert sorted(ranks(1.0, 1)) == sorted(services)
+    assert ranks(1.0, 1) == ranks(1.0, 1)
+    assert ranks(1.0, 1) != ranks(2.0, 1)
+    assert ranks(1.0, 1) != ranks(1.0, 2)
