@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import stat
 import zipfile
@@ -34,6 +35,7 @@ class Bounds:
 
 
 BOUNDS = Bounds()
+_EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 
 def unpack(archive: Path, folder: Path, bounds: Bounds = BOUNDS) -> None:
@@ -61,6 +63,45 @@ def unpack(archive: Path, folder: Path, bounds: Bounds = BOUNDS) -> None:
                 raise
     except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
         msg = f"{archive} can't be unpacked ({error}); expected a zip or wheel, packed by deflate"
+        raise InvalidInput(msg) from error
+
+
+def pack(paths: Sequence[Path]) -> bytes:
+    """An archive of files and folders by their names, the same for the same content.
+
+    Caches and what begins with a dot stay behind.
+
+    Raises:
+        InvalidInput: a file is a link or a device, two of the paths have the same name, or it can't be read.
+    """
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for path in sorted(paths, key=lambda each: each.name):
+            for file in sorted(path.rglob("*")) if path.is_dir() else (path,):
+                name = Path(path.name, file.relative_to(path)) if path.is_dir() else Path(path.name)
+                if not _stays_behind(name) and not file.is_dir():
+                    _add(archive, file, name.as_posix())
+    return content.getvalue()
+
+
+def _stays_behind(name: Path) -> bool:
+    return any(part.startswith(".") or part == "__pycache__" for part in name.parts)
+
+
+def _add(archive: zipfile.ZipFile, file: Path, name: str) -> None:
+    if file.is_symlink() or not file.is_file():
+        msg = f"{file} is a link or a device; put the file itself there"
+        raise InvalidInput(msg)
+    if name in archive.namelist():
+        msg = f"two files are called {name}; give one of them another name"
+        raise InvalidInput(msg)
+    member = zipfile.ZipInfo(name, date_time=_EARLIEST)
+    member.external_attr = 0o644 << 16
+    member.compress_type = zipfile.ZIP_DEFLATED
+    try:
+        archive.writestr(member, file.read_bytes())
+    except OSError as error:
+        msg = f"{file} can't be read ({error.strerror}); only what can be read can be deployed"
         raise InvalidInput(msg) from error
 
 

@@ -111,6 +111,13 @@ class Declaration:
             msg = f"batch {dict(self.batch)}; expected some of {', '.join(_BATCH)}"
             raise InvalidInput(msg)
 
+    def document(self) -> dict[str, Any]:
+        """The same as `declaration_of` takes it."""
+        named = {field: key for key, field in _RENAMED.items()}
+        values = {named.get(each.name, each.name): getattr(self, each.name) for each in fields(self)}
+        values["pre"] = [{"object": step.object, "params": dict(step.params)} for step in self.pre]
+        return {key: _plain(value) for key, value in values.items()}
+
     def for_fence(self) -> dict[str, Any]:
         """What the fenced side is told, as JSON values."""
         return {
@@ -229,6 +236,13 @@ def _step(value: Any) -> Step:
         return Step(**value)
     msg = f"pre has {value!r}; expected 'module:name', or a table with object and params"
     raise InvalidInput(msg)
+
+
+def _plain(value: Any) -> Any:
+    """A value as TOML and JSON have it."""
+    if isinstance(value, tuple):
+        return list(value)
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 _NAMES = {

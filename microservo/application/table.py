@@ -5,6 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
+from microservo.application.algorithms import (
+    CheckAlgorithm,
+    DeployAlgorithm,
+    InitProject,
+    ListAlgorithmKinds,
+    ListAlgorithms,
+    RemoveAlgorithm,
+    StartAlgorithm,
+    StopAlgorithm,
+    check_algorithm,
+    deploy_algorithm,
+    init_project,
+    list_algorithm_kinds,
+    list_algorithms,
+    remove_algorithm,
+    start_algorithm,
+    stop_algorithm,
+)
 from microservo.application.command import Command, Context
 from microservo.application.datasets import (
     CheckFolder,
@@ -74,6 +92,14 @@ HANDLERS: Mapping[type[Command[Any]], Callable[[Any, Context], Any]] = {
     VerifyDataset: verify_dataset,
     HashDataset: hash_dataset,
     CheckMachine: check_machine,
+    DeployAlgorithm: deploy_algorithm,
+    ListAlgorithms: list_algorithms,
+    StartAlgorithm: start_algorithm,
+    StopAlgorithm: stop_algorithm,
+    RemoveAlgorithm: remove_algorithm,
+    ListAlgorithmKinds: list_algorithm_kinds,
+    CheckAlgorithm: check_algorithm,
+    InitProject: init_project,
 }
 """What carries out each command."""
 

@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, str] = {
     "up": "microservo.cli.up:up",
     "target": "microservo.cli.target:target",
     "fault": "microservo.cli.fault:fault",
+    "algorithm": "microservo.cli.algorithm:algorithm",
     "subscribe": "microservo.cli.subscribe:subscribe",
     "topics": "microservo.cli.topics:topics",
     "runs": "microservo.cli.runs:runs",

@@ -21,6 +21,7 @@ from typing import Self
 
 from microservo.application.command import Context
 from microservo.application.connection import Broker, Connection, SystemFile, connect
+from microservo.client.algorithms import Algorithms
 from microservo.client.datasets import Datasets
 from microservo.client.faults import Faults
 from microservo.client.runs import Runs
@@ -42,6 +43,7 @@ class Client:
         topics: list, create and subscribe to them.
         runs: list them and their writers, retire a writer.
         datasets: rebuild, verify and hash them.
+        algorithms: deploy, list, stop, start and remove them.
 
     Raises:
         Unavailable: no broker was named and no system runs here.
@@ -66,6 +68,7 @@ class Client:
         self.topics = Topics(context)
         self.runs = Runs(context)
         self.datasets = Datasets(context)
+        self.algorithms = Algorithms(context)
 
     @property
     def system(self) -> SystemFile | None:

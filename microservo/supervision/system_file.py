@@ -62,6 +62,11 @@ def home() -> Path:
         raise Unavailable(msg) from error
 
 
+def environments_folder() -> Path:
+    """Where the environments of algorithms are kept, for all systems of this user."""
+    return home() / "environments"
+
+
 def system_dir(name: str) -> Path:
     """The directory of one system; it need not exist.
 

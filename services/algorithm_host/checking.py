@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from microservo.adapters.files import write_whole
-from microservo.algorithms.conformance import run_checks
+from microservo.algorithms import checking
 from microservo.algorithms.running import Workplace
-from microservo.algorithms.session import Session
 from microservo.errors import AlgorithmRefused
 from microservo.supervision.environments import Environment
 
@@ -30,13 +28,7 @@ def check(workplace: Workplace, environment: Environment, folder: Path, beat: Ca
     if _document(folder / _CHECKED) == passed:
         return
 
-    @contextmanager
-    def session() -> Iterator[Session]:
-        beat()
-        with workplace.running(environment) as running:
-            yield running.session
-
-    results = run_checks(session, workplace.plugin.declaration)
+    results = checking.check(workplace, environment, beat)
     for result in results:
         logger.info("check %s: %s", result.name, result.reason or "holds")
     if failed := [f"{each.name}: {each.reason}" for each in results if not each.ok]:

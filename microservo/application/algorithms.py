@@ -1,0 +1,341 @@
+"""What can be asked for about algorithms."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from microservo.application.command import Command, Context
+from microservo.errors import InvalidInput
+from microservo.log.reader import read_state
+from microservo.supervision.system_file import environments_folder
+from schemas.catalogue import ALGORITHM_STATES, ALGORITHMS
+from schemas.records import AlgorithmDeployment, AlgorithmState
+
+if TYPE_CHECKING:
+    from microservo.algorithms import Plugin
+    from microservo.algorithms.conformance import CheckResult
+    from microservo.log.publisher import Publisher
+
+_FLUSH_S = 30.0
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployAlgorithm(Command[AlgorithmDeployment]):
+    """Asks for an algorithm to run, beside others, from now on.
+
+    Attributes:
+        spec: a shipped kind, module:object, a .py file, a folder, a wheel or zip, or a TOML declaration.
+        name: under which it is listed; that of the file, folder or kind if not given. One that is deployed
+            is replaced by a new version once that has caught up.
+        declared: keys of a declaration that count more than what the spec says, for example
+            {"params": {"top_k": 5}, "signals": ["metrics"]}.
+        threshold: scores above it are alarms; found in the run's fault-free time if not given.
+        alarms_per_hour: false alarms that such a threshold aims at, of all services together.
+        is_fenced: whether it runs where it can reach nothing.
+    """
+
+    spec: str
+    name: str | None = None
+    declared: Mapping[str, Any] = field(default_factory=dict)
+    threshold: float | None = None
+    alarms_per_hour: float = 1.0
+    is_fenced: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedAlgorithm:
+    """What is deployed under a name, and how far each of its versions has come, the newest first."""
+
+    deployment: AlgorithmDeployment
+    states: tuple[AlgorithmState, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListAlgorithms(Command[tuple[ListedAlgorithm, ...]]):
+    """Asks for all that is deployed, by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartAlgorithm(Command[AlgorithmDeployment]):
+    """Asks for an algorithm that was stopped to run again; it goes on from what it had learned."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopAlgorithm(Command[AlgorithmDeployment]):
+    """Asks for an algorithm to run no longer; what it has learned stays."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveAlgorithm(Command[None]):
+    """Asks for an algorithm to be forgotten, with all that it has learned; its scores stay on the log."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlgorithmKind:
+    """An algorithm that is shipped, described for people."""
+
+    name: str
+    task: str
+    title: str
+    what_it_is: str
+    when_it_fails: str
+    requires: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListAlgorithmKinds(Command[tuple[AlgorithmKind, ...]]):
+    """Asks for every algorithm that is shipped, or for the one of a name."""
+
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckAlgorithm(Command["tuple[CheckResult, ...]"]):
+    """Tries what every algorithm must keep to; nothing is deployed.
+
+    Attributes:
+        spec: as of `DeployAlgorithm`.
+        declared: likewise.
+        is_fenced: whether it is tried where it can reach nothing.
+    """
+
+    spec: str
+    declared: Mapping[str, Any] = field(default_factory=dict)
+    is_fenced: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitProject(Command[tuple[Path, ...]]):
+    """Asks for a project to begin an algorithm with, in a folder that is empty or not there."""
+
+    folder: Path
+
+
+def deploy_algorithm(command: DeployAlgorithm, context: Context) -> AlgorithmDeployment:
+    """Sends the deployment, and the algorithm's own files before it.
+
+    Raises:
+        InvalidInput: it can't be deployed; nothing was sent.
+        Retryable: the broker is away for now.
+    """
+    from microservo.algorithms import resolve  # noqa: PLC0415  # loads NumPy, which most acts don't need
+
+    with tempfile.TemporaryDirectory() as folder:
+        plugin = resolve(command.spec, command.declared, unpack_to=Path(folder) / "unpacked")
+        deployment = AlgorithmDeployment(
+            algorithm=_checked_name(command.name or _name_of(command.spec)),
+            version=1,
+            task=plugin.declaration.task,
+            title=plugin.declaration.title,
+            declaration=json.dumps(plugin.declaration.document()),
+            source=plugin.source,
+            files_sha256="",
+            training_sha256="",
+            threshold=command.threshold,
+            alarms_per_hour=command.alarms_per_hour,
+            is_fenced=command.is_fenced,
+            is_control=plugin.declaration.control,
+            is_wanted=True,
+            deployed_at_us=context.clock(),
+        )
+        content = _packed(plugin)
+    known = _deployed(context).get(deployment.algorithm)
+    with _publisher(context) as publisher:
+        if content is not None:
+            from microservo.log.algorithm_files import publish_file  # noqa: PLC0415  # as above
+
+            deployment = replace(deployment, files_sha256=publish_file(publisher, content))
+            publisher.flush(_FLUSH_S)
+        deployment = replace(deployment, version=known.version + 1 if known else 1)
+        publisher.publish(deployment)
+    return deployment
+
+
+def list_algorithms(_command: ListAlgorithms, context: Context) -> tuple[ListedAlgorithm, ...]:
+    """The deployments with their states."""
+    connection = context.connection
+    states = read_state(connection.broker, connection.topic(ALGORITHM_STATES), AlgorithmState).values()
+    newest_first = sorted(states, key=lambda state: -state.algorithm_version)
+    return tuple(
+        ListedAlgorithm(
+            deployment=deployment,
+            states=tuple(state for state in newest_first if state.algorithm == deployment.algorithm),
+        )
+        for _, deployment in sorted(_deployed(context).items())
+    )
+
+
+def list_algorithm_kinds(command: ListAlgorithmKinds, _context: Context) -> tuple[AlgorithmKind, ...]:
+    """The kinds, by task and name.
+
+    Raises:
+        InvalidInput: there is none of this name.
+    """
+    from microservo.algorithms.kinds import kinds  # noqa: PLC0415  # as above
+
+    found = tuple(
+        AlgorithmKind(
+            name=kind.name,
+            task=kind.plugin.declaration.task,
+            title=kind.plugin.declaration.title,
+            what_it_is=kind.plugin.declaration.what_it_is,
+            when_it_fails=kind.plugin.declaration.when_it_fails,
+            requires=kind.plugin.declaration.requires,
+        )
+        for kind in kinds()
+    )
+    if command.name is None:
+        return found
+    named = tuple(kind for kind in found if kind.name == command.name)
+    if not named:
+        msg = f"no algorithm {command.name!r} is shipped; there are: {', '.join(each.name for each in found)}"
+        raise InvalidInput(msg)
+    return named
+
+
+def check_algorithm(command: CheckAlgorithm, context: Context) -> tuple[CheckResult, ...]:
+    """What each check found.
+
+    Raises:
+        InvalidInput: there is no such algorithm.
+        Unavailable: its environment, or a fence, can't be had here.
+    """
+    from microservo.algorithms import resolve  # noqa: PLC0415  # as above
+    from microservo.algorithms.checking import check  # noqa: PLC0415  # as above
+    from microservo.algorithms.running import Workplace  # noqa: PLC0415  # as above
+    from microservo.supervision.environments import EnvironmentCache  # noqa: PLC0415  # as above
+    from microservo.supervision.fence import Fence  # noqa: PLC0415  # as above
+    from microservo.supervision.fence_unfenced import Unfenced  # noqa: PLC0415  # as above
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        # An ordinary user reads what is unpacked, behind the fence.
+        folder.chmod(0o755)
+        plugin = resolve(command.spec, command.declared, unpack_to=folder / "unpacked")
+        fence = Fence.find() if command.is_fenced else Unfenced()
+        workplace = Workplace(plugin, fence, EnvironmentCache(environments_folder()), folder)
+        with context.progress.stage("environment"):
+            environment = workplace.environment()
+        with environment, context.progress.stage("checks"):
+            return check(workplace, environment)
+
+
+def init_project(command: InitProject, _context: Context) -> tuple[Path, ...]:
+    """The files that were written.
+
+    Raises:
+        InvalidInput: something lies there already, or it can't be written to.
+    """
+    from microservo.algorithms.project import write_project  # noqa: PLC0415  # as above
+
+    return write_project(command.folder)
+
+
+def start_algorithm(command: StartAlgorithm, context: Context) -> AlgorithmDeployment:
+    """The deployment as it is then.
+
+    Raises:
+        InvalidInput: there is none of this name.
+    """
+    return _change(command.name, context, is_wanted=True)
+
+
+def stop_algorithm(command: StopAlgorithm, context: Context) -> AlgorithmDeployment:
+    """The deployment as it is then.
+
+    Raises:
+        InvalidInput: there is none of this name.
+    """
+    return _change(command.name, context, is_wanted=False)
+
+
+def remove_algorithm(command: RemoveAlgorithm, context: Context) -> None:
+    """Sends the end of it, and of its files unless another one has the same.
+
+    Raises:
+        InvalidInput: there is none of this name.
+    """
+    from microservo.log.algorithm_files import delete_file  # noqa: PLC0415  # as above
+    from schemas.catalogue import ALGORITHM_FILES  # noqa: PLC0415  # as above
+
+    deployment = _named(command.name, context)
+    others = {each.files_sha256 for name, each in _deployed(context).items() if name != command.name}
+    with _publisher(context) as publisher:
+        publisher.delete(AlgorithmDeployment, command.name)
+        if deployment.files_sha256 and deployment.files_sha256 not in others:
+            connection = context.connection
+            topic = connection.topic(ALGORITHM_FILES)
+            delete_file(publisher, connection.broker, topic, deployment.files_sha256)
+
+
+def _change(name: str, context: Context, *, is_wanted: bool) -> AlgorithmDeployment:
+    changed = replace(_named(name, context), is_wanted=is_wanted)
+    with _publisher(context) as publisher:
+        publisher.publish(changed)
+    return changed
+
+
+def _deployed(context: Context) -> dict[str, AlgorithmDeployment]:
+    connection = context.connection
+    return read_state(connection.broker, connection.topic(ALGORITHMS), AlgorithmDeployment)
+
+
+def _named(name: str, context: Context) -> AlgorithmDeployment:
+    deployed = _deployed(context)
+    if name not in deployed:
+        known = ", ".join(sorted(deployed)) or "none"
+        msg = f"no algorithm {name!r} is deployed; there are: {known}"
+        raise InvalidInput(msg)
+    return deployed[name]
+
+
+@contextmanager
+def _publisher(context: Context) -> Iterator[Publisher]:
+    """A publisher whose records are durable at the end of the block."""
+    from microservo.log.publisher import Publisher  # noqa: PLC0415  # loads NumPy, which most acts don't need
+
+    connection = context.connection
+    with connection.broker.producer(linger_ms=0) as producer:
+        publisher = Publisher(producer, "client", prefix=connection.topic_prefix, clock=context.clock)
+        yield publisher
+        publisher.flush(_FLUSH_S)
+
+
+def _checked_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        msg = (
+            f"{name!r} can't be the name of an algorithm; expected up to 48 small letters, digits and "
+            "dashes, for example my-detector; say another one with --name"
+        )
+        raise InvalidInput(msg)
+    return name
+
+
+def _name_of(spec: str) -> str:
+    """A name for what a spec points at: of the file, the folder, or the object."""
+    last = spec.rpartition(":")[2] if ":" in spec else Path(spec).stem
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", last)
+    return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
+
+
+def _packed(plugin: Plugin) -> bytes | None:
+    """The algorithm's own code as an archive; None where it has none, or it is shipped with every host."""
+    if plugin.source == "shipped" or not plugin.code:
+        return None
+    from microservo.algorithms.archive import pack  # noqa: PLC0415  # as above
+
+    return pack(plugin.code)

@@ -1,0 +1,301 @@
+"""`microservo algorithm`: deploy algorithms, see how they do, stop and remove them."""
+
+# ruff: noqa: D301 - click wants the backspace character itself, so these docstrings aren't raw
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from microservo.application.algorithms import (
+    CheckAlgorithm,
+    DeployAlgorithm,
+    InitProject,
+    ListAlgorithmKinds,
+    ListAlgorithms,
+    ListedAlgorithm,
+    RemoveAlgorithm,
+    StartAlgorithm,
+    StopAlgorithm,
+)
+from microservo.cli.output import Cell, print_document, print_line, print_table
+from microservo.cli.session import Session, pass_session
+from microservo.cli.text import styled
+from microservo.cli.values import parameters_of
+from microservo.errors import InvalidInput, MicroServoError
+from schemas.records import AlgorithmState
+
+_COLUMNS = ("algorithm", "task", "phase", "windows", "p50", "p99", "CPU", "memory", "fence")
+
+
+@click.group()
+def algorithm() -> None:
+    """Deploy algorithms beside the running system, see how they do, stop and remove them.
+
+    \b
+    Examples:
+      microservo algorithm kinds
+      microservo algorithm deploy half-space-trees
+      microservo algorithm deploy ./mine.py --name mine --param window=30 --signals metrics,logs
+      microservo algorithm list
+    """
+
+
+@algorithm.command()
+@click.argument("spec")
+@click.option("--name", metavar="NAME", help="Under which it is listed; made of SPEC by default.")
+@click.option("--param", "pairs", multiple=True, metavar="NAME=VALUE", help="Argument of the object; repeat.")
+@click.option("--pre", multiple=True, metavar="MODULE:OBJECT", help="Transformer before it; repeat.")
+@click.option("--signals", metavar="LIST", help="What it is given: some of metrics,logs,traces.")
+@click.option("--per", type=click.Choice(["service", "feature", "system"]), help="What one object watches.")
+@click.option("--requires", multiple=True, metavar="PKG==V", help="Requirement of its environment; repeat.")
+@click.option("--python", metavar="VERSION", help="Version of Python of its environment, as 3.12.")
+@click.option("--cpus", type=float, metavar="NUMBER", help="Processors that it may keep busy.")
+@click.option("--memory", metavar="SIZE", help="Memory that it may use, as 512M.")
+@click.option("--seed", type=int, metavar="NUMBER", help="Of what is random in it.")
+@click.option("--threshold", type=float, metavar="SCORE", help="Scores above it are alarms.")
+@click.option(
+    "--alarms-per-hour",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="False alarms that a threshold aims at which is found in the run's fault-free time.",
+)
+@click.option("--unfenced", is_flag=True, help="Run it with all rights of this user.")
+@click.option("--json", "as_json", is_flag=True, help="JSON, one document.")
+@pass_session
+def deploy(
+    session: Session,
+    /,
+    spec: str,
+    *,
+    name: str | None,
+    pairs: tuple[str, ...],
+    threshold: float | None,
+    alarms_per_hour: float,
+    unfenced: bool,
+    as_json: bool,
+    **declared: Any,
+) -> None:
+    """Run the algorithm at SPEC beside the others, from now on.
+
+    SPEC is a shipped kind, module:object, a .py file, a folder, a wheel or zip, or a TOML declaration. What
+    is deployed under the same name goes on until the new version has caught up.
+
+    \b
+    Examples:
+      microservo algorithm deploy n-sigma --param top_k=1 --name one-sigma
+      microservo algorithm deploy river.anomaly:HalfSpaceTrees --requires river==0.26.1 \\
+          --pre river.preprocessing:MinMaxScaler
+      microservo algorithm deploy ./mine.py
+    """
+    given = {key: value for key, value in declared.items() if value}
+    for key in ("pre", "requires"):
+        if key in given:
+            given[key] = list(given[key])
+    if "signals" in given:
+        given["signals"] = given["signals"].split(",")
+    if pairs:
+        given["params"] = {key: _value(text) for key, text in parameters_of(pairs).items()}
+    deployed = session.execute(
+        DeployAlgorithm(
+            spec=spec,
+            name=name,
+            declared=given,
+            threshold=threshold,
+            alarms_per_hour=alarms_per_hour,
+            is_fenced=not unfenced,
+        )
+    )
+    if as_json:
+        print_document(deployed)
+    else:
+        print_line(f"{deployed.algorithm}@{deployed.version}")
+
+
+@algorithm.command("list")
+@click.option("--json", "as_json", is_flag=True, help="JSON, one document per line.")
+@pass_session
+def list_algorithms(session: Session, *, as_json: bool) -> None:
+    """List all that is deployed, how far it has come and what it costs.
+
+    \b
+    Examples:
+      microservo algorithm list
+      microservo algorithm list --json | jq -r .deployment.algorithm
+    """
+    found = session.execute(ListAlgorithms())
+    if as_json:
+        for each in found:
+            print_document(each)
+    elif not found:
+        print_line("nothing is deployed; `microservo algorithm kinds` shows what is shipped")
+    else:
+        print_table(_COLUMNS, [row for each in found for row in _rows(each)])
+
+
+@algorithm.command()
+@click.argument("name")
+@pass_session
+def show(session: Session, name: str) -> None:
+    """Show all that is known of the algorithm NAME, as JSON.
+
+    \b
+    Examples:
+      microservo algorithm show mine | jq .states[0].reason
+    """
+    found = [each for each in session.execute(ListAlgorithms()) if each.deployment.algorithm == name]
+    if not found:
+        msg = f"no algorithm {name!r} is deployed; `microservo algorithm list` shows those that are"
+        raise InvalidInput(msg)
+    (listed,) = found
+    document = {
+        "deployment": listed.deployment,
+        "declaration": json.loads(listed.deployment.declaration),
+        "states": listed.states,
+    }
+    print_document(document)
+
+
+@algorithm.command()
+@click.argument("name")
+@pass_session
+def stop(session: Session, name: str) -> None:
+    """Run the algorithm NAME no longer; what it has learned stays.
+
+    \b
+    Examples:
+      microservo algorithm stop mine
+    """
+    session.execute(StopAlgorithm(name=name))
+
+
+@algorithm.command()
+@click.argument("name")
+@pass_session
+def start(session: Session, name: str) -> None:
+    """Run the algorithm NAME again; it goes on from what it had learned.
+
+    \b
+    Examples:
+      microservo algorithm start mine
+    """
+    session.execute(StartAlgorithm(name=name))
+
+
+@algorithm.command()
+@click.argument("name")
+@pass_session
+def remove(session: Session, name: str) -> None:
+    """Forget the algorithm NAME with all that it has learned; its scores stay on the log.
+
+    \b
+    Examples:
+      microservo algorithm remove mine
+    """
+    session.execute(RemoveAlgorithm(name=name))
+
+
+@algorithm.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="JSON, one document per line.")
+@pass_session
+def kinds(session: Session, name: str | None, *, as_json: bool) -> None:
+    """List the algorithms that are shipped, or describe the one called NAME.
+
+    \b
+    Examples:
+      microservo algorithm kinds
+      microservo algorithm kinds half-space-trees
+    """
+    found = session.execute(ListAlgorithmKinds(name=name))
+    if as_json:
+        for each in found:
+            print_document(each)
+    elif name is not None:
+        (kind,) = found
+        print_line(styled(f"{kind.name}: {kind.title}", bold=True), f" ({kind.task})")
+        print_line(kind.what_it_is)
+        print_line(f"It fails at: {kind.when_it_fails}")
+        print_line(f"It requires: {', '.join(kind.requires) or 'nothing'}")
+    else:
+        rows = [(each.name, each.task, each.title, ", ".join(each.requires)) for each in found]
+        print_table(("kind", "task", "title", "requires"), rows)
+
+
+@algorithm.command()
+@click.argument("spec")
+@click.option("--unfenced", is_flag=True, help="Try it with all rights of this user.")
+@pass_session
+def check(session: Session, spec: str, *, unfenced: bool) -> None:
+    """Try what every algorithm must keep to on the one at SPEC; needs no running system.
+
+    \b
+    Examples:
+      microservo algorithm check ./mine.py
+    """
+    results = session.execute(CheckAlgorithm(spec=spec, is_fenced=not unfenced))
+    for result in results:
+        mark = styled("holds", fg="green") if result.ok else styled("does not hold", fg="red")
+        print_line(mark, f": {result.name}" + (f" ({result.reason})" if result.reason else ""))
+    if not all(result.ok for result in results):
+        msg = f"{sum(not result.ok for result in results)} of {len(results)} checks do not hold"
+        raise MicroServoError(msg)
+
+
+@algorithm.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@pass_session
+def init(session: Session, folder: Path) -> None:
+    """Begin a project in FOLDER: an algorithm of ten lines, its declaration, and a test that runs offline.
+
+    \b
+    Examples:
+      microservo algorithm init ./mine
+    """
+    for path in session.execute(InitProject(folder=folder)):
+        print_line(str(path))
+
+
+def _rows(listed: ListedAlgorithm) -> Iterator[Sequence[Cell]]:
+    deployment = listed.deployment
+    for state in listed.states:
+        name = f"{state.algorithm}@{state.algorithm_version}"
+        reason = [styled(state.reason, dim=True)] if state.reason else []
+        yield (
+            name,
+            deployment.task,
+            (state.phase, *reason),
+            str(state.windows),
+            _milliseconds(state.latency_p50_us),
+            _milliseconds(state.latency_p99_us),
+            f"{state.cpu_us / 1e6:.1f} s",
+            f"{state.peak_memory_bytes / 2**20:.0f} MiB",
+            _fence(state),
+        )
+    if not any(state.algorithm_version == deployment.version for state in listed.states):
+        name = f"{deployment.algorithm}@{deployment.version}"
+        phase = "waiting" if deployment.is_wanted else "stopped"
+        yield (name, deployment.task, phase, "0", "-", "-", "-", "-", "-")
+
+
+def _milliseconds(us: int | None) -> str:
+    return "-" if us is None else f"{us / 1000:.0f} ms"
+
+
+def _fence(state: AlgorithmState) -> str:
+    if not state.holds:
+        return "-"
+    return "none" if state.holds[0] == "no fence" else "yes"
+
+
+def _value(text: str) -> Any:
+    """A parameter as JSON has it, else as text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

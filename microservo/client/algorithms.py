@@ -1,0 +1,87 @@
+"""`client.algorithms`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from microservo.application.algorithms import (
+    DeployAlgorithm,
+    ListAlgorithms,
+    ListedAlgorithm,
+    RemoveAlgorithm,
+    StartAlgorithm,
+    StopAlgorithm,
+)
+from microservo.application.command import Context
+from microservo.application.table import execute
+from schemas.records import AlgorithmDeployment
+
+
+class Algorithms:
+    """Deploy algorithms at run time, list, stop, start and remove them."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def deploy(
+        self,
+        spec: str,
+        *,
+        name: str | None = None,
+        threshold: float | None = None,
+        alarms_per_hour: float = 1.0,
+        is_fenced: bool = True,
+        **declared: Any,
+    ) -> AlgorithmDeployment:
+        """Has an algorithm run beside others, from now on.
+
+        Args:
+            spec: a shipped kind, module:object, a .py file, a folder, a wheel or zip, or a TOML declaration.
+            name: under which it is listed; made of the spec if not given. What is deployed under it is
+                replaced by a new version once that has caught up.
+            threshold: scores above it are alarms; found in the run's fault-free time if not given.
+            alarms_per_hour: false alarms that such a threshold aims at, of all services together.
+            is_fenced: whether it runs where it can reach nothing.
+            **declared: keys of a declaration that count more than what the spec says, for example
+                `params={"top_k": 5}` or `signals=["metrics"]`.
+
+        Raises:
+            InvalidInput: it can't be deployed; nothing was sent.
+        """
+        command = DeployAlgorithm(
+            spec=spec,
+            name=name,
+            declared=declared,
+            threshold=threshold,
+            alarms_per_hour=alarms_per_hour,
+            is_fenced=is_fenced,
+        )
+        return execute(command, self._context)
+
+    def list(self) -> tuple[ListedAlgorithm, ...]:
+        """All that is deployed, by name, and how far each version has come."""
+        return execute(ListAlgorithms(), self._context)
+
+    def stop(self, name: str) -> AlgorithmDeployment:
+        """Has an algorithm run no longer; what it has learned stays.
+
+        Raises:
+            InvalidInput: none of this name is deployed.
+        """
+        return execute(StopAlgorithm(name=name), self._context)
+
+    def start(self, name: str) -> AlgorithmDeployment:
+        """Has an algorithm that was stopped run again; it goes on from what it had learned.
+
+        Raises:
+            InvalidInput: none of this name is deployed.
+        """
+        return execute(StartAlgorithm(name=name), self._context)
+
+    def remove(self, name: str) -> None:
+        """Forgets an algorithm with all that it has learned; its scores stay on the log.
+
+        Raises:
+            InvalidInput: none of this name is deployed.
+        """
+        execute(RemoveAlgorithm(name=name), self._context)
