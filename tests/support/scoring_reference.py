@@ -80,10 +80,10 @@ def _of_tsb(case: Case) -> dict[str, Any]:
     """By TSB-AD, scikit-learn and tadpak."""
     import numpy as np  # noqa: PLC0415
     from sklearn import metrics  # noqa: PLC0415
+    from tadpak.pak import pak  # noqa: PLC0415
     from TSB_AD.evaluation.affiliation.generics import convert_vector_to_events  # noqa: PLC0415
     from TSB_AD.evaluation.affiliation.metrics import pr_from_events  # noqa: PLC0415
     from TSB_AD.evaluation.basic_metrics import basic_metricor, generate_curve  # noqa: PLC0415
-    from tadpak.pak import pak  # noqa: PLC0415
 
     score, truth, flagged = np.array(case.score), np.array(case.truth), np.array(case.flagged)
     grader = basic_metricor()
@@ -100,7 +100,9 @@ def _of_tsb(case: Case) -> dict[str, Any]:
     near = pr_from_events(convert_vector_to_events(flagged), convert_vector_to_events(truth), (0, len(truth)))
     values["affiliation_precision"] = near["Affiliation_Precision"]
     values["affiliation_recall"] = near["Affiliation_Recall"]
-    values["pa_f1"] = grader.metric_PointF1PA(truth, score, preds=flagged)
+    if not truth[0]:
+        # TSB-AD does not adjust the first window of the series.
+        values["pa_f1"] = grader.metric_PointF1PA(truth, score, preds=flagged)
     for percent in (0, 10, 20):
         adjusted = pak(flagged.astype(float), truth, 0.5, percent)
         values[f"pa_{percent}_f1"] = metrics.f1_score(truth, adjusted)
@@ -151,7 +153,7 @@ def main() -> None:
         extra = {}
     versions = {name: version(name) for name in packages}
     json.dump({"versions": versions, "cases": found, **extra}, sys.stdout, indent=1)
-    print()
+    sys.stdout.write("\n")
 
 
 if __name__ == "__main__":
