@@ -139,7 +139,7 @@ _DETECTOR = (
         title="False alarms/h",
         task="detector",
         direction="lower",
-        high=12,
+        high=inf,
         doc="Five-minute buckets with a false alarm for each fault-free hour of a service.",
     ),
     Metric(

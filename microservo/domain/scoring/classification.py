@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from microservo.domain.scoring.cases import Classified, Fault
-from microservo.domain.scoring.ratios import ratio
+from microservo.domain.scoring.ratios import or_zero, ratio, row_sums
 from microservo.domain.scoring.series import Float64, Int64
 
 
@@ -60,13 +60,13 @@ def classification_replicates(
     hits, support, said = (
         weights @ rows.astype(np.float64) for rows in (is_actual & is_predicted, is_actual, is_predicted)
     )
-    f1 = np.nan_to_num(ratio(2 * hits, support + said))
+    f1 = or_zero(ratio(2 * hits, support + said))
     occurs = (support + said) > 0
     total = support.sum(axis=1)
     return {
         "micro_f1": np.where(total > 0, ratio(2 * hits.sum(axis=1), total + said.sum(axis=1)), np.nan),
-        "macro_f1": ratio(_row_sums(f1 * occurs), np.where(total > 0, occurs.sum(axis=1), 0)),
-        "weighted_f1": ratio(_row_sums(f1 * support), total),
+        "macro_f1": ratio(row_sums(f1 * occurs), np.where(total > 0, occurs.sum(axis=1), 0)),
+        "weighted_f1": ratio(row_sums(f1 * support), total),
     }
 
 
@@ -81,8 +81,3 @@ def _coded(faults: Sequence[Fault], cases: Iterable[Classified]) -> tuple[tuple[
     place = {name: index for index, name in enumerate(classes)}
     actual = np.array([place[fault.kind] for fault in faults], np.int64)
     return classes, actual, np.array([place.get(name, len(classes)) for name in said], np.int64)
-
-
-def _row_sums(values: Float64) -> Float64:
-    """In the order of the columns, so that the last digit does not depend on the machine."""
-    return values.cumsum(axis=1)[:, -1] if values.shape[1] else np.zeros(len(values))

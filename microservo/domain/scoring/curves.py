@@ -17,6 +17,7 @@ from math import fsum, nan
 
 import numpy as np
 
+from microservo.domain.scoring.ratios import or_zero, ratio, row_sums
 from microservo.domain.scoring.series import Flags, Float64, Int64, Judged
 
 
@@ -81,12 +82,11 @@ def weighted_areas(found: RankedAnomalies, weights: Float64) -> tuple[Float64, F
     total = behind[:, -1:]
     hits = total - behind[:, found.below]
     false_alarms = found.normal - found.normal_below
-    with np.errstate(invalid="ignore"):
-        precision = hits / (hits + false_alarms)
-        outscored = (found.normal_below + found.normal_equal / 2) / max(found.normal, 1)
-        pr = np.where(weights > 0, weights * precision, 0).cumsum(axis=1)[:, -1] / total[:, 0]
-        roc = (weights * outscored).cumsum(axis=1)[:, -1] / total[:, 0]
-    return pr, roc
+    precision = or_zero(ratio(hits, hits + false_alarms))
+    outscored = ratio(found.normal_below + found.normal_equal / 2, found.normal)
+    # Without normal windows neither area is defined.
+    total = np.where(found.normal > 0, total[:, 0], 0)
+    return ratio(row_sums(weights * precision), total), ratio(row_sums(weights * outscored), total)
 
 
 def _areas(score: Float64, is_anomalous: Flags) -> tuple[float, float]:

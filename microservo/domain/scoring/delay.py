@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from microservo.domain.scoring.detection import Detection
-from microservo.domain.scoring.ratios import mean, quantile, ratio
+from microservo.domain.scoring.ratios import mean, quantile, ratio, row_sums
 from microservo.domain.scoring.series import Flags, Float64, Int64
 
 _US = 1_000_000
@@ -46,7 +46,7 @@ def delay_replicates(judged: Detection, weights: Float64) -> Mapping[str, Float6
     metrics = {"missed_share": ratio((weights * (found.counts & ~found.is_found)).sum(axis=1), counted)}
     for name in ("apply", "effect"):
         delay_s = _delays_s(judged, name)
-        total = (weights * np.where(found.counts, delay_s, 0)).cumsum(axis=1)[:, -1]
+        total = row_sums(weights * np.where(found.counts, delay_s, 0))
         metrics[f"delay_from_{name}_penalised_s"] = ratio(total, counted)
         for share, end in ((0.5, "p50_s"), (0.95, "p95_s")):
             metrics[f"delay_from_{name}_{end}"] = _weighted_quantile(delay_s, weights, found.is_found, share)

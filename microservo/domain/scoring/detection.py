@@ -9,6 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from microservo.domain.scoring.cases import Alarm, Incident
+from microservo.domain.scoring.false_alarms import FalseAlarms, false_alarms
+from microservo.domain.scoring.point import Confusion, confusion
 from microservo.domain.scoring.series import Flags, Int64, Judged, Series, judged
 
 
@@ -48,6 +50,16 @@ class Detection:
     windows: Judged
     incidents: tuple[Incident, ...]
     alarms: tuple[Alarm, ...]
+
+    @cached_property
+    def confusion(self) -> Confusion:
+        """Counts of windows."""
+        return confusion(self.windows)
+
+    @cached_property
+    def false_alarms(self) -> FalseAlarms:
+        """Counts of alarms in fault-free time."""
+        return false_alarms(self.windows)
 
     @cached_property
     def service(self) -> Int64:
@@ -127,7 +139,7 @@ def detection_of(
     """Puts together what is judged of one detector.
 
     Raises:
-        InvalidInput: two series are of one service.
+        InvalidInput: a window comes twice.
     """
     return Detection(
         windows=judged(series),

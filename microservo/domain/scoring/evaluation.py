@@ -30,7 +30,7 @@ from microservo.domain.scoring.point_adjusted import point_adjusted_metrics
 from microservo.domain.scoring.prevalence import prevalence_metrics
 from microservo.domain.scoring.ranges import range_metrics
 from microservo.domain.scoring.ranking import ranking_metrics, ranking_outcomes
-from microservo.domain.scoring.ratios import mean_of_defined
+from microservo.domain.scoring.ratios import mean_of_defined, row_sums
 from microservo.domain.scoring.resampled_windows import window_replicates
 from microservo.domain.scoring.series import Float64, Judged, Series
 from microservo.domain.scoring.volume import volume_metrics
@@ -88,14 +88,14 @@ def evaluate_detector(
     """Evaluates a detector.
 
     Args:
-        series: its windows, one series for each service.
+        series: its windows; a service may come in several pieces.
         incidents: what it should have found.
         alarms: what it raised.
         cost: how much is worked out.
         seed: of the intervals.
 
     Raises:
-        InvalidInput: two series are of one service.
+        InvalidInput: a window comes twice.
     """
     judged = detection_of(series, incidents, alarms)
     found = dict(_live(judged))
@@ -141,7 +141,7 @@ def evaluate_ranker(
 
     def replicates(some: Sequence[Fault], weights: Float64) -> Mapping[str, Float64]:
         return {
-            _prefix(time) + name: (weights * column).cumsum(axis=1)[:, -1] / len(some)
+            _prefix(time) + name: row_sums(weights * column) / len(some)
             for time in times
             for name, column in ranking_outcomes(some, _told(rankings, time)).items()
         }
@@ -167,13 +167,13 @@ def _live(judged: Detection) -> Mapping[str, Float64]:
     curves = curve_metrics(judged.windows)
     return {
         **coverage(judged.windows),
-        **point_metrics(judged.windows),
+        **point_metrics(judged.confusion),
         **curves,
         **lift_metrics(judged.windows, curves["auc_pr"]),
         **event_metrics(judged),
-        **false_alarm_metrics(judged.windows),
+        **false_alarm_metrics(judged.false_alarms),
         **delay_metrics(judged),
-        **prevalence_metrics(judged.windows),
+        **prevalence_metrics(judged.confusion),
     }
 
 

@@ -18,8 +18,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from microservo.domain.scoring.detection import Detection
-from microservo.domain.scoring.false_alarms import false_alarms
-from microservo.domain.scoring.point import confusion
 from microservo.domain.scoring.ratios import harmonic, ratio
 from microservo.domain.scoring.series import Float64
 
@@ -28,14 +26,12 @@ def event_metrics(judged: Detection) -> Mapping[str, Float64]:
     """Shape (1 + services,)."""
     found = judged.counted(judged.found.is_found)
     recall = ratio(found, judged.counted(judged.found.counts))
-    precision = ratio(found, found + false_alarms(judged.windows).buckets)
-    counts = confusion(judged.windows)
-    of_windows = ratio(counts.hits, counts.hits + counts.false_alarms)
+    precision = ratio(found, found + judged.false_alarms.buckets)
     return {
         "event_recall": recall,
         "event_precision": precision,
         "event_f1": harmonic(precision, recall),
-        "composite_f1": harmonic(of_windows, recall),
+        "composite_f1": harmonic(judged.confusion.precision(), recall),
     }
 
 
@@ -48,7 +44,7 @@ def event_replicates(judged: Detection, weights: Float64) -> Mapping[str, Float6
     """
     found = (weights * judged.found.is_found).sum(axis=1)
     recall = ratio(found, (weights * judged.found.counts).sum(axis=1))
-    precision = ratio(found, found + np.float64(false_alarms(judged.windows).buckets[0]))
+    precision = ratio(found, found + np.float64(judged.false_alarms.buckets[0]))
     return {
         "event_recall": recall,
         "event_precision": precision,

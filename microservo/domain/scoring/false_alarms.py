@@ -4,8 +4,9 @@ An alarm outside anomalous windows costs one for each five minutes of the clock 
 alarm which never ends costs as much as one that comes again and again: counting onsets, it would cost 1.
 The two windows behind an anomalous one are neither fault-free nor an offence.
 
-- `false_alarms_per_hour`: per hour of one service; 0 to 12, lower is better. NaN without fault-free time.
-  Who never says anything gets 0, so this is read beside what was found.
+- `false_alarms_per_hour`: per hour of one service; 0 or more, 12 where no fault cuts the five minutes up,
+  lower is better. NaN without fault-free time. Who never says anything gets 0, so this is read beside what
+  was found.
 """
 
 from __future__ import annotations
@@ -44,9 +45,8 @@ def false_alarms(windows: Judged) -> FalseAlarms:
     return FalseAlarms(np.concatenate(([own.sum()], own)), np.concatenate(([own_us.sum()], own_us)))
 
 
-def false_alarm_metrics(windows: Judged) -> Mapping[str, Float64]:
+def false_alarm_metrics(found: FalseAlarms) -> Mapping[str, Float64]:
     """Shape (1 + services,)."""
-    found = false_alarms(windows)
     return {"false_alarms_per_hour": ratio(found.buckets * _HOUR_US, found.fault_free_us)}
 
 

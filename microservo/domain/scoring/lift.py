@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from microservo.domain.scoring.ratios import ratio
+from microservo.domain.scoring.ratios import or_zero, ratio
 from microservo.domain.scoring.series import Float64, Judged
 
 
@@ -34,7 +34,7 @@ def lift_metrics(windows: Judged, auc_pr: Float64) -> Mapping[str, Float64]:
 def constant_precision(windows: Judged) -> float:
     """`auc_pr` of who gives every window of a service the share of its windows that are anomalous."""
     anomalous, counted = windows.per_service(windows.is_anomalous)[1:], np.diff(windows.bounds)
-    share = np.nan_to_num(ratio(anomalous, counted))
+    share = or_zero(ratio(anomalous, counted))
     is_flagged = share[:, None] <= share
     precision = ratio((is_flagged * anomalous).sum(axis=1), (is_flagged * counted).sum(axis=1))
     weighed = np.where(anomalous > 0, anomalous * precision, 0).cumsum()

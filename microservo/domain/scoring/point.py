@@ -26,6 +26,10 @@ class Confusion:
     misses: Int64
     rest: Int64
 
+    def precision(self) -> Float64:
+        """Share of flagged windows that are anomalous; NaN without any."""
+        return ratio(self.hits, self.hits + self.false_alarms)
+
     def true_share(self) -> Float64:
         """Share of anomalous windows that were flagged; NaN without any."""
         return ratio(self.hits, self.hits + self.misses)
@@ -44,10 +48,9 @@ def confusion(windows: Judged) -> Confusion:
     return Confusion(hits, flagged - hits, anomalous - hits, rest)
 
 
-def point_metrics(windows: Judged) -> Mapping[str, Float64]:
+def point_metrics(found: Confusion) -> Mapping[str, Float64]:
     """Shape (1 + services,). Precision is NaN where nothing is flagged, recall where nothing is anomalous."""
-    found = confusion(windows)
-    precision, recall = ratio(found.hits, found.hits + found.false_alarms), found.true_share()
+    precision, recall = found.precision(), found.true_share()
     return {"point_precision": precision, "point_recall": recall, "point_f1": harmonic(precision, recall)}
 
 

@@ -13,16 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from microservo.domain.scoring.point import confusion
+from microservo.domain.scoring.point import Confusion
 from microservo.domain.scoring.ratios import ratio
-from microservo.domain.scoring.series import Float64, Judged
+from microservo.domain.scoring.series import Float64
 
 PREVALENCES = {"precision_at_1_percent": 0.01, "precision_at_0_1_percent": 0.001}
 
 
-def prevalence_metrics(windows: Judged) -> Mapping[str, Float64]:
+def prevalence_metrics(found: Confusion) -> Mapping[str, Float64]:
     """Shape (1 + services,)."""
-    found = confusion(windows)
     hit, false = found.true_share(), found.false_share()
     return {
         name: ratio(share * hit, share * hit + (1 - share) * false) for name, share in PREVALENCES.items()

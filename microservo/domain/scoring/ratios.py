@@ -23,8 +23,14 @@ def harmonic(precision: ArrayLike, recall: ArrayLike) -> Float64:
 
     An algorithm that never says anything has no precision; its F1 is 0 all the same.
     """
-    found, said = np.asarray(recall, np.float64), np.nan_to_num(np.asarray(precision, np.float64))
-    return np.where(np.isnan(found), np.nan, np.nan_to_num(ratio(2 * said * found, said + found)))
+    found, said = np.asarray(recall, np.float64), or_zero(precision)
+    return np.where(np.isnan(found), np.nan, or_zero(ratio(2 * said * found, said + found)))
+
+
+def or_zero(values: ArrayLike) -> Float64:
+    """0 where a value is NaN; elementwise."""
+    given = np.asarray(values, np.float64)
+    return np.where(np.isnan(given), 0.0, given)
 
 
 def mean(values: Iterable[float]) -> float:
@@ -36,6 +42,15 @@ def mean(values: Iterable[float]) -> float:
 def mean_of_defined(values: Iterable[float]) -> float:
     """The mean of those that are not NaN; NaN where all are."""
     return mean(value for value in values if value == value)  # noqa: PLR0124 -- NaN is unlike itself
+
+
+def row_sums(values: Float64) -> Float64:
+    """Sums of rows, added in the order of the columns, so that no machine changes a digit; 0 without any.
+
+    Args:
+        values: shape (rows, columns).
+    """
+    return values.cumsum(axis=1)[:, -1] if values.shape[1] else np.zeros(len(values))
 
 
 def quantile(values: Sequence[float], share: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -57,7 +58,7 @@ class Series:
         if (self.end_us <= self.start_us).any() or (np.diff(self.end_us) <= 0).any():
             msg = f"windows of {self.service!r} end before their start or the end of the one before"
             raise InvalidInput(msg)
-        if not np.isin(self.truth, (ANOMALOUS, NORMAL, MASKED)).all():
+        if len(self.truth) and not MASKED <= self.truth.min() <= self.truth.max() <= ANOMALOUS:
             msg = f"truths {np.unique(self.truth)} of {self.service!r}; expected 1, 0 or -1 for masked"
             raise InvalidInput(msg)
 
@@ -102,8 +103,9 @@ class Judged:
 
     def per_service(self, rows: Flags) -> Int64:
         """How many of some windows there are, shape (1 + services,): of all services first, then of each."""
-        counted = np.concatenate(([0], np.cumsum(rows)))[self.bounds]
-        return np.concatenate((counted[-1:], np.diff(counted))).astype(np.int64)
+        edges = self.bounds.tolist()
+        own = [np.count_nonzero(rows[a:b]) for a, b in pairwise(edges)]
+        return np.array([sum(own), *own], np.int64)
 
     def runs(self, rows: Flags) -> Runs:
         """The longest stretches of windows, one after another in one service, that are all among `rows`."""
@@ -149,31 +151,30 @@ class Runs:
 
 
 def judged(series: Sequence[Series]) -> Judged:
-    """Pools series: masked windows leave, services are put in order, so that no order of arrival matters.
+    """Pools series: masked windows leave, services and windows are put in order.
+
+    A service may come in several pieces, in any order.
 
     Raises:
-        InvalidInput: two series are of one service.
+        InvalidInput: a window comes twice.
     """
-    ordered = sorted(series, key=lambda each: each.service)
-    names = tuple(each.service for each in ordered)
-    if len(set(names)) < len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        msg = f"more than one series of {', '.join(map(repr, twice))}; expected one for each service"
-        raise InvalidInput(msg)
-    kept = [each.truth != MASKED for each in ordered]
-    score = _pooled([each.score[rows] for each, rows in zip(ordered, kept, strict=True)], np.float64)
+    pieces: dict[str, list[Series]] = {}
+    for each in series:
+        pieces.setdefault(each.service, []).append(each)
+    whole = [_whole(name, pieces[name]) for name in sorted(pieces)]
+    kept = [each.truth != MASKED for each in whole]
+    pairs = list(zip(whole, kept, strict=True))
+    score = _pooled([each.score[rows] for each, rows in pairs], np.float64)
     is_ready = ~np.isnan(score)
-    flagged = _pooled([each.flagged[rows] for each, rows in zip(ordered, kept, strict=True)], np.bool_)
-    truth = _pooled([each.truth[rows] for each, rows in zip(ordered, kept, strict=True)], np.int8)
     return Judged(
-        services=names,
-        bounds=np.cumsum([0, *(int(rows.sum()) for rows in kept)]),
-        start_us=_pooled([each.start_us[rows] for each, rows in zip(ordered, kept, strict=True)], np.int64),
-        end_us=_pooled([each.end_us[rows] for each, rows in zip(ordered, kept, strict=True)], np.int64),
+        services=tuple(each.service for each in whole),
+        bounds=np.cumsum([0, *(np.count_nonzero(rows) for rows in kept)]),
+        start_us=_pooled([each.start_us[rows] for each, rows in pairs], np.int64),
+        end_us=_pooled([each.end_us[rows] for each, rows in pairs], np.int64),
         score=np.where(is_ready, score, -np.inf),
         is_ready=is_ready,
-        is_anomalous=truth == ANOMALOUS,
-        is_flagged=flagged & is_ready,
+        is_anomalous=_pooled([each.truth[rows] for each, rows in pairs], np.int8) == ANOMALOUS,
+        is_flagged=_pooled([each.flagged[rows] for each, rows in pairs], np.bool_) & is_ready,
     )
 
 
@@ -193,6 +194,21 @@ def runs(rows: Flags, bounds: Int64) -> Runs:
     begins[inner] |= rows[inner]
     ends[inner - 1] |= rows[inner - 1]
     return Runs(begins.nonzero()[0], ends.nonzero()[0] + 1)
+
+
+def _whole(service: str, pieces: Sequence[Series]) -> Series:
+    """One series from several of a service."""
+    if len(pieces) == 1:
+        return pieces[0]
+    order = np.concatenate([each.start_us for each in pieces]).argsort(kind="stable")
+    return Series(
+        service=service,
+        start_us=np.concatenate([each.start_us for each in pieces])[order],
+        end_us=np.concatenate([each.end_us for each in pieces])[order],
+        score=np.concatenate([each.score for each in pieces])[order],
+        truth=np.concatenate([each.truth for each in pieces])[order],
+        flagged=np.concatenate([each.flagged for each in pieces])[order],
+    )
 
 
 def _pooled(columns: Sequence[NDArray[Scalar]], kind: type[Scalar]) -> NDArray[Scalar]:

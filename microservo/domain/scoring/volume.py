@@ -9,7 +9,7 @@ largest.
 - Range 0 to 1, higher is better. By chance VUS-PR is about the share of anomalous windows with their ramps;
   VUS-ROC is about 0.5.
 - Several services share the thresholds; no ramp reaches into another service.
-- NaN without anomalous windows.
+- NaN where either kind of window is missing.
 - Source: Paparrizos et al., Volume Under the Surface, VLDB 2022; the values are those of `generate_curve`
   of TSB-AD 1.5, with its 250 thresholds, here in one pass over the windows for each buffer and no loop over
   thresholds.
@@ -67,7 +67,7 @@ def volumes(
         thresholds: how many, at equal distances in the ranking.
     """
     stretches = runs(is_anomalous, bounds)
-    if not len(stretches):
+    if not len(stretches) or is_anomalous.all():
         return Volumes(nan, nan)
     descending = -np.sort(-score)
     negated = -descending[np.linspace(0, len(score) - 1, thresholds).astype(np.int64)]

@@ -17,7 +17,7 @@ from microservo.domain.scoring.curves import curve_metrics
 from microservo.domain.scoring.detection import detection_of
 from microservo.domain.scoring.events import event_metrics
 from microservo.domain.scoring.nab import PROFILES, best_nab, nab_metrics
-from microservo.domain.scoring.point import point_metrics
+from microservo.domain.scoring.point import confusion, point_metrics
 from microservo.domain.scoring.point_adjusted import adjusted_f1
 from microservo.domain.scoring.ranges import range_metrics, range_recall
 from microservo.domain.scoring.series import Judged, judged
@@ -68,7 +68,7 @@ def other_values(case: Case) -> dict[str, float]:
     windows = windows_of(case)
     found = {
         name: float(column[0])
-        for name, column in {**point_metrics(windows), **curve_metrics(windows)}.items()
+        for name, column in {**point_metrics(confusion(windows)), **curve_metrics(windows)}.items()
     }
     found |= {f"pa_{percent}_f1": adjusted_f1(windows, percent) for percent in (0, 10, 20)}
     found["pa_f1"] = found["pa_0_f1"]
