@@ -53,17 +53,17 @@ class Run:
     incidents: list[Incident]
 
 
-def run_of(seed: int, *, services: int = 10, faults: int = 60, windows: int = 900) -> Run:
+def run_of(seed: int, *, services: int = 10, faults: int = 60, windows: int = 900, warm_up: int = 100) -> Run:
     """Faults one after another, each visible at one service; some services are hit more often."""
     chance = np.random.default_rng(seed)
     truths = {f"service-{place}": np.zeros(windows, np.int8) for place in range(services)}
     incidents = []
     weights = np.arange(1, services + 1) / (services * (services + 1) / 2)
-    slot = (windows - 150) // faults
+    slot = (windows - warm_up) // faults
     for number in range(faults):
         name = f"service-{chance.choice(services, p=weights)}"
-        first = 100 + number * slot + int(chance.integers(0, 3))
-        behind = first + int(chance.integers(3, max(4, slot - 4)))
+        first = warm_up + number * slot + int(chance.integers(0, 3))
+        behind = first + int(chance.integers(3, slot - 3))
         truths[name][first:behind] = ANOMALOUS
         truths[name][behind : behind + 2] = MASKED
         kind = KINDS[number % len(KINDS)]

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from microservo.domain.scoring.cases import Alarm, Incident
-from microservo.domain.scoring.false_alarms import FalseAlarms, false_alarms
+from microservo.domain.scoring.false_alarms import FaultFree, false_alarms, fault_free
 from microservo.domain.scoring.point import Confusion, confusion
 from microservo.domain.scoring.series import Flags, Int64, Judged, Series, judged
 
@@ -43,7 +43,7 @@ class Detection:
 
     Attributes:
         windows: of all services.
-        incidents: by service, start and fault.
+        incidents: by service, start and fault, those at services without windows first.
         alarms: by service and start.
     """
 
@@ -57,9 +57,14 @@ class Detection:
         return confusion(self.windows)
 
     @cached_property
-    def false_alarms(self) -> FalseAlarms:
-        """Counts of alarms in fault-free time."""
-        return false_alarms(self.windows)
+    def fault_free(self) -> FaultFree:
+        """The windows in which an alarm is false."""
+        return fault_free(self.windows)
+
+    @cached_property
+    def false_alarms(self) -> Int64:
+        """Five-minute buckets with a false alarm, shape (1 + services,): of all services first."""
+        return false_alarms(self.windows, self.fault_free)
 
     @cached_property
     def service(self) -> Int64:
@@ -73,9 +78,11 @@ class Detection:
         first, behind = np.zeros(len(self.incidents), np.int64), np.zeros(len(self.incidents), np.int64)
         start_us = np.array([each.start_us for each in self.incidents], np.int64)
         end_us = np.array([each.end_us for each in self.incidents], np.int64)
-        for place in np.unique(self.service[self.service >= 0]).tolist():
-            rows, low = self.service == place, int(self.windows.bounds[place])
-            own = slice(low, int(self.windows.bounds[place + 1]))
+        # Incidents lie by service, as windows do.
+        edges = self.service.searchsorted(np.arange(len(self.windows.services) + 1)).tolist()
+        bounds = self.windows.bounds.tolist()
+        for place, low in enumerate(bounds[:-1]):
+            rows, own = slice(edges[place], edges[place + 1]), slice(low, bounds[place + 1])
             first[rows] = low + self.windows.end_us[own].searchsorted(start_us[rows], "right")
             behind[rows] = low + self.windows.start_us[own].searchsorted(end_us[rows], "left")
         return Places(first, np.maximum(first, behind))
@@ -141,9 +148,15 @@ def detection_of(
     Raises:
         InvalidInput: a window comes twice.
     """
+    windows = judged(series)
+    # What is at services without windows comes first, so that the others lie as the windows do.
+    ordered = sorted(
+        incidents,
+        key=lambda each: (each.service in windows.services, each.service, each.start_us, each.fault_id),
+    )
     return Detection(
-        windows=judged(series),
-        incidents=tuple(sorted(incidents, key=lambda each: (each.service, each.start_us, each.fault_id))),
+        windows=windows,
+        incidents=tuple(ordered),
         alarms=tuple(sorted(alarms, key=lambda each: (each.service, each.start_us, each.known_us))),
     )
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from microservo.domain.scoring.affiliation import affiliation_metrics
 from microservo.domain.scoring.bootstrap import Interval, fault_weights, intervals
+from microservo.domain.scoring.budget import budget_metrics, budget_replicates
 from microservo.domain.scoring.cases import Alarm, Classified, Fault, Incident, Ranking
 from microservo.domain.scoring.catalogue import Cost
 from microservo.domain.scoring.classification import classification_metrics, classification_replicates
@@ -171,7 +172,8 @@ def _live(judged: Detection) -> Mapping[str, Float64]:
         **curves,
         **lift_metrics(judged.windows, curves["auc_pr"]),
         **event_metrics(judged),
-        **false_alarm_metrics(judged.false_alarms),
+        **budget_metrics(judged),
+        **false_alarm_metrics(judged.false_alarms, judged.fault_free),
         **delay_metrics(judged),
         **prevalence_metrics(judged.confusion),
     }
@@ -189,6 +191,7 @@ def _with_breakdown(evaluation: Evaluation, judged: Detection, seed: int) -> Eva
     replicates = {
         **window_replicates(judged, weights),
         **event_replicates(judged, weights),
+        **budget_replicates(judged, weights),
         **delay_replicates(judged, weights),
     }
     return Evaluation(

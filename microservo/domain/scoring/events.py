@@ -26,7 +26,7 @@ def event_metrics(judged: Detection) -> Mapping[str, Float64]:
     """Shape (1 + services,)."""
     found = judged.counted(judged.found.is_found)
     recall = ratio(found, judged.counted(judged.found.counts))
-    precision = ratio(found, found + judged.false_alarms.buckets)
+    precision = ratio(found, found + judged.false_alarms)
     return {
         "event_recall": recall,
         "event_precision": precision,
@@ -44,7 +44,7 @@ def event_replicates(judged: Detection, weights: Float64) -> Mapping[str, Float6
     """
     found = (weights * judged.found.is_found).sum(axis=1)
     recall = ratio(found, (weights * judged.found.counts).sum(axis=1))
-    precision = ratio(found, found + np.float64(judged.false_alarms.buckets[0]))
+    precision = ratio(found, found + np.float64(judged.false_alarms[0]))
     return {
         "event_recall": recall,
         "event_precision": precision,

@@ -21,33 +21,55 @@ from microservo.domain.scoring.series import Flags, Float64, Int64, Judged
 
 BUCKET_US = 300_000_000
 GRACE_WINDOWS = 2
-_HOUR_US = 3_600_000_000
+HOUR_US = 3_600_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class FalseAlarms:
-    """Five-minute buckets with a false alarm, and fault-free time; shape (1 + services,)."""
+class FaultFree:
+    """Windows without a fault, and the five minutes of one service that they fall in.
 
-    buckets: Int64
-    fault_free_us: Int64
+    Attributes:
+        place: of each such window, shape (fault-free windows,).
+        bucket_first: where among them each bucket begins, shape (buckets,).
+        bucket_service: the place of each bucket's service, likewise.
+        length_us: fault-free time, shape (1 + services,): of all services first, then of each.
+    """
 
-
-def false_alarms(windows: Judged) -> FalseAlarms:
-    """Counts them for all services, then for each."""
-    free = _fault_free(windows)
-    length_us = np.concatenate(([0], np.where(free, windows.end_us - windows.start_us, 0).cumsum()))
-    own_us = np.diff(length_us[windows.bounds])
-    alarmed = (free & windows.is_flagged).nonzero()[0]
-    bucket = windows.start_us[alarmed] // BUCKET_US
-    service = windows.service_of()[alarmed]
-    is_new = np.append(True, (np.diff(bucket) != 0) | (np.diff(service) != 0))[: len(alarmed)]
-    own = np.bincount(service[is_new], minlength=len(windows.services))
-    return FalseAlarms(np.concatenate(([own.sum()], own)), np.concatenate(([own_us.sum()], own_us)))
+    place: Int64
+    bucket_first: Int64
+    bucket_service: Int64
+    length_us: Int64
 
 
-def false_alarm_metrics(found: FalseAlarms) -> Mapping[str, Float64]:
-    """Shape (1 + services,)."""
-    return {"false_alarms_per_hour": ratio(found.buckets * _HOUR_US, found.fault_free_us)}
+def fault_free(windows: Judged) -> FaultFree:
+    """Finds the windows in which an alarm is false."""
+    rows = _fault_free(windows)
+    place = rows.nonzero()[0]
+    total_us = np.concatenate(([0], np.where(rows, windows.end_us - windows.start_us, 0).cumsum()))
+    own_us = np.diff(total_us[windows.bounds])
+    bucket, service = windows.start_us[place] // BUCKET_US, windows.service_of()[place]
+    is_new = np.append(True, (np.diff(bucket) != 0) | (np.diff(service) != 0))[: len(place)]
+    first = is_new.nonzero()[0]
+    return FaultFree(place, first, service[first], np.concatenate(([own_us.sum()], own_us)))
+
+
+def false_alarms(windows: Judged, free: FaultFree) -> Int64:
+    """Buckets with a false alarm, shape (1 + services,): of all services first, then of each."""
+    if not len(free.bucket_first):
+        return np.zeros(1 + len(windows.services), np.int64)
+    is_alarmed = np.logical_or.reduceat(windows.is_flagged[free.place], free.bucket_first)
+    own = np.bincount(free.bucket_service[is_alarmed], minlength=len(windows.services))
+    return np.concatenate(([own.sum()], own))
+
+
+def false_alarm_metrics(buckets: Int64, free: FaultFree) -> Mapping[str, Float64]:
+    """Shape (1 + services,).
+
+    Args:
+        buckets: with a false alarm.
+        free: fault-free time.
+    """
+    return {"false_alarms_per_hour": ratio(buckets * HOUR_US, free.length_us)}
 
 
 def _fault_free(windows: Judged) -> Flags:

@@ -162,19 +162,19 @@ def judged(series: Sequence[Series]) -> Judged:
     for each in series:
         pieces.setdefault(each.service, []).append(each)
     whole = [_whole(name, pieces[name]) for name in sorted(pieces)]
-    kept = [each.truth != MASKED for each in whole]
-    pairs = list(zip(whole, kept, strict=True))
-    score = _pooled([each.score[rows] for each, rows in pairs], np.float64)
+    truth = _pooled([each.truth for each in whole], np.int8)
+    kept = truth != MASKED
+    score = _pooled([each.score for each in whole], np.float64)[kept]
     is_ready = ~np.isnan(score)
     return Judged(
         services=tuple(each.service for each in whole),
-        bounds=np.cumsum([0, *(np.count_nonzero(rows) for rows in kept)]),
-        start_us=_pooled([each.start_us[rows] for each, rows in pairs], np.int64),
-        end_us=_pooled([each.end_us[rows] for each, rows in pairs], np.int64),
+        bounds=np.cumsum([0, *(np.count_nonzero(each.truth != MASKED) for each in whole)]),
+        start_us=_pooled([each.start_us for each in whole], np.int64)[kept],
+        end_us=_pooled([each.end_us for each in whole], np.int64)[kept],
         score=np.where(is_ready, score, -np.inf),
         is_ready=is_ready,
-        is_anomalous=_pooled([each.truth[rows] for each, rows in pairs], np.int8) == ANOMALOUS,
-        is_flagged=_pooled([each.flagged[rows] for each, rows in pairs], np.bool_) & is_ready,
+        is_anomalous=truth[kept] == ANOMALOUS,
+        is_flagged=_pooled([each.flagged for each in whole], np.bool_)[kept] & is_ready,
     )
 
 

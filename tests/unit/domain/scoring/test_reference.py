@@ -57,7 +57,8 @@ def windows_of(case: Case) -> Judged:
 
 
 def volume_values(case: Case) -> dict[str, float]:
-    windows, found = windows_of(case), {}
+    windows = windows_of(case)
+    found: dict[str, float] = {}
     for buffer in case.buffers:
         both = volumes(windows.score, windows.is_anomalous, windows.bounds, buffer=buffer)
         found |= {f"vus_pr {buffer}": both.pr, f"vus_roc {buffer}": both.roc}
