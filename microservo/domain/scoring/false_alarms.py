@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -43,14 +44,16 @@ class FaultFree:
 
 def fault_free(windows: Judged) -> FaultFree:
     """Finds the windows in which an alarm is false."""
-    rows = _fault_free(windows)
-    place = rows.nonzero()[0]
-    total_us = np.concatenate(([0], np.where(rows, windows.end_us - windows.start_us, 0).cumsum()))
-    own_us = np.diff(total_us[windows.bounds])
-    bucket, service = windows.start_us[place] // BUCKET_US, windows.service_of()[place]
-    is_new = np.append(True, (np.diff(bucket) != 0) | (np.diff(service) != 0))[: len(place)]
+    place = _fault_free(windows).nonzero()[0]
+    edges = place.searchsorted(windows.bounds)
+    length_us = windows.end_us[place] - windows.start_us[place]
+    own_us = [int(length_us[first:behind].sum()) for first, behind in pairwise(edges.tolist())]
+    bucket = windows.start_us[place] // BUCKET_US
+    is_new = np.append(True, bucket[1:] != bucket[:-1])[: len(place)]
+    is_new[edges[:-1][edges[:-1] < edges[1:]]] = True
     first = is_new.nonzero()[0]
-    return FaultFree(place, first, service[first], np.concatenate(([own_us.sum()], own_us)))
+    service = edges.searchsorted(first, "right") - 1
+    return FaultFree(place, first, service, np.array([sum(own_us), *own_us], np.int64))
 
 
 def false_alarms(windows: Judged, free: FaultFree) -> Int64:
@@ -73,13 +76,17 @@ def false_alarm_metrics(buckets: Int64, free: FaultFree) -> Mapping[str, Float64
 
 
 def _fault_free(windows: Judged) -> Flags:
-    """Normal windows that don't follow an anomalous one of their service within the grace."""
-    if not len(windows):
-        return windows.is_anomalous
-    length_us = windows.end_us - windows.start_us
-    # Services lie behind one another in time, too far apart for a grace to reach over.
-    apart_us = int(windows.end_us.max() - windows.start_us.min() + (GRACE_WINDOWS + 1) * length_us.max())
-    shift_us = windows.service_of() * apart_us - windows.start_us.min()
-    ended_us = np.where(windows.is_anomalous, windows.end_us + shift_us, -apart_us)
-    since_us = windows.start_us + shift_us - np.maximum.accumulate(ended_us)
-    return np.asarray(~windows.is_anomalous & (since_us >= GRACE_WINDOWS * length_us))
+    """Normal windows that don't begin within the grace behind an anomalous one of their service."""
+    rows = ~windows.is_anomalous
+    behind = windows.runs(windows.is_anomalous).behind
+    last = behind - 1
+    until_us = windows.end_us[last] + GRACE_WINDOWS * (windows.end_us[last] - windows.start_us[last])
+    ends = windows.bounds[windows.bounds.searchsorted(last, "right")]
+    while len(behind):
+        is_within = behind < ends
+        behind, ends, until_us = behind[is_within], ends[is_within], until_us[is_within]
+        is_within = windows.start_us[behind] < until_us
+        behind, ends, until_us = behind[is_within], ends[is_within], until_us[is_within]
+        rows[behind] = False
+        behind = behind + 1
+    return rows
