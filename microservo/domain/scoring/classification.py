@@ -58,7 +58,8 @@ def classification_replicates(
     is_actual = actual[:, None] == np.arange(len(classes))
     is_predicted = predicted[:, None] == np.arange(len(classes))
     hits, support, said = (
-        weights @ rows.astype(np.float64) for rows in (is_actual & is_predicted, is_actual, is_predicted)
+        np.einsum("rf,fc->rc", weights, rows.astype(np.float64))
+        for rows in (is_actual & is_predicted, is_actual, is_predicted)
     )
     f1 = or_zero(ratio(2 * hits, support + said))
     occurs = (support + said) > 0

@@ -105,7 +105,7 @@ def some_incidents(series: list[Series]) -> list[Incident]:
     return found
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.dictionaries(st.sampled_from(["cart", "mail", "user"]), ROWS, min_size=1))
 def test_any_windows_give_values_within_the_bounds(rows: dict[str, list[tuple[float, int, bool]]]) -> None:
     series = some_series(rows)
@@ -115,7 +115,7 @@ def test_any_windows_give_values_within_the_bounds(rows: dict[str, list[tuple[fl
         assert isnan(value) or METRICS[metric].low - slack <= value <= METRICS[metric].high + slack, metric
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(
     st.dictionaries(st.sampled_from(["cart", "mail", "user"]), ROWS, min_size=1),
     st.randoms(use_true_random=False),
@@ -147,7 +147,7 @@ def cut(series: Series, chance: random.Random) -> list[Series]:
     ]
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(ROWS, st.integers(0, 2**32))
 def test_what_was_said_of_masked_windows_changes_nothing(
     rows: list[tuple[float, int, bool]], seed: int

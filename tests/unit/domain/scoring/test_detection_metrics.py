@@ -20,6 +20,7 @@ from microservo.domain.scoring.events import event_replicates
 from microservo.domain.scoring.nab import PROFILES, best_nab, nab_metrics
 from microservo.domain.scoring.point_adjusted import adjusted_f1, point_adjusted_metrics
 from microservo.domain.scoring.ratios import quantile
+from microservo.domain.scoring.resampled_volume import volume_replicates
 from microservo.domain.scoring.resampled_windows import window_replicates
 from microservo.domain.scoring.series import judged
 from microservo.domain.scoring.volume import volumes
@@ -308,7 +309,7 @@ def test_a_fault_drawn_twice_counts_as_if_it_had_been_there_twice() -> None:
     once = np.ones((1, len(whole.incidents)))
     twice = np.where(np.arange(len(whole.incidents)) == 2, 2.0, 1.0)[None]
     for replicates in (event_replicates, delay_replicates, window_replicates):
-        values = evaluate_detector(series, run.incidents, alarms_of(series)).values
+        values = evaluate_detector(series, run.incidents, alarms_of(series), cost="batch").values
         for name, column in replicates(whole, once).items():
             assert column[0] == pytest.approx(values[name]), name
     first, behind = int(whole.places.first[2]), int(whole.places.behind[2])
@@ -326,6 +327,26 @@ def test_a_fault_drawn_twice_counts_as_if_it_had_been_there_twice() -> None:
         if whole.found.is_found[place]
     ]
     assert delayed["delay_from_apply_p95_s"][0] == pytest.approx(np.quantile(apply_s, 0.95))
+
+
+def test_a_stretch_drawn_twice_counts_in_the_volumes_as_another_like_it_far_away() -> None:
+    chance = np.random.default_rng(6)
+    truth = [0] * 200 + [1] * 6 + [0] * 200 + [1] * 9 + [0] * 200
+    score = chance.normal(size=615) + 2 * np.array(truth)
+    score[220:400] = -9.0
+    once = detection_of([series_of("cart", score.tolist(), truth)])
+    stretches = once.windows.runs(once.windows.is_anomalous)
+    found = volume_replicates(once.windows, stretches, np.array([[1.0, 1.0], [2.0, 1.0], [0.0, 0.0]]))
+    whole = volumes(once.windows.score, once.windows.is_anomalous, once.windows.bounds)
+    assert found["vus_pr"][0] == pytest.approx(whole.pr, abs=1e-8)
+    assert found["vus_roc"][0] == pytest.approx(whole.roc, abs=1e-8)
+    assert isnan(found["vus_pr"][2])
+    # Another service like the first stretch and its surroundings, and nothing else.
+    again = series_of("mail", score[195:211].tolist(), truth[195:211])
+    both = judged([series_of("cart", score.tolist(), truth), again])
+    more = volumes(both.score, both.is_anomalous, both.bounds)
+    assert found["vus_pr"][1] == pytest.approx(more.pr, abs=0.02)
+    assert abs(found["vus_pr"][1] - whole.pr) > 0.0
 
 
 def test_a_fault_at_several_services_is_drawn_as_one_whatever_the_order() -> None:
