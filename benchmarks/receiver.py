@@ -38,6 +38,8 @@ _CASES = {
     "64 exporters, 100 spans a request": (64, 100),
     "64 exporters, 5 spans a request": (64, 5),
 }
+_SDK_CASE = "the exporter of the Python SDK, 512 spans a request"
+_SDK_SPANS = 512
 _ASKED_SPANS_PER_S = 20_000.0
 """Of one exporter that waits for each answer."""
 _QUIET_SERVICES = 11
@@ -74,11 +76,13 @@ def figures(bootstrap_servers: str, log: Path) -> Iterator[Figure]:
     """Spans a second of each case and what they cost, gRPC against HTTP; and what a quiet collector costs."""
     with _collector(bootstrap_servers, log) as collector:
         for title, (senders, spans) in _CASES.items():
-            found: dict[str, list[_Speed]] = {"http": [], "grpc": []}
-            for _ in range(_TURNS):
-                for kind, speeds in found.items():
-                    speeds.append(_speed(collector, kind, senders, spans))
-            yield from _figures_of(title, senders, *found.values())
+            arguments = (str(senders), str(spans), str(_SECONDS))
+            http, grpc = _in_turn(collector, "benchmarks.senders", arguments)
+            if senders == 1:
+                yield _asked_of_one(title, http)
+            yield from _figures_of(title, http, grpc)
+        http, grpc = _in_turn(collector, "benchmarks.sdk_sender", (str(_SDK_SPANS), str(_SECONDS)))
+        yield from _figures_of(_SDK_CASE, http, grpc)
         yield figure(
             f"CPU of the collector, {_QUIET}",
             _quiet_percent(collector),
@@ -89,18 +93,31 @@ def figures(bootstrap_servers: str, log: Path) -> Iterator[Figure]:
         )
 
 
-def _figures_of(title: str, senders: int, http: Sequence[_Speed], grpc: Sequence[_Speed]) -> Iterator[Figure]:
+def _in_turn(
+    collector: _Collector, module: str, arguments: Sequence[str]
+) -> tuple[Sequence[_Speed], Sequence[_Speed]]:
+    """The turns by HTTP and those by gRPC of a sender."""
+    found: dict[str, list[_Speed]] = {"http": [], "grpc": []}
+    for _ in range(_TURNS):
+        for kind, speeds in found.items():
+            speeds.append(_speed(collector, module, kind, arguments))
+    return found["http"], found["grpc"]
+
+
+def _asked_of_one(title: str, http: Sequence[_Speed]) -> Figure:
+    return figure(
+        f"OTLP/HTTP, {title}",
+        statistics.median(each.spans_per_s for each in http),
+        "spans/s",
+        peer="asked for",
+        peer_value=_ASKED_SPANS_PER_S,
+        command=COMMAND,
+    )
+
+
+def _figures_of(title: str, http: Sequence[_Speed], grpc: Sequence[_Speed]) -> Iterator[Figure]:
     rates = [statistics.median(each.spans_per_s for each in speeds) for speeds in (http, grpc)]
     costs = [statistics.median(each.cpu_us for each in speeds) for speeds in (http, grpc)]
-    if senders == 1:
-        yield figure(
-            f"OTLP/HTTP, {title}",
-            rates[0],
-            "spans/s",
-            peer="asked for",
-            peer_value=_ASKED_SPANS_PER_S,
-            command=COMMAND,
-        )
     for name, unit, values in (("", "spans/s", rates), (", CPU of the collector", "us/span", costs)):
         yield figure(
             f"OTLP/gRPC, {title}{name}",
@@ -112,10 +129,9 @@ def _figures_of(title: str, senders: int, http: Sequence[_Speed], grpc: Sequence
         )
 
 
-def _speed(collector: _Collector, kind: str, senders: int, spans: int) -> _Speed:
-    arguments = (kind, str(collector.ports[kind]), str(senders), str(spans), str(_SECONDS))
+def _speed(collector: _Collector, module: str, kind: str, arguments: Sequence[str]) -> _Speed:
     before_s = collector.cpu_s()
-    result = _result("benchmarks.senders", *arguments)
+    result = _result(module, kind, str(collector.ports[kind]), *arguments)
     used_us = (collector.cpu_s() - before_s) * 1e6
     return _Speed(result["spans"] / result["elapsed_s"], used_us / result["spans_with_warm_up"])
 

@@ -20,9 +20,20 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
 _METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-_WARM_UP_S = 1.0
-_FRESH_S = 10.0
+WARM_UP_S = 1.0
+FRESH_S = 10.0
 """Spans older than some windows would be refused, so bodies are made anew after so long."""
+
+ATTRIBUTES = {
+    "http.request.method": "GET",
+    "url.path": "/cart/items",
+    "url.scheme": "http",
+    "http.route": "/cart/{id}",
+    "server.address": "127.0.0.1",
+    "network.protocol.version": "1.1",
+    "user_agent.original": "benchmark/1.0",
+}
+"""Of each span: what agents say of a request."""
 
 Send = Callable[[bytes], Awaitable[None]]
 
@@ -30,16 +41,7 @@ Send = Callable[[bytes], Awaitable[None]]
 def body_of(service: str, spans: int) -> bytes:
     """A request of SERVER spans that end now, with the attributes that agents give them."""
     now_ns = time.time_ns()
-    attributes = {
-        "http.request.method": "GET",
-        "url.path": "/cart/items",
-        "url.scheme": "http",
-        "http.route": "/cart/{id}",
-        "server.address": "127.0.0.1",
-        "network.protocol.version": "1.1",
-        "user_agent.original": "benchmark/1.0",
-    }
-    pairs = [KeyValue(key=key, value=AnyValue(string_value=value)) for key, value in attributes.items()]
+    pairs = [KeyValue(key=key, value=AnyValue(string_value=value)) for key, value in ATTRIBUTES.items()]
     request = ExportTraceServiceRequest(
         resource_spans=[
             ResourceSpans(
@@ -103,15 +105,15 @@ async def _sender(send: Send, service: str, spans: int, seconds: float) -> tuple
     took_s: list[float] = []
     answered = 0
     began_s = time.monotonic()
-    made_s = -_FRESH_S
+    made_s = -FRESH_S
     body = b""
-    while (now_s := time.monotonic()) < began_s + _WARM_UP_S + seconds:
-        if now_s - made_s > _FRESH_S:
+    while (now_s := time.monotonic()) < began_s + WARM_UP_S + seconds:
+        if now_s - made_s > FRESH_S:
             body, made_s = body_of(service, spans), now_s
             now_s = time.monotonic()
         await send(body)
         answered += 1
-        if now_s > began_s + _WARM_UP_S:
+        if now_s > began_s + WARM_UP_S:
             took_s.append(time.monotonic() - now_s)
     return answered, took_s
 

@@ -17,7 +17,9 @@ T = TypeVar("T")
 _DURATIONS_S = (12, 13, 14, 15)
 _GAPS_S = (10, 11, 12)
 _SHORT_S = (3, 4, 5)
-_LONG_S = tuple(range(50, 66, 5))
+_LONG_S = (50, 55, 60, 65)
+_WINDOW_S = 5
+"""A fault makes windows anomalous for about so much longer than it lasts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,7 @@ def campaign(
     count: int,
     *,
     idle: Collection[str] = (),
-    is_balanced: bool = False,
+    callers: Mapping[str, Collection[str]] | None = None,
 ) -> list[CampaignFault]:
     """`count` faults in the order in which they are to be injected.
 
@@ -46,15 +48,17 @@ def campaign(
     if there is another. A service that is `idle` waits, first in the line, until a kind comes that shows
     without requests, if there is such a kind among them.
 
+    Whoever calls many is affected by most of their faults. Where `callers` are given, the campaign is
+    balanced, so that a score that knows nothing but the service says little: faults that show at callers are
+    short, and one that stays with its service is long and on the service that was affected least so far.
+
     Args:
         seed: of the choice.
         kinds: to choose from.
         services: to choose from, likewise.
         count: how many faults.
         idle: services with so few requests that most kinds would not show.
-        is_balanced: faults that show at the callers are short, and those that stay with their service long.
-            Whoever is called by nobody is affected by nearly every fault; with this its windows are hardly
-            more often anomalous than others', so that a score that knows only the service says little.
+        callers: of each service, those that call it.
 
     Raises:
         InvalidInput: a negative count, or nothing to choose from.
@@ -70,24 +74,69 @@ def campaign(
         raise InvalidInput(msg)
     rng = random.Random(seed)
     kind_order, line = _rounds(rng, kinds), _Line(_rounds(rng, services), len(set(services)))
+    balance = None if callers is None else _Balance(rng, services, callers)
     faults = []
     for _ in range(count):
         kind = next(kind_order)
-        busy_only = kind in KINDS and not KINDS[kind].shows_idle
+        if balance is None:
+            service, duration_s = line.take(_passed_over(kind, idle)), rng.choice(_DURATIONS_S)
+        elif _stays_local(kind):
+            service, duration_s = line.take_this(balance.least_affected(line.last)), rng.choice(_LONG_S)
+            balance.add({service}, duration_s)
+        else:
+            service, duration_s = line.take(_passed_over(kind, idle)), rng.choice(_SHORT_S)
+            balance.add(balance.waiting_for(service), duration_s)
         faults.append(
             CampaignFault(
                 kind=kind,
-                service=line.take(idle if busy_only else ()),
+                service=service,
                 parameters=KINDS[kind].strong if kind in KINDS else {},
-                duration_s=rng.choice(_durations(kind) if is_balanced else _DURATIONS_S),
+                duration_s=duration_s,
                 gap_s=rng.choice(_GAPS_S),
             )
         )
     return faults
 
 
-def _durations(kind: str) -> Sequence[int]:
-    return _LONG_S if kind in KINDS and KINDS[kind].stays_local else _SHORT_S
+def _stays_local(kind: str) -> bool:
+    return kind in KINDS and KINDS[kind].stays_local
+
+
+def _passed_over(kind: str, idle: Collection[str]) -> Collection[str]:
+    """The services that a fault of this kind would not show on."""
+    return idle if kind in KINDS and not KINDS[kind].shows_idle else ()
+
+
+class _Balance:
+    """For how long each service is to be affected by the faults so far."""
+
+    def __init__(
+        self, rng: random.Random, services: Sequence[str], callers: Mapping[str, Collection[str]]
+    ) -> None:
+        # Where several are affected alike, chance decides.
+        order = list(dict.fromkeys(services))
+        self._affected_s = dict.fromkeys(rng.sample(order, len(order)), 0)
+        self._callers = callers
+
+    def least_affected(self, last: str) -> str:
+        """The service that was affected least, but for the one that was hit last if there is another."""
+        names = [name for name in self._affected_s if name != last] or list(self._affected_s)
+        return min(names, key=self._affected_s.__getitem__)
+
+    def waiting_for(self, service: str) -> set[str]:
+        """The service and all that call it, directly or through others."""
+        found, left = {service}, [service]
+        while left:
+            new = set(self._callers.get(left.pop(), ())) - found
+            found |= new
+            left += new
+        return found
+
+    def add(self, affected: Collection[str], duration_s: int) -> None:
+        """Adds a fault, by the services that it affects."""
+        for name in affected:
+            if name in self._affected_s:
+                self._affected_s[name] += duration_s + _WINDOW_S
 
 
 class _Line:
@@ -97,20 +146,24 @@ class _Line:
         self._order = order
         self._round = services
         self._waiting: list[str] = []
-        self._last = ""
+        self.last = ""
 
     def take(self, passed_over: Collection[str]) -> str:
         """The first in the line that is not passed over; the first of all where all would be."""
         chosen = self._first(passed_over)
         if chosen is None:
             self._waiting += islice(self._order, 2 * self._round)
-            chosen = self._first(passed_over) or self._first(()) or self._last
+            chosen = self._first(passed_over) or self._first(()) or self.last
         self._waiting.remove(chosen)
-        self._last = chosen
+        return self.take_this(chosen)
+
+    def take_this(self, chosen: str) -> str:
+        """Notes that a service was chosen out of its turn, which is still to come."""
+        self.last = chosen
         return chosen
 
     def _first(self, passed_over: Collection[str]) -> str | None:
-        left_out = {self._last, *passed_over}
+        left_out = {self.last, *passed_over}
         return next((name for name in self._waiting if name not in left_out), None)
 
 

@@ -88,12 +88,14 @@ class Demo:
 
 
 def plan_of(options: SystemOptions, faults: int, *, is_balanced: bool = False) -> list[CampaignFault]:
-    """A campaign of all kinds over all services of a system, for its load; `is_balanced` as in `campaign`."""
+    """A campaign of all kinds over all services of a system, for its load; balanced as `campaign` says."""
     # The control shows nothing; it is there for those who ask for it.
     kinds = [name for name in KINDS if name != "noop"]
-    load = requests_per_journey(read_topology(options.topology))
+    topology = read_topology(options.topology)
+    load = requests_per_journey(topology)
     idle = [name for name, requests in load.items() if requests * options.journeys_per_s < _IDLE_PER_S]
-    return campaign(options.seed, kinds, list(load), faults, idle=idle, is_balanced=is_balanced)
+    callers = topology.callers() if is_balanced else None
+    return campaign(options.seed, kinds, list(load), faults, idle=idle, callers=callers)
 
 
 def run_campaign(client: Client, run_id: str, plan: list[CampaignFault], progress: Progress) -> None:

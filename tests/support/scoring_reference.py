@@ -142,15 +142,15 @@ def _classes() -> dict[str, Any]:
 
 def main() -> None:
     """Prints the values of one set."""
+    extra: dict[str, Any] = {}
     if sys.argv[1] == "tsb":
-        packages = ("TSB-AD", "tadpak", "scikit-learn", "numpy")
+        packages = ["TSB-AD", "tadpak", "scikit-learn", "numpy"]
         found = {name: _of_tsb(case) for name, case in cases().items()}
-        extra = {"classes": _classes()}
+        extra["classes"] = _classes()
     else:
-        packages = ("prts", "numpy")
+        packages = ["prts", "numpy"]
         # It loops over all windows of all pairs of ranges.
         found = {name: _of_prts(case) for name, case in cases().items() if name != "large"}
-        extra = {}
     versions = {name: version(name) for name in packages}
     json.dump({"versions": versions, "cases": found, **extra}, sys.stdout, indent=1)
     sys.stdout.write("\n")

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,11 +52,35 @@ def test_six_faults_take_about_three_minutes() -> None:
 def test_a_balanced_campaign_is_short_where_callers_suffer_and_long_where_not() -> None:
     kinds = [kind for kind in KINDS if kind != "noop"]
     for seed in range(20):
-        for fault in campaign(seed, kinds, ["a", "b"], 24, is_balanced=True):
+        for fault in campaign(seed, kinds, ["a", "b"], 24, callers={"a": ["b"]}):
             if fault.kind in ("cpu-hog", "memory-hog"):
                 assert fault.duration_s >= 50
             else:
                 assert 2 < fault.duration_s <= 5
+
+
+@pytest.mark.parametrize("is_balanced", [False, True])
+def test_in_a_balanced_campaign_no_service_is_affected_much_longer_than_others(is_balanced: bool) -> None:
+    topology = read_topology("online-boutique")
+    callers = topology.callers()
+    kinds = [kind for kind in KINDS if kind != "noop"]
+    times = []
+    for seed in range(20):
+        affected_s: Counter[str] = Counter()
+        for fault in campaign(
+            seed, kinds, list(topology.services), 48, callers=callers if is_balanced else None
+        ):
+            affected_s[fault.service] += fault.duration_s
+            if fault.kind not in ("cpu-hog", "memory-hog"):
+                for name in waiting_for(fault.service, callers):
+                    affected_s[name] += fault.duration_s
+        times.append(max(affected_s.values()) / np.median([affected_s[name] for name in topology.services]))
+    assert (np.median(times) < 3) == is_balanced
+
+
+def waiting_for(service: str, callers: Mapping[str, Sequence[str]]) -> set[str]:
+    direct = set(callers.get(service, ()))
+    return direct | {name for caller in direct for name in waiting_for(caller, callers)}
 
 
 @pytest.mark.parametrize("kind", KINDS)
