@@ -14,9 +14,11 @@ chance gets; `catalogue` has them by name.
 """
 
 from microservo.domain.scoring.bootstrap import Interval
+from microservo.domain.scoring.budget import BudgetPoint, budget_curve
 from microservo.domain.scoring.cases import Alarm, Classified, Fault, Incident, Ranking
 from microservo.domain.scoring.catalogue import METRICS, Metric, metric, metrics_of
 from microservo.domain.scoring.classification import ConfusionMatrix, confusion_matrix
+from microservo.domain.scoring.detection import Detection, detection_of
 from microservo.domain.scoring.evaluation import (
     Evaluation,
     evaluate_classifier,
@@ -32,8 +34,10 @@ __all__ = [
     "METRICS",
     "NORMAL",
     "Alarm",
+    "BudgetPoint",
     "Classified",
     "ConfusionMatrix",
+    "Detection",
     "Evaluation",
     "Fault",
     "Incident",
@@ -44,7 +48,9 @@ __all__ = [
     "Series",
     "Standing",
     "Tally",
+    "budget_curve",
     "confusion_matrix",
+    "detection_of",
     "evaluate_classifier",
     "evaluate_detector",
     "evaluate_ranker",

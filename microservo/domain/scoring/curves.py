@@ -29,11 +29,6 @@ def curve_metrics(windows: Judged) -> Mapping[str, Float64]:
     return {"auc_pr": np.array([each[0] for each in found]), "auc_roc": np.array([each[1] for each in found])}
 
 
-def average_precision(score: Float64, is_anomalous: Flags) -> float:
-    """`auc_pr` of one column of scores."""
-    return _areas(score, is_anomalous)[0]
-
-
 @dataclass(frozen=True, slots=True)
 class RankedAnomalies:
     """Anomalous windows by ascending score; shape (anomalous windows,) each.

@@ -7,9 +7,9 @@ digits, whatever the order and the pieces in which they came.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 
@@ -53,8 +53,6 @@ _BATCH: tuple[Callable[[Judged], Values], ...] = (
 )
 
 _BANDS = ((1 / 3, "weak"), (2 / 3, "medium"), (1.0, "strong"))
-
-Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

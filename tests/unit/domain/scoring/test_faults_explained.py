@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from math import isnan, nan
 
 import pytest
@@ -114,6 +115,48 @@ def test_rankings_stay_within_bounds_and_know_no_order(ranks: list[list[str]], o
         assert METRICS[name].low <= value <= METRICS[name].high
     shuffled = [told[place] for place in order if place < len(told)]
     assert evaluate_ranker([faults[place] for place in order], shuffled, cost="batch") == found
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_ranker_that_knows_nothing_is_last_on_every_headline(seed: int) -> None:
+    chance = random.Random(seed)
+    faults = [fault_of(str(place), chance.choice(SERVICES)) for place in range(60)]
+    rows = []
+    for name in ("oracle", "mediocre", "random", "constant", "silent"):
+        told = [
+            ranking_of(fault.fault_id, ranked_by(name, fault, chance), is_oracle_time=is_oracle_time)
+            for fault in faults
+            for is_oracle_time in (True, False)
+        ]
+        values = evaluate_ranker(faults, told).values
+        rows.append(Row(algorithm=name, is_control=name in {"random", "constant", "silent"}, values=values))
+    for headline in (each.name for each in metrics_of("ranker") if each.is_headline):
+        assert [each.algorithm for each in standings(rows, headline)][:2] == ["oracle", "mediocre"], headline
+
+
+def ranked_by(name: str, fault: Fault, chance: random.Random) -> str:
+    order = chance.sample(SERVICES, len(SERVICES)) if name != "constant" else list(SERVICES)
+    if name == "oracle" or (name == "mediocre" and chance.random() < 0.6):
+        order.sort(key=lambda service: service not in fault.answers)
+    return "" if name == "silent" else "".join(order)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_classifier_that_knows_nothing_is_last_on_every_headline(seed: int) -> None:
+    chance = random.Random(seed)
+    kinds = ["delay"] * 6 + ["leak", "error", "kill", "hog"]
+    faults = [fault_of(str(place), "a", kind=chance.choice(kinds)) for place in range(80)]
+    rows = []
+    for name in ("oracle", "mediocre", "random", "majority", "silent"):
+        cases = []
+        for fault in faults:
+            guess = {"majority": "delay", "silent": ""}.get(name, chance.choice(kinds))
+            knows = name == "oracle" or (name == "mediocre" and chance.random() < 0.5)
+            cases.append(said(fault.fault_id, fault.kind if knows else guess))
+        values = evaluate_classifier(faults, cases).values
+        rows.append(Row(algorithm=name, is_control=name in {"random", "majority", "silent"}, values=values))
+    for headline in (each.name for each in metrics_of("classifier") if each.is_headline):
+        assert [each.algorithm for each in standings(rows, headline)][:2] == ["oracle", "mediocre"], headline
 
 
 def test_a_fault_without_an_answer_among_the_candidates_is_refused() -> None:
