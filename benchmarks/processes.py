@@ -56,17 +56,17 @@ def own_python() -> Path:
     return Path(sys.executable)
 
 
-def peers_python(cache: Path) -> Path | str:
+def peers_python(cache: Path, requirements: str = "requirements.txt", *pip_options: str) -> Path | str:
     """The interpreter of the peers' own environment, made where it is missing; or why it can't be had."""
     python = cache / "bin" / "python"
     done = cache / ".installed"
-    wanted = (_PEERS / "requirements.txt").read_text("utf-8")
+    wanted = (_PEERS / requirements).read_text("utf-8")
     if done.exists() and done.read_text("utf-8") == wanted:
         return python
     try:
         venv.create(cache, with_pip=True, clear=True)
         subprocess.run(
-            [str(python), "-m", "pip", "install", "--quiet", "-r", str(_PEERS / "requirements.txt")],
+            [str(python), "-m", "pip", "install", "--quiet", *pip_options, "-r", str(_PEERS / requirements)],
             capture_output=True,
             text=True,
             timeout=_INSTALL_TIMEOUT_S,

@@ -1,0 +1,149 @@
+"""What the metrics of the board cost: `python -m benchmarks.scoring`, a minute.
+
+Processor time of one process, the least of several turns: what else the machine does changes it less than
+wall time. VUS-PR is worked out by TSB-AD as well, in an environment of its own; both values must be equal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from benchmarks.facts import machine_facts
+from benchmarks.figures import Figure, figure, show, write
+from benchmarks.peers.tsb_volume import BUFFER, WINDOWS, windows
+from benchmarks.processes import ROOT, Outcome, measure, peers_python
+from microservo.domain.scoring import Alarm, Incident, Series, evaluate_detector
+from microservo.domain.scoring.volume import Volumes, volumes
+
+COMMAND = "python -m benchmarks.scoring"
+_ALGORITHMS, _SERVICES, _ROWS, _FAULTS = 12, 12, 2_000, 96
+_WINDOW_US = 5_000_000
+_TURNS = 15
+_EQUAL = 1e-9
+_PEER_TIMEOUT_S = 300
+_ASKED_VOLUME_S = 0.5
+_ASKED_UPDATE_MS = 50.0
+
+Judged = tuple[list[Series], list[Incident], list[Alarm]]
+
+
+def figures() -> Iterator[Figure]:
+    """VUS-PR against what is asked for and TSB-AD; an update of the board, and all metrics of one row.
+
+    Raises:
+        RuntimeError: TSB-AD found other volumes.
+    """
+    score, truth = (np.array(column) for column in windows())
+    both = partial(volumes, score, truth.astype(np.bool_), np.array([0, WINDOWS]), buffer=BUFFER)
+    volume_s, peer = _cpu_s(both), _peer()
+    if peer.result is None:
+        print(f"no result of TSB-AD: {peer.reason}", file=sys.stderr)
+    else:
+        _compare(both(), peer.result)
+    title = f"VUS-PR and VUS-ROC of {WINDOWS:,} windows, buffers up to {BUFFER}"
+    of_peer = None if peer.result is None else peer.result["cpu_s"]
+    for name, value in (("asked for", _ASKED_VOLUME_S), ("TSB-AD 1.5", of_peer)):
+        yield figure(title, volume_s, "s of CPU", peer=name, peer_value=value, command=COMMAND)
+    board = [_row(seed) for seed in range(_ALGORITHMS)]
+    yield figure(
+        f"board update: {_ALGORITHMS} algorithms, {_SERVICES} services, {_ROWS:,} windows each",
+        1000 * _cpu_s(lambda: [evaluate_detector(*row) for row in board]),
+        "ms of CPU",
+        peer="asked for",
+        peer_value=_ASKED_UPDATE_MS,
+        command=COMMAND,
+    )
+    yield figure(
+        "one of them with all metrics, breakdown and intervals",
+        1000 * _cpu_s(lambda: evaluate_detector(*board[0], cost="batch")),
+        "ms of CPU",
+        peer="its live metrics",
+        peer_value=1000 * _cpu_s(lambda: evaluate_detector(*board[0])),
+        command=COMMAND,
+    )
+
+
+def _cpu_s(work: Callable[[], object]) -> float:
+    """The least processor time of several turns."""
+    used_s = []
+    for _ in range(_TURNS):
+        started_s = time.process_time()
+        work()
+        used_s.append(time.process_time() - started_s)
+    return min(used_s)
+
+
+def _peer() -> Outcome:
+    python = peers_python(ROOT / "build" / "tsb", "tsb_requirements.txt", "--no-deps")
+    if isinstance(python, str):
+        return Outcome(result=None, reason=python)
+    return measure(python, "benchmarks.peers.tsb_volume", timeout_s=_PEER_TIMEOUT_S)
+
+
+def _compare(ours: Volumes, theirs: Mapping[str, float]) -> None:
+    if max(abs(ours.pr - theirs["pr"]), abs(ours.roc - theirs["roc"])) > _EQUAL:
+        msg = f"{ours} is not what TSB-AD finds: {theirs}"
+        raise RuntimeError(msg)
+
+
+def _row(seed: int) -> Judged:
+    """What an algorithm said of a run in which each service is hit as often."""
+    chance = np.random.default_rng(seed)
+    start_us = np.arange(_ROWS) * _WINDOW_US
+    found: Judged = ([], [], [])
+    for place in range(_SERVICES):
+        service, truth = f"service-{place}", np.zeros(_ROWS, np.int8)
+        for first in chance.choice(_ROWS // 40, _FAULTS // _SERVICES, replace=False) * 40:
+            span = {"start_us": int(first) * _WINDOW_US, "end_us": int(first + 20) * _WINDOW_US}
+            truth[first : first + 20], truth[first + 20 : first + 24] = 1, -1
+            found[1].append(
+                Incident(
+                    fault_id=f"{service}-{first}",
+                    kind=f"kind-{first % 7}",
+                    service=service,
+                    severity=1.0,
+                    applied_us=span["start_us"],
+                    effect_us=span["start_us"],
+                    **span,
+                )
+            )
+            found[2].append(Alarm(service=service, known_us=span["start_us"] + _WINDOW_US, **span))
+        score = chance.normal(size=_ROWS) + 1.5 * (truth == 1)
+        found[0].append(
+            Series(
+                service=service,
+                start_us=start_us,
+                end_us=start_us + _WINDOW_US,
+                score=score,
+                truth=truth,
+                flagged=score > 2.5,
+            )
+        )
+    return found
+
+
+def main() -> int:
+    """Measures, prints the table, and writes it to a folder with `--out`."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
+    parser.add_argument("--out", type=Path, help="folder to write to, e.g. benchmarks/results")
+    out = parser.parse_args().out
+    started_s, load_before = time.monotonic(), os.getloadavg()[0]
+    found = list(figures())
+    show(found, Console(), title="What the metrics of the board cost")
+    if out is not None:
+        facts = machine_facts(time.monotonic() - started_s, load_before)
+        write(found, facts, out, name="scoring", title="What the metrics of the board cost")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
