@@ -18,7 +18,6 @@ Phase = Literal["applying", "active", "recovering", "after_effect"]
 Relation = Literal["root", "caller", "callee", "user", "neighbour"]
 Role = Literal["root_cause", "affected", "exposed"]
 RunStatus = Literal["running", "finished", "aborted"]
-TaskState = Literal["waiting", "running", "paused", "finished", "failed", "interrupted"]
 Truth = Literal["anomalous", "normal", "masked"]
 
 
@@ -196,92 +195,6 @@ class Case:
     """Microseconds UTC: windows that end by then are shown."""
     published_at_us: int
     """Microseconds UTC: when it was opened."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation:
-    """State: how good an algorithm was in a scenario, by what is known of the truth so far."""
-
-    evaluation_id: str
-    """Scenario, a slash, and the deployment."""
-    scenario: str
-    """Name of the scenario: a run or a dataset, and a task."""
-    run_id: str
-    """Run (experiment) this belongs to."""
-    algorithm: str
-    """Name of the deployed algorithm."""
-    algorithm_version: int
-    """Version of the deployment."""
-    task: str
-    """What it does: detector, ranker or classifier."""
-    is_control: bool
-    """Whether it knows nothing, on purpose."""
-    is_fenced: bool
-    """Whether it ran where it can reach nothing."""
-    is_final: bool
-    """Whether the run is over and every label is final."""
-    input_sha256: str
-    """SHA-256 over all that it was given, service by service in order of time."""
-    labels_sha256: str
-    """SHA-256 over the labels it was held against."""
-    windows: int
-    """Windows that counted."""
-    cases: int
-    """Faults or cases that counted."""
-    metrics: tuple[str, ...]
-    """Names of metrics, sorted."""
-    values: tuple[float, ...]
-    """Value of each; NaN where it is undefined."""
-    lows: tuple[float, ...]
-    """Lower end of its 95 % interval over faults; NaN where there is none."""
-    highs: tuple[float, ...]
-    """Upper end of its 95 % interval over faults; NaN where there is none."""
-    groups: tuple[str, ...]
-    """Groups that metrics were broken down by, as 'kind=…', 'severity=…' or 'service=…'."""
-    group_metrics: tuple[str, ...]
-    """Name of the metric of each part."""
-    group_values: tuple[float, ...]
-    """Value of each part; NaN where it is undefined."""
-    updated_at_us: int
-    """Microseconds UTC: when this was so."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluationTask:
-    """State of an evaluation that was asked for: an algorithm on a recorded run or a part of it, now or later."""
-
-    task_id: str
-    """Identity of the task."""
-    version: int
-    """Grows with each change; the highest holds."""
-    state: TaskState
-    """Where it stands."""
-    reason: str
-    """Why it failed or was interrupted; empty otherwise."""
-    algorithm: str
-    """Name of the deployed algorithm."""
-    algorithm_version: int
-    """Version of the deployment."""
-    run_id: str
-    """Run (experiment) this belongs to."""
-    from_us: int | None
-    """Microseconds UTC: windows that begin earlier are left out; null for all."""
-    to_us: int | None
-    """Microseconds UTC: windows that end later are left out; null for all."""
-    start_at_us: int
-    """Microseconds UTC: it begins then at the earliest."""
-    worker: str
-    """Who works at it; empty where nobody does."""
-    lease_until_us: int | None
-    """Microseconds UTC: who has heard nothing of the worker by then takes the task over; null where nobody works at it."""
-    done: int
-    """Windows that were scored."""
-    total: int
-    """Windows that there are; 0 where that isn't known yet."""
-    requested_at_us: int
-    """Microseconds UTC: when it was asked for."""
-    updated_at_us: int
-    """Microseconds UTC: when this was so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

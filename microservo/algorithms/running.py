@@ -26,12 +26,12 @@ class Running:
     """A process that was started, and the session to it, which is not opened yet."""
 
     session: Session
-    process: FencedProcess
+    fenced: FencedProcess
 
     def why_it_ended(self, wait_s: float = 2.0) -> str:
         """In words; empty where it runs on."""
         try:
-            return self.process.wait(wait_s).reason
+            return self.fenced.wait(wait_s).reason
         except TimeoutError:
             return ""
 
@@ -97,4 +97,4 @@ class Workplace:
         ) as process:
             pipe = FilePipe(process.stdin, process.stdout)
             code = [str(path) for path in self.plugin.code]
-            yield Running(session=Session(pipe, self.plugin.declaration, code), process=process)
+            yield Running(session=Session(pipe, self.plugin.declaration, code), fenced=process)

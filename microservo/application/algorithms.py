@@ -40,6 +40,7 @@ class DeployAlgorithm(Command[AlgorithmDeployment]):
         threshold: scores above it are alarms; found in the run's fault-free time if not given.
         alarms_per_hour: false alarms that such a threshold aims at, of all services together.
         is_fenced: whether it runs where it can reach nothing.
+        if_missing: leave what is deployed under the name as it is.
     """
 
     spec: str
@@ -48,6 +49,7 @@ class DeployAlgorithm(Command[AlgorithmDeployment]):
     threshold: float | None = None
     alarms_per_hour: float = 1.0
     is_fenced: bool = True
+    if_missing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +156,8 @@ def deploy_algorithm(command: DeployAlgorithm, context: Context) -> AlgorithmDep
         )
         content = _packed(plugin)
     known = _deployed(context).get(deployment.algorithm)
+    if known is not None and command.if_missing:
+        return known
     with _publisher(context) as publisher:
         if content is not None:
             from microservo.log.algorithm_files import publish_file  # noqa: PLC0415  # as above

@@ -46,8 +46,9 @@ def algorithm() -> None:
 
 
 @algorithm.command()
-@click.argument("spec")
+@click.argument("specs", metavar="SPEC...", nargs=-1, required=True)
 @click.option("--name", metavar="NAME", help="Under which it is listed; made of SPEC by default.")
+@click.option("--if-missing", is_flag=True, help="Leave what is deployed under that name as it is.")
 @click.option("--param", "pairs", multiple=True, metavar="NAME=VALUE", help="Argument of the object; repeat.")
 @click.option("--pre", multiple=True, metavar="MODULE:OBJECT", help="Transformer before it; repeat.")
 @click.option("--signals", metavar="LIST", help="What it is given: some of metrics,logs,traces.")
@@ -71,9 +72,10 @@ def algorithm() -> None:
 def deploy(
     session: Session,
     /,
-    spec: str,
+    specs: tuple[str, ...],
     *,
     name: str | None,
+    if_missing: bool,
     pairs: tuple[str, ...],
     threshold: float | None,
     alarms_per_hour: float,
@@ -81,7 +83,7 @@ def deploy(
     as_json: bool,
     **declared: Any,
 ) -> None:
-    """Run the algorithm at SPEC beside the others, from now on.
+    """Run the algorithm at each SPEC beside the others, from now on.
 
     SPEC is a shipped kind, module:object, a .py file, a folder, a wheel or zip, or a TOML declaration. What
     is deployed under the same name goes on until the new version has caught up.
@@ -92,6 +94,7 @@ def deploy(
       microservo algorithm deploy river.anomaly:HalfSpaceTrees --requires river==0.26.1 \\
           --pre river.preprocessing:MinMaxScaler
       microservo algorithm deploy ./mine.py
+      microservo algorithm deploy robust-z half-space-trees random-walk
     """
     given = {key: value for key, value in declared.items() if value}
     for key in ("pre", "requires"):
@@ -101,20 +104,25 @@ def deploy(
         given["signals"] = given["signals"].split(",")
     if pairs:
         given["params"] = {key: _value(text) for key, text in parameters_of(pairs).items()}
-    deployed = session.execute(
-        DeployAlgorithm(
-            spec=spec,
-            name=name,
-            declared=given,
-            threshold=threshold,
-            alarms_per_hour=alarms_per_hour,
-            is_fenced=not unfenced,
+    if name is not None and len(specs) > 1:
+        msg = f"--name {name} for {len(specs)} algorithms; deploy them one by one, or leave it out"
+        raise InvalidInput(msg)
+    for spec in specs:
+        deployed = session.execute(
+            DeployAlgorithm(
+                spec=spec,
+                name=name,
+                declared=given,
+                threshold=threshold,
+                alarms_per_hour=alarms_per_hour,
+                is_fenced=not unfenced,
+                if_missing=if_missing,
+            )
         )
-    )
-    if as_json:
-        print_document(deployed)
-    else:
-        print_line(f"{deployed.algorithm}@{deployed.version}")
+        if as_json:
+            print_document(deployed)
+        else:
+            print_line(f"{deployed.algorithm}@{deployed.version}")
 
 
 @algorithm.command("list")

@@ -31,6 +31,7 @@ class Algorithms:
         threshold: float | None = None,
         alarms_per_hour: float = 1.0,
         is_fenced: bool = True,
+        if_missing: bool = False,
         **declared: Any,
     ) -> AlgorithmDeployment:
         """Has an algorithm run beside others, from now on.
@@ -42,6 +43,7 @@ class Algorithms:
             threshold: scores above it are alarms; found in the run's fault-free time if not given.
             alarms_per_hour: false alarms that such a threshold aims at, of all services together.
             is_fenced: whether it runs where it can reach nothing.
+            if_missing: leave what is deployed under the name as it is.
             **declared: keys of a declaration that count more than what the spec says, for example
                 `params={"top_k": 5}` or `signals=["metrics"]`.
 
@@ -55,6 +57,7 @@ class Algorithms:
             threshold=threshold,
             alarms_per_hour=alarms_per_hour,
             is_fenced=is_fenced,
+            if_missing=if_missing,
         )
         return execute(command, self._context)
 

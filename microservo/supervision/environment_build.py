@@ -140,7 +140,7 @@ def _start(argv: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                env=child_environment(_variables_for_pip()),
+                env=child_environment(pip_variables()),
                 cwd=os.path.sep,
                 start_new_session=True,
                 # The user of a fence must be able to read it, whatever ours is.
@@ -151,8 +151,8 @@ def _start(argv: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
         raise Unavailable(message) from error
 
 
-def _variables_for_pip() -> dict[str, str]:
-    """What the user's shell says to pip: where packages come from, and through which proxy."""
+def pip_variables() -> dict[str, str]:
+    """What this process' environment says to pip: where packages come from, and through which proxy."""
     return {
         name: value
         for name, value in os.environ.items()

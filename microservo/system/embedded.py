@@ -30,7 +30,7 @@ from microservo.supervision.system_file import SystemFile, remove_system, write_
 from microservo.system.claim import claimed
 from microservo.system.first_telemetry import FirstTelemetry
 from microservo.system.logs import fresh_logs
-from microservo.system.options import SystemOptions
+from microservo.system.options import ALGORITHMS, SystemOptions
 from microservo.system.processes import (
     COLLECTOR,
     HEALTH_NAMES,
@@ -54,7 +54,7 @@ class EmbeddedSystem:
 
     ::
 
-        claim the name ─► broker ─► topics, run begins ─► collector, streams, observer, detectors
+        claim the name ─► broker ─► topics, run begins ─► collector, streams, observer, runner
                        ─► target, load ─► injector ─► every service has sent ─► first labelled window ─► ...
                        ─► run ends ─► all stop, last first
 
@@ -239,6 +239,8 @@ class EmbeddedSystem:
                 self._record.close_others(self.client.runs.list())
             self._record.begin()
             self._unfinished = self._record
+            for kind in ALGORITHMS:
+                self.client.algorithms.deploy(kind, if_missing=True, seed=self.options.seed)
             stage.show(f"{self.run_id}, {self.options.partitions} partitions")
 
     def _start_processes(self, supervisor: Supervisor, servers: str) -> None:
@@ -253,7 +255,7 @@ class EmbeddedSystem:
         )
         self._target = self._make_target(supervisor, f"http://127.0.0.1:{otlp_port}")
         self._write_file(pipeline)
-        specs = [pipeline.collector(), pipeline.streams(), pipeline.observer(), *pipeline.detectors()]
+        specs = [pipeline.collector(), pipeline.streams(), pipeline.observer(), pipeline.runner()]
         with self._progress.stage("pipeline") as stage:
             supervisor.start_all(specs)
             supervisor.wait_ready([COLLECTOR], _PROCESSES_START_S)

@@ -11,7 +11,7 @@ from microservo.log.topics import DEFAULT_PARTITIONS
 from microservo.supervision.system_file import DEFAULT_SYSTEM, system_dir
 
 ALGORITHMS = ("n-sigma", "random")
-"""One detector process for each: the algorithm, and chance as its control."""
+"""Deployed at a start where they are not: an algorithm, and chance as its control."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +77,11 @@ class Folders:
     def target_state(self) -> Path:
         """The state file of the target."""
         return self.root / "target" / "target.json"
+
+    @property
+    def algorithms(self) -> Path:
+        """Code, memory and logs of what is deployed; it stays when the system ends."""
+        return self.root / "algorithms"
 
     @property
     def processes(self) -> Path:

@@ -10,23 +10,21 @@ from pathlib import Path
 from microservo.adapters.kafka.embedded import EmbeddedBroker
 from microservo.adapters.processes import python_argv
 from microservo.runtime.probe import is_healthy
+from microservo.supervision.environment_build import pip_variables
 from microservo.supervision.supervisor import ProcessSpec
-from microservo.system.options import ALGORITHMS, Folders, SystemOptions
+from microservo.supervision.system_file import environments_folder
+from microservo.system.options import Folders, SystemOptions
 
 COLLECTOR = "telemetry-collector"
 INJECTOR = "fault-injector"
 OBSERVER = "effect-observer"
 STREAMS = "streams"
+RUNNER = "algorithm-runner"
 KAFKA = "kafka"
 KAFKA_STOP_TIMEOUT_S = 20.0
 
 
-def detector_name(algorithm: str) -> str:
-    """The name of the process that runs an algorithm."""
-    return f"detector-{algorithm}"
-
-
-HEALTH_NAMES = (COLLECTOR, INJECTOR, OBSERVER, STREAMS, *(detector_name(each) for each in ALGORITHMS))
+HEALTH_NAMES = (COLLECTOR, INJECTOR, OBSERVER, STREAMS, RUNNER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,17 +80,17 @@ class Pipeline:
         """Measures the effects of faults."""
         return self._spec(OBSERVER, "services.effect_observer")
 
-    def detectors(self) -> list[ProcessSpec]:
-        """Score windows, one process for each algorithm."""
-        return [
-            self._spec(
-                detector_name(algorithm),
-                "services.detector",
-                MICROSERVO_ALGORITHM=algorithm,
-                MICROSERVO_ALGORITHM_SEED=str(self.options.seed),
-            )
-            for algorithm in ALGORITHMS
-        ]
+    def runner(self) -> ProcessSpec:
+        """Runs the algorithms that are deployed."""
+        return self._spec(
+            RUNNER,
+            "services.algorithm_runner",
+            # Each of its hosts puts away what its algorithm has learned.
+            stop_timeout_s=20,
+            MICROSERVO_ALGORITHMS_FOLDER=str(self.folders.algorithms),
+            MICROSERVO_ENVIRONMENTS=str(environments_folder()),
+            **pip_variables(),
+        )
 
     def injector(self) -> ProcessSpec:
         """Carries out fault requests; needs the target's state file."""

@@ -144,7 +144,7 @@ class Life(ABC):
 
     def _keep_house(self) -> None:
         self.around.pulse.beat()
-        process = self.running.process
+        process = self.running.fenced
         if process.outcome is not None:
             raise AlgorithmEnded(process.outcome.reason)
         self.around.states.change(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 
 from microservo.adapters.broker import Broker, Consumer, Partition
@@ -17,6 +16,7 @@ from microservo.runtime.health import HealthServer
 from microservo.runtime.loop import consume_loop
 from microservo.runtime.pulse import Pulse
 from microservo.runtime.shutdown import Shutdown
+from microservo.supervision.environment_build import pip_variables
 from microservo.supervision.supervisor import Supervisor
 from schemas.catalogue import ALGORITHM_STATES, ALGORITHMS
 from services.algorithm_runner.hosts import Hosts, Processes
@@ -49,7 +49,7 @@ def run(
         producer = stack.enter_context(broker.producer(linger_ms=LINGER_MS))
         kept = processes or stack.enter_context(Supervisor())
         runner = Runner(
-            hosts=Hosts(settings, kept, _pip_variables(os.environ)),
+            hosts=Hosts(settings, kept, pip_variables()),
             publisher=Publisher(producer, "algorithm_runner", prefix=settings.topic_prefix, clock=clock),
             topic=settings.topic,
             run_id=settings.run_id,
@@ -83,13 +83,3 @@ def _caught_up(settings: AlgorithmRunnerSettings, broker: Broker, runner: Runner
     consumer = broker.consumer(group_id=None)
     consumer.assign(ends)
     return consumer
-
-
-def _pip_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """What the user's pip is told; other processes of ours see none of it."""
-    proxies = {"http_proxy", "https_proxy", "no_proxy", "all_proxy"}
-    return {
-        name: value
-        for name, value in environment.items()
-        if name.startswith("PIP_") or name.lower() in proxies
-    }

@@ -28,8 +28,9 @@ from microservo.runtime.settings import ServiceSettings
 from microservo.system.processes import HEALTH_NAMES
 from microservo.testing import eventually
 from schemas.records import LabelledWindow
+from services.algorithm_host.settings import AlgorithmHostSettings
+from services.algorithm_runner.settings import AlgorithmRunnerSettings
 from services.archiver.settings import ArchiverSettings
-from services.detector.settings import DetectorSettings
 from services.effect_observer.settings import EffectObserverSettings
 from services.fault_injector.settings import FaultInjectorSettings
 from services.telemetry_collector.settings import Settings as CollectorSettings
@@ -44,8 +45,8 @@ OURS: Mapping[str, type[ServiceSettings]] = {
     "fault-injector": FaultInjectorSettings,
     "effect-observer": EffectObserverSettings,
     "streams": StreamsSettings,
-    "detector-n-sigma": DetectorSettings,
-    "detector-random": DetectorSettings,
+    "algorithms": ServiceSettings,
+    "algorithm-runner": AlgorithmRunnerSettings,
     "archiver": ArchiverSettings,
 }
 BESIDE_TARGET = ("telemetry-collector", "fault-injector")
@@ -161,7 +162,7 @@ def test_every_setting_of_a_service_is_explained_to_who_runs_it(name: str) -> No
 
 
 def test_what_is_explained_is_a_setting() -> None:
-    kinds: list[type[BaseSettings]] = [*OURS.values(), KafkaSettings]
+    kinds: list[type[BaseSettings]] = [*OURS.values(), AlgorithmHostSettings, KafkaSettings]
     settings = {field for kind in kinds for field in kind.model_fields}
     settings |= options_by_variable(cli.get_command(click.Context(cli), "target")) | {"control_token"}
     explained = documented().keys() - documented(only_defaults=True).keys()
@@ -183,7 +184,8 @@ def test_nothing_is_open_to_other_machines_and_nothing_is_privileged() -> None:
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
         assert service["cap_drop"] == ["ALL"]
         assert not {"privileged", "cap_add", "devices", "userns_mode", "ipc"} & set(service)
-        assert service["security_opt"] == ["no-new-privileges:true"]
+        fence = ["seccomp=unconfined", "systempaths=unconfined"] if name == "algorithm-runner" else []
+        assert service["security_opt"] == ["no-new-privileges:true", *fence]
         assert service.get("network_mode") in (None, "service:target")
         assert service.get("pid") == service.get("network_mode")
         assert name == "kafka" or service["read_only"]
@@ -312,6 +314,8 @@ def containers(
         "MICROSERVO_OTLP_GRPC_PORT": "0",
         "MICROSERVO_TARGET_STATE": str(tmp_path / "state" / "target.json"),
         "MICROSERVO_ARCHIVE_DIR": str(tmp_path / "datasets"),
+        "MICROSERVO_ALGORITHMS_FOLDER": str(tmp_path / "algorithms"),
+        "MICROSERVO_ENVIRONMENTS": str(tmp_path / "environments"),
     }
     containers = Containers(services, tmp_path, own)
     try:
@@ -327,7 +331,8 @@ def test_the_commands_of_the_compose_file_make_a_run_and_its_dataset(
     client = Client(broker=kafka_broker, topic_prefix=topic_prefix)
     assert containers.run("topics") == 0
     containers.start("target", "--otlp", f"http://127.0.0.1:{otlp_port}")
-    after_topics = ("streams", "effect-observer", "detector-n-sigma", "detector-random", "archiver")
+    assert containers.run("algorithms") == 0
+    after_topics = ("streams", "effect-observer", "algorithm-runner", "archiver")
     for name in after_topics:
         containers.start(name)
     containers.wait_healthy("target")

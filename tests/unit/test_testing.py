@@ -5,9 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from microservo.adapters.memory.consumer import MemoryConsumer
-from microservo.domain.detectors import Features
 from microservo.testing import ManualClock, MemoryBroker, brokers, eventually
-from microservo.testing.algorithms import check_detector
 from microservo.testing.brokers import reading
 from microservo.testing.checks import checks_in, refused
 
@@ -29,27 +27,6 @@ def test_eventually_says_what_did_not_come_about() -> None:
         AssertionError, match=r"the label did not come about within 0 s; the last value was \[\]"
     ):
         eventually(list, timeout_s=0, what="the label")
-
-
-class Unsteady:
-    """A detector whose scoring changes it."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-
-    def score_one(self, x: Features) -> float:
-        self.asked += 1
-        return self.asked + sum(x.values())
-
-    def learn_one(self, x: Features) -> None:
-        """Learns nothing."""
-
-
-def test_a_detector_that_breaks_a_rule_gets_it_named() -> None:
-    with pytest.raises(ExceptionGroup, match=r"\d of 15 checks failed") as found:
-        check_detector(Unsteady)
-    notes = [note for error in found.value.exceptions for note in error.__notes__]
-    assert "does not hold: scoring changes nothing" in notes
 
 
 def test_a_broker_that_breaks_a_rule_gets_it_named(monkeypatch: pytest.MonkeyPatch) -> None:

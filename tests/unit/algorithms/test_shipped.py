@@ -9,13 +9,12 @@ from typing import Any, Protocol
 import pytest
 
 from microservo.algorithms.fenced.objects import seed_of
-from microservo.algorithms.shipped.controls import Constant, Random
+from microservo.algorithms.shipped.controls import Constant
 from microservo.algorithms.shipped.log_surprise import LogSurprise
 from microservo.algorithms.shipped.n_sigma import NSigma
 from microservo.algorithms.shipped.rankers import most_deviating, multi_signal, random_ranker, random_walk
 from microservo.algorithms.shipped.robust_z import RobustZ
 from microservo.algorithms.shipped.trace_deviation import TraceDeviation
-from microservo.domain import detectors
 
 Window = Mapping[str, float]
 
@@ -32,21 +31,6 @@ def scored(detector: _Detector, windows: list[dict[str, float]]) -> list[float]:
         scores.append(detector.score_one(x))
         detector.learn_one(x)
     return scores
-
-
-def test_n_sigma_and_random_score_as_they_did_before_they_ran_in_processes_of_their_own() -> None:
-    windows = [
-        {"cpu": math.sin(at), "errors": float(at % 3), "odd": math.nan if at % 4 else 1e200, f"n{at}": 1.0}
-        for at in range(100)
-    ]
-    seed = seed_of(7, "cart")
-    before: list[tuple[Callable[[], _Detector], str]] = [
-        (NSigma, "n-sigma"),
-        (lambda: Random(seed), "random"),
-    ]
-    for make, name in before:
-        expected = scored(detectors.make_detector(name, seed=7, service="cart"), windows)
-        assert repr(scored(make(), windows)) == repr(expected), name
 
 
 def test_a_constant_differs_between_services_and_not_between_windows() -> None:

@@ -83,11 +83,11 @@ def test_every_record_lands_on_its_topic_under_its_key_as_an_event(lab: Lab, nam
 
 
 def test_an_event_is_known_by_its_fields_and_has_its_own_time(lab: Lab) -> None:
-    lab.publisher("detector").publish(NEWEST["anomaly_score"])
+    lab.publisher("algorithm_host").publish(NEWEST["anomaly_score"])
     (message,) = lab.messages(catalogue.ANOMALY_SCORES)
     assert message.header("ce_id") == b"run-20260131-120000-ab12/n-sigma/cartservice/1769860800000000/0"
     assert message.header("ce_time") == b"2026-01-31T12:00:07.100000+00:00"
-    assert message.header("ce_source") == b"/microservo/detector"
+    assert message.header("ce_source") == b"/microservo/algorithm-host"
 
 
 def test_states_that_differ_are_events_that_differ(lab: Lab) -> None:
@@ -104,7 +104,7 @@ def test_a_state_that_is_no_more_is_deleted_and_a_fact_can_not_be(lab: Lab) -> N
     (message,) = lab.messages(catalogue.EXPERIMENTS)
     assert (message.key, message.value) == (b"run-1", None)
     with pytest.raises(InvalidInput, match="anomaly-scores holds facts"):
-        lab.publisher("detector").delete(AnomalyScore, "cart")
+        lab.publisher("algorithm_host").delete(AnomalyScore, "cart")
 
 
 def test_a_batch_counts_its_records_in_the_stamp(lab: Lab) -> None:
@@ -125,8 +125,10 @@ def test_a_partition_may_be_named_and_a_delivery_is_reported(lab: Lab) -> None:
 
 
 def test_a_process_that_is_no_producer_of_the_topic_is_refused(lab: Lab) -> None:
-    with pytest.raises(InvalidInput, match=r"detector is no producer of fault-events; .* has fault_injector"):
-        lab.publisher("detector").publish(NEWEST["fault_event"])
+    with pytest.raises(
+        InvalidInput, match=r"algorithm_host is no producer of fault-events; .* has fault_injector"
+    ):
+        lab.publisher("algorithm_host").publish(NEWEST["fault_event"])
 
 
 def test_a_joined_topic_without_a_stamped_writer_is_refused(lab: Lab) -> None:
@@ -137,11 +139,11 @@ def test_a_joined_topic_without_a_stamped_writer_is_refused(lab: Lab) -> None:
 
 def test_what_is_no_record_is_refused(lab: Lab) -> None:
     with pytest.raises(SchemaError, match="no record of the contract"):
-        lab.publisher("detector").publish("a score")
+        lab.publisher("algorithm_host").publish("a score")
 
 
 def test_what_was_published_is_what_is_read(lab: Lab) -> None:
-    lab.publisher("detector").publish(NEWEST["anomaly_score"])
+    lab.publisher("algorithm_host").publish(NEWEST["anomaly_score"])
     (message,) = lab.messages(catalogue.ANOMALY_SCORES)
     assert decode(message.value or b"") == NEWEST["anomaly_score"]
 

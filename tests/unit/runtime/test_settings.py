@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from microservo.runtime.settings import ServiceSettings
-from services.detector.settings import DetectorSettings
+from services.algorithm_runner.settings import AlgorithmRunnerSettings
 from services.fault_injector.settings import FaultInjectorSettings
 from services.telemetry_collector.settings import Settings as CollectorSettings
 
@@ -25,7 +25,7 @@ def test_settings_cannot_be_changed() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings_class", [ServiceSettings, DetectorSettings, CollectorSettings, FaultInjectorSettings]
+    "settings_class", [ServiceSettings, AlgorithmRunnerSettings, CollectorSettings, FaultInjectorSettings]
 )
 def test_an_error_shows_no_password(
     settings_class: type[ServiceSettings], monkeypatch: pytest.MonkeyPatch

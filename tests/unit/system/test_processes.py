@@ -11,7 +11,7 @@ from microservo.system.claim import claimed
 from microservo.system.logs import fresh_logs
 from microservo.system.options import SystemOptions
 from microservo.system.processes import HEALTH_NAMES, Pipeline
-from services.detector.settings import DetectorSettings
+from services.algorithm_runner.settings import AlgorithmRunnerSettings
 from services.effect_observer.settings import EffectObserverSettings
 from services.fault_injector.settings import FaultInjectorSettings
 from services.telemetry_collector.settings import Settings as CollectorSettings
@@ -36,12 +36,11 @@ def pipeline() -> Pipeline:
 
 
 def test_each_service_reads_its_own_settings(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    detector = pipeline.detectors()[0]
     cases = [
         (pipeline.collector(), CollectorSettings),
         (pipeline.streams(), StreamsSettings),
         (pipeline.observer(), EffectObserverSettings),
-        (detector, DetectorSettings),
+        (pipeline.runner(), AlgorithmRunnerSettings),
         (pipeline.injector(), FaultInjectorSettings),
     ]
     for spec, settings_class in cases:
@@ -86,7 +85,7 @@ def test_processes_have_names_and_logs_of_their_own(pipeline: Pipeline) -> None:
         pipeline.collector(),
         pipeline.streams(),
         pipeline.observer(),
-        *pipeline.detectors(),
+        pipeline.runner(),
         pipeline.injector(),
     ]
     assert sorted(spec.name for spec in specs) == sorted(HEALTH_NAMES)
