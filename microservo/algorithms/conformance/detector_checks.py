@@ -39,7 +39,7 @@ def an_odd_window_outscores_the_median_of_normal_ones(processes: Processes) -> s
     if not score > median:
         msg = (
             f"a window {ODD_SIGMAS:g} sigmas off got {score:.4g}, the median of normal ones {median:.4g}; "
-            "higher must be more anomalous: turn the sign, or learn from what is normal"
+            "higher must be more anomalous: turn it by `sign = -1`, or learn what is normal"
         )
         raise Failed(msg)
     return f"{score:.4g} against {median:.4g}"
