@@ -52,7 +52,7 @@ class Declaration:
         per: what one object watches.
         features: `complete` rows of settled features, or `raw`: as the window came.
         kinds: what it watches: services, hosts, load generators.
-        sign: 1 where the object's own higher scores are more anomalous, -1 where lower ones are; 0 is what its
+        sign: 1 where its own higher scores are more anomalous, -1 where lower ones are; 0 is what its
             library says.
         batch: of what is fitted on tables: `warm_up`, `refit` and `buffer`, in windows.
         requires: requirements of its environment, as pip takes them.

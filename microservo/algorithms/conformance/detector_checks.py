@@ -17,7 +17,8 @@ from microservo.algorithms.conformance.processes import (
 from microservo.errors import AlgorithmRefused
 
 _PROBES = 50
-_STILL_RATIO = 1e-6
+_STILL_RATIO = 0.01
+"""Of its size that a score may rise while it still learns the same window."""
 _LATENCY_ROWS = 100
 _SLOW_ROWS = 2
 """So many of them may be: the machine has other things to do, too."""
