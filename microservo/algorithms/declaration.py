@@ -52,6 +52,8 @@ class Declaration:
         per: what one object watches.
         features: `complete` rows of settled features, or `raw`: as the window came.
         kinds: what it watches: services, hosts, load generators.
+        sign: 1 where its own higher scores are more anomalous, -1 where lower ones are; 0 is what its
+            library says.
         batch: of what is fitted on tables: `warm_up`, `refit` and `buffer`, in windows.
         requires: requirements of its environment, as pip takes them.
         python: version of its environment, as `3.12`; the platform's own where empty.
@@ -76,6 +78,7 @@ class Declaration:
     per: Per = "service"
     features: Features = "complete"
     kinds: tuple[Kind, ...] = ("service",)
+    sign: int = 0
     batch: Mapping[str, int] = field(default_factory=dict)
     requires: tuple[str, ...] = ()
     python: str = ""
@@ -107,6 +110,9 @@ class Declaration:
         if not 0 <= self.seed < 1 << 63:
             msg = f"seed {self.seed}; expected a whole number from 0 to 2^63 - 1"
             raise InvalidInput(msg)
+        if self.sign not in (-1, 0, 1):
+            msg = f"sign {self.sign}; expected 1, -1, or 0 for what its library says"
+            raise InvalidInput(msg)
         if set(self.batch) - set(_BATCH):
             msg = f"batch {dict(self.batch)}; expected some of {', '.join(_BATCH)}"
             raise InvalidInput(msg)
@@ -127,6 +133,7 @@ class Declaration:
             "pre": [{"object": step.object, "params": dict(step.params)} for step in self.pre],
             "per": self.per,
             "features": self.features,
+            "sign": self.sign,
             "batch": dict(self.batch),
             "seed": self.seed,
         }
@@ -178,6 +185,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "per": (str,),
     "features": (str,),
     "kinds": (list,),
+    "sign": (int,),
     "batch": (dict,),
     "requires": (list,),
     "python": (str,),

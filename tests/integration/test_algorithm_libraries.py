@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from microservo.algorithms import resolve
+from microservo.algorithms import Case, resolve
 from microservo.algorithms.kinds import kinds
 from microservo.algorithms.unfenced import unfenced_session
 from microservo.errors import AlgorithmRefused
@@ -153,7 +154,7 @@ def test_an_object_with_the_wrong_sign_is_refused(tmp_path: Path, python_with: P
         "    def fit(self, table): self.forest.fit(table)\n"
         "    def decision_function(self, table): return self.forest.decision_function(table)\n"
     )
-    with pytest.raises(AssertionError, match="turn the sign"):
+    with pytest.raises(AssertionError, match="sign = -1"):
         check_algorithm(str(tmp_path / "mine.py"), python=python_with(requirement_of("scikit-learn")))
 
 
@@ -164,3 +165,32 @@ def test_a_stock_ranker_gets_a_frame_of_pandas(python_with: PythonWith) -> None:
         python=python_with(requirement_of("fse-baro")),
     )
     assert all(each.ok for each in results)
+
+
+def slow_callee(seed: int) -> tuple[Case, str]:
+    """A case in which a service got slow, so that all who call it did; metrics show nothing of it."""
+    rng = np.random.default_rng(seed)
+    names = ("metric/cpu/mean", "metric/memory/mean", "log/severity/error", "request/*/p90_ms")
+    services = [f"service-{number}" for number in range(8)]
+    graph = [(caller, callee) for caller, callee in itertools.pairwise(services)]
+    cause = services[int(rng.integers(2, 8))]
+    levels, sigmas = np.array([0.4, 2e8, 1.0, 12.0]), np.array([0.05, 5e6, 0.5, 1.5])
+    features = {service: (names, np.abs(levels + sigmas * rng.normal(size=(60, 4)))) for service in services}
+    for service in services[: services.index(cause) + 1]:
+        features[service][1][54:, 3] += 60
+    features[cause][1][54:, 2] += 5
+    start_us = np.arange(60, dtype=np.int64) * 5_000_000
+    return Case(alarm_us=int(start_us[54]), start_us=start_us, features=features, graph=graph), cause
+
+
+def test_where_metrics_show_nothing_several_signals_find_what_baro_does_not(python_with: PythonWith) -> None:
+    found = {}
+    for name in ("multi-signal", "baro"):
+        requires = WITH_LIBRARY[name].requires if name in WITH_LIBRARY else ()
+        python = python_with(requires[0]) if requires else Path(sys.executable)
+        with unfenced_session(resolve(name), python) as session:
+            session.open()
+            cases = [slow_callee(seed) for seed in range(12)]
+            found[name] = [session.rank(case).services[0] == cause for case, cause in cases]
+    assert sum(found["multi-signal"]) >= 11
+    assert sum(found["baro"]) <= 6

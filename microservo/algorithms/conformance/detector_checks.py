@@ -17,7 +17,8 @@ from microservo.algorithms.conformance.processes import (
 from microservo.errors import AlgorithmRefused
 
 _PROBES = 50
-_STILL_RATIO = 1e-6
+_STILL_RATIO = 0.01
+"""Of its size that a score may rise while it still learns the same window."""
 _LATENCY_ROWS = 100
 _SLOW_ROWS = 2
 """So many of them may be: the machine has other things to do, too."""
@@ -39,7 +40,7 @@ def an_odd_window_outscores_the_median_of_normal_ones(processes: Processes) -> s
     if not score > median:
         msg = (
             f"a window {ODD_SIGMAS:g} sigmas off got {score:.4g}, the median of normal ones {median:.4g}; "
-            "higher must be more anomalous: turn the sign, or learn from what is normal"
+            "higher must be more anomalous: turn it by `sign = -1`, or learn what is normal"
         )
         raise Failed(msg)
     return f"{score:.4g} against {median:.4g}"

@@ -203,6 +203,24 @@ class Stateless:
         """There is nothing that learns."""
 
 
+class Turned:
+    """Another scorer with the sign of its scores turned."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer = scorer
+
+    @property
+    def left_out(self) -> int:
+        """As of the other."""
+        return self._scorer.left_out
+
+    def score(self, order: Names, row: Row) -> float:
+        return -self._scorer.score(order, row)
+
+    def learn(self, order: Names, row: Row) -> None:
+        self._scorer.learn(order, row)
+
+
 class OfEachFeature:
     """One scorer for each feature, for algorithms of a single value; the largest score counts."""
 

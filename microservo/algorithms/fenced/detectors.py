@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from .adapters import NOT_READY, OfEachFeature, Scorer
+from .adapters import NOT_READY, OfEachFeature, Scorer, Turned
 from .inputs import Counts, Inputs, Names, Row
 from .objects import Maker, Refused, find, seed_of
 from .recognition import Recognised, as_detector
@@ -110,7 +111,7 @@ class Detectors:
                 f'features = "raw" for an object with `{recognised.style}`, which takes vectors; leave it out'
             )
             raise Refused(msg)
-        self.style, self.sign = recognised.style, recognised.sign
+        self.style, self.sign = recognised.style, declaration["sign"] or recognised.sign
 
     def watch(self, service: str) -> Watch:
         """The one of a service, with the generators of random numbers as it left them."""
@@ -141,11 +142,18 @@ class Detectors:
         seed = seed_of(self._declaration["seed"], service)
         chance = Chance(seed)
         chance.begin()
-        make = self._recognised(seed).scorer
-        scorer: Scorer = OfEachFeature(make) if self._declaration["per"] == "feature" else make()
+        recognised = self._recognised(seed)
+        make: Callable[[], Scorer] = recognised.scorer
+        if self.sign != recognised.sign:
+            make = partial(_turned, make)
+        scorer = OfEachFeature(make) if self._declaration["per"] == "feature" else make()
         return Watch(scorer, chance, is_raw=self._is_raw)
 
     def _recognised(self, seed: int) -> Recognised:
         pre = [Maker(found, params, seed) for found, params in self._pre]
         maker = Maker(self._found, self._declaration["params"], seed)
         return as_detector(maker, pre, self._declaration["batch"])
+
+
+def _turned(make: Callable[[], Scorer]) -> Scorer:
+    return Turned(make())

@@ -37,10 +37,15 @@ def test_ten_lines_keep_to_all(tmp_path: Path) -> None:
     check_algorithm(str(tmp_path / "good.py"))
 
 
+def test_a_wrong_sign_can_be_turned_by_the_declaration(tmp_path: Path) -> None:
+    (tmp_path / "turned.py").write_text(GOOD.replace("return sum(", "return -sum("))
+    check_algorithm(str(tmp_path / "turned.py"), {"sign": -1})
+
+
 @pytest.mark.parametrize(
     ("change", "to", "words"),
     [
-        ("return sum(", "return -sum(", "an odd window outscores.*turn the sign"),
+        ("return sum(", "return -sum(", "an odd window outscores.*sign = -1"),
         ("return sum(", "return math.nan + sum(", "scores are numbers once it is ready"),
         ("return sum(", "return random.SystemRandom().random() + sum(", "the same seed gives the same"),
         ("return sum(", "return id(x) % 1000 * 1e-9 + sum(", "the same seed gives the same"),

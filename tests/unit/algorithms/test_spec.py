@@ -117,6 +117,7 @@ def test_what_is_not_there_is_refused_with_what_could_be(spec: str, words: str) 
         ({"object": "a:b", "deadline": -1.0}, "deadline -1.0"),
         ({"object": "a:b", "deadline": float("nan")}, "deadline nan"),
         ({"object": "a:b", "seed": -1}, "seed -1"),
+        ({"object": "a:b", "sign": 2}, "sign 2; expected 1, -1"),
         ({"object": "a:b", "batch": {"size": 1}}, "warm_up, refit, buffer"),
         ({"object": "a:b", "pre": [{"params": {}}]}, "pre has"),
         ({"object": "os.system"}, "expected module:name"),
