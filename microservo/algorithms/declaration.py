@@ -63,6 +63,7 @@ class Declaration:
         deadline_s: wall time that one answer may take. What ranks or classifies is asked seldom: where a
             document says nothing, it may take ten times as long.
         seed: what all its random numbers come from; each service gets one of its own from it.
+        threshold: its scores above are alarms; found in fault-free time where None.
         control: it knows nothing on purpose, so it need not tell an anomaly from a normal window.
         title: a name for people.
         what_it_is: in a sentence.
@@ -87,6 +88,7 @@ class Declaration:
     disk_bytes: int = 64 << 20
     deadline_s: float = 1.0
     seed: int = 0
+    threshold: float | None = None
     control: bool = False
     title: str = ""
     what_it_is: str = ""
@@ -122,7 +124,7 @@ class Declaration:
         named = {field: key for key, field in _RENAMED.items()}
         values = {named.get(each.name, each.name): getattr(self, each.name) for each in fields(self)}
         values["pre"] = [{"object": step.object, "params": dict(step.params)} for step in self.pre]
-        return {key: _plain(value) for key, value in values.items()}
+        return {key: _plain(value) for key, value in values.items() if value is not None}
 
     def for_fence(self) -> dict[str, Any]:
         """What the fenced side is told, as JSON values."""
@@ -194,6 +196,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "disk": (str, int),
     "deadline": (int, float),
     "seed": (int,),
+    "threshold": (int, float),
     "control": (bool,),
     "title": (str,),
     "what_it_is": (str,),

@@ -37,7 +37,8 @@ class DeployAlgorithm(Command[AlgorithmDeployment]):
             is replaced by a new version once that has caught up.
         declared: keys of a declaration that count more than what the spec says, for example
             {"params": {"top_k": 5}, "signals": ["metrics"]}.
-        threshold: scores above it are alarms; found in the run's fault-free time if not given.
+        threshold: scores above it are alarms; the declaration's own if not given, else found in the run's
+            fault-free time.
         alarms_per_hour: false alarms that such a threshold aims at, of all services together.
         is_fenced: whether it runs where it can reach nothing.
         if_missing: leave what is deployed under the name as it is.
@@ -147,7 +148,7 @@ def deploy_algorithm(command: DeployAlgorithm, context: Context) -> AlgorithmDep
             source=plugin.source,
             files_sha256="",
             training_sha256="",
-            threshold=command.threshold,
+            threshold=plugin.declaration.threshold if command.threshold is None else command.threshold,
             alarms_per_hour=command.alarms_per_hour,
             is_fenced=command.is_fenced,
             is_control=plugin.declaration.control,
