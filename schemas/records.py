@@ -198,6 +198,70 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """State: how good an algorithm was in a scenario, by what is known of the truth so far."""
+
+    evaluation_id: str
+    """Scenario, a slash, and the deployment: its name, '@', and the version."""
+    scenario: str
+    """Run or dataset, a slash, and what is judged: detector, system-detector, ranker or classifier."""
+    run_id: str
+    """Run (experiment) this belongs to."""
+    algorithm: str
+    """Name of the deployed algorithm."""
+    algorithm_version: int
+    """Version of the deployment."""
+    task: str
+    """What it does: detector, ranker or classifier."""
+    is_control: bool
+    """Whether it knows nothing, on purpose."""
+    is_fenced: bool
+    """Whether it ran where it can reach nothing."""
+    is_final: bool
+    """Whether the run is over and all that it wrote was judged; only then are there intervals."""
+    input_sha256: str
+    """SHA-256 over the hashes of all that it was given, service by service in order of time."""
+    labels_sha256: str
+    """SHA-256 over the truths of the windows and the faults that it was held against."""
+    label_revision: int
+    """Highest revision of the labels of these windows."""
+    windows: int
+    """Windows that counted, which are the same for all algorithms of the scenario; 0 for rankers and classifiers."""
+    scored: int
+    """Windows of these, or cases, for which it gave an answer."""
+    cases: int
+    """Incidents or faults that counted."""
+    metrics: tuple[str, ...]
+    """Names of metrics, sorted."""
+    values: tuple[float, ...]
+    """Value of each; NaN where it is undefined."""
+    lows: tuple[float, ...]
+    """Lower end of its 95 % interval over faults; NaN where there is none."""
+    highs: tuple[float, ...]
+    """Upper end of its 95 % interval over faults; NaN where there is none."""
+    groups: tuple[str, ...]
+    """Groups that metrics were broken down by, as 'kind=…', 'severity=…', 'service=…' or 'detector=…'; 'service=*' is the mean over services."""
+    group_metrics: tuple[str, ...]
+    """Name of the metric of each part."""
+    group_values: tuple[float, ...]
+    """Value of each part; NaN where it is undefined."""
+    budgets_per_hour: tuple[float, ...]
+    """False alarms that are allowed in a fault-free hour of a service; empty for rankers and classifiers."""
+    budget_recalls: tuple[float, ...]
+    """Share of the incidents that are found within each; NaN without any."""
+    budget_delays_s: tuple[float, ...]
+    """Median of the seconds from the fault's apply until they are found; NaN where none is."""
+    cpu_us: int
+    """Microseconds of processor time that it has used; not a function of the windows, as all below."""
+    peak_memory_bytes: int
+    """Most bytes of memory that it has used."""
+    latency_p99_us: int | None
+    """Microseconds from the window's message to the score, 99 of 100; null where it was not live."""
+    updated_at_us: int
+    """Microseconds UTC: when this was so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunWriter:
     """Who writes a joined topic during a run, from when until when, and how long its windows wait for it."""
 

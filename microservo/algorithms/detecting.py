@@ -15,11 +15,8 @@ from numpy.typing import NDArray
 from microservo.algorithms.delivery import Delivery, system_row
 from microservo.algorithms.session import Counts, Session
 from microservo.domain.alarms import AlarmDecider, Decision
-from microservo.domain.system_rows import Row, SystemRows
+from microservo.domain.system_rows import SYSTEM, Row, SystemRows
 from schemas.records import FeatureWindow
-
-SYSTEM = "system"
-"""Stands for the service where one object scores all of them together."""
 
 Float64 = NDArray[np.float64]
 

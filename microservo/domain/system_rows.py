@@ -8,6 +8,9 @@ from typing import Any
 
 from schemas.records import FeatureWindow
 
+SYSTEM = "system"
+"""Stands for the service where one object scores all of them together."""
+
 Row = Mapping[str, FeatureWindow]
 """The windows of one instant, by service."""
 

@@ -48,7 +48,7 @@ class Alarm:
         service: it is about.
         start_us: begin of the first window in which it is open.
         end_us: end of the last one; None while it is open.
-        known_us: when it was published, which is later than the end of its first window.
+        known_us: when it could be known: the end of its first window, and the cut that the window waits for.
     """
 
     service: str

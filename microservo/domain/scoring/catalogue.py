@@ -165,7 +165,7 @@ _DETECTOR = (
             direction="lower",
             high=inf,
             of_random="0 where it always alarms",
-            doc=f"Seconds from the {origin} of the fault until the alarm was published, {doc}.",
+            doc=f"Seconds from the {origin} of the fault until the alarm could be known, {doc}.",
         )
         for origin in ("apply", "effect")
         for end, title, doc in (

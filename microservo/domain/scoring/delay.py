@@ -1,7 +1,9 @@
 """How long it took until an incident was known, in seconds.
 
 From `apply`, the instant at which the fault was in force, and from `effect`, the first record that deviates
-at this service; until the alarm was published. An alarm that was open before has the delay 0.
+at this service; until the alarm could be known, when the first revision of its first window was due: event
+time, so that a replay gives the same. What scoring takes beyond that is a cost. An alarm that was open before
+has the delay 0.
 
 - `delay_from_*_p50_s`, `_p95_s`: of the incidents that were found; NaN where none was. 0 or more, lower is
   better. Who finds only what is easy looks fast, so they are read beside the missed share.

@@ -29,7 +29,7 @@ class Found:
     Attributes:
         counts: whether it has an anomalous window at all; one whose windows are all masked counts for nobody.
         is_found: whether an alarm was open in one of them.
-        known_us: when the first of these alarms was published; 0 where it was not found.
+        known_us: when the first of these alarms was known; 0 where it was not found.
     """
 
     counts: Flags

@@ -96,7 +96,11 @@ def evaluate_detector(
     Raises:
         InvalidInput: a window comes twice.
     """
-    judged = detection_of(series, incidents, alarms)
+    return evaluate_detection(detection_of(series, incidents, alarms), cost=cost, seed=seed)
+
+
+def evaluate_detection(judged: Detection, *, cost: Cost = "live", seed: int = 0) -> Evaluation:
+    """As `evaluate_detector`, of what was put together before."""
     found = dict(_live(judged))
     if cost == "batch":
         found |= _batch(judged.windows)

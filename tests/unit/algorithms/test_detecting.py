@@ -10,10 +10,10 @@ from random import Random
 import pytest
 
 from microservo.algorithms import resolve
-from microservo.algorithms.detecting import SYSTEM, Detecting, Scored
+from microservo.algorithms.detecting import Detecting, Scored
 from microservo.algorithms.unfenced import unfenced_session
 from microservo.domain.alarms import AlarmDecider, Calibration, Decision
-from microservo.domain.system_rows import SystemRows
+from microservo.domain.system_rows import SYSTEM, SystemRows
 from schemas.records import FeatureWindow
 
 S = 1_000_000
