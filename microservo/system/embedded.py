@@ -54,7 +54,7 @@ class EmbeddedSystem:
 
     ::
 
-        claim the name ─► broker ─► topics, run begins ─► collector, streams, observer, runner
+        claim the name ─► broker ─► topics, run begins ─► evaluator, collector, streams, observer, runner
                        ─► target, load ─► injector ─► every service has sent ─► first labelled window ─► ...
                        ─► run ends ─► all stop, last first
 
@@ -255,7 +255,11 @@ class EmbeddedSystem:
         )
         self._target = self._make_target(supervisor, f"http://127.0.0.1:{otlp_port}")
         self._write_file(pipeline)
-        specs = [pipeline.collector(), pipeline.streams(), pipeline.observer(), pipeline.runner()]
+        # The evaluator is stopped last, when all that the others wrote is there to be judged.
+        specs = [
+            pipeline.evaluator(),
+            *(pipeline.collector(), pipeline.streams(), pipeline.observer(), pipeline.runner()),
+        ]
         with self._progress.stage("pipeline") as stage:
             supervisor.start_all(specs)
             supervisor.wait_ready([COLLECTOR], _PROCESSES_START_S)

@@ -20,11 +20,12 @@ INJECTOR = "fault-injector"
 OBSERVER = "effect-observer"
 STREAMS = "streams"
 RUNNER = "algorithm-runner"
+EVALUATOR = "evaluator"
 KAFKA = "kafka"
 KAFKA_STOP_TIMEOUT_S = 20.0
 
 
-HEALTH_NAMES = (COLLECTOR, INJECTOR, OBSERVER, STREAMS, RUNNER)
+HEALTH_NAMES = (COLLECTOR, INJECTOR, OBSERVER, STREAMS, RUNNER, EVALUATOR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +92,11 @@ class Pipeline:
             MICROSERVO_ENVIRONMENTS=str(environments_folder()),
             **pip_variables(),
         )
+
+    def evaluator(self) -> ProcessSpec:
+        """Keeps the board up to date."""
+        # When a run ends, it works out all metrics of all algorithms before it leaves.
+        return self._spec(EVALUATOR, "services.evaluator", stop_timeout_s=60)
 
     def injector(self) -> ProcessSpec:
         """Carries out fault requests; needs the target's state file."""

@@ -32,6 +32,7 @@ from services.algorithm_host.settings import AlgorithmHostSettings
 from services.algorithm_runner.settings import AlgorithmRunnerSettings
 from services.archiver.settings import ArchiverSettings
 from services.effect_observer.settings import EffectObserverSettings
+from services.evaluator.settings import EvaluatorSettings
 from services.fault_injector.settings import FaultInjectorSettings
 from services.telemetry_collector.settings import Settings as CollectorSettings
 from streams.settings import StreamsSettings
@@ -47,6 +48,7 @@ OURS: Mapping[str, type[ServiceSettings]] = {
     "streams": StreamsSettings,
     "algorithms": ServiceSettings,
     "algorithm-runner": AlgorithmRunnerSettings,
+    "evaluator": EvaluatorSettings,
     "archiver": ArchiverSettings,
 }
 BESIDE_TARGET = ("telemetry-collector", "fault-injector")
@@ -332,7 +334,7 @@ def test_the_commands_of_the_compose_file_make_a_run_and_its_dataset(
     assert containers.run("topics") == 0
     containers.start("target", "--otlp", f"http://127.0.0.1:{otlp_port}")
     assert containers.run("algorithms") == 0
-    after_topics = ("streams", "effect-observer", "algorithm-runner", "archiver")
+    after_topics = ("streams", "effect-observer", "algorithm-runner", "evaluator", "archiver")
     for name in after_topics:
         containers.start(name)
     containers.wait_healthy("target")

@@ -13,6 +13,7 @@ from microservo.system.options import SystemOptions
 from microservo.system.processes import HEALTH_NAMES, Pipeline
 from services.algorithm_runner.settings import AlgorithmRunnerSettings
 from services.effect_observer.settings import EffectObserverSettings
+from services.evaluator.settings import EvaluatorSettings
 from services.fault_injector.settings import FaultInjectorSettings
 from services.telemetry_collector.settings import Settings as CollectorSettings
 from streams.settings import StreamsSettings
@@ -41,6 +42,7 @@ def test_each_service_reads_its_own_settings(pipeline: Pipeline, monkeypatch: py
         (pipeline.streams(), StreamsSettings),
         (pipeline.observer(), EffectObserverSettings),
         (pipeline.runner(), AlgorithmRunnerSettings),
+        (pipeline.evaluator(), EvaluatorSettings),
         (pipeline.injector(), FaultInjectorSettings),
     ]
     for spec, settings_class in cases:
@@ -86,6 +88,7 @@ def test_processes_have_names_and_logs_of_their_own(pipeline: Pipeline) -> None:
         pipeline.streams(),
         pipeline.observer(),
         pipeline.runner(),
+        pipeline.evaluator(),
         pipeline.injector(),
     ]
     assert sorted(spec.name for spec in specs) == sorted(HEALTH_NAMES)
