@@ -23,6 +23,16 @@ from microservo.application.algorithms import (
     start_algorithm,
     stop_algorithm,
 )
+from microservo.application.board import (
+    CompareAlgorithms,
+    CountMedals,
+    ExportBoard,
+    ShowBoard,
+    compare_algorithms,
+    count_medals,
+    export_board,
+    show_board,
+)
 from microservo.application.command import Command, Context
 from microservo.application.datasets import (
     CheckFolder,
@@ -100,6 +110,10 @@ HANDLERS: Mapping[type[Command[Any]], Callable[[Any, Context], Any]] = {
     ListAlgorithmKinds: list_algorithm_kinds,
     CheckAlgorithm: check_algorithm,
     InitProject: init_project,
+    ShowBoard: show_board,
+    CompareAlgorithms: compare_algorithms,
+    CountMedals: count_medals,
+    ExportBoard: export_board,
 }
 """What carries out each command."""
 

@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, str] = {
     "target": "microservo.cli.target:target",
     "fault": "microservo.cli.fault:fault",
     "algorithm": "microservo.cli.algorithm:algorithm",
+    "board": "microservo.cli.board:board",
     "subscribe": "microservo.cli.subscribe:subscribe",
     "topics": "microservo.cli.topics:topics",
     "runs": "microservo.cli.runs:runs",

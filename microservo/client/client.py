@@ -22,6 +22,7 @@ from typing import Self
 from microservo.application.command import Context
 from microservo.application.connection import Broker, Connection, SystemFile, connect
 from microservo.client.algorithms import Algorithms
+from microservo.client.board import Boards
 from microservo.client.datasets import Datasets
 from microservo.client.faults import Faults
 from microservo.client.runs import Runs
@@ -44,6 +45,7 @@ class Client:
         runs: list them and their writers, retire a writer.
         datasets: rebuild, verify and hash them.
         algorithms: deploy, list, stop, start and remove them.
+        board: show who is better than whom, compare, count medals, export.
 
     Raises:
         Unavailable: no broker was named and no system runs here.
@@ -69,6 +71,7 @@ class Client:
         self.runs = Runs(context)
         self.datasets = Datasets(context)
         self.algorithms = Algorithms(context)
+        self.board = Boards(context)
 
     @property
     def system(self) -> SystemFile | None:

@@ -1,28 +1,19 @@
-"""`report.html`: a run on one page that needs nothing but itself.
-
-Whatever comes from the run is text there, and nothing else: the template escapes all that it is given but our
-own scripts and styles, and shows what can't be seen as an escape.
-"""
+"""`report.html`: a run on one page that needs nothing but itself."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pyarrow.parquet as pq
-from markupsafe import Markup
 
 from microservo.datasets.facts import ledger_rows
+from microservo.datasets.pages import instant, own, template
 from microservo.datasets.timeline import TRUTHS, rows_in_us, timeline
 from microservo.domain.datasets.ledger import LedgerRow
 from microservo.domain.datasets.manifest import Manifest, RunFacts
-from microservo.domain.text import printable
 
 Sums = dict[tuple[str, str], list[int]]
 """Counts by source and service."""
@@ -44,7 +35,7 @@ def write_report(folder: Path, manifest: Manifest) -> None:
     """Writes `report.html` from the tables in `folder`; a function of their content alone."""
     sums, broken_rows = _summed(ledger_rows(folder / "ledger.parquet"))
     windows = manifest.file("windows.parquet")
-    page = _template().render(
+    page = template("page/page.html.jinja").render(
         run=manifest.run,
         windows=windows.rows if windows else 0,
         facts=_facts(manifest),
@@ -59,44 +50,19 @@ def write_report(folder: Path, manifest: Manifest) -> None:
         files=manifest.files,
         content_hash=manifest.content_hash,
         timeline=timeline(folder),
-        css=_own("page/page.css"),
-        js=_own("page/page.js"),
-        uplot_css=_own("vendor/uPlot.min.css"),
-        uplot_js=_own("vendor/uPlot.iife.min.js"),
+        css=own("page/page.css"),
+        js=own("page/page.js"),
+        uplot_css=own("vendor/uPlot.min.css"),
+        uplot_js=own("vendor/uPlot.iife.min.js"),
     )
     (folder / "report.html").write_text(page, "utf-8")
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_finalized,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["instant"] = _instant
-    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    return environment.from_string(_own("page/page.html.jinja"))
-
-
-def _finalized(value: object) -> object:
-    """Text from the run in one line, with all characters to be seen; our own markup as it is."""
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _own(name: str) -> Markup:
-    """A file of this package, which goes into the page as it is."""
-    return Markup(files(__package__ or "").joinpath(name).read_text("utf-8"))  # noqa: S704
 
 
 def _facts(manifest: Manifest) -> dict[str, str]:
     run, policy = manifest.run, manifest.policy
     produced = sum(counts.get("produced", 0) for counts in manifest.totals.values())
     facts = {
-        "Started (UTC)": _instant(run.started_at_us),
+        "Started (UTC)": instant(run.started_at_us),
         "Lasted": _lasted(run),
         "Target": run.target,
         "Seed": str(run.seed),
@@ -185,7 +151,3 @@ def _summed(rows: Iterable[LedgerRow]) -> tuple[Sums, int]:
         for place, name in enumerate(_COUNTS):
             counts[place] += getattr(row, name)
     return sums, broken
-
-
-def _instant(time_us: int) -> str:
-    return datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S")
