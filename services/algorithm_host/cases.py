@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 from microservo.adapters.broker import Message
 from microservo.algorithms import session as sessions
-from microservo.algorithms.casework import Casework, case_sha256
+from microservo.algorithms.answers import TOO_FEW, Moment, Speaker
+from microservo.algorithms.casework import Casework
 from microservo.domain.system_rows import SystemRows
 from microservo.errors import AlgorithmEnded, AlgorithmFailed, BadAnswer, DeadlineExceeded
 from microservo.log.feature_windows import Received
-from schemas.records import AlgorithmDeployment, Case, FailureClass, RootCause, ServiceGraph
+from schemas.records import AlgorithmDeployment, Case, ServiceGraph
 from services.algorithm_host.outbox import Outbox
 from services.algorithm_host.states import States
 
-_TOO_FEW = "there are too few windows before it"
 _BROKEN = (AlgorithmEnded, BadAnswer, DeadlineExceeded)
 """After these its process has to be started anew."""
 
@@ -103,11 +103,11 @@ class CaseHost:
     def _answer(self, waiting: _Waiting, *, is_live: bool) -> None:
         shown = self._casework.case(waiting.case)
         if shown is None:
-            self._publish_failure(waiting, _TOO_FEW)
+            self._publish_failure(waiting, TOO_FEW)
             return
         try:
-            record = self._rank if self._deployment.task == "ranker" else self._classify
-            self._outbox.add(record(waiting, shown))
+            speaker = self._speaker(waiting)
+            self._outbox.add(speaker.answer(self._session, waiting.case, shown, self._moment(waiting)))
         except _BROKEN:
             raise
         except AlgorithmFailed as error:
@@ -115,63 +115,12 @@ class CaseHost:
         latency_us = max(0, self._clock() - waiting.message.timestamp_us)
         self._states.count(1, {}, (latency_us,) if is_live else ())
 
-    def _rank(self, waiting: _Waiting, shown: sessions.Case) -> RootCause:
-        ranking = self._session.rank(shown)
-        return self._root_cause(waiting, ranks=ranking.services, shown=shown, cpu_us=ranking.cpu_us)
-
-    def _classify(self, waiting: _Waiting, shown: sessions.Case) -> FailureClass:
-        classes = self._session.classify(shown, waiting.case.service)
-        return self._failure_class(waiting, probabilities=classes, shown=shown)
-
     def _publish_failure(self, waiting: _Waiting, reason: str, shown: sessions.Case | None = None) -> None:
-        if self._deployment.task == "ranker":
-            self._outbox.add(self._root_cause(waiting, shown=shown, reason=reason))
-        else:
-            self._outbox.add(self._failure_class(waiting, shown=shown, reason=reason))
+        speaker, moment = self._speaker(waiting), self._moment(waiting)
+        self._outbox.add(speaker.failure(self._session, waiting.case, reason, moment, shown))
 
-    def _root_cause(
-        self,
-        waiting: _Waiting,
-        *,
-        shown: sessions.Case | None,
-        ranks: tuple[str, ...] = (),
-        reason: str = "",
-        cpu_us: int = 0,
-    ) -> RootCause:
-        now_us = self._clock()
-        return RootCause(
-            run_id=waiting.case.run_id,
-            case_id=waiting.case.case_id,
-            algorithm=self._deployment.algorithm,
-            algorithm_version=self._deployment.version,
-            ranks=ranks,
-            candidates=0 if shown is None else len(shown.features),
-            reason=reason,
-            input_sha256="" if shown is None else case_sha256(shown, self._session.declaration),
-            ranked_at_us=now_us,
-            latency_us=max(0, now_us - waiting.message.timestamp_us),
-            cpu_us=cpu_us,
-        )
+    def _speaker(self, waiting: _Waiting) -> Speaker:
+        return Speaker(deployment=self._deployment, run_id=waiting.case.run_id)
 
-    def _failure_class(
-        self,
-        waiting: _Waiting,
-        *,
-        shown: sessions.Case | None,
-        probabilities: dict[str, float] | None = None,
-        reason: str = "",
-    ) -> FailureClass:
-        now_us = self._clock()
-        found = sorted((probabilities or {}).items())
-        return FailureClass(
-            run_id=waiting.case.run_id,
-            case_id=waiting.case.case_id,
-            algorithm=self._deployment.algorithm,
-            algorithm_version=self._deployment.version,
-            kinds=tuple(kind for kind, _ in found),
-            probabilities=tuple(probability for _, probability in found),
-            reason=reason,
-            input_sha256="" if shown is None else case_sha256(shown, self._session.declaration),
-            classified_at_us=now_us,
-            latency_us=max(0, now_us - waiting.message.timestamp_us),
-        )
+    def _moment(self, waiting: _Waiting) -> Moment:
+        return Moment(came_us=waiting.message.timestamp_us, clock=self._clock)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from microservo.algorithms.detecting import Detecting, Scored
+from microservo.algorithms.answers import Speaker
+from microservo.algorithms.detecting import Detecting
 from microservo.domain import alarms
 from microservo.log.feature_windows import Received
 from microservo.runtime.metrics import SCORES_TOTAL, STAGE_LATENCY_SECONDS
-from schemas.records import Alarm, AlgorithmDeployment, AnomalyScore, Case
+from schemas.records import AlgorithmDeployment
 from services.algorithm_host.outbox import Outbox
 from services.algorithm_host.states import States
 
@@ -36,8 +37,7 @@ class DetectorHost:
         clock: Callable[[], int],
     ) -> None:
         self._algorithm = deployment.algorithm
-        self._version = deployment.version
-        self._run_id = run_id
+        self._speaker = Speaker(deployment=deployment, run_id=run_id)
         self._detecting = detecting
         self._outbox = outbox
         self._states = states
@@ -82,7 +82,7 @@ class DetectorHost:
         latencies_us = [max(0, now_us - came_us.get(id(each.window), newest_us)) for each in scored]
         if publishes:
             for each, latency_us in zip(scored, latencies_us, strict=True):
-                self._outbox.add(self._score_record(each, now_us, latency_us))
+                self._outbox.add(self._speaker.score(each, now_us=now_us, latency_us=latency_us))
             for decision in decisions:
                 self._add_decision(decision, now_us, max(0, now_us - newest_us))
             SCORES_TOTAL.labels(self._algorithm).inc(len(scored))
@@ -90,50 +90,7 @@ class DetectorHost:
             STAGE_LATENCY_SECONDS.labels("score").observe(latency_us / 1e6)
         self._states.count(len(scored), self._detecting.counts, latencies_us if is_live else ())
 
-    def _score_record(self, scored: Scored, now_us: int, latency_us: int) -> AnomalyScore:
-        return AnomalyScore(
-            run_id=self._run_id,
-            service=scored.service,
-            start_us=scored.start_us,
-            end_us=scored.end_us,
-            revision=0,
-            algorithm=self._algorithm,
-            algorithm_version=self._version,
-            score=scored.score,
-            input_sha256=scored.input_sha256,
-            scored_at_us=now_us,
-            latency_us=latency_us,
-        )
-
     def _add_decision(self, decision: alarms.Decision, now_us: int, latency_us: int) -> None:
-        alarm = decision.alarm
-        self._outbox.add(
-            Alarm(
-                run_id=self._run_id,
-                alarm_id=f"{self._algorithm}@{self._version}/{alarm.service}/{alarm.opened_us}",
-                algorithm=self._algorithm,
-                algorithm_version=self._version,
-                service=alarm.service,
-                opened_us=alarm.opened_us,
-                closed_us=alarm.closed_us,
-                score=alarm.score,
-                threshold=alarm.threshold,
-                peak=alarm.peak,
-                raised_at_us=now_us,
-                latency_us=latency_us,
-            )
-        )
+        self._outbox.add(self._speaker.alarm(decision.alarm, now_us=now_us, latency_us=latency_us))
         if decision.case is not None:
-            self._outbox.add(
-                Case(
-                    run_id=self._run_id,
-                    case_id=f"{self._algorithm}@{self._version}-{decision.case.opened_us}",
-                    origin="alarm",
-                    detector=self._algorithm,
-                    detector_version=self._version,
-                    service=decision.case.service,
-                    opened_us=decision.case.opened_us,
-                    until_us=decision.case.opened_us,
-                    published_at_us=now_us,
-                )
-            )
+            self._outbox.add(self._speaker.case(decision.case, now_us=now_us))

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from microservo.adapters.broker import Message, Partition
 from microservo.algorithms.detecting import Detecting
 from microservo.algorithms.running import Running
-from microservo.domain.alarms import AlarmDecider, Calibration, Threshold
+from microservo.domain.alarms import decider_of, fault_free_until_us
 from microservo.domain.system_rows import SystemRows
 from microservo.errors import AlgorithmRefused
 from microservo.log.feature_windows import Received
 from microservo.log.reader import positions
 from schemas.catalogue import EXPERIMENTS
 from schemas.codec import SchemaError, decode_as
-from schemas.records import AlgorithmDeployment, Experiment
+from schemas.records import Experiment
 from services.algorithm_host.detector import DetectorHost
 from services.algorithm_host.life import Life, Surroundings
 from services.algorithm_host.memory import Learned
@@ -28,7 +28,7 @@ class DetectorLife(Life):
 
     def __init__(self, around: Surroundings, running: Running) -> None:
         super().__init__(around, running)
-        self._decider = _decider(around.deployment, self.run)
+        self._decider = decider_of(around.deployment, self.run)
         keep_us = around.settings.history_windows * self.run.window_us
         self._detecting = Detecting(running.session, self._decider, SystemRows(keep_us))
         self._host = DetectorHost(
@@ -69,7 +69,7 @@ class DetectorLife(Life):
             run = decode_as(Experiment, message.value)
         except SchemaError:
             return
-        self._decider.end_fault_free(_fault_free_until_us(run))
+        self._decider.end_fault_free(fault_free_until_us(run))
 
     def keep_house(self) -> None:
         threshold = self._decider.threshold
@@ -90,17 +90,3 @@ class DetectorLife(Life):
             return
         learned = Learned(next_offsets=self._host.next_offsets, host=host, algorithm=algorithm)
         self.around.memory.write_learned(learned)
-
-
-def _decider(deployment: AlgorithmDeployment, run: Experiment) -> AlarmDecider:
-    own = deployment.threshold
-    return AlarmDecider(
-        deployment.algorithm,
-        calibration=Calibration(alarms_per_hour=deployment.alarms_per_hour, window_us=run.window_us),
-        fault_free_until_us=_fault_free_until_us(run),
-        threshold=None if own is None else Threshold.fixed(own),
-    )
-
-
-def _fault_free_until_us(run: Experiment) -> int:
-    return run.started_at_us if run.fault_free_until_us is None else run.fault_free_until_us

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from microservo.adapters.broker import Broker, Producer
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
+from microservo.algorithms.deployed import plugin_of
 from microservo.algorithms.running import Workplace
 from microservo.errors import (
     AlgorithmEnded,
@@ -27,10 +28,11 @@ from microservo.runtime.shutdown import Shutdown
 from microservo.supervision.environments import Environment, EnvironmentCache
 from microservo.supervision.fence import Fence
 from microservo.supervision.fence_unfenced import Unfenced
+from schemas.catalogue import ALGORITHM_FILES
 from schemas.records import AlgorithmDeployment
 from services.algorithm_host.case_life import CaseLife
 from services.algorithm_host.checking import check
-from services.algorithm_host.deployment import plugin_of, read_deployment
+from services.algorithm_host.deployment import read_deployment
 from services.algorithm_host.detector_life import DetectorLife
 from services.algorithm_host.life import Surroundings
 from services.algorithm_host.memory import Memory
@@ -138,7 +140,12 @@ class AlgorithmHost:
     def _workplace(self) -> Workplace:
         self._settings.algorithm_folder.mkdir(parents=True, exist_ok=True)
         return Workplace(
-            plugin_of(self._deployment, self._settings, self._broker),
+            plugin_of(
+                self._deployment,
+                self._broker,
+                self._settings.topic(ALGORITHM_FILES),
+                self._settings.algorithm_folder,
+            ),
             Fence.find() if self._deployment.is_fenced else Unfenced(),
             EnvironmentCache(self._settings.environments),
             self._settings.algorithm_folder,

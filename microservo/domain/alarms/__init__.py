@@ -3,7 +3,7 @@
 from microservo.domain.alarms.alarms import Alarm, AlarmKeeper
 from microservo.domain.alarms.calibration import Calibration, Threshold
 from microservo.domain.alarms.cases import Case, CaseKeeper
-from microservo.domain.alarms.decider import AlarmDecider, Decision
+from microservo.domain.alarms.decider import AlarmDecider, Decision, decider_of, fault_free_until_us
 
 __all__ = [
     "Alarm",
@@ -14,4 +14,6 @@ __all__ = [
     "CaseKeeper",
     "Decision",
     "Threshold",
+    "decider_of",
+    "fault_free_until_us",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 from microservo.domain.alarms.alarms import Alarm, AlarmKeeper
 from microservo.domain.alarms.calibration import Calibration, Threshold
 from microservo.domain.alarms.cases import Case, CaseKeeper
+from schemas.records import AlgorithmDeployment, Experiment
 
 LEAST_SCORES = 30
 """Of all services together, to find a threshold in: with fewer there is none, and no alarm."""
@@ -104,3 +105,19 @@ class AlarmDecider:
             alarm = self._alarms.judge(service, end_us, score, self._threshold.of(service))
             if alarm is not None:
                 yield Decision(alarm=alarm, case=self._cases.take(alarm))
+
+
+def decider_of(deployment: AlgorithmDeployment, run: Experiment) -> AlarmDecider:
+    """What makes alarms of the scores of a deployed detector in a run."""
+    own = deployment.threshold
+    return AlarmDecider(
+        deployment.algorithm,
+        calibration=Calibration(alarms_per_hour=deployment.alarms_per_hour, window_us=run.window_us),
+        fault_free_until_us=fault_free_until_us(run),
+        threshold=None if own is None else Threshold.fixed(own),
+    )
+
+
+def fault_free_until_us(run: Experiment) -> int:
+    """Until when nothing was injected into a run, as it declares; its start where it declares nothing."""
+    return run.started_at_us if run.fault_free_until_us is None else run.fault_free_until_us

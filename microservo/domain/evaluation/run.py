@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from microservo.domain.alarms import fault_free_until_us
 from microservo.domain.evaluation.columns import Truths, of_system
 from microservo.domain.evaluation.deployments import KnownTraits, Said
 from microservo.domain.evaluation.facts import FaultFacts
@@ -42,8 +43,8 @@ class RunEvaluation:
     """What is known of one run.
 
     All algorithms are judged on the same windows: those behind the run's declared fault-free time, in which
-    thresholds are found, and for which there is a label. A window for which an algorithm has no score counts
-    as one that it did not flag, whether it was not ready, not deployed yet, or gone.
+    thresholds are found, that have a label and were final when the run ended. A window for which an algorithm
+    has no score counts as one that it did not flag, whether it was not ready, not deployed yet, or gone.
 
     Args:
         run_id: records of other runs are passed over.
@@ -136,11 +137,8 @@ class RunEvaluation:
         return self._facts.add(record)
 
     def _scope(self, run: records.Experiment, *, is_final: bool) -> Scope:
-        fault_free_us = run.fault_free_until_us or run.started_at_us
-        from_us = max(fault_free_us, self._from_us)
-        columns = {
-            name: truths.columns(from_us, self._until_us) for name, truths in sorted(self._truths.items())
-        }
+        from_us, until_us = max(fault_free_until_us(run), self._from_us), self._end_us(run)
+        columns = {name: truths.columns(from_us, until_us) for name, truths in sorted(self._truths.items())}
         cases = {
             case_id: (case, self._facts.fault_of(case, run.window_us))
             for case_id, case in self._cases.items()
@@ -154,12 +152,23 @@ class RunEvaluation:
             system=of_system(list(columns.values())),
             label_revision=max(truths.revision for truths in self._truths.values()),
             incidents=self._facts.incidents(),
-            faults=self._facts.faults(columns.keys(), from_us, self._until_us),
+            faults=self._facts.faults(columns.keys(), from_us, until_us),
             cases=cases,
             controls=frozenset(
-                f"{algorithm}@{version}"
-                for algorithm, version in self._said
-                if self._traits.of(algorithm, version).is_control
+                f"{case.detector}@{case.detector_version}"
+                for case in self._cases.values()
+                if self._traits.of(case.detector, case.detector_version).is_control
             ),
             is_final=is_final,
         )
+
+    def _end_us(self, run: records.Experiment) -> int | None:
+        """Windows that end later are left out.
+
+        What was not final when the run ended has labels that wait for more, and hosts that are gone may never
+        have scored it.
+        """
+        if run.finished_at_us is None:
+            return self._until_us
+        final_us = run.finished_at_us - run.final_cut_us
+        return final_us if self._until_us is None else min(final_us, self._until_us)
