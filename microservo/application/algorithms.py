@@ -140,7 +140,7 @@ def deploy_algorithm(command: DeployAlgorithm, context: Context) -> AlgorithmDep
     with tempfile.TemporaryDirectory() as folder:
         plugin = resolve(command.spec, command.declared, unpack_to=Path(folder) / "unpacked")
         deployment = AlgorithmDeployment(
-            algorithm=_checked_name(command.name or _name_of(command.spec)),
+            algorithm=_checked_name(command.name or name_of_spec(command.spec)),
             version=1,
             task=plugin.declaration.task,
             title=plugin.declaration.title,
@@ -330,7 +330,7 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _name_of(spec: str) -> str:
+def name_of_spec(spec: str) -> str:
     """A name for what a spec points at: of the file, the folder, or the object."""
     last = spec.rpartition(":")[2] if ":" in spec else Path(spec).stem
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", last)

@@ -44,6 +44,7 @@ from microservo.application.datasets import (
     rebuild_dataset,
     verify_dataset,
 )
+from microservo.application.evaluating import EvaluateAlgorithm, evaluate_algorithm
 from microservo.application.faults import (
     DeclareFault,
     FollowFault,
@@ -110,6 +111,7 @@ HANDLERS: Mapping[type[Command[Any]], Callable[[Any, Context], Any]] = {
     ListAlgorithmKinds: list_algorithm_kinds,
     CheckAlgorithm: check_algorithm,
     InitProject: init_project,
+    EvaluateAlgorithm: evaluate_algorithm,
     ShowBoard: show_board,
     CompareAlgorithms: compare_algorithms,
     CountMedals: count_medals,

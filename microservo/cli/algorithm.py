@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,14 @@ from microservo.application.algorithms import (
     StartAlgorithm,
     StopAlgorithm,
 )
-from microservo.cli.output import Cell, print_document, print_line, print_table
+from microservo.application.evaluating import EvaluateAlgorithm
+from microservo.application.runs import LATEST_RUN
+from microservo.cli.board import print_evaluation
+from microservo.cli.output import Cell, console, print_document, print_line, print_table
+from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, pass_session
 from microservo.cli.text import styled
-from microservo.cli.values import parameters_of
+from microservo.cli.values import InstantType, parameters_of
 from microservo.errors import InvalidInput, MicroServoError
 from schemas.records import AlgorithmState
 
@@ -253,6 +258,72 @@ def check(session: Session, spec: str, *, unfenced: bool) -> None:
     if not all(result.ok for result in results):
         msg = f"{sum(not result.ok for result in results)} of {len(results)} checks do not hold"
         raise MicroServoError(msg)
+
+
+@algorithm.command()
+@click.argument("spec")
+@click.option(
+    "--run", "run_id", default=LATEST_RUN, show_default=True, metavar="RUN", help="See `runs list`."
+)
+@click.option(
+    "--dataset",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of a dataset instead of a run; needs no running system.",
+)
+@click.option("--from", "from_at", type=InstantType(), help="Windows that end by then are not judged.")
+@click.option("--to", "to_at", type=InstantType(), help="Windows that end later are left out.")
+@click.option("--param", "pairs", multiple=True, metavar="NAME=VALUE", help="Argument of the object; repeat.")
+@click.option("--seed", type=int, metavar="NUMBER", help="Of what is random in it.")
+@click.option("--threshold", type=float, metavar="SCORE", help="Scores above it are alarms.")
+@click.option("--unfenced", is_flag=True, help="Run it with all rights of this user.")
+@click.option("--json", "as_json", is_flag=True, help="JSON, one document; `board show --file` reads it.")
+@pass_session
+def evaluate(
+    session: Session,
+    spec: str,
+    *,
+    run_id: str,
+    dataset: Path | None,
+    from_at: datetime | None,
+    to_at: datetime | None,
+    pairs: tuple[str, ...],
+    seed: int | None,
+    threshold: float | None,
+    unfenced: bool,
+    as_json: bool,
+) -> None:
+    """Send a recorded run through the algorithm at SPEC at full speed, and show how good it is.
+
+    SPEC is the name of what is deployed, or as of `deploy`. What is deployed gets on its own run what stands
+    on the board. Nothing is published.
+
+    \b
+    Examples:
+      microservo algorithm evaluate n-sigma --run latest
+      microservo algorithm evaluate ./mine.py --dataset ./dataset --json > mine.json
+    """
+    declared: dict[str, Any] = {}
+    if seed is not None:
+        declared["seed"] = seed
+    if pairs:
+        declared["params"] = {key: _value(text) for key, text in parameters_of(pairs).items()}
+    found = session.execute(
+        EvaluateAlgorithm(
+            spec=spec,
+            run_id=run_id,
+            dataset=dataset,
+            from_at=from_at,
+            to_at=to_at,
+            declared=declared,
+            threshold=threshold,
+            is_fenced=not unfenced,
+        ),
+        TerminalProgress(console(stderr=True)),
+    )
+    if as_json:
+        print_document(found)
+    else:
+        print_evaluation(found)
 
 
 @algorithm.command()

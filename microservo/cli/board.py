@@ -29,6 +29,7 @@ from microservo.cli.text import Styled, styled
 if TYPE_CHECKING:
     from microservo.domain.evaluation.board import Board, BoardRow
     from microservo.domain.scoring import Interval
+    from schemas.records import Evaluation
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -211,6 +212,33 @@ def print_board(found: Board) -> None:
             dim=True,
         )
     )
+
+
+def print_evaluation(found: Evaluation) -> None:
+    """Prints all metrics of one algorithm, each with its interval and what chance gets."""
+    from microservo.domain.scoring import METRICS, Interval  # noqa: PLC0415  # loads NumPy
+
+    by_name = {
+        name: (value, None if low != low else Interval(low, high))  # noqa: PLR0124 -- NaN
+        for name, value, low, high in zip(found.metrics, found.values, found.lows, found.highs, strict=True)
+    }
+    counted = f"{found.windows:,} windows, {found.scored:,} scored, " if found.windows else ""
+    print_line(
+        styled(f"{found.algorithm}@{found.algorithm_version}", bold=True),
+        f" on {found.scenario}: {counted}{found.cases} cases",
+    )
+    rows = [
+        (styled(each.title, bold=each.is_headline), *_wide(*by_name[name]), each.of_random or "-")
+        for name, each in METRICS.items()
+        if name in by_name
+    ]
+    print_table(("metric", "value", "95 %", "by chance"), rows)
+    print_line(styled(f"input {found.input_sha256}, labels {found.labels_sha256}", dim=True))
+
+
+def _wide(value: float, interval: Interval | None) -> tuple[str, str]:
+    text = f"{value:.4g}" if isfinite(value) else "-"
+    return text, "" if interval is None else f"{interval.low:.3g} to {interval.high:.3g}"
 
 
 def _row(found: Board, row: BoardRow) -> Sequence[Cell]:

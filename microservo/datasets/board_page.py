@@ -167,8 +167,8 @@ def _budgets(board: Board, styles: dict[str, str]) -> list[dict[str, Any]]:
 
 def _round_above(value: float) -> float:
     """A number above a value, of which quarters are easy to read."""
-    step = 4 * 10 ** floor(log10(max(value, 1.0)))
-    return next(each for each in (step / 4, step / 2, step, 2 * step, 4 * step) if each >= value)
+    power = 10.0 ** floor(log10(max(value, 1.0)))
+    return next(each * power for each in (1.0, 2.0, 4.0, 8.0, 16.0) if each * power >= value)
 
 
 def _lines(

@@ -273,4 +273,5 @@ def _run_facts(log: RunLog) -> RunFacts:
         plan=tuple(replace(fault, parameters=dict(sorted(fault.parameters.items()))) for fault in run.plan),
         delays_us=dict(sorted(run.delays_us.items())),
         clock_moved_us=run.clock_moved_us,
+        fault_free_until_us=run.fault_free_until_us,
     )

@@ -52,6 +52,7 @@ class RunFacts:
         delays_us: by service how late its telemetry was declared to come; of others it was learned, and
             `delay_us` of each window says what it came to.
         clock_moved_us: how far the wall clock moved against one that nobody sets; None where not known.
+        fault_free_until_us: until when nothing was injected, as was declared; None where nobody did.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
@@ -70,6 +71,7 @@ class RunFacts:
     plan: tuple[PlannedFault, ...] = ()
     delays_us: Mapping[str, int] = field(default_factory=dict)
     clock_moved_us: int | None = None
+    fault_free_until_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

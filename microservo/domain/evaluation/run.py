@@ -72,6 +72,11 @@ class RunEvaluation:
         return self._run
 
     @property
+    def cases(self) -> tuple[records.Case, ...]:
+        """All that rankers and classifiers were asked about, by id."""
+        return tuple(case for _, case in sorted(self._cases.items()))
+
+    @property
     def changed(self) -> frozenset[tuple[str, int]]:
         """Algorithms and versions whose evaluation may have changed since the last one."""
         return frozenset(self._changed)

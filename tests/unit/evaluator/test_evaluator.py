@@ -6,6 +6,18 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
+from evaluated_run import (
+    FAULTS,
+    WINDOWS,
+    alarms,
+    deployment,
+    experiment,
+    labelled,
+    root_cause,
+    scores,
+    start_us,
+    truths,
+)
 
 from microservo.adapters.broker import Partition
 from microservo.domain.evaluation import Read, RunEvaluation
@@ -21,18 +33,6 @@ from schemas.files import record_name
 from schemas.records import Case, Evaluation, Experiment
 from services.evaluator.service import run
 from services.evaluator.settings import EvaluatorSettings
-from tests.support.evaluated_run import (
-    FAULTS,
-    WINDOWS,
-    alarms,
-    deployment,
-    experiment,
-    labelled,
-    root_cause,
-    scores,
-    start_us,
-    truths,
-)
 
 PARTITIONS = 2
 NAMES = ("good", "random")

@@ -8,14 +8,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-
-from microservo.datasets.board_page import board_page
-from microservo.domain.evaluation import Read, RunEvaluation
-from microservo.domain.evaluation.board import Board, boards, compare, medals
-from microservo.domain.evaluation.export import to_csv, to_json
-from microservo.errors import InvalidInput
-from schemas.records import Evaluation
-from tests.support.evaluated_run import (
+from evaluated_run import (
     FAULTS,
     WINDOWS,
     alarms,
@@ -25,6 +18,13 @@ from tests.support.evaluated_run import (
     start_us,
     truths,
 )
+
+from microservo.datasets.board_page import board_page
+from microservo.domain.evaluation import Read, RunEvaluation
+from microservo.domain.evaluation.board import Board, boards, compare, medals
+from microservo.domain.evaluation.export import to_csv, to_json
+from microservo.errors import InvalidInput
+from schemas.records import Evaluation
 
 CONTROLS = ("random", "always", "never", "constant")
 DETECTORS = ("oracle", "good", *CONTROLS)

@@ -6,12 +6,7 @@ from math import isnan
 from random import Random
 
 import pytest
-
-from microservo.domain.evaluation import Read, RunEvaluation
-from microservo.domain.scoring import Interval, Row, metrics_of, standings
-from schemas.codec import decode_as, encode
-from schemas.records import Case, Evaluation, FailureClass, FaultEffect
-from tests.support.evaluated_run import (
+from evaluated_run import (
     FAULTS,
     SERVICES,
     WARM_UP,
@@ -28,6 +23,11 @@ from tests.support.evaluated_run import (
     start_us,
     truths,
 )
+
+from microservo.domain.evaluation import Read, RunEvaluation
+from microservo.domain.scoring import Interval, Row, metrics_of, standings
+from schemas.codec import decode_as, encode
+from schemas.records import Case, Evaluation, FailureClass, FaultEffect
 
 
 def evaluated(*parts: Iterable[Read], cost: str = "live", name: str = "") -> dict[str, Evaluation]:

@@ -1,0 +1,194 @@
+"""Evaluating an algorithm on a recorded run or a dataset."""
+
+# Handlers load NumPy when they are called: it takes a while, and most who talk to a system never need it.
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from microservo.application.algorithms import name_of_spec
+from microservo.application.command import Command, Context
+from microservo.application.runs import LATEST_RUN, run_id_of
+from microservo.errors import AlgorithmEnded, InvalidInput
+from microservo.log.reader import read_state
+from microservo.supervision.system_file import environments_folder
+from schemas.catalogue import ALGORITHM_FILES, ALGORITHMS
+from schemas.records import AlgorithmDeployment, Evaluation
+
+if TYPE_CHECKING:
+    from microservo.algorithms import Plugin
+    from microservo.algorithms.running import Running
+    from microservo.application.replay import Recording
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateAlgorithm(Command[Evaluation]):
+    """Sends the windows of a recorded run through an algorithm at full speed, and asks how good it is.
+
+    Nothing is deployed and nothing published. For one that is deployed, on the run that it scored from its
+    begin, it is what stands on the board, to the last digit.
+
+    Attributes:
+        spec: the name of what is deployed on the broker that a run is read from; else as of
+            `DeployAlgorithm`.
+        run_id: one of `ListRuns`, or "latest".
+        dataset: folder of a dataset, instead of a run; needs no broker.
+        from_at: windows that end by then are learned from, but not judged.
+        to_at: windows that end later are left out.
+        declared: as of `DeployAlgorithm`; not for what is deployed.
+        threshold: likewise.
+        alarms_per_hour: likewise.
+        is_fenced: whether it runs where it can reach nothing.
+    """
+
+    spec: str
+    run_id: str = LATEST_RUN
+    dataset: Path | None = None
+    from_at: datetime | None = None
+    to_at: datetime | None = None
+    declared: Mapping[str, Any] = field(default_factory=dict)
+    threshold: float | None = None
+    alarms_per_hour: float = 1.0
+    is_fenced: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Subject:
+    """What is evaluated: its code, and what a deployment of it says."""
+
+    plugin: Plugin
+    deployment: AlgorithmDeployment
+
+
+def evaluate_algorithm(command: EvaluateAlgorithm, context: Context) -> Evaluation:
+    """How good it is, with all metrics, breakdowns and intervals.
+
+    Raises:
+        InvalidInput: there is no such algorithm, run or dataset, or nothing in it to judge by.
+        Unavailable: its environment, or a fence, can't be had here.
+        AlgorithmFailed: it broke down.
+    """
+    from microservo.application.replay import replay
+    from microservo.domain.evaluation import RunEvaluation
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        # An ordinary user reads what is unpacked, behind the fence.
+        folder.chmod(0o755)
+        recording = _recording(command, context)
+        subject = _subject(command, context, folder)
+        from_us, until_us = _us(command.from_at) or 0, _us(command.to_at)
+        evaluation = RunEvaluation(
+            recording.run.run_id, name=recording.name, from_us=from_us, until_us=until_us
+        )
+        with context.progress.stage("labels"):
+            evaluation.add(recording.run)
+            for record in recording.facts():
+                evaluation.add(record)
+        evaluation.add(subject.deployment)
+        with _running(subject, folder, context) as running:
+            with context.progress.stage("windows") as stage:
+                replay(
+                    recording,
+                    running.session,
+                    subject.deployment,
+                    evaluation,
+                    until_us=until_us,
+                    advance=stage.advance,
+                )
+            cpu_us, memory = round(running.fenced.cpu_s() * 1e6), running.fenced.peak_memory_bytes()
+        with context.progress.stage("metrics"):
+            found = list(evaluation.evaluations(at_us=context.clock(), cost="batch", is_final=True))
+    if not found:
+        msg = f"nothing can be judged in {recording.name}: it has no labelled windows, or none was scored"
+        raise InvalidInput(msg)
+    return replace(
+        found[0],
+        is_fenced=subject.deployment.is_fenced,
+        cpu_us=cpu_us,
+        peak_memory_bytes=memory,
+        latency_p99_us=None,
+    )
+
+
+def _recording(command: EvaluateAlgorithm, context: Context) -> Recording:
+    if command.dataset is not None:
+        from microservo.datasets.recording import RecordedDataset
+
+        return RecordedDataset(command.dataset)
+    from microservo.log.recorded_run import RecordedRun
+
+    connection = context.connection
+    run_id = run_id_of(command.run_id, context)
+    return RecordedRun(connection.broker, run_id, connection.topic_prefix)
+
+
+def _subject(command: EvaluateAlgorithm, context: Context, folder: Path) -> _Subject:
+    """What is deployed under this name, where a run is read from a broker; else what the spec says."""
+    if command.dataset is None:
+        connection = context.connection
+        deployed = read_state(connection.broker, connection.topic(ALGORITHMS), AlgorithmDeployment)
+        if command.spec in deployed and not command.declared:
+            from microservo.algorithms.deployed import plugin_of
+
+            deployment = deployed[command.spec]
+            plugin = plugin_of(deployment, connection.broker, connection.topic(ALGORITHM_FILES), folder)
+            return _Subject(plugin=plugin, deployment=deployment)
+    return _resolved(command, context, folder)
+
+
+def _resolved(command: EvaluateAlgorithm, context: Context, folder: Path) -> _Subject:
+    from microservo.algorithms import resolve
+
+    plugin = resolve(command.spec, command.declared, unpack_to=folder / "unpacked")
+    declaration = plugin.declaration
+    deployment = AlgorithmDeployment(
+        algorithm=name_of_spec(command.spec),
+        version=1,
+        task=declaration.task,
+        title=declaration.title,
+        declaration=json.dumps(declaration.document()),
+        source=plugin.source,
+        files_sha256="",
+        training_sha256="",
+        threshold=declaration.threshold if command.threshold is None else command.threshold,
+        alarms_per_hour=command.alarms_per_hour,
+        is_fenced=command.is_fenced,
+        is_control=declaration.control,
+        is_wanted=True,
+        deployed_at_us=context.clock(),
+    )
+    return _Subject(plugin=plugin, deployment=deployment)
+
+
+@contextmanager
+def _running(subject: _Subject, folder: Path, context: Context) -> Iterator[Running]:
+    """A process of the algorithm, open, until the end of the block."""
+    from microservo.algorithms.running import Workplace
+    from microservo.supervision.environments import EnvironmentCache
+    from microservo.supervision.fence import Fence
+    from microservo.supervision.fence_unfenced import Unfenced
+
+    fence = Fence.find() if subject.deployment.is_fenced else Unfenced()
+    workplace = Workplace(subject.plugin, fence, EnvironmentCache(environments_folder()), folder)
+    with context.progress.stage("environment"):
+        environment = workplace.environment()
+    with environment, workplace.running(environment) as running:
+        try:
+            running.session.open()
+            yield running
+        except AlgorithmEnded as error:
+            # The pipe only shows that it ended.
+            raise AlgorithmEnded(running.why_it_ended() or str(error)) from error
+
+
+def _us(at: datetime | None) -> int | None:
+    return None if at is None else round(at.timestamp() * 1e6)

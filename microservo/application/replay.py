@@ -1,0 +1,151 @@
+"""A recorded run through an algorithm at full speed: the same windows, the same work, the same fence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Protocol
+
+from microservo.algorithms.answers import TOO_FEW, Moment, Speaker
+from microservo.algorithms.casework import Casework
+from microservo.algorithms.detecting import Detecting
+from microservo.algorithms.session import Session
+from microservo.domain.alarms import decider_of
+from microservo.domain.evaluation import Read, RunEvaluation
+from microservo.domain.system_rows import SystemRows
+from microservo.errors import AlgorithmEnded, AlgorithmFailed, BadAnswer, DeadlineExceeded
+from schemas.records import AlgorithmDeployment, Case, Experiment, FeatureWindow, ServiceGraph
+
+HISTORY_WINDOWS = 500
+CASE_HISTORY_US = 600_000_000
+_MARGIN_US = 300_000_000
+"""What hosts keep and show if nothing else is set."""
+_BATCH = 200
+_BROKEN = (AlgorithmEnded, BadAnswer, DeadlineExceeded)
+
+Advance = Callable[[float, float], None]
+
+
+class Recording(Protocol):
+    """A recorded run, on a log or in a dataset."""
+
+    run: Experiment
+    name: str
+
+    def windows(self) -> Iterator[tuple[FeatureWindow, int]]:
+        """The first revisions of all windows in order of time, each with its partition."""
+
+    def facts(self) -> Iterator[Read]:
+        """What is known to be true, what was asked about, and what algorithms are."""
+
+    def graphs(self) -> Iterator[ServiceGraph]:
+        """Who called whom."""
+
+
+def replay(
+    recording: Recording,
+    session: Session,
+    deployment: AlgorithmDeployment,
+    evaluation: RunEvaluation,
+    *,
+    until_us: int | None,
+    advance: Advance,
+) -> None:
+    """Gives all windows to an algorithm, and what it says to an evaluation.
+
+    Args:
+        recording: of the run; its facts were given to the evaluation before.
+        session: to the algorithm, open.
+        deployment: what runs.
+        evaluation: gathers what it says.
+        until_us: windows that end later are left out; None for none.
+        advance: told how much of the run is done.
+
+    Raises:
+        AlgorithmFailed: it broke down, and would have been started anew.
+        Retryable: the broker stopped giving messages.
+    """
+    batches = _batches(_until(recording.windows(), until_us))
+    if deployment.task == "detector":
+        said = _detect(recording.run, session, deployment, _shown(batches, recording.run, advance))
+    else:
+        cases = [*evaluation.cases, *evaluation.oracle_cases(now_us=0)]
+        for case in cases:
+            evaluation.add(case)
+        graphs = recording.graphs()
+        said = _answer(cases, graphs, session, deployment, _shown(batches, recording.run, advance))
+    for record in said:
+        evaluation.add(record)
+
+
+_Batches = Iterable[list[tuple[FeatureWindow, int]]]
+
+
+def _detect(
+    run: Experiment, session: Session, deployment: AlgorithmDeployment, batches: _Batches
+) -> Iterator[Read]:
+    rows = SystemRows(HISTORY_WINDOWS * run.window_us)
+    detecting = Detecting(session, decider_of(deployment, run), rows)
+    speaker = Speaker(deployment=deployment, run_id=run.run_id)
+    for batch in batches:
+        scored, decisions = detecting.take(batch)
+        for each in scored:
+            yield speaker.score(each, now_us=each.end_us, latency_us=0)
+        for decision in decisions:
+            yield speaker.alarm(decision.alarm, now_us=decision.alarm.opened_us, latency_us=0)
+
+
+def _answer(
+    cases: Iterable[Case],
+    graphs: Iterable[ServiceGraph],
+    session: Session,
+    deployment: AlgorithmDeployment,
+    batches: _Batches,
+) -> Iterator[Read]:
+    rows = SystemRows(CASE_HISTORY_US + _MARGIN_US)
+    casework = Casework(session.declaration, rows, CASE_HISTORY_US)
+    for graph in graphs:
+        casework.add_graph(graph)
+    waiting = sorted(cases, key=lambda case: (case.until_us, case.case_id), reverse=True)
+    for batch in batches:
+        for window, partition in batch:
+            rows.add(window, partition)
+            while waiting and casework.is_ready(waiting[-1]):
+                yield _said_of(waiting.pop(), casework, session, deployment)
+
+
+def _said_of(case: Case, casework: Casework, session: Session, deployment: AlgorithmDeployment) -> Read:
+    speaker = Speaker(deployment=deployment, run_id=case.run_id)
+    moment = Moment(came_us=case.until_us, clock=lambda: case.until_us)
+    shown = casework.case(case)
+    if shown is None:
+        return speaker.failure(session, case, TOO_FEW, moment)
+    try:
+        return speaker.answer(session, case, shown, moment)
+    except _BROKEN:
+        raise
+    except AlgorithmFailed as error:
+        return speaker.failure(session, case, str(error), moment, shown)
+
+
+def _until(
+    windows: Iterator[tuple[FeatureWindow, int]], until_us: int | None
+) -> Iterator[tuple[FeatureWindow, int]]:
+    for window, partition in windows:
+        if until_us is None or window.end_us <= until_us:
+            yield window, partition
+
+
+def _batches(windows: Iterator[tuple[FeatureWindow, int]]) -> Iterator[list[tuple[FeatureWindow, int]]]:
+    while batch := list(islice(windows, _BATCH)):
+        yield batch
+
+
+def _shown(
+    batches: Iterator[list[tuple[FeatureWindow, int]]], run: Experiment, advance: Advance
+) -> Iterator[list[tuple[FeatureWindow, int]]]:
+    """The batches, as the progress goes on in event time."""
+    for batch in batches:
+        yield batch
+        newest_us = batch[-1][0].end_us
+        advance(newest_us - run.started_at_us, (run.finished_at_us or newest_us) - run.started_at_us)
