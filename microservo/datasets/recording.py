@@ -112,9 +112,12 @@ class RecordedDataset:
             )
 
     def _faults(self) -> Iterator[ServiceFault]:
+        # A label has its fault's severity, also where events were written before they had one.
+        labels = self._rows("labels.parquet", "fault_id", "severity")
+        severities = {row["fault_id"]: row["severity"] for row in labels}
         by_fault: dict[str, list[Mapping[str, Any]]] = {}
         for row in self._rows("faults.parquet"):
-            if row["applied_at"] is not None and row["severity"] is not None:
+            if row["applied_at"] is not None:
                 by_fault.setdefault(row["fault_id"], []).append(row)
         for fault_id, rows in sorted(by_fault.items()):
             ends = [row["recovered_at"] for row in rows]
@@ -127,7 +130,7 @@ class RecordedDataset:
                 root_service=rows[0]["service"],
                 role="root_cause",
                 hops=0,
-                severity=max(row["severity"] for row in rows),
+                severity=severities.get(fault_id, rows[0]["severity"] or 0.0),
                 requested_at_us=rows[0]["requested_at"],
                 relation="root",
                 applied_at_us=min(row["applied_at"] for row in rows),

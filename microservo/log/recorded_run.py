@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from microservo.adapters.broker import Broker
+from microservo.adapters.broker import Broker, Consumer, Partition
 from microservo.domain.evaluation import Read
 from microservo.errors import InvalidInput
 from microservo.log.feature_windows import past_windows
@@ -22,6 +22,9 @@ _FACTS = (
     catalogue.ALGORITHMS,
     catalogue.EVALUATIONS,
 )
+
+
+_LATER = (catalogue.CASES, catalogue.ALGORITHMS, catalogue.EVALUATIONS)
 
 
 class RecordedRun:
@@ -93,8 +96,17 @@ class RecordedRun:
         is_state = catalogue.catalogue()[topic].kind == "state"
         found = {}
         with self._broker.consumer(group_id=None) as consumer:
-            for partition in consumer.partitions(self._prefix + topic):
+            for partition in self._partitions(consumer, topic):
                 first, end = consumer.offset_range(partition)
                 start = first if is_state else self.run.start_offsets.get(f"{topic}/{partition.index}", first)
                 found[partition] = max(first, start), end
         return found
+
+    def _partitions(self, consumer: Consumer, topic: str) -> list[Partition]:
+        try:
+            return list(consumer.partitions(self._prefix + topic))
+        except InvalidInput:
+            # A broker from before there were algorithms has no topics of theirs.
+            if topic in _LATER:
+                return []
+            raise
