@@ -12,7 +12,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -21,8 +23,10 @@ from benchmarks.facts import machine_facts
 from benchmarks.figures import Figure, figure, show, write
 from benchmarks.peers.tsb_volume import BUFFER, WINDOWS, windows
 from benchmarks.processes import ROOT, Outcome, measure, peers_python
+from microservo.domain.evaluation import Read, RunEvaluation
 from microservo.domain.scoring import Alarm, Incident, Series, evaluate_detector
 from microservo.domain.scoring.volume import Volumes, volumes
+from schemas import records
 
 COMMAND = "python -m benchmarks.scoring"
 _ALGORITHMS, _SERVICES, _ROWS, _FAULTS = 12, 12, 2_000, 96
@@ -57,6 +61,15 @@ def figures() -> Iterator[Figure]:
     yield figure(
         f"board update: {_ALGORITHMS} algorithms, {_SERVICES} services, {_ROWS:,} windows each",
         1000 * _cpu_s(lambda: [evaluate_detector(*row) for row in board]),
+        "ms of CPU",
+        peer="asked for",
+        peer_value=_ASKED_UPDATE_MS,
+        command=COMMAND,
+    )
+    gathered = _gathered(board)
+    yield figure(
+        "the same from the records of a run, with hashes, as it is published",
+        1000 * _cpu_s(partial(_updated, gathered, count(1))),
         "ms of CPU",
         peer="asked for",
         peer_value=_ASKED_UPDATE_MS,
@@ -129,6 +142,118 @@ def _row(seed: int) -> Judged:
             )
         )
     return found
+
+
+def _gathered(board: list[Judged]) -> RunEvaluation:
+    """What lies on the topics of such a run, of one truth and twelve algorithms."""
+    evaluation = RunEvaluation("run")
+    for record in _truths(*board[0][:2]):
+        evaluation.add(record)
+    for number, (series, _, alarms) in enumerate(board):
+        for record in _said(f"algorithm-{number}", series, alarms):
+            evaluation.add(record)
+    return evaluation
+
+
+def _updated(evaluation: RunEvaluation, revisions: Iterator[int]) -> None:
+    """An update of the whole board after a label has changed."""
+    revision = next(revisions)
+    evaluation.add(_labelled("service-0", 0, revision, "masked" if revision % 2 else "normal"))
+    if len(list(evaluation.evaluations(at_us=0))) != _ALGORITHMS:
+        msg = f"not all {_ALGORITHMS} algorithms were judged"
+        raise RuntimeError(msg)
+
+
+def _truths(series: list[Series], incidents: list[Incident]) -> Iterator[Read]:
+    yield records.Experiment(
+        run_id="run",
+        status="running",
+        seed=0,
+        target="",
+        started_at_us=-1,
+        window_us=_WINDOW_US,
+        first_cut_us=2_000_000,
+        final_cut_us=30_000_000,
+        start_offsets={},
+        end_offsets={},
+        versions={},
+    )
+    for each in series:
+        for number, truth in enumerate(each.truth.tolist()):
+            yield _labelled(each.service, number, 0, _TRUTHS[truth])
+    for incident in incidents:
+        fault: dict[str, Any] = {
+            "run_id": "run",
+            "fault_id": incident.fault_id,
+            "version": 1,
+            "service": incident.service,
+            "root_service": incident.service,
+            "relation": "root",
+        }
+        yield records.ServiceFault(
+            **fault,
+            kind=incident.kind,
+            role="root_cause",
+            hops=0,
+            severity=incident.severity,
+            requested_at_us=incident.applied_us,
+            applied_at_us=incident.applied_us,
+            recovered_at_us=incident.end_us,
+        )
+        yield records.FaultEffect(
+            **fault,
+            finding="visible",
+            starts_us=(incident.start_us,),
+            ends_us=(incident.end_us,),
+            is_open=False,
+            through_us=incident.end_us,
+            is_final=True,
+        )
+
+
+_TRUTHS: Mapping[int, records.Truth] = {1: "anomalous", 0: "normal", -1: "masked"}
+
+
+def _labelled(service: str, number: int, revision: int, truth: records.Truth) -> records.LabelledWindow:
+    return records.LabelledWindow(
+        run_id="run",
+        service=service,
+        start_us=number * _WINDOW_US,
+        end_us=(number + 1) * _WINDOW_US,
+        revision=revision,
+        names=(),
+        values=(),
+        labels=(),
+        truth=truth,
+    )
+
+
+def _said(algorithm: str, series: list[Series], alarms: list[Alarm]) -> Iterator[Read]:
+    own: dict[str, Any] = {"run_id": "run", "algorithm": algorithm, "algorithm_version": 1, "latency_us": 0}
+    for each in series:
+        for number, score in enumerate(each.score.tolist()):
+            yield records.AnomalyScore(
+                **own,
+                service=each.service,
+                start_us=number * _WINDOW_US,
+                end_us=(number + 1) * _WINDOW_US,
+                revision=0,
+                score=score,
+                scored_at_us=0,
+                input_sha256="ab" * 32,
+            )
+    for alarm in alarms:
+        yield records.Alarm(
+            **own,
+            alarm_id=f"{algorithm}/{alarm.service}/{alarm.start_us}",
+            service=alarm.service,
+            opened_us=alarm.start_us + _WINDOW_US,
+            closed_us=alarm.end_us,
+            score=3.0,
+            threshold=2.5,
+            peak=3.0,
+            raised_at_us=0,
+        )
 
 
 def main() -> int:

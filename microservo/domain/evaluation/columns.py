@@ -119,8 +119,12 @@ class Scores:
         """The score of each of these windows, NaN where there is none."""
         start_us, score = np.array(self._start_us, np.int64), np.array(self._score, np.float64)
         found = np.full(len(truth.start_us), np.nan)
-        if not len(found):
+        if not len(found) or not len(start_us):
             return found
+        first = int(start_us.searchsorted(truth.start_us[0])) if self._is_ordered else 0
+        # Nearly always all windows were scored, one after the other.
+        if np.array_equal(start_us[first : first + len(found)], truth.start_us):
+            return score[first : first + len(found)]
         place = truth.start_us.searchsorted(start_us)
         is_there = truth.start_us[np.minimum(place, len(found) - 1)] == start_us
         found[place[is_there]] = score[is_there]

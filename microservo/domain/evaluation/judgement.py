@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
 from microservo.domain import scoring
-from microservo.domain.evaluation.columns import TruthColumns, open_in
+from microservo.domain.evaluation.columns import TruthColumns, of_system, open_in
 from microservo.domain.evaluation.deployments import Said
 from microservo.domain.scoring.catalogue import Cost
 from microservo.domain.scoring.detection import detection_of
@@ -20,10 +21,31 @@ from schemas.records import AlgorithmTask, Case
 
 _CHAINED: tuple[Time, ...] = ("chained",)
 
-Board = Literal["detector", "system-detector", "ranker", "classifier"]
+Board = Literal["detector", "system-detector"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What detectors are judged on.
+
+    Attributes:
+        board: on which they stand: who scores instants of a whole system is no peer of who scores services.
+        truths: by service.
+        incidents: what they should have found.
+        labels_sha256: identity of all that.
+    """
+
+    def __init__(
+        self, board: Board, truths: Mapping[str, TruthColumns], incidents: Sequence[scoring.Incident]
+    ) -> None:
+        self.board = board
+        self.truths = truths
+        self.incidents = incidents
+        self.labels_sha256 = _sha256(
+            [*((name, truth.sha256()) for name, truth in truths.items()), *map(_named, incidents)]
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scope:
     """What all algorithms of a run are judged on.
 
@@ -33,7 +55,6 @@ class Scope:
         window_us: length of a window.
         delay_us: the first revision of a window is there so long after its end; nobody knows sooner.
         truths: of each service.
-        system: of all services together.
         label_revision: highest revision of the labels.
         incidents: what detectors should have found.
         faults: what rankers and classifiers should have explained.
@@ -47,7 +68,6 @@ class Scope:
     window_us: int
     delay_us: int
     truths: Mapping[str, TruthColumns]
-    system: TruthColumns
     label_revision: int
     incidents: Sequence[scoring.Incident]
     faults: Sequence[scoring.Fault]
@@ -55,13 +75,29 @@ class Scope:
     controls: frozenset[str]
     is_final: bool
 
+    @cached_property
+    def services(self) -> Subject:
+        """What detectors of services are judged on."""
+        incidents = [each for each in self.incidents if each.service in self.truths]
+        return Subject("detector", self.truths, incidents)
+
+    @cached_property
+    def whole(self) -> Subject:
+        """What detectors of a whole system are judged on."""
+        truth = of_system(list(self.truths.values()))
+        return Subject("system-detector", {SYSTEM: truth}, _of_system(self.services.incidents))
+
+    @cached_property
+    def faults_sha256(self) -> str:
+        """Identity of what rankers and classifiers are judged on."""
+        return _sha256(map(_answered, self.faults))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
     """What was found of one version of an algorithm.
 
     Attributes:
-        board: on which it stands: who scores instants of a whole system is no peer of who scores services.
         windows: that counted.
         scored: of these, or of the cases, how many it had an answer for.
         cases: incidents or faults that counted.
@@ -72,7 +108,6 @@ class Judgement:
     algorithm: str
     version: int
     task: AlgorithmTask
-    board: Board
     scenario: str
     input_sha256: str
     labels_sha256: str
@@ -93,11 +128,8 @@ def judge(algorithm: str, version: int, said: Said, scope: Scope, cost: Cost) ->
 
 
 def _judge_detector(algorithm: str, version: int, said: Said, scope: Scope, cost: Cost) -> Judgement:
-    is_of_system = set(said.scores) == {SYSTEM}
-    truths = {SYSTEM: scope.system} if is_of_system else scope.truths
-    incidents = _of_system(scope.incidents) if is_of_system else scope.incidents
-    incidents = [each for each in incidents if each.service in truths]
-    series = [_series(name, said, truth) for name, truth in sorted(truths.items())]
+    subject = scope.whole if set(said.scores) == {SYSTEM} else scope.services
+    series = [_series(name, said, truth) for name, truth in sorted(subject.truths.items())]
     alarms = [
         scoring.Alarm(
             service=each.service,
@@ -108,19 +140,15 @@ def _judge_detector(algorithm: str, version: int, said: Said, scope: Scope, cost
         )
         for each in said.alarms.values()
     ]
-    judged = detection_of(series, incidents, alarms)
-    board: Board = "system-detector" if is_of_system else "detector"
+    judged = detection_of(series, subject.incidents, alarms)
     inputs = ((name, scores.input_sha256()) for name, scores in said.scores.items())
     return Judgement(
         algorithm=algorithm,
         version=version,
         task="detector",
-        board=board,
-        scenario=f"{scope.name}/{board}",
+        scenario=f"{scope.name}/{subject.board}",
         input_sha256=_sha256(inputs),
-        labels_sha256=_sha256(
-            [*((name, truth.sha256()) for name, truth in truths.items()), *map(_named, incidents)]
-        ),
+        labels_sha256=subject.labels_sha256,
         label_revision=scope.label_revision,
         windows=len(judged.windows),
         scored=int(judged.windows.is_ready.sum()),
@@ -147,7 +175,6 @@ def _series(service: str, said: Said, truth: TruthColumns) -> scoring.Series:
 
 def _judge_by_cases(algorithm: str, version: int, said: Said, scope: Scope, cost: Cost) -> Judgement:
     task: AlgorithmTask = said.task
-    board: Board = "ranker" if task == "ranker" else "classifier"
     by_detector: dict[str, Values] = {}
     if task == "ranker":
         rankings = [each for each in _rankings(said, scope) if each.detector not in scope.controls]
@@ -170,10 +197,9 @@ def _judge_by_cases(algorithm: str, version: int, said: Said, scope: Scope, cost
         algorithm=algorithm,
         version=version,
         task=task,
-        board=board,
-        scenario=f"{scope.name}/{board}",
+        scenario=f"{scope.name}/{task}",
         input_sha256=_sha256((name, sha256.encode()) for name, sha256 in given.items()),
-        labels_sha256=_sha256(map(_answered, scope.faults)),
+        labels_sha256=scope.faults_sha256,
         label_revision=scope.label_revision,
         windows=0,
         scored=answered,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from microservo.domain.alarms import fault_free_until_us
-from microservo.domain.evaluation.columns import Truths, of_system
+from microservo.domain.evaluation.columns import Truths
 from microservo.domain.evaluation.deployments import KnownTraits, Said
 from microservo.domain.evaluation.facts import FaultFacts
 from microservo.domain.evaluation.judgement import Scope, judge
@@ -154,7 +154,6 @@ class RunEvaluation:
             window_us=run.window_us,
             delay_us=run.first_cut_us,
             truths=columns,
-            system=of_system(list(columns.values())),
             label_revision=max(truths.revision for truths in self._truths.values()),
             incidents=self._facts.incidents(),
             faults=self._facts.faults(columns.keys(), from_us, until_us),
