@@ -83,11 +83,11 @@ def labelled(service: str, number: int, *, truth: Truth | None = None, revision:
     )
 
 
-def fault_records(place: int, *, is_final: bool = True) -> list[Read]:
+def fault_records(place: int, *, is_final: bool = True) -> tuple[ServiceFault, FaultEffect, FaultVerdict]:
     """What is published of a fault: in force 1 s into its first window, visible 2 s into it."""
     fault_id, service, first, behind = FAULTS[place]
     applied_us, recovered_us = start_us(first) + S, start_us(behind) - S
-    return [
+    return (
         ServiceFault(
             run_id="run-1",
             fault_id=fault_id,
@@ -126,7 +126,7 @@ def fault_records(place: int, *, is_final: bool = True) -> list[Read]:
             is_final=is_final,
             evidence="",
         ),
-    ]
+    )
 
 
 def truths(numbers: Sequence[int] = range(WINDOWS)) -> list[Read]:
@@ -152,7 +152,7 @@ def score_of(name: str, service: str, number: int) -> float:
     }[name]
 
 
-def scores(name: str, numbers: Sequence[int] = range(WINDOWS), *, version: int = 1) -> list[Read]:
+def scores(name: str, numbers: Sequence[int] = range(WINDOWS), *, version: int = 1) -> list[AnomalyScore]:
     return [
         AnomalyScore(
             run_id="run-1",

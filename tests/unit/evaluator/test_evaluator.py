@@ -231,7 +231,7 @@ def test_what_cannot_be_read_and_other_runs_stop_nobody(world: World) -> None:
 
 
 def test_a_run_is_read_from_where_it_begins(world: World) -> None:
-    old = [replace(each, algorithm="old") for each in scores("good", range(5))]  # type: ignore[arg-type, call-arg]
+    old = [replace(each, algorithm="old") for each in scores("good", range(5))]
     world.put(old)
     with world.broker.consumer(group_id=None) as consumer:
         ends = {

@@ -13,6 +13,8 @@ from evaluated_run import (
     WINDOWS,
     alarms,
     deployment,
+    experiment,
+    labelled,
     root_cause,
     scores,
     start_us,
@@ -174,12 +176,9 @@ def test_a_name_is_text_on_the_page_and_nothing_else(known: list[Evaluation]) ->
 
 def test_a_board_without_a_fault_has_a_page() -> None:
     run = RunEvaluation("run-1")
-    for record in (
-        truths(range(0))[0],
-        *(each for each in truths() if type(each).__name__ == "LabelledWindow"),
-    ):
-        run.add(replace(record, truth="normal") if hasattr(record, "truth") else record)  # type: ignore[type-var]
-    for record in scores("good"):
+    calm = [labelled("cart", number, truth="normal") for number in range(WINDOWS)]
+    records: list[Read] = [experiment(), *calm, *scores("good")]
+    for record in records:
         run.add(record)
     (board,) = boards(run.evaluations(at_us=0, cost="batch"))
     assert board.rows[0].rank is None

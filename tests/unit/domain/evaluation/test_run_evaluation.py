@@ -16,6 +16,7 @@ from evaluated_run import (
     alarm_case,
     alarms,
     deployment,
+    experiment,
     fault_records,
     labelled,
     root_cause,
@@ -27,7 +28,7 @@ from evaluated_run import (
 from microservo.domain.evaluation import Read, RunEvaluation
 from microservo.domain.scoring import Interval, Row, metrics_of, standings
 from schemas.codec import decode_as, encode
-from schemas.records import Case, Evaluation, FailureClass, FaultEffect
+from schemas.records import Case, Evaluation, FailureClass
 
 
 def evaluated(*parts: Iterable[Read], cost: str = "live", name: str = "") -> dict[str, Evaluation]:
@@ -109,11 +110,10 @@ def test_what_comes_bit_by_bit_ends_where_all_at_once_does() -> None:
     for record in truths(range(0)):
         run.add(record)
     for number in range(WINDOWS):
-        for record in (
-            *(labelled(service, number) for service in SERVICES),
-            *scores("good", range(number, number + 1)),
-        ):
-            run.add(record)
+        for service in SERVICES:
+            run.add(labelled(service, number))
+        for score in scores("good", range(number, number + 1)):
+            run.add(score)
         found = list(run.evaluations(at_us=start_us(WINDOWS)))
     assert repr(found) == repr(list(evaluated(truths(), scores("good")).values()))
 
@@ -174,9 +174,7 @@ def test_metrics_are_broken_down_and_have_intervals_when_all_is_worked_out() -> 
 
 
 def test_who_scores_the_system_as_a_whole_stands_on_a_board_of_its_own() -> None:
-    whole = [
-        replace(each, service="system") for each in scores("oracle") if getattr(each, "service", "") == "ads"
-    ]  # type: ignore[arg-type]
+    whole = [replace(each, service="system") for each in scores("oracle") if each.service == "ads"]
     found = evaluated(truths(), whole)["oracle"]
     assert found.scenario == "run-1/system-detector"
     assert found.cases == len(FAULTS)
@@ -223,8 +221,10 @@ def test_the_oracle_waits_until_a_fault_is_final_and_asks_once() -> None:
     for record in (*truths(range(0))[:1], *fault_records(0, is_final=False)):
         run.add(record)
     assert run.oracle_cases(now_us=0) == []
-    for record in fault_records(0):
-        run.add(replace(record, version=9))  # type: ignore[arg-type, call-arg]
+    fault, effect, verdict = fault_records(0)
+    run.add(replace(effect, version=9))
+    run.add(replace(verdict, version=9))
+    run.add(fault)
     (case,) = run.oracle_cases(now_us=0)
     run.add(case)
     assert run.oracle_cases(now_us=0) == []
@@ -233,11 +233,10 @@ def test_the_oracle_waits_until_a_fault_is_final_and_asks_once() -> None:
 def test_the_oracle_shows_no_more_than_a_minute_and_nothing_that_was_not_visible() -> None:
     run = RunEvaluation("run-1")
     fault, effect, verdict = fault_records(0)
-    for record in (*truths(range(0))[:1], replace(fault, recovered_at_us=start_us(190)), effect, verdict):  # type: ignore[arg-type, call-arg]
+    for record in (experiment(), replace(fault, recovered_at_us=start_us(190)), effect, verdict):
         run.add(record)
     (case,) = run.oracle_cases(now_us=0)
     assert case.until_us - case.opened_us == 60 * S
-    assert isinstance(effect, FaultEffect)
     run.add(replace(effect, version=5, finding="not_visible"))
     assert run.oracle_cases(now_us=0) == []
 
@@ -263,7 +262,7 @@ def test_a_ranker_is_judged_with_the_oracles_time_and_chained_to_detectors() -> 
 def test_alarms_of_controls_make_no_chain() -> None:
     case = alarm_case("random", FAULTS[0][1], FAULTS[0][2])
     said = [root_cause(case, FAULTS[0][1])]
-    control = [*scores("random", range(3)), deployment("random", is_control=True)]
+    control: list[Read] = [*scores("random", range(3)), deployment("random", is_control=True)]
     assert "chained_ac_1" in evaluated(truths(), [case], said)["ranker"].metrics
     assert "chained_ac_1" not in evaluated(truths(), [case], said, control)["ranker"].metrics
 
