@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from math import floor, isfinite, log10
 from typing import Any
 
+from markupsafe import Markup
+
 from microservo.datasets.pages import own, template
 from microservo.domain.evaluation.board import Board, BoardRow, groups_of, medals
 from microservo.domain.scoring import Metric
@@ -31,10 +33,17 @@ class _Tick:
 def board_page(boards: Sequence[Board]) -> str:
     """The page of some boards."""
     return template("page/board.html.jinja").render(
-        boards=[_board(board) for board in boards],
-        medals=medals(boards),
-        css=own("page/page.css") + own("page/board.css"),
+        sections=board_sections(boards), css=own("page/page.css") + own("page/board.css")
     )
+
+
+def board_sections(boards: Sequence[Board]) -> Markup:
+    """The sections of some boards and of their medals, for any page with the style sheets of this one."""
+    sections = template("page/board_sections.html.jinja").render(
+        boards=[_board(board) for board in boards], medals=medals(boards)
+    )
+    # Our own template has escaped what is in it.
+    return Markup(sections)  # noqa: S704
 
 
 def _board(board: Board) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -33,8 +33,10 @@ from microservo.datasets.workers import (
 from microservo.domain.datasets.card import dataset_card
 from microservo.domain.datasets.ledger import LedgerRow
 from microservo.domain.datasets.manifest import MANIFEST, FileEntry, Manifest, RunFacts, tables_hash
+from microservo.domain.evaluation.board import Board, boards
 from microservo.domain.joined_topics import SOURCES
 from microservo.domain.window_policy import WindowPolicy
+from microservo.log.evaluations import evaluations
 from microservo.log.ranges import BATCH, RangeReader, Ranges
 from microservo.log.runs import FACTS, RunLog, run_log
 from microservo.retry import retry
@@ -103,7 +105,8 @@ def rebuild(
                 build.add_facts(messages)
                 steps.done(len(messages))
             numbered = workers.steps() if shares else in_this_process(broker, share)
-            return build.finish(_joined(numbered, max(1, len(shares)), build, steps))
+            outcome = _joined(numbered, max(1, len(shares)), build, steps)
+            return build.finish(outcome, boards(evaluations(broker, run_id, topic_prefix)))
 
 
 def _joined(numbered: Iterator[Numbered], readers: int, build: _Build, steps: _Steps) -> Outcome:
@@ -199,8 +202,8 @@ class _Build:
             for name, rows in tables.items():
                 self._files[name].append(rows)
 
-    def finish(self, outcome: Outcome) -> Manifest:
-        """Writes what is left, and all about it."""
+    def finish(self, outcome: Outcome, boards: Sequence[Board]) -> Manifest:
+        """Writes what is left, and all about it; boards go into the report."""
         with writing(self._out_dir):
             with ThreadPoolExecutor() as pool:
                 # All that there was to read is read: the processors are free.
@@ -208,7 +211,7 @@ class _Build:
             tables = self._facts.tables()
             files += [write_table(self._folder / name, TABLES[name], rows) for name, rows in tables]
             manifest = self._manifest(tuple(sorted(files, key=lambda file: file.name)), outcome)
-            return _described(self._folder, manifest)
+            return _described(self._folder, manifest, boards)
 
     def __enter__(self) -> Self:
         return self
@@ -239,10 +242,10 @@ class _Build:
         )
 
 
-def _described(folder: Path, manifest: Manifest) -> Manifest:
+def _described(folder: Path, manifest: Manifest, boards: Sequence[Board]) -> Manifest:
     """The manifest with the card and the report, all written."""
     (folder / "README.md").write_text(dataset_card(manifest), "utf-8")
-    write_report(folder, manifest)
+    write_report(folder, manifest, boards)
     described = []
     for name in ("README.md", "report.html"):
         size_bytes, sha256 = file_hash(folder / name)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
+from microservo.datasets.board_page import board_sections
 from microservo.datasets.facts import ledger_rows
 from microservo.datasets.pages import instant, own, template
 from microservo.datasets.timeline import TRUTHS, rows_in_us, timeline
 from microservo.domain.datasets.ledger import LedgerRow
 from microservo.domain.datasets.manifest import Manifest, RunFacts
+from microservo.domain.evaluation.board import Board
 
 Sums = dict[tuple[str, str], list[int]]
 """Counts by source and service."""
@@ -31,8 +33,8 @@ _MEASURED = ("baseline", "value", "samples", "p_value")
 _COUNTS = ("read", "in_windows", "late", "duplicate", "dropped", "rejected", "unfinished")
 
 
-def write_report(folder: Path, manifest: Manifest) -> None:
-    """Writes `report.html` from the tables in `folder`; a function of their content alone."""
+def write_report(folder: Path, manifest: Manifest, boards: Sequence[Board] = ()) -> None:
+    """Writes `report.html`; a function of the tables in `folder` and of the run's boards alone."""
     sums, broken_rows = _summed(ledger_rows(folder / "ledger.parquet"))
     windows = manifest.file("windows.parquet")
     page = template("page/page.html.jinja").render(
@@ -50,7 +52,8 @@ def write_report(folder: Path, manifest: Manifest) -> None:
         files=manifest.files,
         content_hash=manifest.content_hash,
         timeline=timeline(folder),
-        css=own("page/page.css"),
+        boards=board_sections(boards) if boards else "",
+        css=own("page/page.css") + own("page/board.css"),
         js=own("page/page.js"),
         uplot_css=own("vendor/uPlot.min.css"),
         uplot_js=own("vendor/uPlot.iife.min.js"),

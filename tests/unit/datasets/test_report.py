@@ -18,8 +18,12 @@ from synthetic import START_US, Story
 from microservo.datasets import read_manifest, rebuild
 from microservo.datasets.report import write_report
 from microservo.datasets.series import Series, bins_of, points_per_series
+from microservo.domain.evaluation.board import boards
 from microservo.domain.text import printable
 from microservo.testing import MemoryBroker
+from schemas.codec import decode_as
+from schemas.examples import example_bytes
+from schemas.records import Evaluation
 
 
 def data_of(page: str) -> dict[str, object]:
@@ -83,6 +87,15 @@ def test_only_a_run_that_goes_on_is_said_to_go_on(dataset: Path, status: str, wo
     assert words in page
     assert ("This run was aborted" in page) == (status == "aborted")
     assert ("goes on" in page) == (status == "running")
+
+
+def test_the_board_of_the_run_stands_in_its_report(dataset: Path) -> None:
+    evaluation = decode_as(Evaluation, example_bytes()["evaluation", 1]["detector"])
+    write_report(dataset, read_manifest(dataset), boards([evaluation]))
+    page = (dataset / "report.html").read_text("utf-8")
+    assert "n-sigma@1" in page
+    assert "AUC-PR" in page
+    assert "&lt;svg" not in page
 
 
 def test_each_service_has_its_windows_scores_and_bands(original: Path) -> None:

@@ -191,6 +191,17 @@ def test_windows_of_hosts_and_other_runs_count_for_nobody() -> None:
     assert repr(evaluated(truths(), scores("good"))) == repr(beside)
 
 
+def test_what_was_not_final_when_the_run_ended_counts_for_nobody() -> None:
+    """Its labels wait for more, and hosts that went may never have scored it."""
+    over = replace(experiment(), status="finished", finished_at_us=start_us(100))
+    until_s = 30
+    found = evaluated(truths(), scores("oracle"), [over])["oracle"]
+    in_time = evaluated(truths(range(100 - until_s // 5)), scores("oracle"))["oracle"]
+    assert (found.windows, found.values[:3]) == (in_time.windows, in_time.values[:3])
+    gone = evaluated(truths(), scores("oracle", range(94)), [over])["oracle"]
+    assert value(gone, "coverage") == 1.0
+
+
 def test_a_control_is_marked_also_when_it_was_removed() -> None:
     found = evaluated(truths(), [deployment("random", is_control=True, is_fenced=False)], scores("random"))
     assert (found["random"].is_control, found["random"].is_fenced) == (True, False)
