@@ -140,6 +140,8 @@ class Scores:
 
 def open_in(end_us: Int64, opened_us: Sequence[int], closed_us: Sequence[int | None]) -> Flags:
     """Whether an alarm was open at the end of each window, whose ends ascend."""
+    if not opened_us:
+        return np.zeros(len(end_us), np.bool_)
     edges = np.zeros(len(end_us) + 1, np.int64)
     closed = [_NEVER_US if each is None else each for each in closed_us]
     np.add.at(edges, end_us.searchsorted(np.array(opened_us, np.int64)), 1)

@@ -11,13 +11,13 @@ from typing import Literal
 import numpy as np
 
 from microservo.domain import scoring
-from microservo.domain.evaluation.columns import TruthColumns, of_system, open_in
+from microservo.domain.evaluation.columns import Scores, TruthColumns, of_system, open_in
 from microservo.domain.evaluation.deployments import Said
 from microservo.domain.scoring.catalogue import Cost
 from microservo.domain.scoring.detection import detection_of
 from microservo.domain.scoring.evaluation import Time, Values, evaluate_detection
 from microservo.domain.system_rows import SYSTEM
-from schemas.records import AlgorithmTask, Case
+from schemas.records import Alarm, AlgorithmTask, Case
 
 _CHAINED: tuple[Time, ...] = ("chained",)
 
@@ -129,7 +129,13 @@ def judge(algorithm: str, version: int, said: Said, scope: Scope, cost: Cost) ->
 
 def _judge_detector(algorithm: str, version: int, said: Said, scope: Scope, cost: Cost) -> Judgement:
     subject = scope.whole if set(said.scores) == {SYSTEM} else scope.services
-    series = [_series(name, said, truth) for name, truth in sorted(subject.truths.items())]
+    own: dict[str, list[Alarm]] = {}
+    for raised in said.alarms.values():
+        own.setdefault(raised.service, []).append(raised)
+    series = [
+        _series(name, said.scores.get(name), own.get(name, []), truth)
+        for name, truth in sorted(subject.truths.items())
+    ]
     alarms = [
         scoring.Alarm(
             service=each.service,
@@ -158,9 +164,9 @@ def _judge_detector(algorithm: str, version: int, said: Said, scope: Scope, cost
     )
 
 
-def _series(service: str, said: Said, truth: TruthColumns) -> scoring.Series:
-    scores = said.scores.get(service)
-    alarms = [each for each in said.alarms.values() if each.service == service]
+def _series(
+    service: str, scores: Scores | None, alarms: Sequence[Alarm], truth: TruthColumns
+) -> scoring.Series:
     return scoring.Series(
         service=service,
         start_us=truth.start_us,
