@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
+from microservo.application.algorithm_logs import ReadAlgorithmLogs, read_algorithm_logs
+from microservo.application.algorithm_progress import WaitForAlgorithm, wait_for_algorithm
 from microservo.application.algorithms import (
     CheckAlgorithm,
     DeployAlgorithm,
@@ -93,6 +95,8 @@ HANDLERS: Mapping[type[Command[Any]], Callable[[Any, Context], Any]] = {
     HashDataset: hash_dataset,
     CheckMachine: check_machine,
     DeployAlgorithm: deploy_algorithm,
+    WaitForAlgorithm: wait_for_algorithm,
+    ReadAlgorithmLogs: read_algorithm_logs,
     ListAlgorithms: list_algorithms,
     StartAlgorithm: start_algorithm,
     StopAlgorithm: stop_algorithm,

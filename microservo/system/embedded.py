@@ -30,7 +30,7 @@ from microservo.supervision.system_file import SystemFile, remove_system, write_
 from microservo.system.claim import claimed
 from microservo.system.first_telemetry import FirstTelemetry
 from microservo.system.logs import fresh_logs
-from microservo.system.options import ALGORITHMS, SystemOptions
+from microservo.system.options import SystemOptions
 from microservo.system.processes import (
     COLLECTOR,
     HEALTH_NAMES,
@@ -239,7 +239,7 @@ class EmbeddedSystem:
                 self._record.close_others(self.client.runs.list())
             self._record.begin()
             self._unfinished = self._record
-            for kind in ALGORITHMS:
+            for kind in self.options.algorithms:
                 self.client.algorithms.deploy(kind, if_missing=True, seed=self.options.seed)
             stage.show(f"{self.run_id}, {self.options.partitions} partitions")
 
@@ -293,6 +293,7 @@ class EmbeddedSystem:
             target_state=str(self._folders.target_state),
             otlp_url=f"http://127.0.0.1:{pipeline.otlp_port}",
             log_dir=str(self._folders.logs),
+            algorithms_dir=str(self._folders.algorithms),
             ports={
                 "otlp": pipeline.otlp_port,
                 "otlp-grpc": pipeline.otlp_grpc_port,
