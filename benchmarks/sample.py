@@ -16,13 +16,13 @@ from microservo.adapters.broker import Broker
 from microservo.algorithms.sample import RUN_ID, SAMPLE, Effect, Sample
 from microservo.cli.output import console
 from microservo.cli.progress import TerminalProgress
-from microservo.log.run_facts import newest_effects, records_of_run
+from microservo.log.run_facts import newest_effects, newest_truth, records_of_run
 from microservo.log.runs import find_run
 from microservo.system import EmbeddedSystem, SystemOptions
 from microservo.system.count_down import count_down
 from microservo.system.demo import plan_of, run_campaign
-from schemas.catalogue import FEATURE_WINDOWS, LABELLED_WINDOWS, SERVICE_GRAPH
-from schemas.records import FaultEvent, FeatureWindow, LabelledWindow, ServiceGraph, Truth
+from schemas.catalogue import FEATURE_WINDOWS, SERVICE_GRAPH
+from schemas.records import FaultEvent, FeatureWindow, ServiceGraph
 
 COMMAND = "python -m benchmarks.sample"
 _DRAIN_MARGIN_S = 3.0
@@ -66,7 +66,6 @@ def sample_of(broker: Broker, topic_prefix: str, run_id: str, events: Sequence[F
     run = find_run(broker, run_id, topic_prefix).run
     graphs = records_of_run(broker, topic_prefix, run_id, SERVICE_GRAPH)
     windows = records_of_run(broker, topic_prefix, run_id, FEATURE_WINDOWS)
-    labelled = records_of_run(broker, topic_prefix, run_id, LABELLED_WINDOWS)
     about = {
         "command": COMMAND,
         "seed": run.seed,
@@ -82,7 +81,7 @@ def sample_of(broker: Broker, topic_prefix: str, run_id: str, events: Sequence[F
         about=about,
         windows=_first_revisions(windows),
         edges=_edges(graphs),
-        truth=_truth(labelled),
+        truth=newest_truth(broker, topic_prefix, run_id),
         effects=list(_effects(broker, topic_prefix, run_id, events)),
     )
 
@@ -94,16 +93,6 @@ def _first_revisions(records: Iterable[object]) -> list[FeatureWindow]:
         if isinstance(each, FeatureWindow) and each.revision == 0:
             found.setdefault((each.start_us, each.service), replace(each, run_id=RUN_ID))
     return [found[key] for key in sorted(found)]
-
-
-def _truth(records: Iterable[object]) -> dict[tuple[str, int], Truth]:
-    """What the newest revision of each window says, by service and start."""
-    newest: dict[tuple[str, int], LabelledWindow] = {}
-    for each in records:
-        if isinstance(each, LabelledWindow):
-            key = (each.service, each.start_us)
-            newest[key] = max(newest.get(key, each), each, key=lambda window: window.revision)
-    return {key: newest[key].truth for key in sorted(newest)}
 
 
 def _edges(records: Iterable[object]) -> list[tuple[str, str, int]]:

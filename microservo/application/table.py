@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
+from microservo.application.algorithm_checks import (
+    CheckAlgorithm,
+    TryAlgorithm,
+    check_algorithm,
+    try_algorithm,
+)
 from microservo.application.algorithm_logs import ReadAlgorithmLogs, read_algorithm_logs
 from microservo.application.algorithm_progress import WaitForAlgorithm, wait_for_algorithm
 from microservo.application.algorithms import (
-    CheckAlgorithm,
     DeployAlgorithm,
     InitProject,
     ListAlgorithmKinds,
@@ -16,7 +21,6 @@ from microservo.application.algorithms import (
     RemoveAlgorithm,
     StartAlgorithm,
     StopAlgorithm,
-    check_algorithm,
     deploy_algorithm,
     init_project,
     list_algorithm_kinds,
@@ -103,6 +107,7 @@ HANDLERS: Mapping[type[Command[Any]], Callable[[Any, Context], Any]] = {
     RemoveAlgorithm: remove_algorithm,
     ListAlgorithmKinds: list_algorithm_kinds,
     CheckAlgorithm: check_algorithm,
+    TryAlgorithm: try_algorithm,
     InitProject: init_project,
 }
 """What carries out each command."""

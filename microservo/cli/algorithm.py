@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
+from microservo.application.algorithm_checks import CheckAlgorithm, TryAlgorithm
 from microservo.application.algorithm_progress import WaitForAlgorithm
 from microservo.application.algorithms import (
-    CheckAlgorithm,
     DeployAlgorithm,
     InitProject,
     ListAlgorithmKinds,
@@ -30,6 +30,7 @@ from microservo.cli.output import Cell, console, print_document, print_line, pri
 from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, pass_session
 from microservo.cli.text import styled
+from microservo.cli.trials import print_trials
 from microservo.errors import InvalidInput, MicroServoError
 from schemas.records import AlgorithmDeployment, AlgorithmState
 
@@ -266,17 +267,27 @@ def kinds(session: Session, name: str | None, *, as_json: bool) -> None:
 def check(session: Session, /, spec: str, *, unfenced: bool, **declared: Any) -> None:
     """Try what every algorithm must keep to on the one at SPEC; needs no running system.
 
+    Where all holds, it is tried on a sample that is shipped, a run with every kind of fault in it, beside
+    algorithms that it has to beat. What is shown is defined as on the board.
+
     \b
     Examples:
       microservo algorithm check ./mine.py
+      microservo algorithm check river.anomaly:HalfSpaceTrees --requires river==0.26.1 \\
+          --pre river.preprocessing:MinMaxScaler
     """
-    results = session.execute(CheckAlgorithm(spec=spec, is_fenced=not unfenced))
+    given = declared_of(declared)
+    progress = TerminalProgress(console(stderr=True))
+    results = session.execute(CheckAlgorithm(spec=spec, declared=given, is_fenced=not unfenced), progress)
     for result in results:
         mark = styled("holds", fg="green") if result.ok else styled("does not hold", fg="red")
         print_line(mark, f": {result.name}" + (f" ({result.reason})" if result.reason else ""))
     if not all(result.ok for result in results):
         msg = f"{sum(not result.ok for result in results)} of {len(results)} checks do not hold"
         raise MicroServoError(msg)
+    trials = session.execute(TryAlgorithm(spec=spec, declared=given, is_fenced=not unfenced), progress)
+    if trials:
+        print_trials(trials)
 
 
 @algorithm.command()

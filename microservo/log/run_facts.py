@@ -1,4 +1,4 @@
-"""What lies on the topics of one run: its records, and what was found last of each fault."""
+"""What lies on the topics of one run: its records, and what was found last of faults and windows."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from microservo.adapters.broker import Broker, Consumer
 from microservo.log.ranges import Ranges, read_ranges
 from microservo.log.runs import find_run
-from schemas.catalogue import FAULT_EFFECTS
+from schemas.catalogue import FAULT_EFFECTS, LABELLED_WINDOWS
 from schemas.codec import SchemaError, decode
-from schemas.records import Experiment, FaultEffect
+from schemas.records import Experiment, FaultEffect, LabelledWindow, Truth
 
 
 def records_of_run(broker: Broker, topic_prefix: str, run_id: str, topic: str) -> Iterator[object]:
@@ -42,6 +42,16 @@ def newest_effects(broker: Broker, topic_prefix: str, run_id: str) -> dict[tuple
             key = (record.fault_id, record.service)
             found[key] = max(record, found.get(key, record), key=lambda each: each.version)
     return found
+
+
+def newest_truth(broker: Broker, topic_prefix: str, run_id: str) -> dict[tuple[str, int], Truth]:
+    """What the newest revision of each window says, by service and start; arguments as above."""
+    newest: dict[tuple[str, int], tuple[int, Truth]] = {}
+    for record in records_of_run(broker, topic_prefix, run_id, LABELLED_WINDOWS):
+        if isinstance(record, LabelledWindow):
+            key = (record.service, record.start_us)
+            newest[key] = max(newest.get(key, (-1, record.truth)), (record.revision, record.truth))
+    return {key: truth for key, (_, truth) in sorted(newest.items())}
 
 
 def _ranges(consumer: Consumer, run: Experiment, topic: str, topic_prefix: str) -> Ranges:

@@ -32,6 +32,8 @@ class SystemOptions:
         fault_free_s: nothing is to be injected so many seconds after the first labelled window; thresholds
             of algorithms are found in what comes before.
         algorithms: shipped kinds that are deployed at the start, where they are not yet.
+        algorithms_timeout_s: how long the target waits for them to run, so that nothing disturbs what it
+            does without faults; it does not wait for 0.
         delays_us: how late the telemetry of services comes, in microseconds; of others it is learned.
     """
 
@@ -47,6 +49,7 @@ class SystemOptions:
     otlp_grpc_port: int = 0
     fault_free_s: float = 60.0
     algorithms: tuple[str, ...] = ALGORITHMS
+    algorithms_timeout_s: float = 0.0
     delays_us: Mapping[str, int] = field(default_factory=dict)
 
     @property
