@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
-from microservo.application.algorithm_logs import ReadAlgorithmLogs
+from microservo.application.algorithm_logs import LogLine, ReadAlgorithmLogs
 from microservo.cli.completions import FOLDER_VARIABLE, complete_deployed
 from microservo.cli.output import print_document, print_line
 from microservo.cli.session import Session, pass_session
@@ -39,7 +40,7 @@ def logs(
     """Show what was written about the algorithm NAME, on the machine where it runs.
 
     Lines of `build` are pip's, while its environment was built; those of `host` are of the process that feeds
-    it, one JSON document each; those of `algorithm` it has printed itself.
+    it, with times in UTC; those of `algorithm` it has printed itself.
 
     \b
     Examples:
@@ -52,4 +53,17 @@ def logs(
         if as_json:
             print_document(line)
         else:
-            print_line(styled(f"{line.source:<9} ", dim=True), line.text)
+            for text in _readable(line):
+                print_line(styled(f"{line.source:<9} ", dim=True), text)
+
+
+def _readable(line: LogLine) -> list[str]:
+    """The line as people read it: of a document of a host's, when, how bad, what, and where it came from."""
+    try:
+        found = json.loads(line.text) if line.source == "host" else None
+        if isinstance(found, dict):
+            head = f"{str(found['ts'])[11:19]} {found['level']} {found['message']}"
+            return [head, *str(found.get("exception", "")).splitlines()]
+    except (ValueError, KeyError):
+        pass
+    return [line.text]

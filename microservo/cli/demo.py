@@ -20,6 +20,7 @@ from microservo.domain.twin import TwinRow
 from microservo.errors import MicroServoError
 from microservo.system import EmbeddedSystem
 from microservo.system.demo import (
+    ALARMS_PER_HOUR,
     ALGORITHMS,
     ALGORITHMS_TIMEOUT_S,
     FAULT_FREE_S,
@@ -74,7 +75,7 @@ def demo(
 ) -> None:
     """Start a system, break it several times, have algorithms score it, and make a labelled dataset of it.
 
-    Takes about half a minute for each fault, and four minutes around them; the first time, also what it takes
+    Takes about half a minute for each fault, and five minutes around them; the first time, also what it takes
     to fetch the broker, and the environment of one of the algorithms. Everything is stopped at the end, or
     with Ctrl-C at any time.
 
@@ -101,6 +102,7 @@ def demo(
         algorithms=ALGORITHMS,
         algorithms_timeout_s=ALGORITHMS_TIMEOUT_S,
         fault_free_s=FAULT_FREE_S,
+        alarms_per_hour=ALARMS_PER_HOUR,
     )
     progress = TerminalProgress(console())
     system = EmbeddedSystem(options, progress)

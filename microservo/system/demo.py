@@ -27,7 +27,10 @@ ALGORITHMS = (*DETECTORS, *RANKERS)
 """What a demo deploys: what is quick, on every kind of signal, with chance as a control of each task."""
 ALGORITHMS_TIMEOUT_S = 300.0
 """The first time, an environment is built."""
-FAULT_FREE_S = 120.0
+FAULT_FREE_S = 180.0
+"""Detectors that settle first score nothing, or oddly, for the first one to two minutes."""
+ALARMS_PER_HOUR = 30.0
+"""One in two minutes: fewer can't be told from so short a time, and a threshold would be a guess."""
 _IDLE_PER_S = 1.0
 """With fewer requests than these, a fault of some seconds meets too few to show."""
 _GRACE_S = 60.0

@@ -244,7 +244,12 @@ class EmbeddedSystem:
             self._record.begin()
             self._unfinished = self._record
             for kind in self.options.algorithms:
-                self.client.algorithms.deploy(kind, if_missing=True, seed=self.options.seed)
+                self.client.algorithms.deploy(
+                    kind,
+                    if_missing=True,
+                    seed=self.options.seed,
+                    alarms_per_hour=self.options.alarms_per_hour,
+                )
             stage.show(f"{self.run_id}, {self.options.partitions} partitions")
 
     def _start_processes(self, supervisor: Supervisor, servers: str) -> None:

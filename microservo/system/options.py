@@ -32,6 +32,7 @@ class SystemOptions:
         fault_free_s: nothing is to be injected so many seconds after the first labelled window; thresholds
             of algorithms are found in what comes before.
         algorithms: shipped kinds that are deployed at the start, where they are not yet.
+        alarms_per_hour: false alarms that the thresholds of these aim at, of all services together.
         algorithms_timeout_s: how long the target waits for them to run, so that nothing disturbs what it
             does without faults; it does not wait for 0.
         delays_us: how late the telemetry of services comes, in microseconds; of others it is learned.
@@ -47,8 +48,9 @@ class SystemOptions:
     policy: WindowPolicy = field(default_factory=WindowPolicy)
     otlp_port: int = 0
     otlp_grpc_port: int = 0
-    fault_free_s: float = 60.0
+    fault_free_s: float = 120.0
     algorithms: tuple[str, ...] = ALGORITHMS
+    alarms_per_hour: float = 1.0
     algorithms_timeout_s: float = 0.0
     delays_us: Mapping[str, int] = field(default_factory=dict)
 
