@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from microservo.supervision.system_file import environments_folder
 if TYPE_CHECKING:
     from microservo.algorithms.conformance import CheckResult
     from microservo.algorithms.running import Workplace
+    from microservo.algorithms.spec import Plugin
     from microservo.algorithms.trial import Trial
     from microservo.supervision.environments import Environment
 
@@ -105,12 +106,31 @@ def _workplace(
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        # An ordinary user reads what is unpacked, behind the fence.
         folder.chmod(0o755)
-        plugin = resolve(command.spec, command.declared, unpack_to=folder / "unpacked")
+        found = resolve(command.spec, command.declared, unpack_to=folder / "unpacked")
+        plugin = _as_deployed(found, folder)
         fence = Fence.find() if command.is_fenced else Unfenced()
         workplace = Workplace(plugin, fence, EnvironmentCache(environments_folder()), folder)
         with context.progress.stage("environment"):
             environment = workplace.environment()
         with environment:
             yield workplace, environment
+
+
+def _as_deployed(plugin: Plugin, folder: Path) -> Plugin:
+    """The same with its code as it would arrive where it runs, wherever it lies now.
+
+    Raises:
+        InvalidInput: it could not be sent.
+    """
+    from microservo.algorithms.archive import pack, unpack  # noqa: PLC0415  # as above
+
+    if plugin.source == "shipped" or not plugin.code:
+        return plugin
+    archive, code = folder / "code.zip", folder / "code"
+    archive.write_bytes(pack(plugin.code))
+    unpack(archive, code)
+    # An ordinary user reads it behind the fence.
+    for path in (code, *code.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return replace(plugin, code=tuple(sorted(code.iterdir())))
