@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def read(folder: Path, **given: object) -> list[tuple[str, str]]:
+def read(folder: Path, **given: Any) -> list[tuple[str, str]]:
     command = replace(ReadAlgorithmLogs(name="mine", folder=folder), **given)
     return [(line.source, line.text) for line in execute(command, CONTEXT)]
 

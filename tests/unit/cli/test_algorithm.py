@@ -82,8 +82,14 @@ def test_what_can_not_be_declared_is_refused_before_anything_is_sent(
 def a_state(phase: str, **changes: Any) -> AlgorithmState:
     example = decode_as(AlgorithmState, next(iter(example_bytes()["algorithm_state", 1].values())))
     now_us = time.time_ns() // 1000
-    fields = {"deployment_id": "n-sigma@1", "algorithm": "n-sigma", "algorithm_version": 1}
-    return replace(example, **fields, phase=phase, updated_at_us=2 * now_us, **changes)
+    fields: dict[str, Any] = {
+        "deployment_id": "n-sigma@1",
+        "algorithm": "n-sigma",
+        "algorithm_version": 1,
+        "phase": phase,
+        "updated_at_us": 2 * now_us,
+    }
+    return replace(example, **{**fields, **changes})
 
 
 def test_waiting_ends_with_how_long_the_first_score_took(run: Run, put: Callable[..., None]) -> None:
@@ -113,7 +119,7 @@ def test_ctrl_c_stops_only_the_waiting(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(table.HANDLERS, WaitForAlgorithm, interrupt)  # type: ignore[arg-type]
+    monkeypatch.setitem(table.HANDLERS, WaitForAlgorithm, interrupt)
     result = run("algorithm", "deploy", "n-sigma", "--wait")
     assert result.exit_code == 130
     assert "no longer waited for; it goes on" in result.stderr
@@ -144,8 +150,8 @@ def test_logs_of_others_can_not_draw_on_the_terminal(run: Run, tmp_path: Path) -
 def test_a_check_ends_with_what_it_would_get_beside_others(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     values = {"auc_pr": 0.51234, "false_alarms_per_hour": float("nan")}
     trials = {"mine.py": Trial(values=values, asked=1199, not_ready=66, cpu_us=110.0)}
-    monkeypatch.setitem(table.HANDLERS, CheckAlgorithm, lambda *_: ())  # type: ignore[arg-type]
-    monkeypatch.setitem(table.HANDLERS, TryAlgorithm, lambda *_: trials)  # type: ignore[arg-type]
+    monkeypatch.setitem(table.HANDLERS, CheckAlgorithm, lambda *_: ())
+    monkeypatch.setitem(table.HANDLERS, TryAlgorithm, lambda *_: trials)
     result = run("algorithm", "check", "mine.py")
     assert result.exit_code == 0, result.output
     heads, row = (line for line in result.stdout.splitlines() if "AUC-PR" in line or "mine.py" in line)
