@@ -9,7 +9,7 @@ from microservo.application.command import Context
 from microservo.application.connection import Connection
 from microservo.application.table import execute
 
-NOTHING = {"requires": []}
+NOTHING: dict[str, list[str]] = {"requires": []}
 """No environment has to be built, since nothing is run."""
 MINE = """
 class Mine:
