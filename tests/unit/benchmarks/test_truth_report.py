@@ -81,14 +81,19 @@ def test_faults_that_need_calls_count_only_where_they_came() -> None:
         injected_line(calls=2, verdict="inconclusive"),
         injected_line(length_s=5, verdict="inconclusive"),
         injected_line(kind="process-kill", calls=0),
+        injected_line(acted=2, verdict="inconclusive"),
+        injected_line(acted=3),
     ]
     claims = list(injection_claims(lines))
     assert of(claims, "confirmed") == {
-        "http-abort": ("1 of 2", 50.0),
+        "http-abort": ("2 of 3", pytest.approx(200 / 3)),
         "process-kill": ("1 of 1", 100.0),
+        "all kinds": ("3 of 4", 75.0),
     }
-    assert of(claims, "confirmed within 2 s")["http-abort"] == ("1 of 1", 100.0)
-    assert "1 of 4 real faults met fewer than 3 requests, and are not counted" in injection_facts(lines)
+    assert of(claims, "confirmed within 2 s")["http-abort"] == ("2 of 2", 100.0)
+    assert "2 of 6 real faults met or changed fewer than 3 requests, and are not counted" in injection_facts(
+        lines
+    )
 
 
 def test_what_was_seen_is_held_against_the_twin() -> None:
