@@ -139,6 +139,11 @@ def leak_facts(lines: Sequence[_Line]) -> Iterator[str]:
     for line in lines:
         said = ", ".join(f"{service} {count}" for service, count in line["anomalous"].items())
         yield f"anomalous windows of the campaign that is looked at for leaks: {said}"
+        if line["hindsight"] is not None:
+            yield (
+                "the constant per service is learned on other parts of the run; the best one in hindsight, "
+                f"which nobody could know, has an area of {line['hindsight']:.3f}"
+            )
 
 
 def _false(asked: str, of: str, lines: Sequence[_Line], is_false: Callable[[_Line], bool]) -> Claim:

@@ -152,5 +152,7 @@ def test_results_say_what_was_asked_for_in_words_and_in_numbers(tmp_path: Path) 
 
 
 def test_the_facts_say_how_anomalous_windows_are_spread_over_the_services() -> None:
-    (fact,) = leak_facts([{"anomalous": {"cartservice": "2 of 9", "frontend": "5 of 10"}}])
-    assert fact.endswith("for leaks: cartservice 2 of 9, frontend 5 of 10")
+    anomalous = {"cartservice": "2 of 9", "frontend": "5 of 10"}
+    spread, hindsight = leak_facts([{"anomalous": anomalous, "hindsight": 0.625}])
+    assert spread.endswith("for leaks: cartservice 2 of 9, frontend 5 of 10")
+    assert hindsight.endswith("has an area of 0.625")
