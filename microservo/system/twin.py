@@ -141,6 +141,7 @@ def _when(events: Sequence[FaultEvent], found: Mapping[tuple[str, str], FaultEff
     recovered = [event.recovered_at_us for event in events if event.recovered_at_us is not None]
     if not applied or not recovered:
         return None
+    commanded = [each.apply_commanded_at_us for each in events if each.apply_commanded_at_us is not None]
     fault = events[0]
     exposed = sorted(service for fault_id, service in found if fault_id == fault.fault_id)
     return InForce(
@@ -148,6 +149,7 @@ def _when(events: Sequence[FaultEvent], found: Mapping[tuple[str, str], FaultEff
         kind=fault.kind,
         root_service=fault.service,
         services=(fault.service, *(each for each in exposed if each != fault.service)),
+        begun_us=min([*applied, *commanded]),
         applied_us=min(applied),
         recovered_us=max(recovered),
     )
