@@ -44,7 +44,7 @@ class Client:
         topics: list, create and subscribe to them.
         runs: list them and their writers, retire a writer.
         datasets: rebuild, verify and hash them.
-        algorithms: deploy, list, stop, start and remove them.
+        algorithms: deploy them, wait for them, list, stop, start and remove them, read their logs.
         board: show who is better than whom, compare, count medals, export.
 
     Raises:
