@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
 
 from microservo.adapters.broker import Broker
+from microservo.adapters.files import write_whole
 from microservo.algorithms.archive import unpack
 from microservo.algorithms.declaration import declaration_of
 from microservo.algorithms.spec import SHIPPED, Plugin
 from microservo.errors import InvalidInput
 from microservo.log.algorithm_files import read_file
-from microservo.log.reader import read_state
-from schemas.catalogue import ALGORITHM_FILES, ALGORITHMS
+from schemas.catalogue import ALGORITHM_FILES
+from schemas.codec import SchemaError, decode_as
 from schemas.records import AlgorithmDeployment
 from services.algorithm_host.settings import AlgorithmHostSettings
 
 
-def read_deployment(settings: AlgorithmHostSettings, broker: Broker) -> AlgorithmDeployment:
+def read_deployment(path: Path) -> AlgorithmDeployment:
     """The deployment that this host is for.
 
+    From a file: its topic has the newest version only, and an older one runs until that has caught up.
+
     Raises:
-        InvalidInput: it was removed, or replaced by another version.
-        Retryable: the broker is away for now.
+        InvalidInput: there is none.
     """
-    found = read_state(broker, settings.topic(ALGORITHMS), AlgorithmDeployment).get(settings.algorithm)
-    if found is None or found.version != settings.algorithm_version:
-        now = "it was removed" if found is None else f"it is at version {found.version}"
-        msg = f"no deployment of {settings.algorithm!r} in version {settings.algorithm_version}: {now}"
-        raise InvalidInput(msg)
-    return found
+    try:
+        return decode_as(AlgorithmDeployment, path.read_bytes())
+    except (OSError, SchemaError) as error:
+        msg = f"{path} holds no deployment ({error}); the runner writes one before it starts a host"
+        raise InvalidInput(msg) from error
 
 
 def plugin_of(deployment: AlgorithmDeployment, settings: AlgorithmHostSettings, broker: Broker) -> Plugin:
@@ -53,11 +55,21 @@ def _code(
         return ()
     folder = settings.algorithm_folder / "code"
     archive = settings.algorithm_folder / "code.zip"
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    archive.write_bytes(read_file(broker, settings.topic(ALGORITHM_FILES), deployment.files_sha256))
+    if _sha256(archive) != deployment.files_sha256:
+        content = read_file(broker, settings.topic(ALGORITHM_FILES), deployment.files_sha256)
+        write_whole(archive, content)
     shutil.rmtree(folder, ignore_errors=True)
     unpack(archive, folder)
     # An ordinary user reads it behind the fence.
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     return tuple(sorted(folder.iterdir()))
+
+
+def _sha256(path: Path) -> str:
+    """Of a file's content; empty where there is none."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""

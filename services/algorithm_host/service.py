@@ -10,6 +10,7 @@ from microservo.adapters.broker import Broker, Producer
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
 from microservo.algorithms.running import Workplace
+from microservo.algorithms.spec import Plugin
 from microservo.errors import (
     AlgorithmEnded,
     AlgorithmFailed,
@@ -20,7 +21,6 @@ from microservo.errors import (
 )
 from microservo.log.dead_letters import DeadLetters
 from microservo.log.publisher import Publisher
-from microservo.retry import retry
 from microservo.runtime.health import HealthServer
 from microservo.runtime.pulse import Pulse
 from microservo.runtime.shutdown import Shutdown
@@ -60,7 +60,8 @@ def run(
     """Runs one deployed algorithm until shutdown.
 
     Raises:
-        Unavailable: no broker answers.
+        InvalidInput: it was not told what to run.
+        Retryable, Unavailable: the broker is away; whoever started this process starts it again.
         Fatal: what a restart may mend.
     """
     broker = broker or KafkaBroker(settings.kafka)
@@ -68,7 +69,7 @@ def run(
     with ExitStack() as stack:
         stack.enter_context(HealthServer(settings.health_port, pulse.is_alive))
         producer = stack.enter_context(broker.producer(linger_ms=LINGER_MS))
-        deployment = retry(lambda: read_deployment(settings, broker), wait=shutdown.wait)
+        deployment = read_deployment(settings.deployment)
         host = AlgorithmHost(settings, deployment, broker=broker, producer=producer, pulse=pulse, clock=clock)
         host.run(shutdown)
 
@@ -116,17 +117,22 @@ class AlgorithmHost:
         )
 
     def run(self, shutdown: Shutdown) -> None:
-        """Makes it ready, checks it, and runs it until shutdown, or until it has failed for good."""
+        """Makes it ready, checks it, and runs it until shutdown, or until it has failed for good.
+
+        Raises:
+            Retryable, Unavailable: the broker is away.
+        """
         try:
             self._states.publish()
-            workplace = self._workplace()
-            with workplace.environment() as environment:
+            plugin = plugin_of(self._deployment, self._settings, self._broker)
+            workplace, environment = self._prepared(plugin)
+            with environment:
                 self._states.change(
                     phase="checking", environment_sha256=environment.sha256, holds=workplace.holds
                 )
-                check(workplace, environment, self._settings.algorithm_folder, self._pulse.beat)
+                check(workplace, environment, self._settings.checks, self._pulse.beat)
                 self._live(workplace, environment, shutdown)
-        except (InvalidInput, InvalidMessage, Unavailable, AlgorithmFailed) as error:
+        except (InvalidInput, InvalidMessage, AlgorithmFailed) as error:
             logger.exception("%s has failed", self._states.state.deployment_id)
             self._states.change(phase="failed", reason=str(error))
             # Whoever started this process reads the state and stops it; another start would fail alike.
@@ -135,14 +141,22 @@ class AlgorithmHost:
         else:
             self._states.change(phase="stopped")
 
-    def _workplace(self) -> Workplace:
-        self._settings.algorithm_folder.mkdir(parents=True, exist_ok=True)
-        return Workplace(
-            plugin_of(self._deployment, self._settings, self._broker),
-            Fence.find() if self._deployment.is_fenced else Unfenced(),
-            EnvironmentCache(self._settings.environments),
-            self._settings.algorithm_folder,
-        )
+    def _prepared(self, plugin: Plugin) -> tuple[Workplace, Environment]:
+        """Where it runs.
+
+        Raises:
+            AlgorithmRefused: this machine has no fence, or its environment can't be had.
+        """
+        settings = self._settings
+        settings.algorithm_folder.mkdir(parents=True, exist_ok=True)
+        try:
+            fence = Fence.find() if self._deployment.is_fenced else Unfenced()
+            cache = EnvironmentCache(settings.environments)
+            workplace = Workplace(plugin, fence, cache, settings.algorithm_folder)
+            return workplace, workplace.environment(settings.environment_deadline_s)
+        except Unavailable as error:
+            # Elsewhere it means that the broker is away, which passes.
+            raise AlgorithmRefused(str(error)) from error
 
     def _live(self, workplace: Workplace, environment: Environment, shutdown: Shutdown) -> None:
         failures, failed_at_us = 0, 0
