@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +27,8 @@ class Processes(Protocol):
     def start(self, spec: ProcessSpec) -> None: ...
 
     def stop(self, name: str) -> None: ...
+
+    def stop_all(self, names: Iterable[str]) -> None: ...
 
 
 class Hosts:
@@ -78,6 +80,10 @@ class Hosts:
     def stop(self, id_: str) -> None:
         """Stops the host of a version."""
         self._processes.stop(id_)
+
+    def stop_all(self, ids: Iterable[str]) -> None:
+        """Stops the hosts of all these versions together: each may take as long as its algorithm lets it."""
+        self._processes.stop_all(ids)
 
     def remove(self, id_: str) -> None:
         """Removes all that a version left on this machine."""

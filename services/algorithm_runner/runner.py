@@ -92,6 +92,11 @@ class Runner:
         self._remove_leftovers()
         self._publisher.flush(FLUSH_S)
 
+    def stop(self) -> None:
+        """Stops all hosts; what is deployed stays so."""
+        self._hosts.stop_all(self._started)
+        self._started.clear()
+
     def _enter(self, message: Message) -> None:
         key = (message.key or b"").decode()
         if message.topic == self._deployments_topic:

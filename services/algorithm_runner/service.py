@@ -60,6 +60,7 @@ def run(
             runner.reconcile()
             pulse.beat()
 
+        stack.callback(runner.stop)
         consumer = retry(lambda: _caught_up(settings, broker, runner), wait=shutdown.wait)
         consume_loop(
             consumer, runner.take, shutdown=shutdown, timeout_s=POLL_S, on_idle=keep_house, commit=False

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,10 @@ class FakeProcesses:
     def stop(self, name: str) -> None:
         del self.running[name]
         self.history.append(f"stop {name}")
+
+    def stop_all(self, names: Iterable[str]) -> None:
+        for name in names:
+            self.stop(name)
 
 
 class Machine:
