@@ -142,7 +142,8 @@ def test_a_new_version_takes_over_without_a_gap_or_a_window_scored_twice(
         system.until_scored("next", range(sent[0], sent[0] + 3))
         algorithms.deploy(str(path))
         system.until_state("replaced", "next@1")
-        eventually(lambda at=len(sent): len(sent) > at + 3)  # type: ignore[misc]
+        at = len(sent)
+        eventually(lambda: len(sent) > at + 3)
     system.until_scored("next", range(sent[0], sent[-1] + 1), version=2)
     before, after = (system.scored("next", version) for version in (1, 2))
     assert set(before.values()) == set(after.values()) == {1}
