@@ -110,10 +110,13 @@ def test_what_does_harm_is_started_again_and_then_has_failed_with_a_reason(
 
 
 def test_one_that_is_never_ready_runs_on_and_says_so(system: AlgorithmSystem) -> None:
-    said = eventually(
-        lambda: (state := system.state(f"{NEVER_READY}@1")) and state.reason, timeout_s=STARTED_WITHIN_S
-    )
-    assert "has not been ready for the last" in said
+
+    def said() -> str:
+        state = system.state(f"{NEVER_READY}@1")
+        return state.reason if state else ""
+
+    eventually(said, timeout_s=STARTED_WITHIN_S)
+    assert "has not been ready for the last" in said()
     assert phase(system, NEVER_READY) == "running"
 
 

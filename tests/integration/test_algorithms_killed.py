@@ -14,6 +14,7 @@ from microservo.adapters.kafka.embedded import BrokerProcess, running_broker
 from microservo.errors import Unavailable
 from microservo.supervision.fence import Fence
 from microservo.testing import eventually
+from schemas.records import AnomalyScore
 
 pytestmark = pytest.mark.integration
 
@@ -127,15 +128,12 @@ def test_what_was_learned_in_one_run_is_not_used_in_another(system: AlgorithmSys
         timeout_s=120,
     )
     system.add_windows(range(30), run_id="run-2")
-    second = eventually(
-        lambda: (
-            (found := [each for each in system.scores("n-sigma") if each.run_id == "run-2"])
-            and len(found) == 30 * len(SERVICES)
-            and found
-        ),
-        timeout_s=120,
-    )
-    first = [each for each in system.scores("n-sigma") if each.run_id == "run-1"]
+
+    def of(run_id: str) -> list[AnomalyScore]:
+        return [each for each in system.scores("n-sigma") if each.run_id == run_id]
+
+    eventually(lambda: len(of("run-2")) == 30 * len(SERVICES), timeout_s=120)
+    first, second = of("run-1"), of("run-2")
     begun = {(each.service, each.start_us): repr(each.score) for each in first}
     assert {repr(each.score) for each in second} <= set(begun.values())
     assert all(begun[each.service, each.start_us] == repr(each.score) for each in second)

@@ -138,7 +138,7 @@ def algorithm_system(
 @contextmanager
 def steady_windows(system: AlgorithmSystem, each_s: float) -> Iterator[list[int]]:
     """Windows that come all the while: at the end of the block, the numbers of those that came."""
-    enough, sent = threading.Event(), []
+    enough, sent = threading.Event(), list[int]()
 
     def send() -> None:
         while not enough.wait(each_s):

@@ -13,20 +13,58 @@ from typing import Any
 from scored_run import BEGIN_US, ScoredRun
 
 from microservo.adapters.files import write_whole
+from microservo.adapters.memory.producer import MemoryProducer
+from microservo.errors import Retryable
 from microservo.runtime.shutdown import Shutdown
 from microservo.testing import MemoryBroker
+from schemas.catalogue import ANOMALY_SCORES
 from schemas.codec import encode
 from schemas.records import AlgorithmDeployment
 from services.algorithm_host.service import run
 from services.algorithm_host.settings import AlgorithmHostSettings
 
 
+class BusyProducer(MemoryProducer):
+    """A producer that takes no score while its broker is busy."""
+
+    def __init__(self, producer: MemoryProducer, broker: BusyBroker) -> None:
+        self._producer = producer
+        self._broker = broker
+
+    def send(self, topic: str, **rest: Any) -> None:
+        if self._broker.busy.is_set() and topic == ANOMALY_SCORES:
+            self._broker.refused.set()
+            msg = "the queue is full"
+            raise Retryable(msg)
+        self._producer.send(topic, **rest)
+
+    def flush(self, timeout_s: float) -> None:
+        self._producer.flush(timeout_s)
+
+    def close(self) -> None:
+        self._producer.close()
+
+
+class BusyBroker(MemoryBroker):
+    """A broker that takes no scores for a while."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.busy = threading.Event()
+        self.refused = threading.Event()
+
+    def producer(self, *, linger_ms: int = 5) -> MemoryProducer:
+        return BusyProducer(super().producer(linger_ms=linger_ms), self)
+
+
 class World(ScoredRun):
     """What outlives hosts: the broker and their folders."""
 
-    def __init__(self, folder: Path) -> None:
+    broker: MemoryBroker
+
+    def __init__(self, folder: Path, broker: MemoryBroker | None = None) -> None:
         self.folder = folder
-        super().__init__(MemoryBroker())
+        super().__init__(broker or MemoryBroker())
 
     def deploy(self, declaration: dict[str, Any], **changes: Any) -> AlgorithmDeployment:
         """Tells hosts of this version what to run, as the runner does."""

@@ -13,7 +13,7 @@ from microservo.testing import eventually
 from schemas.catalogue import CASES
 from schemas.codec import encode
 from schemas.records import Alarm, AnomalyScore, Case, RootCause
-from tests.unit.algorithm_host.harness import World
+from tests.unit.algorithm_host.harness import BusyBroker, World
 
 N_SIGMA = {"object": "shipped.n_sigma:NSigma", "features": "raw"}
 ODD = range(50, 54)
@@ -108,6 +108,30 @@ def test_a_host_that_comes_back_goes_on_and_publishes_nothing_twice(world: World
     assert [each.alarm_id for each in world.records(Alarm)] == [
         each.alarm_id for each in whole.records(Alarm)
     ]
+
+
+def test_a_host_that_ends_while_the_broker_takes_nothing_loses_no_score(world: World) -> None:
+    broker = BusyBroker()
+    world = World(world.folder, broker)
+    world.deploy(N_SIGMA)
+    world.add_windows(range(40))
+    with world.host():
+        world.until("running")
+        broker.busy.set()
+        world.add_windows(range(40, 50))
+        assert broker.refused.wait(20)
+    broker.busy.clear()
+    with world.host():
+        eventually(lambda: world.scored() == once(range(50)), timeout_s=20)
+
+
+def test_a_detector_that_is_not_ready_for_long_says_so_until_it_is(world: World) -> None:
+    world.deploy({**N_SIGMA, "params": {"warm_up_windows": 200}})
+    world.add_windows(range(100))
+    with world.host():
+        assert "it was never ready in 300 windows" in world.until("running").reason
+        world.add_windows(range(100, 201))
+        eventually(lambda: (found := world.state()) and not found.reason, timeout_s=30)
 
 
 def test_an_algorithm_that_is_killed_is_started_again_and_loses_no_window(world: World) -> None:
