@@ -70,12 +70,11 @@ def next_offsets(batch: list[Message]) -> dict[Partition, int]:
 def _fill(
     batch: list[Message], consumer: Consumer, max_messages: int, timeout_s: float, idle_s: float | None
 ) -> None:
-    # What has come must stay in the batch, also when the second part fails for now.
     if idle_s is not None and not batch:
         batch.extend(consumer.consume(1, idle_s))
-        if not batch:
-            return
-    batch.extend(consumer.consume(max(1, max_messages - len(batch)), timeout_s))
+    # What has come stays in the batch, also when this fails for now and is tried again.
+    if idle_s is None or 0 < len(batch) < max_messages:
+        batch.extend(consumer.consume(max_messages - len(batch), timeout_s))
 
 
 def _one_batch(

@@ -28,7 +28,7 @@ class Hostile:
     def __init__(self):
         self.mean, self.seen = {{}}, 0
     def score_one(self, x):
-        if "log/severity/warn" in x and self.seen > 60:
+        if "log/severity/warn" in x and self.seen >= {behaves_for}:
             return attack()
         return sum(abs(value - self.mean.get(name, value)) for name, value in x.items())
     def learn_one(self, x):
@@ -46,6 +46,13 @@ class Hostile:
     reason: str
     at_import: str = ""
     declared: Mapping[str, Any] = field(default_factory=dict)
+    behaves_for: int = 60
+
+    @property
+    def code(self) -> str:
+        return BEHAVES_AT_FIRST.format(
+            at_import=self.at_import, attack=self.attack, behaves_for=self.behaves_for
+        )
 
 
 HOSTILE = {
@@ -61,10 +68,10 @@ HOSTILE = {
         declared={"memory": "200M"},
     ),
     "prints": Hostile("[print('x' * (1 << 20)) for _ in range(1024)]", "bytes to stderr; it may write"),
-    "deletes-its-code": Hostile("os.unlink(__file__)", "Read-only file system"),
+    "deletes-its-code": Hostile("os.unlink(__file__)", "Device or resource busy"),
     "sleeps-at-import": Hostile("return 0.0", "it can be opened: no answer", at_import="time.sleep(10_000)"),
 }
-NEVER_READY = "is-never-ready"
+NEVER_READY = Hostile("return float('nan')", "", behaves_for=0)
 
 
 @pytest.fixture(scope="module")
@@ -80,20 +87,20 @@ def system(
     prefix = f"test-{uuid.uuid4().hex[:12]}-"
     with algorithm_system(kafka_bootstrap_servers, prefix, folder, environments_of_tests()) as system:
         system.client.algorithms.deploy("n-sigma")
-        for name, hostile in {**HOSTILE, NEVER_READY: Hostile("return float('nan')", "")}.items():
+        for name, hostile in {**HOSTILE, "never-ready": NEVER_READY}.items():
             path = folder / f"{name}.py".replace("-", "_")
-            path.write_text(BEHAVES_AT_FIRST.format(at_import=hostile.at_import, attack=hostile.attack))
+            path.write_text(hostile.code)
             system.client.algorithms.deploy(str(path), name=name, **hostile.declared)
-        for name in ("n-sigma", *HOSTILE.keys() - {"sleeps-at-import"}):
-            eventually(lambda name=name: phase(system, name) == "running", timeout_s=STARTED_WITHIN_S)  # type: ignore[misc]
-        # The first 180 are scored by all.
-        system.add_windows(system.numbers(200))
+        running = ("n-sigma", "never-ready", *HOSTILE.keys() - {"sleeps-at-import"})
+        for name in running:
+            system.until_state("running", f"{name}@1")
+        numbers = system.numbers(60)
+        system.add_windows(numbers)
+        for name in running:
+            system.until_scored(name, numbers)
+        # A call may take its deadline for each window that it gets, so it gets few at a time.
+        system.add_windows(system.numbers(8))
         yield system
-
-
-def phase(system: AlgorithmSystem, name: str) -> str:
-    state = system.state(f"{name}@1")
-    return state.phase if state else ""
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -112,12 +119,13 @@ def test_what_does_harm_is_started_again_and_then_has_failed_with_a_reason(
 def test_one_that_is_never_ready_runs_on_and_says_so(system: AlgorithmSystem) -> None:
 
     def said() -> str:
-        state = system.state(f"{NEVER_READY}@1")
+        state = system.state("never-ready@1")
         return state.reason if state else ""
 
+    system.add_windows(system.numbers(30))
     eventually(said, timeout_s=STARTED_WITHIN_S)
-    assert "has not been ready for the last" in said()
-    assert phase(system, NEVER_READY) == "running"
+    assert said().startswith("it was never ready in ")
+    system.until_state("running", "never-ready@1")
 
 
 def test_all_the_while_another_one_scores_every_window_once(system: AlgorithmSystem) -> None:

@@ -99,6 +99,17 @@ class ScoredRun:
             topic_prefix=self.prefix,
         )
 
+    def end(self) -> None:
+        """Says that the run is over."""
+        update_run(
+            self.broker,
+            "run-1",
+            lambda run: replace(run, status="finished"),
+            process="system",
+            clock=lambda: BEGIN_US,
+            topic_prefix=self.prefix,
+        )
+
     def add_windows(self, numbers: range, odd: Sequence[int] = (), run_id: str = "run-1") -> None:
         """Windows of all services; those of cart with these numbers are odd."""
         with self.broker.producer() as producer:

@@ -110,6 +110,19 @@ def test_a_host_that_comes_back_goes_on_and_publishes_nothing_twice(world: World
     ]
 
 
+def test_what_is_left_of_a_run_that_is_over_is_scored_once(world: World) -> None:
+    world.deploy(N_SIGMA)
+    world.add_windows(range(40))
+    world.end()
+    with world.host():
+        world.until("running")
+        world.add_windows(range(40, 45))
+        eventually(lambda: world.scored() == once(range(45)), timeout_s=20)
+    with world.host():
+        assert world.until("running").reason == ""
+    assert world.scored() == once(range(45))
+
+
 def test_a_host_that_ends_while_the_broker_takes_nothing_loses_no_score(world: World) -> None:
     broker = BusyBroker()
     world = World(world.folder, broker)
