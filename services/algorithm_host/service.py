@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 
 from microservo.adapters.broker import Broker, Producer
@@ -46,6 +46,14 @@ MOST_FAILURES = 5
 STEADY_US = 300_000_000
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
+_BOUND_BY: Mapping[str, str] = {
+    "BlockingIOError": "processes",
+    "File too large": "disk",
+    "No space left": "disk",
+    "MemoryError": "memory",
+    "Too many open files": "open files",
+}
+"""What an algorithm raises that comes to a bound of its fence, and which one that is."""
 _BUILD_ROUND_S = 1000.0
 """No pulse is asked for while an environment is built."""
 
@@ -166,14 +174,16 @@ class AlgorithmHost:
             except AlgorithmRefused:
                 raise
             except AlgorithmFailed as error:
+                reason = _with_bound(str(error), workplace.holds)
                 now_us = self._clock()
                 failures = 1 if now_us - failed_at_us > STEADY_US else failures + 1
                 failed_at_us = now_us
-                logger.warning("%s broke down: %s", self._states.state.deployment_id, error)
+                logger.warning("%s broke down: %s", self._states.state.deployment_id, reason)
                 if failures >= MOST_FAILURES:
-                    raise
+                    msg = f"it broke down {failures} times, the last time so: {reason}"
+                    raise AlgorithmFailed(msg, error.details) from error
                 self._states.change(
-                    reason=f"broke down and was started again: {error}",
+                    reason=f"broke down and was started again: {reason}",
                     restarts=self._states.state.restarts + 1,
                 )
                 shutdown.wait(min(FIRST_PAUSE_S * 2 ** (failures - 1), LONGEST_PAUSE_S))
@@ -188,3 +198,12 @@ class AlgorithmHost:
             except AlgorithmEnded as error:
                 # The pipe only shows that it ended.
                 raise AlgorithmEnded(running.why_it_ended() or str(error)) from error
+
+
+def _with_bound(reason: str, holds: Iterable[str]) -> str:
+    """The reason with the bound that the algorithm came to, where it was one."""
+    for sign, bound in _BOUND_BY.items():
+        for hold in holds:
+            if sign in reason and hold.startswith(f"{bound}:"):
+                return f"{reason}; its fence allows {hold}"
+    return reason
