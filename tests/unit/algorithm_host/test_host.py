@@ -110,6 +110,27 @@ def test_a_host_that_comes_back_goes_on_and_publishes_nothing_twice(world: World
     ]
 
 
+def test_what_passed_its_checks_is_not_checked_again_until_it_changes(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    checked = []
+    with caplog.at_level("INFO", logger="services.algorithm_host.checking"):
+        for version, top_k in enumerate((3, 3, 4), start=1):
+            world.deploy({**N_SIGMA, "params": {"top_k": top_k}}, version=version)
+            caplog.clear()
+            with world.host(version=version):
+                world.until("running", f"a@{version}")
+            checked.append("check the same seed gives the same scores: holds" in caplog.messages)
+    assert checked == [True, False, True]
+
+
+def test_an_environment_that_takes_too_long_to_build_is_said(world: World) -> None:
+    world.deploy({**N_SIGMA, "requires": ["river==0.22.0"]})
+    with world.host(environment_deadline_s=0.01):
+        state = world.until("failed")
+    assert "the environment was not built in time" in state.reason
+
+
 def test_what_is_left_of_a_run_that_is_over_is_scored_once(world: World) -> None:
     world.deploy(N_SIGMA)
     world.add_windows(range(40))
