@@ -30,7 +30,7 @@ from benchmarks.processes import ROOT
 from benchmarks.truth.claims import Claim, show, write
 from benchmarks.truth.injections import plan_of, run_session, sessions_of
 from benchmarks.truth.journal import Journal
-from benchmarks.truth.leaks import anomalous_by_service, chance, envelopes, leaks
+from benchmarks.truth.leaks import anomalous_by_service, chance, constant_in_hindsight, envelopes, leaks
 from benchmarks.truth.overlaps import rounds_of, run_rounds, sessions_of_rounds
 from benchmarks.truth.placebo import Judged, run_pass
 from benchmarks.truth.recording import Described, Recording, record
@@ -67,6 +67,7 @@ class Areas:
         windows: how many were compared.
         spread: standard deviation of an area by chance.
         anomalous: how many of how many windows of each service, in words.
+        hindsight: area of the best constant for each service; None where it can't be told.
     """
 
     seed: int
@@ -74,6 +75,7 @@ class Areas:
     areas: dict[str, float]
     spread: float
     anomalous: dict[str, str]
+    hindsight: float | None
 
 
 class Benchmark:
@@ -187,6 +189,7 @@ class Benchmark:
             areas=leaks(windows),
             spread=chance(windows),
             anomalous=anomalous_by_service(windows),
+            hindsight=constant_in_hindsight(windows),
         )
         journal.add(areas)
 

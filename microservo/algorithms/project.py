@@ -1,6 +1,7 @@
 """A project to begin an algorithm with: code, declaration, and a test that needs no running system.
 
-Whatever lies in `template` becomes part of it, as a recorded sample to try it on.
+Whatever lies in `template` becomes part of it. The recorded run that it is tried on comes with the package,
+and isn't copied: what lies in a project is sent with each deployment.
 """
 
 from __future__ import annotations

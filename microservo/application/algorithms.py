@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING, Any
 from microservo.application.command import Command, Context
 from microservo.errors import InvalidInput
 from microservo.log.reader import read_state
-from microservo.supervision.system_file import environments_folder
 from schemas.catalogue import ALGORITHM_STATES, ALGORITHMS
 from schemas.records import AlgorithmDeployment, AlgorithmState
 
 if TYPE_CHECKING:
     from microservo.algorithms import Plugin
-    from microservo.algorithms.conformance import CheckResult
     from microservo.log.publisher import Publisher
 
 _FLUSH_S = 30.0
@@ -104,21 +102,6 @@ class ListAlgorithmKinds(Command[tuple[AlgorithmKind, ...]]):
     """Asks for every algorithm that is shipped, or for the one of a name."""
 
     name: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckAlgorithm(Command["tuple[CheckResult, ...]"]):
-    """Tries what every algorithm must keep to; nothing is deployed.
-
-    Attributes:
-        spec: as of `DeployAlgorithm`.
-        declared: likewise.
-        is_fenced: whether it is tried where it can reach nothing.
-    """
-
-    spec: str
-    declared: Mapping[str, Any] = field(default_factory=dict)
-    is_fenced: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,33 +196,6 @@ def list_algorithm_kinds(command: ListAlgorithmKinds, _context: Context) -> tupl
         msg = f"no algorithm {command.name!r} is shipped; there are: {', '.join(each.name for each in found)}"
         raise InvalidInput(msg)
     return named
-
-
-def check_algorithm(command: CheckAlgorithm, context: Context) -> tuple[CheckResult, ...]:
-    """What each check found.
-
-    Raises:
-        InvalidInput: there is no such algorithm.
-        Unavailable: its environment, or a fence, can't be had here.
-    """
-    from microservo.algorithms import resolve  # noqa: PLC0415  # as above
-    from microservo.algorithms.checking import check  # noqa: PLC0415  # as above
-    from microservo.algorithms.running import Workplace  # noqa: PLC0415  # as above
-    from microservo.supervision.environments import EnvironmentCache  # noqa: PLC0415  # as above
-    from microservo.supervision.fence import Fence  # noqa: PLC0415  # as above
-    from microservo.supervision.fence_unfenced import Unfenced  # noqa: PLC0415  # as above
-
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        # An ordinary user reads what is unpacked, behind the fence.
-        folder.chmod(0o755)
-        plugin = resolve(command.spec, command.declared, unpack_to=folder / "unpacked")
-        fence = Fence.find() if command.is_fenced else Unfenced()
-        workplace = Workplace(plugin, fence, EnvironmentCache(environments_folder()), folder)
-        with context.progress.stage("environment"):
-            environment = workplace.environment()
-        with environment, context.progress.stage("checks"):
-            return check(workplace, environment)
 
 
 def init_project(command: InitProject, _context: Context) -> tuple[Path, ...]:

@@ -14,9 +14,10 @@ import psutil
 from microservo.adapters.files import check_writable, nearest_folder
 from microservo.application.command import Command, Context
 from microservo.runtime.probe import counted
-from microservo.supervision.system_file import SystemFile, home, running_systems
+from microservo.supervision.system_file import SystemFile, environments_folder, home, running_systems
 
 _GIB = 2**30
+_MIB = 2**20
 _COLLECTOR = "telemetry-collector"
 _REFUSALS = {
     "microservo_refused_bodies_total": "requests",
@@ -52,6 +53,8 @@ def check_machine(_command: CheckMachine, _context: Context) -> tuple[Finding, .
         _disk(),
         _java(),
         _jars(),
+        _fence(),
+        _environments(),
         _root(),
         _running(),
         *map(_refused, running_systems()),
@@ -146,6 +149,36 @@ def _jars() -> Finding:
         found=f"Apache Kafka {KAFKA_VERSION}, " + (f"cached in {folder}" if cached else "not fetched yet"),
         fine=cached,
         advice="starts in seconds once fetched; the first `microservo up` fetches about 60 MB by itself",
+    )
+
+
+def _fence() -> Finding:
+    from microservo.supervision.fence import fence_report  # noqa: PLC0415  # only this act needs it
+
+    fine, text = fence_report()
+    return Finding(
+        what="fence for algorithms",
+        found=text if fine else "none",
+        fine=fine,
+        advice=f"without it algorithms are deployed with --unfenced only, which the board says: {text}",
+    )
+
+
+def _environments() -> Finding:
+    from microservo.supervision.environments import EnvironmentCache  # noqa: PLC0415  # as above
+
+    folder = environments_folder()
+    try:
+        sizes_bytes = EnvironmentCache(folder).sizes_bytes()
+    except OSError as error:
+        found, fine = f"{folder} can't be read ({error.strerror})", False
+    else:
+        found, fine = f"{len(sizes_bytes)}, {sum(sizes_bytes) / _MIB:.0f} MiB in {folder}", True
+    return Finding(
+        what="environments of algorithms",
+        found=found,
+        fine=fine,
+        advice="what algorithms require is installed there; make it yours, or remove it: it is made anew",
     )
 
 

@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
-from microservo.application.algorithms import (
+from microservo.application.algorithm_checks import (
     CheckAlgorithm,
+    TryAlgorithm,
+    check_algorithm,
+    try_algorithm,
+)
+from microservo.application.algorithm_logs import ReadAlgorithmLogs, read_algorithm_logs
+from microservo.application.algorithm_progress import WaitForAlgorithm, wait_for_algorithm
+from microservo.application.algorithms import (
     DeployAlgorithm,
     InitProject,
     ListAlgorithmKinds,
@@ -14,7 +21,6 @@ from microservo.application.algorithms import (
     RemoveAlgorithm,
     StartAlgorithm,
     StopAlgorithm,
-    check_algorithm,
     deploy_algorithm,
     init_project,
     list_algorithm_kinds,
@@ -93,12 +99,15 @@ HANDLERS: Mapping[type[Command[Any]], Callable[[Any, Context], Any]] = {
     HashDataset: hash_dataset,
     CheckMachine: check_machine,
     DeployAlgorithm: deploy_algorithm,
+    WaitForAlgorithm: wait_for_algorithm,
+    ReadAlgorithmLogs: read_algorithm_logs,
     ListAlgorithms: list_algorithms,
     StartAlgorithm: start_algorithm,
     StopAlgorithm: stop_algorithm,
     RemoveAlgorithm: remove_algorithm,
     ListAlgorithmKinds: list_algorithm_kinds,
     CheckAlgorithm: check_algorithm,
+    TryAlgorithm: try_algorithm,
     InitProject: init_project,
 }
 """What carries out each command."""

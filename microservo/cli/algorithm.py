@@ -11,8 +11,9 @@ from typing import Any
 
 import click
 
+from microservo.application.algorithm_checks import CheckAlgorithm, TryAlgorithm
+from microservo.application.algorithm_progress import WaitForAlgorithm
 from microservo.application.algorithms import (
-    CheckAlgorithm,
     DeployAlgorithm,
     InitProject,
     ListAlgorithmKinds,
@@ -22,12 +23,16 @@ from microservo.application.algorithms import (
     StartAlgorithm,
     StopAlgorithm,
 )
-from microservo.cli.output import Cell, print_document, print_line, print_table
+from microservo.cli.algorithm_logs import logs
+from microservo.cli.completions import complete_deployed, complete_kind, complete_spec
+from microservo.cli.declared import declared_of, declared_options
+from microservo.cli.output import Cell, console, print_document, print_line, print_table
+from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, pass_session
 from microservo.cli.text import styled
-from microservo.cli.values import parameters_of
+from microservo.cli.trials import print_trials
 from microservo.errors import InvalidInput, MicroServoError
-from schemas.records import AlgorithmState
+from schemas.records import AlgorithmDeployment, AlgorithmState
 
 _COLUMNS = ("algorithm", "task", "phase", "windows", "p50", "p99", "CPU", "memory", "fence")
 
@@ -42,22 +47,18 @@ def algorithm() -> None:
       microservo algorithm deploy half-space-trees
       microservo algorithm deploy ./mine.py --name mine --param window=30 --signals metrics,logs
       microservo algorithm list
+      microservo algorithm logs -f mine
     """
 
 
+algorithm.add_command(logs)
+
+
 @algorithm.command()
-@click.argument("specs", metavar="SPEC...", nargs=-1, required=True)
+@click.argument("specs", metavar="SPEC...", nargs=-1, required=True, shell_complete=complete_spec)
 @click.option("--name", metavar="NAME", help="Under which it is listed; made of SPEC by default.")
 @click.option("--if-missing", is_flag=True, help="Leave what is deployed under that name as it is.")
-@click.option("--param", "pairs", multiple=True, metavar="NAME=VALUE", help="Argument of the object; repeat.")
-@click.option("--pre", multiple=True, metavar="MODULE:OBJECT", help="Transformer before it; repeat.")
-@click.option("--signals", metavar="LIST", help="What it is given: some of metrics,logs,traces.")
-@click.option("--per", type=click.Choice(["service", "feature", "system"]), help="What one object watches.")
-@click.option("--requires", multiple=True, metavar="PKG==V", help="Requirement of its environment; repeat.")
-@click.option("--python", metavar="VERSION", help="Version of Python of its environment, as 3.12.")
-@click.option("--cpus", type=float, metavar="NUMBER", help="Processors that it may keep busy.")
-@click.option("--memory", metavar="SIZE", help="Memory that it may use, as 512M.")
-@click.option("--seed", type=int, metavar="NUMBER", help="Of what is random in it.")
+@declared_options
 @click.option("--threshold", type=float, metavar="SCORE", help="Scores above it are alarms.")
 @click.option(
     "--alarms-per-hour",
@@ -67,6 +68,7 @@ def algorithm() -> None:
     help="False alarms that a threshold aims at which is found in the run's fault-free time.",
 )
 @click.option("--unfenced", is_flag=True, help="Run it with all rights of this user.")
+@click.option("--wait", is_flag=True, help="Wait until it scores what comes; Ctrl-C stops only the waiting.")
 @click.option("--json", "as_json", is_flag=True, help="JSON, one document.")
 @pass_session
 def deploy(
@@ -76,10 +78,10 @@ def deploy(
     *,
     name: str | None,
     if_missing: bool,
-    pairs: tuple[str, ...],
     threshold: float | None,
     alarms_per_hour: float,
     unfenced: bool,
+    wait: bool,
     as_json: bool,
     **declared: Any,
 ) -> None:
@@ -90,25 +92,20 @@ def deploy(
 
     \b
     Examples:
-      microservo algorithm deploy n-sigma --param top_k=1 --name one-sigma
+      microservo algorithm deploy n-sigma --param top_k=1 --name one-sigma --wait
       microservo algorithm deploy river.anomaly:HalfSpaceTrees --requires river==0.26.1 \\
           --pre river.preprocessing:MinMaxScaler
+      microservo algorithm deploy sklearn.svm:OneClassSVM --requires scikit-learn==1.9.1 \\
+          --param nu=0.1 --pre sklearn.decomposition:PCA,n_components=5
       microservo algorithm deploy ./mine.py
       microservo algorithm deploy robust-z half-space-trees random-walk
     """
-    given = {key: value for key, value in declared.items() if value}
-    for key in ("pre", "requires"):
-        if key in given:
-            given[key] = list(given[key])
-    if "signals" in given:
-        given["signals"] = given["signals"].split(",")
-    if pairs:
-        given["params"] = {key: _value(text) for key, text in parameters_of(pairs).items()}
+    given = declared_of(declared)
     if name is not None and len(specs) > 1:
         msg = f"--name {name} for {len(specs)} algorithms; deploy them one by one, or leave it out"
         raise InvalidInput(msg)
-    for spec in specs:
-        deployed = session.execute(
+    deployed = [
+        session.execute(
             DeployAlgorithm(
                 spec=spec,
                 name=name,
@@ -119,10 +116,37 @@ def deploy(
                 if_missing=if_missing,
             )
         )
+        for spec in specs
+    ]
+    for each in deployed:
         if as_json:
-            print_document(deployed)
+            print_document(each)
         else:
-            print_line(f"{deployed.algorithm}@{deployed.version}")
+            print_line(f"{each.algorithm}@{each.version}")
+    if wait:
+        _wait(session, deployed)
+
+
+def _wait(session: Session, deployed: Sequence[AlgorithmDeployment]) -> None:
+    """Shows how far each comes, until all run."""
+    # What is printed is for programs; how far it is, for people.
+    progress = TerminalProgress(console(stderr=True))
+    try:
+        for each in deployed:
+            state = session.execute(WaitForAlgorithm(name=each.algorithm), progress)
+            progress.note(_first_score(each, state))
+    except KeyboardInterrupt:
+        progress.note("no longer waited for; it goes on, and `microservo algorithm list` shows how far it is")
+        raise
+
+
+def _first_score(deployment: AlgorithmDeployment, state: AlgorithmState) -> str:
+    """How long it took, from the deployment on, and takes now."""
+    if state.first_score_at_us is None:
+        return f"{deployment.algorithm} runs; it waits for the first case"
+    since_s = (state.first_score_at_us - deployment.deployed_at_us) / 1e6
+    now = _milliseconds(state.latency_p50_us)
+    return f"{deployment.algorithm}: first score {since_s:.1f} s after it was deployed, now each in {now}"
 
 
 @algorithm.command("list")
@@ -147,7 +171,7 @@ def list_algorithms(session: Session, *, as_json: bool) -> None:
 
 
 @algorithm.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_deployed)
 @pass_session
 def show(session: Session, name: str) -> None:
     """Show all that is known of the algorithm NAME, as JSON.
@@ -170,7 +194,7 @@ def show(session: Session, name: str) -> None:
 
 
 @algorithm.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_deployed)
 @pass_session
 def stop(session: Session, name: str) -> None:
     """Run the algorithm NAME no longer; what it has learned stays.
@@ -183,7 +207,7 @@ def stop(session: Session, name: str) -> None:
 
 
 @algorithm.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_deployed)
 @pass_session
 def start(session: Session, name: str) -> None:
     """Run the algorithm NAME again; it goes on from what it had learned.
@@ -196,7 +220,7 @@ def start(session: Session, name: str) -> None:
 
 
 @algorithm.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_deployed)
 @pass_session
 def remove(session: Session, name: str) -> None:
     """Forget the algorithm NAME with all that it has learned; its scores stay on the log.
@@ -209,7 +233,7 @@ def remove(session: Session, name: str) -> None:
 
 
 @algorithm.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_kind)
 @click.option("--json", "as_json", is_flag=True, help="JSON, one document per line.")
 @pass_session
 def kinds(session: Session, name: str | None, *, as_json: bool) -> None:
@@ -236,23 +260,34 @@ def kinds(session: Session, name: str | None, *, as_json: bool) -> None:
 
 
 @algorithm.command()
-@click.argument("spec")
+@click.argument("spec", shell_complete=complete_spec)
+@declared_options
 @click.option("--unfenced", is_flag=True, help="Try it with all rights of this user.")
 @pass_session
-def check(session: Session, spec: str, *, unfenced: bool) -> None:
+def check(session: Session, /, spec: str, *, unfenced: bool, **declared: Any) -> None:
     """Try what every algorithm must keep to on the one at SPEC; needs no running system.
+
+    Where all holds, it is tried on a sample that is shipped, a run with every kind of fault in it, beside
+    algorithms that it has to beat. What is shown is defined as on the board.
 
     \b
     Examples:
       microservo algorithm check ./mine.py
+      microservo algorithm check river.anomaly:HalfSpaceTrees --requires river==0.26.1 \\
+          --pre river.preprocessing:MinMaxScaler
     """
-    results = session.execute(CheckAlgorithm(spec=spec, is_fenced=not unfenced))
+    given = declared_of(declared)
+    progress = TerminalProgress(console(stderr=True))
+    results = session.execute(CheckAlgorithm(spec=spec, declared=given, is_fenced=not unfenced), progress)
     for result in results:
         mark = styled("holds", fg="green") if result.ok else styled("does not hold", fg="red")
         print_line(mark, f": {result.name}" + (f" ({result.reason})" if result.reason else ""))
     if not all(result.ok for result in results):
         msg = f"{sum(not result.ok for result in results)} of {len(results)} checks do not hold"
         raise MicroServoError(msg)
+    trials = session.execute(TryAlgorithm(spec=spec, declared=given, is_fenced=not unfenced), progress)
+    if trials:
+        print_trials(trials)
 
 
 @algorithm.command()
@@ -299,11 +334,3 @@ def _fence(state: AlgorithmState) -> str:
     if not state.holds:
         return "-"
     return "none" if state.holds[0] == "no fence" else "yes"
-
-
-def _value(text: str) -> Any:
-    """A parameter as JSON has it, else as text."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

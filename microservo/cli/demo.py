@@ -19,7 +19,16 @@ from microservo.cli.times import after
 from microservo.domain.twin import TwinRow
 from microservo.errors import MicroServoError
 from microservo.system import EmbeddedSystem
-from microservo.system.demo import Demo, DemoResult, plan_of
+from microservo.system.demo import (
+    ALARMS_PER_HOUR,
+    ALGORITHMS,
+    ALGORITHMS_TIMEOUT_S,
+    FAULT_FREE_S,
+    Demo,
+    DemoResult,
+    plan_of,
+)
+from microservo.system.said import Said
 from microservo.system.twin import Twin, TwinResult, keep_twin
 from schemas.records import FaultEvent
 
@@ -64,10 +73,11 @@ def demo(
     partitions: int,
     topology: str,
 ) -> None:
-    """Start a system, break it several times, and make a labelled dataset of what happened.
+    """Start a system, break it several times, have algorithms score it, and make a labelled dataset of it.
 
-    Takes about half a minute for each fault, and two minutes around them. Everything is stopped at the end,
-    or with Ctrl-C at any time.
+    Takes about half a minute for each fault, and five minutes around them; the first time, also what it takes
+    to fetch the broker, and the environment of one of the algorithms. Everything is stopped at the end, or
+    with Ctrl-C at any time.
 
     A twin takes as long again, and no more memory: it runs when the faults are over, so that each has the
     machine to itself. Its requests have the same trace ids, so it is compared record by record. For each
@@ -89,6 +99,10 @@ def demo(
         journeys_per_s=journeys_per_s,
         partitions=partitions,
         topology=topology,
+        algorithms=ALGORITHMS,
+        algorithms_timeout_s=ALGORITHMS_TIMEOUT_S,
+        fault_free_s=FAULT_FREE_S,
+        alarms_per_hour=ALARMS_PER_HOUR,
     )
     progress = TerminalProgress(console())
     system = EmbeddedSystem(options, progress)
@@ -109,6 +123,7 @@ def demo(
     if compared is not None:
         print_table(_TWIN_COLUMNS, map(_twin_row, compared.rows), lines=False)
         print_line(f"twin      {compared.run_id}")
+    _print_said(result.said)
     print_line(f"dataset   {result.out_dir}")
     print_line(f"report    {result.out_dir / 'report.html'}")
     print_line(f"content   {result.content_hash}")
@@ -123,6 +138,33 @@ def _row(event: FaultEvent) -> Sequence[Cell]:
         (event.kind, styled(event.service, dim=True)),
         *(after(time_us, event.requested_at_us) for time_us in times_us),
         event.verdict if event.state == "recovered" else (event.verdict, event.state),
+    )
+
+
+def _print_said(said: Said) -> None:
+    """What each algorithm said, by task."""
+    of = f"of {said.faults}"
+    print_table(
+        ("detector", "alarms", f"faults found, {of}", "false alarms"),
+        [
+            (each.algorithm, str(each.alarms), str(each.found), str(each.false_alarms))
+            for each in said.detectors
+        ],
+        lines=False,
+    )
+    print_table(
+        ("ranker", "alarms explained", "of a fault", "cause first", "in the first three"),
+        [
+            (
+                each.algorithm,
+                str(each.cases),
+                str(each.of_faults),
+                str(each.first),
+                str(each.first_few),
+            )
+            for each in said.rankers
+        ],
+        lines=False,
     )
 
 

@@ -174,15 +174,16 @@ def cli(
     """Break a microservice system, watch it, label it, and keep the data.
 
     \b
-    A first look, start to end in about five minutes:
+    A first look, start to end in about ten minutes:
       microservo demo --seed 7 --faults 6 --out ./dataset
 
     \b
-    Or keep a system running, and do the three everyday acts from a second terminal:
+    Or keep a system running, and do the everyday acts from a second terminal:
       microservo up
       microservo fault request network-delay --target service=cartservice \\
           --param latency=300ms --duration 20s --wait
       microservo subscribe labelled-windows --from latest
+      microservo algorithm deploy robust-z --wait
       microservo dataset rebuild --run latest --out ./dataset
 
     \b

@@ -60,8 +60,8 @@ def up(
 ) -> None:
     """Run the whole system on this machine until Ctrl-C.
 
-    Broker, target system under load, telemetry, labelled windows, detectors and fault injector. What lies on
-    the topics stays for the next start.
+    Broker, target system under load, telemetry, labelled windows, fault injector, and the algorithms that are
+    deployed. What lies on the topics stays for the next start, and so do they.
 
     \b
     Examples:
@@ -106,6 +106,7 @@ From another terminal:
   microservo fault request network-delay --target service=cartservice \\
       --param latency=300ms --duration 20s --wait
   microservo subscribe labelled-windows
+  microservo algorithm deploy robust-z --wait
   microservo dataset rebuild --run latest --out ./dataset
 
 Ctrl-C stops everything."""

@@ -106,16 +106,18 @@ def _from_now(text: str) -> datetime:
     return datetime.now(UTC) + (distance if text.startswith("+") else -distance)
 
 
-def parameters_of(pairs: Sequence[str]) -> dict[str, str]:
+def parameters_of(
+    pairs: Sequence[str], option: str = "--param", example: str = "latency=300ms"
+) -> dict[str, str]:
     """The parameters of `key=value` pairs; a usage error where one isn't, or a key comes twice."""
     found: dict[str, str] = {}
     for pair in pairs:
         key, separator, value = pair.partition("=")
         if not separator or not key:
-            msg = f"--param {pair!r} is no pair; write NAME=VALUE, for example latency=300ms"
+            msg = f"{option} {pair!r} is no pair; write NAME=VALUE, for example {example}"
             raise click.UsageError(msg)
         if key in found:
-            msg = f"--param {key} was given twice; give it once"
+            msg = f"{option} {key} was given twice; give it once"
             raise click.UsageError(msg)
         found[key] = value
     return found

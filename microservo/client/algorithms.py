@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+from microservo.application.algorithm_logs import LogLine, ReadAlgorithmLogs
+from microservo.application.algorithm_progress import WaitForAlgorithm
 from microservo.application.algorithms import (
     DeployAlgorithm,
     ListAlgorithms,
@@ -14,11 +17,11 @@ from microservo.application.algorithms import (
 )
 from microservo.application.command import Context
 from microservo.application.table import execute
-from schemas.records import AlgorithmDeployment
+from schemas.records import AlgorithmDeployment, AlgorithmState
 
 
 class Algorithms:
-    """Deploy algorithms at run time, list, stop, start and remove them."""
+    """Deploy algorithms at run time, wait for them, list, stop, start and remove them, read their logs."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -64,6 +67,30 @@ class Algorithms:
     def list(self) -> tuple[ListedAlgorithm, ...]:
         """All that is deployed, by name, and how far each version has come."""
         return execute(ListAlgorithms(), self._context)
+
+    def wait(self, name: str) -> AlgorithmState:
+        """Waits until the newest version runs, and a detector has scored a window as it came; how it is then.
+
+        Raises:
+            InvalidInput: none of this name is deployed, or it is stopped.
+            MicroServoError: it has failed; with the reason.
+            Unavailable: nothing is heard of it.
+        """
+        return execute(WaitForAlgorithm(name=name), self._context)
+
+    def logs(self, name: str, *, version: int | None = None, follow: bool = False) -> Iterator[LogLine]:
+        """What pip, the host and the algorithm itself wrote, where that is this machine.
+
+        Args:
+            name: of the algorithm.
+            version: the newest that has run here if not given.
+            follow: also what is written from now on, without an end.
+
+        Raises:
+            InvalidInput: no algorithm of this name and version has run here.
+            Unavailable: no system runs here.
+        """
+        return execute(ReadAlgorithmLogs(name=name, version=version, follow=follow), self._context)
 
     def stop(self, name: str) -> AlgorithmDeployment:
         """Has an algorithm run no longer; what it has learned stays.

@@ -43,7 +43,7 @@ class Client:
         topics: list, create and subscribe to them.
         runs: list them and their writers, retire a writer.
         datasets: rebuild, verify and hash them.
-        algorithms: deploy, list, stop, start and remove them.
+        algorithms: deploy them, wait for them, list, stop, start and remove them, read their logs.
 
     Raises:
         Unavailable: no broker was named and no system runs here.

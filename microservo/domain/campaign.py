@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 _DURATIONS_S = (12, 13, 14, 15)
 _GAPS_S = (10, 11, 12)
+_LONG_GAPS_S = (20, 22, 24)
+"""Of a balanced campaign: the more windows are fault-free, the less weighs who is often affected."""
 _SHORT_S = (3, 4, 5)
 _LONG_S = (50, 55, 60, 65)
 _WINDOW_S = 5
@@ -92,7 +94,7 @@ def campaign(
                 service=service,
                 parameters=KINDS[kind].strong if kind in KINDS else {},
                 duration_s=duration_s,
-                gap_s=rng.choice(_GAPS_S),
+                gap_s=rng.choice(_GAPS_S if balance is None else _LONG_GAPS_S),
             )
         )
     return faults

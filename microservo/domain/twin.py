@@ -52,6 +52,7 @@ class InForce:
     """When a fault was in force; microseconds UTC.
 
     Attributes:
+        begun_us: since when the target may have been touched: a hog holds memory before it holds all of it.
         services: those that it may show on, the root among them.
     """
 
@@ -59,6 +60,7 @@ class InForce:
     kind: str
     root_service: str
     services: tuple[str, ...]
+    begun_us: int
     applied_us: int
     recovered_us: int
 
@@ -127,7 +129,7 @@ def compare(
 def _calm(records: Records, faults: Sequence[InForce]) -> Flags:
     calm = np.ones(len(records.time_us), bool)
     for fault in faults:
-        begins_us, ends_us = fault.applied_us, fault.recovered_us + CALM_AFTER_US
+        begins_us, ends_us = fault.begun_us, fault.recovered_us + CALM_AFTER_US
         calm &= (records.time_us < begins_us) | (records.start_us > ends_us)
     return calm
 
@@ -160,7 +162,7 @@ def _effect(
     deviates: tuple[Flags, Flags],
     strata: Strata,
 ) -> TwinEffect:
-    within = (records.time_us >= fault.applied_us) & (records.start_us < fault.recovered_us + AFTER_US)
+    within = (records.time_us >= fault.begun_us) & (records.start_us < fault.recovered_us + AFTER_US)
     is_missing = records.how == HOW.index(MISSING)
     pairs = deviating = 0
     firsts: list[int] = []

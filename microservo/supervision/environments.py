@@ -84,6 +84,12 @@ class EnvironmentCache:
         self._root = root
         self._max_bytes = max_bytes
 
+    def sizes_bytes(self) -> list[int]:
+        """The size of each environment that is complete."""
+        if not self._root.is_dir():
+            return []
+        return [size_bytes for used_at_s, size_bytes, _ in self._all() if used_at_s]
+
     def prepare(
         self,
         requires: Sequence[str],

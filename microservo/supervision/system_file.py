@@ -30,6 +30,7 @@ class SystemFile:
         pid: process that runs it (`microservo up` or `microservo demo`).
         created_at_s: when that process began, epoch seconds, so that a reused pid is not taken for it.
         ports: every port in use, by what listens on it.
+        algorithms_dir: code, memory and logs of what is deployed, a folder for each version.
     """
 
     name: str
@@ -42,6 +43,7 @@ class SystemFile:
     otlp_url: str
     log_dir: str
     ports: Mapping[str, int] = field(default_factory=dict)
+    algorithms_dir: str = ""
 
 
 _DOCUMENT = TypeAdapter(SystemFile)

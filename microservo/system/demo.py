@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from microservo.adapters.clock import now_us
 from microservo.application.following import POLL_S, FollowedFault
 from microservo.application.progress import Progress, Stage
 from microservo.client import Client
@@ -17,9 +18,19 @@ from microservo.platforms.local.topology_files import read_topology
 from microservo.system.count_down import count_down
 from microservo.system.embedded import EmbeddedSystem
 from microservo.system.options import SystemOptions
+from microservo.system.said import Said, what_each_said
 from schemas.records import FaultEvent
 
-WARM_UP_S = 25.0
+DETECTORS = ("n-sigma", "robust-z", "half-space-trees", "log-surprise", "trace-deviation", "random")
+RANKERS = ("multi-signal", "random-walk", "random-ranker")
+ALGORITHMS = (*DETECTORS, *RANKERS)
+"""What a demo deploys: what is quick, on every kind of signal, with chance as a control of each task."""
+ALGORITHMS_TIMEOUT_S = 300.0
+"""The first time, an environment is built."""
+FAULT_FREE_S = 180.0
+"""Detectors that settle first score nothing, or oddly, for the first one to two minutes."""
+ALARMS_PER_HOUR = 30.0
+"""One in two minutes: fewer can't be told from so short a time, and a threshold would be a guess."""
 _IDLE_PER_S = 1.0
 """With fewer requests than these, a fault of some seconds meets too few to show."""
 _GRACE_S = 60.0
@@ -28,9 +39,18 @@ _DRAIN_MARGIN_S = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoResult:
-    """What came of a demo: the newest event of each fault, the dataset, and what is wrong with it."""
+    """What came of a demo.
+
+    Attributes:
+        faults: the newest event of each.
+        said: what the algorithms said of them.
+        out_dir: the dataset.
+        content_hash: of the dataset.
+        problems: what is wrong with it.
+    """
 
     faults: list[FaultEvent]
+    said: Said
     out_dir: Path
     content_hash: str
     problems: tuple[str, ...]
@@ -60,8 +80,9 @@ class Demo:
             Unavailable: a fault has no event.
         """
         policy = self._system.options.policy
-        self._system.wait_for_windows(max(1, round(WARM_UP_S * 1e6 / policy.size_us)))
         self._system.declare_plan(self.plan)
+        left_s = (self._system.fault_free_until_us - now_us()) / 1e6
+        count_down(self._progress, "without faults, to find thresholds in", max(0.0, left_s))
         run_campaign(self._client, self._system.run_id, self.plan, self._progress)
         drain_s = (policy.final_cut_us + policy.size_us) / 1e6 + _DRAIN_MARGIN_S
         count_down(self._progress, "late records, until every window is final", drain_s)
@@ -70,9 +91,18 @@ class Demo:
             faults = [event for event in self._client.faults.list() if event.run_id == self._system.run_id]
             self._system.stop_processes()
             stage.show("target and pipeline stopped")
-        return self._make_dataset(faults)
+        return self._make_dataset(faults, self._said())
 
-    def _make_dataset(self, faults: list[FaultEvent]) -> DemoResult:
+    def _said(self) -> Said:
+        deployed = [each.deployment for each in self._client.algorithms.list()]
+        return what_each_said(
+            self._system.broker,
+            self._system.options.topic_prefix,
+            self._system.run_id,
+            {each.algorithm: each.task for each in deployed if each.is_wanted},
+        )
+
+    def _make_dataset(self, faults: list[FaultEvent], said: Said) -> DemoResult:
         with self._progress.stage("dataset") as stage:
             manifest = self._client.datasets.rebuild(self._system.run_id, self._out_dir, stage.advance)
             stage.show(f"{manifest.content_hash[:16]}… in {self._out_dir}")
@@ -81,6 +111,7 @@ class Demo:
             stage.show(f"{len(problems)} problems" if problems else "every file and the ledger hold")
         return DemoResult(
             faults=faults,
+            said=said,
             out_dir=self._out_dir,
             content_hash=manifest.content_hash,
             problems=problems,

@@ -27,10 +27,11 @@ from microservo.platforms.local.runner import LocalTargetRunner
 from microservo.platforms.local.topology_files import read_topology, topology_file
 from microservo.supervision.supervisor import Supervisor, kill_leftovers
 from microservo.supervision.system_file import SystemFile, remove_system, write_system
+from microservo.system.algorithm_start import wait_for_algorithms
 from microservo.system.claim import claimed
 from microservo.system.first_telemetry import FirstTelemetry
 from microservo.system.logs import fresh_logs
-from microservo.system.options import ALGORITHMS, SystemOptions
+from microservo.system.options import SystemOptions
 from microservo.system.processes import (
     COLLECTOR,
     HEALTH_NAMES,
@@ -54,7 +55,7 @@ class EmbeddedSystem:
 
     ::
 
-        claim the name ─► broker ─► topics, run begins ─► collector, streams, observer, runner
+        claim the name ─► broker ─► topics, run begins ─► collector, streams, observer, runner ─► (algorithms)
                        ─► target, load ─► injector ─► every service has sent ─► first labelled window ─► ...
                        ─► run ends ─► all stop, last first
 
@@ -65,6 +66,8 @@ class EmbeddedSystem:
 
     def __init__(self, options: SystemOptions, progress: Progress) -> None:
         self.options = options
+        self.fault_free_until_us = 0
+        """Nothing is to be injected until then; microseconds UTC, once it was started."""
         self._progress = progress
         self._folders = options.folders
         self._topology = read_topology(options.topology)
@@ -123,7 +126,8 @@ class EmbeddedSystem:
                 telemetry.wait(_FIRST_TELEMETRY_S, self._folders.logs, stage.advance)
         self.wait_for_windows(1)
         assert self._record is not None
-        self._record.declare_fault_free(now_us() + round(self.options.fault_free_s * 1e6))
+        self.fault_free_until_us = now_us() + round(self.options.fault_free_s * 1e6)
+        self._record.declare_fault_free(self.fault_free_until_us)
 
     def declare_plan(self, plan: Iterable[CampaignFault]) -> None:
         """Writes into the record of the run which faults are to be injected into it."""
@@ -239,8 +243,13 @@ class EmbeddedSystem:
                 self._record.close_others(self.client.runs.list())
             self._record.begin()
             self._unfinished = self._record
-            for kind in ALGORITHMS:
-                self.client.algorithms.deploy(kind, if_missing=True, seed=self.options.seed)
+            for kind in self.options.algorithms:
+                self.client.algorithms.deploy(
+                    kind,
+                    if_missing=True,
+                    seed=self.options.seed,
+                    alarms_per_hour=self.options.alarms_per_hour,
+                )
             stage.show(f"{self.run_id}, {self.options.partitions} partitions")
 
     def _start_processes(self, supervisor: Supervisor, servers: str) -> None:
@@ -261,6 +270,14 @@ class EmbeddedSystem:
             supervisor.wait_ready([COLLECTOR], _PROCESSES_START_S)
             supervisor.wait_ready([spec.name for spec in specs], _PROCESSES_START_S)
             stage.show(", ".join(spec.name for spec in specs))
+        if self.options.algorithms_timeout_s > 0:
+            wait_for_algorithms(
+                self.client,
+                self.run_id,
+                self.options.algorithms,
+                self.options.algorithms_timeout_s,
+                self._progress,
+            )
         with self._progress.stage("target") as stage:
             with self._writable():
                 self._target.start()
@@ -293,6 +310,7 @@ class EmbeddedSystem:
             target_state=str(self._folders.target_state),
             otlp_url=f"http://127.0.0.1:{pipeline.otlp_port}",
             log_dir=str(self._folders.logs),
+            algorithms_dir=str(self._folders.algorithms),
             ports={
                 "otlp": pipeline.otlp_port,
                 "otlp-grpc": pipeline.otlp_grpc_port,

@@ -11,7 +11,7 @@ from microservo.log.topics import DEFAULT_PARTITIONS
 from microservo.supervision.system_file import DEFAULT_SYSTEM, system_dir
 
 ALGORITHMS = ("n-sigma", "random")
-"""Deployed at a start where they are not: an algorithm, and chance as its control."""
+"""An algorithm, and chance as its control."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,10 @@ class SystemOptions:
         otlp_grpc_port: where to take OTLP/gRPC; as above.
         fault_free_s: nothing is to be injected so many seconds after the first labelled window; thresholds
             of algorithms are found in what comes before.
+        algorithms: shipped kinds that are deployed at the start, where they are not yet.
+        alarms_per_hour: false alarms that the thresholds of these aim at, of all services together.
+        algorithms_timeout_s: how long the target waits for them to run, so that nothing disturbs what it
+            does without faults; it does not wait for 0.
         delays_us: how late the telemetry of services comes, in microseconds; of others it is learned.
     """
 
@@ -44,7 +48,10 @@ class SystemOptions:
     policy: WindowPolicy = field(default_factory=WindowPolicy)
     otlp_port: int = 0
     otlp_grpc_port: int = 0
-    fault_free_s: float = 60.0
+    fault_free_s: float = 120.0
+    algorithms: tuple[str, ...] = ALGORITHMS
+    alarms_per_hour: float = 1.0
+    algorithms_timeout_s: float = 0.0
     delays_us: Mapping[str, int] = field(default_factory=dict)
 
     @property

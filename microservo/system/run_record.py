@@ -26,6 +26,8 @@ from schemas.records import Experiment, PlannedFault, RunLoad, RunStatus
 
 _OFFSETS_S = 30.0
 _PROCESS = "system"
+_UNTIL_DECLARED_US = 3_600_000_000
+"""No system takes so long to start."""
 _PACKAGES = ("microservo", "confluent-kafka", "faust-streaming", "numpy")
 
 
@@ -73,6 +75,8 @@ class RunRecord:
             loads=(_load(options),),
             machines=(machine(),),
             delays_us=dict(options.delays_us),
+            # Until it is declared: an algorithm that is quicker than the rest must not take it for over.
+            fault_free_until_us=time_us + _UNTIL_DECLARED_US,
         )
         self._clock_us: int | None = clock_difference_us()
 
@@ -123,8 +127,16 @@ class RunRecord:
         write_run(self._broker, self._run, process=_PROCESS, clock=now_us, topic_prefix=self._prefix)
 
     def declare_fault_free(self, until_us: int) -> None:
-        """Writes until when nothing is to be injected: thresholds are found in what comes before."""
-        self._update(self.run_id, lambda run: replace(run, fault_free_until_us=until_us))
+        """Writes until when nothing is to be injected: thresholds are found in what comes before.
+
+        A fault that came meanwhile has ended that time, and it stays so.
+        """
+
+        def earlier(run: Experiment) -> Experiment:
+            known_us = until_us if run.fault_free_until_us is None else run.fault_free_until_us
+            return replace(run, fault_free_until_us=min(known_us, until_us))
+
+        self._update(self.run_id, earlier)
 
     def declare_plan(self, plan: Iterable[CampaignFault]) -> None:
         """Writes which faults are to be injected."""

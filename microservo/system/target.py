@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from microservo.adapters.clock import now_us
 from microservo.adapters.files import check_writable, writable
 from microservo.adapters.kafka import KafkaBroker
 from microservo.application.connection import kafka_settings
@@ -90,6 +91,8 @@ class TargetSystem:
                 runner.start()
             runner.wait_ready(_PROCESSES_START_S)
             stage.show(f"{self._topology.name}: {len(self._topology.services)} services under load")
+        if self._record is not None:
+            self._record.declare_fault_free(now_us() + round(self.options.system.fault_free_s * 1e6))
         if self.options.health_port is not None:
             # Instances come and go with the faults; without its users there is no target.
             self._stack.enter_context(

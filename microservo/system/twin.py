@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,12 +11,10 @@ import numpy as np
 from microservo.adapters.broker import Broker
 from microservo.application.progress import Progress
 from microservo.domain.twin import AFTER_US, InForce, TwinEffect, TwinRow, compare
-from microservo.log.ranges import read_ranges
-from microservo.log.runs import find_run
+from microservo.log.run_facts import newest_effects, records_of_run
 from microservo.system.count_down import count_down
 from microservo.system.embedded import EmbeddedSystem
-from schemas.catalogue import FAULT_EFFECTS, TELEMETRY_METRICS, TELEMETRY_TRACES
-from schemas.codec import SchemaError, decode
+from schemas.catalogue import TELEMETRY_METRICS, TELEMETRY_TRACES
 from schemas.records import FaultEffect, FaultEvent, MetricBatch, SpanBatch
 
 _SHIP_S = 5.0
@@ -91,7 +88,7 @@ def compare_runs(
     Raises:
         InvalidInput: there is no such run, or one of the two has no spans.
     """
-    found = _effects(broker, topic_prefix, run_id)
+    found = newest_effects(broker, topic_prefix, run_id)
     run, twin = (_telemetry(broker, topic_prefix, each) for each in (run_id, twin_run_id))
     return tuple(
         _row(effect, found.get((effect.fault_id, effect.service)))
@@ -114,7 +111,7 @@ def keep_twin(dataset: Path, result: TwinResult) -> None:
 
 def _load_s(broker: Broker, topic_prefix: str, run_id: str, faults: Sequence[FaultEvent]) -> float:
     """How long the load of a run had gone on when the last fault could no longer show."""
-    spans = _records(broker, topic_prefix, run_id, TELEMETRY_TRACES)
+    spans = records_of_run(broker, topic_prefix, run_id, TELEMETRY_TRACES)
     begins_us = [_begin_us(batch) for batch in spans if isinstance(batch, SpanBatch)]
     ends_us = [event.recovered_at_us for event in faults if event.recovered_at_us is not None]
     return (max(ends_us) + AFTER_US - min(begins_us)) / 1e6 if begins_us and ends_us else 0.0
@@ -123,29 +120,9 @@ def _load_s(broker: Broker, topic_prefix: str, run_id: str, faults: Sequence[Fau
 def _telemetry(broker: Broker, topic_prefix: str, run_id: str) -> Iterator[SpanBatch | MetricBatch]:
     """All spans and metrics of a run; what can't be read is on the dead-letter topics."""
     for topic in (TELEMETRY_TRACES, TELEMETRY_METRICS):
-        for record in _records(broker, topic_prefix, run_id, topic):
+        for record in records_of_run(broker, topic_prefix, run_id, topic):
             if isinstance(record, SpanBatch | MetricBatch):
                 yield record
-
-
-def _effects(broker: Broker, topic_prefix: str, run_id: str) -> dict[tuple[str, str], FaultEffect]:
-    """What the observer found last, by fault and service."""
-    found: dict[tuple[str, str], FaultEffect] = {}
-    for record in _records(broker, topic_prefix, run_id, FAULT_EFFECTS):
-        if isinstance(record, FaultEffect):
-            key = (record.fault_id, record.service)
-            found[key] = max(record, found.get(key, record), key=lambda each: each.version)
-    return found
-
-
-def _records(broker: Broker, topic_prefix: str, run_id: str, topic: str) -> Iterator[object]:
-    ranges = find_run(broker, run_id, topic_prefix).ranges(topic)
-    with broker.consumer(group_id=None) as consumer:
-        for message in read_ranges(consumer, ranges):
-            with contextlib.suppress(SchemaError):
-                record = decode(message.value) if message.value else None
-                if getattr(record, "run_id", None) == run_id:
-                    yield record
 
 
 def _in_force(
@@ -164,6 +141,7 @@ def _when(events: Sequence[FaultEvent], found: Mapping[tuple[str, str], FaultEff
     recovered = [event.recovered_at_us for event in events if event.recovered_at_us is not None]
     if not applied or not recovered:
         return None
+    commanded = [each.apply_commanded_at_us for each in events if each.apply_commanded_at_us is not None]
     fault = events[0]
     exposed = sorted(service for fault_id, service in found if fault_id == fault.fault_id)
     return InForce(
@@ -171,6 +149,7 @@ def _when(events: Sequence[FaultEvent], found: Mapping[tuple[str, str], FaultEff
         kind=fault.kind,
         root_service=fault.service,
         services=(fault.service, *(each for each in exposed if each != fault.service)),
+        begun_us=min([*applied, *commanded]),
         applied_us=min(applied),
         recovered_us=max(recovered),
     )

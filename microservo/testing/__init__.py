@@ -1,9 +1,9 @@
 """What tests of programs on MicroServo need: a broker in memory, a manual clock, a wait with a deadline.
 
 An extension proves itself with the checks that ours must pass: `check_algorithm` here, `check_broker` in
-`testing.brokers`, `check_platform` in `testing.platforms`,
-`check_source` in `testing.sources`. They need no pytest; with it, parametrize a test by the `CHECKS` of the
-same module.
+`testing.brokers`, `check_platform` in `testing.platforms`, `check_source` in `testing.sources`. They need no
+pytest; with it, parametrize a test by the `CHECKS` of the same module. `try_algorithm` says what an algorithm
+gets on a recorded run.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from microservo.adapters.memory import MemoryBroker
-from microservo.testing.plugins import check_algorithm
+from microservo.testing.plugins import check_algorithm, try_algorithm
 
-__all__ = ["ManualClock", "MemoryBroker", "check_algorithm", "eventually"]
+__all__ = ["ManualClock", "MemoryBroker", "check_algorithm", "eventually", "try_algorithm"]
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""What every algorithm keeps to, for the tests of who writes one."""
+"""What every algorithm keeps to, and what it would get, for the tests of who writes one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from microservo.algorithms.conformance import CheckResult, run_checks
+from microservo.algorithms.sample import Sample
 from microservo.algorithms.spec import Plugin, resolve
+from microservo.algorithms.trial import Trial, try_on_sample
 from microservo.algorithms.unfenced import unfenced_session
 
 _LOG_BYTES = 2000
@@ -47,3 +49,32 @@ def check_algorithm(
             printed = log.read().decode("utf-8", "replace")
             raise AssertionError("\n".join([*failed, *([f"it printed: {printed}"] if printed else [])]))
     return results
+
+
+def try_algorithm(
+    spec: str | Plugin,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    python: str | Path = sys.executable,
+) -> Trial:
+    """What a detector or ranker gets on the sample that is shipped, in a process of its own without a fence.
+
+    Args:
+        spec: as of `check_algorithm`.
+        overrides: likewise.
+        python: likewise.
+
+    Returns:
+        Its metrics, by the names that the board has for them.
+
+    Raises:
+        InvalidInput: there is no such algorithm, or it is a classifier.
+        AlgorithmFailed: it can't be asked.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        plugin = (
+            resolve(spec, overrides, unpack_to=Path(folder) / "unpacked") if isinstance(spec, str) else spec
+        )
+        with unfenced_session(plugin, python) as session:
+            session.open()
+            return try_on_sample(session, Sample.read())

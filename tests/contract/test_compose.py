@@ -146,7 +146,7 @@ def test_the_settings_of_every_service_can_be_read(name: str, monkeypatch: pytes
         monkeypatch.setenv(variable, value)
     settings = OURS[name]()
     assert settings.kafka.bootstrap_servers == "kafka:19092"
-    assert settings.run_id == ("" if name == "topics" else "compose")
+    assert settings.run_id == ("" if name in ("topics", "algorithms") else "compose")
 
 
 def test_the_defaults_of_the_example_are_those_of_the_compose_file() -> None:

@@ -1,4 +1,4 @@
-"""The README's commands run as written, against a system that `microservo up` runs."""
+"""The commands of README and docs run as written, against a system that `microservo up` runs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,16 @@ from microservo.testing import eventually
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).resolve().parents[2]
-BLOCKS = re.findall(
-    r"<!-- run -->\n```(sh|python)\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL
-)
+
+
+def blocks(path: str) -> list[tuple[str, str]]:
+    """The blocks to be run, each with its language."""
+    text = (ROOT / path).read_text("utf-8")
+    return re.findall(r"<!-- run -->\n```(sh|python)\n(.*?)```", text, re.DOTALL)
+
+
+README = blocks("README.md")
+ALGORITHM = blocks("docs/adding_an_algorithm.md")
 
 
 @pytest.fixture(scope="module")
@@ -50,18 +57,29 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     assert left.stdout == "", "Ctrl-C must leave nothing behind"
 
 
-def test_the_readme_has_commands_to_run() -> None:
-    assert len(BLOCKS) == 4
+def test_there_are_commands_to_run() -> None:
+    assert (len(README), len(ALGORITHM)) == (5, 6)
     assert shutil.which("make")
 
 
-@pytest.mark.parametrize(("language", "text"), BLOCKS, ids=[text.split("\n")[0][:40] for _, text in BLOCKS])
-def test_a_block_runs_as_written(
+@pytest.mark.parametrize(("language", "text"), README, ids=[text.split("\n")[0][:40] for _, text in README])
+def test_a_block_of_the_readme_runs_as_written(
     environment: dict[str, str], tmp_path: Path, language: str, text: str
 ) -> None:
+    run(language, text, environment, tmp_path)
+
+
+def test_a_newcomer_gets_from_nothing_to_alarms_with_an_algorithm_of_their_own(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    for language, text in ALGORITHM:
+        run(language, text, environment, tmp_path)
+
+
+def run(language: str, text: str, environment: dict[str, str], folder: Path) -> None:
     argv = ["bash", "-euo", "pipefail", "-c", text] if language == "sh" else [sys.executable, "-c", text]
     done = subprocess.run(
-        argv, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False
+        argv, env=environment, cwd=folder, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.strip()

@@ -15,7 +15,7 @@ from microservo.adapters.broker import Message
 from microservo.client import Client
 from microservo.errors import Retryable, Unavailable
 from microservo.system.embedded import EmbeddedSystem
-from microservo.system.processes import COLLECTOR, INJECTOR, KAFKA, OBSERVER, STREAMS
+from microservo.system.processes import COLLECTOR, INJECTOR, KAFKA, OBSERVER, RUNNER, STREAMS
 from microservo.testing import eventually
 from schemas.records import FaultEvent
 
@@ -68,7 +68,7 @@ OVERLAPPING = (
 SURVIVOR = Planned(kind="http-delay", service="cartservice", duration="20s", parameters={"delay": "200ms"})
 """In force while the processes of the pipeline are killed."""
 ALL = (*(fault for faults in ROUNDS for fault in faults), *OVERLAPPING, SURVIVOR)
-KILLED = (INJECTOR, COLLECTOR, OBSERVER, STREAMS, KAFKA)
+KILLED = (INJECTOR, COLLECTOR, OBSERVER, STREAMS, RUNNER, KAFKA)
 
 
 class MainJob:

@@ -20,7 +20,7 @@ def test_a_new_project_has_a_test_that_passes_without_a_system(tmp_path: Path) -
         check=False,
         cwd=tmp_path,
     )
-    assert "1 passed" in done.stdout, done.stdout
+    assert "2 passed" in done.stdout, done.stdout
 
 
 def test_what_lies_there_already_is_left_alone(tmp_path: Path) -> None:

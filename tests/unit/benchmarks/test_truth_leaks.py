@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.truth.leaks import Envelope, chance, leaks, problems
+from benchmarks.truth.leaks import Envelope, chance, constant_in_hindsight, leaks, problems
 from benchmarks.truth.shares import Share, area_under_curve
 
 S = 1_000_000
@@ -87,6 +87,14 @@ def test_labels_that_follow_the_topology_are_found() -> None:
     areas = leaks(told)
     assert areas["constant per service"] > 0.7
     assert [text.split(" alone")[0] for text in problems(areas)] == ["constant per service"]
+
+
+def test_the_best_constant_in_hindsight_is_at_least_as_good_as_one_that_was_learned() -> None:
+    found = windows()
+    hindsight = constant_in_hindsight(found)
+    assert hindsight is not None
+    assert hindsight >= 0.5
+    assert leaks(found)["constant per service"] <= hindsight
 
 
 def test_a_score_learned_on_the_windows_that_it_judges_is_no_leak() -> None:

@@ -81,14 +81,19 @@ def test_faults_that_need_calls_count_only_where_they_came() -> None:
         injected_line(calls=2, verdict="inconclusive"),
         injected_line(length_s=5, verdict="inconclusive"),
         injected_line(kind="process-kill", calls=0),
+        injected_line(acted=2, verdict="inconclusive"),
+        injected_line(acted=3),
     ]
     claims = list(injection_claims(lines))
     assert of(claims, "confirmed") == {
-        "http-abort": ("1 of 2", 50.0),
+        "http-abort": ("2 of 3", pytest.approx(200 / 3)),
         "process-kill": ("1 of 1", 100.0),
+        "all kinds": ("3 of 4", 75.0),
     }
-    assert of(claims, "confirmed within 2 s")["http-abort"] == ("1 of 1", 100.0)
-    assert "1 of 4 real faults met fewer than 3 requests, and are not counted" in injection_facts(lines)
+    assert of(claims, "confirmed within 2 s")["http-abort"] == ("2 of 2", 100.0)
+    assert "2 of 6 real faults met or changed fewer than 3 requests, and are not counted" in injection_facts(
+        lines
+    )
 
 
 def test_what_was_seen_is_held_against_the_twin() -> None:
@@ -147,5 +152,7 @@ def test_results_say_what_was_asked_for_in_words_and_in_numbers(tmp_path: Path) 
 
 
 def test_the_facts_say_how_anomalous_windows_are_spread_over_the_services() -> None:
-    (fact,) = leak_facts([{"anomalous": {"cartservice": "2 of 9", "frontend": "5 of 10"}}])
-    assert fact.endswith("for leaks: cartservice 2 of 9, frontend 5 of 10")
+    anomalous = {"cartservice": "2 of 9", "frontend": "5 of 10"}
+    spread, hindsight = leak_facts([{"anomalous": anomalous, "hindsight": 0.625}])
+    assert spread.endswith("for leaks: cartservice 2 of 9, frontend 5 of 10")
+    assert hindsight.endswith("has an area of 0.625")

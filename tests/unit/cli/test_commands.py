@@ -103,8 +103,27 @@ def test_completion_scripts_name_the_command(shell: str) -> None:
 def test_the_doctor_looks_at_what_matters() -> None:
     findings = {each.what: each for each in execute(CheckMachine(), Context(_no_connection))}
     assert {"Python", "processor cores", "free memory", "Java runtime", "embedded broker"} <= set(findings)
+    assert {"fence for algorithms", "environments of algorithms"} <= set(findings)
     assert findings["Python"].fine
     assert all(each.fine or each.advice for each in findings.values())
+
+
+def test_the_doctor_says_why_there_is_no_fence_and_what_environments_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MICROSERVO_HOME", str(tmp_path))
+    monkeypatch.setattr(
+        "microservo.supervision.fence.fence_report", lambda: (False, "user namespaces are off")
+    )
+    for name, size_bytes in (("a", 3 << 20), ("b", 4 << 20)):
+        (tmp_path / "environments" / name).mkdir(parents=True)
+        (tmp_path / "environments" / name / "environment.json").write_text(f'{{"bytes": {size_bytes}}}')
+    (tmp_path / "environments" / "unfinished").mkdir()
+    findings = {each.what: each for each in execute(CheckMachine(), Context(_no_connection))}
+    fence, environments = findings["fence for algorithms"], findings["environments of algorithms"]
+    assert not fence.fine
+    assert "user namespaces are off" in fence.advice
+    assert environments.found == f"2, 7 MiB in {tmp_path / 'environments'}"
 
 
 def test_the_doctor_says_what_a_running_system_refused() -> None:

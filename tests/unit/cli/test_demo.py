@@ -8,11 +8,14 @@ from typing import Any, ClassVar
 import pytest
 from click.testing import CliRunner
 
+from microservo.algorithms import resolve
 from microservo.cli import demo as command
 from microservo.cli.root import cli
 from microservo.domain.campaign import CampaignFault
 from microservo.domain.twin import TwinEffect, TwinRow
 from microservo.system.demo import DemoResult
+from microservo.system.options import SystemOptions
+from microservo.system.said import DetectorSaid, RankerSaid, Said
 from microservo.system.twin import TwinResult
 from schemas.records import FaultEvent
 
@@ -30,13 +33,22 @@ EFFECT = TwinEffect(
     deviating=20,
 )
 
+SAID = Said(
+    faults=6,
+    detectors=(DetectorSaid(algorithm="n-sigma", alarms=9, found=5, false_alarms=2),),
+    rankers=(RankerSaid(algorithm="random-walk", cases=8, of_faults=7, first=3, first_few=4),),
+)
+
 
 class FakeSystem:
     """Stands for a system that is up at once."""
 
     run_id = "run-1"
 
-    def __init__(self, *_: object) -> None: ...
+    options: ClassVar[SystemOptions]
+
+    def __init__(self, options: SystemOptions, *_: object) -> None:
+        FakeSystem.options = options
 
     def start(self) -> None: ...
 
@@ -58,7 +70,7 @@ class FakeDemo:
         self._out_dir = out_dir
 
     def run(self) -> DemoResult:
-        return DemoResult(faults=[], out_dir=self._out_dir, content_hash="abc", problems=())
+        return DemoResult(faults=[], said=SAID, out_dir=self._out_dir, content_hash="abc", problems=())
 
 
 class FakeTwin:
@@ -113,3 +125,22 @@ def test_faults_that_callers_suffer_from_are_short_in_a_balanced_demo(
     assert result.exit_code == 0, result.output
     (reset,) = (fault for fault in FakeDemo.plan if fault.kind == "connection-reset")
     assert most_s - 3 <= reset.duration_s <= most_s
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_demo_deploys_six_detectors_and_three_rankers_with_chance_among_each(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, ["demo", "--out", str(tmp_path / "dataset")])
+    assert result.exit_code == 0, result.output
+    tasks = [resolve(name).declaration.task for name in FakeSystem.options.algorithms]
+    assert (tasks.count("detector"), tasks.count("ranker"), len(tasks)) == (6, 3, 9)
+    assert {"random", "random-ranker"} < set(FakeSystem.options.algorithms)
+    assert FakeSystem.options.algorithms_timeout_s > 0, "it waits for them"
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_demo_ends_with_what_each_said(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, ["demo", "--out", str(tmp_path / "dataset")])
+    rows = [line.split() for line in result.output.splitlines()]
+    assert "faults found, of 6" in result.output
+    assert ["n-sigma", "9", "5", "2"] in rows
+    assert ["random-walk", "8", "7", "3", "4"] in rows

@@ -20,6 +20,7 @@ FAULT = InForce(
     kind="network-delay",
     root_service="cart",
     services=("cart", "front"),
+    begun_us=BEGIN_US + 100 * S,
     applied_us=BEGIN_US + 100 * S,
     recovered_us=BEGIN_US + 110 * S,
 )
@@ -140,9 +141,23 @@ def test_a_level_that_leaves_that_of_the_twin_deviates_at_its_first_sample() -> 
     assert found["front"].first_us is None
 
 
+def test_what_a_fault_did_before_it_was_wholly_applied_counts() -> None:
+    run: list[SpanBatch | MetricBatch] = [*spans(requests(1), run=0), *memory(1, grown=range(101, 110))]
+    later_us = 3600 * S
+    twin: list[SpanBatch | MetricBatch] = [
+        *spans(requests(2, later_us=later_us), run=1),
+        *memory(2, later_us=later_us),
+    ]
+    late = replace(FAULT, begun_us=BEGIN_US + 101 * S, applied_us=BEGIN_US + 102 * S)
+    first_us = next(each.first_us for each in compare(run, twin, [late]) if each.service == "cart")
+    assert first_us is not None
+    assert first_us < late.applied_us
+
+
 def test_chance_alone_deviates_nowhere() -> None:
     for second in range(10, 190, 3):
-        fault = replace(FAULT, applied_us=BEGIN_US + second * S, recovered_us=BEGIN_US + (second + 2) * S)
+        begun_us = BEGIN_US + second * S
+        fault = replace(FAULT, begun_us=begun_us, applied_us=begun_us, recovered_us=begun_us + 2 * S)
         assert {effect.first_us for effect in compared(lambda each: each, fault).values()} == {None}, second
 
 

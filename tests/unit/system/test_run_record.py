@@ -90,6 +90,25 @@ def test_a_named_run_goes_on_after_a_kill_but_not_after_its_end(broker: MemoryBr
         RunRecord(broker, OPTIONS, target="online-boutique", run_id="monday").resume(client.runs.list())
 
 
+def test_fault_free_time_lasts_until_it_is_declared_or_a_fault_comes(broker: MemoryBroker) -> None:
+    client = Client(broker=broker, topic_prefix="lab-")
+
+    def until_us() -> int:
+        (run,) = client.runs.list()
+        assert run.fault_free_until_us is not None
+        return run.fault_free_until_us
+
+    record = RunRecord(broker, OPTIONS, target="online-boutique")
+    record.begin()
+    (run,) = client.runs.list()
+    declared_us = run.started_at_us + 120_000_000
+    assert until_us() > declared_us, "who is quick must not take it for over"
+    record.declare_fault_free(declared_us)
+    assert until_us() == declared_us
+    record.declare_fault_free(declared_us + 1)
+    assert until_us() == declared_us
+
+
 def test_a_run_says_where_and_under_what_load_it_took_place_and_what_was_planned(
     broker: MemoryBroker,
 ) -> None:

@@ -1,0 +1,46 @@
+"""What a shell completes for arguments of `microservo algorithm`; quick and silent, so it asks no broker."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem
+
+from microservo.cli.session import Session
+from microservo.errors import MicroServoError
+from microservo.supervision.system_file import DEFAULT_SYSTEM, running_system
+
+FOLDER_VARIABLE = "MICROSERVO_ALGORITHMS_FOLDER"
+
+
+def complete_kind(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The kinds that are shipped, with their titles."""
+    from microservo.application.algorithms import ListAlgorithmKinds  # noqa: PLC0415  # loads NumPy
+
+    kinds = Session().execute(ListAlgorithmKinds())
+    return [CompletionItem(each.name, help=each.title) for each in kinds if each.name.startswith(incomplete)]
+
+
+def complete_spec(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The kinds that are shipped, and files and folders."""
+    return [*complete_kind(ctx, param, incomplete), CompletionItem(incomplete, type="file")]
+
+
+def complete_deployed(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The algorithms that run, or ran, on this machine in the system that is meant."""
+    from microservo.application.algorithm_logs import versions_here  # noqa: PLC0415  # as above
+
+    names = [] if (folder := _folder(ctx)) is None else versions_here(folder)
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def _folder(ctx: click.Context) -> Path | None:
+    if folder := os.environ.get(FOLDER_VARIABLE):
+        return Path(folder)
+    try:
+        system = running_system(ctx.find_root().params.get("system") or DEFAULT_SYSTEM)
+    except MicroServoError:
+        return None
+    return Path(system.algorithms_dir) if system is not None and system.algorithms_dir else None
