@@ -150,6 +150,9 @@ def deploy_algorithm(command: DeployAlgorithm, context: Context) -> AlgorithmDep
             publisher.flush(_FLUSH_S)
         deployment = replace(deployment, version=known.version + 1 if known else 1)
         publisher.publish(deployment)
+        if known is not None and known.files_sha256 != deployment.files_sha256:
+            # The version before it has what it runs beside it by now.
+            _delete_files(known, context, publisher)
     return deployment
 
 
@@ -230,17 +233,22 @@ def remove_algorithm(command: RemoveAlgorithm, context: Context) -> None:
     Raises:
         InvalidInput: there is none of this name.
     """
+    deployment = _named(command.name, context)
+    with _publisher(context) as publisher:
+        publisher.delete(AlgorithmDeployment, command.name)
+        _delete_files(deployment, context, publisher)
+
+
+def _delete_files(deployment: AlgorithmDeployment, context: Context, publisher: Publisher) -> None:
+    """Deletes the files of what is deployed no longer, unless another one has the same."""
     from microservo.log.algorithm_files import delete_file  # noqa: PLC0415  # as above
     from schemas.catalogue import ALGORITHM_FILES  # noqa: PLC0415  # as above
 
-    deployment = _named(command.name, context)
-    others = {each.files_sha256 for name, each in _deployed(context).items() if name != command.name}
-    with _publisher(context) as publisher:
-        publisher.delete(AlgorithmDeployment, command.name)
-        if deployment.files_sha256 and deployment.files_sha256 not in others:
-            connection = context.connection
-            topic = connection.topic(ALGORITHM_FILES)
-            delete_file(publisher, connection.broker, topic, deployment.files_sha256)
+    sha256 = deployment.files_sha256
+    others = {each.files_sha256 for name, each in _deployed(context).items() if name != deployment.algorithm}
+    if sha256 and sha256 not in others:
+        connection = context.connection
+        delete_file(publisher, connection.broker, connection.topic(ALGORITHM_FILES), sha256)
 
 
 def _change(name: str, context: Context, *, is_wanted: bool) -> AlgorithmDeployment:

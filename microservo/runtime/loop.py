@@ -25,6 +25,7 @@ def consume_loop(
     shutdown: Shutdown,
     max_messages: int = 500,
     timeout_s: float = 0.1,
+    idle_s: float | None = None,
     on_idle: Callable[[], None] | None = None,
     commit: bool = True,
 ) -> None:
@@ -39,7 +40,9 @@ def consume_loop(
         shutdown: ends the loop after the batch in work.
         max_messages: the largest batch.
         timeout_s: seconds that a batch which is not full waits for more; also the longest time between
-            housekeepings.
+            housekeepings where `idle_s` is not given.
+        idle_s: seconds to wait for the first message of a batch: a long wait for it and a short one for more
+            wakes the process seldom, and still lets no message wait.
         on_idle: housekeeping, called after every round and between the attempts of a failing batch.
         commit: False where the position is kept elsewhere.
 
@@ -50,7 +53,7 @@ def consume_loop(
     try:
         while not shutdown.requested:
             batch: list[Message] = []
-            attempts.until_done("consume", lambda: batch.extend(consumer.consume(max_messages, timeout_s)))  # noqa: B023
+            attempts.until_done("consume", lambda: _fill(batch, consumer, max_messages, timeout_s, idle_s))  # noqa: B023
             if batch:
                 with BATCH_SECONDS.time():
                     _one_batch(attempts, consumer, batch, handle, commit=commit)
@@ -62,6 +65,16 @@ def consume_loop(
 def next_offsets(batch: list[Message]) -> dict[Partition, int]:
     """Where to go on reading after a batch, for each partition that occurs in it."""
     return {Partition(message.topic, message.partition): message.offset + 1 for message in batch}
+
+
+def _fill(
+    batch: list[Message], consumer: Consumer, max_messages: int, timeout_s: float, idle_s: float | None
+) -> None:
+    if idle_s is not None and not batch:
+        batch.extend(consumer.consume(1, idle_s))
+    # What has come stays in the batch, also when this fails for now and is tried again.
+    if idle_s is None or 0 < len(batch) < max_messages:
+        batch.extend(consumer.consume(max_messages - len(batch), timeout_s))
 
 
 def _one_batch(

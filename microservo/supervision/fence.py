@@ -112,7 +112,8 @@ class Fence:
 
         Args:
             argv: a Python interpreter by its full path, and its arguments.
-            folders: all that it can read besides `/usr`, at the same paths: its environment, its code.
+            folders: all that it can read besides `/usr`, at the same paths: its environment, its code. A file
+                among them is shown without what lies beside it.
             log: file for its stderr, bounded by the limits.
             environment: added to the few variables that it gets; `STATE_VARIABLE` is among those.
             state: a folder that `FencedProcess.copy_state` made, which its state folder starts with.
@@ -302,8 +303,8 @@ def _memory_file(content: bytes, descriptors: list[int]) -> int:
 
 def _check_readable(folder: Path, user: int | None) -> None:
     """An ordinary user reads what he can; where we are root, another user reads it."""
-    if not (folder.is_absolute() and folder.is_dir()):
-        message = f"{folder} can't be shown in a fence; give the full path of a folder"
+    if not (folder.is_absolute() and (folder.is_dir() or folder.is_file())):
+        message = f"{folder} can't be shown in a fence; give the full path of a folder or file"
         raise InvalidInput(message)
     if user is not None and not folder.stat().st_mode & stat.S_IROTH:
         message = f"{folder} can't be read by the user {user} of the fence; `chmod -R o+rX {folder}`"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import stat
 import sys
 
 VIEW = "/tmp"  # noqa: S108 - a tmpfs of its own, in a namespace of its own
@@ -47,7 +48,11 @@ def _show(folders: list[str]) -> None:
     os.chmod(VIEW, 0o755)  # noqa: S103 - the user must walk through it
     for place, folder in enumerate(opened):
         target = f"{VIEW}/{place}"
-        os.mkdir(target)
+        # A mount needs something of its own kind to lie on.
+        if stat.S_ISDIR(os.fstat(folder).st_mode):
+            os.mkdir(target)
+        else:
+            os.close(os.open(target, os.O_CREAT))
         _mount(libc, f"/proc/self/fd/{folder}", target, None, _BIND | _RECURSIVE)
         os.close(folder)
 

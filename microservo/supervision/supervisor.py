@@ -123,6 +123,14 @@ class Supervisor:
         """
         self._call(lambda: self._begin_stop(self._known(name))).result()
 
+    def stop_all(self, names: Iterable[str]) -> None:
+        """Stops processes together, each as `stop` does; waits for all.
+
+        Raises:
+            InvalidInput: there is none of one of these names; nothing was stopped.
+        """
+        self._stop_together([self._known(name) for name in names])
+
     def pids(self) -> dict[str, int | None]:
         """The pid of each process that is kept, None while it is down."""
         with self._lock:
@@ -176,7 +184,7 @@ class Supervisor:
             return
         self._closing.set()
         for batch in reversed(self._batches):
-            self._stop_together([name for name in reversed(batch) if name in self._children])
+            self._stop_together([self._children[name] for name in reversed(batch) if name in self._children])
         self._inbox.put(None)
         self._thread.join()
         self._guard.close()
@@ -185,8 +193,7 @@ class Supervisor:
             with contextlib.suppress(OSError):
                 self._record.unlink(missing_ok=True)
 
-    def _stop_together(self, names: list[str]) -> None:
-        children = [self._children[name] for name in names]
+    def _stop_together(self, children: list[SupervisedProcess]) -> None:
         for stopped in self._call(lambda: [self._begin_stop(child) for child in children]):
             stopped.result()
 

@@ -1,9 +1,9 @@
 """The host of one deployed algorithm: the trusted side of the fence.
 
-Consumes: `algorithms` and `algorithm-files` at its start, for what to run; `feature-windows` of the run (key
-service, FeatureWindow, first revisions), every partition, without a group; `experiments` for the run's
-fault-free time; for rankers and classifiers also `cases` and `service-graph`. Never labels, and nothing that
-names a fault.
+Consumes: `algorithm-files` at its first start, for the code of what its runner tells it to run;
+`feature-windows` of the run (key service, FeatureWindow, first revisions), every partition, without a group;
+`experiments` for the run's fault-free time; for rankers and classifiers also `cases` and `service-graph`.
+Never labels, and nothing that names a fault.
 Produces: `anomaly-scores` (key service), `alarms` (key service) and `cases` (key case id) for a detector,
 `root-causes` for a ranker, `failure-classes` for a classifier (key case id); `algorithm-states` (key
 deployment id), once a second while anything changes; dead letters of windows that can't be read.

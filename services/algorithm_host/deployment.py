@@ -1,25 +1,24 @@
-"""What is deployed, as it lies on the topics, made ready to run."""
+"""The deployment that a host is for."""
 
 from __future__ import annotations
 
-from microservo.adapters.broker import Broker
+from pathlib import Path
+
 from microservo.errors import InvalidInput
-from microservo.log.reader import read_state
-from schemas.catalogue import ALGORITHMS
+from schemas.codec import SchemaError, decode_as
 from schemas.records import AlgorithmDeployment
-from services.algorithm_host.settings import AlgorithmHostSettings
 
 
-def read_deployment(settings: AlgorithmHostSettings, broker: Broker) -> AlgorithmDeployment:
+def read_deployment(path: Path) -> AlgorithmDeployment:
     """The deployment that this host is for.
 
+    From a file: its topic has the newest version only, and an older one runs until that has caught up.
+
     Raises:
-        InvalidInput: it was removed, or replaced by another version.
-        Retryable: the broker is away for now.
+        InvalidInput: there is none.
     """
-    found = read_state(broker, settings.topic(ALGORITHMS), AlgorithmDeployment).get(settings.algorithm)
-    if found is None or found.version != settings.algorithm_version:
-        now = "it was removed" if found is None else f"it is at version {found.version}"
-        msg = f"no deployment of {settings.algorithm!r} in version {settings.algorithm_version}: {now}"
-        raise InvalidInput(msg)
-    return found
+    try:
+        return decode_as(AlgorithmDeployment, path.read_bytes())
+    except (OSError, SchemaError) as error:
+        msg = f"{path} holds no deployment ({error}); the runner writes one before it starts a host"
+        raise InvalidInput(msg) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from microservo.algorithms.answers import Speaker
@@ -12,6 +13,9 @@ from microservo.runtime.metrics import SCORES_TOTAL, STAGE_LATENCY_SECONDS
 from schemas.records import AlgorithmDeployment
 from services.algorithm_host.outbox import Outbox
 from services.algorithm_host.states import States
+
+SILENT_WINDOWS = 256
+"""Of all services together without a score in a row: then it is said. A warm-up may take that long."""
 
 
 class DetectorHost:
@@ -42,6 +46,10 @@ class DetectorHost:
         self._outbox = outbox
         self._states = states
         self._clock = clock
+        self._not_ready = 0
+        """Windows in a row without a score."""
+        self._was_ready = False
+        self._complaint = ""
         self.next_offsets: dict[int, int] = {}
         """By partition, the first message that was not taken yet."""
 
@@ -89,6 +97,26 @@ class DetectorHost:
         for latency_us in latencies_us if is_live else ():
             STAGE_LATENCY_SECONDS.labels("score").observe(latency_us / 1e6)
         self._states.count(len(scored), self._detecting.counts, latencies_us if is_live else ())
+        self._watch_readiness(scored)
+
+    def _watch_readiness(self, scored: Sequence[Scored]) -> None:
+        """Says of one that gives no score for long that it does not, and that it does again."""
+        is_ready = [not math.isnan(each.score) for each in scored]
+        if any(is_ready):
+            self._was_ready, self._not_ready = True, 0
+            if self._complaint and self._states.state.reason == self._complaint:
+                self._states.change(reason="")
+            self._complaint = ""
+            return
+        before, self._not_ready = self._not_ready, self._not_ready + len(scored)
+        # The longer it lasts, the more seldom it is worth a word.
+        if self._not_ready >= SILENT_WINDOWS and self._not_ready.bit_length() > before.bit_length():
+            how = "has not been ready for the last" if self._was_ready else "was never ready in"
+            self._complaint = (
+                f"it {how} {self._not_ready} windows, each score was NaN; "
+                "look whether the signals that it declares come, and how long it warms up"
+            )
+            self._states.change(reason=self._complaint)
 
     def _add_decision(self, decision: alarms.Decision, now_us: int, latency_us: int) -> None:
         self._outbox.add(self._speaker.alarm(decision.alarm, now_us=now_us, latency_us=latency_us))

@@ -81,7 +81,7 @@ class DetectorLife(Life):
     def remember(self) -> None:
         self._remembered_s = time.monotonic()
         host = self._detecting.snapshot()
-        if host is None or not self._host.next_offsets:
+        if host is None or not self._host.next_offsets or not self.around.outbox.is_durable:
             return
         try:
             algorithm = self.running.session.snapshot()

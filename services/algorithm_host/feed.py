@@ -32,11 +32,21 @@ def past_of(
     broker: Broker,
     run: Experiment,
     next_offsets: Mapping[int, int],
+    *,
+    published: Mapping[int, int],
     clock: Callable[[], int],
 ) -> Ranges:
     """What is on the log for a host by now: from where it stopped, else from where it begins.
 
-    It begins with the run, but no more windows back than it should.
+    It begins with the run, but no more windows back than it should, unless some of them were not published.
+
+    Args:
+        settings: of the host.
+        broker: where the windows are.
+        run: whose windows they are.
+        next_offsets: by partition, the first window that was not learned from.
+        published: by partition, the first one of which nothing was published.
+        clock: epoch microseconds UTC.
     """
     topic = settings.topic(FEATURE_WINDOWS)
     since_us = clock() - settings.history_windows * run.window_us
@@ -46,9 +56,10 @@ def past_of(
             first, end = consumer.offset_range(partition)
             begin = next_offsets.get(partition.index)
             if begin is None:
+                since = consumer.offset_at(partition, since_us)
                 begin = max(
                     run.start_offsets.get(f"{FEATURE_WINDOWS}/{partition.index}", first),
-                    consumer.offset_at(partition, since_us),
+                    min(since, published.get(partition.index, since)),
                 )
             found[partition] = max(first, begin), end
     return found

@@ -23,7 +23,9 @@ from services.algorithm_host.outbox import Outbox
 from services.algorithm_host.settings import AlgorithmHostSettings
 from services.algorithm_host.states import States
 
-POLL_S = 0.02
+IDLE_S = 0.25
+"""Between two rounds where no window comes."""
+COMPANY_S = 0.005
 """A batch waits this long for company: a part of every score's latency."""
 _BATCH = 200
 SERVICE = "algorithm-host"
@@ -82,7 +84,14 @@ class Life(ABC):
         around = self.around
         next_offsets = self.recall()
         around.states.change(phase="learning")
-        past = past_of(around.settings, around.broker, self.run, next_offsets, around.clock)
+        past = past_of(
+            around.settings,
+            around.broker,
+            self.run,
+            next_offsets,
+            published=around.memory.published(),
+            clock=around.clock,
+        )
         others = self.follow_besides()
         for batch in _batches(past_windows(around.broker, past, self.run.run_id)):
             self.take(batch, is_live=False)
@@ -95,7 +104,8 @@ class Life(ABC):
             follow(around.broker, {**ends, **others}),
             self._handle,
             shutdown=shutdown,
-            timeout_s=POLL_S,
+            timeout_s=COMPANY_S,
+            idle_s=IDLE_S,
             on_idle=self._keep_house,
             commit=False,
         )

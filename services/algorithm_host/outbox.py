@@ -24,14 +24,24 @@ class Outbox:
         self._memory = memory
         self._records: deque[object] = deque()
         self._published = memory.published()
+        self._is_durable = True
 
     def is_published(self, partition: int, offset: int) -> bool:
         """Whether what came of a message was published, now or by an earlier process."""
         return offset < self._published.get(partition, 0)
 
+    @property
+    def is_durable(self) -> bool:
+        """Whether the broker has all that was added: what was learned may be put away only then.
+
+        Otherwise a later process would go on behind windows whose scores nobody has.
+        """
+        return self._is_durable
+
     def add(self, record: object) -> None:
         """Adds a record."""
         self._records.append(record)
+        self._is_durable = False
 
     def send(self, next_offsets: Mapping[int, int]) -> None:
         """Publishes all and writes down how far that is, by partition.
@@ -43,6 +53,7 @@ class Outbox:
             self._publisher.publish(self._records[0])
             self._records.popleft()
         self._publisher.flush(_FLUSH_S)
+        self._is_durable = True
         ahead = {at: offset for at, offset in next_offsets.items() if not self.is_published(at, offset - 1)}
         if ahead:
             self._published |= ahead

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 
 from microservo.adapters.broker import Broker, Producer
@@ -11,6 +11,7 @@ from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
 from microservo.algorithms.deployed import plugin_of
 from microservo.algorithms.running import Workplace
+from microservo.algorithms.spec import Plugin
 from microservo.errors import (
     AlgorithmEnded,
     AlgorithmFailed,
@@ -21,7 +22,6 @@ from microservo.errors import (
 )
 from microservo.log.dead_letters import DeadLetters
 from microservo.log.publisher import Publisher
-from microservo.retry import retry
 from microservo.runtime.health import HealthServer
 from microservo.runtime.pulse import Pulse
 from microservo.runtime.shutdown import Shutdown
@@ -48,6 +48,14 @@ MOST_FAILURES = 5
 STEADY_US = 300_000_000
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
+_BOUND_BY: Mapping[str, str] = {
+    "BlockingIOError": "processes",
+    "File too large": "disk",
+    "No space left": "disk",
+    "MemoryError": "memory",
+    "Too many open files": "open files",
+}
+"""What an algorithm raises that comes to a bound of its fence, and which one that is."""
 _BUILD_ROUND_S = 1000.0
 """No pulse is asked for while an environment is built."""
 
@@ -62,7 +70,8 @@ def run(
     """Runs one deployed algorithm until shutdown.
 
     Raises:
-        Unavailable: no broker answers.
+        InvalidInput: it was not told what to run.
+        Retryable, Unavailable: the broker is away; whoever started this process starts it again.
         Fatal: what a restart may mend.
     """
     broker = broker or KafkaBroker(settings.kafka)
@@ -70,7 +79,7 @@ def run(
     with ExitStack() as stack:
         stack.enter_context(HealthServer(settings.health_port, pulse.is_alive))
         producer = stack.enter_context(broker.producer(linger_ms=LINGER_MS))
-        deployment = retry(lambda: read_deployment(settings, broker), wait=shutdown.wait)
+        deployment = read_deployment(settings.deployment)
         host = AlgorithmHost(settings, deployment, broker=broker, producer=producer, pulse=pulse, clock=clock)
         host.run(shutdown)
 
@@ -118,17 +127,24 @@ class AlgorithmHost:
         )
 
     def run(self, shutdown: Shutdown) -> None:
-        """Makes it ready, checks it, and runs it until shutdown, or until it has failed for good."""
+        """Makes it ready, checks it, and runs it until shutdown, or until it has failed for good.
+
+        Raises:
+            Retryable, Unavailable: the broker is away.
+        """
         try:
             self._states.publish()
-            workplace = self._workplace()
-            with workplace.environment() as environment:
+            settings = self._settings
+            topic = settings.topic(ALGORITHM_FILES)
+            plugin = plugin_of(self._deployment, self._broker, topic, settings.algorithm_folder)
+            workplace, environment = self._prepared(plugin)
+            with environment:
                 self._states.change(
                     phase="checking", environment_sha256=environment.sha256, holds=workplace.holds
                 )
-                check(workplace, environment, self._settings.algorithm_folder, self._pulse.beat)
+                check(workplace, environment, self._settings.checks, self._pulse.beat)
                 self._live(workplace, environment, shutdown)
-        except (InvalidInput, InvalidMessage, Unavailable, AlgorithmFailed) as error:
+        except (InvalidInput, InvalidMessage, AlgorithmFailed) as error:
             logger.exception("%s has failed", self._states.state.deployment_id)
             self._states.change(phase="failed", reason=str(error))
             # Whoever started this process reads the state and stops it; another start would fail alike.
@@ -137,19 +153,22 @@ class AlgorithmHost:
         else:
             self._states.change(phase="stopped")
 
-    def _workplace(self) -> Workplace:
-        self._settings.algorithm_folder.mkdir(parents=True, exist_ok=True)
-        return Workplace(
-            plugin_of(
-                self._deployment,
-                self._broker,
-                self._settings.topic(ALGORITHM_FILES),
-                self._settings.algorithm_folder,
-            ),
-            Fence.find() if self._deployment.is_fenced else Unfenced(),
-            EnvironmentCache(self._settings.environments),
-            self._settings.algorithm_folder,
-        )
+    def _prepared(self, plugin: Plugin) -> tuple[Workplace, Environment]:
+        """Where it runs.
+
+        Raises:
+            AlgorithmRefused: this machine has no fence, or its environment can't be had.
+        """
+        settings = self._settings
+        settings.algorithm_folder.mkdir(parents=True, exist_ok=True)
+        try:
+            fence = Fence.find() if self._deployment.is_fenced else Unfenced()
+            cache = EnvironmentCache(settings.environments)
+            workplace = Workplace(plugin, fence, cache, settings.algorithm_folder)
+            return workplace, workplace.environment(settings.environment_deadline_s)
+        except Unavailable as error:
+            # Elsewhere it means that the broker is away, which passes.
+            raise AlgorithmRefused(str(error)) from error
 
     def _live(self, workplace: Workplace, environment: Environment, shutdown: Shutdown) -> None:
         failures, failed_at_us = 0, 0
@@ -159,14 +178,16 @@ class AlgorithmHost:
             except AlgorithmRefused:
                 raise
             except AlgorithmFailed as error:
+                reason = _with_bound(str(error), workplace.holds)
                 now_us = self._clock()
                 failures = 1 if now_us - failed_at_us > STEADY_US else failures + 1
                 failed_at_us = now_us
-                logger.warning("%s broke down: %s", self._states.state.deployment_id, error)
+                logger.warning("%s broke down: %s", self._states.state.deployment_id, reason)
                 if failures >= MOST_FAILURES:
-                    raise
+                    msg = f"it broke down {failures} times, the last time so: {reason}"
+                    raise AlgorithmFailed(msg, error.details) from error
                 self._states.change(
-                    reason=f"broke down and was started again: {error}",
+                    reason=f"broke down and was started again: {reason}",
                     restarts=self._states.state.restarts + 1,
                 )
                 shutdown.wait(min(FIRST_PAUSE_S * 2 ** (failures - 1), LONGEST_PAUSE_S))
@@ -181,3 +202,12 @@ class AlgorithmHost:
             except AlgorithmEnded as error:
                 # The pipe only shows that it ended.
                 raise AlgorithmEnded(running.why_it_ended() or str(error)) from error
+
+
+def _with_bound(reason: str, holds: Iterable[str]) -> str:
+    """The reason with the bound that the algorithm came to, where it was one."""
+    for sign, bound in _BOUND_BY.items():
+        for hold in holds:
+            if sign in reason and hold.startswith(f"{bound}:"):
+                return f"{reason}; its fence allows {hold}"
+    return reason

@@ -14,10 +14,13 @@ class AlgorithmHostSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="MICROSERVO_", frozen=True, extra="ignore")
 
     run_id: str = Field(min_length=1, description="Run whose windows are scored.")
-    algorithm: str = Field(min_length=1, description="Name of the deployed algorithm.")
-    algorithm_version: int = Field(ge=1, description="Version of its deployment.")
+    deployment: Path = Field(description="File with the deployment to run, as it is on its topic.")
     algorithm_folder: Path = Field(description="Folder for its code, its memory and its logs.")
+    checks: Path = Field(description="Folder that says which algorithms have passed their checks.")
     environments: Path = Field(description="Folder of the environments that algorithms require.")
+    environment_deadline_s: float = Field(
+        default=900.0, gt=0, description="Seconds that the build of an environment may take."
+    )
     history_windows: int = Field(
         default=500, ge=10, description="So many windows of each service are read back when it begins."
     )

@@ -17,6 +17,8 @@ from services.algorithm_runner.hosts import Hosts
 logger = logging.getLogger(__name__)
 
 FLUSH_S = 10.0
+_BEFORE_THE_NEXT: frozenset[AlgorithmPhase] = frozenset({"running", "stopped"})
+"""What a version says that its next one has not replaced: it ended with the runner, or was killed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,10 @@ class Runner:
         self._clock = clock
         self._deployed: dict[str, AlgorithmDeployment] = {}
         self._states: dict[str, AlgorithmState] = {}
+        self._unreadable: set[str] = set()
+        """Names of what is deployed in a way that this runner can't read."""
+        self._has_begun = False
+        self._may_have_leftovers = True
         self._started: dict[str, _Started] = {}
         """What has a host process here, by deployment id."""
         self._failed: dict[str, Host] = {}
@@ -74,28 +80,42 @@ class Runner:
         Raises:
             Retryable: the broker is busy; call it again.
         """
+        if not self._has_begun:
+            self._has_begun = True
+            self._resume_former()
         self._stop_failed()
         for change in changes(self._deployed, self._running()):
             if isinstance(change, Start):
-                logger.info("starting %s", change.deployment.algorithm)
-                self._hosts.start(change.deployment)
-                started = _Started(deployment=change.deployment, at_us=self._clock())
-                self._started[deployment_id(change.deployment)] = started
+                self._start(change.deployment)
             else:
                 self._stop(change.deployment_id, change.phase)
+        self._remove_leftovers()
         self._publisher.flush(FLUSH_S)
+
+    def stop(self) -> None:
+        """Stops all hosts; what is deployed stays so."""
+        self._hosts.stop_all(self._started)
+        self._started.clear()
 
     def _enter(self, message: Message) -> None:
         key = (message.key or b"").decode()
         if message.topic == self._deployments_topic:
+            self._unreadable.discard(key)
             if message.value is None:
                 self._deployed.pop(key, None)
-            else:
+                self._may_have_leftovers = True
+                return
+            try:
                 self._deployed[key] = decode_as(AlgorithmDeployment, message.value)
+            except SchemaError:
+                self._unreadable.add(key)
+                raise
         elif message.value is None:
             self._states.pop(key, None)
         else:
             self._states[key] = decode_as(AlgorithmState, message.value)
+            # What a host said at its end, behind its removal.
+            self._may_have_leftovers |= self._is_left_over(key)
 
     def _running(self) -> dict[str, Host]:
         """What runs here or has failed, and how far each has come."""
@@ -108,11 +128,23 @@ class Runner:
         is_its_own = (
             state is not None and state.run_id == self._run_id and state.updated_at_us >= started.at_us
         )
-        return Host(
-            algorithm=started.deployment.algorithm,
-            version=started.deployment.version,
-            phase=state.phase if state is not None and is_its_own else "building",
-        )
+        phase: AlgorithmPhase = state.phase if state is not None and is_its_own else "building"
+        return Host(deployment=started.deployment, phase=phase)
+
+    def _resume_former(self) -> None:
+        """Starts what ran before its next version, which had not taken over when this process ended."""
+        for former in self._hosts.kept():
+            newest, state = self._deployed.get(former.algorithm), self._states.get(deployment_id(former))
+            if newest is None or not newest.is_wanted or former.version >= newest.version:
+                continue
+            if state is not None and state.phase in _BEFORE_THE_NEXT:
+                self._start(former)
+
+    def _start(self, deployment: AlgorithmDeployment) -> None:
+        logger.info("starting %s", deployment_id(deployment))
+        self._hosts.start(deployment)
+        started = _Started(deployment=deployment, at_us=self._clock())
+        self._started[deployment_id(deployment)] = started
 
     def _stop_failed(self) -> None:
         for id_, host in [(each, self._host(each)) for each in self._started]:
@@ -127,8 +159,21 @@ class Runner:
         if self._started.pop(id_, None) is not None:
             self._hosts.stop(id_)
         state = self._states.get(id_)
-        if id_.rpartition("@")[0] not in self._deployed:
-            self._publisher.delete(AlgorithmState, id_)
-            self._hosts.remove(id_)
-        elif state is not None:
+        if state is not None and state.algorithm in self._deployed:
             self._publisher.publish(replace(state, phase=phase, reason="", updated_at_us=self._clock()))
+
+    def _remove_leftovers(self) -> None:
+        """Removes what is left of algorithms that are deployed no longer, in whatever version and state."""
+        if not self._may_have_leftovers:
+            return
+        for id_ in [id_ for id_ in self._states if self._is_left_over(id_)]:
+            self._publisher.delete(AlgorithmState, id_)
+            del self._states[id_]
+        for deployment in self._hosts.kept():
+            if self._is_left_over(deployment_id(deployment)):
+                self._hosts.remove(deployment_id(deployment))
+        self._may_have_leftovers = False
+
+    def _is_left_over(self, id_: str) -> bool:
+        name = id_.rpartition("@")[0]
+        return name not in self._deployed and name not in self._unreadable

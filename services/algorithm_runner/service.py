@@ -23,7 +23,10 @@ from services.algorithm_runner.hosts import Hosts, Processes
 from services.algorithm_runner.runner import Runner
 from services.algorithm_runner.settings import AlgorithmRunnerSettings
 
-POLL_S = 0.1
+IDLE_S = 0.5
+"""Between two rounds where nothing is said."""
+COMPANY_S = 0.02
+"""States and deployments that come together are taken together."""
 LINGER_MS = 1
 
 
@@ -60,9 +63,16 @@ def run(
             runner.reconcile()
             pulse.beat()
 
+        stack.callback(runner.stop)
         consumer = retry(lambda: _caught_up(settings, broker, runner), wait=shutdown.wait)
         consume_loop(
-            consumer, runner.take, shutdown=shutdown, timeout_s=POLL_S, on_idle=keep_house, commit=False
+            consumer,
+            runner.take,
+            shutdown=shutdown,
+            timeout_s=COMPANY_S,
+            idle_s=IDLE_S,
+            on_idle=keep_house,
+            commit=False,
         )
 
 

@@ -199,8 +199,17 @@ def test_a_folder_that_the_fences_user_can_not_read_is_named(tmp_path: Path) -> 
         start(Fence.find(), tmp_path, ECHO, folders=[closed])
 
 
-def test_only_folders_by_their_full_path_are_shown(tmp_path: Path) -> None:
-    for path in (Path("tests"), tmp_path / "missing", Path(sys.executable)):
+def test_a_file_is_shown_without_what_lies_beside_it(tmp_path: Path) -> None:
+    shown, beside = tmp_path / "shown.py", tmp_path / "beside.py"
+    shown.write_text("shown")
+    beside.write_text("secret")
+    code = f"import os; print(open('{shown}').read(), os.listdir('{tmp_path}'))"
+    with start(Fence.find(), tmp_path, code, folders=[Path(sys.base_prefix), shown]) as process:
+        assert process.stdout.read() == b"shown ['shown.py']\n"
+
+
+def test_only_what_is_there_by_its_full_path_is_shown(tmp_path: Path) -> None:
+    for path in (Path("tests"), tmp_path / "missing", Path("/dev/null")):
         with pytest.raises(InvalidInput, match=f"{path} can't be shown in a fence; give the full path"):
             start(Fence.find(), tmp_path, ECHO, folders=[path])
 

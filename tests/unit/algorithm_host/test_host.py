@@ -2,17 +2,18 @@ from __future__ import annotations
 
 import os
 import signal
-from collections import Counter
 from pathlib import Path
 
 import psutil
 import pytest
+from scored_run import BEGIN_US, FAULT_FREE, SERVICES, SIZE_US, once
 
+from microservo.errors import InvalidInput
 from microservo.testing import eventually
 from schemas.catalogue import CASES
 from schemas.codec import encode
 from schemas.records import Alarm, AnomalyScore, Case, RootCause
-from tests.unit.algorithm_host.harness import BEGIN_US, FAULT_FREE, SERVICES, SIZE_US, World
+from tests.unit.algorithm_host.harness import BusyBroker, World
 
 N_SIGMA = {"object": "shipped.n_sigma:NSigma", "features": "raw"}
 ODD = range(50, 54)
@@ -30,24 +31,14 @@ def world(tmp_path: Path, environments: Path) -> World:
     return World(tmp_path)
 
 
-def scored(world: World) -> Counter[tuple[str, int]]:
-    return Counter(
-        (score.service, (score.start_us - BEGIN_US) // SIZE_US) for score in world.records(AnomalyScore)
-    )
-
-
-def once(numbers: range) -> Counter[tuple[str, int]]:
-    return Counter({(service, number): 1 for service in SERVICES for number in numbers})
-
-
 def test_what_was_and_what_comes_is_scored_once(world: World) -> None:
     world.deploy(N_SIGMA)
     world.add_windows(range(40))
     with world.host():
         world.until("running")
-        assert scored(world) == once(range(40))
+        assert world.scored() == once(range(40))
         world.add_windows(range(40, 60), ODD)
-        eventually(lambda: scored(world) == once(range(60)), timeout_s=20)
+        eventually(lambda: world.scored() == once(range(60)), timeout_s=20)
     score = world.records(AnomalyScore)[0]
     assert (score.algorithm, score.algorithm_version, len(score.input_sha256)) == ("a", 1, 64)
     state = world.state()
@@ -96,7 +87,7 @@ def test_a_host_that_comes_back_goes_on_and_publishes_nothing_twice(world: World
             path.unlink()
     world.add_windows(range(45, 60), ODD)
     with world.host():
-        eventually(lambda: scored(world) == once(range(60)), timeout_s=20)
+        eventually(lambda: world.scored() == once(range(60)), timeout_s=20)
         eventually(lambda: len(world.records(Alarm)) == 2, timeout_s=20)
 
     whole = World(world.folder / "whole")
@@ -119,6 +110,64 @@ def test_a_host_that_comes_back_goes_on_and_publishes_nothing_twice(world: World
     ]
 
 
+def test_what_passed_its_checks_is_not_checked_again_until_it_changes(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    checked = []
+    with caplog.at_level("INFO", logger="services.algorithm_host.checking"):
+        for version, top_k in enumerate((3, 3, 4), start=1):
+            world.deploy({**N_SIGMA, "params": {"top_k": top_k}}, version=version)
+            caplog.clear()
+            with world.host(version=version):
+                world.until("running", f"a@{version}")
+            checked.append("check the same seed gives the same scores: holds" in caplog.messages)
+    assert checked == [True, False, True]
+
+
+def test_an_environment_that_takes_too_long_to_build_is_said(world: World) -> None:
+    world.deploy({**N_SIGMA, "requires": ["river==0.22.0"]})
+    with world.host(environment_deadline_s=0.01):
+        state = world.until("failed")
+    assert "the environment was not built in time" in state.reason
+
+
+def test_what_is_left_of_a_run_that_is_over_is_scored_once(world: World) -> None:
+    world.deploy(N_SIGMA)
+    world.add_windows(range(40))
+    world.end()
+    with world.host():
+        world.until("running")
+        world.add_windows(range(40, 45))
+        eventually(lambda: world.scored() == once(range(45)), timeout_s=20)
+    with world.host():
+        assert world.until("running").reason == ""
+    assert world.scored() == once(range(45))
+
+
+def test_a_host_that_ends_while_the_broker_takes_nothing_loses_no_score(world: World) -> None:
+    broker = BusyBroker()
+    world = World(world.folder, broker)
+    world.deploy(N_SIGMA)
+    world.add_windows(range(40))
+    with world.host():
+        world.until("running")
+        broker.busy.set()
+        world.add_windows(range(40, 50))
+        assert broker.refused.wait(20)
+    broker.busy.clear()
+    with world.host():
+        eventually(lambda: world.scored() == once(range(50)), timeout_s=20)
+
+
+def test_a_detector_that_is_not_ready_for_long_says_so_until_it_is(world: World) -> None:
+    world.deploy({**N_SIGMA, "params": {"warm_up_windows": 200}})
+    world.add_windows(range(100))
+    with world.host():
+        assert "it was never ready in 300 windows" in world.until("running").reason
+        world.add_windows(range(100, 201))
+        eventually(lambda: (found := world.state()) and not found.reason, timeout_s=30)
+
+
 def test_an_algorithm_that_is_killed_is_started_again_and_loses_no_window(world: World) -> None:
     world.deploy(N_SIGMA)
     world.add_windows(range(40))
@@ -126,7 +175,7 @@ def test_an_algorithm_that_is_killed_is_started_again_and_loses_no_window(world:
         world.until("running")
         kill_algorithm()
         world.add_windows(range(40, 60))
-        eventually(lambda: scored(world) == once(range(60)), timeout_s=30)
+        eventually(lambda: world.scored() == once(range(60)), timeout_s=30)
         state = world.until("running")
         assert state.restarts == 1
         assert "SIGKILL" in state.reason
@@ -150,9 +199,8 @@ def test_one_that_raises_again_and_again_has_failed_and_says_why(world: World, t
     assert world.records(AnomalyScore) == []
 
 
-def test_a_host_of_a_version_that_is_not_deployed_ends(world: World) -> None:
-    world.deploy(N_SIGMA, version=2)
-    with pytest.raises(Exception, match="it is at version 2"), world.host(version=1) as shutdown:
+def test_a_host_that_was_not_told_what_to_run_ends_and_says_so(world: World) -> None:
+    with pytest.raises(InvalidInput, match="holds no deployment"), world.host() as shutdown:
         eventually(lambda: shutdown.wait(0.1) or True, timeout_s=5)
 
 

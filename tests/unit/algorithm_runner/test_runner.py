@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,10 @@ class FakeProcesses:
         del self.running[name]
         self.history.append(f"stop {name}")
 
+    def stop_all(self, names: Iterable[str]) -> None:
+        for name in names:
+            self.stop(name)
+
 
 class Machine:
     """A runner on a broker in memory, with processes that are not there."""
@@ -69,6 +73,15 @@ class Machine:
             run_id="run-1",
             clock=self.clock,
         )
+
+    def restart(self) -> None:
+        """Another runner in its place, which has to start everything."""
+        self.processes = FakeProcesses()
+        self.clock.advance(1_000_000)
+        self.runner = self.made()
+
+    def folders(self) -> list[str]:
+        return sorted(path.name for path in self.settings.algorithms_folder.iterdir())
 
     def deploy(self, **changes: Any) -> None:
         deployment = replace(DEPLOYMENT, **changes)
@@ -123,8 +136,8 @@ def test_what_is_deployed_gets_a_host_of_its_own(machine: Machine) -> None:
     assert machine.round() == ["start hst@1"]
     spec = machine.processes.running["hst@1"]
     assert spec.argv[-1] == "services.algorithm_host"
-    assert spec.env["MICROSERVO_ALGORITHM"] == "hst"
-    assert spec.env["MICROSERVO_ALGORITHM_VERSION"] == "1"
+    told = decode_as(AlgorithmDeployment, Path(spec.env["MICROSERVO_DEPLOYMENT"]).read_bytes())
+    assert (told.algorithm, told.version) == ("hst", 1)
     assert spec.env["PIP_NO_INPUT"] == "1"
     assert Path(spec.env["MICROSERVO_ALGORITHM_FOLDER"]).is_dir()
     assert machine.round() == []
@@ -177,13 +190,95 @@ def test_what_was_removed_leaves_nothing(machine: Machine) -> None:
     assert not folder.exists()
 
 
+def test_what_was_stopped_or_replaced_before_it_was_removed_leaves_nothing_either(machine: Machine) -> None:
+    machine.deploy()
+    machine.round()
+    machine.deploy(version=2)
+    machine.round()
+    machine.say("running", version=2)
+    machine.round()
+    machine.deploy(version=2, is_wanted=False)
+    machine.round()
+    machine.remove()
+    machine.round()
+    # What its host said last, on its way here meanwhile.
+    machine.say("stopped", version=2)
+    machine.round()
+    assert machine.states() == {}
+    assert machine.folders() == []
+
+
+def test_what_was_removed_while_no_runner_was_there_leaves_nothing(machine: Machine) -> None:
+    machine.deploy()
+    machine.round()
+    machine.say("running")
+    machine.remove()
+    machine.restart()
+    assert machine.round() == []
+    assert machine.states() == {}
+    assert machine.folders() == []
+
+
+def test_what_was_removed_and_deployed_again_at_once_is_another_one(machine: Machine) -> None:
+    machine.deploy()
+    machine.round()
+    machine.say("running")
+    learned = machine.settings.algorithms_folder / "hst@1" / "memory"
+    learned.touch()
+    machine.remove()
+    machine.deploy(declaration="{}", deployed_at_us=NOW_US + 1)
+    assert machine.round() == ["stop hst@1"]
+    assert machine.round() == ["start hst@1"]
+    assert not learned.exists()
+
+
+def test_what_was_removed_and_deployed_again_while_no_runner_was_there_is_another_one(
+    machine: Machine,
+) -> None:
+    machine.deploy()
+    machine.round()
+    learned = machine.settings.algorithms_folder / "hst@1" / "memory"
+    learned.touch()
+    machine.remove()
+    machine.deploy(declaration="{}", deployed_at_us=NOW_US + 1)
+    machine.restart()
+    assert machine.round() == ["start hst@1"]
+    assert not learned.exists()
+
+
+def test_what_ran_before_its_next_version_goes_on_when_the_runner_comes_back(machine: Machine) -> None:
+    machine.deploy()
+    machine.round()
+    machine.say("running")
+    machine.deploy(version=2)
+    machine.round()
+    machine.say("failed", version=2)
+    machine.restart()
+    assert machine.round() == ["start hst@1", "start hst@2"]
+    machine.say("running")
+    machine.say("running", version=2)
+    assert machine.round() == ["stop hst@1"]
+    machine.restart()
+    assert machine.round() == ["start hst@2"]
+
+
+def test_what_can_not_be_read_any_longer_keeps_what_it_has_learned(machine: Machine) -> None:
+    machine.deploy()
+    machine.round()
+    machine.say("running")
+    machine.put(ALGORITHMS, "hst", b"rubbish")
+    machine.restart()
+    # What came before was compacted away.
+    machine.read[ALGORITHMS] = 1
+    assert machine.round() == []
+    assert machine.folders() == ["hst@1"]
+
+
 def test_a_runner_that_comes_back_starts_what_is_deployed_whatever_was_said_before(machine: Machine) -> None:
     machine.deploy()
     machine.round()
     machine.say("failed")
-    machine.processes = FakeProcesses()
-    machine.clock.advance(1_000_000)
-    machine.runner = machine.made()
+    machine.restart()
     assert machine.round() == ["start hst@1"]
     assert machine.round() == []
 

@@ -11,7 +11,8 @@ DEPLOYMENT = decode_as(AlgorithmDeployment, example_bytes()["algorithm_deploymen
 
 
 def host(version: int, phase: AlgorithmPhase) -> dict[str, Host]:
-    return {f"half-space-trees@{version}": Host(algorithm="half-space-trees", version=version, phase=phase)}
+    deployment = replace(DEPLOYMENT, version=version)
+    return {deployment_id(deployment): Host(deployment=deployment, phase=phase)}
 
 
 def steps(deployed: AlgorithmDeployment | None, hosts: dict[str, Host]) -> list[Start | Stop]:
@@ -41,6 +42,13 @@ def test_what_was_stopped_or_removed_runs_no_longer() -> None:
     assert steps(replace(DEPLOYMENT, is_wanted=False), host(2, "running")) == [stop]
     assert steps(None, host(2, "failed")) == [stop]
     assert steps(replace(DEPLOYMENT, is_wanted=False), {}) == []
+
+
+def test_what_was_deployed_anew_under_the_same_version_replaces_what_runs() -> None:
+    anew = replace(DEPLOYMENT, deployed_at_us=DEPLOYMENT.deployed_at_us + 1)
+    for phase in ("running", "failed"):
+        stop = Stop(deployment_id="half-space-trees@2", phase="replaced")
+        assert steps(anew, host(2, phase)) == [stop]
 
 
 def test_nothing_is_done_where_all_agrees() -> None:

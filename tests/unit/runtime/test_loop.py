@@ -6,6 +6,7 @@ import pytest
 
 from microservo.adapters.broker import Message, Partition, TopicSpec
 from microservo.adapters.memory import MemoryBroker
+from microservo.adapters.memory.consumer import MemoryConsumer
 from microservo.errors import Fatal, Retryable
 from microservo.runtime import loop
 from microservo.runtime.loop import consume_loop, next_offsets
@@ -132,6 +133,43 @@ def test_housekeeping_goes_on_without_messages_and_survives_its_own_failures(bro
 
     run(broker, lambda _batch: None, shutdown, on_idle=on_idle)
     assert len(rounds) == 10
+
+
+class Patient(MemoryConsumer):
+    """A consumer that remembers how it was asked, and fails for now the second time."""
+
+    def __init__(self, consumer: MemoryConsumer) -> None:
+        self._consumer = consumer
+        self.asked: list[tuple[int, float]] = []
+
+    def consume(self, max_messages: int, timeout_s: float) -> list[Message]:
+        self.asked.append((max_messages, timeout_s))
+        if len(self.asked) == 2:
+            msg = "the broker is busy"
+            raise Retryable(msg)
+        return self._consumer.consume(max_messages, timeout_s)
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+def test_a_long_wait_for_the_first_message_lets_no_message_wait_and_loses_none(broker: MemoryBroker) -> None:
+    shutdown, seen = Shutdown(()), list[bytes | None]()
+    consumer = broker.consumer(group_id=None)
+    consumer.assign({Partition(TOPIC, 0): 0})
+    patient = Patient(consumer)
+
+    def handle(batch: list[Message]) -> None:
+        assert 0 < len(batch) <= 2
+        seen.extend(message.value for message in batch)
+        if len(seen) == 5:
+            shutdown.request()
+
+    consume_loop(
+        patient, handle, shutdown=shutdown, max_messages=2, timeout_s=0.001, idle_s=60.0, commit=False
+    )
+    assert seen == [b"0", b"1", b"2", b"3", b"4"]
+    assert {each for each in patient.asked} == {(1, 60.0), (1, 0.001)}
 
 
 def test_a_commit_that_fails_for_now_does_not_repeat_the_effect(broker: MemoryBroker) -> None:

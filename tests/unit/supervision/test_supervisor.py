@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -132,6 +133,20 @@ def test_one_that_ignores_the_wish_is_killed(supervisor: Supervisor, tmp_path: P
     eventually(lambda: "here" in says(tmp_path, "a"), what="the process")
     supervisor.stop("a")
     assert not runs(pid)
+
+
+def test_several_that_take_their_time_are_stopped_together(supervisor: Supervisor, tmp_path: Path) -> None:
+    for name in "abc":
+        supervisor.start(spec(tmp_path, name, STUBBORN, stop_timeout_s=2))
+        eventually(lambda name=name: "here" in says(tmp_path, name))  # type: ignore[misc]
+    with pytest.raises(InvalidInput, match="no process is called 'd'"):
+        supervisor.stop_all("abd")
+    assert len(supervisor.pids()) == 3
+    began_s = time.monotonic()
+    supervisor.stop_all("abc")
+    assert supervisor.pids() == {}
+    # One after another it would be six seconds.
+    assert time.monotonic() - began_s < 5.5
 
 
 def test_a_paused_process_leaves_in_order_too(supervisor: Supervisor, tmp_path: Path) -> None:
