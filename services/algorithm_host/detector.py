@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from microservo.algorithms.answers import Speaker
-from microservo.algorithms.detecting import Detecting
+from microservo.algorithms.detecting import Detecting, Scored
 from microservo.domain import alarms
 from microservo.log.feature_windows import Received
 from microservo.runtime.metrics import SCORES_TOTAL, STAGE_LATENCY_SECONDS
