@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from scored_run import BEGIN_US, SERVICES, SIZE_US
 
 from microservo.application.command import Context
 from microservo.application.connection import Connection
@@ -22,7 +23,7 @@ from schemas.files import record_name
 from schemas.records import Alarm, Evaluation, FaultEffect, LabelledWindow, ServiceFault
 from services.evaluator.service import run as run_evaluator
 from services.evaluator.settings import EvaluatorSettings
-from tests.unit.algorithm_host.harness import BEGIN_US, SERVICES, SIZE_US, World
+from tests.unit.algorithm_host.harness import World
 
 N_SIGMA = {"object": "shipped.n_sigma:NSigma", "features": "raw"}
 WINDOWS = 100
