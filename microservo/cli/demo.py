@@ -66,8 +66,8 @@ def demo(
 ) -> None:
     """Start a system, break it several times, and make a labelled dataset of what happened.
 
-    Takes about half a minute for each fault, and two minutes around them. Everything is stopped at the end,
-    or with Ctrl-C at any time.
+    Takes about half a minute for each fault, a little more if balanced, and two minutes around them.
+    Everything is stopped at the end, or with Ctrl-C at any time.
 
     A twin takes as long again, and no more memory: it runs when the faults are over, so that each has the
     machine to itself. Its requests have the same trace ids, so it is compared record by record. For each
