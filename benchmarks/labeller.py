@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import psutil
 
 from microservo.adapters.broker import Broker
 from microservo.adapters.ports import free_ports
+from microservo.adapters.processes import child_environment
 from microservo.log.ranges import read_ranges
 from schemas.catalogue import LABELLED_WINDOWS
 
@@ -80,11 +80,12 @@ def run_labeller(broker: Broker, bootstrap_servers: str, *, messages: int, log: 
 
 @contextmanager
 def _process(bootstrap_servers: str, port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    environment = {
-        **os.environ,
-        "MICROSERVO_BOOTSTRAP_SERVERS": bootstrap_servers,
-        "MICROSERVO_HEALTH_PORT": str(port),
-    }
+    environment = child_environment(
+        {
+            "MICROSERVO_BOOTSTRAP_SERVERS": bootstrap_servers,
+            "MICROSERVO_HEALTH_PORT": str(port),
+        }
+    )
     with log.open("wb") as out:
         process = subprocess.Popen([sys.executable, "-m", "streams"], env=environment, stdout=out, stderr=out)
     try:

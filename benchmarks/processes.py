@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import venv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from microservo.adapters.processes import child_environment
 
 ROOT = Path(__file__).resolve().parent.parent
 _PEERS = ROOT / "benchmarks" / "peers"
@@ -35,7 +36,7 @@ def measure(python: Path, module: str, *arguments: str, timeout_s: float) -> Out
         done = subprocess.run(
             command,
             cwd=ROOT,
-            env={**os.environ, "PYTHONWARNINGS": "ignore"},
+            env=child_environment({"PYTHONWARNINGS": "ignore"}),
             capture_output=True,
             text=True,
             timeout=timeout_s,

@@ -30,6 +30,7 @@ from benchmarks.processes import measure, own_python
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
 from microservo.adapters.kafka.embedded import running_broker
 from microservo.adapters.ports import free_ports
+from microservo.adapters.processes import child_environment
 from microservo.runtime.probe import is_healthy
 
 COMMAND = "python -m benchmarks.receiver"
@@ -155,14 +156,15 @@ def _result(module: str, *arguments: str) -> Mapping[str, float]:
 def _collector(bootstrap_servers: str, log: Path) -> Iterator[_Collector]:
     """One of its own, once it is healthy."""
     http, grpc, health = free_ports(3)
-    environment = {
-        **os.environ,
-        "MICROSERVO_BOOTSTRAP_SERVERS": bootstrap_servers,
-        "MICROSERVO_RUN_ID": "receiver",
-        "MICROSERVO_OTLP_PORT": str(http),
-        "MICROSERVO_OTLP_GRPC_PORT": str(grpc),
-        "MICROSERVO_HEALTH_PORT": str(health),
-    }
+    environment = child_environment(
+        {
+            "MICROSERVO_BOOTSTRAP_SERVERS": bootstrap_servers,
+            "MICROSERVO_RUN_ID": "receiver",
+            "MICROSERVO_OTLP_PORT": str(http),
+            "MICROSERVO_OTLP_GRPC_PORT": str(grpc),
+            "MICROSERVO_HEALTH_PORT": str(health),
+        }
+    )
     with log.open("wb") as out:
         command = [sys.executable, "-m", "services.telemetry_collector"]
         process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)

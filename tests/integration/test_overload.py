@@ -31,9 +31,12 @@ ENVIRONMENT = {**os.environ, "MICROSERVO_CONTROL_TOKEN": "token-of-the-test"}
 NOBODY = "http://127.0.0.1:1"
 # Without a proxy, whatever the environment says.
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+# Few may be in flight at the front: a slow machine is asked for little, and must turn some away all the same.
 TOPOLOGY = """
 name = "pair"
 entry = "front"
+[services.front]
+max_active = 8
 [services.front.endpoints.Page]
 calls = [{ service = "back", endpoint = "Work", timeout_ms = 500, retries = 9 }]
 [services.back.endpoints.Work]
