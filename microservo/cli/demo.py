@@ -75,9 +75,9 @@ def demo(
 ) -> None:
     """Start a system, break it several times, have algorithms score it, and make a labelled dataset of it.
 
-    Takes about half a minute for each fault, a little more if balanced, and five minutes around them; the first
-    time, also what it takes to fetch the broker, and the environment of one of the algorithms. Everything is
-    stopped at the end, or with Ctrl-C at any time.
+    Takes about half a minute for each fault, a little more if balanced, and five minutes around them; the
+    first time, also what it takes to fetch the broker, and the environment of one of the algorithms.
+    Everything is stopped at the end, or with Ctrl-C at any time.
 
     A twin takes as long again, and no more memory: it runs when the faults are over, so that each has the
     machine to itself. Its requests have the same trace ids, so it is compared record by record. For each
