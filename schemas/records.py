@@ -8,8 +8,10 @@ from typing import Literal
 AlgorithmPhase = Literal["building", "checking", "learning", "running", "stopped", "failed", "replaced"]
 AlgorithmSource = Literal["shipped", "declaration", "object", "file", "folder", "archive"]
 AlgorithmTask = Literal["detector", "ranker", "classifier"]
+AttemptState = Literal["claimed", "running", "paused", "released", "interrupted", "done", "failed"]
 CaseOrigin = Literal["alarm", "oracle"]
 EffectVerdict = Literal["pending", "confirmed", "ineffective", "inconclusive"]
+EvaluationAction = Literal["evaluate", "pause", "resume", "interrupt", "rerun"]
 FaultAction = Literal["inject", "stop", "declare"]
 FaultOrigin = Literal["injected", "declared"]
 FaultState = Literal["requested", "rejected", "scheduled", "applying", "active", "recovering", "recovered", "failed", "stopped"]
@@ -257,6 +259,68 @@ class Evaluation:
     """Most bytes of memory that it has used."""
     latency_p99_us: int | None
     """Microseconds from the window's message to the score, 99 of 100; null where it was not live."""
+    updated_at_us: int
+    """Microseconds UTC: when this was so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationRequest:
+    """A command: evaluate a deployed algorithm on a recorded run, or pause, resume, interrupt or rerun that task."""
+
+    task_id: str
+    """Identity of the task, chosen by the requester."""
+    action: EvaluationAction
+    """Begin a new task, or change the one of this id; rerun begins it anew, whatever has become of it."""
+    requested_at_us: int
+    """Microseconds UTC: when the request was made."""
+    algorithm: str = ""
+    """Name of the deployed algorithm; empty unless for evaluate and rerun."""
+    algorithm_version: int = 0
+    """Version of its deployment; 0 unless for evaluate and rerun."""
+    run_id: str = ""
+    """Run whose windows it is given; empty unless for evaluate and rerun."""
+    from_us: int | None = None
+    """Microseconds UTC: windows that end by then are learned from, but not judged; null for none."""
+    to_us: int | None = None
+    """Microseconds UTC: windows that end later are left out; null for none."""
+    start_at_us: int | None = None
+    """Microseconds UTC: it begins then at the earliest; null means now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationTask:
+    """State of one attempt at an evaluation task. Of a task, the newest round counts, and in it the attempt with the highest fence."""
+
+    attempt_id: str
+    """Task, fence and holder, with slashes between; nobody but the holder writes it."""
+    task_id: str
+    """Identity of the task."""
+    round: int
+    """How often the task was asked for by then: 1, and one more with each rerun."""
+    fence: int
+    """Grows with each attempt at the task; what an attempt says counts no more once there is one with a higher fence."""
+    attempt: int
+    """Which attempt of its round it is, without those that were given back; from 1."""
+    holder: str
+    """Evaluator that works on it."""
+    state: AttemptState
+    """Where it stands; released means given back, so that the task waits for another attempt."""
+    reason: str
+    """Why it failed or was given back; empty otherwise."""
+    lease_until_us: int | None
+    """Microseconds UTC: whoever has read no newer record by then may make another attempt; null once nobody works on it."""
+    algorithm: str
+    """Name of the deployed algorithm."""
+    algorithm_version: int
+    """Version of its deployment."""
+    run_id: str
+    """Run whose windows it is given."""
+    windows_done: int
+    """Windows that it was given so far."""
+    windows_total: int
+    """Windows that there are; 0 where that isn't known yet."""
+    evaluation: bytes
+    """uint8, one per byte of the Evaluation, framed as a message on the topic evaluations; empty unless done."""
     updated_at_us: int
     """Microseconds UTC: when this was so."""
 
