@@ -233,7 +233,7 @@ def remove_algorithm(command: RemoveAlgorithm, context: Context) -> None:
     Raises:
         InvalidInput: there is none of this name.
     """
-    deployment = _named(command.name, context)
+    deployment = named_deployment(command.name, context)
     with _publisher(context) as publisher:
         publisher.delete(AlgorithmDeployment, command.name)
         _delete_files(deployment, context, publisher)
@@ -252,7 +252,7 @@ def _delete_files(deployment: AlgorithmDeployment, context: Context, publisher: 
 
 
 def _change(name: str, context: Context, *, is_wanted: bool) -> AlgorithmDeployment:
-    changed = replace(_named(name, context), is_wanted=is_wanted)
+    changed = replace(named_deployment(name, context), is_wanted=is_wanted)
     with _publisher(context) as publisher:
         publisher.publish(changed)
     return changed
@@ -263,7 +263,12 @@ def _deployed(context: Context) -> dict[str, AlgorithmDeployment]:
     return read_state(connection.broker, connection.topic(ALGORITHMS), AlgorithmDeployment)
 
 
-def _named(name: str, context: Context) -> AlgorithmDeployment:
+def named_deployment(name: str, context: Context) -> AlgorithmDeployment:
+    """What is deployed under a name.
+
+    Raises:
+        InvalidInput: nothing is.
+    """
     deployed = _deployed(context)
     if name not in deployed:
         known = ", ".join(sorted(deployed)) or "none"

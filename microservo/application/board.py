@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from microservo.application.command import Command, Context
+from microservo.application.evaluation_tasks import ListTasks, list_tasks
 from microservo.application.runs import LATEST_RUN, run_id_of
 from microservo.errors import InvalidInput
 from microservo.log.reader import read_state
@@ -159,7 +160,9 @@ def _evaluations(scenario: str, files: tuple[Path, ...], context: Context) -> li
         wanted = ALL_SCENARIOS if scenario == LATEST_RUN else scenario
     else:
         connection = context.connection
-        known = list(read_state(connection.broker, connection.topic(EVALUATIONS), Evaluation).values())
+        live = read_state(connection.broker, connection.topic(EVALUATIONS), Evaluation)
+        # What an algorithm scored as it came counts more than what a task found later.
+        known = list((_of_tasks(context) | live).values())
         wanted = run_id_of(scenario, context) if scenario == LATEST_RUN else scenario
     found = [each for each in known if wanted in (ALL_SCENARIOS, each.scenario, _subject(each))]
     if not found:
@@ -167,6 +170,13 @@ def _evaluations(scenario: str, files: tuple[Path, ...], context: Context) -> li
         msg = f"no algorithm was judged in scenario {wanted!r}; there are: {there}"
         raise InvalidInput(msg)
     return sorted(found, key=lambda each: each.evaluation_id)
+
+
+def _of_tasks(context: Context) -> dict[str, Evaluation]:
+    """What came of evaluation tasks, the newest by evaluation id."""
+    done = [each.evaluation for each in list_tasks(ListTasks(), context)]
+    found = sorted((each for each in done if each is not None), key=lambda each: each.updated_at_us)
+    return {each.evaluation_id: each for each in found}
 
 
 def _subject(evaluation: Evaluation) -> str:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +21,16 @@ from microservo.errors import AlgorithmEnded, InvalidInput
 from microservo.log.reader import read_state
 from microservo.supervision.system_file import environments_folder
 from schemas.catalogue import ALGORITHM_FILES, ALGORITHMS
-from schemas.records import AlgorithmDeployment, Evaluation
+from schemas.records import AlgorithmDeployment, Evaluation, LabelledWindow
 
 if TYPE_CHECKING:
     from microservo.algorithms import Plugin
     from microservo.algorithms.running import Running
     from microservo.application.replay import Recording
+    from microservo.supervision.environments import EnvironmentCache
+
+_STEP = 1000
+"""Records between two looks at the progress."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,8 @@ class EvaluateAlgorithm(Command[Evaluation]):
         threshold: likewise.
         alarms_per_hour: likewise.
         is_fenced: whether it runs where it can reach nothing.
+        version: which of what is deployed it has to be; any if not given.
+        environments: folder of the environments that algorithms require; the user's own if not given.
     """
 
     spec: str
@@ -58,6 +64,8 @@ class EvaluateAlgorithm(Command[Evaluation]):
     threshold: float | None = None
     alarms_per_hour: float = 1.0
     is_fenced: bool = True
+    version: int | None = None
+    environments: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +80,13 @@ def evaluate_algorithm(command: EvaluateAlgorithm, context: Context) -> Evaluati
     """How good it is, with all metrics, breakdowns and intervals.
 
     Raises:
-        InvalidInput: there is no such algorithm, run or dataset, or nothing in it to judge by.
+        InvalidInput: there is no such algorithm, version, run or dataset, or nothing in it to judge by.
         Unavailable: its environment, or a fence, can't be had here.
         AlgorithmFailed: it broke down.
     """
     from microservo.application.replay import replay
     from microservo.domain.evaluation import RunEvaluation
+    from microservo.supervision.environments import EnvironmentCache
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -87,14 +96,23 @@ def evaluate_algorithm(command: EvaluateAlgorithm, context: Context) -> Evaluati
         subject = _subject(command, context, folder)
         from_us, until_us = _us(command.from_at) or 0, _us(command.to_at)
         evaluation = RunEvaluation(
-            recording.run.run_id, name=recording.name, from_us=from_us, until_us=until_us
+            recording.run.run_id,
+            name=recording.name + _part(command),
+            from_us=from_us,
+            until_us=until_us,
         )
-        with context.progress.stage("labels"):
-            evaluation.add(recording.run)
-            for record in recording.facts():
+        evaluation.add(recording.run)
+        windows: set[tuple[str, int]] = set()
+        with context.progress.stage("labels") as stage:
+            for number, record in enumerate(recording.facts()):
                 evaluation.add(record)
+                if isinstance(record, LabelledWindow) and (until_us is None or record.end_us <= until_us):
+                    windows.add((record.service, record.start_us))
+                if number % _STEP == 0:
+                    stage.advance(number, 0)
         evaluation.add(subject.deployment)
-        with _running(subject, folder, context) as running:
+        environments = EnvironmentCache(command.environments or environments_folder())
+        with _running(subject, folder, environments, context) as running:
             with context.progress.stage("windows") as stage:
                 replay(
                     recording,
@@ -102,11 +120,13 @@ def evaluate_algorithm(command: EvaluateAlgorithm, context: Context) -> Evaluati
                     subject.deployment,
                     evaluation,
                     until_us=until_us,
+                    windows=len(windows),
                     advance=stage.advance,
                 )
             cpu_us, memory = round(running.fenced.cpu_s() * 1e6), running.fenced.peak_memory_bytes()
         with context.progress.stage("metrics"):
-            found = list(evaluation.evaluations(at_us=context.clock(), cost="batch", is_final=True))
+            is_over = recording.run.status != "running"
+            found = list(evaluation.evaluations(at_us=context.clock(), cost="batch", is_final=is_over))
     if not found:
         msg = f"nothing can be judged in {recording.name}: it has no labelled windows, or none was scored"
         raise InvalidInput(msg)
@@ -136,10 +156,14 @@ def _subject(command: EvaluateAlgorithm, context: Context, folder: Path) -> _Sub
     if command.dataset is None:
         connection = context.connection
         deployed = read_state(connection.broker, connection.topic(ALGORITHMS), AlgorithmDeployment)
-        if command.spec in deployed and not command.declared:
+        deployment = deployed.get(command.spec)
+        if command.version is not None and (deployment is None or deployment.version != command.version):
+            now = "nothing is" if deployment is None else f"version {deployment.version} is by now"
+            msg = f"{command.spec}@{command.version} is deployed no longer: {now}; a rerun takes what is"
+            raise InvalidInput(msg)
+        if deployment is not None and not command.declared:
             from microservo.algorithms.deployed import plugin_of
 
-            deployment = deployed[command.spec]
             plugin = plugin_of(deployment, connection.broker, connection.topic(ALGORITHM_FILES), folder)
             return _Subject(plugin=plugin, deployment=deployment)
     return _resolved(command, context, folder)
@@ -170,15 +194,16 @@ def _resolved(command: EvaluateAlgorithm, context: Context, folder: Path) -> _Su
 
 
 @contextmanager
-def _running(subject: _Subject, folder: Path, context: Context) -> Iterator[Running]:
+def _running(
+    subject: _Subject, folder: Path, environments: EnvironmentCache, context: Context
+) -> Iterator[Running]:
     """A process of the algorithm, open, until the end of the block."""
     from microservo.algorithms.running import Workplace
-    from microservo.supervision.environments import EnvironmentCache
     from microservo.supervision.fence import Fence
     from microservo.supervision.fence_unfenced import Unfenced
 
     fence = Fence.find() if subject.deployment.is_fenced else Unfenced()
-    workplace = Workplace(subject.plugin, fence, EnvironmentCache(environments_folder()), folder)
+    workplace = Workplace(subject.plugin, fence, environments, folder)
     with context.progress.stage("environment"):
         environment = workplace.environment()
     with environment, workplace.running(environment) as running:
@@ -188,6 +213,17 @@ def _running(subject: _Subject, folder: Path, context: Context) -> Iterator[Runn
         except AlgorithmEnded as error:
             # The pipe only shows that it ended.
             raise AlgorithmEnded(running.why_it_ended() or str(error)) from error
+
+
+def _part(command: EvaluateAlgorithm) -> str:
+    """What is put behind the name of a run of which only a part is judged: it is a scenario of its own."""
+    if command.from_at is None and command.to_at is None:
+        return ""
+    begin, end = (
+        "" if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        for at in (command.from_at, command.to_at)
+    )
+    return f"[{begin}..{end}]"
 
 
 def _us(at: datetime | None) -> int | None:

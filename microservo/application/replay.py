@@ -49,6 +49,7 @@ def replay(
     evaluation: RunEvaluation,
     *,
     until_us: int | None,
+    windows: int,
     advance: Advance,
 ) -> None:
     """Gives all windows to an algorithm, and what it says to an evaluation.
@@ -59,7 +60,8 @@ def replay(
         deployment: what runs.
         evaluation: gathers what it says.
         until_us: windows that end later are left out; None for none.
-        advance: told how much of the run is done.
+        windows: how many there are.
+        advance: told how many of them are done; may take its time.
 
     Raises:
         AlgorithmFailed: it broke down, and would have been started anew.
@@ -67,13 +69,13 @@ def replay(
     """
     batches = _batches(_until(recording.windows(), until_us))
     if deployment.task == "detector":
-        said = _detect(recording.run, session, deployment, _shown(batches, recording.run, advance))
+        said = _detect(recording.run, session, deployment, _shown(batches, windows, advance))
     else:
         cases = [*evaluation.cases, *evaluation.oracle_cases(now_us=0)]
         for case in cases:
             evaluation.add(case)
         graphs = recording.graphs()
-        said = _answer(cases, graphs, session, deployment, _shown(batches, recording.run, advance))
+        said = _answer(cases, graphs, session, deployment, _shown(batches, windows, advance))
     for record in said:
         evaluation.add(record)
 
@@ -142,10 +144,12 @@ def _batches(windows: Iterator[tuple[FeatureWindow, int]]) -> Iterator[list[tupl
 
 
 def _shown(
-    batches: Iterator[list[tuple[FeatureWindow, int]]], run: Experiment, advance: Advance
+    batches: Iterator[list[tuple[FeatureWindow, int]]], windows: int, advance: Advance
 ) -> Iterator[list[tuple[FeatureWindow, int]]]:
-    """The batches, as the progress goes on in event time."""
+    """The batches, as the progress goes on."""
+    done = 0
     for batch in batches:
         yield batch
-        newest_us = batch[-1][0].end_us
-        advance(newest_us - run.started_at_us, (run.finished_at_us or newest_us) - run.started_at_us)
+        done += len(batch)
+        # What came while this reads has no label yet.
+        advance(done, max(windows, done))

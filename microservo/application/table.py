@@ -51,6 +51,18 @@ from microservo.application.datasets import (
     verify_dataset,
 )
 from microservo.application.evaluating import EvaluateAlgorithm, evaluate_algorithm
+from microservo.application.evaluation_tasks import (
+    ChangeTask,
+    ListTasks,
+    RequestEvaluation,
+    ShowTask,
+    WaitForTask,
+    change_task,
+    list_tasks,
+    request_evaluation,
+    show_task,
+    wait_for_task,
+)
 from microservo.application.faults import (
     DeclareFault,
     FollowFault,
@@ -121,6 +133,11 @@ HANDLERS: Mapping[type[Command[Any]], Callable[[Any, Context], Any]] = {
     TryAlgorithm: try_algorithm,
     InitProject: init_project,
     EvaluateAlgorithm: evaluate_algorithm,
+    RequestEvaluation: request_evaluation,
+    ListTasks: list_tasks,
+    ShowTask: show_task,
+    ChangeTask: change_task,
+    WaitForTask: wait_for_task,
     ShowBoard: show_board,
     CompareAlgorithms: compare_algorithms,
     CountMedals: count_medals,

@@ -25,9 +25,11 @@ from microservo.application.algorithms import (
     StopAlgorithm,
 )
 from microservo.application.evaluating import EvaluateAlgorithm
+from microservo.application.evaluation_tasks import RequestEvaluation
 from microservo.application.runs import LATEST_RUN
 from microservo.cli.algorithm_logs import logs
 from microservo.cli.board import print_evaluation
+from microservo.cli.board_tasks import follow_task
 from microservo.cli.completions import complete_deployed, complete_kind, complete_spec
 from microservo.cli.declared import declared_of, declared_options
 from microservo.cli.output import Cell, console, print_document, print_line, print_table
@@ -307,6 +309,10 @@ def check(session: Session, /, spec: str, *, unfenced: bool, **declared: Any) ->
 )
 @click.option("--from", "from_at", type=InstantType(), help="Windows that end by then are not judged.")
 @click.option("--to", "to_at", type=InstantType(), help="Windows that end later are left out.")
+@click.option(
+    "--at", "start_at", type=InstantType(), help="Have an evaluator do it, not before this instant."
+)
+@click.option("--background", is_flag=True, help="Have an evaluator do it, and print the task's name.")
 @declared_options
 @click.option("--threshold", type=float, metavar="SCORE", help="Scores above it are alarms.")
 @click.option("--unfenced", is_flag=True, help="Run it with all rights of this user.")
@@ -321,6 +327,8 @@ def evaluate(
     dataset: Path | None,
     from_at: datetime | None,
     to_at: datetime | None,
+    start_at: datetime | None,
+    background: bool,
     threshold: float | None,
     unfenced: bool,
     as_json: bool,
@@ -331,28 +339,62 @@ def evaluate(
     SPEC is the name of what is deployed, or as of `deploy`. What is deployed gets on its own run what stands
     on the board. Nothing is published.
 
+    With --background or --at an evaluator does it, for what is deployed; `board tasks` shows how far it is,
+    and what comes of it stands on the board. Without --background this waits for it.
+
     \b
     Examples:
       microservo algorithm evaluate n-sigma --run latest
       microservo algorithm evaluate ./mine.py --dataset ./dataset --json > mine.json
+      microservo algorithm evaluate mine --run run-20260131-120000-ab12 --background
+      microservo algorithm evaluate mine --at +1h --background
     """
-    found = session.execute(
-        EvaluateAlgorithm(
-            spec=spec,
-            run_id=run_id,
-            dataset=dataset,
-            from_at=from_at,
-            to_at=to_at,
-            declared=declared_of(declared),
-            threshold=threshold,
-            is_fenced=not unfenced,
-        ),
-        TerminalProgress(console(stderr=True)),
+    command = EvaluateAlgorithm(
+        spec=spec,
+        run_id=run_id,
+        dataset=dataset,
+        from_at=from_at,
+        to_at=to_at,
+        declared=declared_of(declared),
+        threshold=threshold,
+        is_fenced=not unfenced,
     )
+    if background or start_at is not None:
+        task = session.execute(_task_of(command, start_at))
+        if background:
+            if as_json:
+                print_document(task)
+            else:
+                print_line(task.task_id)
+            return
+        found = follow_task(session, task).evaluation
+        assert found is not None
+    else:
+        found = session.execute(command, TerminalProgress(console(stderr=True)))
     if as_json:
         print_document(found)
     else:
         print_evaluation(found)
+
+
+def _task_of(command: EvaluateAlgorithm, start_at: datetime | None) -> RequestEvaluation:
+    """The same for an evaluator, which knows what is deployed, and runs."""
+    given = {
+        "--dataset": command.dataset is not None,
+        "--threshold": command.threshold is not None,
+        "--unfenced": not command.is_fenced,
+        "what it declares": bool(command.declared),
+    }
+    if odd := [name for name, is_given in given.items() if is_given]:
+        msg = f"{', '.join(odd)} can't go with --at or --background: deploy it so, and evaluate what is deployed"
+        raise InvalidInput(msg)
+    return RequestEvaluation(
+        name=command.spec,
+        run_id=command.run_id,
+        from_at=command.from_at,
+        to_at=command.to_at,
+        start_at=start_at,
+    )
 
 
 @algorithm.command()

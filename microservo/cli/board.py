@@ -22,6 +22,7 @@ from microservo.application.board import (
     ShowBoard,
 )
 from microservo.application.runs import LATEST_RUN
+from microservo.cli.board_tasks import tasks
 from microservo.cli.output import Cell, print_document, print_line, print_table
 from microservo.cli.session import Session, pass_session
 from microservo.cli.text import Styled, styled
@@ -69,7 +70,11 @@ def board() -> None:
       microservo board compare n-sigma random
       microservo board export --format html --out board.html
       microservo board medals
+      microservo board tasks list
     """
+
+
+board.add_command(tasks)
 
 
 @board.command()

@@ -1,4 +1,4 @@
-"""What a shell completes for arguments of `microservo algorithm`; quick and silent, so it asks no broker."""
+"""What a shell completes for names of algorithms and tasks; quick and silent, so it asks no broker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem
 
 from microservo.cli.session import Session
 from microservo.errors import MicroServoError
-from microservo.supervision.system_file import DEFAULT_SYSTEM, running_system
+from microservo.supervision.system_file import DEFAULT_SYSTEM, running_system, system_dir
 
 FOLDER_VARIABLE = "MICROSERVO_ALGORITHMS_FOLDER"
 
@@ -33,6 +33,18 @@ def complete_deployed(ctx: click.Context, _param: click.Parameter, incomplete: s
     from microservo.application.algorithm_logs import versions_here  # noqa: PLC0415  # as above
 
     names = [] if (folder := _folder(ctx)) is None else versions_here(folder)
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def complete_task(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The evaluation tasks that this machine works on, or did since its system was started."""
+    from microservo.system.options import Folders  # noqa: PLC0415  # loads NumPy
+
+    try:
+        folder = Folders(system_dir(ctx.find_root().params.get("system") or DEFAULT_SYSTEM)).tasks
+    except MicroServoError:
+        return []
+    names = [path.name for path in sorted(folder.iterdir())] if folder.is_dir() else []
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 

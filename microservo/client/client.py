@@ -26,6 +26,7 @@ from microservo.client.board import Boards
 from microservo.client.datasets import Datasets
 from microservo.client.faults import Faults
 from microservo.client.runs import Runs
+from microservo.client.tasks import EvaluationTasks
 from microservo.client.topics import Topics
 
 
@@ -46,6 +47,7 @@ class Client:
         datasets: rebuild, verify and hash them.
         algorithms: deploy them, wait for them, list, stop, start and remove them, read their logs.
         board: show who is better than whom, compare, count medals, export.
+        tasks: have algorithms evaluated on recorded runs, now or later; pause, resume, interrupt, rerun.
 
     Raises:
         Unavailable: no broker was named and no system runs here.
@@ -72,6 +74,7 @@ class Client:
         self.datasets = Datasets(context)
         self.algorithms = Algorithms(context)
         self.board = Boards(context)
+        self.tasks = EvaluationTasks(context)
 
     @property
     def system(self) -> SystemFile | None:

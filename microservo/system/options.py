@@ -91,6 +91,11 @@ class Folders:
         return self.root / "algorithms"
 
     @property
+    def tasks(self) -> Path:
+        """What evaluation tasks write while they go on."""
+        return self.root / "tasks"
+
+    @property
     def processes(self) -> Path:
         """What the supervisor has started."""
         return self.root / "processes.json"

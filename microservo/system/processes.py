@@ -94,9 +94,16 @@ class Pipeline:
         )
 
     def evaluator(self) -> ProcessSpec:
-        """Keeps the board up to date."""
-        # When a run ends, it works out all metrics of all algorithms before it leaves.
-        return self._spec(EVALUATOR, "services.evaluator", stop_timeout_s=60)
+        """Keeps the board up to date, and works on evaluation tasks."""
+        return self._spec(
+            EVALUATOR,
+            "services.evaluator",
+            # When a run ends, it works out all metrics of all algorithms before it leaves.
+            stop_timeout_s=60,
+            MICROSERVO_TASKS_FOLDER=str(self.folders.tasks),
+            MICROSERVO_ENVIRONMENTS=str(environments_folder()),
+            **pip_variables(),
+        )
 
     def injector(self) -> ProcessSpec:
         """Carries out fault requests; needs the target's state file."""

@@ -1,4 +1,4 @@
-"""The process: one consumer of all that the run writes besides telemetry, a board, a pulse."""
+"""The process: a consumer of all that the run writes besides telemetry, a board, tasks beside it, a pulse."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from schemas.catalogue import EVALUATIONS, EXPERIMENTS, catalogue
 from schemas.records import Evaluation, Experiment
 from services.evaluator.handlers import READ, Handlers
 from services.evaluator.settings import EvaluatorSettings
+from services.evaluator.task_loop import TaskLoop
+from services.evaluator.task_processes import Processes
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ def run(
     shutdown: Shutdown,
     *,
     broker: Broker | None = None,
+    processes: Processes | None = None,
     clock: Callable[[], int] = now_us,
 ) -> None:
     """Keeps the board up to date until shutdown; a run that is over by then gets its final evaluations.
@@ -48,8 +51,12 @@ def run(
     """
     broker = broker or KafkaBroker(settings.kafka)
     pulse = Pulse(_LONGEST_ROUND_S)
+    tasks = TaskLoop(settings, shutdown, broker=broker, clock=clock, processes=processes)
     with ExitStack() as stack:
-        stack.enter_context(HealthServer(settings.health_port, pulse.is_alive))
+        stack.enter_context(HealthServer(settings.health_port, lambda: pulse.is_alive() and tasks.is_alive()))
+        stack.enter_context(tasks.running())
+        # Also if the board has to stop.
+        stack.callback(shutdown.request)
         producer = stack.enter_context(broker.producer(linger_ms=LINGER_MS))
         handlers = Handlers(
             RunEvaluation(settings.run_id),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -15,3 +17,21 @@ class EvaluatorSettings(ServiceSettings):
     board_interval_s: float = Field(
         default=5.0, gt=0, description="Seconds between two updates of the board, where anything changed."
     )
+    tasks_folder: Path | None = Field(
+        default=None,
+        description="Folder for what evaluation tasks write while they go on, emptied at the start; "
+        "a temporary one if not given.",
+    )
+    environments: Path | None = Field(
+        default=None,
+        description="Folder of the environments that algorithms require; the user's own if not given.",
+    )
+
+
+class TaskSettings(ServiceSettings):
+    """Settings of the process of an evaluation task, which the evaluator sets."""
+
+    model_config = SettingsConfigDict(env_prefix="MICROSERVO_", frozen=True, extra="ignore")
+
+    task_folder: Path = Field(description="Folder with the request, and for how far it is.")
+    environments: Path | None = Field(default=None, description="As of the evaluator.")

@@ -51,6 +51,7 @@ OURS: Mapping[str, type[ServiceSettings]] = {
     "evaluator": EvaluatorSettings,
     "archiver": ArchiverSettings,
 }
+WITH_A_FENCE = ("algorithm-runner", "evaluator")
 BESIDE_TARGET = ("telemetry-collector", "fault-injector")
 START_S = 120
 _VARIABLE = re.compile(r"\$\{(\w+):-([^}]*)\}")
@@ -186,7 +187,7 @@ def test_nothing_is_open_to_other_machines_and_nothing_is_privileged() -> None:
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
         assert service["cap_drop"] == ["ALL"]
         assert not {"privileged", "cap_add", "devices", "userns_mode", "ipc"} & set(service)
-        fence = ["seccomp=unconfined", "systempaths=unconfined"] if name == "algorithm-runner" else []
+        fence = ["seccomp=unconfined", "systempaths=unconfined"] if name in WITH_A_FENCE else []
         assert service["security_opt"] == ["no-new-privileges:true", *fence]
         assert service.get("network_mode") in (None, "service:target")
         assert service.get("pid") == service.get("network_mode")
@@ -318,6 +319,7 @@ def containers(
         "MICROSERVO_ARCHIVE_DIR": str(tmp_path / "datasets"),
         "MICROSERVO_ALGORITHMS_FOLDER": str(tmp_path / "algorithms"),
         "MICROSERVO_ENVIRONMENTS": str(tmp_path / "environments"),
+        "MICROSERVO_TASKS_FOLDER": str(tmp_path / "tasks"),
     }
     containers = Containers(services, tmp_path, own)
     try:

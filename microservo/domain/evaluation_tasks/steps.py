@@ -137,8 +137,9 @@ def _of_mine(
 
 def _begin(task: Task, attempt: EvaluationTask, now_us: int) -> Iterator[Step]:
     """The first steps of a claim that counts."""
-    if attempt.state != "claimed" or task.wish.wanted == "pause":
-        # A process that is there no more, or one that is not to begin.
+    if attempt.state != "claimed":
+        yield Publish(released(attempt, now_us, "no process could be started for it"))
+    elif task.wish.wanted == "pause":
         yield Publish(released(attempt, now_us))
     elif attempt.attempt > MOST_ATTEMPTS:
         last = f"; the last time: {attempt.reason}" if attempt.reason else ""
