@@ -143,7 +143,7 @@ def follow_task(session: Session, task: TaskStatus) -> TaskStatus:
         return session.execute(WaitForTask(task_id=task.task_id), progress)
     except KeyboardInterrupt:
         progress.note(
-            f"no longer waited for; it goes on, and `microservo board tasks show {task.task_id}` shows how far"
+            f"{task.task_id} goes on without being waited for; `microservo board tasks list` shows how far it is"
         )
         raise
 

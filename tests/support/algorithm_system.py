@@ -40,7 +40,7 @@ class AlgorithmSystem(ScoredRun):
         super().__init__(KafkaBroker(KafkaSettings(bootstrap_servers=servers)), prefix)
         self.folder = folder
         self.client = Client(servers, topic_prefix=prefix)
-        self._environment = {
+        self.environment = {
             **pip_variables(),
             "MICROSERVO_BOOTSTRAP_SERVERS": servers,
             "MICROSERVO_TOPIC_PREFIX": prefix,
@@ -62,7 +62,7 @@ class AlgorithmSystem(ScoredRun):
         with (self.folder / "runner.log").open("ab") as log:
             self.runner = subprocess.Popen(
                 python_argv("services.algorithm_runner"),
-                env=child_environment({**self._environment, "MICROSERVO_RUN_ID": run_id}),
+                env=child_environment({**self.environment, "MICROSERVO_RUN_ID": run_id}),
                 stdout=log,
                 stderr=log,
             )

@@ -1,0 +1,362 @@
+"""Evaluation by replay and by task, on a real broker and through the real fence: the same digits."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+import pytest
+from algorithm_system import AlgorithmSystem, algorithm_system, environments_of_tests, gone
+from judged_run import ODD, WINDOWS, add_truth, end_run
+from scored_run import BEGIN_US, SERVICES, SIZE_US
+
+from microservo.adapters.ports import free_ports
+from microservo.adapters.processes import child_environment, python_argv
+from microservo.application.evaluation_tasks import TaskStatus
+from microservo.errors import InvalidInput, Unavailable
+from microservo.log.reader import read_state
+from microservo.runtime.probe import is_healthy
+from microservo.supervision.fence import Fence
+from microservo.testing import eventually
+from schemas.catalogue import EVALUATIONS
+from schemas.records import Alarm, AnomalyScore, Evaluation, EvaluationTask
+
+pytestmark = pytest.mark.integration
+
+SLOW = """
+import time
+
+class Slow:
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def score_one(self, x):
+        time.sleep(0.01)
+        return x["metric/process.memory.usage/mean"]
+
+    def learn_one(self, x) -> None:
+        self.seen += 1
+"""
+
+
+class Evaluators:
+    """Evaluators as processes of their own."""
+
+    def __init__(self, system: AlgorithmSystem, folder: Path) -> None:
+        self._system = system
+        self._folder = folder
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> psutil.Process:
+        (port,) = free_ports(1)
+        environment = {
+            **self._system.environment,
+            "MICROSERVO_HEALTH_PORT": str(port),
+            "MICROSERVO_BOARD_INTERVAL_S": "0.2",
+            "MICROSERVO_TASKS_FOLDER": str(self._folder / f"tasks-{len(self._running)}"),
+        }
+        with (self._folder / f"evaluator-{len(self._running)}.log").open("ab") as log:
+            process = subprocess.Popen(
+                python_argv("services.evaluator"),
+                env=child_environment(environment),
+                stdout=log,
+                stderr=log,
+            )
+        self._running.append(process)
+        eventually(lambda: is_healthy(f"http://127.0.0.1:{port}"), timeout_s=90, what="the evaluator")
+        return psutil.Process(process.pid)
+
+    def kill_all(self) -> None:
+        for process in self._running:
+            process.kill()
+            process.wait()
+        self._running.clear()
+
+    def end_all(self) -> None:
+        for process in self._running:
+            process.terminate()
+        for process in self._running:
+            assert process.wait(90) == 0
+        self._running.clear()
+
+
+@contextmanager
+def evaluators(system: AlgorithmSystem, folder: Path) -> Iterator[Evaluators]:
+    found = Evaluators(system, folder)
+    try:
+        yield found
+    finally:
+        found.kill_all()
+
+
+@pytest.fixture(scope="module")
+def system(
+    kafka_bootstrap_servers: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[AlgorithmSystem]:
+    """A run that is over, which a detector, a ranker and an evaluator followed while it went on."""
+    try:
+        Fence.find()
+    except Unavailable as error:
+        pytest.skip(str(error))
+    folder = tmp_path_factory.mktemp("tasks")
+    (folder / "slow.py").write_text(SLOW)
+    prefix = f"tasks-{os.getpid()}-"
+    environments = environments_of_tests()
+    environments.mkdir(parents=True, exist_ok=True)
+    (folder / "environments").symlink_to(environments)
+    settings = {"MICROSERVO_HOME": str(folder)}
+    with algorithm_system(kafka_bootstrap_servers, prefix, folder, environments, **settings) as system:
+        for name in ("n-sigma", "most-deviating"):
+            system.client.algorithms.deploy(name)
+            system.until_state("running", f"{name}@1")
+        with evaluators(system, folder) as live:
+            live.start()
+            system.add_windows(system.numbers(WINDOWS), ODD)
+            add_truth(system)
+            system.until_scored("n-sigma", range(WINDOWS))
+            eventually(
+                lambda: len(system.records(Alarm)) == 4, timeout_s=60, what="two alarms and their ends"
+            )
+            eventually(
+                lambda: "chained_ac_1" in metrics_of(system, "most-deviating"),
+                timeout_s=60,
+                what="ranks of all cases on the board",
+            )
+            end_run(system)
+            eventually(lambda: all(each.is_final for each in board(system).values()), timeout_s=60)
+            live.end_all()
+        # What is deployed from now on no host runs: what it is worth on the run, a task finds out.
+        system.end()
+        system.client.algorithms.deploy(str(folder / "slow.py"), name="slow")
+        yield system
+
+
+def board(system: AlgorithmSystem) -> dict[str, Evaluation]:
+    found = read_state(system.broker, system.prefix + EVALUATIONS, Evaluation)
+    return {each.algorithm: each for each in found.values()}
+
+
+def metrics_of(system: AlgorithmSystem, algorithm: str) -> tuple[str, ...]:
+    found = board(system).get(algorithm)
+    return () if found is None else found.metrics
+
+
+def without_cost(found: Evaluation | None) -> str:
+    """To the last digit."""
+    assert found is not None
+    return repr(replace(found, cpu_us=0, peak_memory_bytes=0, latency_p99_us=None, updated_at_us=0))
+
+
+def command_line(system: AlgorithmSystem, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("microservo")), "--topic-prefix", system.prefix, *arguments],
+        env=child_environment(system.environment),
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+
+
+def until(system: AlgorithmSystem, task_id: str, state: str, timeout_s: float = 120) -> TaskStatus:
+    def reached() -> TaskStatus | None:
+        task = system.client.tasks.show(task_id)
+        return task if task.state == state else None
+
+    found = eventually(reached, timeout_s=timeout_s, interval_s=0.1, what=f"{task_id} to be {state}")
+    assert found is not None
+    return found
+
+
+def at_work(system: AlgorithmSystem, task_id: str) -> TaskStatus:
+    """Waits until some of its windows are done."""
+
+    def some() -> TaskStatus | None:
+        task = system.client.tasks.show(task_id)
+        return task if 0 < task.windows_done < task.windows_total else None
+
+    found = eventually(some, timeout_s=120, interval_s=0.1, what=f"{task_id} to be at work")
+    assert found is not None
+    return found
+
+
+def processes_of_tasks(evaluator: psutil.Process) -> list[psutil.Process]:
+    return [each for each in evaluator.children() if "services.evaluator.task_process" in each.cmdline()]
+
+
+@pytest.mark.parametrize("name", ["n-sigma", "most-deviating"])
+def test_a_replay_through_the_fence_finds_what_stands_on_the_live_board(
+    system: AlgorithmSystem, name: str
+) -> None:
+    result = command_line(system, "algorithm", "evaluate", name, "--run", "run-1", "--json")
+    assert result.returncode == 0, result.stderr
+    document = json.loads(result.stdout)
+    on_board = board(system)[name]
+    assert on_board.is_final
+    assert on_board.is_fenced
+    assert document["input_sha256"] == on_board.input_sha256
+    assert document["is_fenced"]
+    live = {
+        name: None if value != value else value  # noqa: PLR0124 -- NaN
+        for name, value in zip(on_board.metrics, on_board.values, strict=True)
+    }
+    assert dict(zip(document["metrics"], document["values"], strict=True)) == live
+    shown = command_line(system, "algorithm", "evaluate", name, "--run", "run-1")
+    assert shown.returncode == 0, shown.stderr
+    assert f"{name}@1 on run-1/" in shown.stdout
+
+
+def test_a_task_finds_what_stands_on_the_live_board_and_a_late_algorithm_gets_a_row_on_it(
+    system: AlgorithmSystem, tmp_path: Path
+) -> None:
+    with evaluators(system, tmp_path) as started:
+        started.start()
+        asked = command_line(system, "algorithm", "evaluate", "n-sigma", "--run", "run-1", "--background")
+        assert asked.returncode == 0, asked.stderr
+        done = system.client.tasks.wait(asked.stdout.strip())
+        late = system.client.tasks.wait(system.client.tasks.request("slow", "run-1").task_id)
+        started.end_all()
+    assert without_cost(done.evaluation) == without_cost(board(system)["n-sigma"])
+    assert (done.windows_done, done.windows_total) == (WINDOWS * len(SERVICES), WINDOWS * len(SERVICES))
+    assert late.evaluation is not None
+    assert "slow" not in board(system)
+    (detectors, _) = system.client.board.show("run-1")
+    assert {row.name for row in detectors.rows} == {"n-sigma@1", "slow@1"}
+    rows = [row for row in detectors.rows if row.name == "n-sigma@1"]
+    assert [row.evaluation for row in rows] == [board(system)["n-sigma"]], "the live row stays"
+
+
+def test_a_task_on_a_part_is_a_scenario_of_its_own_and_begins_when_it_shall(
+    system: AlgorithmSystem, tmp_path: Path
+) -> None:
+    def at(number: int) -> datetime:
+        return datetime.fromtimestamp((BEGIN_US + number * SIZE_US) / 1e6, UTC)
+
+    start_at = datetime.fromtimestamp(time.time() + 5, UTC)
+    with evaluators(system, tmp_path) as started:
+        started.start()
+        task = system.client.tasks.request(
+            "n-sigma", "run-1", from_at=at(60), to_at=at(90), start_at=start_at
+        )
+        assert task.state == "scheduled"
+        done = system.client.tasks.wait(task.task_id)
+    assert time.time() >= start_at.timestamp()
+    assert done.evaluation is not None
+    assert (done.evaluation.windows, done.evaluation.cases) == (30 * len(SERVICES), 1)
+    assert done.evaluation.scenario.startswith("run-1[20")
+    (found,) = system.client.board.show(done.evaluation.scenario)
+    assert [row.name for row in found.rows] == ["n-sigma@1"]
+
+
+def test_a_pause_and_an_interruption_take_effect_within_a_second(
+    system: AlgorithmSystem, tmp_path: Path
+) -> None:
+    tasks = system.client.tasks
+    with evaluators(system, tmp_path) as started:
+        evaluator = started.start()
+        undisturbed = tasks.wait(tasks.request("slow", "run-1").task_id)
+        task = tasks.request("slow", "run-1")
+        at_work(system, task.task_id)
+        begun_s = time.monotonic()
+        tasks.pause(task.task_id)
+        paused = until(system, task.task_id, "paused")
+        took = {"pause": time.monotonic() - begun_s}
+        time.sleep(3)
+        assert until(system, task.task_id, "paused").windows_done == paused.windows_done
+        tasks.resume(task.task_id)
+        done = tasks.wait(task.task_id)
+        assert done.attempt == 1
+        assert without_cost(done.evaluation) == without_cost(undisturbed.evaluation)
+
+        tasks.rerun(task.task_id)
+        at_work(system, task.task_id)
+        children = [each for each in evaluator.children(recursive=True)]
+        begun_s = time.monotonic()
+        tasks.interrupt(task.task_id)
+        until(system, task.task_id, "interrupted")
+        took["interruption"] = time.monotonic() - begun_s
+        eventually(lambda: not processes_of_tasks(evaluator), timeout_s=10)
+        eventually(lambda: len([each for each in children if each.is_running()]) <= 1, timeout_s=10)
+        assert max(took.values()) < 1.5, took
+        refused = command_line(system, "board", "tasks", "pause", task.task_id)
+        assert refused.returncode == 2
+        assert "is interrupted, so there is nothing to pause" in refused.stderr
+        listed = command_line(system, "board", "tasks", "list")
+        assert task.task_id in listed.stdout
+
+
+def test_whoever_is_killed_a_task_ends_once_with_the_same_digits(
+    system: AlgorithmSystem, tmp_path: Path
+) -> None:
+    tasks = system.client.tasks
+    with evaluators(system, tmp_path) as started:
+        evaluator = started.start()
+        undisturbed = tasks.wait(tasks.request("slow", "run-1").task_id)
+        task = tasks.request("slow", "run-1")
+        at_work(system, task.task_id)
+        (process,) = processes_of_tasks(evaluator)
+        process.send_signal(signal.SIGKILL)
+        eventually(lambda: tasks.show(task.task_id).attempt == 2, timeout_s=60)
+        at_work(system, task.task_id)
+        started_by_it = evaluator.children(recursive=True)
+        evaluator.kill()
+        evaluator.wait(10)
+        eventually(lambda: gone(started_by_it), timeout_s=30)
+        assert tasks.show(task.task_id).state in ("running", "waiting")
+        started.start()
+        done = tasks.wait(task.task_id)
+    assert done.attempt == 3
+    assert without_cost(done.evaluation) == without_cost(undisturbed.evaluation)
+    ends = [
+        each
+        for each in system.records(EvaluationTask)
+        if each.task_id == task.task_id and each.state == "done"
+    ]
+    assert len(ends) == 1
+
+
+def test_an_evaluator_that_ends_in_order_gives_its_task_back_at_once(
+    system: AlgorithmSystem, tmp_path: Path
+) -> None:
+    tasks = system.client.tasks
+    with evaluators(system, tmp_path) as started:
+        started.start()
+        task = tasks.request("slow", "run-1")
+        at_work(system, task.task_id)
+        started.end_all()
+        assert tasks.show(task.task_id).state == "waiting"
+        started.start()
+        assert tasks.wait(task.task_id).attempt == 1
+
+
+def test_a_version_that_is_deployed_no_longer_is_said_and_a_rerun_takes_the_new_one(
+    system: AlgorithmSystem, tmp_path: Path
+) -> None:
+    tasks = system.client.tasks
+    system.client.algorithms.deploy("random", name="other")
+    task = tasks.request("other", "run-1")
+    system.client.algorithms.deploy("always", name="other")
+    with evaluators(system, tmp_path) as started:
+        started.start()
+        failed = until(system, task.task_id, "failed")
+        assert failed.reason.startswith("other@1 is deployed no longer: version 2 is by now")
+        tasks.rerun(task.task_id)
+        done = tasks.wait(task.task_id)
+    assert (done.round, done.algorithm_version) == (2, 2)
+    with pytest.raises(InvalidInput, match="no algorithm 'nobody' is deployed"):
+        tasks.request("nobody")
+
+
+def test_the_scores_of_a_replay_are_those_that_were_given_live(system: AlgorithmSystem) -> None:
+    scores = [each for each in system.records(AnomalyScore) if each.algorithm == "n-sigma"]
+    assert len({(each.service, each.start_us) for each in scores}) == WINDOWS * len(SERVICES)
