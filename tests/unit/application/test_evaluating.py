@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from judged_run import ODD, WINDOWS, add_truth, end_run
 from scored_run import BEGIN_US, SERVICES, SIZE_US
 
 from microservo.application.command import Context
@@ -17,17 +18,14 @@ from microservo.errors import InvalidInput
 from microservo.log.reader import read_state
 from microservo.runtime.shutdown import Shutdown
 from microservo.testing import eventually
-from schemas.catalogue import ALGORITHMS, EVALUATIONS, topic_of
+from schemas.catalogue import ALGORITHMS, EVALUATIONS
 from schemas.codec import encode
-from schemas.files import record_name
-from schemas.records import Alarm, Evaluation, FaultEffect, LabelledWindow, ServiceFault
+from schemas.records import Alarm, Evaluation
 from services.evaluator.service import run as run_evaluator
 from services.evaluator.settings import EvaluatorSettings
 from tests.unit.algorithm_host.harness import World
 
 N_SIGMA = {"object": "shipped.n_sigma:NSigma", "features": "raw"}
-WINDOWS = 100
-ODD = (*range(50, 54), *range(70, 75))
 
 
 @pytest.fixture
@@ -37,62 +35,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     deployment = world.deploy(N_SIGMA)
     world.put(ALGORITHMS, b"a", encode(deployment))
     world.add_windows(range(WINDOWS), ODD)
-    for number in range(WINDOWS):
-        for at, service in enumerate(SERVICES):
-            window = labelled(service, number)
-            world.put("labelled-windows", service.encode(), encode(window), at % 2)
-    for record in (*fault("one", 50, 54), *fault("two", 70, 75)):
-        world.put(topic_of(record_name(type(record))).name, b"cart", encode(record))
+    add_truth(world)
     return world
-
-
-def labelled(service: str, number: int) -> LabelledWindow:
-    return LabelledWindow(
-        run_id="run-1",
-        service=service,
-        start_us=BEGIN_US + number * SIZE_US,
-        end_us=BEGIN_US + (number + 1) * SIZE_US,
-        revision=0,
-        names=(),
-        values=(),
-        labels=(),
-        truth="anomalous" if service == "cart" and number in ODD else "normal",
-    )
-
-
-def fault(fault_id: str, first: int, behind: int) -> tuple[ServiceFault, FaultEffect]:
-    begin_us, end_us = BEGIN_US + first * SIZE_US, BEGIN_US + behind * SIZE_US
-    return (
-        ServiceFault(
-            run_id="run-1",
-            fault_id=fault_id,
-            version=1,
-            kind="memory-hog",
-            service="cart",
-            root_service="cart",
-            role="root_cause",
-            hops=0,
-            severity=1.0,
-            requested_at_us=begin_us,
-            relation="root",
-            applied_at_us=begin_us,
-            recovered_at_us=end_us,
-        ),
-        FaultEffect(
-            run_id="run-1",
-            fault_id=fault_id,
-            service="cart",
-            version=1,
-            root_service="cart",
-            relation="root",
-            finding="visible",
-            starts_us=(begin_us,),
-            ends_us=(end_us,),
-            is_open=False,
-            through_us=end_us,
-            is_final=True,
-        ),
-    )
 
 
 def evaluate(world: World, **command: object) -> Evaluation:
@@ -118,19 +62,6 @@ def live(world: World) -> Evaluation:
         thread.join(60)
     (found,) = read_state(world.broker, EVALUATIONS, Evaluation).values()
     return found
-
-
-def end_run(world: World) -> None:
-    from microservo.log.run_records import update_run  # noqa: PLC0415
-
-    finished_us = BEGIN_US + (WINDOWS + 5) * SIZE_US
-    update_run(
-        world.broker,
-        "run-1",
-        lambda run: replace(run, status="finished", finished_at_us=finished_us),
-        process="system",
-        clock=lambda: BEGIN_US,
-    )
 
 
 def without_cost(found: Evaluation) -> str:
@@ -161,6 +92,8 @@ def test_a_part_of_a_run_is_judged_by_its_own_windows(world: World) -> None:
 
     found = evaluate(world, spec="a", from_at=at(60), to_at=at(90))
     assert (found.windows, found.cases) == (30 * len(SERVICES), 1)
+    begin, end = at(60).isoformat().replace("+00:00", "Z"), at(90).isoformat().replace("+00:00", "Z")
+    assert found.scenario == f"run-1[{begin}..{end}]/detector"
 
 
 def test_a_run_that_is_not_there_and_one_that_nothing_is_known_of_are_refused(world: World) -> None:
@@ -170,21 +103,34 @@ def test_a_run_that_is_not_there_and_one_that_nothing_is_known_of_are_refused(wo
 
 
 def test_a_ranker_is_asked_about_the_cases_of_the_run_and_of_the_oracle(world: World) -> None:
-    from schemas.records import FaultVerdict  # noqa: PLC0415
-
-    for fault_id in ("one", "two"):
-        verdict = FaultVerdict(
-            run_id="run-1",
-            fault_id=fault_id,
-            service="cart",
-            version=1,
-            verdict="confirmed",
-            is_final=True,
-            evidence="",
-        )
-        world.put("fault-effects", b"cart", encode(verdict))
     with world.host():
         eventually(lambda: len(world.records(Alarm)) == 4, timeout_s=60)
     found = evaluate(world, spec="most-deviating")
     values = dict(zip(found.metrics, found.values, strict=True))
     assert (values["ac_1"], values["chained_ac_1"]) == (1.0, 1.0)
+
+
+def test_a_run_that_goes_on_gets_no_final_evaluation(world: World) -> None:
+    assert not evaluate(world, spec="a").is_final
+    end_run(world)
+    assert evaluate(world, spec="a").is_final
+
+
+def test_another_version_than_the_one_that_was_asked_for_is_refused(world: World) -> None:
+    assert evaluate(world, spec="a", version=1).algorithm_version == 1
+    with pytest.raises(InvalidInput, match="a@2 is deployed no longer: version 1 is by now"):
+        evaluate(world, spec="a", version=2)
+    with pytest.raises(InvalidInput, match="n-sigma@1 is deployed no longer: nothing is"):
+        evaluate(world, spec="n-sigma", version=1)
+
+
+def test_the_progress_counts_windows(world: World) -> None:
+    from microservo.application.progress import CallbackProgress  # noqa: PLC0415
+
+    seen: list[tuple[float, float]] = []
+    connection = Connection(broker=world.broker, topic_prefix="")
+    progress = CallbackProgress(lambda done, total: seen.append((done, total)))
+    context = Context(lambda: connection, progress=progress)
+    execute(EvaluateAlgorithm(spec="a", run_id="run-1", is_fenced=False), context)
+    total = WINDOWS * len(SERVICES)
+    assert seen[-1] == (total, total)

@@ -46,8 +46,10 @@ def request(action: EvaluationAction, at_us: int = T, *, start_at_us: int | None
 
 def fold(requests: Iterable[EvaluationRequest], attempts: Iterable[EvaluationTask]) -> Task:
     tasks = Tasks()
-    for record in (*requests, *attempts):
-        tasks.add(record)
+    for asked in requests:
+        tasks.add(asked)
+    for said in attempts:
+        tasks.add(said)
     task = tasks.get("task")
     assert task is not None
     return task
@@ -404,7 +406,7 @@ def test_an_interruption_of_what_nobody_works_on_is_written_down() -> None:
 def test_requests_that_mean_nothing_change_nothing() -> None:
     tasks = Tasks()
     for action in ("pause", "resume", "interrupt"):
-        tasks.add(request(action))  # type: ignore[arg-type]
+        tasks.add(request(action))
     assert tasks.get("task") is None
     tasks.add(request("evaluate"))
     tasks.add(request("evaluate"))
