@@ -24,6 +24,7 @@ _BATCH = 200
 _BROKEN = (AlgorithmEnded, BadAnswer, DeadlineExceeded)
 
 Advance = Callable[[float, float], None]
+_Batch = list[tuple[FeatureWindow, int]]
 
 
 class Recording(Protocol):
@@ -67,27 +68,51 @@ def replay(
         AlgorithmFailed: it broke down, and would have been started anew.
         Retryable: the broker stopped giving messages.
     """
-    batches = _batches(_until(recording.windows(), until_us))
+    shown = _Shown(_batches(_until(recording.windows(), until_us)), windows, advance)
     if deployment.task == "detector":
-        said = _detect(recording.run, session, deployment, _shown(batches, windows, advance))
+        said = _detect(recording.run, session, deployment, shown)
     else:
         cases = [*evaluation.cases, *evaluation.oracle_cases(now_us=0)]
         for case in cases:
             evaluation.add(case)
         graphs = recording.graphs()
-        said = _answer(cases, graphs, session, deployment, _shown(batches, windows, advance))
+        said = _answer(cases, graphs, session, deployment, shown)
     for record in said:
         evaluation.add(record)
 
 
-_Batches = Iterable[list[tuple[FeatureWindow, int]]]
+class _Shown:
+    """Batches of windows, as the progress goes on.
+
+    Args:
+        batches: all of them.
+        windows: how many there are in all.
+        advance: told how many of them are done.
+    """
+
+    def __init__(self, batches: Iterable[_Batch], windows: int, advance: Advance) -> None:
+        self._batches = batches
+        self._windows = windows
+        self._advance = advance
+        self._done = 0
+
+    def step(self) -> None:
+        """Before each question to the algorithm: it may have to wait."""
+        # What came while this reads has no label yet.
+        self._advance(self._done, max(self._windows, self._done))
+
+    def __iter__(self) -> Iterator[_Batch]:
+        for batch in self._batches:
+            yield batch
+            self._done += len(batch)
+            self.step()
 
 
 def _detect(
-    run: Experiment, session: Session, deployment: AlgorithmDeployment, batches: _Batches
+    run: Experiment, session: Session, deployment: AlgorithmDeployment, batches: _Shown
 ) -> Iterator[Read]:
     rows = SystemRows(HISTORY_WINDOWS * run.window_us)
-    detecting = Detecting(session, decider_of(deployment, run), rows)
+    detecting = Detecting(session, decider_of(deployment, run), rows, batches.step)
     speaker = Speaker(deployment=deployment, run_id=run.run_id)
     for batch in batches:
         scored, decisions = detecting.take(batch)
@@ -102,7 +127,7 @@ def _answer(
     graphs: Iterable[ServiceGraph],
     session: Session,
     deployment: AlgorithmDeployment,
-    batches: _Batches,
+    batches: _Shown,
 ) -> Iterator[Read]:
     rows = SystemRows(CASE_HISTORY_US + _MARGIN_US)
     casework = Casework(session.declaration, rows, CASE_HISTORY_US)
@@ -113,6 +138,7 @@ def _answer(
         for window, partition in batch:
             rows.add(window, partition)
             while waiting and casework.is_ready(waiting[-1]):
+                batches.step()
                 yield _said_of(waiting.pop(), casework, session, deployment)
 
 
@@ -138,18 +164,6 @@ def _until(
             yield window, partition
 
 
-def _batches(windows: Iterator[tuple[FeatureWindow, int]]) -> Iterator[list[tuple[FeatureWindow, int]]]:
+def _batches(windows: Iterator[tuple[FeatureWindow, int]]) -> Iterator[_Batch]:
     while batch := list(islice(windows, _BATCH)):
         yield batch
-
-
-def _shown(
-    batches: Iterator[list[tuple[FeatureWindow, int]]], windows: int, advance: Advance
-) -> Iterator[list[tuple[FeatureWindow, int]]]:
-    """The batches, as the progress goes on."""
-    done = 0
-    for batch in batches:
-        yield batch
-        done += len(batch)
-        # What came while this reads has no label yet.
-        advance(done, max(windows, done))

@@ -142,9 +142,7 @@ def follow_task(session: Session, task: TaskStatus) -> TaskStatus:
     try:
         return session.execute(WaitForTask(task_id=task.task_id), progress)
     except KeyboardInterrupt:
-        progress.note(
-            f"{task.task_id} goes on without being waited for; `microservo board tasks list` shows how far it is"
-        )
+        progress.note(f"{task.task_id} goes on unwatched; `microservo board tasks list` shows how far it is")
         raise
 
 
