@@ -41,7 +41,7 @@ class Slow:
         self.seen = 0
 
     def score_one(self, x):
-        time.sleep(0.01)
+        time.sleep(0.03)
         return x["metric/process.memory.usage/mean"]
 
     def learn_one(self, x) -> None:
@@ -138,7 +138,17 @@ def system(
         # What is deployed from now on no host runs: what it is worth on the run, a task finds out.
         system.end()
         system.client.algorithms.deploy(str(folder / "slow.py"), name="slow")
+        system.client.algorithms.deploy("robust-z", name="late")
         yield system
+
+
+@pytest.fixture(scope="module")
+def undisturbed(system: AlgorithmSystem, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What a task at which nothing happens finds of the slow one."""
+    tasks = system.client.tasks
+    with evaluators(system, tmp_path_factory.mktemp("undisturbed")) as started:
+        started.start()
+        return without_cost(tasks.wait(tasks.request("slow", "run-1").task_id).evaluation)
 
 
 def board(system: AlgorithmSystem) -> dict[str, Evaluation]:
@@ -224,16 +234,16 @@ def test_a_task_finds_what_stands_on_the_live_board_and_a_late_algorithm_gets_a_
         asked = command_line(system, "algorithm", "evaluate", "n-sigma", "--run", "run-1", "--background")
         assert asked.returncode == 0, asked.stderr
         done = system.client.tasks.wait(asked.stdout.strip())
-        late = system.client.tasks.wait(system.client.tasks.request("slow", "run-1").task_id)
+        late = system.client.tasks.wait(system.client.tasks.request("late", "run-1").task_id)
         started.end_all()
     assert without_cost(done.evaluation) == without_cost(board(system)["n-sigma"])
     assert (done.windows_done, done.windows_total) == (WINDOWS * len(SERVICES), WINDOWS * len(SERVICES))
     assert late.evaluation is not None
-    assert "slow" not in board(system)
+    assert "late" not in board(system)
     (detectors, _) = system.client.board.show("run-1")
-    assert {row.name for row in detectors.rows} == {"n-sigma@1", "slow@1"}
+    assert {row.name for row in detectors.rows} >= {"n-sigma@1", "late@1"}
     rows = [row for row in detectors.rows if row.name == "n-sigma@1"]
-    assert [row.evaluation for row in rows] == [board(system)["n-sigma"]], "the live row stays"
+    assert [repr(row.evaluation) for row in rows] == [repr(board(system)["n-sigma"])], "the live row stays"
 
 
 def test_a_task_on_a_part_is_a_scenario_of_its_own_and_begins_when_it_shall(
@@ -259,12 +269,11 @@ def test_a_task_on_a_part_is_a_scenario_of_its_own_and_begins_when_it_shall(
 
 
 def test_a_pause_and_an_interruption_take_effect_within_a_second(
-    system: AlgorithmSystem, tmp_path: Path
+    system: AlgorithmSystem, undisturbed: str, tmp_path: Path
 ) -> None:
     tasks = system.client.tasks
     with evaluators(system, tmp_path) as started:
         evaluator = started.start()
-        undisturbed = tasks.wait(tasks.request("slow", "run-1").task_id)
         task = tasks.request("slow", "run-1")
         at_work(system, task.task_id)
         begun_s = time.monotonic()
@@ -276,17 +285,17 @@ def test_a_pause_and_an_interruption_take_effect_within_a_second(
         tasks.resume(task.task_id)
         done = tasks.wait(task.task_id)
         assert done.attempt == 1
-        assert without_cost(done.evaluation) == without_cost(undisturbed.evaluation)
+        assert without_cost(done.evaluation) == undisturbed
 
         tasks.rerun(task.task_id)
         at_work(system, task.task_id)
-        children = [each for each in evaluator.children(recursive=True)]
+        (process,) = processes_of_tasks(evaluator)
+        children = [process, *process.children(recursive=True)]
         begun_s = time.monotonic()
         tasks.interrupt(task.task_id)
         until(system, task.task_id, "interrupted")
         took["interruption"] = time.monotonic() - begun_s
-        eventually(lambda: not processes_of_tasks(evaluator), timeout_s=10)
-        eventually(lambda: len([each for each in children if each.is_running()]) <= 1, timeout_s=10)
+        eventually(lambda: gone(children), timeout_s=10)
         assert max(took.values()) < 1.5, took
         refused = command_line(system, "board", "tasks", "pause", task.task_id)
         assert refused.returncode == 2
@@ -296,12 +305,11 @@ def test_a_pause_and_an_interruption_take_effect_within_a_second(
 
 
 def test_whoever_is_killed_a_task_ends_once_with_the_same_digits(
-    system: AlgorithmSystem, tmp_path: Path
+    system: AlgorithmSystem, undisturbed: str, tmp_path: Path
 ) -> None:
     tasks = system.client.tasks
     with evaluators(system, tmp_path) as started:
         evaluator = started.start()
-        undisturbed = tasks.wait(tasks.request("slow", "run-1").task_id)
         task = tasks.request("slow", "run-1")
         at_work(system, task.task_id)
         (process,) = processes_of_tasks(evaluator)
@@ -316,7 +324,7 @@ def test_whoever_is_killed_a_task_ends_once_with_the_same_digits(
         started.start()
         done = tasks.wait(task.task_id)
     assert done.attempt == 3
-    assert without_cost(done.evaluation) == without_cost(undisturbed.evaluation)
+    assert without_cost(done.evaluation) == undisturbed
     ends = [
         each
         for each in system.records(EvaluationTask)

@@ -7,6 +7,8 @@ from schemas.records import AttemptState, EvaluationTask
 ENDED: frozenset[AttemptState] = frozenset({"interrupted", "done", "failed"})
 LEASE_US = 10_000_000
 RENEW_US = 2_000_000
+PROGRESS_US = 500_000
+"""Between two records of one attempt, where nothing and where something was done."""
 MOST_ATTEMPTS = 5
 """In one round, whose evaluator or process ended in the middle: then it is given up."""
 

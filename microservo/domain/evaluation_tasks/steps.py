@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from microservo.domain.evaluation_tasks.attempts import ENDED, LEASE_US, MOST_ATTEMPTS, RENEW_US, is_held
+from microservo.domain.evaluation_tasks.attempts import (
+    ENDED,
+    LEASE_US,
+    MOST_ATTEMPTS,
+    PROGRESS_US,
+    RENEW_US,
+    is_held,
+)
 from microservo.domain.evaluation_tasks.task import Task
 from schemas.records import AttemptState, EvaluationRequest, EvaluationTask
 
@@ -152,7 +159,9 @@ def _begin(task: Task, attempt: EvaluationTask, now_us: int) -> Iterator[Step]:
 
 def _renew(attempt: EvaluationTask, work: Work, now_us: int, *, state: AttemptState) -> Iterator[Publish]:
     """Says that it is still worked on, and how far it is, if it is time or its state is another one."""
-    if state == attempt.state and 0 <= now_us - attempt.updated_at_us < RENEW_US:
+    since_us = now_us - attempt.updated_at_us
+    has_gone_on = work.windows_done != attempt.windows_done
+    if state == attempt.state and 0 <= since_us < (PROGRESS_US if has_gone_on else RENEW_US):
         return
     yield Publish(
         _said(
