@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from microservo.adapters.broker import TopicSpec
+from microservo.application.command import Context
+from microservo.application.connection import Connection
+from microservo.application.evaluating import EvaluateAlgorithm
+from microservo.application.table import execute
 from microservo.datasets import read_manifest
 from microservo.datasets.recording import RecordedDataset
 from microservo.domain.evaluation import Read, RunEvaluation
-from microservo.errors import InvalidInput
+from microservo.errors import InvalidInput, Unavailable
 from microservo.log.recorded_run import RecordedRun
+from microservo.supervision.fence import Fence
 from microservo.testing import MemoryBroker
+from schemas.catalogue import ALGORITHMS, FEATURE_WINDOWS, catalogue
+from schemas.codec import encode
 from schemas.records import AnomalyScore, Evaluation, FeatureWindow, LabelledWindow
 
 
@@ -83,6 +92,46 @@ def test_both_are_judged_by_the_same_truth(log: RecordedRun, dataset: RecordedDa
     by_log = evaluated(log, windows)
     assert by_data.cases > 0
     assert (by_data.metrics, repr(by_data.values)) == (by_log.metrics, repr(by_log.values))
+
+
+def test_the_same_algorithm_gets_the_same_digits_from_log_and_dataset_through_the_fence(
+    recorded: MemoryBroker,
+    dataset: RecordedDataset,
+    original: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    try:
+        Fence.find()
+    except Unavailable as error:
+        pytest.skip(str(error))
+    monkeypatch.setenv("MICROSERVO_HOME", str(tmp_path))
+    config = {name: dict(catalogue()[name].config) for name in (FEATURE_WINDOWS, ALGORITHMS)}
+    specs = [TopicSpec(name=name, partitions=1, config=each) for name, each in config.items()]
+    recorded.admin().ensure_topics(specs)
+    with recorded.producer() as producer:
+        for window, _ in dataset.windows():
+            producer.send(FEATURE_WINDOWS, key=window.service.encode(), value=encode(window))
+        producer.flush(5)
+    context = Context(lambda: Connection(broker=recorded, topic_prefix=""))
+    # Behind it, what is final in a dataset is not yet final on the log.
+    end_us = (dataset.run.finished_at_us or 0) - dataset.run.final_cut_us
+    to_at = datetime.fromtimestamp(end_us / 1e6, UTC)
+    commands = (
+        EvaluateAlgorithm(spec="n-sigma", run_id="run-1", to_at=to_at),
+        EvaluateAlgorithm(spec="n-sigma", dataset=original, to_at=to_at),
+    )
+    by_log, by_dataset = (execute(command, context) for command in commands)
+    assert by_log.is_fenced
+    assert by_log.scored > 30
+    assert by_dataset.scenario.startswith(f"{dataset.name}[")
+    assert without_name(by_dataset) == without_name(by_log)
+
+
+def without_name(found: Evaluation) -> str:
+    """To the last digit, whatever it cost."""
+    nothing = {"cpu_us": 0, "peak_memory_bytes": 0, "updated_at_us": 0}
+    return repr(replace(found, evaluation_id="", scenario="", **nothing))
 
 
 def test_its_scenario_is_named_by_run_and_content(dataset: RecordedDataset, original: Path) -> None:
