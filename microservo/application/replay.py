@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from typing import Protocol
 
 from microservo.algorithms.answers import TOO_FEW, Moment, Speaker
@@ -20,7 +19,8 @@ HISTORY_WINDOWS = 500
 CASE_HISTORY_US = 600_000_000
 _MARGIN_US = 300_000_000
 """What hosts keep and show if nothing else is set."""
-_BATCH = 200
+_INSTANTS = 16
+"""In a batch: few, so that a slow algorithm can be paused soon, and enough for its pipe to cost little."""
 _BROKEN = (AlgorithmEnded, BadAnswer, DeadlineExceeded)
 
 Advance = Callable[[float, float], None]
@@ -165,5 +165,14 @@ def _until(
 
 
 def _batches(windows: Iterator[tuple[FeatureWindow, int]]) -> Iterator[_Batch]:
-    while batch := list(islice(windows, _BATCH)):
+    """The windows of some instants at a time, so that no service has more than that many among them."""
+    batch: _Batch = []
+    instants: set[int] = set()
+    for window, partition in windows:
+        if window.start_us not in instants and len(instants) == _INSTANTS:
+            yield batch
+            batch, instants = [], set()
+        instants.add(window.start_us)
+        batch.append((window, partition))
+    if batch:
         yield batch
