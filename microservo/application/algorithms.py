@@ -80,7 +80,10 @@ class StopAlgorithm(Command[AlgorithmDeployment]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveAlgorithm(Command[None]):
-    """Asks for an algorithm to be forgotten, with all that it has learned; its scores stay on the log."""
+    """Asks for an algorithm to be forgotten, with all that it has learned; its scores stay on the log.
+
+    So does the number of its version: what is deployed under its name later has a greater one.
+    """
 
     name: str
 
@@ -148,7 +151,7 @@ def deploy_algorithm(command: DeployAlgorithm, context: Context) -> AlgorithmDep
 
             deployment = replace(deployment, files_sha256=publish_file(publisher, content))
             publisher.flush(_FLUSH_S)
-        deployment = replace(deployment, version=known.version + 1 if known else 1)
+        deployment = replace(deployment, version=_next_version(deployment.algorithm, known, context))
         publisher.publish(deployment)
         if known is not None and known.files_sha256 != deployment.files_sha256:
             # The version before it has what it runs beside it by now.
@@ -158,9 +161,7 @@ def deploy_algorithm(command: DeployAlgorithm, context: Context) -> AlgorithmDep
 
 def list_algorithms(_command: ListAlgorithms, context: Context) -> tuple[ListedAlgorithm, ...]:
     """The deployments with their states."""
-    connection = context.connection
-    states = read_state(connection.broker, connection.topic(ALGORITHM_STATES), AlgorithmState).values()
-    newest_first = sorted(states, key=lambda state: -state.algorithm_version)
+    newest_first = sorted(_states(context), key=lambda state: -state.algorithm_version)
     return tuple(
         ListedAlgorithm(
             deployment=deployment,
@@ -256,6 +257,18 @@ def _change(name: str, context: Context, *, is_wanted: bool) -> AlgorithmDeploym
     with _publisher(context) as publisher:
         publisher.publish(changed)
     return changed
+
+
+def _next_version(name: str, known: AlgorithmDeployment | None, context: Context) -> int:
+    """One that nothing was ever said under: versions go on where an algorithm was removed and comes back."""
+    states = _states(context)
+    said = [state.algorithm_version for state in states if state.algorithm == name]
+    return max([known.version if known else 0, *said]) + 1
+
+
+def _states(context: Context) -> tuple[AlgorithmState, ...]:
+    connection = context.connection
+    return tuple(read_state(connection.broker, connection.topic(ALGORITHM_STATES), AlgorithmState).values())
 
 
 def _deployed(context: Context) -> dict[str, AlgorithmDeployment]:

@@ -15,8 +15,8 @@ class NSigma:
     """The mean of the `top_k` largest |value - mean| / sigma over the features of a window.
 
     What it does with odd features: the divisor is never below `floor_ratio` of the feature's usual size, so
-    that one that (almost) never moved can't explode: constant and equal counts as 0, and a growth by half from
-    a constant counts 0.5 / `floor_ratio`. What was always 0 has no usual size: its first value counts
+    that one that (almost) never moved can't explode: constant and equal counts as 0, and a growth by half
+    from a constant counts 0.5 / `floor_ratio`. What was always 0 has no usual size: its first value counts
     1 / `floor_ratio`, however large it is. NaN and infinity are neither scored nor learned. A feature that
     is missing is left out, and one that is new waits until it has been seen `warm_up_windows` times.
 
