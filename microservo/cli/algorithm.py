@@ -36,6 +36,7 @@ from microservo.cli.session import Session, pass_session
 from microservo.cli.text import styled
 from microservo.cli.trials import print_trials
 from microservo.cli.values import InstantType
+from microservo.domain.deployments import NO_FENCE
 from microservo.errors import InvalidInput, MicroServoError
 from schemas.records import AlgorithmDeployment, AlgorithmState
 
@@ -398,4 +399,4 @@ def _milliseconds(us: int | None) -> str:
 def _fence(state: AlgorithmState) -> str:
     if not state.holds:
         return "-"
-    return "none" if state.holds[0] == "no fence" else "yes"
+    return "none" if state.holds[0] == NO_FENCE else "yes"
