@@ -60,6 +60,13 @@ def algorithm() -> None:
 algorithm.add_command(logs)
 
 
+_train_on_option = click.option(
+    "--train-on",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of a dataset of another run, for a classifier to be trained on.",
+)
+
+
 @algorithm.command()
 @click.argument("specs", metavar="SPEC...", nargs=-1, required=True, shell_complete=complete_spec)
 @click.option("--name", metavar="NAME", help="Under which it is listed; made of SPEC by default.")
@@ -73,6 +80,7 @@ algorithm.add_command(logs)
     show_default=True,
     help="False alarms that a threshold aims at which is found in the run's fault-free time.",
 )
+@_train_on_option
 @click.option("--unfenced", is_flag=True, help="Run it with all rights of this user.")
 @click.option("--wait", is_flag=True, help="Wait until it scores what comes; Ctrl-C stops only the waiting.")
 @click.option("--json", "as_json", is_flag=True, help="JSON, one document.")
@@ -84,6 +92,7 @@ def deploy(
     *,
     name: str | None,
     if_missing: bool,
+    train_on: Path | None,
     threshold: float | None,
     alarms_per_hour: float,
     unfenced: bool,
@@ -105,6 +114,7 @@ def deploy(
           --param nu=0.1 --pre sklearn.decomposition:PCA,n_components=5
       microservo algorithm deploy ./mine.py
       microservo algorithm deploy robust-z half-space-trees random-walk
+      microservo algorithm deploy gradient-boosting --train-on ./dataset
     """
     given = declared_of(declared)
     if name is not None and len(specs) > 1:
@@ -120,6 +130,7 @@ def deploy(
                 alarms_per_hour=alarms_per_hour,
                 is_fenced=not unfenced,
                 if_missing=if_missing,
+                train_on=train_on,
             )
         )
         for spec in specs
@@ -312,6 +323,7 @@ def check(session: Session, /, spec: str, *, unfenced: bool, **declared: Any) ->
 @click.option("--threshold", type=float, metavar="SCORE", help="Scores above it are alarms.")
 @click.option("--unfenced", is_flag=True, help="Run it with all rights of this user.")
 @click.option("--json", "as_json", is_flag=True, help="JSON, one document; `board show --file` reads it.")
+@_train_on_option
 @pass_session
 def evaluate(
     session: Session,
@@ -323,6 +335,7 @@ def evaluate(
     from_at: datetime | None,
     to_at: datetime | None,
     threshold: float | None,
+    train_on: Path | None,
     unfenced: bool,
     as_json: bool,
     **declared: Any,
@@ -347,6 +360,7 @@ def evaluate(
             declared=declared_of(declared),
             threshold=threshold,
             is_fenced=not unfenced,
+            train_on=train_on,
         ),
         TerminalProgress(console(stderr=True)),
     )
