@@ -38,6 +38,8 @@ class Centroids:
         weights = [1 / (1 + each) for each in away]
         return [each / sum(weights) for each in weights]
 '''
+ALIGNED_US = BEGIN_US // SIZE_US * SIZE_US
+"""The begin of the run: windows begin at whole multiples of their length."""
 DECLARATION = {"object": "centroids:Centroids", "task": "classifier"}
 KINDS = {20: "memory-hog", 40: "http-delay", 60: "memory-hog", 80: "http-delay"}
 """Number of the first of four windows with a fault of cart, and its kind."""
@@ -69,7 +71,7 @@ class TaughtRun:
             status="finished",
             seed=7,
             target="test",
-            started_at_us=BEGIN_US,
+            started_at_us=ALIGNED_US,
             window_us=SIZE_US,
             first_cut_us=S,
             final_cut_us=S,
@@ -84,7 +86,13 @@ class TaughtRun:
         """All windows in order of time."""
         for number in range(100):
             for service in SERVICES:
-                found = replace(window(service, number), run_id=self.run.run_id)
+                start_us = ALIGNED_US + number * SIZE_US
+                found = replace(
+                    window(service, number),
+                    run_id=self.run.run_id,
+                    start_us=start_us,
+                    end_us=start_us + SIZE_US,
+                )
                 for first, kind in self._kinds.items():
                     if service == "cart" and first <= number < first + _LENGTH:
                         found = spoiled(found, kind)
@@ -94,7 +102,7 @@ class TaughtRun:
         """The faults, their effects and that nothing more will be known of them."""
         verdict = decode_as(FaultVerdict, next(iter(example_bytes()["fault_verdict", 1].values())))
         for first, kind in self._kinds.items():
-            begin_us, end_us = BEGIN_US + first * SIZE_US, BEGIN_US + (first + _LENGTH) * SIZE_US
+            begin_us, end_us = ALIGNED_US + first * SIZE_US, ALIGNED_US + (first + _LENGTH) * SIZE_US
             fault_id = f"f-{first}"
             yield ServiceFault(
                 run_id=self.run.run_id,

@@ -32,7 +32,7 @@ def test_each_fault_that_was_seen_is_a_case_at_once_and_as_it_was_in_the_end(tra
     ]
     first, whole = (each.case for each in training.lessons[:2])
     assert first.start_us[-1] == first.alarm_us == whole.alarm_us
-    assert whole.start_us[-1] == whole.alarm_us + 2 * SIZE_US
+    assert whole.start_us[-1] == whole.alarm_us + 3 * SIZE_US
 
 
 def test_what_is_sent_is_what_is_taught(training: Training) -> None:
@@ -84,7 +84,7 @@ def test_a_classifier_without_a_dataset_is_refused_and_so_is_a_dataset_for_anoth
 ) -> None:
     client = Client(broker=MemoryBroker())
     client.topics.ensure(partitions=1)
-    with pytest.raises(InvalidInput, match="has to be trained .* --train-on DATASET"):
+    with pytest.raises(InvalidInput, match=r"has to be trained .* --train-on DATASET"):
         client.algorithms.deploy("gradient-boosting")
     with pytest.raises(InvalidInput, match="for a detector; only a classifier is trained"):
         client.algorithms.deploy("n-sigma", train_on=tmp_path)
