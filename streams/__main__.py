@@ -11,7 +11,9 @@ import faust
 
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
+from microservo.domain.joined_topics import SOURCES
 from microservo.log.run_records import KnownRuns
+from microservo.retry import retry
 from microservo.runtime.health import HealthServer
 from microservo.runtime.logging import configure_logging
 from microservo.runtime.settings import settings_or_exit
@@ -24,7 +26,14 @@ def main() -> None:
     settings = settings_or_exit(StreamsSettings, "streams")
     configure_logging("streams", settings.log_level)
     broker = KafkaBroker(settings.kafka)
-    partitions = partitions_of(broker.admin(), settings)
+    admin = broker.admin()
+    partitions = partitions_of(admin, settings)
+    # Around a rebalance Faust drops what it had fetched, and goes back only to what was committed.
+    topics = [settings.topic(each) for each in SOURCES]
+    retry(
+        lambda: admin.begin_group(settings.topic(settings.streams_group), topics),
+        timeout_s=settings.kafka.connect_timeout_s,
+    )
     with (
         broker.producer(linger_ms=5) as producer,
         closing(KnownRuns(broker, settings.topic_prefix, now_us)) as runs,

@@ -190,6 +190,16 @@ class Admin(Protocol):
     def topics(self) -> list[TopicState]:
         """Every topic but the broker's own, by name."""
 
+    def begin_group(self, group_id: str, topics: Sequence[str]) -> None:
+        """Commits where the log begins for each partition of which the group has committed nothing yet.
+
+        A group that has members is left as it is: they commit themselves.
+
+        Raises:
+            InvalidInput: there is no such topic.
+            Retryable: the broker is away for now.
+        """
+
     def wait_ready(self, timeout_s: float) -> None:
         """Returns once the broker answers.
 

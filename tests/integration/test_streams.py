@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions
+from confluent_kafka.admin import AdminClient
 from stream_processor import Pipeline, expected
 from synthetic import Sent, Story, messages
 
@@ -19,6 +21,7 @@ from microservo.testing import eventually
 from schemas import catalogue
 from schemas.codec import decode_as, encode
 from schemas.records import MetricBatch
+from streams.settings import StreamsSettings
 
 pytestmark = pytest.mark.integration
 
@@ -53,6 +56,14 @@ def test_windows_equal_the_pure_join_though_workers_are_killed(pipeline: Pipelin
             what="every window",
         )
     assert pipeline.windows() == truth
+
+
+def test_a_group_has_a_commit_to_go_back_to_before_it_reads_anything(pipeline: Pipeline) -> None:
+    joined = [(pipeline.prefix + source, index) for source in SOURCES for index in range(PARTITIONS)]
+    with pipeline.workers():
+        eventually(
+            lambda: committed(pipeline) == dict.fromkeys(joined, 0), timeout_s=60, what="a commit of each"
+        )
 
 
 def test_what_can_not_be_read_is_a_dead_letter_and_the_rest_flows_on(pipeline: Pipeline) -> None:
@@ -111,3 +122,11 @@ def from_the_future(sent: list[Sent]) -> bytes:
     )
     later = np.frombuffer(batch.time_us, "<i8") + 86_400_000_000
     return encode(replace(batch, time_us=later.tobytes()))
+
+
+def committed(pipeline: Pipeline) -> dict[tuple[str, int], int]:
+    """What the group of the workers has committed, by topic and partition."""
+    group = pipeline.prefix + StreamsSettings.model_fields["streams_group"].default
+    admin = AdminClient({"bootstrap.servers": pipeline.broker.settings.bootstrap_servers})
+    [future] = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)]).values()
+    return {(each.topic, each.partition): each.offset for each in future.result().topic_partitions}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigEntry, ConfigResource, ConfigSource
 from confluent_kafka.admin._listoffsets import OffsetSpec
@@ -17,7 +17,7 @@ from microservo.adapters.kafka.connection import made, verify
 from microservo.adapters.kafka.errors import translate, translated
 from microservo.adapters.kafka.options import KafkaSettings, common_options
 from microservo.adapters.limits import refuse_other_partitions
-from microservo.errors import Retryable, Unavailable
+from microservo.errors import InvalidInput, Retryable, Unavailable
 from microservo.retry import retry
 
 _POLL_S = 0.05
@@ -49,6 +49,25 @@ class KafkaAdmin:
             TopicState(name=name, partitions=partitions[name], config=configs[name])
             for name in sorted(partitions)
         ]
+
+    def begin_group(self, group_id: str, topics: Sequence[str]) -> None:
+        with translated(f"begin the group {group_id}"):
+            new = self._without_commit(group_id, self._partitions(topics))
+            firsts = self._firsts(new)
+        if not firsts:
+            return
+        request = ConsumerGroupTopicPartitions(group_id, firsts)
+        [future] = self._client.alter_consumer_group_offsets(
+            [request], request_timeout=self._settings.connect_timeout_s
+        ).values()
+        try:
+            errors = [each.error for each in future.result().topic_partitions if each.error is not None]
+        except KafkaException as exc:
+            errors = [exc.args[0]]
+        for error in errors:
+            # Somebody joined meanwhile, or was there all along.
+            if error.code() != KafkaError.UNKNOWN_MEMBER_ID:
+                raise translate(error, f"begin the group {group_id}")
 
     def wait_ready(self, timeout_s: float) -> None:
         look_s = max(_POLL_S, min(1.0, timeout_s))
@@ -82,6 +101,35 @@ class KafkaAdmin:
         """
         value = self._entries(topic)["max.message.bytes"].value
         return int(value or 0)
+
+    def _partitions(self, topics: Sequence[str]) -> list[TopicPartition]:
+        metadata = self._metadata()
+        for name in topics:
+            if name not in metadata.topics:
+                msg = f"there is no topic {name!r}; `microservo topics ensure` makes ours"
+                raise InvalidInput(msg)
+        return [TopicPartition(name, index) for name in topics for index in metadata.topics[name].partitions]
+
+    def _without_commit(self, group_id: str, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+        request = ConsumerGroupTopicPartitions(group_id, list(partitions))
+        [future] = self._client.list_consumer_group_offsets(
+            [request], request_timeout=self._settings.connect_timeout_s
+        ).values()
+        return [each for each in future.result().topic_partitions if each.offset < 0]
+
+    def _firsts(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+        """Where the logs of these partitions begin."""
+        if not partitions:
+            return []
+        earliest: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # of the library
+        asked = self._client.list_offsets(
+            {TopicPartition(each.topic, each.partition): earliest for each in partitions},
+            request_timeout=self._settings.connect_timeout_s,
+        )
+        return [
+            TopicPartition(each.topic, each.partition, future.result().offset)
+            for each, future in asked.items()
+        ]
 
     def _metadata(self) -> ClusterMetadata:
         return verify(self._client, self._settings)

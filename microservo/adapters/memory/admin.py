@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from microservo.adapters.broker import TopicSpec, TopicState
+from microservo.adapters.broker import Partition, TopicSpec, TopicState
 from microservo.adapters.limits import refuse_other_partitions
 from microservo.adapters.memory.store import Store
 
@@ -29,6 +29,17 @@ class MemoryAdmin:
         with self._store.changed:
             specs = sorted((topic.spec for topic in self._store.topics.values()), key=lambda spec: spec.name)
         return [TopicState(name=s.name, partitions=s.partitions, config=dict(s.config)) for s in specs]
+
+    def begin_group(self, group_id: str, topics: Sequence[str]) -> None:
+        with self._store.changed:
+            group = self._store.group(group_id)
+            partitions = [
+                Partition(name, index)
+                for name in topics
+                for index in range(self._store.topic(name).spec.partitions)
+            ]
+            if not group.members:
+                group.committed = dict.fromkeys(partitions, 0) | group.committed
 
     def wait_ready(self, timeout_s: float) -> None:
         """Returns at once."""

@@ -103,3 +103,45 @@ def a_group_can_also_assign_and_commit(broker: Broker, prefix: str) -> None:
     with broker.consumer(group_id=group) as consumer:
         consumer.subscribe([topic])
         assert values_of(read(consumer, 1)) == [b"2"]
+
+
+def a_group_that_is_begun_goes_on_from_where_the_log_began(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
+    broker.admin().begin_group(f"{topic}-group", [topic])
+    send_values(broker, topic, numbered(3))
+    with broker.consumer(group_id=f"{topic}-group", start="latest") as consumer:
+        consumer.subscribe([topic])
+        assert values_of(read(consumer, 3)) == numbered(3)
+
+
+def beginning_a_group_leaves_what_it_has_committed(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
+    send_values(broker, topic, numbered(3))
+    group = f"{topic}-group"
+    with broker.consumer(group_id=group) as consumer:
+        consumer.assign({Partition(topic, 0): 0})
+        consumer.commit({Partition(topic, 0): 2})
+    broker.admin().begin_group(group, [topic])
+    with broker.consumer(group_id=group) as consumer:
+        consumer.subscribe([topic])
+        assert values_of(read(consumer, 1)) == [b"2"]
+
+
+def a_group_with_members_is_left_as_it_is(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
+    send_values(broker, topic, numbered(3))
+    group = f"{topic}-group"
+    with broker.consumer(group_id=group) as consumer:
+        consumer.subscribe([topic])
+        read(consumer, 3)
+        broker.admin().begin_group(group, [topic])
+        consumer.commit({Partition(topic, 0): 3})
+    with broker.consumer(group_id=group) as consumer:
+        consumer.subscribe([topic])
+        send_values(broker, topic, [b"new"])
+        assert values_of(read(consumer, 1)) == [b"new"]
+
+
+def a_group_of_an_unknown_topic_is_not_begun(broker: Broker, prefix: str) -> None:
+    with refused(InvalidInput, f"{prefix}none"):
+        broker.admin().begin_group(f"{prefix}group", [f"{prefix}none"])
