@@ -177,7 +177,8 @@ def _of_more_than_one(pooled: Sequence[Floats]) -> Floats:
 def _above_median(ranked: Floats) -> Floats:
     """How far values are above their median, those that are."""
     above = ranked - np.median(ranked)
-    return above[above > _ROUNDING * np.abs(ranked).max()]
+    different: Floats = above[above > _ROUNDING * np.abs(ranked).max()]
+    return different
 
 
 def _trimmed_mean(ranked: Floats) -> float:
