@@ -6,11 +6,13 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from microservo.adapters.broker import Broker
+from microservo.adapters.files import write_whole
 from microservo.algorithms.session import Case, Session
 from microservo.errors import InvalidInput, InvalidMessage
 from microservo.log.algorithm_files import read_file
@@ -96,13 +98,16 @@ class Training:
             raise InvalidMessage(msg) from error
 
 
-def read_training(deployment: AlgorithmDeployment, broker: Broker, files_topic: str) -> Training | None:
+def read_training(
+    deployment: AlgorithmDeployment, broker: Broker, files_topic: str, folder: Path
+) -> Training | None:
     """What a deployed classifier is trained on; None where it isn't.
 
     Args:
         deployment: what runs.
         broker: where its files are.
         files_topic: physical name of `algorithm-files`.
+        folder: for what was read: it may be gone from there when the next version is deployed.
 
     Raises:
         InvalidMessage: it is not there, or not whole.
@@ -110,7 +115,10 @@ def read_training(deployment: AlgorithmDeployment, broker: Broker, files_topic: 
     """
     if not deployment.training_sha256:
         return None
-    return Training.unpack(read_file(broker, files_topic, deployment.training_sha256))
+    kept = folder / f"training-{deployment.training_sha256[:16]}"
+    if not kept.exists():
+        write_whole(kept, read_file(broker, files_topic, deployment.training_sha256))
+    return Training.unpack(kept.read_bytes())
 
 
 def _described(lesson: Lesson) -> dict[str, Any]:

@@ -148,7 +148,7 @@ def _subject(command: EvaluateAlgorithm, context: Context, folder: Path) -> _Sub
             deployment = deployed[command.spec]
             plugin = plugin_of(deployment, connection.broker, connection.topic(ALGORITHM_FILES), folder)
             return _Subject(
-                plugin=plugin, deployment=deployment, training=_deployed_training(deployment, context)
+                plugin=plugin, deployment=deployment, training=_deployed_training(deployment, context, folder)
             )
     return _resolved(command, context, folder)
 
@@ -177,11 +177,11 @@ def _resolved(command: EvaluateAlgorithm, context: Context, folder: Path) -> _Su
     return _Subject(plugin=plugin, deployment=deployment, training=training_for(plugin, command.train_on))
 
 
-def _deployed_training(deployment: AlgorithmDeployment, context: Context) -> Training | None:
+def _deployed_training(deployment: AlgorithmDeployment, context: Context, folder: Path) -> Training | None:
     from microservo.algorithms.training import read_training
 
     topic = context.connection.topic(ALGORITHM_FILES)
-    return read_training(deployment, context.connection.broker, topic)
+    return read_training(deployment, context.connection.broker, topic, folder)
 
 
 @contextmanager

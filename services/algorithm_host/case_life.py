@@ -46,7 +46,8 @@ class CaseLife(Life):
             InvalidInput, InvalidMessage: it can't be taught by that.
         """
         topic = self.around.topic(ALGORITHM_FILES)
-        training = read_training(self.around.deployment, self.around.broker, topic)
+        folder = self.around.settings.algorithm_folder
+        training = read_training(self.around.deployment, self.around.broker, topic, folder)
         if training is not None:
             training.teach(self.running.session, self.run.run_id)
         return {}
