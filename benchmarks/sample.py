@@ -71,6 +71,7 @@ def sample_of(broker: Broker, topic_prefix: str, run_id: str, events: Sequence[F
         "seed": run.seed,
         "target": run.target,
         "window_us": run.window_us,
+        "first_cut_us": run.first_cut_us,
         "started_at_us": run.started_at_us,
         "fault_free_until_us": run.fault_free_until_us,
         "loads": [asdict(each) for each in run.loads],

@@ -89,7 +89,8 @@ class Sample:
     """A recorded run.
 
     Attributes:
-        about: the run: seed, machine, load, versions; `fault_free_until_us` and `window_us` among them.
+        about: the run: seed, machine, load, versions; `fault_free_until_us`, `first_cut_us` and
+            `window_us` among them.
         windows: first revisions, in order of time.
         edges: caller, callee, and since when, in microseconds UTC.
         truth: of each window, by service and start.
@@ -145,6 +146,11 @@ class Sample:
     def fault_free_until_us(self) -> int:
         """Nothing was injected until then; microseconds UTC."""
         return int(self.about["fault_free_until_us"])
+
+    @property
+    def first_cut_us(self) -> int:
+        """So long after its end a window was there: what is under way is waited for; microseconds."""
+        return int(self.about["first_cut_us"])
 
     @property
     def window_us(self) -> int:

@@ -119,7 +119,7 @@ def _try_detector(session: Session, sample: Sample, alarms_per_hour: float) -> T
     evaluation = evaluate_detector(
         list(_series(judged, list(alarms.values()), sample)),
         _incidents(sample, session.declaration),
-        [_as_judged(alarm, sample.window_us) for alarm in alarms.values()],
+        [_as_judged(alarm, sample) for alarm in alarms.values()],
     )
     return Trial(
         values={name: evaluation.values[name] for name in HEADLINES["detector"]},
@@ -160,13 +160,14 @@ def _is_flagged(scored: Scored, alarms: Iterable[Alarm]) -> bool:
     )
 
 
-def _as_judged(alarm: Alarm, window_us: int) -> JudgedAlarm:
-    """An alarm as it would be if nothing took time."""
+def _as_judged(alarm: Alarm, sample: Sample) -> JudgedAlarm:
+    """An alarm as it would be if scoring took no time: its first window had to come before it was known."""
+    window_us = sample.window_us
     return JudgedAlarm(
         service=alarm.service,
         start_us=alarm.opened_us - window_us,
         end_us=None if alarm.closed_us is None else alarm.closed_us - window_us,
-        known_us=alarm.opened_us,
+        known_us=alarm.opened_us + sample.first_cut_us,
     )
 
 

@@ -19,6 +19,7 @@ from schemas.records import AlgorithmDeployment, AlgorithmState
 
 if TYPE_CHECKING:
     from microservo.algorithms import Plugin
+    from microservo.algorithms.training import Training
     from microservo.log.publisher import Publisher
 
 _FLUSH_S = 30.0
@@ -40,6 +41,8 @@ class DeployAlgorithm(Command[AlgorithmDeployment]):
         alarms_per_hour: false alarms that such a threshold aims at, of all services together.
         is_fenced: whether it runs where it can reach nothing.
         if_missing: leave what is deployed under the name as it is.
+        train_on: folder of a dataset whose labelled cases a classifier is trained on: one of another run than
+            it is to watch.
     """
 
     spec: str
@@ -49,6 +52,7 @@ class DeployAlgorithm(Command[AlgorithmDeployment]):
     alarms_per_hour: float = 1.0
     is_fenced: bool = True
     if_missing: bool = False
+    train_on: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +84,10 @@ class StopAlgorithm(Command[AlgorithmDeployment]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveAlgorithm(Command[None]):
-    """Asks for an algorithm to be forgotten, with all that it has learned; its scores stay on the log."""
+    """Asks for an algorithm to be forgotten, with all that it has learned; its scores stay on the log.
+
+    So does the number of its version: what is deployed under its name later has a greater one.
+    """
 
     name: str
 
@@ -139,6 +146,7 @@ def deploy_algorithm(command: DeployAlgorithm, context: Context) -> AlgorithmDep
             deployed_at_us=context.clock(),
         )
         content = _packed(plugin)
+        training = training_for(plugin, command.train_on)
     known = _deployed(context).get(deployment.algorithm)
     if known is not None and command.if_missing:
         return known
@@ -148,19 +156,22 @@ def deploy_algorithm(command: DeployAlgorithm, context: Context) -> AlgorithmDep
 
             deployment = replace(deployment, files_sha256=publish_file(publisher, content))
             publisher.flush(_FLUSH_S)
-        deployment = replace(deployment, version=known.version + 1 if known else 1)
+        if training is not None:
+            from microservo.log.algorithm_files import publish_file  # noqa: PLC0415  # as above
+
+            deployment = replace(deployment, training_sha256=publish_file(publisher, training.pack()))
+            publisher.flush(_FLUSH_S)
+        deployment = replace(deployment, version=_next_version(deployment.algorithm, known, context))
         publisher.publish(deployment)
-        if known is not None and known.files_sha256 != deployment.files_sha256:
+        if known is not None:
             # The version before it has what it runs beside it by now.
-            _delete_files(known, context, publisher)
+            _delete_files(known, context, publisher, keep=deployment)
     return deployment
 
 
 def list_algorithms(_command: ListAlgorithms, context: Context) -> tuple[ListedAlgorithm, ...]:
     """The deployments with their states."""
-    connection = context.connection
-    states = read_state(connection.broker, connection.topic(ALGORITHM_STATES), AlgorithmState).values()
-    newest_first = sorted(states, key=lambda state: -state.algorithm_version)
+    newest_first = sorted(_states(context), key=lambda state: -state.algorithm_version)
     return tuple(
         ListedAlgorithm(
             deployment=deployment,
@@ -239,16 +250,52 @@ def remove_algorithm(command: RemoveAlgorithm, context: Context) -> None:
         _delete_files(deployment, context, publisher)
 
 
-def _delete_files(deployment: AlgorithmDeployment, context: Context, publisher: Publisher) -> None:
-    """Deletes the files of what is deployed no longer, unless another one has the same."""
+def training_for(plugin: Plugin, train_on: Path | None) -> Training | None:
+    """What a classifier is trained on; None for what isn't one.
+
+    Raises:
+        InvalidInput: a classifier without a dataset, a dataset for another task, or nothing to learn in it.
+    """
+    task = plugin.declaration.task
+    if task == "classifier" and train_on is None:
+        msg = (
+            "a classifier has to be trained before it can tell kinds of failure apart; give a dataset of "
+            "another run, with faults of two kinds at least: --train-on DATASET"
+        )
+        raise InvalidInput(msg)
+    if train_on is None:
+        return None
+    if task != "classifier":
+        msg = (
+            f"--train-on {train_on} for a {task}; only a classifier is trained, a detector learns as it goes"
+        )
+        raise InvalidInput(msg)
+    from microservo.application.training import training_of  # noqa: PLC0415  # as above
+    from microservo.datasets.recording import RecordedDataset  # noqa: PLC0415  # as above
+
+    return training_of(RecordedDataset(train_on), plugin.declaration)
+
+
+def _delete_files(
+    deployment: AlgorithmDeployment,
+    context: Context,
+    publisher: Publisher,
+    keep: AlgorithmDeployment | None = None,
+) -> None:
+    """Deletes the files of what is deployed no longer, unless what is deployed has the same."""
     from microservo.log.algorithm_files import delete_file  # noqa: PLC0415  # as above
     from schemas.catalogue import ALGORITHM_FILES  # noqa: PLC0415  # as above
 
-    sha256 = deployment.files_sha256
-    others = {each.files_sha256 for name, each in _deployed(context).items() if name != deployment.algorithm}
-    if sha256 and sha256 not in others:
+    others = [each for name, each in _deployed(context).items() if name != deployment.algorithm]
+    needed = {sha256 for each in (*others, *([keep] if keep else [])) for sha256 in _files(each)}
+    for sha256 in sorted(_files(deployment) - needed):
         connection = context.connection
         delete_file(publisher, connection.broker, connection.topic(ALGORITHM_FILES), sha256)
+
+
+def _files(deployment: AlgorithmDeployment) -> set[str]:
+    """What it has on `algorithm-files`."""
+    return {deployment.files_sha256, deployment.training_sha256} - {""}
 
 
 def _change(name: str, context: Context, *, is_wanted: bool) -> AlgorithmDeployment:
@@ -256,6 +303,18 @@ def _change(name: str, context: Context, *, is_wanted: bool) -> AlgorithmDeploym
     with _publisher(context) as publisher:
         publisher.publish(changed)
     return changed
+
+
+def _next_version(name: str, known: AlgorithmDeployment | None, context: Context) -> int:
+    """One that nothing was ever said under: versions go on where an algorithm was removed and comes back."""
+    states = _states(context)
+    said = [state.algorithm_version for state in states if state.algorithm == name]
+    return max([known.version if known else 0, *said]) + 1
+
+
+def _states(context: Context) -> tuple[AlgorithmState, ...]:
+    connection = context.connection
+    return tuple(read_state(connection.broker, connection.topic(ALGORITHM_STATES), AlgorithmState).values())
 
 
 def _deployed(context: Context) -> dict[str, AlgorithmDeployment]:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from microservo.application.algorithms import name_of_spec
+from microservo.application.algorithms import name_of_spec, training_for
 from microservo.application.command import Command, Context
 from microservo.application.runs import LATEST_RUN, run_id_of
 from microservo.errors import AlgorithmEnded, InvalidInput
@@ -26,6 +26,7 @@ from schemas.records import AlgorithmDeployment, Evaluation, LabelledWindow
 if TYPE_CHECKING:
     from microservo.algorithms import Plugin
     from microservo.algorithms.running import Running
+    from microservo.algorithms.training import Training
     from microservo.application.replay import Recording
     from microservo.supervision.environments import EnvironmentCache
 
@@ -51,6 +52,7 @@ class EvaluateAlgorithm(Command[Evaluation]):
         threshold: likewise.
         alarms_per_hour: likewise.
         is_fenced: whether it runs where it can reach nothing.
+        train_on: as of `DeployAlgorithm`; not for what is deployed.
         version: which of what is deployed it has to be; any if not given.
         environments: folder of the environments that algorithms require; the user's own if not given.
     """
@@ -66,14 +68,16 @@ class EvaluateAlgorithm(Command[Evaluation]):
     is_fenced: bool = True
     version: int | None = None
     environments: Path | None = None
+    train_on: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Subject:
-    """What is evaluated: its code, and what a deployment of it says."""
+    """What is evaluated: its code, what a deployment of it says, and what it is trained on."""
 
     plugin: Plugin
     deployment: AlgorithmDeployment
+    training: Training | None
 
 
 def evaluate_algorithm(command: EvaluateAlgorithm, context: Context) -> Evaluation:
@@ -113,6 +117,8 @@ def evaluate_algorithm(command: EvaluateAlgorithm, context: Context) -> Evaluati
         evaluation.add(subject.deployment)
         environments = EnvironmentCache(command.environments or environments_folder())
         with _running(subject, folder, environments, context) as running:
+            if subject.training is not None:
+                subject.training.teach(running.session, recording.run.run_id)
             with context.progress.stage("windows") as stage:
                 replay(
                     recording,
@@ -165,7 +171,9 @@ def _subject(command: EvaluateAlgorithm, context: Context, folder: Path) -> _Sub
             from microservo.algorithms.deployed import plugin_of
 
             plugin = plugin_of(deployment, connection.broker, connection.topic(ALGORITHM_FILES), folder)
-            return _Subject(plugin=plugin, deployment=deployment)
+            return _Subject(
+                plugin=plugin, deployment=deployment, training=_deployed_training(deployment, context, folder)
+            )
     return _resolved(command, context, folder)
 
 
@@ -190,7 +198,14 @@ def _resolved(command: EvaluateAlgorithm, context: Context, folder: Path) -> _Su
         is_wanted=True,
         deployed_at_us=context.clock(),
     )
-    return _Subject(plugin=plugin, deployment=deployment)
+    return _Subject(plugin=plugin, deployment=deployment, training=training_for(plugin, command.train_on))
+
+
+def _deployed_training(deployment: AlgorithmDeployment, context: Context, folder: Path) -> Training | None:
+    from microservo.algorithms.training import read_training
+
+    topic = context.connection.topic(ALGORITHM_FILES)
+    return read_training(deployment, context.connection.broker, topic, folder)
 
 
 @contextmanager

@@ -25,13 +25,14 @@ from microservo.application.algorithms import (
 )
 from microservo.cli.algorithm_logs import logs
 from microservo.cli.completions import complete_deployed, complete_kind, complete_spec
-from microservo.cli.declared import declared_of, declared_options
+from microservo.cli.declared import declared_of, declared_options, train_on_option
 from microservo.cli.evaluate import evaluate
 from microservo.cli.output import Cell, console, print_document, print_line, print_table
 from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, pass_session
 from microservo.cli.text import styled
 from microservo.cli.trials import print_trials
+from microservo.domain.deployments import NO_FENCE
 from microservo.errors import InvalidInput, MicroServoError
 from schemas.records import AlgorithmDeployment, AlgorithmState
 
@@ -69,6 +70,7 @@ algorithm.add_command(evaluate)
     show_default=True,
     help="False alarms that a threshold aims at which is found in the run's fault-free time.",
 )
+@train_on_option
 @click.option("--unfenced", is_flag=True, help="Run it with all rights of this user.")
 @click.option("--wait", is_flag=True, help="Wait until it scores what comes; Ctrl-C stops only the waiting.")
 @click.option("--json", "as_json", is_flag=True, help="JSON, one document.")
@@ -80,6 +82,7 @@ def deploy(
     *,
     name: str | None,
     if_missing: bool,
+    train_on: Path | None,
     threshold: float | None,
     alarms_per_hour: float,
     unfenced: bool,
@@ -101,6 +104,7 @@ def deploy(
           --param nu=0.1 --pre sklearn.decomposition:PCA,n_components=5
       microservo algorithm deploy ./mine.py
       microservo algorithm deploy robust-z half-space-trees random-walk
+      microservo algorithm deploy gradient-boosting --train-on ./dataset
     """
     given = declared_of(declared)
     if name is not None and len(specs) > 1:
@@ -116,6 +120,7 @@ def deploy(
                 alarms_per_hour=alarms_per_hour,
                 is_fenced=not unfenced,
                 if_missing=if_missing,
+                train_on=train_on,
             )
         )
         for spec in specs
@@ -335,4 +340,4 @@ def _milliseconds(us: int | None) -> str:
 def _fence(state: AlgorithmState) -> str:
     if not state.holds:
         return "-"
-    return "none" if state.holds[0] == "no fence" else "yes"
+    return "none" if state.holds[0] == NO_FENCE else "yes"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -39,6 +40,12 @@ _OPTIONS = (
     click.option("--cpus", type=float, metavar="NUMBER", help="Processors that it may keep busy."),
     click.option("--memory", metavar="SIZE", help="Memory that it may use, as 512M."),
     click.option("--seed", type=int, metavar="NUMBER", help="Of what is random in it."),
+)
+
+train_on_option = click.option(
+    "--train-on",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of a dataset of another run, for a classifier to be trained on.",
 )
 
 

@@ -16,7 +16,7 @@ from microservo.application.runs import LATEST_RUN
 from microservo.cli.board import print_evaluation
 from microservo.cli.board_tasks import follow_task
 from microservo.cli.completions import complete_spec
-from microservo.cli.declared import declared_of, declared_options
+from microservo.cli.declared import declared_of, declared_options, train_on_option
 from microservo.cli.output import console, print_document, print_line
 from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, pass_session
@@ -44,6 +44,7 @@ from microservo.errors import InvalidInput
 @click.option("--threshold", type=float, metavar="SCORE", help="Scores above it are alarms.")
 @click.option("--unfenced", is_flag=True, help="Run it with all rights of this user.")
 @click.option("--json", "as_json", is_flag=True, help="JSON, one document; `board show --file` reads it.")
+@train_on_option
 @pass_session
 def evaluate(
     session: Session,
@@ -57,6 +58,7 @@ def evaluate(
     start_at: datetime | None,
     background: bool,
     threshold: float | None,
+    train_on: Path | None,
     unfenced: bool,
     as_json: bool,
     **declared: Any,
@@ -85,6 +87,7 @@ def evaluate(
         declared=declared_of(declared),
         threshold=threshold,
         is_fenced=not unfenced,
+        train_on=train_on,
     )
     if background or start_at is not None:
         task = session.execute(_task_of(command, start_at))
@@ -110,6 +113,7 @@ def _task_of(command: EvaluateAlgorithm, start_at: datetime | None) -> RequestEv
         "--dataset": command.dataset is not None,
         "--threshold": command.threshold is not None,
         "--unfenced": not command.is_fenced,
+        "--train-on": command.train_on is not None,
         "what it declares": bool(command.declared),
     }
     if odd := [name for name, is_given in given.items() if is_given]:

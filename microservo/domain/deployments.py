@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from schemas.records import AlgorithmDeployment, AlgorithmPhase
 
+NO_FENCE = "no fence"
+"""The first word of what a fence holds where there is none."""
 _HAS_TAKEN_OVER: frozenset[AlgorithmPhase] = frozenset({"running"})
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from microservo.adapters.processes import ISOLATED_PYTHON, Guard
+from microservo.domain.deployments import NO_FENCE
 from microservo.supervision.fence import STATE_VARIABLE, entry_argv, entry_settings, standard_variables
 from microservo.supervision.fence_limits import Limits
 from microservo.supervision.fence_meter import TreeMeter
@@ -74,7 +75,7 @@ class Unfenced:
     def holds(self, limits: Limits) -> tuple[str, ...]:
         """What it holds nevertheless, in words, for people who judge a result by it."""
         return (
-            "no fence",
+            NO_FENCE,
             *([f"memory: {limits.memory_bytes} bytes, watched"] if sys.platform == "linux" else []),
             f"CPU: {limits.cpus:g} processors, paused beyond",
             f"open files: {limits.open_files}",

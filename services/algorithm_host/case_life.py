@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from microservo.adapters.broker import Message, Partition
 from microservo.algorithms.casework import Casework
 from microservo.algorithms.running import Running
+from microservo.algorithms.training import read_training
 from microservo.domain.system_rows import SystemRows
 from microservo.log.feature_windows import Received
 from microservo.log.ranges import read_ranges
 from microservo.log.reader import ranges_from
-from schemas.catalogue import CASES, SERVICE_GRAPH
+from schemas.catalogue import ALGORITHM_FILES, CASES, SERVICE_GRAPH
 from schemas.codec import SchemaError, decode
 from schemas.records import Case, ServiceGraph
 from services.algorithm_host.cases import CaseHost
@@ -39,7 +40,16 @@ class CaseLife(Life):
         )
 
     def recall(self) -> dict[int, int]:
-        """It learns nothing, so there is nothing to go on from."""
+        """Teaches it what it was deployed with, if anything; it learns nothing from a run.
+
+        Raises:
+            InvalidInput, InvalidMessage: it can't be taught by that.
+        """
+        topic = self.around.topic(ALGORITHM_FILES)
+        folder = self.around.settings.algorithm_folder
+        training = read_training(self.around.deployment, self.around.broker, topic, folder)
+        if training is not None:
+            training.teach(self.running.session, self.run.run_id)
         return {}
 
     def follow_besides(self) -> dict[Partition, int]:
@@ -74,4 +84,4 @@ class CaseLife(Life):
         self._host.answer(is_live=True)
 
     def remember(self) -> None:
-        """It learns nothing."""
+        """It learns nothing from a run."""

@@ -53,6 +53,11 @@ class DetectorHost:
         self.next_offsets: dict[int, int] = {}
         """By partition, the first message that was not taken yet."""
 
+    @property
+    def is_complaining(self) -> bool:
+        """Whether its state says that it gives no scores."""
+        return bool(self._complaint)
+
     def take(self, received: Sequence[Received], *, is_live: bool) -> None:
         """Has the windows scored that are new to it, and publishes what was not published before.
 

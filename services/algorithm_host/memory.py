@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from microservo.adapters.files import write_whole
 _PUBLISHED = "published.json"
 _MEMORY = "memory.json"
 _LEARNED = "learned.bin"
+KEPT_RUNS = 2
+"""Besides the one that is scored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,12 @@ class Memory:
 
     def __init__(self, folder: Path, run_id: str) -> None:
         self._folder = folder / "memory" / run_id
+
+    def forget_old_runs(self) -> None:
+        """Removes what was learned in other runs, but for the last few: those may be resumed."""
+        others = [path for path in self._folder.parent.glob("*") if path != self._folder]
+        for path in sorted(others, key=_written, reverse=True)[KEPT_RUNS:]:
+            shutil.rmtree(path, ignore_errors=True)
 
     def published(self) -> dict[int, int]:
         """By partition, the first message of which nothing was published yet."""
@@ -73,6 +82,14 @@ class Memory:
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
+
+
+def _written(path: Path) -> float:
+    """When something in a folder was last replaced; 0 where it is gone."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _offsets(document: Mapping[str, Any]) -> dict[int, int]:

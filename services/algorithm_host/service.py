@@ -113,6 +113,7 @@ class AlgorithmHost:
         self._clock = clock
         publisher = Publisher(producer, "algorithm_host", prefix=settings.topic_prefix, clock=clock)
         memory = Memory(settings.algorithm_folder, settings.run_id)
+        memory.forget_old_runs()
         self._states = States(publisher, deployment, settings.run_id, clock)
         self._around = Surroundings(
             settings=settings,

@@ -2,7 +2,8 @@
 
 Consumes: `algorithms` (key algorithm, AlgorithmDeployment) and `algorithm-states` (key deployment id,
 AlgorithmState), from their beginnings.
-Produces: `algorithm-states` of what it has stopped, and their ends where an algorithm was removed.
+Produces: `algorithm-states` of what it has stopped, and their ends where an algorithm was removed;
+that of its last version stays, so that versions of a name grow for ever.
 
 State: none of its own; what runs is what it started. Hosts end with it, on whatever way it ends, and go on
 from their own memory when it starts them again. A folder for each version has what its host is told to run; a

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from microservo.adapters.broker import Message
 from microservo.domain.deployments import Host, Start, changes, deployment_id
@@ -17,6 +18,8 @@ from services.algorithm_runner.hosts import Hosts
 logger = logging.getLogger(__name__)
 
 FLUSH_S = 10.0
+REMOVED = "it was removed"
+"""Why the last version of an algorithm that is deployed no longer has stopped."""
 _BEFORE_THE_NEXT: frozenset[AlgorithmPhase] = frozenset({"running", "stopped"})
 """What a version says that its next one has not replaced: it ended with the runner, or was killed."""
 
@@ -163,12 +166,20 @@ class Runner:
             self._publisher.publish(replace(state, phase=phase, reason="", updated_at_us=self._clock()))
 
     def _remove_leftovers(self) -> None:
-        """Removes what is left of algorithms that are deployed no longer, in whatever version and state."""
+        """Removes what is left of algorithms that are deployed no longer, but which version was the last."""
         if not self._may_have_leftovers:
             return
-        for id_ in [id_ for id_ in self._states if self._is_left_over(id_)]:
-            self._publisher.delete(AlgorithmState, id_)
-            del self._states[id_]
+        left_over = [state for id_, state in self._states.items() if self._is_left_over(id_)]
+        last = {each.algorithm: each for each in sorted(left_over, key=attrgetter("algorithm_version"))}
+        for state in left_over:
+            if state is not last[state.algorithm]:
+                self._publisher.delete(AlgorithmState, state.deployment_id)
+                del self._states[state.deployment_id]
+            elif state.reason != REMOVED:
+                # The last one stays: the next version of this name must not be one that has said something.
+                gone = replace(state, phase="stopped", reason=REMOVED, updated_at_us=self._clock())
+                self._publisher.publish(gone)
+                self._states[state.deployment_id] = gone
         for deployment in self._hosts.kept():
             if self._is_left_over(deployment_id(deployment)):
                 self._hosts.remove(deployment_id(deployment))

@@ -10,11 +10,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Mapping, Sequence
+from heapq import nlargest
 from typing import Any
 
 from .cases import Case
 from .objects import Maker, Refused, find
 
+_STRONGEST = 3
 _ABSENT = 0.0
 """A feature that a service does not have does not deviate."""
 
@@ -105,4 +107,12 @@ def _array(values: Any) -> Any:
 
 
 def _row(case: Case, service: str) -> Mapping[str, float]:
-    return case.deviations()[service]
+    """Of the service in question; where nobody knows which, of the one that deviates most."""
+    deviations = case.deviations()
+    if service or not deviations:
+        return deviations.get(service, {})
+    return max(deviations.values(), key=_strength)
+
+
+def _strength(deviations: Mapping[str, float]) -> float:
+    return sum(nlargest(_STRONGEST, map(abs, deviations.values())))

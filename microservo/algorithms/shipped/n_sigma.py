@@ -14,9 +14,10 @@ from .moments import Moments, check_positive, forgetting_of, usable
 class NSigma:
     """The mean of the `top_k` largest |value - mean| / sigma over the features of a window.
 
-    What it does with odd features: the divisor is never below `floor_ratio` of the feature's size, so that a
-    feature that (almost) never moved can't explode: constant and equal counts as 0, and a growth from a
-    constant counts at most 1 / `floor_ratio`. NaN and infinity are neither scored nor learned. A feature that
+    What it does with odd features: the divisor is never below `floor_ratio` of the feature's usual size, so
+    that one that (almost) never moved can't explode: constant and equal counts as 0, and a growth by half
+    from a constant counts 0.5 / `floor_ratio`. What was always 0 has no usual size: its first value counts
+    1 / `floor_ratio`, however large it is. NaN and infinity are neither scored nor learned. A feature that
     is missing is left out, and one that is new waits until it has been seen `warm_up_windows` times.
 
     Cost: O(features) time per window and three numbers per feature; about 0.15 ms for 100 features.
@@ -25,7 +26,7 @@ class NSigma:
         top_k: how many features are averaged; 1 takes the largest alone, more ask that several agree.
         memory_windows: windows after which the past counts about a third (1/e).
         warm_up_windows: windows learned before the first score.
-        floor_ratio: smallest sigma, as a share of the larger of |mean| and |value|.
+        floor_ratio: smallest sigma, as a share of |mean|; of |value| where the mean is 0.
 
     Raises:
         ValueError: a parameter is not positive.
@@ -83,4 +84,4 @@ class NSigma:
         self._moments = {name: Moments(*values) for name, values in snapshot["features"].items()}
 
     def _distance(self, past: Moments, value: float) -> float:
-        return past.distance(value, self._floor_ratio * max(abs(past.mean), abs(value)))
+        return past.distance(value, self._floor_ratio * (abs(past.mean) or abs(value)))

@@ -14,6 +14,11 @@ Edges = Sequence[tuple[str, str]]
 
 _CLIP = 50.0
 """What is beyond is broken; how much beyond says nothing more."""
+_METRICS = "metric/"
+_RESOURCES = ("metric/process.", "metric/service.")
+"""What the process of a service uses, and whether it is there: nobody else's doing."""
+_SAY_LITTLE = ("/age_s", "/slope", "/count")
+"""Statistics of a metric that move for little."""
 _LOGS = "log/"
 _SERVED = "request/"
 _CALLED = "call/"
@@ -97,18 +102,22 @@ def multi_signal(
     *,
     deviations: Deviations,
     graph: Edges,
-    metrics_weight: float = 1.0,
-    logs_weight: float = 1.0,
-    traces_weight: float = 1.5,
-    explained: float = 0.9,
+    resources_weight: float = 1.0,
+    symptoms_weight: float = 1.0,
+    logs_weight: float = 0.3,
+    calls_weight: float = 1.0,
+    explained: float = 0.3,
+    top_k: int = 2,
 ) -> dict[str, Any]:
-    """Services by what their metrics, logs and traces say together, less what those they call explain.
+    """Services by four kinds of evidence, less what those they call explain.
 
-    Each signal counts by the logarithm of its largest deviations, so that a loud one can't outvote the
-    others. Traces of a service are what it serves, and what others see who call it: a killed one serves
-    nothing, yet its callers see it fail. Of what a caller shows, `explained` times what its worst callee
-    shows is not its
-    own: a caller whose callee deviates as much is a victim.
+    What its process uses is a service's own. How it serves (latency, errors, requests under way), how its
+    callers see it, and its logs may be the effect of what it calls: of these, `explained` times what its
+    worst callee shows is taken off. How callers see it counts for the callee alone: a killed one serves
+    nothing, yet its callers see it fail.
+
+    Each kind counts by the logarithm of its largest deviations, so that a loud one can't outvote the others;
+    a quantity counts once, whatever its statistics say.
 
     Args:
         data: not looked at; `deviations` are made of it.
@@ -116,25 +125,30 @@ def multi_signal(
         dataset: None.
         deviations: service to feature to deviation.
         graph: caller and callee.
-        metrics_weight: of metrics.
-        logs_weight: of logs.
-        traces_weight: of traces.
-        explained: share of a callee's deviation that its callers show, too.
+        resources_weight: of what the process uses.
+        symptoms_weight: of how it serves.
+        logs_weight: of its logs; few lines say little, and callers log the failures of others.
+        calls_weight: of how its callers see it.
+        explained: share of a callee's evidence that its callers show, too.
+        top_k: how many quantities are averaged for each kind of evidence.
     """
     del data, inject_time, dataset
     callees = {service: [to for by, to in graph if by == service and to != service] for service in deviations}
-    traces = {service: _seen_in_traces(service, deviations) for service in deviations}
-    logs = {service: _strength(_of(found, _LOGS), _TOP) for service, found in deviations.items()}
-    scores = {}
-    for service, found in deviations.items():
-        metrics = _strength((value for name, value in found.items() if _is_metric(name)), _TOP)
-        worst = max((traces.get(callee, 0.0) for callee in callees[service]), default=0.0)
-        worst_logs = max((logs.get(callee, 0.0) for callee in callees[service]), default=0.0)
-        scores[service] = (
-            metrics_weight * metrics
-            + logs_weight * max(0.0, logs[service] - explained * worst_logs)
-            + traces_weight * max(0.0, traces[service] - explained * worst)
-        )
+    quantities = {service: _quantities(found) for service, found in deviations.items()}
+    scores = {
+        service: resources_weight * _strength(_of(found, *_RESOURCES), top_k)
+        for service, found in quantities.items()
+    }
+    may_be_explained = (
+        (symptoms_weight, {service: _symptoms(found) for service, found in quantities.items()}),
+        (logs_weight, {service: _of(found, _LOGS) for service, found in quantities.items()}),
+        (calls_weight, {service: _seen_by_callers(service, quantities) for service in quantities}),
+    )
+    for weight, evidence in may_be_explained:
+        strength = {service: _strength(values, top_k) for service, values in evidence.items()}
+        for service, own in strength.items():
+            worst = max((strength.get(callee, 0.0) for callee in callees[service]), default=0.0)
+            scores[service] += weight * max(0.0, own - explained * worst)
     return ranked(scores)
 
 
@@ -154,16 +168,30 @@ def _of(found: Mapping[str, float], *prefixes: str) -> list[float]:
     return [value for name, value in found.items() if name.startswith(prefixes)]
 
 
-def _is_metric(name: str) -> bool:
-    return name.startswith("metric/") and not name.endswith(("/age_s", "/slope", "/count"))
+def _quantities(found: Mapping[str, float]) -> dict[str, float]:
+    """The largest deviation of each quantity, up or down: a metric has several statistics, the rest one."""
+    largest: dict[str, float] = {}
+    for name, value in found.items():
+        is_metric = name.startswith(_METRICS)
+        if not (is_metric and name.endswith(_SAY_LITTLE)):
+            quantity = name.rpartition("/")[0] if is_metric else name
+            largest[quantity] = max(largest.get(quantity, 0.0), abs(value))
+    return largest
 
 
-def _seen_in_traces(service: str, deviations: Deviations) -> float:
-    """How odd what a service serves is, by itself or by any of its callers."""
-    own = _strength(_of(deviations[service], _SERVED), _TOP)
+def _symptoms(found: Mapping[str, float]) -> list[float]:
+    """How a service serves: its metrics but for what its process uses, and its requests."""
+    return [
+        value
+        for name, value in found.items()
+        if name.startswith((_METRICS, _SERVED)) and not name.startswith(_RESOURCES)
+    ]
+
+
+def _seen_by_callers(service: str, quantities: Deviations) -> list[float]:
+    """How odd calls of a service are, to its callers."""
     calls = f"{_CALLED}{service}/"
-    seen = (_strength(_of(found, calls), _TOP) for caller, found in deviations.items() if caller != service)
-    return max(own, *seen, 0.0)
+    return [value for caller, found in quantities.items() if caller != service for value in _of(found, calls)]
 
 
 def _moves(

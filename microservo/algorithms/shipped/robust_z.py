@@ -23,7 +23,7 @@ class RobustZ:
         top_k: how many features are averaged.
         memory_windows: windows after which the past counts about a third (1/e).
         warm_up_windows: windows learned before the first score, and without clipping.
-        floor_ratio: smallest sigma, as a share of the larger of |level| and |value|.
+        floor_ratio: smallest sigma, as a share of |level|; of |value| where the level is 0.
 
     Raises:
         ValueError: a parameter is not positive.
@@ -76,7 +76,7 @@ class RobustZ:
 
     def _sigma(self, known: tuple[int, float, float], value: float) -> float:
         _, level, deviation = known
-        floor = self._floor_ratio * max(abs(level), abs(value))
+        floor = self._floor_ratio * (abs(level) or abs(value))
         return max(_DEVIATION_TO_SIGMA * deviation, floor, 1e-300)
 
 

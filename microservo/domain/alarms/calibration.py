@@ -9,17 +9,19 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from microservo.domain.alarms.tail import upper_quantile
 from microservo.errors import InvalidInput
 
 Floats = NDArray[np.float64]
 
-LEAST_SCORES = 5
-"""Of a service: with fewer, its own spread says nothing, and the one of all services counts alone."""
-_TAIL = 0.1
-_TO_SIGMA = 1.4826
-"""Median absolute deviations of a normal distribution in one standard deviation."""
-_SMALLEST_PART = 0.1
-_TINY = 1e-12
+_TRIMMED = 0.8
+"""Of the scores of a service above its median, the share that tells its size; the largest tell its tail."""
+_ROUNDING = 1e-9
+"""Scores that differ by a smaller share of the largest are the same."""
+_MANY_SERVICES = 3
+"""With fewer, the largest score of one can't be told from the tail of all."""
+_USUAL = 20
+"""So many scores of a service above its median count as much as the size that is usual for services."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +51,28 @@ class Threshold:
         return cls(other=value)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoThreshold:
+    """None could be found, so there will be no alarm.
+
+    Attributes:
+        reason: why, and what can be done.
+    """
+
+    reason: str
+
+
 class Calibration:
     """Gathers the scores of fault-free windows, and makes a threshold of them.
 
-    Scores of services are not alike in size, and one service has few: each score is first told in spreads
-    from its service's median, then all are taken together. Where fewer false alarms are asked for than so
-    many scores can show, the upper tenth is continued as an exponential distribution; the threshold is never
-    below the largest score seen. A score that never changes gives no alarm at all.
+    One service has too few scores to show what happens once an hour, so all services are taken together.
+    Their scores are not alike in size: each is first told in sizes of its service from the service's median.
+    The size is the mean of how far its scores above the median are above it, without the largest; the fewer
+    there are, the more it is drawn to the usual size of all services. What all exceed as seldom as is asked
+    for is continued from their tail (`tail`), and told in the size of each service again.
+
+    What one service alone exceeded is not the tail of the others: it raises its own threshold, which is never
+    below its own largest score, unless so many windows show that more alarms are asked for.
 
     Args:
         alarms_per_hour: false alarms that are aimed at, of all services together.
@@ -63,9 +80,6 @@ class Calibration:
 
     Raises:
         InvalidInput: an aim or a length that is not above 0.
-
-    Source: the tail as in peaks over threshold (Pickands 1975), with an exponential one, which needs no more
-    than a mean.
     """
 
     def __init__(self, *, alarms_per_hour: float = 1.0, window_us: int) -> None:
@@ -92,48 +106,81 @@ class Calibration:
         """Goes on from the scores of a snapshot."""
         self._scores = {service: list(values) for service, values in snapshot.items()}
 
-    def threshold(self, least_scores: int = 1) -> Threshold | None:
-        """The threshold; None with fewer scores than that, of all services together."""
-        scores = {service: np.array(values) for service, values in sorted(self._scores.items())}
-        if sum(map(len, scores.values())) < max(1, least_scores):
-            return None
-        places = _places(scores)
-        spreads = np.concatenate([(scores[name] - at) / spread for name, (at, spread) in places.items()])
-        windows_per_hour = 3_600_000_000 / self._window_us * len(scores)
-        above, is_extrapolated = _quantile(np.sort(spreads), self._alarms_per_hour / windows_per_hour)
-        thresholds = {name: float(at + above * spread) for name, (at, spread) in places.items()}
+    def threshold(self, least_scores: int = 1) -> Threshold | NoThreshold:
+        """The threshold; none with too few scores, or with scores that never change.
+
+        Args:
+            least_scores: so many are needed, of all services together.
+        """
+        # In order, so that sums don't depend on the order in which the scores came.
+        scores = {service: np.sort(values) for service, values in sorted(self._scores.items())}
+        found = sum(map(len, scores.values()))
+        if found < max(1, least_scores):
+            return NoThreshold(
+                reason=f"no threshold, so no alarms: only {found} scores of at least {max(1, least_scores)} "
+                "in fault-free time; make that longer, or give --threshold"
+            )
+        sizes = _sizes(scores)
+        if sizes is None:
+            return NoThreshold(
+                reason=f"no threshold, so no alarms: none of {found} scores in fault-free time is above the "
+                "median of its service, as where all are the same; give --threshold"
+            )
+        chance = self._chance(len(scores))
+        medians = {service: float(np.median(values)) for service, values in scores.items()}
+        pooled = [(values - medians[service]) / sizes[service] for service, values in scores.items()]
+        above, is_extrapolated = upper_quantile(_of_more_than_one(pooled), chance)
+        thresholds = {}
+        for service, values in scores.items():
+            is_shown = chance * len(values) >= 1
+            least = -math.inf if is_shown else float(values[-1])
+            thresholds[service] = max(least, medians[service] + above * sizes[service])
         return Threshold(
             by_service=thresholds,
             other=float(np.median(list(thresholds.values()))),
-            scores=len(spreads),
+            scores=found,
             is_extrapolated=is_extrapolated,
         )
 
+    def _chance(self, services: int) -> float:
+        """That a window exceeds the threshold; where more is asked for than windows come, half of them do."""
+        windows_per_hour = 3_600_000_000 / self._window_us * services
+        return min(0.5, self._alarms_per_hour / windows_per_hour)
 
-def _places(scores: Mapping[str, Floats]) -> dict[str, tuple[float, float]]:
-    """Median and spread of the scores of each service; a spread is never far below that of all."""
-    own = {name: _spread(values) for name, values in scores.items() if len(values) >= LEAST_SCORES}
-    pooled = np.concatenate([values - np.median(values) for values in scores.values()])
-    usual = float(np.median(list(own.values()))) if own else _spread(pooled)
-    if usual == 0.0:
-        usual = max(float(np.std(pooled)), _TINY)
+
+def _sizes(scores: Mapping[str, Floats]) -> dict[str, float] | None:
+    """The size of the scores of each service; None where none is above the median."""
+    above = {service: _above_median(values) for service, values in scores.items()}
+    pooled = np.concatenate(list(above.values()))
+    if not len(pooled):
+        return None
+    logs = {service: math.log(_trimmed_mean(values)) for service, values in above.items() if len(values)}
+    # Of those of all services together where most have none.
+    usual = float(np.median(list(logs.values()))) if 2 * len(logs) > len(above) else math.log(pooled.mean())
     return {
-        name: (float(np.median(values)), max(own.get(name, usual), _SMALLEST_PART * usual))
-        for name, values in scores.items()
+        service: _drawn(logs.get(service, usual), len(values), usual) for service, values in above.items()
     }
 
 
-def _spread(values: Floats) -> float:
-    return _TO_SIGMA * float(np.median(np.abs(values - np.median(values))))
+def _drawn(log_size: float, count: int, usual: float) -> float:
+    """A size, drawn to the usual one the more the fewer scores it is of. Both come as logarithms."""
+    return math.exp((log_size * count + usual * _USUAL) / (count + _USUAL))
 
 
-def _quantile(ranked: Floats, chance: float) -> tuple[float, bool]:
-    """What a value exceeds with this chance, and whether it lies beyond what the values show."""
-    largest = float(ranked[-1])
-    if chance * len(ranked) >= 1:
-        return float(np.quantile(ranked, 1 - chance)), False
-    begin = float(np.quantile(ranked, 1 - _TAIL))
-    excess = ranked[ranked > begin] - begin
-    if not len(excess):
-        return largest, True
-    return max(largest, begin + float(excess.mean()) * math.log(len(excess) / len(ranked) / chance)), True
+def _of_more_than_one(pooled: Sequence[Floats]) -> Floats:
+    """The values of all services, where what only one service exceeded counts as much as that."""
+    largest = sorted(float(values[-1]) for values in pooled)
+    values = np.concatenate(pooled)
+    return np.minimum(values, largest[-2]) if len(largest) >= _MANY_SERVICES else values
+
+
+def _above_median(ranked: Floats) -> Floats:
+    """How far values are above their median, those that are."""
+    above = ranked - np.median(ranked)
+    different: Floats = above[above > _ROUNDING * np.abs(ranked).max()]
+    return different
+
+
+def _trimmed_mean(ranked: Floats) -> float:
+    """The mean without the largest values."""
+    return float(ranked[: math.ceil(_TRIMMED * len(ranked))].mean())

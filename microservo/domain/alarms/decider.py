@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from microservo.domain.alarms.alarms import Alarm, AlarmKeeper
-from microservo.domain.alarms.calibration import Calibration, Threshold
+from microservo.domain.alarms.calibration import Calibration, NoThreshold, Threshold
 from microservo.domain.alarms.cases import Case, CaseKeeper
 from schemas.records import AlgorithmDeployment, Experiment
 
@@ -47,6 +47,7 @@ class AlarmDecider:
         self._fault_free_until_us = fault_free_until_us
         self._threshold = threshold
         self._is_calibrated = threshold is not None
+        self._why_none = ""
         self._alarms = AlarmKeeper()
         self._cases = CaseKeeper(algorithm)
         self._waiting: dict[int, dict[str, float]] = {}
@@ -55,6 +56,11 @@ class AlarmDecider:
     def threshold(self) -> Threshold | None:
         """The threshold; None before there is one, or where too few scores were there to find it in."""
         return self._threshold
+
+    @property
+    def why_none(self) -> str:
+        """Why there is no threshold, and so no alarm; empty where there is one, or may still be."""
+        return self._why_none
 
     def end_fault_free(self, at_us: int) -> None:
         """Ends the fault-free time earlier than was declared; too late once there is a threshold."""
@@ -66,6 +72,7 @@ class AlarmDecider:
             "calibration": self._calibration.snapshot(),
             "threshold": None if self._threshold is None else asdict(self._threshold),
             "is_calibrated": self._is_calibrated,
+            "why_none": self._why_none,
             "alarms": self._alarms.snapshot(),
             "waiting": [[end_us, scores] for end_us, scores in sorted(self._waiting.items())],
         }
@@ -76,6 +83,7 @@ class AlarmDecider:
         threshold = snapshot["threshold"]
         self._threshold = None if threshold is None else Threshold(**threshold)
         self._is_calibrated = snapshot["is_calibrated"]
+        self._why_none = snapshot["why_none"]
         self._alarms.restore(snapshot["alarms"])
         self._cases.restore(self._alarms.open_services)
         self._waiting = {end_us: dict(scores) for end_us, scores in snapshot["waiting"]}
@@ -93,10 +101,17 @@ class AlarmDecider:
             for service, score in self._waiting.pop(end_us).items():
                 self._calibration.add(service, score)
         if not self._is_calibrated:
-            self._is_calibrated = True
-            self._threshold = self._calibration.threshold(LEAST_SCORES)
+            self._calibrate()
         for end_us in sorted(each for each in self._waiting if each <= complete_us):
             yield from self._decide(end_us, self._waiting.pop(end_us))
+
+    def _calibrate(self) -> None:
+        self._is_calibrated = True
+        found = self._calibration.threshold(LEAST_SCORES)
+        if isinstance(found, NoThreshold):
+            self._why_none = found.reason
+        else:
+            self._threshold = found
 
     def _decide(self, end_us: int, scores: dict[str, float]) -> Iterator[Decision]:
         if self._threshold is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from microservo.domain.deployments import NO_FENCE
 from microservo.domain.evaluation.columns import Scores
 from schemas.records import (
     Alarm,
@@ -121,7 +122,3 @@ class KnownTraits:
             peak_memory_bytes=traits.peak_memory_bytes if state is None else state.peak_memory_bytes,
             latency_p99_us=traits.latency_p99_us if state is None else state.latency_p99_us,
         )
-
-
-NO_FENCE = "no fence"
-"""The first word of what holds where nothing does."""

@@ -7,12 +7,18 @@ from pathlib import Path
 import psutil
 import pytest
 from scored_run import BEGIN_US, FAULT_FREE, SERVICES, SIZE_US, once
+from taught_run import CENTROIDS, DECLARATION, TaughtRun
 
+from microservo.algorithms.archive import pack
+from microservo.algorithms.declaration import declaration_of
+from microservo.application.training import training_of
 from microservo.errors import InvalidInput
+from microservo.log.algorithm_files import publish_file
+from microservo.log.publisher import Publisher
 from microservo.testing import eventually
 from schemas.catalogue import CASES
 from schemas.codec import encode
-from schemas.records import Alarm, AnomalyScore, Case, RootCause
+from schemas.records import Alarm, AlgorithmState, AnomalyScore, Case, FailureClass, RootCause
 from tests.unit.algorithm_host.harness import BusyBroker, World
 
 N_SIGMA = {"object": "shipped.n_sigma:NSigma", "features": "raw"}
@@ -165,7 +171,9 @@ def test_a_detector_that_is_not_ready_for_long_says_so_until_it_is(world: World)
     with world.host():
         assert "it was never ready in 300 windows" in world.until("running").reason
         world.add_windows(range(100, 201))
-        eventually(lambda: (found := world.state()) and not found.reason, timeout_s=30)
+        # Nothing was scored in fault-free time, which is still to be said.
+        why_none = "no threshold, so no alarms: only 0 scores of at least 30"
+        eventually(lambda: (found := world.state()) and found.reason.startswith(why_none), timeout_s=30)
 
 
 def test_an_algorithm_that_is_killed_is_started_again_and_loses_no_window(world: World) -> None:
@@ -247,3 +255,52 @@ def test_a_case_without_enough_windows_before_it_is_answered_with_the_reason(wor
         (ranked,) = eventually(lambda: world.records(RootCause), timeout_s=30)
     assert ranked.ranks == ()
     assert "too few windows" in ranked.reason
+
+
+def deploy_classifier(world: World, folder: Path, taught_by: str) -> None:
+    (folder / "centroids.py").write_text(CENTROIDS)
+    training = training_of(TaughtRun(taught_by), declaration_of(DECLARATION))
+    with world.broker.producer() as producer:
+        publisher = Publisher(producer, "client", prefix="", clock=lambda: BEGIN_US)
+        code = publish_file(publisher, pack((folder / "centroids.py",)))
+        lessons = publish_file(publisher, training.pack())
+        publisher.flush(5)
+    world.deploy(DECLARATION, task="classifier", source="file", files_sha256=code, training_sha256=lessons)
+
+
+def test_a_classifier_that_was_trained_on_another_run_says_which_kind_a_case_is(
+    world: World, tmp_path: Path
+) -> None:
+    deploy_classifier(world, tmp_path, taught_by="run-before")
+    world.add_windows(range(51), ODD)
+    world.put(CASES, b"c-1", encode(case(50)))
+    with world.host():
+        (found,) = eventually(lambda: world.records(FailureClass), timeout_s=30)
+    assert found.reason == ""
+    classes = dict(zip(found.kinds, found.probabilities, strict=True))
+    assert classes["memory-hog"] > 0.9 > classes["http-delay"]
+
+
+def test_a_classifier_that_was_trained_on_the_run_that_it_would_be_judged_on_has_failed_and_says_so(
+    world: World, tmp_path: Path
+) -> None:
+    deploy_classifier(world, tmp_path, taught_by="run-1")
+    with world.host():
+        state = world.until("failed")
+    assert "trained on run 'run-1', the one that it would be judged on" in state.reason
+
+
+CONSTANT = {"object": "shipped.controls:Constant", "features": "raw", "control": True}
+
+
+def test_a_detector_whose_scores_never_change_says_that_it_has_no_threshold_and_gives_no_alarm(
+    world: World,
+) -> None:
+    world.deploy(CONSTANT)
+    world.add_windows(range(60), ODD)
+    with world.host():
+        world.until("running")
+        eventually(
+            lambda: "no threshold, so no alarms" in world.records(AlgorithmState)[-1].reason, timeout_s=20
+        )
+    assert world.records(Alarm) == []

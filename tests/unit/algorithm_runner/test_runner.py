@@ -179,18 +179,23 @@ def test_what_is_not_wanted_is_stopped_and_started_again_when_it_is(machine: Mac
     assert machine.round() == ["start hst@1"]
 
 
-def test_what_was_removed_leaves_nothing(machine: Machine) -> None:
+def test_what_was_removed_leaves_nothing_but_which_version_it_was(machine: Machine) -> None:
     machine.deploy()
     machine.round()
     machine.say("running")
     folder = Path(machine.processes.running["hst@1"].env["MICROSERVO_ALGORITHM_FOLDER"])
     machine.remove()
     assert machine.round() == ["stop hst@1"]
-    assert machine.states() == {}
+    (last,) = machine.states().values()
+    assert (last.deployment_id, last.phase, last.reason) == ("hst@1", "stopped", "it was removed")
     assert not folder.exists()
+    assert machine.round() == []
+    assert machine.states() == {"hst@1": last}
 
 
-def test_what_was_stopped_or_replaced_before_it_was_removed_leaves_nothing_either(machine: Machine) -> None:
+def test_what_was_stopped_or_replaced_before_it_was_removed_leaves_its_last_version_alone(
+    machine: Machine,
+) -> None:
     machine.deploy()
     machine.round()
     machine.deploy(version=2)
@@ -204,18 +209,18 @@ def test_what_was_stopped_or_replaced_before_it_was_removed_leaves_nothing_eithe
     # What its host said last, on its way here meanwhile.
     machine.say("stopped", version=2)
     machine.round()
-    assert machine.states() == {}
+    assert {id_: state.reason for id_, state in machine.states().items()} == {"hst@2": "it was removed"}
     assert machine.folders() == []
 
 
-def test_what_was_removed_while_no_runner_was_there_leaves_nothing(machine: Machine) -> None:
+def test_what_was_removed_while_no_runner_was_there_leaves_its_last_version_alone(machine: Machine) -> None:
     machine.deploy()
     machine.round()
     machine.say("running")
     machine.remove()
     machine.restart()
     assert machine.round() == []
-    assert machine.states() == {}
+    assert list(machine.states()) == ["hst@1"]
     assert machine.folders() == []
 
 

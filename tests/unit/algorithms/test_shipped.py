@@ -105,7 +105,7 @@ SLOW_CALLEE = {
     "frontend": {"request/*/p90_ms": 33.0, "call/checkout/p90_ms": 31.0},
 }
 KILLED = {
-    "payment": {"request/*/count": -1.0},
+    "payment": {"request/*/count": -1.0, "metric/service.downtime/mean": 40.0},
     "checkout": {"request/*/error_share": 40.0, "call/payment/error_share": 45.0},
     "frontend": {"request/*/error_share": 40.0, "call/checkout/error_share": 40.0},
 }
@@ -139,3 +139,19 @@ def test_random_ranks_are_another_order_for_each_alarm_and_seed_and_the_same_aga
     assert ranks(1.0, 1) == ranks(1.0, 1)
     assert ranks(1.0, 1) != ranks(2.0, 1)
     assert ranks(1.0, 1) != ranks(1.0, 2)
+
+
+def test_a_quantity_counts_once_however_many_statistics_of_it_move() -> None:
+    loud = {
+        f"metric/network.requests.active/{statistic}": 12.0 for statistic in ("min", "mean", "max", "last")
+    }
+    several = {"metric/network.requests.active/max": 9.0, "request/*/p90_ms": 9.0}
+    assert first(multi_signal, {"cart": loud, "payment": several}) == "payment"
+
+
+def test_a_caller_that_is_odd_by_itself_is_the_cause_beside_a_callee_that_is_a_little_odd() -> None:
+    changed = {
+        "checkout": {"metric/process.cpu/mean": 40.0, "request/*/p90_ms": 30.0},
+        "payment": {"request/*/p90_ms": 3.0},
+    }
+    assert first(multi_signal, changed) == "checkout"

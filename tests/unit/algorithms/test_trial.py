@@ -54,7 +54,7 @@ def sample() -> Sample:
     """Three services, of which one is odd for four windows."""
     numbers = range(1, 80)
     return Sample(
-        about={"fault_free_until_us": FAULT_FREE * SIZE_US, "window_us": SIZE_US},
+        about={"fault_free_until_us": FAULT_FREE * SIZE_US, "window_us": SIZE_US, "first_cut_us": 2 * S},
         windows=[window(service, number) for number in numbers for service in SERVICES],
         edges=[("frontend", "cart", SIZE_US), ("frontend", "ads", SIZE_US)],
         truth={
@@ -92,8 +92,8 @@ def test_who_scores_the_fault_alone_gets_everything(sample: Sample, tmp_path: Pa
         "event_recall_at_1_per_hour": 1.0,
         "event_recall": 1.0,
         "false_alarms_per_hour": 0.0,
-        # It alarms at the end of the first odd window.
-        "delay_from_effect_p50_s": 5.0,
+        # It alarms when the first odd window is there: two seconds behind its end.
+        "delay_from_effect_p50_s": 7.0,
     }
     # The first six windows of a service settle which features there are.
     assert (trial.asked, trial.not_ready) == (len(sample.windows), 6 * len(SERVICES))

@@ -93,21 +93,23 @@ def a_state(phase: str, **changes: Any) -> AlgorithmState:
 
 
 def test_waiting_ends_with_how_long_the_first_score_took(run: Run, put: Callable[..., None]) -> None:
+    run("algorithm", "deploy", "n-sigma")
     first_us = 1_800_000_000_000_000 + 3_200_000
     put(
         ALGORITHM_STATES,
         "n-sigma@1",
         a_state("running", first_score_at_us=first_us, latency_p50_us=35_000, reason=""),
     )
-    result = run("algorithm", "deploy", "n-sigma", "--wait")
+    result = run("algorithm", "deploy", "n-sigma", "--if-missing", "--wait")
     assert result.exit_code == 0, result.output
     assert result.stdout == "n-sigma@1\n", "what is printed is for programs"
     assert "n-sigma: first score 3.2 s after it was deployed, now each in 35 ms" in result.stderr
 
 
 def test_a_failure_while_waiting_is_an_error_with_its_reason(run: Run, put: Callable[..., None]) -> None:
+    run("algorithm", "deploy", "n-sigma")
     put(ALGORITHM_STATES, "n-sigma@1", a_state("failed", reason="its sign is \x1b[31mwrong"))
-    result = run("algorithm", "deploy", "n-sigma", "--wait")
+    result = run("algorithm", "deploy", "n-sigma", "--if-missing", "--wait")
     assert result.exit_code == 1
     assert r"n-sigma@1 is failed: its sign is \x1b[31mwrong" in result.stderr
     assert "\x1b" not in result.stderr

@@ -85,7 +85,7 @@ def test_every_record_lands_on_its_topic_under_its_key_as_an_event(lab: Lab, nam
 def test_an_event_is_known_by_its_fields_and_has_its_own_time(lab: Lab) -> None:
     lab.publisher("algorithm_host").publish(NEWEST["anomaly_score"])
     (message,) = lab.messages(catalogue.ANOMALY_SCORES)
-    assert message.header("ce_id") == b"run-20260131-120000-ab12/n-sigma/cartservice/1769860800000000/0"
+    assert message.header("ce_id") == b"run-20260131-120000-ab12/n-sigma/1/cartservice/1769860800000000/0"
     assert message.header("ce_time") == b"2026-01-31T12:00:07.100000+00:00"
     assert message.header("ce_source") == b"/microservo/algorithm-host"
 
