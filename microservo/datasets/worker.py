@@ -26,6 +26,9 @@ def main() -> int:
     """Works one share off; slices go into files, and what else there is to say, to stdout."""
     gc.freeze()
     gc.set_threshold(_GARBAGE_EVERY)
+    # PyArrow loads pandas, where it is installed, to ask of a list whether it is one of its. There is none
+    # here, and to load it takes half as long as all else that a worker loads.
+    sys.modules["pandas"] = None  # type: ignore[assignment]
     with _own_stdout() as out:
         try:
             task: Task = pickle.load(sys.stdin.buffer)  # noqa: S301  # from the process that started this one
