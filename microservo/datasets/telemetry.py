@@ -131,7 +131,7 @@ class RowBuffer:
 
     def _packed(self, stamped: Sequence[Stamped], delays: Mapping[tuple[str, int], int]) -> pa.Table:
         batches = [each.batch for each in stamped]
-        columns = {name: _as_array(column) for name, column in _columns(batches, self._layout).items()}
+        columns = {name: _as_array(column) for name, column in _columns(stamped, self._layout).items()}
         if "bodies" in self._layout.arrays:
             bodies = [body for batch in batches for body in getattr(batch, "bodies")]  # noqa: B009
             columns["body"] = pa.array(bodies, pa.string())
@@ -153,9 +153,21 @@ def _as_array(column: NDArray[Any]) -> Any:
     return pa.array(column)
 
 
-def _columns(batches: Sequence[Batch], layout: Layout) -> dict[str, NDArray[Any]]:
+def _columns(stamped: Sequence[Stamped], layout: Layout) -> dict[str, NDArray[Any]]:
     """The columns of numbers and of indices, each joined."""
+    batches = [each.batch for each in stamped]
+    rows = sum(each.records for each in stamped)
     return {
-        name: np.frombuffer(b"".join([column_bytes(each, name, dtype.itemsize) for each in batches]), dtype)
+        name: np.frombuffer(_joined(batches, name, dtype.itemsize, rows), dtype)
         for name, dtype in layout.numbers.items()
     }
+
+
+def _joined(batches: Sequence[Batch], name: str, width: int, rows: int) -> bytes:
+    """A column of batches that have so many rows together; zeros of `width` bytes each where it is left out."""
+    joined = b"".join(map(attrgetter(name), batches))
+    if not joined:
+        return bytes(width * rows)
+    if len(joined) < width * rows:
+        return b"".join([column_bytes(each, name, width) for each in batches])
+    return joined
