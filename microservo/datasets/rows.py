@@ -178,7 +178,7 @@ def _hex_texts(ids: Column) -> Any:
     count, width = len(ids), ids.dtype.itemsize
     known = np.packbits(ids != np.zeros(1, ids.dtype), bitorder="little")
     offsets = np.arange(count + 1, dtype=np.int32) * np.int32(2 * width)
-    buffers = [pa.py_buffer(known), pa.py_buffer(offsets), pa.py_buffer(hexlify(ids))]
+    buffers = [pa.py_buffer(known), pa.py_buffer(offsets), pa.py_buffer(hexlify(ids.data))]
     return pa.Array.from_buffers(pa.string(), count, buffers)
 
 

@@ -164,7 +164,7 @@ def _columns(stamped: Sequence[Stamped], layout: Layout) -> dict[str, NDArray[An
 
 
 def _joined(batches: Sequence[Batch], name: str, width: int, rows: int) -> bytes:
-    """A column of batches that have so many rows together; zeros of `width` bytes each where it is left out."""
+    """A column of batches of so many rows in all; zeros of `width` bytes each where it is left out."""
     joined = b"".join(map(attrgetter(name), batches))
     if not joined:
         return bytes(width * rows)
