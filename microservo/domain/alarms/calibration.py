@@ -18,6 +18,8 @@ _TRIMMED = 0.8
 """Of the scores of a service above its median, the share that tells its size; the largest tell its tail."""
 _ROUNDING = 1e-9
 """Scores that differ by a smaller share of the largest are the same."""
+_SMALLEST_SIZE = 1e-300
+"""Divided by less, a score may be infinite."""
 _MANY_SERVICES = 3
 """With fewer, the largest score of one can't be told from the tail of all."""
 _USUAL = 20
@@ -158,7 +160,12 @@ def _sizes(scores: Mapping[str, Floats]) -> dict[str, float] | None:
     # Of those of all services together where most have none.
     usual = float(np.median(list(logs.values()))) if 2 * len(logs) > len(above) else math.log(pooled.mean())
     return {
-        service: _drawn(logs.get(service, usual), len(values), usual) for service, values in above.items()
+        service: max(
+            _drawn(logs.get(service, usual), len(values), usual),
+            _ROUNDING * float(np.abs(scores[service]).max()),
+            _SMALLEST_SIZE,
+        )
+        for service, values in above.items()
     }
 
 
