@@ -20,6 +20,7 @@ FAULT = InForce(
     kind="network-delay",
     root_service="cart",
     services=("cart", "front"),
+    levels=frozenset({"process.memory.usage"}),
     begun_us=BEGIN_US + 100 * S,
     applied_us=BEGIN_US + 100 * S,
     recovered_us=BEGIN_US + 110 * S,
