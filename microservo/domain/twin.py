@@ -205,7 +205,8 @@ class _Compared:
             return np.zeros(len(trace), np.bool_)
         traces, firsts = np.unique(trace[touched], return_index=True)
         which = np.minimum(np.searchsorted(traces, trace), len(traces) - 1)
-        is_behind: Flags = (traces[which] == trace) & (np.arange(len(trace)) >= touched[firsts][which])
+        time_us = self.records.time_us
+        is_behind: Flags = (traces[which] == trace) & (time_us >= time_us[touched[firsts]][which])
         return is_behind
 
     def _first_of(self, places: Int64) -> int | None:
