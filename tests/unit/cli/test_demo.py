@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from evaluated_run import WINDOWS, alarms, deployment, scores, start_us, truths
 
 from microservo.algorithms import resolve
+from microservo.application.documents import to_json
 from microservo.cli import demo as command
-from microservo.cli.documents import to_json
 from microservo.cli.root import cli
 from microservo.domain.campaign import CampaignFault
 from microservo.domain.evaluation import RunEvaluation

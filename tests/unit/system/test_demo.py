@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,12 +9,12 @@ from evaluated_run import WINDOWS, alarms, deployment, experiment, scores, start
 
 from microservo.client.client import Client
 from microservo.domain.evaluation import RunEvaluation
+from microservo.domain.window_policy import WindowPolicy
 from microservo.log.publisher import Publisher
 from microservo.log.run_records import write_run
 from microservo.system import demo
 from microservo.system.demo import Demo, DemoResult
 from microservo.testing import MemoryBroker
-from microservo.domain.window_policy import WindowPolicy
 
 
 class FakeSystem:
@@ -56,9 +55,8 @@ class FakeSystem:
 
 
 @pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "count_down", lambda *_: None)
-    yield
 
 
 def run(system: FakeSystem, progress: Any, folder: Path) -> DemoResult:
