@@ -13,6 +13,8 @@ SYSTEM = "system"
 
 Row = Mapping[str, FeatureWindow]
 """The windows of one instant, by service."""
+SETTLES_WINDOWS = 8
+"""From its first window on a service is in no row for as long: nobody waits for one that is not known yet."""
 _STALLED_US = 180_000_000
 """A partition this far behind has no service any more. Slow ones are a minute behind at most."""
 
@@ -22,6 +24,7 @@ class _Service:
     """How the windows of a service come in a partition.
 
     Attributes:
+        since_us: start of the first.
         start_us: of the newest.
         step_us: from the one before to it: some services only have one now and then.
         lag_us: how far it came behind the newest of all: some send late.
@@ -29,6 +32,7 @@ class _Service:
         until_us: the next one is waited for while none that begins later has come, by the last two lags.
     """
 
+    since_us: int
     start_us: int
     step_us: int
     lag_us: int
@@ -39,7 +43,7 @@ class _Service:
         """The same with one window more."""
         step_us = start_us - self.start_us
         due_us = start_us + max(step_us, self.step_us)
-        return _Service(start_us, step_us, lag_us, due_us, due_us + max(lag_us, self.lag_us))
+        return _Service(self.since_us, start_us, step_us, lag_us, due_us, due_us + max(lag_us, self.lag_us))
 
 
 @dataclass(slots=True)
@@ -57,13 +61,14 @@ class _Partition:
 
     def add(self, window: FeatureWindow) -> bool:
         """Takes a window; whether it was waited for, and came in time."""
-        start_us, known = window.start_us, self.services.get(window.service)
-        counts = known is not None and start_us <= known.due_us and window.end_us > self.complete_us
+        start_us, size_us = window.start_us, window.end_us - window.start_us
         self.front_us = max(self.front_us, start_us)
         lag_us = self.front_us - start_us
+        known = self.services.get(window.service)
         if known is None:
-            size_us = window.end_us - start_us
-            known = _Service(start_us - size_us, size_us, lag_us, start_us, start_us)
+            known = _Service(start_us, start_us - size_us, size_us, lag_us, start_us, start_us)
+        is_settled = start_us - known.since_us >= SETTLES_WINDOWS * size_us
+        counts = is_settled and start_us <= known.due_us and window.end_us > self.complete_us
         self.services[window.service] = known.after(start_us, lag_us)
         # The one that has just come is among them.
         awaited_us = min(each.due_us for each in self.services.values() if each.until_us >= self.front_us)
@@ -76,9 +81,9 @@ class SystemRows:
 
     Every known service has windows until it is declared gone, so one whose window is missing is waited for
     until its partition has gone on without it, by as much as it lagged before. A window that nobody waits for
-    is in no row: the first of a service, the first behind a gap, and what comes too late. So rows follow from
-    the order of each partition, and not from how partitions are read or how many windows at a time; a
-    partition with a service that nobody knew must not lie a window behind others then.
+    is in no row: the first ones of a service, the first behind a gap, and what comes too late. So rows follow
+    from the order of each partition, and not from how partitions are read or how many windows at a time; a
+    partition with a service that nobody knew must not lie `SETTLES_WINDOWS` behind others then.
 
     Args:
         keep_us: windows that begin longer ago than this, from the newest, are forgotten.

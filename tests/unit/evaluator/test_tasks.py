@@ -321,8 +321,8 @@ def test_who_waits_for_a_task_reads_what_is_there_once_and_follows_from_then_on(
             time.sleep(0.2)
         world.processes.end(files, Outcome(evaluation=encode(result())))
         thread.join(20)
-    assert found[0].state == "done"
-    assert len(consumers) == 2, "one to look whether there is such a task, one to follow it"
+        assert found[0].state == "done"
+        assert len(consumers) == 2, "one to look whether there is such a task, one to follow it"
 
 
 def test_a_process_that_is_paused_does_nothing_until_it_may_go_on(tmp_path: Path) -> None:
