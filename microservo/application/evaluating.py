@@ -73,7 +73,7 @@ class EvaluateAlgorithm(Command[Evaluation]):
     is_fenced: bool = True
     version: int | None = None
     environments: Path | None = None
-    train_on: Path | None = None
+    train_on: str | None = None
     answers: Path | None = None
 
 
@@ -208,7 +208,9 @@ def _resolved(command: EvaluateAlgorithm, context: Context, folder: Path) -> _Su
         is_wanted=True,
         deployed_at_us=context.clock(),
     )
-    return _Subject(plugin=plugin, deployment=deployment, training=training_for(plugin, command.train_on))
+    return _Subject(
+        plugin=plugin, deployment=deployment, training=training_for(plugin, command.train_on, context)
+    )
 
 
 def _deployed_training(deployment: AlgorithmDeployment, context: Context, folder: Path) -> Training | None:

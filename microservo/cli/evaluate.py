@@ -65,7 +65,7 @@ def evaluate(
     background: bool,
     threshold: float | None,
     answers: Path | None,
-    train_on: Path | None,
+    train_on: str | None,
     unfenced: bool,
     as_json: bool,
     **declared: Any,

@@ -377,6 +377,30 @@ def test_two_evaluators_share_the_tasks_and_one_that_is_killed_leaves_its_own_to
     assert sorted(each.task_id for each in records if each.state == "done") == sorted(asked)
 
 
+def test_an_evaluator_that_stood_still_for_long_comes_back_and_changes_nothing(
+    system: AlgorithmSystem, undisturbed: str, tmp_path: Path
+) -> None:
+    tasks = system.client.tasks
+    with evaluators(system, tmp_path) as started:
+        frozen = started.start()
+        task = tasks.request("slow", "run-1")
+        at_work(system, task.task_id)
+        tree = [frozen, *frozen.children(recursive=True)]
+        for each in tree:
+            each.suspend()
+        started.start()
+        eventually(lambda: tasks.show(task.task_id).attempt == 2, timeout_s=60, what="another to take over")
+        at_work(system, task.task_id)
+        for each in reversed(tree):
+            each.resume()
+        done = tasks.wait(task.task_id)
+        eventually(lambda: processes_of_tasks(frozen) == [], timeout_s=30, what="the first to let go of it")
+    assert done.attempt == 2
+    assert without_cost(done.evaluation) == undisturbed
+    ends = [each for each in system.records(EvaluationTask) if each.task_id == task.task_id]
+    assert [each.attempt for each in ends if each.state == "done"] == [2]
+
+
 def test_a_pause_outlives_the_evaluator_that_it_was_asked_of(
     system: AlgorithmSystem, undisturbed: str, tmp_path: Path
 ) -> None:
