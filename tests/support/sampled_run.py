@@ -124,7 +124,7 @@ def _of_fault(run_id: str, effect: Effect) -> Iterator[ServiceFault | FaultEffec
         service=effect.service,
         version=1,
         root_service=effect.root_service,
-        relation="root" if effect.service == effect.root_service else "upstream",
+        relation="root" if effect.service == effect.root_service else "caller",
         finding="visible",
         starts_us=(effect.start_us,),
         ends_us=(effect.end_us,),

@@ -6,7 +6,7 @@ import math
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -230,9 +230,8 @@ class Answers:
     """An other end that answers what it likes."""
 
     def __init__(self, *answers: bytes) -> None:
+        self.attend: Callable[[], None] = lambda: None
         self._answers = list(answers)
-
-    def attend(self) -> None: ...
 
     def now_s(self) -> float:
         return time.monotonic()
