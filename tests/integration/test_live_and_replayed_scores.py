@@ -1,47 +1,35 @@
 """Each score of a live run is what a replay through the same fence gives, bit for bit.
 
-The run is as odd as runs are: partitions of unlike length, a service that sends late and one that comes
-later, a gap, features that come and go, later revisions, windows that come twice, algorithms that are killed.
+The run is as odd as runs are, and two of its algorithms are killed in the middle.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
 from algorithm_system import AlgorithmSystem, algorithm_system, environments_of_tests
 from judged_run import fault_records, labelled
-from scored_run import BEGIN_US, SIZE_US, window
+from odd_run import BEHIND, FAULT, PLACES, WINDOWS, bits_of, score_of, send
+from scored_run import BEGIN_US, SIZE_US
 
 from microservo.adapters.processes import child_environment
 from microservo.domain.system_rows import SETTLES_WINDOWS
 from microservo.errors import Unavailable
 from microservo.supervision.fence import Fence
 from microservo.testing import eventually
-from schemas.catalogue import FEATURE_WINDOWS, topic_of
+from schemas.catalogue import topic_of
 from schemas.codec import encode
 from schemas.files import record_name
-from schemas.records import Alarm, AnomalyScore, FeatureWindow, RootCause
+from schemas.records import Alarm, AnomalyScore, RootCause
 
 pytestmark = pytest.mark.integration
-
-WINDOWS = 140
-PLACES = {"ads": 0, "cart": 0, "slow": 0, "frontend": 1, "late-comer": 1}
-"""Partition of each service."""
-BEHIND = {"slow": 2}
-BEGINS = {"late-comer": 37}
-GAP = range(60, 64)
-"""Windows that a service lacks: nothing came of it."""
-FAULT = (100, 106)
 
 BY_CHANCE = """
 import math
@@ -61,39 +49,6 @@ class ByChance:
             self.levels[name] = 0.9 * self.levels.get(name, found) + 0.1 * found
 """
 DETECTORS = ("n-sigma", "half-space-trees", "by-chance", "of-the-system")
-Scores = dict[tuple[str, int, int], set[tuple[bytes, str]]]
-"""Of each service, window and revision the bits of its scores, and what they are of: one if all goes well."""
-
-
-def window_of(service: str, number: int) -> FeatureWindow:
-    """A window whose features come and go."""
-    found = window(service, number, odd=service == "cart" and FAULT[0] <= number < FAULT[1])
-    dice = Random(f"{service}/{number}/shape")
-    values = tuple(value if dice.random() < 0.97 else float("nan") for value in found.values)
-    keep = len(values) if dice.random() < 0.95 else len(values) - 1
-    return replace(found, names=found.names[:keep], values=values[:keep])
-
-
-def send(system: AlgorithmSystem, numbers: range) -> None:
-    """The windows that come at some instants: those of the slow one are of earlier ones."""
-    with system.broker.producer() as producer:
-        for at in numbers:
-            for service, partition in PLACES.items():
-                number = at - BEHIND.get(service, 0)
-                if number < BEGINS.get(service, 0) or (service == "ads" and number in GAP):
-                    continue
-                first = window_of(service, number)
-                revised = replace(first, revision=1, values=tuple(value + 1 for value in first.values))
-                twice = (first, first) if number % 11 == 0 else (first,)
-                for each in (*twice, *((revised,) if number % 7 == 0 else ())):
-                    producer.send(
-                        system.prefix + FEATURE_WINDOWS,
-                        key=service.encode(),
-                        value=encode(each),
-                        headers=(("run", b"run-1"),),
-                        partition=partition,
-                    )
-        producer.flush(30)
 
 
 def add_truth(system: AlgorithmSystem) -> None:
@@ -170,15 +125,6 @@ def until_all(system: AlgorithmSystem, number: int) -> None:
         eventually(is_there, timeout_s=180, interval_s=0.3, what=f"a score of {name} in window {last}")
 
 
-def scores_on_topic(system: AlgorithmSystem, algorithm: str) -> Scores:
-    found: Scores = {}
-    for each in system.records(AnomalyScore):
-        if each.algorithm == algorithm:
-            key = each.service, each.start_us, each.revision
-            found.setdefault(key, set()).add((struct.pack("<d", each.score), each.input_sha256))
-    return found
-
-
 def replayed(system: AlgorithmSystem, algorithm: str, folder: Path, kind: str) -> list[dict[str, Any]]:
     """What `algorithm evaluate` writes of a kind of record."""
     answers = folder / "answers.jsonl"
@@ -201,14 +147,9 @@ def replayed(system: AlgorithmSystem, algorithm: str, folder: Path, kind: str) -
 def test_every_score_that_was_given_live_is_given_by_a_replay_bit_for_bit(
     system: AlgorithmSystem, name: str, tmp_path: Path
 ) -> None:
-    again: Scores = {}
-    for each in replayed(system, name, tmp_path, "AnomalyScore"):
-        score = float("nan") if each["score"] is None else each["score"]
-        key = each["service"], each["start_us"], each["revision"]
-        again.setdefault(key, set()).add((struct.pack("<d", score), each["input_sha256"]))
-    live = scores_on_topic(system, name)
+    again = bits_of(map(score_of, replayed(system, name, tmp_path, "AnomalyScore")))
+    live = bits_of(each for each in system.records(AnomalyScore) if each.algorithm == name)
     assert {len(values) for values in live.values()} == {1}, "a window has two scores"
-    # The last instants of a whole system are scored once it is known that nothing more comes of them.
     assert live.keys() == again.keys()
     assert [key for key in live if live[key] != again[key]] == []
     assert len({score for values in live.values() for score, _ in values}) > len(live) // 2
