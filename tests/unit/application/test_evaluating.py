@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import odd_run
@@ -155,12 +156,8 @@ def test_each_score_that_was_given_live_is_given_by_a_replay_bit_for_bit(
             numbers = range(begin, min(begin + 7, odd_run.WINDOWS))
             odd_run.send(world, numbers)
             if numbers[-1] - behind >= SETTLES_WINDOWS:
-                eventually(
-                    lambda last=numbers[-1] - behind: any(
-                        each.start_us >= BEGIN_US + last * SIZE_US for each in world.scores("a")
-                    ),
-                    timeout_s=60,
-                )
+                last_us = BEGIN_US + (numbers[-1] - behind) * SIZE_US
+                eventually(partial(_is_scored, world, last_us), timeout_s=60)
     add_truth(world)
     answers = tmp_path / "answers.jsonl"
     evaluate(world, spec="a", answers=answers)
@@ -171,3 +168,7 @@ def test_each_score_that_was_given_live_is_given_by_a_replay_bit_for_bit(
     assert live.keys() == again.keys()
     assert [key for key in live if live[key] != again[key]] == []
     assert len({score for values in live.values() for score, _ in values}) > len(live) // 2
+
+
+def _is_scored(world: World, start_us: int) -> bool:
+    return any(each.start_us >= start_us for each in world.scores("a"))
