@@ -135,6 +135,8 @@ def _topic(name: str, entry: Mapping[str, Any]) -> Topic:
 FAULT_REQUESTS = "fault-requests"
 FAULT_EVENTS = "fault-events"
 FAULTS = "faults"
+FAULT_SCHEDULES = "fault-schedules"
+SCHEDULE_PROGRESS = "schedule-progress"
 SERVICE_FAULTS = "service-faults"
 SERVICE_GRAPH = "service-graph"
 SERVICE_INSTANCES = "service-instances"

@@ -20,6 +20,8 @@ Phase = Literal["applying", "active", "recovering", "after_effect"]
 Relation = Literal["root", "caller", "callee", "user", "neighbour"]
 Role = Literal["root_cause", "affected", "exposed"]
 RunStatus = Literal["running", "finished", "aborted"]
+ScheduleOutcome = Literal["requested", "skipped"]
+ScheduleState = Literal["active", "paused"]
 Truth = Literal["anomalous", "normal", "masked"]
 
 
@@ -638,6 +640,42 @@ class FaultRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FaultSchedule:
+    """State of a schedule: which fault is to begin when, once or again and again."""
+
+    schedule_id: str
+    """Identity of the schedule; at most 40 letters, digits, '-' and '_'."""
+    version: int
+    """1, and one more with each change."""
+    state: ScheduleState
+    """Whether its faults begin; those whose time comes while it is paused don't exist."""
+    kind: str
+    """Kind of fault, for example network-delay."""
+    service: str
+    """Target service."""
+    duration_us: int
+    """Microseconds that each fault shall be in force."""
+    grace_us: int
+    """Microseconds that a fault may begin late; one that could not begin by then is skipped."""
+    valid_from_us: int
+    """Microseconds UTC: when this version was made; faults before that aren't of it."""
+    created_at_us: int
+    """Microseconds UTC: when the first version was made."""
+    instances: tuple[str, ...] = ()
+    """Target instances by id; empty means every instance of the service."""
+    parameters: dict[str, str] = field(default_factory=dict)
+    """Parameters of the kind as people write them, with units, for example latency=300ms."""
+    at_us: int | None = None
+    """Microseconds UTC: when the only fault begins, at a whole second; null where there is a cron expression."""
+    cron: str = ""
+    """When faults begin, as minute, hour, day of the month, month and day of the week; empty where there is only one."""
+    time_zone: str = "UTC"
+    """IANA name of the zone that the cron expression is meant in."""
+    requested_by: str = ""
+    """Who asked, for the record."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FaultSnapshot:
     """A state: all that is needed to go on with a fault, and to list it, without reading its history."""
 
@@ -861,6 +899,36 @@ class RootCause:
     """Microseconds from the case to the ranks."""
     cpu_us: int
     """Microseconds of processor time that it took."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduledFault:
+    """One fault of a schedule."""
+
+    fault_id: str
+    """Identity of the fault: that of the schedule, and when it was to begin."""
+    at_us: int
+    """Microseconds UTC: when it was to begin."""
+    outcome: ScheduleOutcome
+    """Requested, and then its story is on fault-events; or skipped."""
+    reason: str = ""
+    """Why it was skipped; empty otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleProgress:
+    """State of a schedule's faults: up to when they were dealt with, and what became of the newest."""
+
+    schedule_id: str
+    """Identity of the schedule."""
+    handled_until_us: int
+    """Microseconds UTC: every fault that was to begin by then was requested or skipped."""
+    requested: int
+    """How many were requested in all."""
+    skipped: int
+    """How many were skipped in all, since nobody was there to request them in time."""
+    recent: tuple[ScheduledFault, ...] = ()
+    """The newest, the oldest of them first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
