@@ -26,6 +26,7 @@ from microservo.client.board import Boards
 from microservo.client.datasets import Datasets
 from microservo.client.faults import Faults
 from microservo.client.runs import Runs
+from microservo.client.schedules import Schedules
 from microservo.client.tasks import EvaluationTasks
 from microservo.client.topics import Topics
 
@@ -42,6 +43,7 @@ class Client:
 
     Attributes:
         faults: request, stop, list, follow them, wait for them.
+        schedules: have faults begin at a time, once or again and again.
         topics: list, create and subscribe to them.
         runs: list them and their writers, retire a writer.
         datasets: rebuild, verify and hash them.
@@ -69,6 +71,7 @@ class Client:
         )
         context = Context(lambda: connection, clock=clock)
         self.faults = Faults(context)
+        self.schedules = Schedules(context)
         self.topics = Topics(context)
         self.runs = Runs(context)
         self.datasets = Datasets(context)
