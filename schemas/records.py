@@ -9,6 +9,8 @@ AlgorithmPhase = Literal["building", "checking", "learning", "running", "stopped
 AlgorithmSource = Literal["shipped", "declaration", "object", "file", "folder", "archive"]
 AlgorithmTask = Literal["detector", "ranker", "classifier"]
 AttemptState = Literal["claimed", "running", "paused", "released", "interrupted", "done", "failed"]
+CampaignEventKind = Literal["started", "resumed", "steady", "began", "load", "requested", "over", "unsteady", "aborted", "rolled_back", "interrupted", "done"]
+CampaignState = Literal["running", "interrupted", "done", "aborted"]
 CaseOrigin = Literal["alarm", "oracle"]
 EffectVerdict = Literal["pending", "confirmed", "ineffective", "inconclusive"]
 EvaluationAction = Literal["evaluate", "pause", "resume", "interrupt", "rerun"]
@@ -175,6 +177,60 @@ class AnomalyScore:
     """Version of the deployment; 0 in records before version 2."""
     input_sha256: str = ""
     """SHA-256 of the features of this window as the algorithm was given them; empty in records before version 2."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignEvent:
+    """An entry in the journal of a campaign."""
+
+    campaign_id: str
+    """Identity of the campaign."""
+    number: int
+    """Number of the entry, from 1 on."""
+    at_us: int
+    """Microseconds UTC: when it happened; of a fault that was requested, when its request says it was."""
+    event: CampaignEventKind
+    """What happened; a fault is entered before it is requested."""
+    step: int = 0
+    """Number of the fault in the plan; 0 where it is about none."""
+    fault_id: str = ""
+    """Identity of the fault; empty where it is about none."""
+    detail: str = ""
+    """What there is to say of it, for example the state in which a fault ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignRun:
+    """State of a campaign: its plan, where it stands, and who runs it."""
+
+    campaign_id: str
+    """Identity of the campaign; those of its faults begin with it."""
+    name: str
+    """Name of the campaign, as its file has it."""
+    seed: int
+    """Seed of all choices in the plan."""
+    run_id: str
+    """Run whose target it breaks; empty where none was known."""
+    plan: bytes
+    """The plan as canonical JSON: equal plans give equal bytes."""
+    plan_sha256: str
+    """SHA-256 of the plan, in hexadecimal digits."""
+    state: CampaignState
+    """Where it stands; of one that is running, the lease tells whether anybody runs it."""
+    faults: int
+    """How many faults are planned."""
+    faults_over: int
+    """How many of them are over."""
+    started_at_us: int
+    """Microseconds UTC: when it was started first."""
+    updated_at_us: int
+    """Microseconds UTC: when this was written."""
+    holder: str
+    """Who runs it, or did last; no two processes have the same name."""
+    reason: str = ""
+    """Why it was interrupted or aborted; empty otherwise."""
+    lease_until_us: int | None = None
+    """Microseconds UTC: until then nobody else may take it over; null where nobody runs it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from benchmarks.truth.exposure import Exposure
 from benchmarks.truth.strengths import Strength, parameters
 from microservo.application.progress import Progress
-from microservo.domain.campaign import CampaignFault
+from microservo.domain.campaigns.choice import CampaignFault
 from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.graph import OUTSIDE
 from microservo.domain.twin import TwinRow

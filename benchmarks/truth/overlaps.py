@@ -28,7 +28,7 @@ from benchmarks.truth.injections import (
 from benchmarks.truth.strengths import Strength, parameters
 from microservo.application.progress import Progress
 from microservo.client import Client
-from microservo.domain.campaign import CampaignFault
+from microservo.domain.campaigns.choice import CampaignFault
 from microservo.system import EmbeddedSystem, SystemOptions
 from microservo.system.count_down import count_down
 

@@ -11,7 +11,7 @@ from microservo.adapters.clock import now_us
 from microservo.application.following import POLL_S, FollowedFault
 from microservo.application.progress import Progress, Stage
 from microservo.client import Client
-from microservo.domain.campaign import CampaignFault, campaign, requests_per_journey
+from microservo.domain.campaigns.choice import CampaignFault, campaign, requests_per_journey
 from microservo.domain.faults.catalogue import KINDS
 from microservo.errors import Unavailable
 from microservo.platforms.local.topology_files import read_topology

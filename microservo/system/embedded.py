@@ -20,7 +20,7 @@ from microservo.adapters.ports import free_port_at_best, free_ports
 from microservo.application.connection import kafka_settings
 from microservo.application.progress import Progress
 from microservo.client import Client
-from microservo.domain.campaign import CampaignFault
+from microservo.domain.campaigns.choice import CampaignFault
 from microservo.errors import MicroServoError, Unavailable
 from microservo.log.subscription import Subscription
 from microservo.platforms.local.runner import LocalTargetRunner

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from microservo.algorithms import resolve
 from microservo.cli import demo as command
 from microservo.cli.root import cli
-from microservo.domain.campaign import CampaignFault
+from microservo.domain.campaigns.choice import CampaignFault
 from microservo.domain.twin import TwinEffect, TwinRow
 from microservo.system.demo import DemoResult
 from microservo.system.options import SystemOptions

@@ -9,7 +9,7 @@ import pytest
 
 from microservo.adapters.clock import now_us
 from microservo.client.client import Client
-from microservo.domain.campaign import CampaignFault
+from microservo.domain.campaigns.choice import CampaignFault
 from microservo.errors import Unavailable
 from microservo.log.subscription import Subscription
 from microservo.system import demo

@@ -9,7 +9,7 @@ import pytest
 
 from microservo.adapters.machine import machine
 from microservo.client.client import Client
-from microservo.domain.campaign import campaign
+from microservo.domain.campaigns.choice import campaign
 from microservo.domain.watermarks import NEVER_WAITS_US
 from microservo.errors import InvalidInput
 from microservo.platforms.local.topology_files import read_topology, topology_file
