@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from microservo.application.command import Command, Context
 from microservo.application.following import FollowedFault
 from microservo.application.given import duration_us, instant_us, user_name
-from microservo.application.runs import ListRuns, list_runs
+from microservo.application.runs import running_run
 from microservo.domain.faults.catalogue import KindInfo, check_id, describe, kind_named, parse_request
 from microservo.domain.faults.declared import Declaration, check_end, parse_declaration
 from microservo.domain.faults.lifecycle import LAST_STATES
@@ -188,7 +188,7 @@ def declare_fault(command: DeclareFault, context: Context) -> RequestedFault:
         severity=command.severity,
         requested_by=user_name() if command.declared_by is None else command.declared_by,
     )
-    run = _running_run(context)
+    run = running_run(context)
     declared = parse_declaration(request, run_from_us=0 if run is None else run.started_at_us, now_us=now_us)
     return replace(_send(request, context), note=_late_note(declared, run, now_us))
 
@@ -263,12 +263,6 @@ def list_kinds(command: ListKinds, context: Context) -> tuple[KindInfo, ...]:
     platform = _running_platform(context)
     carried = None if platform is None else kinds_here(platform)
     return tuple(kind for kind in describe(carried) if command.name in (None, kind.name))
-
-
-def _running_run(context: Context) -> Experiment | None:
-    """The run that goes on and began last, if there is one."""
-    going_on = [run for run in list_runs(ListRuns(), context) if run.status == "running"]
-    return going_on[-1] if going_on else None
 
 
 def _late_note(declared: Declaration, run: Experiment | None, now_us: int) -> str:

@@ -39,6 +39,20 @@ from microservo.application.board import (
     export_board,
     show_board,
 )
+from microservo.application.campaigns import (
+    ListCampaigns,
+    ListShippedCampaigns,
+    PlanCampaign,
+    ReportCampaign,
+    ResumeCampaign,
+    RunCampaign,
+    list_campaigns,
+    list_shipped_campaigns,
+    plan_of_campaign,
+    report_campaign,
+    resume_campaign,
+    run_campaign,
+)
 from microservo.application.command import Command, Context
 from microservo.application.datasets import (
     CheckFolder,
@@ -135,6 +149,12 @@ HANDLERS: Mapping[type[Command[Any]], Callable[[Any, Context], Any]] = {
     ResumeSchedule: resume_schedule,
     EditSchedule: edit_schedule,
     RemoveSchedule: remove_schedule,
+    PlanCampaign: plan_of_campaign,
+    RunCampaign: run_campaign,
+    ResumeCampaign: resume_campaign,
+    ReportCampaign: report_campaign,
+    ListCampaigns: list_campaigns,
+    ListShippedCampaigns: list_shipped_campaigns,
     Subscribe: subscribe,
     ListTopics: list_topics,
     EnsureTopics: ensure_topics,

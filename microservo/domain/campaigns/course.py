@@ -77,7 +77,7 @@ Next = Begin | Wait | Stuck | Finished
 def course_of(journal: Iterable[CampaignEvent]) -> Course:
     """How far a campaign is by its journal.
 
-    A fault that was entered and then not requested, for whoever did so was killed in between, is entered again.
+    A fault that was entered and then not requested, for who did so was killed in between, is entered again.
     """
     began_at_us: int | None = None
     steps: dict[int, StepCourse] = {}
