@@ -76,7 +76,8 @@ class Injector:
 
     def _events(self, request: FaultRequest) -> Iterator[FaultEvent]:
         if request.action == "stop":
-            yield event_for(request, 3, "stopped")
+            asked = next(each for each in self.requests if each.fault_id == request.fault_id)
+            yield event_for(asked, 3, "stopped")
             return
         if request.fault_id in self.ids:
             return
