@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -22,10 +22,10 @@ from microservo.domain.campaigns.definition import Definition, load_definition
 from microservo.domain.campaigns.plan import CampaignPlan, fault_id, plan_campaign
 from microservo.errors import InvalidInput, Unavailable
 from microservo.log.campaigns import read_campaigns, read_journal
-from microservo.log.run_records import update_run
+from microservo.log.run_records import declare_plan
 from microservo.platforms.local.topology_files import read_topology
 from microservo.platforms.platform import LoadedPlatform, kinds_here
-from schemas.records import CampaignEvent, CampaignRun, Experiment, FaultEvent, PlannedFault
+from schemas.records import CampaignEvent, CampaignRun, Experiment, FaultEvent
 
 LATEST_CAMPAIGN = "latest"
 CampaignStanding = Literal["running", "killed", "interrupted", "done", "aborted"]
@@ -151,11 +151,10 @@ def run_campaign(command: RunCampaign, context: Context) -> CampaignReport:
         updated_at_us=now_us,
         holder=_holder(),
     )
-    planned = tuple(PlannedFault(**asdict(fault)) for fault in command.plan.faults)
-    update_run(
+    declare_plan(
         context.connection.broker,
         experiment.run_id,
-        lambda newest: replace(newest, plan=(*newest.plan, *planned)),
+        command.plan.faults,
         process="client",
         clock=context.clock,
         topic_prefix=context.connection.topic_prefix,
