@@ -211,8 +211,8 @@ class CampaignRun:
     """Seed of all choices in the plan."""
     run_id: str
     """Run whose target it breaks; empty where none was known."""
-    plan: bytes
-    """The plan as canonical JSON: equal plans give equal bytes."""
+    plan: str
+    """The plan as canonical JSON, in ASCII: equal plans give equal bytes."""
     plan_sha256: str
     """SHA-256 of the plan, in hexadecimal digits."""
     state: CampaignState

@@ -142,7 +142,7 @@ def run_campaign(command: RunCampaign, context: Context) -> CampaignReport:
         name=command.plan.name,
         seed=command.plan.seed,
         run_id=experiment.run_id,
-        plan=command.plan.to_bytes(),
+        plan=command.plan.to_bytes().decode(),
         plan_sha256=command.plan.sha256,
         state="running",
         faults=len(command.plan.steps),
@@ -168,7 +168,7 @@ def resume_campaign(command: ResumeCampaign, context: Context) -> CampaignReport
     if status.standing not in ("killed", "interrupted"):
         msg = f"campaign {status.run.campaign_id} is {status.standing}, so there is nothing to go on with"
         raise InvalidInput(msg)
-    known = CampaignPlan.from_bytes(status.run.plan)
+    known = CampaignPlan.from_bytes(status.run.plan.encode())
     experiment = _checked_run(known, context)
     record = replace(status.run, run_id=experiment.run_id, holder=_holder())
     return _carried_out(record, known, experiment, context)
@@ -183,7 +183,7 @@ def report_campaign(command: ReportCampaign, context: Context) -> CampaignReport
     connection = context.connection
     status = _named(command.campaign_id, context)
     journal = read_journal(connection.broker, connection.topic_prefix, status.run.campaign_id)
-    known = CampaignPlan.from_bytes(status.run.plan)
+    known = CampaignPlan.from_bytes(status.run.plan.encode())
     return CampaignReport(
         status=status,
         plan=known,

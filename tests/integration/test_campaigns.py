@@ -156,7 +156,7 @@ def test_a_campaign_that_was_killed_twice_goes_on_without_a_fault_lost_or_double
         injector.send_signal(signal.SIGKILL)
         injector.wait()
     (status,) = client.campaigns.list()
-    assert status.run.plan == plan.to_bytes()
+    assert status.run.plan.encode() == plan.to_bytes()
     eventually(
         lambda: client.campaigns.list()[0].standing == "killed",
         timeout_s=PATIENCE_S,

@@ -29,7 +29,7 @@ def record(**changes: object) -> CampaignRun:
         "name": "smoke",
         "seed": 7,
         "run_id": "run-1",
-        "plan": PLAN.to_bytes(),
+        "plan": PLAN.to_bytes().decode(),
         "plan_sha256": PLAN.sha256,
         "state": "running",
         "faults": 1,
