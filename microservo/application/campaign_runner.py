@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable
 
 from microservo.application.campaign_faults import CampaignFaults
@@ -9,7 +11,6 @@ from microservo.application.campaign_journal import CampaignJournal
 from microservo.application.progress import Progress, Stage
 from microservo.application.target_health import TargetHealth
 from microservo.domain.campaigns.course import Begin, Finished, Stuck, Wait, delayed_us, next_action
-from microservo.domain.campaigns.definition import LoadStep
 from microservo.domain.campaigns.health import Watch
 from microservo.domain.campaigns.plan import CampaignPlan, PlannedStep
 from microservo.errors import MicroServoError, Retryable
@@ -40,6 +41,7 @@ class CampaignRunner:
         health: of the target.
         progress: shows every stage.
         set_load: changes the rate of the users' journeys, per second.
+        load_now: what that rate is; None where it is not known.
         clock: epoch microseconds UTC.
     """
 
@@ -52,6 +54,7 @@ class CampaignRunner:
         health: TargetHealth,
         progress: Progress,
         set_load: Callable[[float], None],
+        load_now: float | None,
         clock: Callable[[], int],
     ) -> None:
         self._plan = plan
@@ -63,7 +66,7 @@ class CampaignRunner:
         self._clock = clock
         self._abort = Watch(plan.abort)
         self._looked_at_us = 0
-        self._load: LoadStep | None = None
+        self._load_now = load_now
 
     def run(self, begins_at_us: int) -> None:
         """Returns when the campaign is done.
@@ -81,9 +84,11 @@ class CampaignRunner:
             self._roll_back(str(error))
             raise
         except KeyboardInterrupt:
-            # Faults in force end by themselves, and nothing of the plan is lost.
-            self._journal.enter("interrupted")
-            self._journal.end("interrupted", "interrupted by its user")
+            # Faults in force end by themselves, and nothing of the plan is lost. A broker that ends with the
+            # system can't be told; the lease runs out then.
+            with contextlib.suppress(MicroServoError):
+                self._journal.enter("interrupted")
+                self._journal.end("interrupted", "interrupted by its user")
             raise
         self._journal.enter("done")
         self._journal.end("done")
@@ -159,6 +164,7 @@ class CampaignRunner:
             except Retryable as error:
                 # A campaign of a night outlives a broker that is away for a moment.
                 stage.show(str(error))
+                time.sleep(POLL_S)
                 continue
             match next_action(self._plan, self._journal.course, self._clock()):
                 case Begin(step=step):
@@ -205,11 +211,11 @@ class CampaignRunner:
         if course.began_at_us is None:
             return
         passed_us = self._clock() - course.began_at_us - delayed_us(self._plan, course)
-        due = [each for each in self._plan.load if each.at_us <= passed_us]
-        if due and due[-1] != self._load:
-            self._set_load(due[-1].journeys_per_s)
-            self._load = due[-1]
-            self._journal.enter("load", detail=f"{self._load.journeys_per_s:g} journeys/s")
+        due = [step.journeys_per_s for step in self._plan.load if step.at_us <= passed_us]
+        if due and due[-1] != self._load_now:
+            self._set_load(due[-1])
+            self._load_now = due[-1]
+            self._journal.enter("load", detail=f"{due[-1]:g} journeys/s")
 
     def _roll_back(self, reason: str) -> None:
         """Ends what is in force, and writes that it was."""

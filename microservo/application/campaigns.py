@@ -10,19 +10,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from microservo.application.campaign_faults import CampaignFaults
-from microservo.application.campaign_journal import CampaignJournal
-from microservo.application.campaign_runner import CampaignRunner
 from microservo.application.command import Command, Context
 from microservo.application.faults import ListFaults, list_faults
 from microservo.application.runs import running_run
-from microservo.application.target_health import TargetHealth
 from microservo.domain import campaigns
 from microservo.domain.campaigns.definition import Definition, load_definition
 from microservo.domain.campaigns.plan import CampaignPlan, fault_id, plan_campaign
+from microservo.domain.faults.catalogue import check_id
 from microservo.errors import InvalidInput, Unavailable
 from microservo.log.campaigns import read_campaigns, read_journal
-from microservo.log.run_records import declare_plan
 from microservo.platforms.local.topology_files import read_topology
 from microservo.platforms.platform import LoadedPlatform, kinds_here
 from schemas.records import CampaignEvent, CampaignRun, Experiment, FaultEvent
@@ -129,8 +125,11 @@ def run_campaign(command: RunCampaign, context: Context) -> CampaignReport:
         CampaignAborted: the target left the campaign's bounds; what was in force was taken back.
         Unavailable: no run goes on, or another process has taken the campaign over.
     """
+    from microservo.log.run_records import declare_plan  # noqa: PLC0415  # loads NumPy, as below
+
     campaign_id = command.campaign_id or f"{command.plan.name}-{secrets.token_hex(4)}"
     known = {each.run.campaign_id: each for each in list_campaigns(ListCampaigns(), context)}
+    check_id(f"{campaign_id}-{len(command.plan.steps):03}")
     _refuse_second(known.values())
     if campaign_id in known:
         msg = f"there is a campaign {campaign_id!r} already; resume it, or take another id"
@@ -264,7 +263,12 @@ def _refuse_second(known: Iterable[CampaignStatus]) -> None:
 def _carried_out(
     record: CampaignRun, plan: CampaignPlan, experiment: Experiment, context: Context
 ) -> CampaignReport:
-    from microservo.log.publisher import Publisher  # noqa: PLC0415  # loads NumPy, which most acts don't need
+    # What is needed to run one loads NumPy, which most acts don't need.
+    from microservo.application.campaign_faults import CampaignFaults  # noqa: PLC0415
+    from microservo.application.campaign_journal import CampaignJournal  # noqa: PLC0415
+    from microservo.application.campaign_runner import CampaignRunner  # noqa: PLC0415
+    from microservo.application.target_health import TargetHealth  # noqa: PLC0415
+    from microservo.log.publisher import Publisher  # noqa: PLC0415
 
     connection, clock = context.connection, context.clock
     with ExitStack() as stack:
@@ -272,25 +276,32 @@ def _carried_out(
         publisher = Publisher(producer, "client", prefix=connection.topic_prefix, clock=clock)
         journal = CampaignJournal(connection, publisher, record, clock)
         journal.claim()
-        journal.enter("resumed" if "started" in journal.has else "started", detail=record.holder)
+        is_new = "started" not in journal.has
+        journal.enter("started" if is_new else "resumed", detail=record.holder)
         runner = CampaignRunner(
             plan=plan,
             journal=journal,
             faults=stack.enter_context(CampaignFaults(connection, publisher, record.campaign_id, clock)),
             health=stack.enter_context(TargetHealth(connection, experiment.run_id)),
             progress=context.progress,
-            set_load=lambda journeys_per_s: _set_load(journeys_per_s, experiment, context),
+            set_load=lambda journeys_per_s: _set_load(journeys_per_s, context),
+            load_now=_load_of(experiment) if is_new else None,
             clock=clock,
         )
         runner.run(experiment.fault_free_until_us or 0)
     return report_campaign(ReportCampaign(campaign_id=record.campaign_id), context)
 
 
-def _set_load(journeys_per_s: float, experiment: Experiment, context: Context) -> None:
-    """Changes the load, where it is not what the run began with already."""
-    platform = context.connection.platform()
+def _load_of(experiment: Experiment) -> float | None:
+    """The rate that a run began with; None where it is of several generators, or of none."""
     rates = {load.journeys_per_s for load in experiment.loads}
-    if isinstance(platform, LoadedPlatform) and rates != {journeys_per_s}:
+    return rates.pop() if len(rates) == 1 else None
+
+
+def _set_load(journeys_per_s: float, context: Context) -> None:
+    """Changes the load, where its platform makes it."""
+    platform = context.connection.platform()
+    if isinstance(platform, LoadedPlatform):
         platform.set_load(journeys_per_s)
 
 

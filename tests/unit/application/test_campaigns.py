@@ -13,19 +13,28 @@ import pytest
 from recorded_progress import RecordedProgress
 
 from microservo.adapters.clock import now_us
+from microservo.application import campaigns
 from microservo.application.campaign_journal import LEASE_US
 from microservo.application.campaign_runner import CampaignAborted, summary
 from microservo.client.client import Client
 from microservo.domain.campaigns import course
 from microservo.domain.campaigns.choice import CampaignFault
-from microservo.domain.campaigns.definition import Bounds
+from microservo.domain.campaigns.definition import Bounds, LoadStep
 from microservo.domain.campaigns.plan import CampaignPlan, one_after_another
 from microservo.errors import InvalidInput, Unavailable
 from microservo.log.run_records import write_run
 from microservo.log.subscription import Subscription
 from microservo.testing import MemoryBroker
 from schemas.codec import encode
-from schemas.records import CampaignRun, Experiment, FaultEvent, FaultRequest, FaultState, FeatureWindow
+from schemas.records import (
+    CampaignRun,
+    Experiment,
+    FaultEvent,
+    FaultRequest,
+    FaultState,
+    FeatureWindow,
+    RunLoad,
+)
 
 SECOND_US = 1_000_000
 PLAN = one_after_another(
@@ -424,6 +433,32 @@ def test_of_two_campaigns_at_once_the_second_is_refused(
     with pytest.raises(InvalidInput, match="campaign two-1 is running; wait until it is done"):
         client.campaigns.run(PLAN)
     assert injector.requests == []
+
+
+def test_the_load_follows_the_plan_and_is_left_alone_where_it_is_right(
+    client: Client, broker: MemoryBroker, injector: Injector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_to: list[float] = []
+    monkeypatch.setattr(campaigns, "_set_load", lambda rate, _context: set_to.append(rate))
+    load = (
+        LoadStep(at_us=0, journeys_per_s=8.0),
+        LoadStep(at_us=SECOND_US // 2, journeys_per_s=2.0),
+        LoadStep(at_us=SECOND_US, journeys_per_s=8.0),
+    )
+    (run,) = client.runs.list()
+    began = RunLoad(journeys_per_s=8.0, seed=7, amplitude=0.0, period_s=600.0, noise=0.0, noise_s=10.0)
+    write_run(broker, replace(run, loads=(began,)), process="system", clock=now_us)
+    report = client.campaigns.run(replace(PLAN, load=load))
+    assert set_to == [2.0, 8.0]
+    told = [entry.detail for entry in report.journal if entry.event == "load"]
+    assert told == ["2 journeys/s", "8 journeys/s"]
+    assert len(injector.ids) == 2
+
+
+def test_an_id_that_faults_could_not_begin_with_is_refused(client: Client) -> None:
+    with pytest.raises(InvalidInput, match="can't be a fault id"):
+        client.campaigns.run(PLAN, campaign_id="my campaign")
+    assert client.campaigns.list() == ()
 
 
 def test_the_summary_has_the_newest_state_with_its_times_after_the_request() -> None:
