@@ -50,6 +50,15 @@ def test_the_bytes_of_a_plan_are_these_on_every_machine() -> None:
     )
 
 
+def test_the_file_that_the_documentation_shows_is_a_campaign() -> None:
+    document = (Path(campaigns.__file__).parents[3] / "docs" / "campaigns.md").read_text(encoding="utf-8")
+    text = document.partition("```toml\n")[2].partition("```")[0]
+    plan = plan_campaign(load_definition(text, "docs/campaigns.md"), TOPOLOGY)
+    assert (plan.name, len(plan.steps)) == ("mine", 12)
+    delays = [step.parameters["latency"] for step in plan.steps]
+    assert delays[:2] == ["50ms", "500ms"]
+
+
 def shipped(name: str, seed: int = 7) -> CampaignPlan:
     path = next(path for path in SHIPPED if path.stem == name)
     return plan_campaign(load_definition(path.read_text(encoding="utf-8"), path.name), TOPOLOGY, seed)
