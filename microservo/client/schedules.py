@@ -102,19 +102,25 @@ class Schedules:
         *,
         kind: str | None = None,
         service: str | None = None,
-        when: When | None = None,
+        at: datetime | None = None,
+        daily: str = "",
+        weekly: str = "",
+        cron: str = "",
+        time_zone: str = "UTC",
         duration: str | timedelta | None = None,
         instances: Sequence[str] | None = None,
         parameters: Mapping[str, object] | None = None,
         grace: str | timedelta | None = None,
     ) -> ScheduleStatus:
-        """Changes what is given, from now on; raises as `add`."""
+        """Changes what is given, from now on; a zone is that of the time given with it. Raises as `add`."""
+        when = When(at=at, daily=daily, weekly=weekly, cron=cron, time_zone=time_zone)
+        is_given = any((at, daily, weekly, cron))
         given = None if parameters is None else {name: str(value) for name, value in parameters.items()}
         command = EditSchedule(
             schedule_id=schedule_id,
             kind=kind,
             service=service,
-            when=when,
+            when=when if is_given else None,
             duration=duration,
             instances=None if instances is None else tuple(instances),
             parameters=given,

@@ -11,7 +11,7 @@ from microservo.domain.schedules import due, next_occurrences
 from microservo.errors import InvalidInput
 from microservo.log.publisher import Publisher
 from microservo.log.ranges import read_ranges
-from microservo.log.reader import ranges_from, read_state
+from microservo.log.reader import ranges_from, state_of
 from microservo.runtime.metrics import RECORDS_TOTAL
 from schemas.catalogue import FAULT_REQUESTS, FAULT_SCHEDULES, SCHEDULE_PROGRESS
 from schemas.codec import SchemaError, decode_as
@@ -50,8 +50,8 @@ class Scheduler:
             InvalidInput: a topic is missing.
             Retryable: the broker is away for now.
         """
-        self._progress = read_state(broker, topic(SCHEDULE_PROGRESS), ScheduleProgress)
         with broker.consumer(group_id=None) as consumer:
+            self._progress = state_of(consumer, topic(SCHEDULE_PROGRESS), ScheduleProgress)
             ranges = ranges_from(consumer, topic(FAULT_SCHEDULES))
             for message in read_ranges(consumer, ranges, compacted=True):
                 self.handle(message)

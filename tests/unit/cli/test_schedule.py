@@ -161,7 +161,11 @@ def test_the_client_adds_what_the_command_line_lists(run: Run, broker: MemoryBro
         "cpu-hog", service="front", weekly="mon,thu 02:30", duration="1min", parameters={"load": "50%"}
     )
     assert added.when == "weekly on mon,thu at 02:30, UTC"
-    assert added.schedule.schedule_id in run("schedule", "list").stdout
+    schedule_id = added.schedule.schedule_id
+    assert schedule_id in run("schedule", "list").stdout
+    assert client.schedules.edit(schedule_id, duration="2min").when == added.when
+    assert client.schedules.edit(schedule_id, cron="0 12 * * *").when == "daily at 12:00, UTC"
+    assert client.schedules.edit(schedule_id, weekly="mon,thu 02:30").schedule.duration_us == 120_000_000
     assert [each.occurrence.at_us for each in client.schedules.preview()] == [
         NOON_US + round((3 * 24 - 5.5) * 3600e6),
         NOON_US + round((6 * 24 - 5.5) * 3600e6),
