@@ -5,24 +5,21 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import islice
 from typing import Literal
 
 from microservo.application.command import Command, Context
-from microservo.application.given import duration_us, instant_us, user_name
+from microservo.application.given import duration_us, user_name
+from microservo.application.when import When, recurrence_of
 from microservo.domain.schedules import (
     Occurrence,
     Recurrence,
     check_schedule,
     check_schedule_id,
-    cron,
-    daily,
     describe_when,
     fault_id_of,
     next_occurrences,
-    once,
-    weekly,
 )
 from microservo.errors import InvalidInput
 from microservo.log.reader import read_state
@@ -38,25 +35,6 @@ MOST_PREVIEWED = 1000
 """Of one schedule: a fault every minute makes ten thousand a week."""
 _DAY_US = 24 * 60 * 60 * 1_000_000
 _FLUSH_S = 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class When:
-    """When faults begin: one of these is given, or none, which is now.
-
-    Attributes:
-        at: one instant, with a time zone.
-        daily: a time of day, for example "02:30".
-        weekly: days and a time, for example "mon,thu 02:30".
-        cron: minute, hour, day of the month, month, day of the week.
-        time_zone: that all but `at` are meant in, for example "Europe/Berlin".
-    """
-
-    at: datetime | None = None
-    daily: str = ""
-    weekly: str = ""
-    cron: str = ""
-    time_zone: str = "UTC"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +183,7 @@ def add_schedule(command: AddSchedule, context: Context) -> ScheduleStatus:
         created_at_us=now_us,
         requested_by=user_name(),
     )
-    return _put(_with_recurrence(schedule, _recurrence(command.when, now_us)), context)
+    return _put(_with_recurrence(schedule, recurrence_of(command.when, now_us)), context)
 
 
 def list_schedules(_command: ListSchedules, context: Context) -> tuple[ScheduleStatus, ...]:
@@ -273,7 +251,7 @@ def edit_schedule(command: EditSchedule, context: Context) -> ScheduleStatus:
     changes = {name: value for name, value in given.items() if value is not None}
     edited = replace(_next_version(known, now_us), **changes)  # type: ignore[arg-type]  # each fits its field
     if command.when is not None:
-        edited = _with_recurrence(edited, _recurrence(command.when, now_us))
+        edited = _with_recurrence(edited, recurrence_of(command.when, now_us))
     return _put(edited, context)
 
 
@@ -316,23 +294,6 @@ def remove_schedule(command: RemoveSchedule, context: Context) -> None:
 def _schedules(context: Context) -> dict[str, FaultSchedule]:
     connection = context.connection
     return read_state(connection.broker, connection.topic(FAULT_SCHEDULES), FaultSchedule)
-
-
-def _recurrence(when: When, now_us: int) -> Recurrence:
-    """What is meant by the one way of saying it that was used."""
-    ways: list[Recurrence] = []
-    if when.at is not None:
-        ways.append(once(instant_us(when.at), when.time_zone))
-    if when.daily:
-        ways.append(daily(when.daily, when.time_zone))
-    if when.weekly:
-        ways.append(weekly(when.weekly, when.time_zone))
-    if when.cron:
-        ways.append(cron(when.cron, when.time_zone))
-    if len(ways) > 1:
-        msg = f"{len(ways)} times are given; give one of at, daily, weekly and cron, or none for now"
-        raise InvalidInput(msg)
-    return ways[0] if ways else once(now_us, when.time_zone)
 
 
 def _with_recurrence(schedule: FaultSchedule, recurrence: Recurrence) -> FaultSchedule:

@@ -22,8 +22,8 @@ from microservo.application.schedules import (
     ResumeSchedule,
     ScheduleStatus,
     ShowSchedule,
-    When,
 )
+from microservo.application.when import When
 from microservo.cli.output import Cell, print_document, print_line, print_table
 from microservo.cli.session import Session, pass_session
 from microservo.cli.text import styled

@@ -18,9 +18,9 @@ from microservo.application.schedules import (
     ResumeSchedule,
     ScheduleStatus,
     ShowSchedule,
-    When,
 )
 from microservo.application.table import execute
+from microservo.application.when import When
 
 
 class Schedules:
