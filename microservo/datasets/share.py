@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from microservo.adapters.broker import Consumer, Partition
-from microservo.adapters.kafka import KafkaSettings
+from microservo.adapters.kafka.options import KafkaAccess
 from microservo.datasets.join import Join, unfinished_rows
 from microservo.datasets.slices import SLICE_US, by_slice
 from microservo.domain.datasets.ledger import LedgerRow
@@ -52,7 +52,7 @@ class Task:
     """What a worker is given: its share, how to reach the broker, and the folder that slices go to."""
 
     share: Share
-    kafka: KafkaSettings
+    kafka: KafkaAccess
     folder: Path
 
 

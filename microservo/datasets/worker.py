@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from importlib.abc import MetaPathFinder
 from typing import BinaryIO
 
-from microservo.adapters.kafka import KafkaBroker
+from microservo.adapters.kafka.consumer import KafkaConsumer
 from microservo.datasets.draft import writing
 from microservo.datasets.share import Sliced, Step, Task, read_share
 from microservo.datasets.slices import Kept, store
@@ -58,7 +58,7 @@ def main() -> int:
 
 
 def _steps(task: Task) -> Iterator[Step | Kept]:
-    with KafkaBroker(task.kafka).consumer(group_id=None) as consumer:
+    with KafkaConsumer(task.kafka, group_id=None, start="earliest") as consumer:
         for step in read_share(consumer, task.share):
             if not isinstance(step, Sliced):
                 yield step

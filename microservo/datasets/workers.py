@@ -98,7 +98,7 @@ class Workers:
         """Starts a process for each share; no more than there are. Rows go through files in `scratch`."""
         for process, share in zip(self._processes, shares, strict=False):
             self._folders.append(Path(self._open.enter_context(tempfile.TemporaryDirectory(dir=scratch))))
-            _send(process, Task(kafka=settings, folder=self._folders[-1], share=share))
+            _send(process, Task(kafka=settings.access, folder=self._folders[-1], share=share))
 
     def steps(self) -> Iterator[Numbered]:
         """The steps of all shares as they arrive from their processes.

@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from microservo.adapters.kafka.options import KafkaSettings
+from microservo.adapters.kafka.settings import KafkaSettings
 from microservo.errors import InvalidInput
 from microservo.runtime.environment import PREFIX, from_environment
 

@@ -15,7 +15,7 @@ from confluent_kafka.cimpl import NewTopic
 from microservo.adapters.broker import TopicSpec, TopicState
 from microservo.adapters.kafka.connection import made, verify
 from microservo.adapters.kafka.errors import translate, translated
-from microservo.adapters.kafka.options import KafkaSettings, common_options
+from microservo.adapters.kafka.options import KafkaAccess, common_options
 from microservo.adapters.limits import refuse_other_partitions
 from microservo.errors import InvalidInput, Retryable, Unavailable
 from microservo.retry import retry
@@ -26,9 +26,9 @@ _POLL_S = 0.05
 class KafkaAdmin:
     """`Admin` on confluent-kafka; made without a connection, so that it can wait for a broker."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
-        self._settings = settings
-        self._client = made(AdminClient, common_options(settings))
+    def __init__(self, access: KafkaAccess) -> None:
+        self._access = access
+        self._client = made(AdminClient, common_options(access))
 
     def ensure_topics(self, specs: Sequence[TopicSpec]) -> list[str]:
         present = {name: len(topic.partitions) for name, topic in self._metadata().topics.items()}
@@ -58,7 +58,7 @@ class KafkaAdmin:
             return
         request = ConsumerGroupTopicPartitions(group_id, firsts)
         [future] = self._client.alter_consumer_group_offsets(
-            [request], request_timeout=self._settings.connect_timeout_s
+            [request], request_timeout=self._access.connect_timeout_s
         ).values()
         try:
             errors = [each.error for each in future.result().topic_partitions if each.error is not None]
@@ -72,7 +72,7 @@ class KafkaAdmin:
     def wait_ready(self, timeout_s: float) -> None:
         look_s = max(_POLL_S, min(1.0, timeout_s))
         retry(
-            lambda: verify(self._client, self._settings, look_s, whole_timeout_s=timeout_s),
+            lambda: verify(self._client, self._access, look_s, whole_timeout_s=timeout_s),
             timeout_s=timeout_s,
             passing=Unavailable,
             longest_pause_s=_POLL_S,
@@ -113,7 +113,7 @@ class KafkaAdmin:
     def _without_commit(self, group_id: str, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
         request = ConsumerGroupTopicPartitions(group_id, list(partitions))
         [future] = self._client.list_consumer_group_offsets(
-            [request], request_timeout=self._settings.connect_timeout_s
+            [request], request_timeout=self._access.connect_timeout_s
         ).values()
         return [each for each in future.result().topic_partitions if each.offset < 0]
 
@@ -124,7 +124,7 @@ class KafkaAdmin:
         earliest: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # of the library
         asked = self._client.list_offsets(
             {TopicPartition(each.topic, each.partition): earliest for each in partitions},
-            request_timeout=self._settings.connect_timeout_s,
+            request_timeout=self._access.connect_timeout_s,
         )
         return [
             TopicPartition(each.topic, each.partition, future.result().offset)
@@ -132,12 +132,12 @@ class KafkaAdmin:
         ]
 
     def _metadata(self) -> ClusterMetadata:
-        return verify(self._client, self._settings)
+        return verify(self._client, self._access)
 
     def _create(self, specs: Sequence[TopicSpec]) -> list[str]:
         futures = self._client.create_topics(
             [NewTopic(s.name, s.partitions, s.replication, config=dict(s.config)) for s in specs],
-            operation_timeout=self._settings.connect_timeout_s,
+            operation_timeout=self._access.connect_timeout_s,
         )
         created = []
         for name, future in futures.items():
@@ -156,7 +156,7 @@ class KafkaAdmin:
 
         A broker names itself the leader of what it has just made before it acts as one.
         """
-        timeout_s = self._settings.connect_timeout_s
+        timeout_s = self._access.connect_timeout_s
         wanted = {spec.name for spec in specs}
         new = [TopicPartition(s.name, i) for s in specs if s.name in created for i in range(s.partitions)]
 
@@ -181,16 +181,14 @@ class KafkaAdmin:
             return True
         latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # of the library
         asked = self._client.list_offsets(
-            dict.fromkeys(partitions, latest), request_timeout=self._settings.connect_timeout_s
+            dict.fromkeys(partitions, latest), request_timeout=self._access.connect_timeout_s
         )
         return all(future.exception() is None for future in asked.values())
 
     def _entries(self, topic: str) -> dict[str, ConfigEntry]:
         resource = ConfigResource(ResourceType.TOPIC, topic)
         with translated(f"describe the topic {topic}"):
-            answer = self._client.describe_configs(
-                [resource], request_timeout=self._settings.connect_timeout_s
-            )
+            answer = self._client.describe_configs([resource], request_timeout=self._access.connect_timeout_s)
             return dict(answer[resource].result())
 
 

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import ClusterMetadata
 
-from microservo.adapters.kafka.options import KafkaSettings, Options, common_options
+from microservo.adapters.kafka.options import KafkaAccess, Options, common_options
 from microservo.errors import InvalidInput, Unavailable
 
 # A broker takes a third of a second to refuse a password, so that guessing is slow.
@@ -45,7 +45,7 @@ def made(kind: Callable[[Options], T], options: Options) -> T:
 
 def verify(
     client: _Client,
-    settings: KafkaSettings,
+    access: KafkaAccess,
     timeout_s: float | None = None,
     *,
     whole_timeout_s: float | None = None,
@@ -58,46 +58,46 @@ def verify(
         Unavailable: no broker answered in time; or it did, and the two would not trust one another. Finding
             that out takes two seconds more at most.
     """
-    timeout_s = settings.connect_timeout_s if timeout_s is None else timeout_s
+    timeout_s = access.connect_timeout_s if timeout_s is None else timeout_s
     try:
         return client.list_topics(timeout=timeout_s)
     except KafkaException as exc:
-        msg = _security_problem(settings) or (
-            f"no Kafka broker answered at {settings.bootstrap_servers} within "
+        msg = _security_problem(access) or (
+            f"no Kafka broker answered at {access.bootstrap_servers} within "
             f"{timeout_s if whole_timeout_s is None else whole_timeout_s:g} s "
-            f"({exc.args[0].str()}, {settings.security_protocol}); "
+            f"({exc.args[0].str()}, {access.security_protocol}); "
             "start the embedded one with `microservo up`, or set MICROSERVO_BOOTSTRAP_SERVERS to your own"
         )
         raise Unavailable(msg) from exc
 
 
-def _security_problem(settings: KafkaSettings) -> str | None:
+def _security_problem(access: KafkaAccess) -> str | None:
     """What to say where a broker is there but TLS or the sign-in fails; None where it is something else."""
-    reason = None if settings.security_protocol == "PLAINTEXT" else _reason(settings)
+    reason = None if access.security_protocol == "PLAINTEXT" else _reason(access)
     if reason is None:
         return None
     if reason.code() in _SIGN_IN:
         return (
-            f"the Kafka broker refused to let {settings.sasl_username!r} in: {reason.str()}; check "
+            f"the Kafka broker refused to let {access.sasl_username!r} in: {reason.str()}; check "
             "MICROSERVO_SASL_USERNAME, MICROSERVO_SASL_PASSWORD and MICROSERVO_SASL_MECHANISM"
         )
     # Some failures of a handshake are reported as lost connections; only their words differ.
     if reason.code() == KafkaError._SSL or "SSL" in reason.str():
         return (
-            f"no trusted connection to the Kafka broker at {settings.bootstrap_servers}: {reason.str()}; "
+            f"no trusted connection to the Kafka broker at {access.bootstrap_servers}: {reason.str()}; "
             "check MICROSERVO_SSL_CA_LOCATION, MICROSERVO_SECURITY_PROTOCOL, and that the broker's "
             "certificate names the host that MICROSERVO_BOOTSTRAP_SERVERS gives"
         )
     return None
 
 
-def _reason(settings: KafkaSettings) -> KafkaError | None:
+def _reason(access: KafkaAccess) -> KafkaError | None:
     """Why a connection fails, asked with a client of its own.
 
     It is reported to a callback only, and a consumer that serves callbacks could be handed a message too.
     """
     reported: list[KafkaError] = []
-    client = AdminClient(common_options(settings) | {"error_cb": reported.append})
+    client = AdminClient(common_options(access) | {"error_cb": reported.append})
     deadline = time.monotonic() + _REASON_TIMEOUT_S
     while time.monotonic() < deadline:
         with contextlib.suppress(KafkaException):

@@ -20,7 +20,7 @@ from microservo.adapters.kafka.errors import (
     translated,
 )
 from microservo.adapters.kafka.message import to_message
-from microservo.adapters.kafka.options import KafkaSettings, Start, consumer_options
+from microservo.adapters.kafka.options import KafkaAccess, Start, consumer_options
 from microservo.errors import Fatal, InvalidInput, MicroServoError, Retryable, Unavailable
 from microservo.retry import retry
 
@@ -40,8 +40,8 @@ class KafkaConsumer:
     In a group, a position that is gone from the log falls back to the consumer's start instead of failing.
     """
 
-    def __init__(self, settings: KafkaSettings, *, group_id: str | None, start: Start) -> None:
-        self._settings = settings
+    def __init__(self, access: KafkaAccess, *, group_id: str | None, start: Start) -> None:
+        self._access = access
         self._group_id = group_id
         self._log_error = ErrorLog()
         self._failure: MicroServoError | None = None
@@ -50,10 +50,10 @@ class KafkaConsumer:
         self._topics: list[str] = []
         self._on_assign: Listener | None = None
         self._on_revoke: Listener | None = None
-        options = consumer_options(settings, group_id=group_id, start=start)
+        options = consumer_options(access, group_id=group_id, start=start)
         self._client = made(confluent_kafka.Consumer, options | {"error_cb": self._on_error})
         try:
-            verify(self._client, settings)
+            verify(self._client, access)
         except BaseException:
             self._client.close()
             raise
@@ -112,7 +112,7 @@ class KafkaConsumer:
 
     def partitions(self, topic: str) -> list[Partition]:
         with translated(f"list the partitions of {topic}"):
-            found = self._client.list_topics(topic, timeout=self._settings.connect_timeout_s).topics[topic]
+            found = self._client.list_topics(topic, timeout=self._access.connect_timeout_s).topics[topic]
         if found.error is not None:
             raise translate(found.error, f"list the partitions of {topic}")
         return [Partition(topic, index) for index in sorted(found.partitions)]
@@ -121,7 +121,7 @@ class KafkaConsumer:
         def ask() -> tuple[int, int]:
             with self._asking(partition):
                 return self._client.get_watermark_offsets(
-                    TopicPartition(*partition), timeout=self._settings.connect_timeout_s
+                    TopicPartition(*partition), timeout=self._access.connect_timeout_s
                 )
 
         return retry(ask, timeout_s=_LEADER_S, passing=_NoLeader)
@@ -132,7 +132,7 @@ class KafkaConsumer:
 
         def ask() -> int:
             with self._asking(partition):
-                found = self._client.offsets_for_times([wanted], timeout=self._settings.connect_timeout_s)[0]
+                found = self._client.offsets_for_times([wanted], timeout=self._access.connect_timeout_s)[0]
                 if found.error is not None:
                     raise KafkaException(found.error)
             return int(found.offset)
@@ -164,7 +164,7 @@ class KafkaConsumer:
 
     def _refuse_unknown(self, partitions: Iterable[Partition]) -> None:
         try:
-            topics = verify(self._client, self._settings).topics
+            topics = verify(self._client, self._access).topics
         except Unavailable as exc:
             # It answered when this consumer was made: it will be back.
             raise Retryable(str(exc)) from exc

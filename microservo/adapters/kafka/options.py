@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
-
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from typing import Any, Literal
 
 Start = Literal["earliest", "latest"]
 Options = dict[str, Any]
@@ -23,50 +21,33 @@ _QUEUE_MESSAGES = 100_000
 _QUEUE_KIB = 32 * 1024
 
 
-class KafkaSettings(BaseSettings):
-    """How to reach Kafka; each field is also the environment variable MICROSERVO_ + its name."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KafkaAccess:
+    """How to reach Kafka, in plain values; `KafkaSettings` reads and checks them, and says what they mean.
 
-    # What was given is never part of an error: a password may stand in it.
-    model_config = SettingsConfigDict(
-        env_prefix="MICROSERVO_", env_ignore_empty=True, frozen=True, hide_input_in_errors=True
-    )
+    A process that is given these loads nothing that reads settings, which takes a third of its start.
+    """
 
-    bootstrap_servers: str = "127.0.0.1:9092"
-    """Host and port of one or more brokers, separated by commas."""
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
-    sasl_username: str | None = None
-    sasl_password: SecretStr | None = None
-    ssl_ca_location: Path | None = None
-    """PEM file of the authorities to trust; the system's where unset."""
-    ssl_certificate_location: Path | None = None
-    """PEM file of the client's certificate."""
-    ssl_key_location: Path | None = None
-    """PEM file of the client's key."""
-    ssl_key_password: SecretStr | None = None
-    ssl_endpoint_identification: bool = True
-    """Whether the broker's certificate must carry the broker's host name."""
-    connect_timeout_s: float = Field(default=10, gt=0)
-    """How long a client waits for a first answer before it gives up, and how long each question may take."""
-    delivery_timeout_s: float = Field(default=120, gt=0)
-    """How long a message is tried before the producer fails."""
-
-    @model_validator(mode="after")
-    def _credentials_are_complete(self) -> Self:
-        if self.security_protocol.startswith("SASL") and not (self.sasl_username and self.sasl_password):
-            msg = (
-                f"security_protocol {self.security_protocol} needs sasl_username and sasl_password; set both"
-            )
-            raise ValueError(msg)
-        return self
+    bootstrap_servers: str
+    security_protocol: str
+    sasl_mechanism: str
+    sasl_username: str | None
+    sasl_password: str | None = field(repr=False)
+    ssl_ca_location: Path | None
+    ssl_certificate_location: Path | None
+    ssl_key_location: Path | None
+    ssl_key_password: str | None = field(repr=False)
+    ssl_endpoint_identification: bool
+    connect_timeout_s: float
+    delivery_timeout_s: float
 
 
-def common_options(settings: KafkaSettings) -> Options:
+def common_options(access: KafkaAccess) -> Options:
     """What every client is made with."""
     options: Options = {
-        "bootstrap.servers": settings.bootstrap_servers,
+        "bootstrap.servers": access.bootstrap_servers,
         "client.id": "microservo",
-        "security.protocol": settings.security_protocol,
+        "security.protocol": access.security_protocol,
         "logger": _log,
         # Only what is critical: while a broker is away each client would log forty lines a second. Errors
         # reach us as such, see `errors.ErrorLog`.
@@ -79,39 +60,39 @@ def common_options(settings: KafkaSettings) -> Options:
         # An unknown topic is an error after this long; half a minute otherwise.
         "topic.metadata.propagation.max.ms": 5000,
     }
-    return options | _sasl(settings) | _tls(settings)
+    return options | _sasl(access) | _tls(access)
 
 
-def _sasl(settings: KafkaSettings) -> Options:
-    if not settings.security_protocol.startswith("SASL") or settings.sasl_password is None:
+def _sasl(access: KafkaAccess) -> Options:
+    if not access.security_protocol.startswith("SASL") or access.sasl_password is None:
         return {}
     return {
-        "sasl.mechanism": settings.sasl_mechanism,
-        "sasl.username": settings.sasl_username,
-        "sasl.password": settings.sasl_password.get_secret_value(),
+        "sasl.mechanism": access.sasl_mechanism,
+        "sasl.username": access.sasl_username,
+        "sasl.password": access.sasl_password,
     }
 
 
-def _tls(settings: KafkaSettings) -> Options:
-    if not settings.security_protocol.endswith("SSL"):
+def _tls(access: KafkaAccess) -> Options:
+    if not access.security_protocol.endswith("SSL"):
         return {}
     files = {
-        "ssl.ca.location": settings.ssl_ca_location,
-        "ssl.certificate.location": settings.ssl_certificate_location,
-        "ssl.key.location": settings.ssl_key_location,
+        "ssl.ca.location": access.ssl_ca_location,
+        "ssl.certificate.location": access.ssl_certificate_location,
+        "ssl.key.location": access.ssl_key_location,
     }
     options: Options = {name: str(path) for name, path in files.items() if path is not None}
-    if settings.ssl_key_password is not None:
-        options["ssl.key.password"] = settings.ssl_key_password.get_secret_value()
+    if access.ssl_key_password is not None:
+        options["ssl.key.password"] = access.ssl_key_password
     options["ssl.endpoint.identification.algorithm"] = (
-        "https" if settings.ssl_endpoint_identification else "none"
+        "https" if access.ssl_endpoint_identification else "none"
     )
     return options
 
 
-def consumer_options(settings: KafkaSettings, *, group_id: str | None, start: Start) -> Options:
+def consumer_options(access: KafkaAccess, *, group_id: str | None, start: Start) -> Options:
     """A consumer that commits only on request and fetches large batches ahead."""
-    return common_options(settings) | {
+    return common_options(access) | {
         # librdkafka wants a name even from one that never joins or commits.
         "group.id": group_id or "microservo-alone",
         "enable.auto.commit": False,
@@ -135,9 +116,9 @@ def consumer_options(settings: KafkaSettings, *, group_id: str | None, start: St
     }
 
 
-def producer_options(settings: KafkaSettings, *, linger_ms: int) -> Options:
+def producer_options(access: KafkaAccess, *, linger_ms: int) -> Options:
     """An idempotent producer that partitions as Java does."""
-    return common_options(settings) | {
+    return common_options(access) | {
         "acks": "all",
         "enable.idempotence": True,
         # librdkafka's own default is CRC32: the same key would land elsewhere than Faust puts it.
@@ -146,7 +127,7 @@ def producer_options(settings: KafkaSettings, *, linger_ms: int) -> Options:
         "linger.ms": linger_ms,
         "batch.size": _BATCH_BYTES,
         "message.max.bytes": _CLIENT_MESSAGE_BYTES,
-        "message.timeout.ms": int(settings.delivery_timeout_s * 1000),
+        "message.timeout.ms": int(access.delivery_timeout_s * 1000),
         "queue.buffering.max.messages": _QUEUE_MESSAGES,
         "queue.buffering.max.kbytes": _QUEUE_KIB,
     }

@@ -15,7 +15,7 @@ from microservo.adapters.kafka.admin import KafkaAdmin
 from microservo.adapters.kafka.connection import made, verify
 from microservo.adapters.kafka.errors import ErrorLog, is_lasting, translate
 from microservo.adapters.kafka.message import to_message
-from microservo.adapters.kafka.options import KafkaSettings, producer_options
+from microservo.adapters.kafka.options import KafkaAccess, producer_options
 from microservo.adapters.limits import TopicLimits, delivery_listener_failed
 from microservo.adapters.partitioner import partition_of
 from microservo.errors import Fatal, InvalidInput, MicroServoError, Retryable, Unavailable
@@ -31,15 +31,15 @@ class KafkaProducer:
     accepts; what it answers is kept.
     """
 
-    def __init__(self, settings: KafkaSettings, *, linger_ms: int) -> None:
-        self._settings = settings
+    def __init__(self, access: KafkaAccess, *, linger_ms: int) -> None:
+        self._access = access
         self._limits: dict[str, TopicLimits] = {}
         self._failure: MicroServoError | None = None
         self._closed = threading.Event()
         self._log_error = ErrorLog()
-        options = producer_options(settings, linger_ms=linger_ms) | {"error_cb": self._on_error}
+        options = producer_options(access, linger_ms=linger_ms) | {"error_cb": self._on_error}
         self._client = made(confluent_kafka.Producer, options)
-        verify(self._client, settings)
+        verify(self._client, access)
         self._poller = threading.Thread(target=self._poll, name="kafka-producer", daemon=True)
         self._poller.start()
 
@@ -88,7 +88,7 @@ class KafkaProducer:
         """Waits until what was sent is durable, or failed."""
         if self._closed.is_set():
             return
-        self._client.flush(self._settings.delivery_timeout_s)
+        self._client.flush(self._access.delivery_timeout_s)
         self._closed.set()
         self._poller.join()
 
@@ -163,9 +163,9 @@ class KafkaProducer:
         return self._limits[topic]
 
     def _ask_limits(self, topic: str) -> TopicLimits:
-        found = verify(self._client, self._settings).topics.get(topic)
+        found = verify(self._client, self._access).topics.get(topic)
         if found is None:
             msg = f"there is no topic {topic!r}; `microservo topics ensure` makes ours"
             raise InvalidInput(msg)
-        limit = KafkaAdmin(self._settings).max_message_bytes(topic)
+        limit = KafkaAdmin(self._access).max_message_bytes(topic)
         return TopicLimits(partitions=len(found.partitions), max_message_bytes=limit)

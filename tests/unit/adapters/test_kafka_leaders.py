@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from microservo.adapters.broker import Partition
 from microservo.adapters.kafka.consumer import KafkaConsumer
-from microservo.adapters.kafka.options import KafkaSettings
+from microservo.adapters.kafka.settings import KafkaSettings
 
 
 class Leaderless:
@@ -33,7 +33,7 @@ def test_offsets_are_asked_for_again_until_there_is_a_leader(monkeypatch: pytest
     # Nobody has to answer: what is asked below goes to the client that stands in.
     monkeypatch.setattr("microservo.adapters.kafka.consumer.verify", lambda *_: None)
     settings = KafkaSettings(bootstrap_servers="127.0.0.1:1")
-    with KafkaConsumer(settings, group_id=None, start="earliest") as consumer:
+    with KafkaConsumer(settings.access, group_id=None, start="earliest") as consumer:
         client = Leaderless(consumer._client, 2)
         monkeypatch.setattr(consumer, "_client", client)
         assert consumer.offset_range(Partition("a-topic", 0)) == (0, 4)

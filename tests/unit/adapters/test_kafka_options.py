@@ -4,12 +4,8 @@ import confluent_kafka
 import pytest
 from pydantic import ValidationError
 
-from microservo.adapters.kafka.options import (
-    KafkaSettings,
-    common_options,
-    consumer_options,
-    producer_options,
-)
+from microservo.adapters.kafka.options import common_options, consumer_options, producer_options
+from microservo.adapters.kafka.settings import KafkaSettings
 
 
 def test_the_environment_sets_how_kafka_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,7 +14,7 @@ def test_the_environment_sets_how_kafka_is_reached(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("MICROSERVO_SASL_USERNAME", "me")
     monkeypatch.setenv("MICROSERVO_SASL_PASSWORD", "secret")
     monkeypatch.setenv("MICROSERVO_SSL_CA_LOCATION", "/etc/ca.pem")
-    options = common_options(KafkaSettings())
+    options = common_options(KafkaSettings().access)
     assert {
         "bootstrap.servers": "kafka.example:9093",
         "security.protocol": "SASL_SSL",
@@ -34,8 +30,9 @@ def test_a_password_is_never_printed() -> None:
     settings = KafkaSettings(
         security_protocol="SASL_PLAINTEXT", sasl_username="me", sasl_password="secret", ssl_key_password="key"
     )
-    assert "secret" not in repr(settings)
-    assert "'key'" not in repr(settings)
+    for printed in (repr(settings), repr(settings.access)):
+        assert "secret" not in printed
+        assert "'key'" not in printed
 
 
 def test_sasl_without_credentials_is_refused() -> None:
@@ -44,7 +41,7 @@ def test_sasl_without_credentials_is_refused() -> None:
 
 
 def test_plain_connections_carry_no_tls_or_sasl_options() -> None:
-    options = common_options(KafkaSettings(sasl_username="me", sasl_password="secret"))
+    options = common_options(KafkaSettings(sasl_username="me", sasl_password="secret").access)
     assert not [name for name in options if name.startswith(("ssl.", "sasl."))]
 
 
@@ -56,7 +53,7 @@ def test_a_client_certificate_is_passed_on() -> None:
             ssl_key_location="/k.pem",
             ssl_key_password="key",
             ssl_endpoint_identification=False,
-        )
+        ).access
     )
     assert options["ssl.certificate.location"] == "/c.pem"
     assert options["ssl.key.location"] == "/k.pem"
@@ -71,11 +68,11 @@ def test_the_producer_is_idempotent_and_partitions_as_java_does() -> None:
         "partitioner": "murmur2_random",
         "compression.type": "lz4",
         "linger.ms": 7,
-    }.items() <= producer_options(KafkaSettings(), linger_ms=7).items()
+    }.items() <= producer_options(KafkaSettings().access, linger_ms=7).items()
 
 
 def test_the_consumer_commits_only_on_request() -> None:
-    options = consumer_options(KafkaSettings(), group_id="g", start="latest")
+    options = consumer_options(KafkaSettings().access, group_id="g", start="latest")
     assert {
         "group.id": "g",
         "enable.auto.commit": False,
@@ -85,16 +82,16 @@ def test_the_consumer_commits_only_on_request() -> None:
 
 
 def test_a_consumer_without_a_group_never_jumps() -> None:
-    options = consumer_options(KafkaSettings(), group_id=None, start="earliest")
+    options = consumer_options(KafkaSettings().access, group_id=None, start="earliest")
     assert options["auto.offset.reset"] == "error"
 
 
 def test_librdkafka_knows_every_option() -> None:
-    settings = KafkaSettings(
+    access = KafkaSettings(
         bootstrap_servers="127.0.0.1:1",
         security_protocol="SASL_SSL",
         sasl_username="me",
         sasl_password="secret",
-    )
-    confluent_kafka.Consumer(consumer_options(settings, group_id="g", start="earliest")).close()
-    confluent_kafka.Producer(producer_options(settings, linger_ms=5))
+    ).access
+    confluent_kafka.Consumer(consumer_options(access, group_id="g", start="earliest")).close()
+    confluent_kafka.Producer(producer_options(access, linger_ms=5))

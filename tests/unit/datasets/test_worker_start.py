@@ -26,6 +26,8 @@ def test_arrays_of_a_worker_need_no_pandas() -> None:
 _LOADED = "import sys, microservo.datasets.worker; print(*sys.modules)"
 _OF_OTHERS = {
     "jinja2",
+    "pydantic",
+    "pydantic_settings",
     "pyarrow.parquet",
     "microservo.datasets.files",
     "microservo.datasets.report",
@@ -34,6 +36,6 @@ _OF_OTHERS = {
 }
 
 
-def test_a_worker_loads_nothing_that_only_writes_reports_or_files_of_a_dataset() -> None:
+def test_a_worker_loads_nothing_that_only_reads_settings_or_writes_reports_or_files_of_a_dataset() -> None:
     done = subprocess.run([sys.executable, "-c", _LOADED], capture_output=True, text=True, check=True)
     assert not _OF_OTHERS & set(done.stdout.split())

@@ -23,7 +23,7 @@ from microservo.adapters.kafka.embedded.config import (
     server_properties,
 )
 from microservo.adapters.kafka.embedded.download import Progress, jars
-from microservo.adapters.kafka.options import KafkaSettings
+from microservo.adapters.kafka.settings import KafkaSettings
 from microservo.adapters.processes import child_environment
 from microservo.errors import InvalidInput, Unavailable
 
@@ -114,7 +114,7 @@ class EmbeddedBroker:
 
     def ready(self, timeout_s: float) -> bool:
         """Whether this very broker answers and leads all its partitions, within `timeout_s` seconds."""
-        admin = KafkaAdmin(KafkaSettings(bootstrap_servers=self.bootstrap_servers))
+        admin = KafkaAdmin(KafkaSettings(bootstrap_servers=self.bootstrap_servers).access)
         deadline = time.monotonic() + timeout_s
         try:
             admin.wait_ready(timeout_s)
