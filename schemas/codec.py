@@ -13,7 +13,7 @@ from fastavro.read import SchemaResolutionError
 
 from schemas import records
 from schemas.files import avro_schemas, newest_schemas, schema_ids
-from schemas.reading import Reader, ResolvingReader
+from schemas.reading import Reader, ResolvingReader, can_be_filled_up
 from schemas.writing import Part, parts_of
 
 _FRAME = struct.Struct(">bI")
@@ -138,7 +138,9 @@ def _readers() -> dict[int, Reader | ResolvingReader]:
 
 def _reader(record: str, writer: dict[str, Any]) -> Reader | ResolvingReader:
     newest = newest_schemas()[record]
-    return Reader(newest, FRAME_BYTES) if writer is newest else ResolvingReader(writer, newest, FRAME_BYTES)
+    if writer is newest or can_be_filled_up(writer, newest):
+        return Reader(writer, newest, FRAME_BYTES)
+    return ResolvingReader(writer, newest, FRAME_BYTES)
 
 
 @cache

@@ -24,25 +24,27 @@ class _Head(NamedTuple):
 
 
 class Reader:
-    """Reads records of one schema, the newest of its record.
+    """Reads bodies that hold the fields of the newest schema, or all but some of its texts and bytes.
 
     The batches of a service begin alike, with its name and the texts that its columns point into. So the
     fields in front of the columns are read once and then known again by their bytes.
 
     Args:
-        schema: as in its file.
+        writer: schema that the bodies were written by; the newest, or one that `can_be_filled_up` to it.
+        newest: newest schema of the record.
         begin: where in a value the body begins.
     """
 
-    def __init__(self, schema: Mapping[str, Any], begin: int) -> None:
+    def __init__(self, writer: Mapping[str, Any], newest: Mapping[str, Any], begin: int) -> None:
         self._begin = begin
-        entries = schema["fields"]
-        columns = [entry["type"] for entry in entries].index("bytes") if _has_columns(schema) else 0
-        self._head = _Fields({**schema, "fields": entries[:columns]}) if columns else None
-        self._rest = _Fields({**schema, "fields": entries[columns:]})
-        self._type = getattr(records, schema["name"])
-        self._set = {entry["name"]: getattr(self._type, entry["name"]).__set__ for entry in entries}
-        self._check = check_of(schema)
+        entries = writer["fields"]
+        columns = [entry["type"] for entry in entries].index("bytes") if _has_columns(writer) else 0
+        self._head = _Fields({**writer, "fields": entries[:columns]}) if columns else None
+        self._rest = _Fields({**writer, "fields": entries[columns:]})
+        self._added = {entry["name"]: _default(entry) for entry in _added(writer, newest)}
+        self._type = getattr(records, newest["name"])
+        self._set = {entry["name"]: getattr(self._type, entry["name"]).__set__ for entry in newest["fields"]}
+        self._check = check_of(newest)
         self._known: dict[bytes, _Head] = {}
 
     def read(self, value: bytes) -> tuple[object, int]:
@@ -78,7 +80,7 @@ class Reader:
 
     def _learn(self, probe: bytes, fields: _Fields, buffer: io.BytesIO) -> _Head:
         buffer.seek(self._begin)
-        found = fields.read(buffer)
+        found = fields.read(buffer) | self._added
         head = _Head(buffer.getvalue()[: buffer.tell()], found)
         if len(self._known) >= _KNOWN_HEADS:
             self._known.clear()
@@ -101,21 +103,41 @@ class ResolvingReader:
         self._writer, self._reader = parsed(writer), parsed(reader)
         self._build = _builder(reader)
         self._check = check_of(reader)
-        # The default of bytes is text in Avro's JSON, and fastavro leaves it as it stands.
-        self._bytes = [entry["name"] for entry in reader["fields"] if entry["type"] == "bytes"]
+        # fastavro leaves the default of bytes as it stands.
+        added = [entry for entry in _added(writer, reader) if entry["type"] == "bytes"]
+        self._added_bytes = {entry["name"]: _default(entry) for entry in added}
 
     def read(self, value: bytes) -> tuple[object, int]:
         """As `Reader.read`."""
         buffer = io.BytesIO(value)
         buffer.seek(self._begin)
         fields = fastavro.schemaless_reader(buffer, self._writer, self._reader)
-        for name in self._bytes:
-            if isinstance(fields[name], str):
-                fields[name] = fields[name].encode("latin-1")
-        record = self._build(fields)
+        record = self._build(fields | self._added_bytes)
         if self._check is not None:
             self._check(record)
         return record, buffer.tell()
+
+
+def can_be_filled_up(writer: Mapping[str, Any], newest: Mapping[str, Any]) -> bool:
+    """Whether a body of columns by an older schema lacks nothing but texts and bytes that have defaults."""
+    types = {entry["name"]: entry["type"] for entry in newest["fields"]}
+    return (
+        _has_columns(writer)
+        and all(types.get(entry["name"]) == entry["type"] for entry in writer["fields"])
+        and all(entry["type"] in ("string", "bytes") for entry in _added(writer, newest))
+    )
+
+
+def _added(writer: Mapping[str, Any], newest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The fields that an older schema did not have."""
+    known = {entry["name"] for entry in writer["fields"]}
+    return [entry for entry in newest["fields"] if entry["name"] not in known]
+
+
+def _default(entry: Mapping[str, Any]) -> str | bytes:
+    """The default of a text or of bytes, which are text in Avro's JSON too."""
+    default: str = entry["default"]
+    return default.encode("latin-1") if entry["type"] == "bytes" else default
 
 
 class _Fields:
