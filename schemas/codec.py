@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import struct
 from functools import cache
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from fastavro.read import SchemaResolutionError
 
 from schemas import records
 from schemas.files import avro_schemas, newest_schemas, schema_ids
-from schemas.reading import Reader, ResolvingReader, can_be_filled_up
+from schemas.reading import Reader, ResolvingReader, reader_of
 from schemas.writing import Part, parts_of
 
 _FRAME = struct.Struct(">bI")
@@ -133,14 +133,10 @@ def _event_types() -> dict[int, str]:
 
 @cache
 def _readers() -> dict[int, Reader | ResolvingReader]:
-    return {schema_ids()[key]: _reader(key[0], schema) for key, schema in avro_schemas().items()}
-
-
-def _reader(record: str, writer: dict[str, Any]) -> Reader | ResolvingReader:
-    newest = newest_schemas()[record]
-    if writer is newest or can_be_filled_up(writer, newest):
-        return Reader(writer, newest, FRAME_BYTES)
-    return ResolvingReader(writer, newest, FRAME_BYTES)
+    return {
+        schema_ids()[key]: reader_of(schema, newest_schemas()[key[0]], FRAME_BYTES)
+        for key, schema in avro_schemas().items()
+    }
 
 
 @cache

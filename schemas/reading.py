@@ -30,7 +30,7 @@ class Reader:
     fields in front of the columns are read once and then known again by their bytes.
 
     Args:
-        writer: schema that the bodies were written by; the newest, or one that `can_be_filled_up` to it.
+        writer: schema that the bodies were written by; the newest, or an older one, see `reader_of`.
         newest: newest schema of the record.
         begin: where in a value the body begins.
     """
@@ -118,7 +118,14 @@ class ResolvingReader:
         return record, buffer.tell()
 
 
-def can_be_filled_up(writer: Mapping[str, Any], newest: Mapping[str, Any]) -> bool:
+def reader_of(writer: Mapping[str, Any], newest: Mapping[str, Any], begin: int) -> Reader | ResolvingReader:
+    """What reads the bodies of one schema as records of the newest; arguments are those of `Reader`."""
+    if writer is newest or _can_be_filled_up(writer, newest):
+        return Reader(writer, newest, begin)
+    return ResolvingReader(writer, newest, begin)
+
+
+def _can_be_filled_up(writer: Mapping[str, Any], newest: Mapping[str, Any]) -> bool:
     """Whether a body of columns by an older schema lacks nothing but texts and bytes that have defaults."""
     types = {entry["name"]: entry["type"] for entry in newest["fields"]}
     return (

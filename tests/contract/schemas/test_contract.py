@@ -26,7 +26,7 @@ from schemas.examples import example_bytes, examples, golden_bytes
 from schemas.fields import parsed
 from schemas.files import avro_schemas, newest_schemas, schema_ids
 from schemas.generate import generate
-from schemas.reading import ResolvingReader
+from schemas.reading import Reader, ResolvingReader, reader_of
 from schemas.records import Experiment, FaultRequest, FeatureWindow, LogBatch, MetricBatch
 
 FOLDER = Path(schemas.__file__).parent
@@ -160,6 +160,14 @@ def test_what_an_older_version_wrote_has_the_defaults_of_new_fields() -> None:
     assert isinstance(newer, Experiment)
     assert [each.writer for each in newer.writers] == ["telemetry-collector", "telemetry-collector-2"]
     assert replace(newer, writers=()) == run
+
+
+@pytest.mark.parametrize("version", [key for key in avro_schemas() if key[0].endswith("_batch")])
+def test_batches_of_every_version_are_read_as_quickly_as_those_of_the_newest(
+    version: tuple[str, int],
+) -> None:
+    newest = newest_schemas()[version[0]]
+    assert isinstance(reader_of(avro_schemas()[version], newest, FRAME_BYTES), Reader)
 
 
 def test_a_field_that_the_newest_version_removed_is_left_out() -> None:
