@@ -157,9 +157,7 @@ class _Compared:
             own = self.strata.of(service)
             mine = within & np.isin(records.stratum, own)
             found = [firsts[stratum] for stratum in own if stratum in firsts]
-            # A record that came says more exactly when than one that never did.
-            came = [each for each in found if records.how[each] != HOW.index(MISSING)]
-            first = min(came or found, default=None)
+            first = min(found, default=None)
             yield TwinEffect(
                 fault_id=fault.fault_id,
                 kind=fault.kind,
@@ -210,13 +208,9 @@ class _Compared:
         return is_behind
 
     def _first_of(self, places: Int64) -> int | None:
-        """The first of some records of a stratum that deviates; one that came, if there is any."""
-        came = places[self.records.how[places] != HOW.index(MISSING)]
-        for chosen in (came, places):
-            found = _first(self.rare[chosen], self.seldom[chosen])
-            if found is not None:
-                return int(chosen[found])
-        return None
+        """The first of some records of a stratum that deviates."""
+        found = _first(self.rare[places], self.seldom[places])
+        return None if found is None else int(places[found])
 
 
 def _calm(records: Records, faults: Sequence[InForce]) -> Flags:
