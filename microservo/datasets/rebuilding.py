@@ -104,9 +104,11 @@ def rebuild(
             for messages in RangeReader(consumer, facts, batch=batch):
                 build.add_facts(messages)
                 steps.done(len(messages))
+            # Read here because the workers, if there are any, have hardly begun.
+            found = boards(evaluations(broker, run_id, topic_prefix))
             numbered = workers.steps() if shares else in_this_process(broker, share)
             outcome = _joined(numbered, max(1, len(shares)), build, steps)
-            return build.finish(outcome, boards(evaluations(broker, run_id, topic_prefix)))
+            return build.finish(outcome, found)
 
 
 def _joined(numbered: Iterator[Numbered], readers: int, build: _Build, steps: _Steps) -> Outcome:
@@ -207,9 +209,10 @@ class _Build:
         with writing(self._out_dir):
             with ThreadPoolExecutor() as pool:
                 # All that there was to read is read: the processors are free.
-                files = list(pool.map(TableFile.close, self._files.values()))
-            tables = self._facts.tables()
-            files += [write_table(self._folder / name, TABLES[name], rows) for name, rows in tables]
+                closed = pool.map(TableFile.close, self._files.values())
+                tables = self._facts.tables()
+                files = [write_table(self._folder / name, TABLES[name], rows) for name, rows in tables]
+                files += closed
             manifest = self._manifest(tuple(sorted(files, key=lambda file: file.name)), outcome)
             return _described(self._folder, manifest, boards)
 
