@@ -7,7 +7,7 @@ import ssl
 
 import faust
 
-from microservo.adapters.kafka.options import KafkaSettings
+from microservo.adapters.kafka.settings import KafkaSettings
 from microservo.errors import InvalidInput
 
 
