@@ -9,15 +9,18 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from microservo.domain.alarms.tail import upper_quantile
+from microservo.domain.alarms.runs import LONGEST, expected, exponent, level, row_minima
 from microservo.errors import InvalidInput
 
 Floats = NDArray[np.float64]
+Levels = tuple[float, ...]
+"""What one score has to exceed, then what two in a row have to, and so on: an alarm where any is exceeded."""
 
 _TRIMMED = 0.8
 """Of the scores of a service above its median, the share that tells its size; the largest tell its tail."""
 _ROUNDING = 1e-9
 """Scores that differ by a smaller share of the largest are the same."""
+_SMALLEST_SIZE = 1e-300
 _MANY_SERVICES = 3
 """With fewer, the largest score of one can't be told from the tail of all."""
 _USUAL = 20
@@ -29,26 +32,30 @@ class Threshold:
     """Scores above it are alarms, for each service.
 
     Attributes:
-        by_service: threshold of each service that was calibrated.
+        by_service: levels of each service that was calibrated.
         other: of any other service.
         scores: how many scores it was learned from.
-        is_extrapolated: fewer false alarms are asked for than so many scores can show by themselves, so the
-            tail of their distribution was continued.
+        least_alarms_per_hour: so many false alarms these scores can promise by themselves, at the least;
+            where that is more than was asked for, the levels are beyond what was seen, by how much is a guess.
     """
 
-    by_service: Mapping[str, float] = field(default_factory=dict)
-    other: float
+    by_service: Mapping[str, Levels] = field(default_factory=dict)
+    other: Levels
     scores: int = 0
-    is_extrapolated: bool = False
+    least_alarms_per_hour: float = 0.0
 
-    def of(self, service: str) -> float:
-        """The threshold of a service."""
+    def of(self, service: str) -> Levels:
+        """The levels of a service."""
         return self.by_service.get(service, self.other)
+
+    def lowest(self) -> dict[str, float]:
+        """By service what a score has to exceed to count at all; of any other under an empty name."""
+        return {service: min(levels) for service, levels in {**self.by_service, "": self.other}.items()}
 
     @classmethod
     def fixed(cls, value: float) -> Threshold:
-        """The threshold that an algorithm brings itself, for every service."""
-        return cls(other=value)
+        """The threshold that an algorithm brings itself, for every service: one score is enough."""
+        return cls(other=(value,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +72,18 @@ class NoThreshold:
 class Calibration:
     """Gathers the scores of fault-free windows, and makes a threshold of them.
 
-    One service has too few scores to show what happens once an hour, so all services are taken together.
-    Their scores are not alike in size: each is first told in sizes of its service from the service's median.
-    The size is the mean of how far its scores above the median are above it, without the largest; the fewer
-    there are, the more it is drawn to the usual size of all services. What all exceed as seldom as is asked
-    for is continued from their tail (`tail`), and told in the size of each service again.
+    One service has too few scores to show what is seldom, so all services are taken together. Their scores
+    are not alike in size: each is first told in sizes of its service from the service's median. The size is
+    the mean of how far its scores above the median are above it, without the largest; the fewer there are,
+    the more it is drawn to the usual size of all services.
 
-    What one service alone exceeded is not the tail of the others: it raises its own threshold, which is never
-    below its own largest score, unless so many windows show that more alarms are asked for.
+    A third of the false alarms that are aimed at is for one score, a third for two in a row, a third for
+    three (`runs`). Where scores are as good as independent, three in a row are within what minutes show; one
+    score alone is an alarm only far beyond it, until hours were seen.
+
+    What one service alone exceeded is not the tail of the others: it raises its own threshold. Nothing that
+    was seen of a service in fault-free time would have been an alarm there, unless so many windows show that
+    more alarms are asked for.
 
     Args:
         alarms_per_hour: false alarms that are aimed at, of all services together.
@@ -94,7 +105,10 @@ class Calibration:
         self._scores: dict[str, list[float]] = {}
 
     def add(self, service: str, score: float) -> None:
-        """Takes the score of a fault-free window; NaN, of an algorithm that was not ready, says nothing."""
+        """Takes the score of a fault-free window; those of a service come in order of time.
+
+        NaN, of an algorithm that was not ready, says nothing.
+        """
         if math.isfinite(score):
             self._scores.setdefault(service, []).append(score)
 
@@ -112,8 +126,8 @@ class Calibration:
         Args:
             least_scores: so many are needed, of all services together.
         """
-        # In order, so that sums don't depend on the order in which the scores came.
-        scores = {service: np.sort(values) for service, values in sorted(self._scores.items())}
+        # By name, so that sums don't depend on the order in which the services' scores came.
+        scores = {service: np.array(values) for service, values in sorted(self._scores.items())}
         found = sum(map(len, scores.values()))
         if found < max(1, least_scores):
             return NoThreshold(
@@ -126,26 +140,55 @@ class Calibration:
                 reason=f"no threshold, so no alarms: none of {found} scores in fault-free time is above the "
                 "median of its service, as where all are the same; give --threshold"
             )
-        chance = self._chance(len(scores))
         medians = {service: float(np.median(values)) for service, values in scores.items()}
-        pooled = [(values - medians[service]) / sizes[service] for service, values in scores.items()]
-        above, is_extrapolated = upper_quantile(_of_more_than_one(pooled), chance)
-        thresholds = {}
-        for service, values in scores.items():
-            is_shown = chance * len(values) >= 1
-            least = -math.inf if is_shown else float(values[-1])
-            thresholds[service] = max(least, medians[service] + above * sizes[service])
+        told = _told_by_others(scores, sizes)
+        powers = [exponent(told, length) for length in range(1, LONGEST + 1)]
+        levels = self._levels(told, powers)
+        thresholds = {
+            service: tuple(
+                self._own(values, length, medians[service] + each * sizes[service])
+                for length, each in enumerate(levels, start=1)
+            )
+            for service, values in scores.items()
+        }
         return Threshold(
             by_service=thresholds,
-            other=float(np.median(list(thresholds.values()))),
+            other=tuple(np.median(list(thresholds.values()), axis=0).tolist()),
             scores=found,
-            is_extrapolated=is_extrapolated,
+            least_alarms_per_hour=self._windows_per_hour(len(scores)) * expected(1, found, powers[-1]),
         )
 
+    def _levels(self, told: Sequence[Floats], powers: Sequence[float]) -> list[float]:
+        """What all services exceed as seldom as is asked for, once, twice in a row, and so on."""
+        chance = self._chance(len(told)) / len(powers)
+        least_rank = 2 if len(told) >= _MANY_SERVICES else 1
+        ranked = np.sort(_of_more_than_one(told))
+        return [level(ranked, power, chance, least_rank) for power in powers]
+
+    def _own(self, values: Floats, length: int, at: float) -> float:
+        """A level, but no lower than what was seen of the service in fault-free time."""
+        seen = row_minima(values, length)
+        is_shown = self._chance(1) * len(seen) >= 1
+        return at if is_shown or not len(seen) else max(at, float(seen.max()))
+
+    def _windows_per_hour(self, services: int) -> float:
+        return 3_600_000_000 / self._window_us * services
+
     def _chance(self, services: int) -> float:
-        """That a window exceeds the threshold; where more is asked for than windows come, half of them do."""
-        windows_per_hour = 3_600_000_000 / self._window_us * services
-        return min(0.5, self._alarms_per_hour / windows_per_hour)
+        """That a window is an alarm; where more is asked for than windows come, half of them are."""
+        return min(0.5, self._alarms_per_hour / self._windows_per_hour(services))
+
+
+def _told_by_others(scores: Mapping[str, Floats], sizes: Mapping[str, float]) -> list[Floats]:
+    """The scores of each service in its size, each half from the median of the other half."""
+    found = []
+    for service, values in scores.items():
+        middle = len(values) // 2
+        halves = values[:middle], values[middle:]
+        centers = [float(np.median(half if len(half) else values)) for half in reversed(halves)]
+        parts = [(half - center) / sizes[service] for half, center in zip(halves, centers, strict=True)]
+        found.append(np.concatenate(parts))
+    return found
 
 
 def _sizes(scores: Mapping[str, Floats]) -> dict[str, float] | None:
@@ -158,7 +201,12 @@ def _sizes(scores: Mapping[str, Floats]) -> dict[str, float] | None:
     # Of those of all services together where most have none.
     usual = float(np.median(list(logs.values()))) if 2 * len(logs) > len(above) else math.log(pooled.mean())
     return {
-        service: _drawn(logs.get(service, usual), len(values), usual) for service, values in above.items()
+        service: max(
+            _drawn(logs.get(service, usual), len(values), usual),
+            _ROUNDING * float(np.abs(scores[service]).max()),
+            _SMALLEST_SIZE,
+        )
+        for service, values in above.items()
     }
 
 
@@ -169,15 +217,15 @@ def _drawn(log_size: float, count: int, usual: float) -> float:
 
 def _of_more_than_one(pooled: Sequence[Floats]) -> Floats:
     """The values of all services, where what only one service exceeded counts as much as that."""
-    largest = sorted(float(values[-1]) for values in pooled)
+    largest = sorted(float(values.max()) for values in pooled)
     values = np.concatenate(pooled)
     return np.minimum(values, largest[-2]) if len(largest) >= _MANY_SERVICES else values
 
 
-def _above_median(ranked: Floats) -> Floats:
-    """How far values are above their median, those that are."""
-    above = ranked - np.median(ranked)
-    different: Floats = above[above > _ROUNDING * np.abs(ranked).max()]
+def _above_median(values: Floats) -> Floats:
+    """How far values are above their median, those that are, in order."""
+    above = np.sort(values - np.median(values))
+    different: Floats = above[above > _ROUNDING * np.abs(values).max()]
     return different
 
 
