@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from microservo.domain.alarms.runs import LENGTHS
+
 QUIET_WINDOWS = 2
 """So many windows at or below the lowest level close an alarm: one of them may be chance."""
 
@@ -67,16 +69,16 @@ class AlarmKeeper:
             service: where.
             end_us: of the window.
             score: of the window.
-            levels: what one score has to exceed, then what two in a row have to, and so on.
+            levels: what so many in a row as `LENGTHS` says have to exceed; one alone where it has one level.
         """
         if math.isnan(score):
             return None
-        recent = self._recent[service] = [*self._recent.get(service, ()), score][-len(levels) :]
+        recent = self._recent[service] = [*self._recent.get(service, ()), score][-LENGTHS[len(levels) - 1] :]
         alarm = self._open.get(service)
         if alarm is not None:
             return self._go_on(alarm, end_us, score, min(levels))
-        for length, level in enumerate(levels[: len(recent)], start=1):
-            if min(recent[-length:]) > level:
+        for length, level in zip(LENGTHS, levels, strict=False):
+            if len(recent) >= length and min(recent[-length:]) > level:
                 return self._begin(service, end_us, score, level)
         return None
 

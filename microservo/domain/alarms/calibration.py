@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from microservo.domain.alarms.runs import LONGEST, expected, exponent, level, row_minima
+from microservo.domain.alarms.runs import LENGTHS, expected, exponent, level, row_minima
 from microservo.errors import InvalidInput
 
 Floats = NDArray[np.float64]
 Levels = tuple[float, ...]
-"""What one score has to exceed, then what two in a row have to, and so on: an alarm where any is exceeded."""
+"""What so many scores in a row as `LENGTHS` says have to exceed, one by one; where any do, it is an alarm."""
 
 _TRIMMED = 0.8
 """Of the scores of a service above its median, the share that tells its size; the largest tell its tail."""
@@ -23,6 +23,10 @@ _ROUNDING = 1e-9
 _SMALLEST_SIZE = 1e-300
 _MANY_SERVICES = 3
 """With fewer, the largest score of one can't be told from the tail of all."""
+_ALWAYS = 3
+"""Runs up to this length are asked about however few windows there are."""
+_WINDOWS_FOR_EACH = 8
+"""A longer run has to fit so many times into the windows of a service: whether scores stay must show."""
 _USUAL = 20
 """So many scores of a service above its median count as much as the size that is usual for services."""
 
@@ -77,9 +81,9 @@ class Calibration:
     the mean of how far its scores above the median are above it, without the largest; the fewer there are,
     the more it is drawn to the usual size of all services.
 
-    A third of the false alarms that are aimed at is for one score, a third for two in a row, a third for
-    three (`runs`). Where scores are as good as independent, three in a row are within what minutes show; one
-    score alone is an alarm only far beyond it, until hours were seen.
+    One score may be an alarm, or some in a row (`runs`), and each of these lengths has the same share of the
+    false alarms that are aimed at. Where scores are as good as independent, three in a row are within what
+    minutes show; one score alone is an alarm only far beyond it, until hours were seen.
 
     What one service alone exceeded is not the tail of the others: it raises its own threshold. Nothing that
     was seen of a service in fault-free time would have been an alarm there, unless so many windows show that
@@ -142,12 +146,12 @@ class Calibration:
             )
         medians = {service: float(np.median(values)) for service, values in scores.items()}
         told = _told_by_others(scores, sizes)
-        powers = [exponent(told, length) for length in range(1, LONGEST + 1)]
+        powers = [exponent(told, length) for length in _lengths(found / len(scores))]
         levels = self._levels(told, powers)
         thresholds = {
             service: tuple(
                 self._own(values, length, medians[service] + each * sizes[service])
-                for length, each in enumerate(levels, start=1)
+                for length, each in zip(LENGTHS, levels, strict=False)
             )
             for service, values in scores.items()
         }
@@ -159,7 +163,7 @@ class Calibration:
         )
 
     def _levels(self, told: Sequence[Floats], powers: Sequence[float]) -> list[float]:
-        """What all services exceed as seldom as is asked for, once, twice in a row, and so on."""
+        """What all services exceed as seldom as is asked for, by length."""
         chance = self._chance(len(told)) / len(powers)
         least_rank = 2 if len(told) >= _MANY_SERVICES else 1
         ranked = np.sort(_of_more_than_one(told))
@@ -177,6 +181,11 @@ class Calibration:
     def _chance(self, services: int) -> float:
         """That a window is an alarm; where more is asked for than windows come, half of them are."""
         return min(0.5, self._alarms_per_hour / self._windows_per_hour(services))
+
+
+def _lengths(windows: float) -> tuple[int, ...]:
+    """The lengths of runs that so many windows of a service tell of; the short ones are always taken."""
+    return tuple(each for each in LENGTHS if each <= max(_ALWAYS, windows / _WINDOWS_FOR_EACH))
 
 
 def _told_by_others(scores: Mapping[str, Floats], sizes: Mapping[str, float]) -> list[Floats]:

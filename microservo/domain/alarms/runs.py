@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-LONGEST = 3
-"""So many scores in a row are looked at; more would find what lasts still later."""
+LENGTHS = (1, 2, 3, 6)
+"""So many scores in a row are looked at: the more, the less each of them need be, and the later it is known."""
 _TAIL_POWER = 3.0
 """Beyond what was seen, what exceeds x is taken to come as seldom as 1 / x^3, as of Student's t of three degrees
 of freedom; where the tail is lighter it comes more seldom."""
