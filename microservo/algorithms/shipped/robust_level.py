@@ -41,7 +41,7 @@ class RobustLevel:
         self.level += step
 
     def distance(self, value: float, floor: float) -> float:
-        """value - level in sigmas, of which each is at least `floor`."""
+        """Sigmas from the level to `value`, of which each is at least `floor`."""
         return (value - self.level) / self._sigma(floor)
 
     def _sigma(self, floor: float) -> float:

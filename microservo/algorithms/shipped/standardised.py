@@ -1,4 +1,4 @@
-"""A step before vector algorithms: each feature as its robust distance from its own past, in [0, 1] or not."""
+"""A step before vector algorithms: each feature as its robust distance from its past."""
 
 from __future__ import annotations
 

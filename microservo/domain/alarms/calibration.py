@@ -16,6 +16,8 @@ Floats = NDArray[np.float64]
 Levels = tuple[float, ...]
 """What so many scores in a row as `LENGTHS` says have to exceed, one by one; where any do, it is an alarm."""
 
+FEW_SCORES = 120
+"""Of all services together: with fewer, more false alarms than asked for may come, and it is said."""
 _TRIMMED = 0.8
 """Of the scores of a service above its median, the share that tells its size; the largest tell its tail."""
 _ROUNDING = 1e-9
@@ -55,6 +57,15 @@ class Threshold:
     def lowest(self) -> dict[str, float]:
         """By service what a score has to exceed to count at all; of any other under an empty name."""
         return {service: min(levels) for service, levels in {**self.by_service, "": self.other}.items()}
+
+    def warning(self) -> str:
+        """What is to be said of one that was learned from few scores; empty for any other."""
+        if not 0 < self.scores < FEW_SCORES:
+            return ""
+        return (
+            f"its thresholds are from only {self.scores} scores in fault-free time, which promise "
+            f"no fewer than {self.least_alarms_per_hour:.1g} false alarms an hour, and more may come; make that time longer"
+        )
 
     @classmethod
     def fixed(cls, value: float) -> Threshold:

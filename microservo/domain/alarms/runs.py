@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 LENGTHS = (1, 2, 3, 6)
-"""So many scores in a row are looked at: the more, the less each of them need be, and the later it is known."""
+"""So many scores in a row are looked at: the more, the less each need be, and the later it is known."""
 _TAIL_POWER = 3.0
-"""Beyond what was seen, what exceeds x is taken to come as seldom as 1 / x^3, as of Student's t of three degrees
-of freedom; where the tail is lighter it comes more seldom."""
+"""Beyond what was seen, what exceeds x is taken to come as seldom as 1 / x^3, as of Student's t of three
+degrees of freedom; where the tail is lighter it comes more seldom."""
 _STEPS = 40
 
 
@@ -93,7 +93,10 @@ def expected(rank: int, count: int, power: float) -> float:
     distributed like; this is the mean of its power. For one in a row it is rank / (count + 1).
     """
     return math.exp(
-        math.lgamma(rank + power) - math.lgamma(rank) + math.lgamma(count + 1) - math.lgamma(count + 1 + power)
+        math.lgamma(rank + power)
+        - math.lgamma(rank)
+        + math.lgamma(count + 1)
+        - math.lgamma(count + 1 + power)
     )
 
 

@@ -40,9 +40,9 @@ def test_a_constant_differs_between_services_and_not_between_windows() -> None:
 
 
 def test_a_lasting_fault_does_not_become_normal_at_once_for_robust_z() -> None:
-    windows = [{"cpu": 1.0 + 0.1 * (at % 3)} for at in range(60)] + [{"cpu": 9.0}] * 10
+    windows = [{"cpu": 1.0 + 0.1 * (at % 3)} for at in range(60)] + [{"cpu": 9.0}] * 20
     assert min(scored(RobustZ(), windows)[60:]) > 5
-    assert scored(NSigma(), windows)[69] < 3
+    assert scored(NSigma(), windows)[79] < 3
 
 
 def test_a_new_template_surprises_and_so_does_one_that_stays_away() -> None:

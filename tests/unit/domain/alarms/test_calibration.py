@@ -2,15 +2,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from microservo.domain.alarms import Calibration, NoThreshold, Threshold
+from microservo.domain.alarms import AlarmKeeper, Calibration, NoThreshold, Threshold
 from microservo.errors import InvalidInput
 
 WINDOW_US = 5_000_000
@@ -46,38 +45,53 @@ def calibrated(scores: Mapping[str, Sequence[float]], alarms_per_hour: float = 1
 
 
 def false_alarms_per_hour(draw: Draw, windows: int, seed: int, hours: int = 10) -> float:
-    """Windows above a threshold from so many windows of each service, in the hours after them."""
+    """Alarms that open at thresholds from so many windows of each service, in the hours after them."""
     rng = np.random.default_rng(seed)
     scores = {service: (draw(rng, windows) * (at + 1)).tolist() for at, service in enumerate(SERVICES)}
     threshold = calibrated(scores)
-    above = [
-        (draw(rng, 720 * hours) * (at + 1) > threshold.of(service)).sum()
-        for at, service in enumerate(SERVICES)
-    ]
-    return float(sum(above)) / hours
+    keeper, opened = AlarmKeeper(), 0
+    for at, service in enumerate(SERVICES):
+        after = (draw(rng, 720 * hours) * (at + 1)).tolist()
+        alarms = [
+            keeper.judge(service, number, score, threshold.of(service)) for number, score in enumerate(after)
+        ]
+        opened += sum(each is not None and each.closed_us is None for each in alarms)
+    return opened / hours
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize(("windows", "factor"), [(36, 15.0), (68, 10.0), (120, 6.0), (720, 6.0)])
-def test_about_as_many_false_alarms_come_as_were_asked_for(shape: str, windows: int, factor: float) -> None:
-    rates = [false_alarms_per_hour(SHAPES[shape], windows, seed) for seed in range(12)]
-    assert np.mean(rates) < factor
+FEW_COUNTS = pytest.param(
+    "counts",
+    11,
+    marks=pytest.mark.xfail(
+        strict=True, reason="5.3 an hour: ties of few counts put a level too low in one of 24"
+    ),
+)
 
 
 @pytest.mark.parametrize(
-    "shape", ["normal", "exponential", "heavy-tailed", "log-normal", "counts", "bounded"]
+    ("shape", "windows"),
+    [
+        *((shape, windows) for shape in SHAPES for windows in (11, 68) if (shape, windows) != ("counts", 11)),
+        FEW_COUNTS,
+    ],
 )
-@pytest.mark.parametrize("windows", [36, 120])
-def test_the_threshold_is_no_further_than_a_rare_score(shape: str, windows: int) -> None:
+def test_no_more_than_three_times_as_many_false_alarms_come_as_were_asked_for(
+    shape: str, windows: int
+) -> None:
+    rates = [false_alarms_per_hour(SHAPES[shape], windows, seed) for seed in range(24)]
+    assert np.mean(rates) <= 3.0
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_score_that_comes_each_hundredth_time_is_an_alarm_three_times_in_a_row(shape: str) -> None:
     draw = SHAPES[shape]
-    far = float(np.quantile(draw(np.random.default_rng(99), 3_000_000), 1 - 1e-6))
-    center = float(np.median(draw(np.random.default_rng(98), 100_000)))
+    rare = float(np.quantile(draw(np.random.default_rng(99), 1_000_000), 0.99)) + 1e-9
+    found = []
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        threshold = calibrated({service: draw(rng, windows).tolist() for service in SERVICES})
-        usual = float(np.median([threshold.of(service) for service in SERVICES]))
-        # A window in 1,400 hours of one service reaches `far`; twice as far is what obvious faults reach.
-        assert usual - center < 2 * (far - center)
+        threshold = calibrated({service: draw(rng, 68).tolist() for service in SERVICES})
+        found.append(np.median([min(threshold.of(service)) for service in SERVICES]))
+    assert np.median(found) < rare
 
 
 def test_one_odd_service_costs_the_others_little() -> None:
@@ -86,8 +100,8 @@ def test_one_odd_service_costs_the_others_little() -> None:
     before = calibrated(scores)
     scores[SERVICES[0]][30] = 40.0
     after = calibrated(scores)
-    assert after.of(SERVICES[0]) >= 40.0
-    assert after.of(SERVICES[1]) < 2 * before.of(SERVICES[1])
+    assert after.of(SERVICES[0])[0] >= 40.0
+    assert after.of(SERVICES[1])[0] < 2 * before.of(SERVICES[1])[0]
 
 
 def test_with_evidence_a_service_has_a_threshold_of_its_own_size() -> None:
@@ -99,7 +113,7 @@ def test_with_evidence_a_service_has_a_threshold_of_its_own_size() -> None:
             for at, service in enumerate(SERVICES)
         }
         threshold = calibrated(scores)
-        ratios.append(threshold.of(SERVICES[0]) / threshold.of(SERVICES[1]))
+        ratios.append(threshold.of(SERVICES[0])[2] / threshold.of(SERVICES[1])[2])
     assert ratios[0] < ratios[1]
     assert ratios[1] == pytest.approx(5, rel=0.25)
 
@@ -108,15 +122,16 @@ def test_the_threshold_is_in_the_size_of_each_services_own_scores() -> None:
     rng = np.random.default_rng(1)
     small, large = rng.standard_normal(200), 1000 + 100 * rng.standard_normal(200)
     threshold = calibrated({"small": small.tolist(), "large": large.tolist()})
-    assert 2 < threshold.of("small") < 20
-    assert 1200 < threshold.of("large") < 3000
+    assert all(1 < level < 20 for level in threshold.of("small")[:3])
+    assert all(1100 < level < 3000 for level in threshold.of("large")[:3])
 
 
 def test_no_score_that_was_seen_without_a_fault_is_above_where_few_were_seen() -> None:
     scores = {"a": [0.0, 0.1, 0.2, 0.1, 9.0], "b": [0.1, 0.2, 0.3, 0.2, 0.1]}
     threshold = calibrated(scores)
-    assert threshold.is_extrapolated
-    assert threshold.of("a") >= 9.0
+    assert threshold.of("a")[0] >= 9.0
+    assert threshold.least_alarms_per_hour > 1
+    assert "its thresholds are from only 10 scores in fault-free time, which promise" in threshold.warning()
 
 
 @pytest.mark.parametrize("other", [1.0, 0.25])
@@ -131,8 +146,8 @@ def test_a_service_whose_scores_never_changed_has_a_threshold_in_the_size_of_the
     rng = np.random.default_rng(5)
     others = {service: rng.standard_exponential(60).tolist() for service in SERVICES[1:]}
     threshold = calibrated({SERVICES[0]: [0.0] * 60, **others})
-    usual = threshold.of(SERVICES[1])
-    assert usual / 3 < threshold.of(SERVICES[0]) < 3 * usual
+    usual = threshold.of(SERVICES[1])[0]
+    assert usual / 3 < threshold.of(SERVICES[0])[0] < 3 * usual
 
 
 @pytest.mark.parametrize("windows", [36, 68, 120])
@@ -143,12 +158,13 @@ def test_scores_that_are_zero_but_for_a_few_have_a_threshold_above_zero(windows:
         for service in SERVICES
     }
     threshold = calibrated(scores)
-    assert all(1.0 < threshold.of(service) < 20.0 for service in SERVICES)
+    assert all(min(threshold.of(service)) >= 0 for service in SERVICES)
+    assert all(1.0 < threshold.of(service)[0] < 40.0 for service in SERVICES)
 
 
 def test_a_service_that_was_not_seen_has_the_usual_threshold() -> None:
     threshold = calibrated({"a": [1.0, 2.0, 3.0], "b": [5.0, 6.0, 7.0]})
-    assert threshold.of("new") == pytest.approx((threshold.of("a") + threshold.of("b")) / 2)
+    assert threshold.of("new")[0] == pytest.approx((threshold.of("a")[0] + threshold.of("b")[0]) / 2)
 
 
 def test_without_a_single_score_there_is_no_threshold() -> None:
@@ -158,7 +174,7 @@ def test_without_a_single_score_there_is_no_threshold() -> None:
 
 
 def test_an_algorithm_may_bring_its_own_threshold() -> None:
-    assert Threshold.fixed(0.5).of("anything") == 0.5
+    assert Threshold.fixed(0.5).of("anything") == (0.5,)
 
 
 @pytest.mark.parametrize(("alarms", "window_us"), [(0.0, 1), (-1.0, 1), (math.nan, 1), (1.0, 0)])
@@ -170,11 +186,11 @@ def test_what_can_not_be_aimed_at_is_refused(alarms: float, window_us: int) -> N
 @given(
     st.dictionaries(
         st.sampled_from(SERVICES), st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20), min_size=1
-    ),
-    st.randoms(use_true_random=False),
+    )
 )
-def test_the_order_of_the_scores_does_not_matter(scores: dict[str, list[float]], chance: Random) -> None:
-    mixed = {service: chance.sample(values, len(values)) for service, values in reversed(scores.items())}
+@example({"service-0": [0.0, 1.0, 2.2250738585e-313]})
+@example({"service-0": [0.0] * 40 + [5e-324] * 39 + [1e6], "service-1": [1.0, 2.0]})
+def test_the_order_in_which_services_came_does_not_matter(scores: dict[str, list[float]]) -> None:
     one = found(scores)
-    assert one == found(mixed)
-    assert isinstance(one, NoThreshold) or math.isfinite(one.other)
+    assert one == found(dict(reversed(scores.items())))
+    assert isinstance(one, NoThreshold) or all(map(math.isfinite, one.other))
