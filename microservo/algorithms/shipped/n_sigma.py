@@ -24,7 +24,8 @@ class NSigma:
     from a constant counts about 0.4 / `floor_ratio`. What was always 0 has no usual size: its first value
     counts as what came once in all windows remembered does, the root of their number, however large it is.
     Distances beyond that grow as their logarithm. NaN and infinity are neither scored nor learned. A
-    feature that is missing is left out, and one that is new waits until it has been seen `warm_up_windows` times.
+    feature that is missing is left out, and one that is new waits until it has been seen `warm_up_windows`
+    times.
 
     Cost: O(features) time per window and three numbers per feature; about 0.15 ms for 100 features.
 

@@ -42,7 +42,7 @@ class Threshold:
         other: of any other service.
         scores: how many scores it was learned from.
         least_alarms_per_hour: so many false alarms these scores can promise by themselves, at the least;
-            where that is more than was asked for, the levels are beyond what was seen, by how much is a guess.
+            where that is more than was asked for, the levels lie beyond what was seen.
     """
 
     by_service: Mapping[str, Levels] = field(default_factory=dict)
@@ -64,7 +64,8 @@ class Threshold:
             return ""
         return (
             f"its thresholds are from only {self.scores} scores in fault-free time, which promise "
-            f"no fewer than {self.least_alarms_per_hour:.1g} false alarms an hour, and more may come; make that time longer"
+            f"no fewer than {self.least_alarms_per_hour:.1g} false alarms an hour, and more may come; "
+            "make that time longer"
         )
 
     @classmethod
