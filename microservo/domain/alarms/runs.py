@@ -83,7 +83,7 @@ def level(ranked: Floats, power: float, chance: float, least_rank: int = 1) -> f
         return float(ranked[count - rank])
     least_rank = min(least_rank, count)
     times = expected(least_rank, count, power) / chance
-    return float(ranked[count - least_rank]) * max(1.0, times) ** (1 / (_TAIL_POWER * power))
+    return float(ranked[count - least_rank]) * math.pow(max(1.0, times), 1 / (_TAIL_POWER * power))
 
 
 def expected(rank: int, count: int, power: float) -> float:
