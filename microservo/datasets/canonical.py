@@ -73,6 +73,8 @@ def _in_order_of_text(array: Any) -> Any:
     occurring = codes if valid is None else codes[valid]
     used = np.flatnonzero(np.bincount(occurring, minlength=len(texts))).tolist()
     used.sort(key=texts.__getitem__)
+    if used == list(range(len(texts))):
+        return array
     ranks = np.zeros(max(1, len(texts)), np.int32)
     ranks[used] = np.arange(len(used), dtype=np.int32)
     ordered = pa.array([texts[code] for code in used], pa.string())

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from microservo.adapters.broker import Broker, Message, Partition
-from microservo.datasets.verify import read_manifest
+from microservo.datasets.verifying import read_manifest
 from microservo.datasets.windows import value_hash
 from microservo.domain.datasets.manifest import Manifest
 from microservo.errors import InvalidInput

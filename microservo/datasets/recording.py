@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from microservo.datasets.timeline import rows_in_us
-from microservo.datasets.verify import read_manifest
+from microservo.datasets.verifying import read_manifest
 from microservo.domain.evaluation import Read
 from schemas.records import (
     Experiment,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from binascii import hexlify
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,9 +22,6 @@ Column = NDArray[Any]
 _SOURCE_COLUMNS = {"time": "time_us", "start": "start_us"}
 _CODES = {"kind": list(SPAN_KINDS), "protocol": list(PROTOCOLS)}
 """Texts of columns that are numbers in the records."""
-_BYTE = np.array([b"%02x" % byte for byte in range(256)]).view("<u2").astype("<u4")
-_HEX = (_BYTE + (_BYTE[:, np.newaxis] << 16)).reshape(-1)
-"""Four digits for every two bytes, taken as a little-endian number; half as long as byte by byte."""
 
 
 def in_order(signal: Signal, number: int, packed: Sequence[pa.Table], policy: WindowPolicy) -> pa.Table:
@@ -178,10 +176,9 @@ def _batches(packed: Sequence[pa.Table]) -> Batches:
 def _hex_texts(ids: Column) -> Any:
     """Ids as hexadecimal text, as trace viewers show them; null where an id is all zeros: none."""
     count, width = len(ids), ids.dtype.itemsize
-    digits = _HEX[ids.view("<u2")]
-    known = ids.view("<i8").reshape(count, width // 8).any(axis=1)
-    offsets = np.arange(count + 1, dtype=np.int32) * (2 * width)
-    buffers = [pa.array(known).buffers()[1], pa.py_buffer(offsets), pa.py_buffer(digits)]
+    known = np.packbits(ids != np.zeros(1, ids.dtype), bitorder="little")
+    offsets = np.arange(count + 1, dtype=np.int32) * np.int32(2 * width)
+    buffers = [pa.py_buffer(known), pa.py_buffer(offsets), pa.py_buffer(hexlify(ids.data))]
     return pa.Array.from_buffers(pa.string(), count, buffers)
 
 

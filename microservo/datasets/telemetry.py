@@ -22,15 +22,22 @@ from microservo.domain.telemetry import (
     Layout,
     Signal,
     column_bytes,
+    joined_times_us,
     record_count,
-    times_us,
 )
 from microservo.domain.watermarks import Passed
 from microservo.domain.window_policy import WindowPolicy
 
 Int64 = NDArray[np.int64]
-Stamped = tuple[Batch, Passed]
-"""A batch and the windows that it came late for."""
+
+
+class Stamped(NamedTuple):
+    """A batch, the number of its records, and the windows that they came late for."""
+
+    batch: Batch
+    records: int
+    late: Passed
+
 
 _BATCHES = b"batches"
 
@@ -83,8 +90,9 @@ class RowBuffer:
 
     def add(self, batch: Batch, late: Passed) -> None:
         """Adds a batch that the windower accepted, with the windows it came late for."""
-        if record_count(batch):
-            self._new.append((batch, late))
+        records = record_count(batch)
+        if records:
+            self._new.append(Stamped(batch, records, late))
 
     def delay(self, service: str, start_us: int, delay_us: int) -> None:
         """Says that a window waits longer than others for its rows."""
@@ -110,31 +118,27 @@ class RowBuffer:
         new, self._new = self._new, []
         if not new:
             return
-        batches = [batch for batch, _ in new]
-        starts = self._starts(np.concatenate(list(map(times_us, batches))))
-        numbers = starts // SLICE_US
-        firsts = np.cumsum([0, *map(record_count, batches[:-1])])
+        time_us = joined_times_us([each.batch for each in new])
+        numbers = time_us // self._size_us * self._size_us // SLICE_US
+        ends = np.cumsum([each.records for each in new])
+        firsts = np.append(0, ends[:-1])
         low, high = np.minimum.reduceat(numbers, firsts), np.maximum.reduceat(numbers, firsts)
         for at, (stamped, first, last) in enumerate(zip(new, low.tolist(), high.tolist(), strict=True)):
-            end = firsts[at] + record_count(stamped[0])
-            touched = [first] if first == last else np.unique(numbers[firsts[at] : end]).tolist()
+            touched = [first] if first == last else np.unique(numbers[firsts[at] : ends[at]]).tolist()
             for number in touched:
                 if number >= self._next:
                     self._slices.setdefault(number, []).append(stamped)
 
-    def _starts(self, time_us: Int64) -> Int64:
-        return time_us // self._size_us * self._size_us
-
     def _packed(self, stamped: Sequence[Stamped], delays: Mapping[tuple[str, int], int]) -> pa.Table:
-        batches = [batch for batch, _ in stamped]
-        columns = {name: _as_array(column) for name, column in _columns(batches, self._layout).items()}
+        batches = [each.batch for each in stamped]
+        columns = {name: _as_array(column) for name, column in _columns(stamped, self._layout).items()}
         if "bodies" in self._layout.arrays:
             bodies = [body for batch in batches for body in getattr(batch, "bodies")]  # noqa: B009
             columns["body"] = pa.array(bodies, pa.string())
         numbers: dict[Any, int] = {}
         sets = [numbers.setdefault(texts, len(numbers)) for texts in map(self._texts_of, batches)]
-        counts = [record_count(batch) for batch in batches]
-        late = [[late.first_us for _, late in stamped], [late.final_us for _, late in stamped]]
+        counts = [each.records for each in stamped]
+        late = [[each.late.first_us for each in stamped], [each.late.final_us for each in stamped]]
         delayed = [(*window, delay_us) for window, delay_us in delays.items()]
         described = [counts, *late, sets, list(numbers), delayed]
         return pa.table(columns).replace_schema_metadata({_BATCHES: json.dumps(described)})
@@ -149,9 +153,21 @@ def _as_array(column: NDArray[Any]) -> Any:
     return pa.array(column)
 
 
-def _columns(batches: Sequence[Batch], layout: Layout) -> dict[str, NDArray[Any]]:
+def _columns(stamped: Sequence[Stamped], layout: Layout) -> dict[str, NDArray[Any]]:
     """The columns of numbers and of indices, each joined."""
+    batches = [each.batch for each in stamped]
+    rows = sum(each.records for each in stamped)
     return {
-        name: np.frombuffer(b"".join([column_bytes(each, name, dtype.itemsize) for each in batches]), dtype)
+        name: np.frombuffer(_joined(batches, name, dtype.itemsize, rows), dtype)
         for name, dtype in layout.numbers.items()
     }
+
+
+def _joined(batches: Sequence[Batch], name: str, width: int, rows: int) -> bytes:
+    """A column of batches of so many rows in all; zeros of `width` bytes each where it is left out."""
+    joined = b"".join(map(attrgetter(name), batches))
+    if not joined:
+        return bytes(width * rows)
+    if len(joined) < width * rows:
+        return b"".join([column_bytes(each, name, width) for each in batches])
+    return joined

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from microservo.datasets.draft import writing
 from microservo.datasets.files import file_hash
 from microservo.datasets.tables import TIME
-from microservo.datasets.verify import read_manifest
+from microservo.datasets.verifying import read_manifest
 from microservo.domain.datasets.manifest import MANIFEST, FileEntry
 from microservo.domain.twin import TwinRow
 

@@ -143,8 +143,13 @@ class Columns:
         self._columns = dict(zip(self._types, columns, strict=True))
         self._texts = dict(zip(_INDEXES[signal], texts, strict=True))
         self._rows = [len(block.columns[0]) // 8 for block in blocks]
+        self._count = sum(self._rows)
         of_window = np.repeat(np.arange(len(windows)), list(map(len, windows)))
         self._joined: dict[str, NDArray[Any]] = {"window": np.repeat(of_window, self._rows)}
+
+    def is_left_out(self, name: str) -> bool:
+        """Whether no block has a column, so that it is all zeros."""
+        return not any(self._columns[name])
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """A column, shape (rows,); of one that points into texts, their numbers."""
@@ -160,7 +165,9 @@ class Columns:
         """A column of all blocks, with zeros where one leaves it out."""
         width, parts = self._types[name].itemsize, self._columns[name]
         joined = b"".join(parts)
-        if len(joined) < width * sum(self._rows):
+        if not joined:
+            return bytes(width * self._count)
+        if len(joined) < width * self._count:
             rows = zip(parts, self._rows, strict=True)
             joined = b"".join([part or bytes(width * count) for part, count in rows])
         return joined

@@ -31,8 +31,9 @@ def bucket_quantiles(bounds: Sequence[float], buckets: Float64, shares: Sequence
     # Shape (rows, shares): the first bucket that reaches the rank.
     at = (reached[:, np.newaxis, :] < rank[:, :, np.newaxis]).sum(axis=2)
     inside = np.minimum(at, len(upper) - 1)
-    count = np.take_along_axis(buckets, inside, axis=1)
-    missing = np.take_along_axis(reached, inside, axis=1) - rank
+    row = np.arange(len(buckets))[:, np.newaxis]
+    count = buckets[row, inside]
+    missing = reached[row, inside] - rank
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.where(count > 0, 1 - missing / count, 1.0)
         value = lower[inside] + (upper[inside] - lower[inside]) * share

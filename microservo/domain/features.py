@@ -73,7 +73,8 @@ _BY_ENDPOINT = np.isin(np.arange(256), (0, INTERNAL_SPAN, SERVER_SPAN))
 # or, counted down from there, all of a protocol.
 _KIND_SHIFT = 32
 _GROUP_MASK = (1 << _KIND_SHIFT) - 1
-_ALL_GROUP = _GROUP_MASK
+_ALL_NUMBER = -1
+_ALL_GROUP = _ALL_NUMBER & _GROUP_MASK
 _KEPT_LAYOUTS = 256
 
 
@@ -128,7 +129,7 @@ class FeatureMaker:
         self._templates = _Family("log/template", _count_alone, dictionary.text)
         self._metrics = _Family("metric", _statistics_of, lambda key: dictionary.text(key & _GROUP_MASK))
         self._spans = {
-            kind: _Family(name, _latencies_of, partial(self._span_text, kind))
+            kind: _Family(name, _latencies_of, self._span_text)
             for kind, name in {
                 CLIENT_SPAN: "call",
                 CONSUMER_SPAN: "consume",
@@ -155,21 +156,19 @@ class FeatureMaker:
 
     def _families(self, rows: WindowRows, start_us: int) -> Iterator[tuple[_Family, _Groups]]:
         """In the order of how their names begin."""
-        spans = None if rows.traces is None else _latencies(rows.traces)
-        if spans is not None:
-            for kind in (CLIENT_SPAN, CONSUMER_SPAN, INTERNAL_SPAN):
-                yield self._spans[kind], spans
+        spans = {} if rows.traces is None else _by_kind(_latencies(rows.traces))
+        for kind in (CLIENT_SPAN, CONSUMER_SPAN, INTERNAL_SPAN):
+            if kind in spans:
+                yield self._spans[kind], spans[kind]
         if rows.logs is not None:
             yield self._levels, _counts(rows.logs.window, LEVEL_OF[rows.logs.severity])
             yield self._templates, _counts(rows.logs.window, rows.logs.template)
         if rows.metrics is not None:
             yield self._metrics, _metrics(rows.metrics, start_us, self._size_us, self._dictionary)
-        if spans is not None:
-            yield self._spans[SERVER_SPAN], spans
+        if SERVER_SPAN in spans:
+            yield self._spans[SERVER_SPAN], spans[SERVER_SPAN]
 
-    def _span_text(self, kind: int, key: int) -> str | None:
-        if key >> _KIND_SHIFT != kind:
-            return None
+    def _span_text(self, key: int) -> str | None:
         number = key & _GROUP_MASK
         protocol = _ALL_GROUP - number
         if protocol < len(PROTOCOLS):
@@ -349,25 +348,37 @@ def _slopes(
 
 def _latencies(rows: SpanRows) -> _Groups:
     """Of the spans of each kind and endpoint or peer, of all of each kind, and of those of each protocol."""
-    kind = _COUNTED_AS[rows.kind] << _KIND_SHIFT
-    key = kind | np.where(_BY_ENDPOINT[rows.kind], rows.endpoint, rows.peer)
+    kind = _COUNTED_AS[rows.kind]
+    number = np.where(_BY_ENDPOINT[rows.kind], rows.endpoint, rows.peer)
     # Every span is there twice: once in the group of all; and once more where it is by another protocol than
-    # the usual one, which needs no group of its own.
+    # the usual one, which needs no group of its own. Small numbers for these, too: they are sorted by.
     other = np.flatnonzero(rows.protocol > HTTP)
-    key = np.concatenate(
-        (kind | _ALL_GROUP, key, kind[other] | (_ALL_GROUP - rows.protocol[other].astype(np.int64)))
-    )
+    of_protocol = _ALL_NUMBER - rows.protocol[other].astype(number.dtype)
+    number = np.concatenate((np.full_like(number, _ALL_NUMBER), number, of_protocol))
+    kind = np.concatenate((kind, kind, kind[other]))
     window = np.concatenate((rows.window, rows.window, rows.window[other]))
     duration_us = np.concatenate((rows.duration_us, rows.duration_us, rows.duration_us[other]))
     failed = np.concatenate((rows.error, rows.error, rows.error[other])) != 0
-    order = order_by(duration_us, key, window)
-    window, key, duration_us, failed = window[order], key[order], duration_us[order], failed[order]
-    starts = _group_starts(window, key)
-    counts = _lengths(starts, len(key))
+    order = order_by(duration_us, number, kind, window)
+    window, kind, number = window[order], kind[order], number[order]
+    duration_us, failed = duration_us[order], failed[order]
+    starts = _group_starts(window, kind, number)
+    counts = _lengths(starts, len(order))
     failures = np.add.reduceat(failed, starts, dtype=np.intp)
     ranks = np.ceil(_SHARES * counts).astype(np.intp) - 1
     quantiles_ms = duration_us[starts + ranks] / 1000
-    return _Groups(window[starts], key[starts], np.vstack((counts, failures / counts, quantiles_ms)))
+    key = kind[starts] << _KIND_SHIFT | number[starts] & np.int64(_GROUP_MASK)
+    return _Groups(window[starts], key, np.vstack((counts, failures / counts, quantiles_ms)))
+
+
+def _by_kind(groups: _Groups) -> dict[int, _Groups]:
+    """The groups of spans by their kind, of those kinds that are there."""
+    kinds = groups.keys >> _KIND_SHIFT
+    return {
+        kind: _Groups(groups.windows[of_kind], groups.keys[of_kind], groups.numbers[:, of_kind])
+        for kind in np.unique(kinds).tolist()
+        for of_kind in [(kinds == kind).nonzero()[0]]
+    }
 
 
 def _counts(window: Windows, key: NDArray[Any]) -> _Groups:

@@ -7,8 +7,9 @@ the schemas; that they are equally long was checked when the batch was decoded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Literal
 
 import numpy as np
@@ -85,7 +86,10 @@ LAYOUTS: Mapping[Signal, Layout] = {
     "traces": Layout.of(SpanBatch),
 }
 _SIGNALS: Mapping[type[Batch], Signal] = {layout.batch: signal for signal, layout in LAYOUTS.items()}
-_TIMES: Mapping[type[Batch], str] = {layout.batch: layout.time for layout in LAYOUTS.values()}
+# Asked for with every message, so the getters are made once.
+_TIMES: Mapping[type[Batch], Callable[[Batch], bytes]] = {
+    layout.batch: attrgetter(layout.time) for layout in LAYOUTS.values()
+}
 _INDEXES = {layout.batch: tuple(layout.indexes.items()) for layout in LAYOUTS.values()}
 _INDEX = np.dtype("<u2")
 _TIME = np.dtype("<i8")
@@ -149,7 +153,7 @@ def signal_of(batch: Batch) -> Signal:
 
 def record_count(batch: Batch) -> int:
     """How many records a batch holds."""
-    return len(getattr(batch, _TIMES[type(batch)])) // 8
+    return len(_TIMES[type(batch)](batch)) // 8
 
 
 def check(batch: Batch) -> int:
@@ -171,6 +175,18 @@ def times_us(batch: Batch) -> Int64:
         ends: Int64 = np.frombuffer(batch.start_us, _TIME) + np.frombuffer(batch.duration_us, _TIME)
         return ends
     return np.frombuffer(batch.time_us, _TIME)
+
+
+def joined_times_us(batches: Sequence[Batch]) -> Int64:
+    """The event times of batches of one signal, one behind the other; there is at least one batch."""
+    if isinstance(batches[0], SpanBatch):
+        starts, durations = (
+            np.frombuffer(b"".join(map(attrgetter(name), batches)), _TIME)
+            for name in ("start_us", "duration_us")
+        )
+        ends: Int64 = starts + durations
+        return ends
+    return np.frombuffer(b"".join(map(attrgetter("time_us"), batches)), _TIME)
 
 
 def column_bytes(batch: Batch, name: str, width: int) -> bytes:

@@ -128,15 +128,14 @@ def _metric_rows(columns: Columns, dictionary: Dictionary) -> MetricRows:
         time_us=time[order],
         value=columns["value"][order],
         instance=columns["instance"][order],
-        interval_us=_mostly_zeros(columns["interval_us"], order),
-        age_us=_mostly_zeros(columns["age_us"], order),
+        interval_us=_mostly_left_out(columns, "interval_us", order),
+        age_us=_mostly_left_out(columns, "age_us", order),
     )
 
 
-def _mostly_zeros(column: Int64, order: NDArray[np.intp]) -> Int64:
+def _mostly_left_out(columns: Columns, name: str, order: NDArray[np.intp]) -> Int64:
     """A column in an order; zeros need none."""
-    found: Int64 = column[order] if column.any() else column[: len(order)]
-    return found
+    return np.zeros(len(order), np.int64) if columns.is_left_out(name) else columns[name][order]
 
 
 def _log_rows(columns: Columns, dictionary: Dictionary) -> LogRows:

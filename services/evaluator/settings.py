@@ -19,8 +19,7 @@ class EvaluatorSettings(ServiceSettings):
     )
     tasks_folder: Path | None = Field(
         default=None,
-        description="Folder for what evaluation tasks write while they go on, emptied at the start; "
-        "a temporary one if not given.",
+        description="Folder for what evaluation tasks write while they go on; a temporary one if not given.",
     )
     environments: Path | None = Field(
         default=None,

@@ -13,6 +13,8 @@ from microservo.domain.evaluation_tasks import Outcome, Work
 from schemas.codec import decode_as, encode
 from schemas.records import EvaluationRequest
 
+REQUEST = "request"
+"""Name of the file that every attempt has in its folder."""
 LOOK_S = 0.05
 """Between two looks of a process that is paused."""
 TELL_S = 0.2
@@ -27,7 +29,7 @@ class TaskFiles:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._request = folder / "request"
+        self._request = folder / REQUEST
         self._pause = folder / "pause"
         self._progress = folder / "progress"
         self._evaluation = folder / "evaluation"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ from microservo.runtime.shutdown import Shutdown
 from microservo.supervision.environment_build import pip_variables
 from microservo.supervision.supervisor import Supervisor
 from services.evaluator.settings import EvaluatorSettings
-from services.evaluator.task_processes import Processes, TaskProcesses
+from services.evaluator.task_processes import Processes, TaskProcesses, remove_leftovers
 from services.evaluator.tasks import TaskKeeper
 
 logger = logging.getLogger(__name__)
@@ -140,16 +139,15 @@ class TaskLoop:
 
 @contextmanager
 def _folder(given: Path | None) -> Iterator[Path]:
-    """An empty folder for what processes write; code in it is read by other users, behind a fence."""
+    """A folder for what processes write; code in it is read by other users, behind a fence."""
     if given is None:
         with tempfile.TemporaryDirectory(prefix="microservo-tasks-", ignore_cleanup_errors=True) as name:
             Path(name).chmod(0o755)
             yield Path(name)
         return
-    shutil.rmtree(given, ignore_errors=True)
-    given.mkdir(parents=True)
+    given.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(given)
     yield given
-    shutil.rmtree(given, ignore_errors=True)
 
 
 def _close(keeper: TaskKeeper) -> None:

@@ -13,10 +13,16 @@ from microservo.adapters.processes import python_argv
 from microservo.domain.evaluation_tasks import Work
 from microservo.supervision.process import ProcessSpec
 from schemas.records import EvaluationRequest
-from services.evaluator.task_files import TaskFiles
+from services.evaluator.task_files import REQUEST, TaskFiles
 
 _MODULE = "services.evaluator.task_process"
 _STOP_S = 0.5
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what attempts left whose evaluator was killed, and nothing else: the folder is the user's."""
+    for request in folder.glob(f"*/*/{REQUEST}"):
+        shutil.rmtree(request.parent, ignore_errors=True)
 
 
 class Processes(Protocol):

@@ -119,6 +119,17 @@ class _Known:
     told_us: int = 0
 
 
+def _of_kinds(*kinds: int) -> NDArray[np.bool_]:
+    """Of each number of a span's kind, whether it is one of some; shape (256,)."""
+    return np.isin(np.arange(256), kinds)
+
+
+_SERVES = _of_kinds(SERVER_SPAN)
+_CALLS = _of_kinds(CLIENT_SPAN, PRODUCER_SPAN)
+_CONSUMES = _of_kinds(CONSUMER_SPAN)
+_IS_INNER = _of_kinds(INTERNAL_SPAN, 0)
+
+
 class Inventories:
     """The inventories of all services.
 
@@ -260,18 +271,20 @@ def _add_metrics(known: _Known, batch: MetricBatch) -> None:
 
 def _add_spans(known: _Known, batch: SpanBatch) -> None:
     kind = np.frombuffer(batch.kind, "u1")
-    protocol = np.frombuffer(column_bytes(batch, "protocol", 1), "u1")
-    for found, names, column, kinds in (
-        (known.endpoints, batch.endpoints, batch.endpoint, (SERVER_SPAN,)),
-        (known.peers, batch.peers, batch.peer, (CLIENT_SPAN, PRODUCER_SPAN)),
-        (known.queues, batch.peers, batch.peer, (CONSUMER_SPAN,)),
-        (known.steps, batch.endpoints, batch.endpoint, (INTERNAL_SPAN, 0)),
+    protocol = np.frombuffer(batch.protocol, "u1")
+    for found, names, column, is_meant in (
+        (known.endpoints, batch.endpoints, batch.endpoint, _SERVES),
+        (known.peers, batch.peers, batch.peer, _CALLS),
+        (known.queues, batch.peers, batch.peer, _CONSUMES),
+        (known.steps, batch.endpoints, batch.endpoint, _IS_INNER),
     ):
-        rows = np.isin(kind, kinds)
+        rows = is_meant[kind]
+        if not np.logical_or.reduce(rows):
+            continue
         found.update(_names(names, column, rows))
-        others = np.unique(protocol[rows & (protocol > HTTP)]).tolist()
         # What windows call all of a protocol that is not the usual one.
-        found.update(f"*{PROTOCOLS[each]}" for each in others if each < len(PROTOCOLS))
+        others = set(protocol[rows].tolist()) if len(protocol) else ()
+        found.update(f"*{PROTOCOLS[each]}" for each in sorted(others) if HTTP < each < len(PROTOCOLS))
 
 
 def _names(names: tuple[str, ...], column: bytes, wanted: NDArray[np.bool_]) -> Iterator[str]:

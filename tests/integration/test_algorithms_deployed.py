@@ -187,7 +187,9 @@ def test_what_is_stopped_and_started_goes_on_as_if_it_never_had(
     algorithms.remove("never-paused")
 
 
-def test_what_is_removed_leaves_nothing_but_its_scores(system: AlgorithmSystem, tmp_path: Path) -> None:
+def test_what_is_removed_leaves_its_scores_and_the_number_of_its_version(
+    system: AlgorithmSystem, tmp_path: Path
+) -> None:
     algorithms = system.client.algorithms
     shared = written(tmp_path / "shared.py", TEN_LINES + "# shared\n")
     for name in ("one", "other"):
@@ -205,7 +207,9 @@ def test_what_is_removed_leaves_nothing_but_its_scores(system: AlgorithmSystem, 
     eventually(lambda: gone(processes), timeout_s=60)
     removed = ("one@1", "anew@1", "anew@2")
     eventually(lambda: not any(system.folder_of(each).exists() for each in removed), timeout_s=60)
-    eventually(lambda: not any(system.state(each) for each in removed), timeout_s=60)
+    for name in ("one@1", "anew@2"):
+        assert system.until_state("stopped", name).reason == "it was removed"
+    eventually(lambda: system.state("anew@1") is None, timeout_s=60)
     assert sha256["other"] == sha256["one"]
     numbers = system.numbers(3)
     system.add_windows(numbers)

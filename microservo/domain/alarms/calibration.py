@@ -23,6 +23,7 @@ _TRIMMED = 0.8
 _ROUNDING = 1e-9
 """Scores that differ by a smaller share of the largest are the same."""
 _SMALLEST_SIZE = 1e-300
+"""Divided by less, a score may be infinite."""
 _MANY_SERVICES = 3
 """With fewer, the largest score of one can't be told from the tail of all."""
 _ALWAYS = 3

@@ -28,6 +28,7 @@ from schemas.records import Evaluation
 from services.evaluator.service import run
 from services.evaluator.settings import EvaluatorSettings
 from services.evaluator.task_files import TaskFiles, TaskProgress
+from services.evaluator.task_processes import remove_leftovers
 
 
 class PlayedProcesses:
@@ -309,3 +310,13 @@ def test_a_process_that_is_paused_does_nothing_until_it_may_go_on(tmp_path: Path
     work = files.work("a", has_ended=True)
     assert (work.windows_done, work.is_paused) == (0, False)
     assert work.outcome == Outcome(reason="its process ended in the middle", is_final=False)
+
+
+def test_what_killed_attempts_left_is_removed_and_nothing_of_the_user(tmp_path: Path) -> None:
+    left, mine = tmp_path / "n-sigma-ab12" / "0" / "request", tmp_path / "thesis" / "draft" / "chapter.md"
+    for path in (left, mine):
+        path.parent.mkdir(parents=True)
+        path.write_text("")
+    remove_leftovers(tmp_path)
+    assert not left.parent.exists()
+    assert mine.exists()

@@ -183,6 +183,7 @@ def test_what_can_not_be_aimed_at_is_refused(alarms: float, window_us: int) -> N
         Calibration(alarms_per_hour=alarms, window_us=window_us)
 
 
+@example({"a": [0.5], "b": [5e-324, -1e6, 0.0], "c": [-1e-313, 5e-324, 2.2e-313]}, Random(1))
 @given(
     st.dictionaries(
         st.sampled_from(SERVICES), st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20), min_size=1
