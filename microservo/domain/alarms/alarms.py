@@ -7,10 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from microservo.domain.alarms.runs import LENGTHS
-
-QUIET_WINDOWS = 2
-"""So many windows at or below the lowest level close an alarm: one of them may be chance."""
+from microservo.domain.alarms.runs import LENGTHS, QUIET_WINDOWS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

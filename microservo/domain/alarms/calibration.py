@@ -9,23 +9,19 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from microservo.domain.alarms.runs import LENGTHS, expected, exponent, level, row_minima
+from microservo.domain.alarms.runs import LENGTHS, level, row_minima
 from microservo.errors import InvalidInput
 
 Floats = NDArray[np.float64]
 Levels = tuple[float, ...]
 """What so many scores in a row as `LENGTHS` says have to exceed, one by one; where any do, it is an alarm."""
 
-FEW_SCORES = 120
-"""Of all services together: with fewer, more false alarms than asked for may come, and it is said."""
 _TRIMMED = 0.8
 """Of the scores of a service above its median, the share that tells its size; the largest tell its tail."""
 _ROUNDING = 1e-9
 """Scores that differ by a smaller share of the largest are the same."""
 _SMALLEST_SIZE = 1e-300
 """Divided by less, a score may be infinite."""
-_MANY_SERVICES = 3
-"""With fewer, the largest score of one can't be told from the tail of all."""
 _ALWAYS = 3
 """Runs up to this length are asked about however few windows there are."""
 _WINDOWS_FOR_EACH = 8
@@ -42,14 +38,16 @@ class Threshold:
         by_service: levels of each service that was calibrated.
         other: of any other service.
         scores: how many scores it was learned from.
-        least_alarms_per_hour: so many false alarms these scores can promise by themselves, at the least;
-            where that is more than was asked for, the levels lie beyond what was seen.
+        asked_per_hour: false alarms that were aimed at.
+        shown_per_hour: false alarms that so many scores can promise at the least: as often comes what is
+            above the largest of them, whatever they are distributed like.
     """
 
     by_service: Mapping[str, Levels] = field(default_factory=dict)
     other: Levels
     scores: int = 0
-    least_alarms_per_hour: float = 0.0
+    asked_per_hour: float = 0.0
+    shown_per_hour: float = 0.0
 
     def of(self, service: str) -> Levels:
         """The levels of a service."""
@@ -60,12 +58,12 @@ class Threshold:
         return {service: min(levels) for service, levels in {**self.by_service, "": self.other}.items()}
 
     def warning(self) -> str:
-        """What is to be said of one that was learned from few scores; empty for any other."""
-        if not 0 < self.scores < FEW_SCORES:
+        """What is to be said of one whose aim lies beyond what the scores show; empty for any other."""
+        if self.shown_per_hour <= self.asked_per_hour:
             return ""
         return (
-            f"its thresholds are from only {self.scores} scores in fault-free time, which promise "
-            f"no fewer than {self.least_alarms_per_hour:.1g} false alarms an hour, and more may come; "
+            f"{self.scores} scores in fault-free time can promise no fewer than {self.shown_per_hour:.2g} "
+            f"false alarms an hour; that {self.asked_per_hour:.2g} will come is a guess from their tail, so "
             "make that time longer"
         )
 
@@ -95,8 +93,8 @@ class Calibration:
     the more it is drawn to the usual size of all services.
 
     One score may be an alarm, or some in a row (`runs`), and each of these lengths has the same share of the
-    false alarms that are aimed at. Where scores are as good as independent, three in a row are within what
-    minutes show; one score alone is an alarm only far beyond it, until hours were seen.
+    false alarms that are aimed at. Where scores are bounded, or a fault is small and lasts, several in a row
+    tell what one can't.
 
     What one service alone exceeded is not the tail of the others: it raises its own threshold. Nothing that
     was seen of a service in fault-free time would have been an alarm there, unless so many windows show that
@@ -158,9 +156,7 @@ class Calibration:
                 "median of its service, as where all are the same; give --threshold"
             )
         medians = {service: float(np.median(values)) for service, values in scores.items()}
-        told = _told_by_others(scores, sizes)
-        powers = [exponent(told, length) for length in _lengths(found / len(scores))]
-        levels = self._levels(told, powers)
+        levels = self._levels(_told_by_others(scores, sizes))
         thresholds = {
             service: tuple(
                 self._own(values, length, medians[service] + each * sizes[service])
@@ -172,15 +168,21 @@ class Calibration:
             by_service=thresholds,
             other=tuple(np.median(list(thresholds.values()), axis=0).tolist()),
             scores=found,
-            least_alarms_per_hour=self._windows_per_hour(len(scores)) * expected(1, found, powers[-1]),
+            asked_per_hour=self._alarms_per_hour,
+            shown_per_hour=self._windows_per_hour(len(scores)) / (found + 1),
         )
 
-    def _levels(self, told: Sequence[Floats], powers: Sequence[float]) -> list[float]:
-        """What all services exceed as seldom as is asked for, by length."""
-        chance = self._chance(len(told)) / len(powers)
-        least_rank = 2 if len(told) >= _MANY_SERVICES else 1
-        ranked = np.sort(_of_more_than_one(told))
-        return [level(ranked, power, chance, least_rank) for power in powers]
+    def _levels(self, told: Sequence[Floats]) -> list[float]:
+        """What all services exceed as seldom as is asked for, by length; more in a row need be no higher."""
+        lengths = _lengths(sum(map(len, told)) / len(told))
+        chance = self._chance(len(told)) / len(lengths)
+        levels: list[float] = []
+        for length in lengths:
+            found = level([row_minima(values, length) for values in told], chance)
+            known = [each for each in (found, *levels[-1:]) if each is not None]
+            if known:
+                levels.append(min(known))
+        return levels
 
     def _own(self, values: Floats, length: int, at: float) -> float:
         """A level, but no lower than what was seen of the service in fault-free time."""
@@ -235,13 +237,6 @@ def _sizes(scores: Mapping[str, Floats]) -> dict[str, float] | None:
 def _drawn(log_size: float, count: int, usual: float) -> float:
     """A size, drawn to the usual one the more the fewer scores it is of. Both come as logarithms."""
     return math.exp((log_size * count + usual * _USUAL) / (count + _USUAL))
-
-
-def _of_more_than_one(pooled: Sequence[Floats]) -> Floats:
-    """The values of all services, where what only one service exceeded counts as much as that."""
-    largest = sorted(float(values.max()) for values in pooled)
-    values = np.concatenate(pooled)
-    return np.minimum(values, largest[-2]) if len(largest) >= _MANY_SERVICES else values
 
 
 def _above_median(values: Floats) -> Floats:

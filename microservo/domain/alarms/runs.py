@@ -1,27 +1,25 @@
-"""How high scores must be, so many times in a row, that it happens as seldom as is asked for.
-
-One score that is exceeded once in hours lies beyond all that minutes show. Three in a row that seldom need
-only be such as come each 20th time, if scores are independent, and that minutes do show. Where scores are not
-independent, three in a row come more often: how much is measured too.
-"""
+"""Scores in a row, and peaks of them: how high they must be to come as seldom as is asked for."""
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from microservo.domain.alarms.tail import exceeded
+
 Floats = NDArray[np.float64]
 
 LENGTHS = (1, 2, 3, 6)
 """So many scores in a row are looked at: the more, the less each need be, and the later it is known."""
-_TAIL_POWER = 3.0
-"""Beyond what was seen, what exceeds x is taken to come as seldom as 1 / x^3, as of Student's t of three
-degrees of freedom; where the tail is lighter it comes more seldom."""
-_STEPS = 40
+QUIET_WINDOWS = 2
+"""So many windows in a row that are not high end a peak, and an alarm: one of them may be chance."""
+_TAIL = 0.1
+"""The upper share of the values that the tail is told from."""
+_MANY_SERVICES = 3
+"""With fewer, the largest peak of one can't be told from the tail of all."""
 
 
 def row_minima(values: Floats, length: int) -> Floats:
@@ -33,75 +31,52 @@ def row_minima(values: Floats, length: int) -> Floats:
     return smallest
 
 
-def exponent(series: Sequence[Floats], length: int) -> float:
-    """How `length` values in a row exceed a level that one of them exceeds with chance p: p to this power.
+def level(series: Sequence[Floats], chance: float) -> float | None:
+    """What a peak begins to exceed in a window with this chance; None where no peak tells of it.
 
-    It is `length` where values are independent, and 1 where they stay as they are; never more than `length`.
+    Values that are high together are one peak, as they are one alarm. So nothing is asked about how values
+    depend on those just before; only peaks are taken for independent.
 
-    Values are told by their surprise, minus the logarithm of how often as much is reached, which is
-    exponential with mean 1. The smallest surprise in a row has then the mean 1 / power. Its mean square is
-    compared, which large ones weigh more in: it is they that make alarms, and they may stay together where
-    usual ones don't. With ties it is that of the distribution as it is.
+    What only one service reached is not the tail of the others: it counts as at least what a second reached.
 
     Args:
         series: values of each service, in order of time.
-        length: how many in a row.
+        chance: above 0.
 
-    Source: the coefficient of tail dependence is 1 / power: Ledford and Tawn, "Statistics for near
-    independence in multivariate extreme values", Biometrika 83 (1996).
+    Source: Davison and Smith, "Models for exceedances over high thresholds", J. R. Statist. Soc. B 52 (1990).
     """
     ranked = np.sort(np.concatenate(series))
-    surprises = [_surprises(ranked, values) for values in series]
-    smallest = np.concatenate([row_minima(values, length) for values in surprises])
-    if not len(smallest):
-        return float(length)
-    steps, counts = np.unique(np.concatenate(surprises), return_counts=True)
-    widths = np.diff(steps**2, prepend=0.0)
-    reached = np.cumsum(counts[::-1])[::-1] / len(ranked)
-    seen, low, high = float((smallest**2).mean()), 1.0, float(length)
-    for _ in range(_STEPS):
-        power = (low + high) / 2
-        low, high = (power, high) if float(widths @ reached**power) > seen else (low, power)
-    return high
+    if not len(ranked):
+        return None
+    begin = _begin(ranked)
+    of_service = [_peaks(values, begin) for values in series]
+    peaks = np.concatenate(of_service)
+    if not len(peaks):
+        return None
+    most = _reached_by_more_than_one(of_service, begin)
+    times = (len(peaks) + 1) / (len(ranked) + 1) / chance
+    if times <= 1:
+        return begin
+    return begin + exceeded(np.minimum(peaks, most) - begin, int((peaks > most).sum()), times)
 
 
-def level(ranked: Floats, power: float, chance: float, least_rank: int = 1) -> float:
-    """What values in a row all exceed with this chance, on the average over what values might have been seen.
-
-    It is the largest rank whose expected chance is no larger. Where even the highest usable one is exceeded
-    more often, it is multiplied, by how the tail falls off at the slowest.
-
-    Args:
-        ranked: in order, and told from their centre: 0 is the usual.
-        power: of these in a row (`exponent`).
-        chance: above 0.
-        least_rank: 1 if the largest value tells of the tail, 2 if only the second largest does.
-    """
-    count = len(ranked)
-    rank = bisect_right(range(1, count + 1), chance, key=lambda each: expected(each, count, power))
-    if rank >= least_rank:
-        return float(ranked[count - rank])
-    least_rank = min(least_rank, count)
-    times = expected(least_rank, count, power) / chance
-    return float(ranked[count - least_rank]) * math.pow(max(1.0, times), 1 / (_TAIL_POWER * power))
+def _begin(ranked: Floats) -> float:
+    """The largest value that the upper share exceeds; the smallest where so many don't differ from it."""
+    least = ranked[len(ranked) - math.ceil(_TAIL * len(ranked))]
+    return float(ranked[max(0, int(np.searchsorted(ranked, least)) - 1)])
 
 
-def expected(rank: int, count: int, power: float) -> float:
-    """The chance that as many in a row as `power` says exceed the value of this rank among so many before.
-
-    How often one exceeds it has the beta distribution of (rank, count + 1 - rank), whatever the values are
-    distributed like; this is the mean of its power. For one in a row it is rank / (count + 1).
-    """
-    return math.exp(
-        math.lgamma(rank + power)
-        - math.lgamma(rank)
-        + math.lgamma(count + 1)
-        - math.lgamma(count + 1 + power)
-    )
+def _peaks(values: Floats, begin: float) -> Floats:
+    """The largest value of each peak: of those above `begin` with fewer than `QUIET_WINDOWS` between them."""
+    (above,) = np.nonzero(values > begin)
+    if not len(above):
+        return np.empty(0)
+    starts = np.flatnonzero(np.diff(above, prepend=-math.inf) > QUIET_WINDOWS)
+    largest: Floats = np.maximum.reduceat(values[above], starts)
+    return largest
 
 
-def _surprises(ranked: Floats, values: Floats) -> Floats:
-    """Minus the logarithm of the share of all values that are as large."""
-    as_large = len(ranked) - np.searchsorted(ranked, values, side="left")
-    surprises: Floats = -np.log(as_large / len(ranked))
-    return surprises
+def _reached_by_more_than_one(peaks: Sequence[Floats], begin: float) -> float:
+    """What at least two services reached, where there are many and two had peaks at all."""
+    largest = sorted(float(each.max(initial=begin)) for each in peaks)
+    return largest[-2] if len(largest) >= _MANY_SERVICES and largest[-2] > begin else largest[-1]
