@@ -23,7 +23,6 @@ class Standardised:
         memory_windows: windows after which the past counts about a third (1/e).
         warm_up_windows: windows that are learned as they are.
         floor_ratio: smallest sigma, as a share of the usual size.
-        is_squeezed: whether to give values in [0, 1], with what is usual about 0.5.
 
     Raises:
         ValueError: a parameter is not positive.
@@ -35,7 +34,6 @@ class Standardised:
         memory_windows: float = 60,
         warm_up_windows: int = 12,
         floor_ratio: float = 0.05,
-        is_squeezed: bool = False,
     ) -> None:
         check_positive(
             "standardised",
@@ -47,7 +45,6 @@ class Standardised:
         self._forgetting = forgetting_of(memory_windows)
         self._warm_up = warm_up_windows
         self._floor_ratio = floor_ratio
-        self._is_squeezed = is_squeezed
         self._features: dict[Any, RobustLevel] = {}
 
     def learn_one(self, x: Mapping[Any, float]) -> None:
@@ -88,8 +85,7 @@ class Standardised:
 
     def _told(self, name: Any, value: float) -> float:
         distance = self.distance(name, value)
-        distance = 0.0 if math.isnan(distance) else distance
-        return 1 / (1 + math.exp(-distance)) if self._is_squeezed else distance
+        return 0.0 if math.isnan(distance) else distance
 
     def _floor(self, known: RobustLevel) -> float:
         return self._floor_ratio * size_of(known.level)

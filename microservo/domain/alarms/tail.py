@@ -14,7 +14,7 @@ _LARGEST_POWER = 300.0
 
 
 def exceeded(excesses: Floats, censored: int, times: float) -> float:
-    """What an excess exceeds once in so many times, on the average over the excesses that might have been seen.
+    """What an excess exceeds once in so many times, on the average over what else might have been seen.
 
     Excesses are taken for exponential. A mean that is estimated from few of them and put in for the true one
     is exceeded far more often than it says. With the mean left open, x is exceeded with chance

