@@ -93,8 +93,7 @@ class Calibration:
     the more it is drawn to the usual size of all services.
 
     One score may be an alarm, or some in a row (`runs`), and each of these lengths has the same share of the
-    false alarms that are aimed at. Where scores are bounded, or a fault is small and lasts, several in a row
-    tell what one can't.
+    false alarms that are aimed at: a fault that is small and lasts is told by several.
 
     What one service alone exceeded is not the tail of the others: it raises its own threshold. Nothing that
     was seen of a service in fault-free time would have been an alarm there, unless so many windows show that
