@@ -78,7 +78,9 @@ def false_alarms_per_hour(draw: Draw, windows: int, seed: int, hours: int = 10) 
         # Of windows that are not above any level, only those that end what is in a row or open say something.
         above = after > min(levels)
         tells = np.convolve(above, np.ones(QUIET_WINDOWS + 1))[: len(after)] > 0
-        alarms = [keeper.judge(service, number, after[number], levels) for number in np.flatnonzero(tells)]
+        alarms = [
+            keeper.judge(service, number, after[number], levels) for number in np.flatnonzero(tells).tolist()
+        ]
         opened += sum(each is not None and each.closed_us is None for each in alarms)
     return opened / hours
 
