@@ -147,9 +147,12 @@ def test_what_is_left_of_a_run_that_is_over_is_scored_once(world: World) -> None
         world.add_windows(range(40, 45))
         eventually(lambda: world.scored() == once(range(45)), timeout_s=20)
     with world.host():
-        reason = world.until("running").reason
-    assert reason.startswith(
-        "54 scores in fault-free time can promise no fewer than 39 false alarms an hour;"
+        world.until("running")
+        state = eventually(lambda: (found := world.state()) and found.reason and found, timeout_s=20)
+    # All that is to be said is how little fault-free time there was.
+    assert state.reason == (
+        "54 scores in fault-free time can promise no fewer than 39 false alarms an hour; "
+        "that 1 will come is a guess from their tail, so make that time longer"
     )
     assert world.scored() == once(range(45))
 
