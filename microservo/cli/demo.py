@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from microservo.application.datasets import CheckFolder
+from microservo.cli.board import print_board
 from microservo.cli.output import Cell, console, print_line, print_table
 from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, pass_session
@@ -123,7 +124,9 @@ def demo(
     if compared is not None:
         print_table(_TWIN_COLUMNS, map(_twin_row, compared.rows), lines=False)
         print_line(f"twin      {compared.run_id}")
-    _print_said(result.said)
+    for board in result.boards:
+        print_board(board)
+    print_line(f"alarms    faults met: {_said_in_a_line(result.said)}")
     print_line(f"dataset   {result.out_dir}")
     print_line(f"report    {result.out_dir / 'report.html'}")
     print_line(f"content   {result.content_hash}")
@@ -141,31 +144,13 @@ def _row(event: FaultEvent) -> Sequence[Cell]:
     )
 
 
-def _print_said(said: Said) -> None:
-    """What each algorithm said, by task."""
-    of = f"of {said.faults}"
-    print_table(
-        ("detector", "alarms", f"faults found, {of}", "false alarms"),
-        [
-            (each.algorithm, str(each.alarms), str(each.found), str(each.false_alarms))
-            for each in said.detectors
-        ],
-        lines=False,
+def _said_in_a_line(said: Said) -> str:
+    """How many faults the alarms of each detector met, for example "n-sigma 5 of 6 (2 false alarms)"."""
+    found = (
+        f"{each.algorithm} {each.found} of {said.faults} ({each.false_alarms} false)"
+        for each in said.detectors
     )
-    print_table(
-        ("ranker", "alarms explained", "of a fault", "cause first", "in the first three"),
-        [
-            (
-                each.algorithm,
-                str(each.cases),
-                str(each.of_faults),
-                str(each.first),
-                str(each.first_few),
-            )
-            for each in said.rankers
-        ],
-        lines=False,
-    )
+    return ", ".join(found)
 
 
 _TWIN_COLUMNS = ("fault", "on", "first deviating record", "seen", "apart", "deviating")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from microservo.adapters.clock import now_us
 from microservo.application.following import POLL_S, FollowedFault
@@ -13,13 +14,16 @@ from microservo.application.progress import Progress, Stage
 from microservo.client import Client
 from microservo.domain.campaign import CampaignFault, campaign, requests_per_journey
 from microservo.domain.faults.catalogue import KINDS
-from microservo.errors import Unavailable
+from microservo.errors import InvalidInput, Unavailable
 from microservo.platforms.local.topology_files import read_topology
 from microservo.system.count_down import count_down
 from microservo.system.embedded import EmbeddedSystem
 from microservo.system.options import SystemOptions
 from microservo.system.said import Said, what_each_said
 from schemas.records import FaultEvent
+
+if TYPE_CHECKING:
+    from microservo.domain.evaluation.board import Board
 
 DETECTORS = ("n-sigma", "robust-z", "half-space-trees", "log-surprise", "trace-deviation", "random")
 RANKERS = ("multi-signal", "random-walk", "random-ranker")
@@ -43,13 +47,15 @@ class DemoResult:
 
     Attributes:
         faults: the newest event of each.
-        said: what the algorithms said of them.
+        boards: how good each algorithm was in the run, by task; none where no window could be judged.
+        said: which of the faults alarms met.
         out_dir: the dataset.
         content_hash: of the dataset.
         problems: what is wrong with it.
     """
 
     faults: list[FaultEvent]
+    boards: tuple[Board, ...]
     said: Said
     out_dir: Path
     content_hash: str
@@ -91,7 +97,19 @@ class Demo:
             faults = [event for event in self._client.faults.list() if event.run_id == self._system.run_id]
             self._system.stop_processes()
             stage.show("target and pipeline stopped")
-        return self._make_dataset(faults, self._said())
+        return self._make_dataset(faults)
+
+    def _boards(self) -> tuple[Board, ...]:
+        """What the evaluator said last, which it does before it stops; none if it judged nobody."""
+        with self._progress.stage("board") as stage:
+            try:
+                found = self._client.board.show(self._system.run_id)
+            except InvalidInput as error:
+                # The dataset is worth as much without.
+                stage.show(str(error))
+                return ()
+            stage.show("final" if all(each.is_final for each in found) else "not final")
+        return found
 
     def _said(self) -> Said:
         deployed = [each.deployment for each in self._client.algorithms.list()]
@@ -99,10 +117,10 @@ class Demo:
             self._system.broker,
             self._system.options.topic_prefix,
             self._system.run_id,
-            {each.algorithm: each.task for each in deployed if each.is_wanted},
+            [each.algorithm for each in deployed if each.is_wanted and each.task == "detector"],
         )
 
-    def _make_dataset(self, faults: list[FaultEvent], said: Said) -> DemoResult:
+    def _make_dataset(self, faults: list[FaultEvent]) -> DemoResult:
         with self._progress.stage("dataset") as stage:
             manifest = self._client.datasets.rebuild(self._system.run_id, self._out_dir, stage.advance)
             stage.show(f"{manifest.content_hash[:16]}… in {self._out_dir}")
@@ -111,7 +129,8 @@ class Demo:
             stage.show(f"{len(problems)} problems" if problems else "every file and the ledger hold")
         return DemoResult(
             faults=faults,
-            said=said,
+            boards=self._boards(),
+            said=self._said(),
             out_dir=self._out_dir,
             content_hash=manifest.content_hash,
             problems=problems,
