@@ -74,7 +74,7 @@ class DetectorLife(Life):
     def keep_house(self) -> None:
         threshold = self._decider.threshold
         if threshold is not None:
-            self.around.states.change(thresholds=threshold.lowest())
+            self.around.states.change(thresholds={**threshold.by_service, "": threshold.other})
         self._say_what_the_threshold_is_worth()
         if time.monotonic() - self._remembered_s > REMEMBER_EACH_S:
             self.remember()

@@ -9,12 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from microservo.domain.alarms.runs import LENGTHS, level, row_minima
+from microservo.domain.alarms.tail import upper_quantile
 from microservo.errors import InvalidInput
 
 Floats = NDArray[np.float64]
-Levels = tuple[float, ...]
-"""What so many scores in a row as `LENGTHS` says have to exceed, one by one; where any do, it is an alarm."""
 
 _TRIMMED = 0.8
 """Of the scores of a service above its median, the share that tells its size; the largest tell its tail."""
@@ -22,10 +20,8 @@ _ROUNDING = 1e-9
 """Scores that differ by a smaller share of the largest are the same."""
 _SMALLEST_SIZE = 1e-300
 """Divided by less, a score may be infinite."""
-_ALWAYS = 3
-"""Runs up to this length are asked about however few windows there are."""
-_WINDOWS_FOR_EACH = 8
-"""A longer run has to fit so many times into the windows of a service: whether scores stay must show."""
+_MANY_SERVICES = 3
+"""With fewer, the largest score of one can't be told from the tail of all."""
 _USUAL = 20
 """So many scores of a service above its median count as much as the size that is usual for services."""
 
@@ -35,42 +31,26 @@ class Threshold:
     """Scores above it are alarms, for each service.
 
     Attributes:
-        by_service: levels of each service that was calibrated.
+        by_service: threshold of each service that was calibrated.
         other: of any other service.
         scores: how many scores it was learned from.
-        asked_per_hour: false alarms that were aimed at.
-        shown_per_hour: false alarms that so many scores can promise at the least: as often comes what is
-            above the largest of them, whatever they are distributed like.
+        is_extrapolated: fewer false alarms are asked for than so many scores can show by themselves, so the
+            tail of their distribution was continued.
     """
 
-    by_service: Mapping[str, Levels] = field(default_factory=dict)
-    other: Levels
+    by_service: Mapping[str, float] = field(default_factory=dict)
+    other: float
     scores: int = 0
-    asked_per_hour: float = 0.0
-    shown_per_hour: float = 0.0
+    is_extrapolated: bool = False
 
-    def of(self, service: str) -> Levels:
-        """The levels of a service."""
+    def of(self, service: str) -> float:
+        """The threshold of a service."""
         return self.by_service.get(service, self.other)
-
-    def lowest(self) -> dict[str, float]:
-        """By service what a score has to exceed to count at all; of any other under an empty name."""
-        return {service: min(levels) for service, levels in {**self.by_service, "": self.other}.items()}
-
-    def warning(self) -> str:
-        """What is to be said of one whose aim lies beyond what the scores show; empty for any other."""
-        if self.shown_per_hour <= self.asked_per_hour:
-            return ""
-        return (
-            f"{self.scores} scores in fault-free time can promise no fewer than {self.shown_per_hour:.2g} "
-            f"false alarms an hour; that {self.asked_per_hour:.2g} will come is a guess from their tail, so "
-            "make that time longer"
-        )
 
     @classmethod
     def fixed(cls, value: float) -> Threshold:
-        """The threshold that an algorithm brings itself, for every service: one score is enough."""
-        return cls(other=(value,))
+        """The threshold that an algorithm brings itself, for every service."""
+        return cls(other=value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,17 +67,14 @@ class NoThreshold:
 class Calibration:
     """Gathers the scores of fault-free windows, and makes a threshold of them.
 
-    One service has too few scores to show what is seldom, so all services are taken together. Their scores
-    are not alike in size: each is first told in sizes of its service from the service's median. The size is
-    the mean of how far its scores above the median are above it, without the largest; the fewer there are,
-    the more it is drawn to the usual size of all services.
+    One service has too few scores to show what happens once an hour, so all services are taken together.
+    Their scores are not alike in size: each is first told in sizes of its service from the service's median.
+    The size is the mean of how far its scores above the median are above it, without the largest; the fewer
+    there are, the more it is drawn to the usual size of all services. What all exceed as seldom as is asked
+    for is continued from their tail (`tail`), and told in the size of each service again.
 
-    One score may be an alarm, or some in a row (`runs`), and each of these lengths has the same share of the
-    false alarms that are aimed at: a fault that is small and lasts is told by several.
-
-    What one service alone exceeded is not the tail of the others: it raises its own threshold. Nothing that
-    was seen of a service in fault-free time would have been an alarm there, unless so many windows show that
-    more alarms are asked for.
+    What one service alone exceeded is not the tail of the others: it raises its own threshold, which is never
+    below its own largest score, unless so many windows show that more alarms are asked for.
 
     Args:
         alarms_per_hour: false alarms that are aimed at, of all services together.
@@ -119,10 +96,7 @@ class Calibration:
         self._scores: dict[str, list[float]] = {}
 
     def add(self, service: str, score: float) -> None:
-        """Takes the score of a fault-free window; those of a service come in order of time.
-
-        NaN, of an algorithm that was not ready, says nothing.
-        """
+        """Takes the score of a fault-free window; NaN, of an algorithm that was not ready, says nothing."""
         if math.isfinite(score):
             self._scores.setdefault(service, []).append(score)
 
@@ -140,8 +114,8 @@ class Calibration:
         Args:
             least_scores: so many are needed, of all services together.
         """
-        # By name, so that sums don't depend on the order in which the services' scores came.
-        scores = {service: np.array(values) for service, values in sorted(self._scores.items())}
+        # In order, so that sums don't depend on the order in which the scores came.
+        scores = {service: np.sort(values) for service, values in sorted(self._scores.items())}
         found = sum(map(len, scores.values()))
         if found < max(1, least_scores):
             return NoThreshold(
@@ -154,64 +128,45 @@ class Calibration:
                 reason=f"no threshold, so no alarms: none of {found} scores in fault-free time is above the "
                 "median of its service, as where all are the same; give --threshold"
             )
+        chance = self._chance(len(scores))
         medians = {service: float(np.median(values)) for service, values in scores.items()}
-        levels = self._levels(_told_by_others(scores, sizes))
-        thresholds = {
-            service: tuple(
-                self._own(values, length, medians[service] + each * sizes[service])
-                for length, each in zip(LENGTHS, levels, strict=False)
-            )
-            for service, values in scores.items()
-        }
+        pooled = [(values - medians[service]) / sizes[service] for service, values in scores.items()]
+        above, is_extrapolated = upper_quantile(_of_more_than_one(pooled), chance)
+        thresholds = {}
+        for service, values in scores.items():
+            is_shown = chance * len(values) >= 1
+            least = -math.inf if is_shown else float(values[-1])
+            thresholds[service] = max(least, medians[service] + above * sizes[service])
         return Threshold(
             by_service=thresholds,
-            other=tuple(np.median(list(thresholds.values()), axis=0).tolist()),
+            other=float(np.median(list(thresholds.values()))),
             scores=found,
-            asked_per_hour=self._alarms_per_hour,
-            shown_per_hour=self._windows_per_hour(len(scores)) / (found + 1),
+            is_extrapolated=is_extrapolated,
         )
 
-    def _levels(self, told: Sequence[Floats]) -> list[float]:
-        """What all services exceed as seldom as is asked for, by length; more in a row need be no higher."""
-        lengths = _lengths(sum(map(len, told)) / len(told))
-        chance = self._chance(len(told)) / len(lengths)
-        levels: list[float] = []
-        for length in lengths:
-            found = level([row_minima(values, length) for values in told], chance)
-            known = [each for each in (found, *levels[-1:]) if each is not None]
-            if known:
-                levels.append(min(known))
-        return levels
+    def warning(self, threshold: Threshold) -> str:
+        """What is to be said of a threshold that aims at less than its scores show; empty for any other.
 
-    def _own(self, values: Floats, length: int, at: float) -> float:
-        """A level, but no lower than what was seen of the service in fault-free time."""
-        seen = row_minima(values, length)
-        is_shown = self._chance(1) * len(seen) >= 1
-        return at if is_shown or not len(seen) else max(at, float(seen.max()))
+        What exceeds the largest of n scores comes once in n + 1, whatever they are distributed like and on
+        the average: where fewer false alarms are asked for, it is a guess from the tail that so few will come.
+        """
+        if not threshold.is_extrapolated:
+            return ""
+        shown = self._windows_per_hour(len(threshold.by_service)) / (threshold.scores + 1)
+        if shown <= self._alarms_per_hour:
+            return ""
+        return (
+            f"{threshold.scores} scores in fault-free time can promise no fewer than {shown:.2g} "
+            f"false alarms an hour; that {self._alarms_per_hour:.2g} will come is a guess from their tail, so "
+            "make that time longer"
+        )
+
+    def _chance(self, services: int) -> float:
+        """That a window exceeds the threshold; where more is asked for than windows come, half of them do."""
+        return min(0.5, self._alarms_per_hour / self._windows_per_hour(services))
 
     def _windows_per_hour(self, services: int) -> float:
         return 3_600_000_000 / self._window_us * services
-
-    def _chance(self, services: int) -> float:
-        """That a window is an alarm; where more is asked for than windows come, half of them are."""
-        return min(0.5, self._alarms_per_hour / self._windows_per_hour(services))
-
-
-def _lengths(windows: float) -> tuple[int, ...]:
-    """The lengths of runs that so many windows of a service tell of; the short ones are always taken."""
-    return tuple(each for each in LENGTHS if each <= max(_ALWAYS, windows / _WINDOWS_FOR_EACH))
-
-
-def _told_by_others(scores: Mapping[str, Floats], sizes: Mapping[str, float]) -> list[Floats]:
-    """The scores of each service in its size, each half from the median of the other half."""
-    found = []
-    for service, values in scores.items():
-        middle = len(values) // 2
-        halves = values[:middle], values[middle:]
-        centers = [float(np.median(half if len(half) else values)) for half in reversed(halves)]
-        parts = [(half - center) / sizes[service] for half, center in zip(halves, centers, strict=True)]
-        found.append(np.concatenate(parts))
-    return found
 
 
 def _sizes(scores: Mapping[str, Floats]) -> dict[str, float] | None:
@@ -238,10 +193,17 @@ def _drawn(log_size: float, count: int, usual: float) -> float:
     return math.exp((log_size * count + usual * _USUAL) / (count + _USUAL))
 
 
-def _above_median(values: Floats) -> Floats:
-    """How far values are above their median, those that are, in order."""
-    above = np.sort(values - np.median(values))
-    different: Floats = above[above > _ROUNDING * np.abs(values).max()]
+def _of_more_than_one(pooled: Sequence[Floats]) -> Floats:
+    """The values of all services, where what only one service exceeded counts as much as that."""
+    largest = sorted(float(values[-1]) for values in pooled)
+    values = np.concatenate(pooled)
+    return np.minimum(values, largest[-2]) if len(largest) >= _MANY_SERVICES else values
+
+
+def _above_median(ranked: Floats) -> Floats:
+    """How far values are above their median, those that are."""
+    above = ranked - np.median(ranked)
+    different: Floats = above[above > _ROUNDING * np.abs(ranked).max()]
     return different
 
 

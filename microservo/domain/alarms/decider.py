@@ -65,7 +65,7 @@ class AlarmDecider:
     @property
     def warning(self) -> str:
         """How many false alarms may come where few scores were there to find the threshold in; or empty."""
-        return "" if self._threshold is None else self._threshold.warning()
+        return "" if self._threshold is None else self._calibration.warning(self._threshold)
 
     def end_fault_free(self, at_us: int) -> None:
         """Ends the fault-free time earlier than was declared; too late once there is a threshold."""
@@ -86,7 +86,7 @@ class AlarmDecider:
         """Goes on from a snapshot."""
         self._calibration.restore(snapshot["calibration"])
         threshold = snapshot["threshold"]
-        self._threshold = None if threshold is None else _restored(threshold)
+        self._threshold = None if threshold is None else Threshold(**threshold)
         self._is_calibrated = snapshot["is_calibrated"]
         self._why_none = snapshot["why_none"]
         self._alarms.restore(snapshot["alarms"])
@@ -101,7 +101,8 @@ class AlarmDecider:
         """What follows from the windows that end by `complete_us`: those of all services are there."""
         if complete_us <= self._fault_free_until_us:
             return
-        for end_us in sorted(each for each in self._waiting if each <= self._fault_free_until_us):
+        fault_free = [end_us for end_us in self._waiting if end_us <= self._fault_free_until_us]
+        for end_us in fault_free:
             for service, score in self._waiting.pop(end_us).items():
                 self._calibration.add(service, score)
         if not self._is_calibrated:
@@ -124,12 +125,6 @@ class AlarmDecider:
             alarm = self._alarms.judge(service, end_us, score, self._threshold.of(service))
             if alarm is not None:
                 yield Decision(alarm=alarm, case=self._cases.take(alarm))
-
-
-def _restored(snapshot: Mapping[str, Any]) -> Threshold:
-    """A threshold from plain values, of which JSON has made lists."""
-    by_service = {service: tuple(levels) for service, levels in snapshot["by_service"].items()}
-    return Threshold(**{**snapshot, "by_service": by_service, "other": tuple(snapshot["other"])})
 
 
 def decider_of(deployment: AlgorithmDeployment, run: Experiment) -> AlarmDecider:

@@ -2,14 +2,12 @@ from __future__ import annotations
 
 import math
 
-import pytest
-
 from microservo.domain.alarms import Alarm, AlarmKeeper, Case, CaseKeeper
 
 
-def judged(scores: list[float], levels: tuple[float, ...] = (1.0,)) -> list[Alarm]:
+def judged(scores: list[float], threshold: float = 1.0) -> list[Alarm]:
     keeper = AlarmKeeper()
-    changes = [keeper.judge("cart", at * 5, score, levels) for at, score in enumerate(scores, start=1)]
+    changes = [keeper.judge("cart", at * 5, score, threshold) for at, score in enumerate(scores, start=1)]
     return [change for change in changes if change is not None]
 
 
@@ -32,38 +30,10 @@ def test_an_algorithm_that_is_not_ready_changes_nothing() -> None:
     assert [alarm.closed_us for alarm in judged([2.0, math.nan, math.nan, math.nan])] == [None]
 
 
-LEVELS = (9.0, 5.0, 3.0)
-
-
-@pytest.mark.parametrize(
-    ("scores", "opened_us", "threshold"),
-    [
-        ([9.5], 5, 9.0),
-        ([6.0, 7.0], 10, 5.0),
-        ([4.0, 6.0, 3.5], 15, 3.0),
-        ([4.0, math.nan, 4.0, 4.0], 20, 3.0),
-    ],
-)
-def test_several_scores_in_a_row_are_an_alarm_at_a_lower_level(
-    scores: list[float], opened_us: int, threshold: float
-) -> None:
-    (opened,) = judged(scores, LEVELS)
-    assert (opened.opened_us, opened.threshold) == (opened_us, threshold)
-
-
-def test_scores_that_are_interrupted_are_not_in_a_row() -> None:
-    assert judged([8.0, 4.0, 2.0, 8.0, 4.0, 2.0], LEVELS) == []
-
-
-def test_an_alarm_closes_once_two_scores_in_a_row_are_at_or_below_the_lowest_level() -> None:
-    _, closed = judged([9.5, 3.5, 3.0, 3.5, 3.0, 2.0], LEVELS)
-    assert closed.closed_us == 30
-
-
 def test_services_have_alarms_of_their_own() -> None:
     keeper = AlarmKeeper()
-    assert keeper.judge("cart", 5, 2.0, (1.0,)) is not None
-    assert keeper.judge("ads", 5, 2.0, (1.0,)) is not None
+    assert keeper.judge("cart", 5, 2.0, 1.0) is not None
+    assert keeper.judge("ads", 5, 2.0, 1.0) is not None
     assert keeper.open_services == {"cart", "ads"}
 
 
