@@ -10,6 +10,7 @@ import click
 
 from microservo.application.datasets import CheckFolder
 from microservo.cli.board import print_board
+from microservo.cli.fault_rows import FAULT_COLUMNS, fault_row
 from microservo.cli.output import Cell, console, print_line, print_table
 from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, pass_session
@@ -31,7 +32,6 @@ from microservo.system.demo import (
 )
 from microservo.system.said import Said
 from microservo.system.twin import Twin, TwinResult, keep_twin
-from schemas.records import FaultEvent
 
 _DATASETS = Path("datasets")
 """Gets a folder per run where none is named."""
@@ -119,8 +119,7 @@ def demo(
             started.append(twin.system)
             compared = twin.run(result.faults)
             keep_twin(result.out_dir, compared)
-    columns = ("fault", "applied", "effect", "recovered", "normal", "verdict")
-    print_table(columns, [_row(event) for event in result.faults], lines=False)
+    print_table(FAULT_COLUMNS, [fault_row(event) for event in result.faults], lines=False)
     if compared is not None:
         print_table(_TWIN_COLUMNS, map(_twin_row, compared.rows), lines=False)
         print_line(f"twin      {compared.run_id}")
@@ -131,17 +130,6 @@ def demo(
     print_line(f"report    {result.out_dir / 'report.html'}")
     print_line(f"content   {result.content_hash}")
     _refuse_failure(result)
-
-
-def _row(event: FaultEvent) -> Sequence[Cell]:
-    """A fault with its measured times, each after the request."""
-    # Two lines for each fault, so that nothing is cut on a terminal of 80 columns.
-    times_us = (event.applied_at_us, event.effect_seen_at_us, event.recovered_at_us, event.normal_at_us)
-    return (
-        (event.kind, styled(event.service, dim=True)),
-        *(after(time_us, event.requested_at_us) for time_us in times_us),
-        event.verdict if event.state == "recovered" else (event.verdict, event.state),
-    )
 
 
 def _said_in_a_line(said: Said) -> str:

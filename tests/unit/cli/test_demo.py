@@ -13,7 +13,7 @@ from microservo.algorithms import resolve
 from microservo.application.documents import to_json
 from microservo.cli import demo as command
 from microservo.cli.root import cli
-from microservo.domain.campaign import CampaignFault
+from microservo.domain.campaigns.plan import CampaignPlan
 from microservo.domain.evaluation import RunEvaluation
 from microservo.domain.evaluation.board import boards
 from microservo.domain.twin import TwinEffect, TwinRow
@@ -77,9 +77,9 @@ class FakeSystem:
 class FakeDemo:
     """Stands for a campaign, and keeps its plan."""
 
-    plan: ClassVar[Sequence[CampaignFault]] = ()
+    plan: ClassVar[CampaignPlan]
 
-    def __init__(self, *_: object, plan: Sequence[CampaignFault], out_dir: Path) -> None:
+    def __init__(self, *_: object, plan: CampaignPlan, out_dir: Path) -> None:
         FakeDemo.plan = plan
         self._out_dir = out_dir
 
@@ -144,7 +144,7 @@ def test_faults_that_callers_suffer_from_are_short_in_a_balanced_demo(
 ) -> None:
     result = CliRunner().invoke(cli, ["demo", "--faults", "11", *given, "--out", str(tmp_path / "dataset")])
     assert result.exit_code == 0, result.output
-    (reset,) = (fault for fault in FakeDemo.plan if fault.kind == "connection-reset")
+    (reset,) = (fault for fault in FakeDemo.plan.faults if fault.kind == "connection-reset")
     assert most_s - 3 <= reset.duration_s <= most_s
 
 
