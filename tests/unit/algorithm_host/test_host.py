@@ -84,8 +84,7 @@ def test_a_fault_that_ends_the_fault_free_time_early_spoils_no_threshold(world: 
         world.end_fault_free(24)
         world.add_windows(range(FAULT_FREE, 40))
         eventually(lambda: world.records(Alarm), timeout_s=20)
-    # The second odd window: a minute of scores tells too little of what one alone may be.
-    assert world.records(Alarm)[0].opened_us == BEGIN_US + 28 * SIZE_US
+    assert world.records(Alarm)[0].opened_us == BEGIN_US + 27 * SIZE_US
 
 
 @pytest.mark.parametrize("is_killed", [False, True])
