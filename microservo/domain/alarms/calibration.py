@@ -148,7 +148,7 @@ class Calibration:
         """What is to be said of a threshold that aims at less than its scores show; empty for any other.
 
         What exceeds the largest of n scores comes once in n + 1, whatever they are distributed like and on
-        the average: where fewer false alarms are asked for, it is a guess from the tail that so few will come.
+        the average: where fewer false alarms are asked for, that so few will come is a guess.
         """
         if not threshold.is_extrapolated:
             return ""
@@ -156,9 +156,8 @@ class Calibration:
         if shown <= self._alarms_per_hour:
             return ""
         return (
-            f"{threshold.scores} scores in fault-free time can promise no fewer than {shown:.2g} "
-            f"false alarms an hour; that {self._alarms_per_hour:.2g} will come is a guess from their tail, so "
-            "make that time longer"
+            f"{threshold.scores} scores in fault-free time can promise no fewer than {shown:.2g} false alarms an "
+            f"hour; that {self._alarms_per_hour:.2g} will come is a guess from their tail, so make that time longer"
         )
 
     def _chance(self, services: int) -> float:
