@@ -156,8 +156,9 @@ class Calibration:
         if shown <= self._alarms_per_hour:
             return ""
         return (
-            f"{threshold.scores} scores in fault-free time can promise no fewer than {shown:.2g} false alarms an "
-            f"hour; that {self._alarms_per_hour:.2g} will come is a guess from their tail, so make that time longer"
+            f"{threshold.scores} scores in fault-free time can promise no fewer than {shown:.2g} "
+            f"false alarms an hour; that {self._alarms_per_hour:.2g} will come is a guess from their tail, "
+            "so make that time longer"
         )
 
     def _chance(self, services: int) -> float:
