@@ -1,9 +1,14 @@
-"""The running level and deviation of a feature, which outliers move little."""
+"""The running levels and deviations of features, which outliers move little."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from .moments import check_positive, forgetting_of, usable
+from .scales import damped, furthest, log_scaled, size_of
 
 _CLIP_SIGMAS = 3.0
 _SMALLEST_SIGMA = 1e-300
@@ -46,3 +51,52 @@ class RobustLevel:
 
     def _sigma(self, floor: float) -> float:
         return max(math.sqrt(self.variance), floor, _SMALLEST_SIGMA)
+
+
+class RobustLevels:
+    """Those of the features of a window, by the logarithms of their values (`log_scaled`).
+
+    Args:
+        memory_windows: windows after which the past counts about a third (1/e).
+        warm_up_windows: windows that are learned as they are.
+        floor_ratio: smallest sigma, as a share of the usual size.
+
+    Raises:
+        ValueError: a parameter is not positive.
+    """
+
+    def __init__(self, *, memory_windows: float, warm_up_windows: int, floor_ratio: float) -> None:
+        check_positive(
+            "robust levels",
+            memory_windows=memory_windows,
+            warm_up_windows=warm_up_windows,
+            floor_ratio=floor_ratio,
+        )
+        self._furthest = furthest(memory_windows)
+        self._forgetting = forgetting_of(memory_windows)
+        self._warm_up = warm_up_windows
+        self._floor_ratio = floor_ratio
+        self._features: dict[Any, RobustLevel] = {}
+
+    def learn(self, x: Mapping[Any, float]) -> None:
+        """Learns a window."""
+        for name, value in x.items():
+            if usable(value):
+                known = self._features.setdefault(name, RobustLevel())
+                scaled = log_scaled(value)
+                # What was always 0 has no size yet: the clip must not keep it there for ever.
+                floor = self._floor(known) or abs(scaled) / self._furthest
+                known.add(scaled, forgetting=self._forgetting, floor=floor, warm_up=self._warm_up)
+
+    def distance(self, name: Any, value: float) -> float:
+        """Sigmas from the level to a value; NaN where it is not usable, or its past too short."""
+        known = self._features.get(name)
+        if known is None or known.seen < self._warm_up or not usable(value):
+            return math.nan
+        scaled = log_scaled(value)
+        # What was always 0 has no size yet: its first value counts as what came once.
+        distance = known.distance(scaled, self._floor(known) or abs(scaled) / self._furthest)
+        return math.copysign(damped(abs(distance), self._furthest), distance)
+
+    def _floor(self, known: RobustLevel) -> float:
+        return self._floor_ratio * size_of(known.level)

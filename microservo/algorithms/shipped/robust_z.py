@@ -6,15 +6,15 @@ import math
 from collections.abc import Iterator, Mapping
 
 from .moments import check_positive
+from .robust_level import RobustLevels
 from .scales import mean_of_largest
-from .standardised import Standardised
 
 
 class RobustZ:
     """The mean of the `top_k` largest |value - level| / sigma, of values clipped at three sigmas.
 
     Each quantity counts by that of its statistics which is the furthest away. How distances are told, and how
-    the past is learned so that a fault that lasts does not become normal at once, is as in `Standardised`.
+    the past is learned so that a fault that lasts does not become normal at once, is as in `RobustLevels`.
 
     Args:
         top_k: how many quantities are averaged.
@@ -36,7 +36,7 @@ class RobustZ:
     ) -> None:
         check_positive("robust z", top_k=top_k)
         self._top_k = top_k
-        self._told = Standardised(
+        self._levels = RobustLevels(
             memory_windows=memory_windows, warm_up_windows=warm_up_windows, floor_ratio=floor_ratio
         )
 
@@ -44,10 +44,10 @@ class RobustZ:
         return mean_of_largest(self._distances(x), self._top_k)
 
     def learn_one(self, x: Mapping[str, float]) -> None:
-        self._told.learn_one(x)
+        self._levels.learn(x)
 
     def _distances(self, x: Mapping[str, float]) -> Iterator[tuple[str, float]]:
         for name, value in x.items():
-            distance = self._told.distance(name, value)
+            distance = self._levels.distance(name, value)
             if not math.isnan(distance):
                 yield name, abs(distance)
