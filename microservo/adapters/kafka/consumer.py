@@ -79,7 +79,7 @@ class KafkaConsumer:
             self._client.unsubscribe()
             self._client.assign(_with_offsets(positions))
             # The client keeps a partition paused over this.
-            self._client.resume(_plain(positions))
+            self._client.resume(_plain(list(positions)))
         self._topics, self._held = [], None
 
     def consume(self, max_messages: int, timeout_s: float) -> list[Message]:

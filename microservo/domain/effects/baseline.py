@@ -58,11 +58,14 @@ class Deviating:
         flags: of each record.
         natural: share of fault-free records that do so too, more than 0.
         share: of those that began while the fault was in force.
+        partly: of each record, whether it may hold the first part of an effect; None where a record holds
+            all of it or nothing.
     """
 
     flags: NDArray[np.bool_]
     natural: float
     share: float
+    partly: NDArray[np.bool_] | None = None
 
 
 class Baseline(ABC):

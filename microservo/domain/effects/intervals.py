@@ -38,7 +38,13 @@ class Interval:
 
 
 def runs(
-    times_us: Int64, deviates: NDArray[np.bool_], *, natural: float, share: float, pause_us: int
+    times_us: Int64,
+    deviates: NDArray[np.bool_],
+    *,
+    natural: float,
+    share: float,
+    pause_us: int,
+    partly: NDArray[np.bool_] | None = None,
 ) -> list[Interval]:
     """The intervals of a series of records.
 
@@ -53,6 +59,7 @@ def runs(
         natural: share of records that deviate without a fault, more than 0.
         share: of those that deviate while the fault is in force.
         pause_us: microseconds.
+        partly: of each record, whether it belongs to an interval that begins right behind it.
 
     Source: maximal segments with a drop, as in Altschul et al., Basic local alignment search tool, 1990.
     """
@@ -75,7 +82,8 @@ def runs(
     if first >= 0:
         found.append((best, first, at_best))
     strong = [each for each in found if each[0] >= _STRONG] or sorted(found)[-1:]
-    return merged([_interval(times_us, first, last) for _, first, last in strong], pause_us)
+    found = [(best, _begun(first, partly), last) for best, first, last in strong]
+    return merged([_interval(times_us, first, last) for _, first, last in found], pause_us)
 
 
 def silences(times_us: Int64, usual_gap_us: int, from_us: int, until_us: int) -> list[Interval]:
@@ -133,6 +141,11 @@ def merged(intervals: Sequence[Interval], pause_us: int) -> list[Interval]:
         else:
             found.append(each)
     return found
+
+
+def _begun(first: int, partly: NDArray[np.bool_] | None) -> int:
+    """Where an interval begins, whose first record is this one if the one before holds no part of it."""
+    return first - 1 if first and partly is not None and partly[first - 1] else first
 
 
 def _interval(times_us: Int64, first: int, last: int) -> Interval:

@@ -73,7 +73,10 @@ class LevelBaseline(Baseline):
         usual, extreme = (moved >= band for band in self._bands)
         # A movement that happens now and then can be dated by what matters only.
         if extreme[tested].sum() >= usual[tested].sum() / 2:
-            return Deviating(flags=extreme, natural=self._natural[1], share=share_of(extreme[tested]))
+            # A point says what was in the time before it, and only a part of that is the fault's at first.
+            return Deviating(
+                flags=extreme, natural=self._natural[1], share=share_of(extreme[tested]), partly=usual
+            )
         return Deviating(flags=usual, natural=self._natural[0], share=share_of(usual[tested]))
 
     def _rarity(self, moved: Float64) -> float:

@@ -171,6 +171,7 @@ class MeasureTest:
             natural=deviating.natural,
             share=deviating.share,
             pause_us=LINGERS_US,
+            partly=None if deviating.partly is None else deviating.partly & counted,
         )
         is_late = flags & (samples.begin_us < end_us) & (samples.end_us >= end_us)
         late = stretches(samples.end_us[is_late], found, end_us, self._policy.least_deviating)

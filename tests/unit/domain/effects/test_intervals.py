@@ -10,10 +10,11 @@ SECOND_US = 1_000_000
 def found(
     pattern: str, *, natural: float = 0.01, share: float = 0.9, pause_us: int = SECOND_US
 ) -> list[Interval]:
-    """The intervals of records a tenth of a second apart; `x` deviates."""
+    """The intervals of records a tenth of a second apart; `x` deviates, and so does `p`, but partly."""
     times_us = np.arange(len(pattern)) * 100_000
     deviates = np.array([each == "x" for each in pattern])
-    return runs(times_us, deviates, natural=natural, share=share, pause_us=pause_us)
+    partly = np.array([each in "xp" for each in pattern])
+    return runs(times_us, deviates, natural=natural, share=share, pause_us=pause_us, partly=partly)
 
 
 def test_an_interval_reaches_from_the_first_deviating_record_to_the_last() -> None:
@@ -31,6 +32,13 @@ def test_where_only_some_records_deviate_many_normal_ones_may_lie_between_them()
     pattern = ".....x........x.......x..........x.......x......x.............x........." + "." * 100
     (interval,) = found(pattern, share=0.1, natural=0.002, pause_us=10 * SECOND_US)
     assert (interval.start_us, interval.end_us) == (500_000, 6_200_000)
+
+
+def test_the_record_in_front_belongs_to_an_interval_if_it_holds_the_first_part_of_it() -> None:
+    (interval,) = found("..p.ppxxxx......")
+    assert (interval.start_us, interval.end_us) == (500_000, 900_000), "one record is in force in part"
+    (interval,) = found("..p..xxxx......")
+    assert interval.start_us == 500_000
 
 
 def test_an_effect_that_pauses_has_an_interval_on_each_side() -> None:
