@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-Window = Mapping[str, float]
+Window = Mapping[Any, float]
 
 
 class Guard:
@@ -34,7 +35,7 @@ class Guard:
         self._held.append(window)
         return [self._held.pop(0)] if len(self._held) > self._windows else []
 
-    def snapshot(self) -> list[dict[str, float]]:
+    def snapshot(self) -> list[dict[Any, float]]:
         """The windows that are held."""
         return [dict(window) for window in self._held]
 

@@ -47,7 +47,7 @@ class NSigma:
         *,
         top_k: int = 3,
         memory_windows: float = 60,
-        warm_up_windows: int = 12,
+        warm_up_windows: int = 6,
         guard_windows: int = 6,
         floor_ratio: float = 0.05,
     ) -> None:

@@ -11,7 +11,7 @@ from .scales import mean_of_largest
 
 
 class RobustZ:
-    """The mean of the `top_k` largest |value - level| / sigma, of values clipped at three sigmas.
+    """The mean of the `top_k` largest |value - level| / sigma, of clipped values.
 
     Each quantity counts by that of its statistics which is the furthest away. How distances are told, and how
     the past is learned so that a fault that lasts does not become normal at once, is as in `RobustLevels`.
@@ -19,7 +19,8 @@ class RobustZ:
     Args:
         top_k: how many quantities are averaged.
         memory_windows: windows after which the past counts about a third (1/e).
-        warm_up_windows: windows learned before the first score, and without clipping.
+        warm_up_windows: windows learned before the first score.
+        guard_windows: newest windows that are not learned from yet, after those.
         floor_ratio: smallest sigma, as a share of the usual size.
 
     Raises:
@@ -31,13 +32,17 @@ class RobustZ:
         *,
         top_k: int = 3,
         memory_windows: float = 60,
-        warm_up_windows: int = 12,
+        warm_up_windows: int = 6,
+        guard_windows: int = 6,
         floor_ratio: float = 0.05,
     ) -> None:
         check_positive("robust z", top_k=top_k)
         self._top_k = top_k
         self._levels = RobustLevels(
-            memory_windows=memory_windows, warm_up_windows=warm_up_windows, floor_ratio=floor_ratio
+            memory_windows=memory_windows,
+            warm_up_windows=warm_up_windows,
+            guard_windows=guard_windows,
+            floor_ratio=floor_ratio,
         )
 
     def score_one(self, x: Mapping[str, float]) -> float:

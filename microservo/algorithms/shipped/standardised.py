@@ -19,7 +19,8 @@ class Standardised:
 
     Args:
         memory_windows: windows after which the past counts about a third (1/e).
-        warm_up_windows: windows that are learned as they are.
+        warm_up_windows: windows of a feature before it counts.
+        guard_windows: newest windows that are not learned from yet, after those.
         floor_ratio: smallest sigma, as a share of the usual size.
 
     Raises:
@@ -30,11 +31,15 @@ class Standardised:
         self,
         *,
         memory_windows: float = 60,
-        warm_up_windows: int = 12,
+        warm_up_windows: int = 6,
+        guard_windows: int = 6,
         floor_ratio: float = 0.05,
     ) -> None:
         self._levels = RobustLevels(
-            memory_windows=memory_windows, warm_up_windows=warm_up_windows, floor_ratio=floor_ratio
+            memory_windows=memory_windows,
+            warm_up_windows=warm_up_windows,
+            guard_windows=guard_windows,
+            floor_ratio=floor_ratio,
         )
 
     def learn_one(self, x: Mapping[Any, float]) -> None:

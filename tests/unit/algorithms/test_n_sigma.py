@@ -44,13 +44,13 @@ def test_a_new_level_is_the_normal_one_after_a_while() -> None:
     assert detector.score_one({"cpu": 5.0}) < 2
 
 
-def test_twelve_windows_are_learned_before_the_first_score() -> None:
+def test_six_windows_are_learned_before_the_first_score() -> None:
     detector = NSigma()
     readiness = []
-    for value in (*(1.0, 2.0, 1.5) * 4, 1.0):
+    for value in (*(1.0, 2.0, 1.5) * 2, 1.0):
         readiness.append(not math.isnan(detector.score_one({"cpu": value})))
         detector.learn_one({"cpu": value})
-    assert readiness == [False] * 12 + [True]
+    assert readiness == [False] * 6 + [True]
 
 
 def test_a_new_feature_is_left_out_until_it_has_a_past() -> None:

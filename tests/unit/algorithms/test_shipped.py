@@ -42,9 +42,9 @@ def test_a_constant_differs_between_services_and_not_between_windows() -> None:
 
 
 def test_a_lasting_fault_does_not_become_normal_at_once_for_robust_z() -> None:
-    windows = [{"cpu": 1.0 + 0.1 * (at % 3)} for at in range(60)] + [{"cpu": 9.0}] * 20
+    windows = [{"cpu": 1.0 + 0.1 * (at % 3)} for at in range(60)] + [{"cpu": 9.0}] * 13
     assert min(scored(RobustZ(), windows)[60:]) > 5
-    assert scored(NSigma(), windows)[79] < 3
+    assert scored(NSigma(), windows)[72] < 4
 
 
 def test_a_fault_is_not_compared_with_its_own_first_windows_by_n_sigma() -> None:
@@ -195,3 +195,10 @@ def test_a_caller_that_is_odd_by_itself_is_the_cause_beside_a_callee_that_is_a_l
         "payment": {"request/*/p90_ms": 3.0},
     }
     assert first(multi_signal, changed) == "checkout"
+
+
+def test_a_request_that_fails_now_and_then_is_less_odd_to_robust_z_each_time() -> None:
+    windows = [{"request/*/error_share": 0.1 if at % 20 == 19 else 0.0} for at in range(200)]
+    scores = scored(RobustZ(), windows)
+    assert scores[19] > 7
+    assert max(scores[80:]) < 5
