@@ -156,7 +156,7 @@ def test_what_is_left_of_a_run_that_is_over_is_scored_once(world: World) -> None
         reason = eventually(lambda: reason_of(world), timeout_s=20)
     # All that is to be said is how little fault-free time there was.
     assert reason == (
-        "54 scores in fault-free time can promise no fewer than 39 false alarms an hour; "
+        "72 scores in fault-free time can promise no fewer than 30 false alarms an hour; "
         "that 1 will come is a guess from their tail, so make that time longer"
     )
     assert world.scored() == once(range(45))
