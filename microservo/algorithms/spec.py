@@ -127,11 +127,13 @@ def _of_declaration(path: Path, source: Source, changes: Mapping[str, Any]) -> P
     except InvalidInput as error:
         msg = f"{path}: {error}"
         raise InvalidInput(msg) from error
-    return Plugin(declaration=declaration, source=source, code=_code_beside(path.parent, declaration.object))
+    references = [declaration.object, *(step.object for step in declaration.pre)]
+    code = {each: None for reference in references for each in _code_beside(path.parent, reference)}
+    return Plugin(declaration=declaration, source=source, code=tuple(code))
 
 
 def _code_beside(folder: Path, reference: str) -> tuple[Path, ...]:
-    """The module or package of an object, where it lies in a folder or is that folder."""
+    """The module or package of an object or a step, where it lies in a folder or is that folder."""
     name = reference.partition(":")[0].partition(".")[0]
     if folder.name == name and (folder / "__init__.py").is_file():
         return (folder.resolve(),)

@@ -75,15 +75,15 @@ class DetectorLife(Life):
         threshold = self._decider.threshold
         if threshold is not None:
             self.around.states.change(thresholds={**threshold.by_service, "": threshold.other})
-        self._say_why_no_alarms()
+        self._say_what_the_threshold_is_worth()
         if time.monotonic() - self._remembered_s > REMEMBER_EACH_S:
             self.remember()
 
-    def _say_why_no_alarms(self) -> None:
-        """Says that there is no threshold, beside what else there is to say: no alarm may mean no fault."""
-        why_none, reason = self._decider.why_none, self.around.states.state.reason
-        if why_none and why_none not in reason and not self._host.is_complaining:
-            self.around.states.change(reason=f"{reason}; {why_none}" if reason else why_none)
+    def _say_what_the_threshold_is_worth(self) -> None:
+        """Says that there is none, or from how little it comes, beside what else there is to say."""
+        worth, reason = self._decider.why_none or self._decider.warning, self.around.states.state.reason
+        if worth and worth not in reason and not self._host.is_complaining:
+            self.around.states.change(reason=f"{reason}; {worth}" if reason else worth)
 
     def remember(self) -> None:
         self._remembered_s = time.monotonic()

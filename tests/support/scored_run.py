@@ -32,7 +32,10 @@ R = TypeVar("R")
 
 
 def window(service: str, number: int, *, odd: bool = False) -> FeatureWindow:
+    """One of which memory and latency are usual, but for a tenth; an odd one uses much memory, and warns."""
     rng = Random(f"{service}/{number}")
+    memory, latency = (size * rng.uniform(0.9, 1.1) for size in (900.0 if odd else 100.0, 20.0))
+    warnings = rng.randrange(3) + (9 if odd else 0)
     return FeatureWindow(
         run_id="run-1",
         service=service,
@@ -40,7 +43,7 @@ def window(service: str, number: int, *, odd: bool = False) -> FeatureWindow:
         end_us=BEGIN_US + (number + 1) * SIZE_US,
         revision=0,
         names=NAMES,
-        values=(float(rng.randrange(3)), (900.0 if odd else 100.0) + rng.random(), 20.0 + rng.random()),
+        values=(float(warnings), memory, latency),
     )
 
 

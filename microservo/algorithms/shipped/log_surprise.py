@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from heapq import nlargest
 
+from .guard import Guard
 from .moments import Moments, check_positive, forgetting_of, usable
 
 _TEMPLATE, _SEVERITY = "log/template/", "log/severity/"
@@ -23,6 +24,7 @@ class LogSurprise:
         top_k: how many surprises are averaged.
         memory_windows: windows after which the past counts about a third (1/e).
         warm_up_windows: windows learned before the first score.
+        guard_windows: newest windows that are not learned from yet, after those.
         smallest_rate: lines a window that surprise nobody.
         error_weight: how much more lines of severity error and fatal count.
 
@@ -36,6 +38,7 @@ class LogSurprise:
         top_k: int = 2,
         memory_windows: float = 120,
         warm_up_windows: int = 12,
+        guard_windows: int = 6,
         smallest_rate: float = 0.5,
         error_weight: float = 2.0,
     ) -> None:
@@ -44,6 +47,7 @@ class LogSurprise:
             top_k=top_k,
             memory_windows=memory_windows,
             warm_up_windows=warm_up_windows,
+            guard_windows=guard_windows,
             smallest_rate=smallest_rate,
             error_weight=error_weight,
         )
@@ -52,6 +56,7 @@ class LogSurprise:
         self._warm_up = warm_up_windows
         self._smallest_rate = smallest_rate
         self._error_weight = error_weight
+        self._guard = Guard(guard_windows, warm_up_windows)
         self._windows = 0
         self._rates: dict[str, Moments] = {}
 
@@ -66,7 +71,10 @@ class LogSurprise:
         return sum(largest) / len(largest) if largest else 0.0
 
     def learn_one(self, x: Mapping[str, float]) -> None:
-        counts = _counts(x)
+        for window in self._guard.take(x):
+            self._learn(_counts(window))
+
+    def _learn(self, counts: Mapping[str, float]) -> None:
         for name in counts.keys() - self._rates.keys():
             # It did not come in all windows before.
             self._rates[name] = Moments(seen=self._windows)

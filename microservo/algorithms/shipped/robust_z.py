@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from heapq import nlargest
+from collections.abc import Iterator, Mapping
 
-from .moments import check_positive, forgetting_of, usable
-
-_DEVIATION_TO_SIGMA = 1.2533
-"""Standard deviation of a normal distribution over its mean absolute deviation, sqrt(pi / 2)."""
-_CLIP_SIGMAS = 3.0
+from .moments import check_positive
+from .robust_level import RobustLevels
+from .scales import mean_of_largest
 
 
 class RobustZ:
-    """The mean of the `top_k` largest |value - level| / sigma; sigma from the mean absolute deviation.
+    """The mean of the `top_k` largest |value - level| / sigma, of clipped values.
 
-    Level and deviation are exponentially weighted. A value beyond three sigmas is learned as if it lay at
-    three: so a fault that lasts does not become normal at once, and leaves no wide sigma behind.
+    Each quantity counts by that of its statistics which is the furthest away. How distances are told, and how
+    the past is learned so that a fault that lasts does not become normal at once, is as in `RobustLevels`.
 
     Args:
-        top_k: how many features are averaged.
+        top_k: how many quantities are averaged.
         memory_windows: windows after which the past counts about a third (1/e).
-        warm_up_windows: windows learned before the first score, and without clipping.
-        floor_ratio: smallest sigma, as a share of |level|; of |value| where the level is 0.
+        warm_up_windows: windows learned before the first score.
+        guard_windows: newest windows that are not learned from yet, after those.
+        floor_ratio: smallest sigma, as a share of the usual size.
 
     Raises:
         ValueError: a parameter is not positive.
@@ -34,50 +32,27 @@ class RobustZ:
         *,
         top_k: int = 3,
         memory_windows: float = 60,
-        warm_up_windows: int = 12,
+        warm_up_windows: int = 6,
+        guard_windows: int = 6,
         floor_ratio: float = 0.05,
     ) -> None:
-        check_positive(
-            "robust z",
-            top_k=top_k,
+        check_positive("robust z", top_k=top_k)
+        self._top_k = top_k
+        self._levels = RobustLevels(
             memory_windows=memory_windows,
             warm_up_windows=warm_up_windows,
+            guard_windows=guard_windows,
             floor_ratio=floor_ratio,
         )
-        self._top_k = top_k
-        self._forgetting = forgetting_of(memory_windows)
-        self._warm_up = warm_up_windows
-        self._floor_ratio = floor_ratio
-        self._features: dict[str, tuple[int, float, float]] = {}
 
     def score_one(self, x: Mapping[str, float]) -> float:
-        distances = [
-            abs(value - known[1]) / self._sigma(known, value)
-            for name, value in x.items()
-            if usable(value) and (known := self._features.get(name, _NONE))[0] >= self._warm_up
-        ]
-        largest = nlargest(self._top_k, distances)
-        return sum(largest) / len(largest) if largest else math.nan
+        return mean_of_largest(self._distances(x), self._top_k)
 
     def learn_one(self, x: Mapping[str, float]) -> None:
+        self._levels.learn(x)
+
+    def _distances(self, x: Mapping[str, float]) -> Iterator[tuple[str, float]]:
         for name, value in x.items():
-            if usable(value):
-                self._features[name] = self._learned(self._features.get(name, _NONE), value)
-
-    def _learned(self, known: tuple[int, float, float], value: float) -> tuple[int, float, float]:
-        seen, level, deviation = known
-        seen += 1
-        weight = max(1 / seen, self._forgetting)
-        if seen > self._warm_up:
-            reach = _CLIP_SIGMAS * self._sigma(known, value)
-            value = max(level - reach, min(level + reach, value))
-        away = abs(value - level) if seen > 1 else 0.0
-        return seen, level + weight * (value - level), deviation + weight * (away - deviation)
-
-    def _sigma(self, known: tuple[int, float, float], value: float) -> float:
-        _, level, deviation = known
-        floor = self._floor_ratio * (abs(level) or abs(value))
-        return max(_DEVIATION_TO_SIGMA * deviation, floor, 1e-300)
-
-
-_NONE = (0, 0.0, 0.0)
+            distance = self._levels.distance(name, value)
+            if not math.isnan(distance):
+                yield name, abs(distance)

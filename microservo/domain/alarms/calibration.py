@@ -144,10 +144,29 @@ class Calibration:
             is_extrapolated=is_extrapolated,
         )
 
+    def warning(self, threshold: Threshold) -> str:
+        """What is to be said of a threshold that aims at less than its scores show; empty for any other.
+
+        What exceeds the largest of n scores comes once in n + 1, whatever they are distributed like and on
+        the average: where fewer false alarms are asked for, that so few will come is a guess.
+        """
+        if not threshold.is_extrapolated:
+            return ""
+        shown = self._windows_per_hour(len(threshold.by_service)) / (threshold.scores + 1)
+        if shown <= self._alarms_per_hour:
+            return ""
+        return (
+            f"{threshold.scores} scores in fault-free time can promise no fewer than {shown:.2g} "
+            f"false alarms an hour; that {self._alarms_per_hour:.2g} will come is a guess from their tail, "
+            "so make that time longer"
+        )
+
     def _chance(self, services: int) -> float:
         """That a window exceeds the threshold; where more is asked for than windows come, half of them do."""
-        windows_per_hour = 3_600_000_000 / self._window_us * services
-        return min(0.5, self._alarms_per_hour / windows_per_hour)
+        return min(0.5, self._alarms_per_hour / self._windows_per_hour(services))
+
+    def _windows_per_hour(self, services: int) -> float:
+        return 3_600_000_000 / self._window_us * services
 
 
 def _sizes(scores: Mapping[str, Floats]) -> dict[str, float] | None:

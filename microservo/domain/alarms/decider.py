@@ -62,6 +62,11 @@ class AlarmDecider:
         """Why there is no threshold, and so no alarm; empty where there is one, or may still be."""
         return self._why_none
 
+    @property
+    def warning(self) -> str:
+        """How many false alarms may come where few scores were there to find the threshold in; or empty."""
+        return "" if self._threshold is None else self._calibration.warning(self._threshold)
+
     def end_fault_free(self, at_us: int) -> None:
         """Ends the fault-free time earlier than was declared; too late once there is a threshold."""
         self._fault_free_until_us = min(self._fault_free_until_us, at_us)

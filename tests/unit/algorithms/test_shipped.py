@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+import numpy as np
 import pytest
 
 from microservo.algorithms.fenced.objects import seed_of
@@ -14,6 +15,7 @@ from microservo.algorithms.shipped.log_surprise import LogSurprise
 from microservo.algorithms.shipped.n_sigma import NSigma
 from microservo.algorithms.shipped.rankers import most_deviating, multi_signal, random_ranker, random_walk
 from microservo.algorithms.shipped.robust_z import RobustZ
+from microservo.algorithms.shipped.standardised import Standardised
 from microservo.algorithms.shipped.trace_deviation import TraceDeviation
 
 Window = Mapping[str, float]
@@ -40,9 +42,47 @@ def test_a_constant_differs_between_services_and_not_between_windows() -> None:
 
 
 def test_a_lasting_fault_does_not_become_normal_at_once_for_robust_z() -> None:
-    windows = [{"cpu": 1.0 + 0.1 * (at % 3)} for at in range(60)] + [{"cpu": 9.0}] * 10
+    windows = [{"cpu": 1.0 + 0.1 * (at % 3)} for at in range(60)] + [{"cpu": 9.0}] * 13
     assert min(scored(RobustZ(), windows)[60:]) > 5
-    assert scored(NSigma(), windows)[69] < 3
+    assert scored(NSigma(), windows)[72] < 4
+
+
+def test_a_fault_is_not_compared_with_its_own_first_windows_by_n_sigma() -> None:
+    windows = [{"cpu": 1.0 + 0.1 * (at % 3)} for at in range(60)] + [{"cpu": 9.0}] * 7
+    odd = scored(NSigma(), windows)[60:]
+    assert max(odd) - min(odd) < 0.5
+    assert min(odd) > 8
+
+
+@pytest.mark.parametrize("kind", [NSigma, RobustZ])
+def test_ten_times_as_slow_is_as_far_for_each_duration_however_many_statistics_show_it(
+    kind: Callable[..., _Detector],
+) -> None:
+    def window(size: float, at: int) -> dict[str, float]:
+        slow = size * (1 + 0.1 * (at % 3))
+        return {f"request/*/{name}_ms": slow for name in ("p50", "p90", "p99")} | {"metric/cpu/mean": 0.5}
+
+    found = []
+    for size in (20.0, 2000.0):
+        detector = kind()
+        scored(detector, [window(size, at) for at in range(40)])
+        found.append(detector.score_one(window(10 * size, 0)))
+    assert found[0] > 5
+    assert found[0] == pytest.approx(found[1], rel=0.1)
+
+
+def test_a_step_gives_each_feature_as_its_distance_from_its_past_with_its_sign() -> None:
+    step = Standardised()
+    rows = [[10.0 + at % 3, 0.0, 5.0] for at in range(40)]
+    for row in rows:
+        step.fit_partial(row)
+    high, usual, low = step.transform_partial([100.0, 0.0, 1.0])
+    assert high > 5
+    assert usual == 0.0
+    assert low < -5
+    assert step.transform_one({0: 100.0, 3: 7.0}) == {0: high, 3: 0.0}
+    again = Standardised().fit(np.array(rows))
+    assert again.transform(np.array([[100.0, 0.0, 1.0]])).tolist() == [[high, usual, low]]
 
 
 def test_a_new_template_surprises_and_so_does_one_that_stays_away() -> None:
@@ -155,3 +195,10 @@ def test_a_caller_that_is_odd_by_itself_is_the_cause_beside_a_callee_that_is_a_l
         "payment": {"request/*/p90_ms": 3.0},
     }
     assert first(multi_signal, changed) == "checkout"
+
+
+def test_a_request_that_fails_now_and_then_is_less_odd_to_robust_z_each_time() -> None:
+    windows = [{"request/*/error_share": 0.1 if at % 20 == 19 else 0.0} for at in range(200)]
+    scores = scored(RobustZ(), windows)
+    assert scores[19] > 7
+    assert max(scores[80:]) < 5

@@ -1,9 +1,12 @@
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from microservo import algorithms
 from microservo.algorithms import Step, resolve
 from microservo.algorithms.declaration import declaration_of, parse_bytes
 from microservo.algorithms.kinds import kinds
@@ -150,6 +153,18 @@ def test_every_shipped_kind_says_what_it_is_and_when_it_fails() -> None:
         assert declaration.what_it_is.endswith("."), kind.name
         assert declaration.when_it_fails.endswith("."), kind.name
         is_own = declaration.object.startswith("shipped.")
-        assert is_own == (kind.plugin.code != ()), kind.name
+        uses_own = is_own or any(step.object.startswith("shipped.") for step in declaration.pre)
+        assert uses_own == (kind.plugin.code != ()), kind.name
         assert is_own == (declaration.requires == ()), kind.name
         assert all("==" in each for each in declaration.requires), kind.name
+
+
+def test_what_requires_nothing_loads_where_nothing_is_installed() -> None:
+    objects = [kind.plugin.declaration.object for kind in kinds() if not kind.plugin.declaration.requires]
+    modules = {each.partition(":")[0] for each in objects}
+    folder = Path(algorithms.__file__).parent
+    code = "\n".join(
+        ("import sys", f"sys.path.insert(0, {str(folder)!r})", *(f"import {each}" for each in modules))
+    )
+    # Without any package, as in the environment that is made for it.
+    subprocess.run((sys.executable, "-I", "-S", "-c", code), check=True, timeout=60)

@@ -31,12 +31,23 @@ SHAPES: Mapping[str, Draw] = {
 }
 
 
-def found(scores: Mapping[str, Sequence[float]], alarms_per_hour: float = 1.0) -> Threshold | NoThreshold:
+def learned(scores: Mapping[str, Sequence[float]], alarms_per_hour: float = 1.0) -> Calibration:
     calibration = Calibration(alarms_per_hour=alarms_per_hour, window_us=WINDOW_US)
     for service, values in scores.items():
         for value in values:
             calibration.add(service, value)
-    return calibration.threshold()
+    return calibration
+
+
+def found(scores: Mapping[str, Sequence[float]], alarms_per_hour: float = 1.0) -> Threshold | NoThreshold:
+    return learned(scores, alarms_per_hour).threshold()
+
+
+def warned(scores: Mapping[str, Sequence[float]], alarms_per_hour: float = 1.0) -> str:
+    calibration = learned(scores, alarms_per_hour)
+    threshold = calibration.threshold()
+    assert isinstance(threshold, Threshold)
+    return calibration.warning(threshold)
 
 
 def calibrated(scores: Mapping[str, Sequence[float]], alarms_per_hour: float = 1.0) -> Threshold:
@@ -119,6 +130,26 @@ def test_no_score_that_was_seen_without_a_fault_is_above_where_few_were_seen() -
     assert threshold.of("a") >= 9.0
 
 
+@pytest.mark.parametrize(("minutes", "promised"), [(2, 30), (30, 2)])
+def test_it_is_said_how_many_false_alarms_so_little_fault_free_time_can_promise(
+    minutes: int, promised: int
+) -> None:
+    rng = np.random.default_rng(8)
+    scores = {service: rng.standard_exponential(12 * minutes).tolist() for service in SERVICES}
+    assert f"can promise no fewer than {promised} false alarms an hour" in warned(scores)
+
+
+@pytest.mark.parametrize("alarms_per_hour", [12.0, 100.0])
+def test_nothing_is_said_where_the_scores_show_what_was_asked_for(alarms_per_hour: float) -> None:
+    rng = np.random.default_rng(9)
+    scores = {service: rng.standard_exponential(80).tolist() for service in SERVICES}
+    assert warned(scores, alarms_per_hour) == ""
+
+
+def test_nothing_is_said_of_a_threshold_that_an_algorithm_brings() -> None:
+    assert Calibration(window_us=WINDOW_US).warning(Threshold.fixed(0.5)) == ""
+
+
 @pytest.mark.parametrize("other", [1.0, 0.25])
 def test_scores_that_never_change_give_no_threshold_and_it_is_said_why(other: float) -> None:
     none = found({"a": [1.0] * 50, "b": [other] * 50, "c": [0.1 + 0.2, 0.3] * 25})
@@ -168,6 +199,8 @@ def test_what_can_not_be_aimed_at_is_refused(alarms: float, window_us: int) -> N
 
 
 @example({"a": [0.5], "b": [5e-324, -1e6, 0.0], "c": [-1e-313, 5e-324, 2.2e-313]}, Random(1))
+@example({"service-0": [0.0, 1.0, 2.2250738585e-313]}, Random(1))
+@example({"service-0": [0.0] * 40 + [5e-324] * 39 + [1e6], "service-1": [1.0, 2.0]}, Random(1))
 @given(
     st.dictionaries(
         st.sampled_from(SERVICES), st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20), min_size=1
