@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import http.client
+from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from otlp_requests import line, logs
 
 from microservo.adapters.clock import now_us
+from microservo.domain.rows import MetricRows, coded
 from microservo.sources.host.sampler import host_source
 from microservo.sources.otlp.source import OtlpSource
 from microservo.sources.source import Parcel, Sink
+from microservo.sources.tailed import MemoryCursors, Page, TailedSource
 from microservo.testing.checks import Check
 from microservo.testing.sources import CHECKS, MakeSource, SourceUnderTest, check_source
 
@@ -34,8 +38,26 @@ def host() -> SourceUnderTest:
     return SourceUnderTest(source=host_source(None, now_us, interval_s=0.05))
 
 
+class EndlessTail:
+    """A store in which there is always something more."""
+
+    def pages(self, cursor: str) -> Iterator[Page]:
+        rows = MetricRows(
+            service="shop", instance="a", time_us=np.array([now_us()]), name=coded(["x"]), value=np.ones(1)
+        )
+        yield Page(signal="metrics", rows=(rows,), cursor=str(int(cursor or "0") + 1))
+
+    def close(self) -> None:
+        pass
+
+
+def tailed() -> SourceUnderTest:
+    source = TailedSource("store", EndlessTail(), MemoryCursors(), interval_s=0.05, delay_us=1_000_000)
+    return SourceUnderTest(source=source)
+
+
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("make_source", [otlp, host], ids=["otlp", "host"])
+@pytest.mark.parametrize("make_source", [otlp, host, tailed], ids=["otlp", "host", "tailed"])
 def test_a_source_keeps_the_promises_of_sources(check: Check, make_source: MakeSource) -> None:
     check(make_source)
 
