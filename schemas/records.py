@@ -1016,6 +1016,24 @@ class ServiceInventory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourceCursor:
+    """A state: how far a source of telemetry has read what it follows, so that it goes on there after a restart."""
+
+    cursor_id: str
+    """Run and source, with / between."""
+    run_id: str
+    """Run that it reads for."""
+    source: str
+    """Name of the source, and of its writer."""
+    cursor: str
+    """Where it goes on; only the source itself knows how to read it."""
+    until_us: int
+    """Microseconds UTC: all records up to this instant that were there in time are on their topics."""
+    updated_at_us: int
+    """Microseconds UTC: when it was noted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SpanBatch:
     """Packed spans of one service. Columns are bytes (docs/decisions/0003-columns.md). The event time of a span is its end."""
 

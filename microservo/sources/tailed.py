@@ -18,13 +18,14 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from microservo.adapters.otlp.checks import Refused
 from microservo.domain.rows import Rows
 from microservo.domain.telemetry import Signal
 from microservo.errors import MicroServoError, Retryable
 from microservo.retry import retry
+from microservo.runtime.metrics import SOURCE_READ_UNTIL_SECONDS
 from microservo.sources.pulled import next_due
 from microservo.sources.source import Parcel, Sink, SinkFull
 
@@ -33,19 +34,31 @@ logger = logging.getLogger(__name__)
 _FULL_PAUSE_S = 0.1
 
 
+class Place(NamedTuple):
+    """How far has been read.
+
+    Attributes:
+        cursor: where to go on; what it says is the tail's own business.
+        until_us: what is older was read, microseconds UTC; 0 where that is not known.
+    """
+
+    cursor: str
+    until_us: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """What was read at once.
 
     Attributes:
-        rows: none where there was nothing up to the cursor.
-        cursor: how far has been read with this page; what it says is the tail's own business.
+        rows: none where there was nothing up to the place.
+        place: how far has been read with this page.
         refused: documents that can't be used, for the dead-letter topic.
     """
 
     signal: Signal
     rows: Sequence[Rows]
-    cursor: str
+    place: Place
     refused: Sequence[Refused] = ()
 
 
@@ -73,8 +86,8 @@ class Cursors(Protocol):
             Retryable: it can't be known for now.
         """
 
-    def save(self, cursor: str) -> None:
-        """Notes a cursor; returns once that is durable.
+    def save(self, place: Place) -> None:
+        """Notes how far all is durable; returns once that note is, too.
 
         Raises:
             Retryable: it can't be noted for now.
@@ -85,35 +98,35 @@ class MemoryCursors:
     """A cursor that ends with the process: for tests, and for a range that is read once."""
 
     def __init__(self, cursor: str = "") -> None:
-        self.cursor = cursor
+        self.place = Place(cursor)
 
     def load(self) -> str:
-        return self.cursor
+        return self.place.cursor
 
-    def save(self, cursor: str) -> None:
-        self.cursor = cursor
+    def save(self, place: Place) -> None:
+        self.place = place
 
 
 @dataclass(slots=True)
 class _UnderWay:
     """A page that was put."""
 
-    cursor: str
+    place: Place
     is_durable: bool = False
 
 
 class Progress:
     """How far pages are durable without a gap; pages end in any order, from any thread."""
 
-    def __init__(self, cursor: str) -> None:
-        self.durable = cursor
-        """The cursor up to which all is durable."""
+    def __init__(self, place: Place) -> None:
+        self.durable = place
+        """The place up to which all is durable."""
         self._under_way: deque[_UnderWay] = deque()
         self._changed = threading.Condition()
 
     def begin(self, page: Page) -> _UnderWay:
         """Takes note of a page before it is put."""
-        entry = _UnderWay(page.cursor)
+        entry = _UnderWay(page.place)
         with self._changed:
             self._under_way.append(entry)
         return entry
@@ -123,7 +136,7 @@ class Progress:
         with self._changed:
             entry.is_durable = True
             while self._under_way and self._under_way[0].is_durable:
-                self.durable = self._under_way.popleft().cursor
+                self.durable = self._under_way.popleft().place
             self._changed.notify_all()
 
     def wait(self, timeout_s: float) -> bool:
@@ -166,17 +179,18 @@ class TailedSource:
 
     def _run(self, sink: Sink) -> None:
         try:
-            saved = retry(self._cursors.load, wait=self._stop.wait)
+            cursor = retry(self._cursors.load, wait=self._stop.wait)
         except Retryable:
             return
-        progress, cursor = Progress(saved), saved
+        saved = Place(cursor)
+        progress = Progress(saved)
         due_s = time.monotonic()
         while not self._stop.wait(max(0.0, due_s - time.monotonic())):
             try:
                 for page in self._tail.pages(cursor):
                     if not self._put(sink, page, progress):
                         break
-                    cursor = page.cursor
+                    cursor = page.place.cursor
                 saved = self._save(progress.durable, saved)
             except MicroServoError as error:
                 logger.warning("%s can't be read now, it is tried again in time: %s", self.name, error)
@@ -203,7 +217,9 @@ class TailedSource:
                 return True
         return False
 
-    def _save(self, durable: str, saved: str) -> str:
+    def _save(self, durable: Place, saved: Place) -> Place:
         if durable != saved:
             self._cursors.save(durable)
+        if durable.until_us:
+            SOURCE_READ_UNTIL_SECONDS.labels(self.name).set(durable.until_us / 1e6)
         return durable

@@ -17,7 +17,7 @@ from microservo.domain.campaign import CampaignFault
 from microservo.errors import InvalidInput
 from microservo.log.run_records import update_run, write_run
 from microservo.log.topics import topic_specs
-from microservo.log.writers import observer_from, writers_from
+from microservo.log.writers import observer_from, telemetry_writer, writers_from
 from microservo.platforms.local.topology_files import read_topology, topology_file
 from microservo.retry import retry
 from microservo.system.options import SystemOptions
@@ -69,6 +69,16 @@ class RunRecord:
                     final_cut_us=options.policy.final_cut_us,
                 ),
                 observer_from(time_us, final_cut_us=options.policy.final_cut_us),
+                *(
+                    writer
+                    for source in options.sources
+                    for writer in telemetry_writer(
+                        source.name,
+                        time_us,
+                        first_cut_us=source.first_cut_us(options.policy.first_cut_us),
+                        final_cut_us=source.final_cut_us(options.policy.final_cut_us),
+                    )
+                ),
             ),
             versions={"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
             topology_sha256=hashlib.sha256(topology_file(options.topology).read_bytes()).hexdigest(),

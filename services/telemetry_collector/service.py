@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from types import TracebackType
 from typing import Self
 
@@ -16,12 +17,14 @@ from microservo.adapters.kafka import KafkaBroker
 from microservo.domain.telemetry import Signal
 from microservo.log.inventories import last_inventories
 from microservo.log.publisher import source_of
+from microservo.log.source_cursors import SourceCursors
 from microservo.log.stamped import StampedWriter
 from microservo.log.writers import declare_writer
 from microservo.platforms.local.platform import LocalPlatform
 from microservo.retry import retry
 from microservo.runtime.health import HealthServer
 from microservo.runtime.shutdown import Shutdown
+from microservo.sources.declared import AnySource, make_source, read_source
 from microservo.sources.host.sampler import host_source
 from microservo.sources.inbox import Inbox
 from microservo.sources.otlp.source import OtlpSource
@@ -69,14 +72,22 @@ class Collector:
             WRITER, settings.queue_records, gather_s=settings.gather_s, enough_records=_ENOUGH_RECORDS
         )
         delay_us = max((source.delay_us for source in sources), default=0)
+
+        def lagging() -> int:
+            # The clock by which what a source gives is new: of what it has read, nothing is late.
+            return clock() - delay_us
+
         inventories = Inventories(
-            settings.run_id, settings.delays(), from_us=clock(), interval_us=settings.inventory_interval_us()
+            settings.run_id,
+            settings.delays(),
+            from_us=lagging(),
+            interval_us=settings.inventory_interval_us(),
         )
         writers = _writers(
             settings,
             broker,
-            lambda: clock() - delay_us,
-            promise=lambda: min(clock() - delay_us, inventories.due_us),
+            lagging,
+            promise=lambda: min(lagging(), inventories.due_us),
             from_us=from_us,
         )
         inventories.restore(_last_inventories(settings, broker, writers["metrics"].found_at_us))
@@ -86,7 +97,7 @@ class Collector:
             broker.producer(),
             prefix=settings.topic_prefix,
             run_id=settings.run_id,
-            clock=clock,
+            clock=lagging,
             graph_interval_s=settings.graph_interval_s,
             callee_wait_s=settings.callee_wait_s,
             window_us=round(settings.window_s * 1e6),
@@ -159,6 +170,9 @@ def run(settings: Settings, shutdown: Shutdown) -> None:
     # Between threads that have much to do; a request under way asks for a moment of the processor many times.
     sys.setswitchinterval(_SWITCH_S)
     broker = KafkaBroker(settings.kafka)
+    if settings.source is not None:
+        _run_source(settings, broker, read_source(settings.source), shutdown)
+        return
     from_us = _declared(settings, broker, shutdown)
     otlp = OtlpSource(
         settings.otlp_port, settings.otlp_grpc_port, settings.receiver_limits(), host=settings.otlp_host
@@ -172,6 +186,27 @@ def run(settings: Settings, shutdown: Shutdown) -> None:
     ):
         ports = {"port": otlp.port, "grpc_port": otlp.grpc_port}
         logger.info("taking OTLP/HTTP on port %d, OTLP/gRPC on %d", *ports.values(), extra=ports)
+        collector.run(shutdown)
+
+
+def _run_source(settings: Settings, broker: Broker, declared: AnySource, shutdown: Shutdown) -> None:
+    """Runs a collector of one declared source; raises as `run`."""
+    settings = settings.model_copy(update={"writer": declared.name})
+    from_us = _declared(settings, broker, shutdown, declared)
+    place = (broker, settings.topic_prefix, settings.run_id)
+    with (
+        closing(SourceCursors(*place, declared.name, now_us)) as cursors,
+        GoneServices(*place, now_us) as gone,
+        Collector(
+            settings,
+            broker,
+            sources=(make_source(declared, now_us, cursors),),
+            from_us=from_us,
+            gone_us=gone,
+        ) as collector,
+        HealthServer(settings.health_port, collector.is_healthy),
+    ):
+        logger.info("reading %s as writer %s", declared.kind, declared.name)
         collector.run(shutdown)
 
 
@@ -214,8 +249,9 @@ def _last_inventories(settings: Settings, broker: Broker, until_us: int) -> list
     )
 
 
-def _declared(settings: Settings, broker: Broker, shutdown: Shutdown) -> int:
+def _declared(settings: Settings, broker: Broker, shutdown: Shutdown, source: AnySource | None = None) -> int:
     """The instant from which the collector may stamp, once it has come; a sender tries again meanwhile."""
+    first_us, final_us = round(settings.first_cut_s * 1e6), round(settings.final_cut_s * 1e6)
 
     def declare() -> int:
         return declare_writer(
@@ -227,6 +263,8 @@ def _declared(settings: Settings, broker: Broker, shutdown: Shutdown) -> int:
             clock=now_us,
             wait=shutdown.wait,
             topic_prefix=settings.topic_prefix,
+            first_cut_us=source.first_cut_us(first_us) if source else None,
+            final_cut_us=source.final_cut_us(final_us) if source else None,
         )
 
     return retry(declare, wait=shutdown.wait)

@@ -14,7 +14,7 @@ from microservo.domain.rows import MetricRows, coded
 from microservo.sources.host.sampler import host_source
 from microservo.sources.otlp.source import OtlpSource
 from microservo.sources.source import Parcel, Sink
-from microservo.sources.tailed import MemoryCursors, Page, TailedSource
+from microservo.sources.tailed import MemoryCursors, Page, Place, TailedSource
 from microservo.testing.checks import Check
 from microservo.testing.sources import CHECKS, MakeSource, SourceUnderTest, check_source
 
@@ -45,7 +45,7 @@ class EndlessTail:
         rows = MetricRows(
             service="shop", instance="a", time_us=np.array([now_us()]), name=coded(["x"]), value=np.ones(1)
         )
-        yield Page(signal="metrics", rows=(rows,), cursor=str(int(cursor or "0") + 1))
+        yield Page(signal="metrics", rows=(rows,), place=Place(str(int(cursor or "0") + 1)))
 
     def close(self) -> None:
         pass

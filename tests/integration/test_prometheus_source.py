@@ -155,7 +155,7 @@ def test_steps_lie_on_a_grid_and_their_values_are_those_of_prometheus_and_no_edg
                 assert row.identity.kind == "host"
                 times += row.time_us.tolist()
                 assert (row.time_us == np.rint(row.value * S)).all()
-            cursor = page.cursor
+            cursor = page.place.cursor
         tail.close()
     assert len(times) >= 4
     assert [each % (2 * S) for each in times] == [0] * len(times)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from microservo.sources.settings import Declared, SourceSettings
 
 Of = Literal["pod", "host", "job", "istio-destination", "istio-source"]
 """Whom a result is about, by its labels: see `identity`."""
@@ -13,11 +15,7 @@ _MAX_CHARS = 4000
 """`custom_query_range` puts a query into the URL, and servers in front of Prometheus take 8 KB of one."""
 
 
-class _Declared(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class Query(_Declared):
+class Query(Declared):
     """One thing that Prometheus is asked for; exactly one of `match`, `metric` and `expr`.
 
     Attributes:
@@ -55,11 +53,10 @@ class Query(_Declared):
         return self
 
 
-class PrometheusSettings(_Declared):
+class PrometheusSettings(SourceSettings):
     """A Prometheus that is read.
 
     Attributes:
-        name: of the source, and of its writer in the run.
         url: where its API is, without `/api/v1`.
         scrape_s: seconds between two scrapes of what is asked for.
         step_s: seconds between two evaluations, on multiples of it; by default as often as it scrapes.
@@ -69,9 +66,6 @@ class PrometheusSettings(_Declared):
         query: the user's own.
         username, password_file, token_file, ca_file: how it is reached, where it asks for that.
         timeout_s: of one query.
-        waits: whether the first revision of windows waits for what is read here; false where other sources
-            tell of the same services at once, and detectors shall not wait.
-        late_s: for how much longer than others records read here count: an outage that long loses none.
     """
 
     kind: Literal["prometheus"] = "prometheus"
@@ -93,8 +87,6 @@ class PrometheusSettings(_Declared):
     token_file: Path | None = None
     ca_file: Path | None = None
     timeout_s: float = Field(default=30.0, gt=0)
-    waits: bool = True
-    late_s: float = Field(default=60.0, ge=0)
 
     @property
     def grid_s(self) -> int:

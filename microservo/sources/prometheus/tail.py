@@ -25,7 +25,7 @@ from microservo.sources.prometheus.owners import Owners
 from microservo.sources.prometheus.queries import Asked, Evaluated, Sampled, queries_of
 from microservo.sources.prometheus.rows import level_rows, looks_like_counter, sample_rows
 from microservo.sources.prometheus.settings import Of, PrometheusSettings
-from microservo.sources.tailed import Cursors, Page, TailedSource
+from microservo.sources.tailed import Cursors, Page, Place, TailedSource
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class PrometheusTail:
             until_us = min(end_us, after_us + page_us)
             self._learn(until_us)
             rows = tuple(row for query in self._queries for row in self._rows(query, after_us, until_us))
-            yield Page(signal="metrics", rows=rows, cursor=str(until_us))
+            yield Page(signal="metrics", rows=rows, place=Place(str(until_us), until_us))
             after_us = until_us
 
     def close(self) -> None:

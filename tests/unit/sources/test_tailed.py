@@ -10,7 +10,7 @@ import numpy as np
 from microservo.domain.rows import MetricRows, coded
 from microservo.errors import Retryable
 from microservo.sources.source import Parcel
-from microservo.sources.tailed import MemoryCursors, Page, TailedSource
+from microservo.sources.tailed import MemoryCursors, Page, Place, TailedSource
 from microservo.testing import eventually
 from microservo.testing.sources import RecordingSink
 
@@ -23,7 +23,7 @@ def page(number: int) -> Page:
         name=coded(["x"]),
         value=np.array([float(number)]),
     )
-    return Page(signal="metrics", rows=(rows,), cursor=str(number))
+    return Page(signal="metrics", rows=(rows,), place=Place(str(number)))
 
 
 class Store:
@@ -75,9 +75,9 @@ def test_the_cursor_waits_for_the_oldest_page_that_is_not_durable() -> None:
     for at in (1, 2):
         sink.parcels[at].durable()
     threading.Event().wait(0.1)
-    assert cursors.cursor == "", "page 1 could still be lost"
+    assert cursors.place.cursor == "", "page 1 could still be lost"
     sink.parcels[0].durable()
-    eventually(lambda: cursors.cursor == "3", timeout_s=10, what="the cursor behind page 3")
+    eventually(lambda: cursors.place.cursor == "3", timeout_s=10, what="the cursor behind page 3")
     source.stop()
 
 
@@ -87,7 +87,7 @@ def test_a_restart_reads_what_was_not_durable_again() -> None:
     first.start(sink)
     eventually(lambda: len(sink.parcels) == 3, timeout_s=10, what="three pages")
     sink.parcels[0].durable()
-    eventually(lambda: cursors.cursor == "1", timeout_s=10, what="the cursor behind page 1")
+    eventually(lambda: cursors.place.cursor == "1", timeout_s=10, what="the cursor behind page 1")
     first.stop()
     again = RecordingSink()
     second = source_of(Store(3), cursors)
