@@ -13,22 +13,24 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from microservo.errors import InvalidInput
+from microservo.sources.elasticsearch.settings import ElasticsearchSettings
+from microservo.sources.kafka.settings import KafkaSettings
 from microservo.sources.prometheus.settings import PrometheusSettings
 from microservo.sources.settings import Declared
 from microservo.sources.source import Source
 from microservo.sources.tailed import Cursors
 
 T = TypeVar("T")
-AnySource = PrometheusSettings
-_ADDRESS = {"prometheus": "url"}
+AnySource = Annotated[PrometheusSettings | ElasticsearchSettings | KafkaSettings, Field(discriminator="kind")]
+_ADDRESS = {"prometheus": "url", "elasticsearch": "url", "kafka": "bootstrap_servers"}
 """What the address of a source is called, by its kind."""
 _ADAPTER: TypeAdapter[AnySource] = TypeAdapter(AnySource)
-_PATHS = ("queries", "password_file", "token_file", "ca_file")
+_PATHS = ("queries", "password_file", "token_file", "api_key_file", "ca_file")
 
 
 class _SourcesFile(Declared):
@@ -108,6 +110,14 @@ def make_source(source: AnySource, clock: Callable[[], int], cursors: Cursors) -
         Unavailable: a library that it needs is not installed.
     """
     # Each brings a client of its own, and a process runs one source.
+    if isinstance(source, ElasticsearchSettings):
+        from microservo.sources.elasticsearch.tail import elasticsearch_source  # noqa: PLC0415
+
+        return elasticsearch_source(source, clock, cursors)
+    if isinstance(source, KafkaSettings):
+        from microservo.sources.kafka.tail import kafka_source  # noqa: PLC0415
+
+        return kafka_source(source, clock, cursors)
     from microservo.sources.prometheus.tail import prometheus_source  # noqa: PLC0415
 
     return prometheus_source(source, clock, cursors)

@@ -19,15 +19,14 @@ from microservo.adapters.ports import free_ports
 from microservo.testing import eventually
 
 _NEEDED = ("prometheus", "prometheus-node-exporter")
-_SKIPPED = "no {names} here; apt-get install {names} adds this test"
 
 
-def need(*programs: str) -> None:
+def need(*programs: str, packages: str) -> None:
     """Skips the test where a program is missing; fails it in CI on Linux as root, which can install it."""
     missing = [name for name in programs if shutil.which(name) is None]
     if not missing:
         return
-    message = _SKIPPED.format(names=" ".join(missing))
+    message = f"no {', '.join(missing)} here; apt-get install {packages} adds this test"
     if os.environ.get("CI") and sys.platform == "linux" and os.geteuid() == 0:
         pytest.fail(message)
     pytest.skip(message)
@@ -116,7 +115,7 @@ def _config(node_port: int, shop_port: int, remote_write: str) -> str:
 @contextlib.contextmanager
 def real_prometheus(folder: Path, remote_write: str = "") -> Iterator[RealPrometheus]:
     """Runs both until the end of the context; skips the test where they are not installed."""
-    need(*_NEEDED)
+    need(*_NEEDED, packages=" ".join(_NEEDED))
     port, node_port, shop_port = free_ports(3)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "prometheus.yml").write_text(_config(node_port, shop_port, remote_write))
