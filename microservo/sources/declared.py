@@ -21,13 +21,17 @@ from microservo.errors import InvalidInput
 from microservo.sources.elasticsearch.settings import ElasticsearchSettings
 from microservo.sources.kafka.settings import KafkaSettings
 from microservo.sources.prometheus.settings import PrometheusSettings
+from microservo.sources.remote_write.settings import RemoteWriteSettings
 from microservo.sources.settings import Declared
 from microservo.sources.source import Source
 from microservo.sources.tailed import Cursors
 
 T = TypeVar("T")
-AnySource = Annotated[PrometheusSettings | ElasticsearchSettings | KafkaSettings, Field(discriminator="kind")]
-_ADDRESS = {"prometheus": "url", "elasticsearch": "url", "kafka": "bootstrap_servers"}
+AnySource = Annotated[
+    PrometheusSettings | RemoteWriteSettings | ElasticsearchSettings | KafkaSettings,
+    Field(discriminator="kind"),
+]
+_ADDRESS = {"prometheus": "url", "elasticsearch": "url", "kafka": "bootstrap_servers", "remote-write": "port"}
 """What the address of a source is called, by its kind."""
 _ADAPTER: TypeAdapter[AnySource] = TypeAdapter(AnySource)
 _PATHS = ("queries", "password_file", "token_file", "api_key_file", "ca_file")
@@ -114,6 +118,10 @@ def make_source(source: AnySource, clock: Callable[[], int], cursors: Cursors) -
         from microservo.sources.elasticsearch.tail import elasticsearch_source  # noqa: PLC0415
 
         return elasticsearch_source(source, clock, cursors)
+    if isinstance(source, RemoteWriteSettings):
+        from microservo.sources.remote_write.source import RemoteWriteSource  # noqa: PLC0415
+
+        return RemoteWriteSource(source)
     if isinstance(source, KafkaSettings):
         from microservo.sources.kafka.tail import kafka_source  # noqa: PLC0415
 

@@ -16,7 +16,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -25,6 +26,7 @@ from microservo.domain.rows import Rows
 from microservo.domain.telemetry import Signal
 from microservo.errors import MicroServoError, Retryable
 from microservo.retry import retry
+from microservo.runtime.log_limit import LogLimit
 from microservo.runtime.metrics import SOURCE_READ_UNTIL_SECONDS
 from microservo.sources.pulled import next_due
 from microservo.sources.source import Parcel, Sink, SinkFull
@@ -65,8 +67,10 @@ class Page:
 class Tail(Protocol):
     """Reads a store from where it was left."""
 
-    def pages(self, cursor: str) -> Iterator[Page]:
+    def pages(self, cursor: str) -> Generator[Page, None, None]:
         """All that is there behind a cursor and old enough to be complete; the empty one is the beginning.
+
+        It is closed before the tail is.
 
         Raises:
             MicroServoError: the store can't be read now; pages that were given stay good.
@@ -162,6 +166,7 @@ class TailedSource:
         self._tail = tail
         self._cursors = cursors
         self._interval_s = interval_s
+        self._failures = LogLimit()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -187,13 +192,16 @@ class TailedSource:
         due_s = time.monotonic()
         while not self._stop.wait(max(0.0, due_s - time.monotonic())):
             try:
-                for page in self._tail.pages(cursor):
-                    if not self._put(sink, page, progress):
-                        break
-                    cursor = page.place.cursor
+                with closing(self._tail.pages(cursor)) as pages:
+                    for page in pages:
+                        if not self._put(sink, page, progress):
+                            break
+                        cursor = page.place.cursor
                 saved = self._save(progress.durable, saved)
             except MicroServoError as error:
-                logger.warning("%s can't be read now, it is tried again in time: %s", self.name, error)
+                # Of a store that is away for long, a line a minute is enough.
+                if (end := self._failures.end_of_line("", str(error))) is not None:
+                    logger.warning("%s can't be read now and is tried again: %s%s", self.name, error, end)
             except Exception:
                 logger.exception("a reading of %s failed; it is tried again in time", self.name)
             due_s = next_due(due_s, time.monotonic(), self._interval_s)

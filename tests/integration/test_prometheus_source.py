@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,9 @@ from microservo.errors import InvalidInput
 from microservo.sources.prometheus.api import PrometheusApi
 from microservo.sources.prometheus.settings import PrometheusSettings, Query
 from microservo.sources.prometheus.tail import PrometheusTail, prometheus_source
+from microservo.sources.remote_write.settings import RemoteWriteSettings
+from microservo.sources.remote_write.source import RemoteWriteSource
+from microservo.sources.source import Parcel
 from microservo.sources.tailed import MemoryCursors
 from microservo.testing import eventually
 from microservo.testing.sources import RecordingSink
@@ -199,3 +203,41 @@ def test_a_query_that_cannot_be_evaluated_costs_only_itself_and_says_so(
     assert "sum( is left out" in caplog.text
     with pytest.raises(InvalidInput, match="can't evaluate it"):
         list(PrometheusApi(settings(prometheus)).grid("sum(", 0, 1, 1))
+
+
+def test_prometheus_itself_writes_by_remote_write_and_what_it_wrote_is_what_it_stores(tmp_path: Path) -> None:
+    sink = DurableSink()
+    source = RemoteWriteSource(RemoteWriteSettings(port=0))
+    source.start(sink)
+    try:
+        url = f"http://127.0.0.1:{source.port}/api/v1/write"
+        with real_prometheus(tmp_path / "writing", remote_write=url) as writing:
+            exporter = Exporter(writing.shop_port)
+            exporter.queue.set(7)
+            exporter.requests.labels("200").inc(3)
+            eventually(
+                lambda: len(written(sink, "shop_queue")) >= 3, timeout_s=60, what="three samples of a gauge"
+            )
+            exporter.end()
+            until_s = max(at for at, _ in written(sink, "shop_queue")) / S
+            (stored,) = writing.query("shop_queue[60s]", until_s)
+    finally:
+        source.stop()
+    found = written(sink, "shop_queue")
+    assert found == [(round(at * S), float(value)) for at, value in stored["values"]]  # type: ignore[attr-defined]
+    assert {value for _, value in written(sink, "shop_requests_total", CUMULATIVE)} == {3.0}
+
+
+class DurableSink(RecordingSink):
+    """A sink that is quick."""
+
+    def put(self, parcel: Parcel) -> None:
+        super().put(parcel)
+        parcel.durable()
+
+
+def written(sink: RecordingSink, metric: str, temporality: int = LEVEL) -> list[tuple[int, float]]:
+    rows = [row for parcel in sink.parcels for row in parcel.rows if isinstance(row, PointRows)]
+    return [
+        each for (name, _), found in points(rows, temporality).items() if name == metric for each in found
+    ]

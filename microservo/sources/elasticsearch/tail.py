@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -86,7 +86,7 @@ class ElasticsearchTail:
         self._swept_us = 0
         self._asking = ThreadPoolExecutor(1, thread_name_prefix="elasticsearch")
 
-    def pages(self, cursor: str) -> Iterator[Page]:
+    def pages(self, cursor: str) -> Generator[Page, None, None]:
         now_us = self._clock()
         end_us = min(now_us - round(self._settings.lag_s * 1e6), self._until_us or now_us)
         places: dict[str, int] = json.loads(cursor) if cursor else {}

@@ -7,20 +7,18 @@ Jaeger".
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from itertools import starmap
+from collections.abc import Iterable
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, duration_pb2, json_format, timestamp_pb2
+from google.protobuf import json_format
 from google.protobuf.message import DecodeError
-from google.protobuf.message_factory import GetMessageClass
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from microservo.adapters.protobuf_types import message_types
 from microservo.errors import InvalidMessage
 
-_FIELD = descriptor_pb2.FieldDescriptorProto
 _KEPT = {"span.kind", "error", "otel.status_code", "otel.library.name", "otel.scope.name"}
 _KINDS = {
     "server": Span.SPAN_KIND_SERVER,
@@ -36,7 +34,7 @@ _ENUMS = {
     "ValueType": ("STRING", "BOOL", "INT64", "FLOAT64", "BINARY"),
     "SpanRefType": ("CHILD_OF", "FOLLOWS_FROM"),
 }
-_MESSAGES: dict[str, tuple[tuple[str, int, str], ...]] = {
+_MESSAGES = {
     "KeyValue": (
         ("key", 1, "string"),
         ("v_type", 2, "ValueType"),
@@ -60,49 +58,7 @@ _MESSAGES: dict[str, tuple[tuple[str, int, str], ...]] = {
     ),
 }
 """What is read of them: number and type of each field."""
-_PACKAGE = "microservo.jaeger"
-
-
-def _span_type() -> Callable[[], Any]:
-    file = descriptor_pb2.FileDescriptorProto(
-        name="microservo/jaeger.proto",
-        package=_PACKAGE,
-        syntax="proto3",
-        dependency=["google/protobuf/timestamp.proto", "google/protobuf/duration.proto"],
-    )
-    for name, symbols in _ENUMS.items():
-        enum = file.enum_type.add(name=name)
-        for number, symbol in enumerate(symbols):
-            enum.value.add(name=symbol, number=number)
-    for name, fields in _MESSAGES.items():
-        file.message_type.add(name=name).field.extend(starmap(_field, fields))
-    pool = descriptor_pool.DescriptorPool()
-    for known in (timestamp_pb2, duration_pb2):
-        pool.AddSerializedFile(known.DESCRIPTOR.serialized_pb)
-    pool.Add(file)
-    found: Callable[[], Any] = GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.Span"))
-    return found
-
-
-def _field(name: str, number: int, written: str) -> descriptor_pb2.FieldDescriptorProto:
-    kind = written.removeprefix("repeated ")
-    field = _FIELD(
-        name=name,
-        number=number,
-        label=_FIELD.LABEL_OPTIONAL if kind == written else _FIELD.LABEL_REPEATED,
-    )
-    if kind in _ENUMS:
-        field.type, field.type_name = _FIELD.TYPE_ENUM, f".{_PACKAGE}.{kind}"
-    elif kind in _MESSAGES:
-        field.type, field.type_name = _FIELD.TYPE_MESSAGE, f".{_PACKAGE}.{kind}"
-    elif "." in kind:
-        field.type, field.type_name = _FIELD.TYPE_MESSAGE, f".{kind}"
-    else:
-        field.type = _FIELD.Type.Value(f"TYPE_{kind.upper()}")
-    return field
-
-
-_JaegerSpan = _span_type()
+_JaegerSpan = message_types("microservo.jaeger", _MESSAGES, _ENUMS)["Span"]
 
 
 def is_jaeger_proto(value: bytes) -> bool:

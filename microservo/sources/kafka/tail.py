@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 
 from microservo.adapters.broker import Broker, Consumer, Message, Partition
 from microservo.adapters.kafka import KafkaBroker
@@ -42,7 +42,7 @@ class KafkaTail:
         self._place = Place("")
         self._look_us = 0
 
-    def pages(self, cursor: str) -> Iterator[Page]:
+    def pages(self, cursor: str) -> Generator[Page, None, None]:
         consumer = self._assigned(cursor)
         messages = consumer.consume(_MESSAGES, _WAIT_S)
         now_us = self._clock()

@@ -13,7 +13,7 @@ away costs time: the cursor stays.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from functools import partial
 
 from microservo.domain.rows import MetricRows, PointRows
@@ -63,7 +63,7 @@ class PrometheusTail:
         self._learned_us = 0
         self._refusals = LogLimit()
 
-    def pages(self, cursor: str) -> Iterator[Page]:
+    def pages(self, cursor: str) -> Generator[Page, None, None]:
         step_us = self._settings.grid_s * 1_000_000
         complete_us = self._clock() - round(self._settings.complete_after_s * 1e6)
         end_us = min(complete_us, self._until_us or complete_us) // step_us * step_us

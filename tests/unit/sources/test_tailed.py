@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class Store:
         self.asked: list[str] = []
         self._broken = broken
 
-    def pages(self, cursor: str) -> Iterator[Page]:
+    def pages(self, cursor: str) -> Generator[Page, None, None]:
         self.asked.append(cursor)
         for number in range(int(cursor or "0") + 1, self.last + 1):
             if number == self._broken:
