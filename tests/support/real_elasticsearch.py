@@ -127,7 +127,8 @@ class RealElasticsearch:
         argv += [f"{name}={value}" for name, value in settings.items()]
         with (self.folder / "elasticsearch.log").open("ab") as log:
             self.process = subprocess.Popen(argv, stdout=log, stderr=log)
-        eventually(self._is_ready, timeout_s=120, what="an answer of Elasticsearch")
+        # Some seconds of processor time, which on a machine with much else to do may take minutes.
+        eventually(self._is_ready, timeout_s=400, what="an answer of Elasticsearch")
 
     def kill(self) -> None:
         """Ends it as a crash would."""
