@@ -147,8 +147,7 @@ def test_a_look_whose_point_in_time_is_gone_goes_on_where_it_was_and_nothing_com
     elastic.kill()
     elastic.start()
     with pytest.raises(Retryable, match="can't"):
-        for page in looking:
-            got.append(page)
+        got.extend(looking)
     again, _ = followed(tail, got[-1].place.cursor)
     tail.close()
     found = lines([*got, *again])
@@ -169,7 +168,7 @@ def test_a_point_in_time_that_ran_out_is_no_loss(
     got = [next(looking)]
     time.sleep(5)
     with pytest.raises(Retryable, match="404"):
-        got += looking
+        got.extend(looking)
     again, _ = followed(tail, got[-1].place.cursor)
     tail.close()
     found = lines([*got, *again])
