@@ -5,9 +5,11 @@ feeds it with what happens and carries out what it decides.
 
 - consumes: `fault-requests` (key fault id, FaultRequest) as a group; `service-graph` (key run id,
   ServiceGraph) and `fault-effects` (key service, FaultVerdict) alone, from two minutes before its start or
-  since the oldest fault that waits for a verdict; on start the run's record on `experiments`.
+  since the oldest fault that waits for its verdict; `fault-schedules` (key schedule id, FaultSchedule) alone,
+  all of them; on start the run's record on `experiments` and `schedule-progress`.
 - produces: `fault-events` (key fault id, FaultEvent); `service-faults` (key service, ServiceFault), stamped,
-  with heartbeats; `faults` (key fault id, FaultSnapshot); requests and graphs that can't be read go to their
+  with heartbeats; `faults` (key fault id, FaultSnapshot); `fault-requests` for the faults of schedules, and
+  `schedule-progress` (key schedule id, ScheduleProgress); requests and graphs that can't be read go to their
   dead-letter topics.
 - state: `faults`, compacted: every open fault and the thousand that were closed last. On start it reads them
   and the events behind them, and goes on with what it finds open; whatever is in force on the target and
