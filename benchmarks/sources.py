@@ -142,9 +142,9 @@ def _pages(client: Elasticsearch) -> Iterator[list[Any]]:
 def _range(url: str, last_s: int) -> int:
     query = Query(expr=_EXPR, name="clock")
     settings = PrometheusSettings(url=url, scrape_s=1, lag_s=0, kpis=(), query=(query,))
-    tail = PrometheusTail(settings, now_us, until_us=last_s * 1_000_000)
-    cursor = str((last_s - _STEPS) * 1_000_000)
-    count = sum(rows.count for page in tail.pages(cursor) for rows in page.rows)
+    tail = PrometheusTail(settings, now_us)
+    begin_us, end_us = ((last_s - before) * 1_000_000 for before in (_STEPS, 0))
+    count = sum(rows.count for page in tail.between(begin_us, end_us) for rows in page.rows)
     tail.close()
     return count
 

@@ -258,6 +258,36 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CollectedMinute:
+    """A state: what was read of one minute of a past range from one source; its records are on their topics."""
+
+    minute_id: str
+    """Run, source and start_us, with / between."""
+    run_id: str
+    """Run that was made of the range."""
+    source: str
+    """Name of the source, and of its writer."""
+    start_us: int
+    """Microseconds UTC: start of the minute."""
+    metrics: int
+    """Points that were read."""
+    logs: int
+    """Log lines that were read."""
+    spans: int
+    """Spans that were read."""
+    refused: int
+    """Documents that can't be used; they are on the dead-letter topics."""
+    due: int
+    """How many documents the store counts in the minute, or how many scrapes there should be."""
+    held: int
+    """How many of those were read, or are there."""
+    left_out: tuple[str, ...]
+    """Queries that the store can't answer."""
+    collected_at_us: int
+    """Microseconds UTC: when it was noted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """State: how good an algorithm was in a scenario, by what is known of the truth so far."""
 

@@ -56,12 +56,16 @@ class Page:
         rows: none where there was nothing up to the place.
         place: how far has been read with this page.
         refused: documents that can't be used, for the dead-letter topic.
+        left_out: what was asked for, and the store can't answer.
+        held: how many documents it was made of, or scrapes; 0 where nobody asks.
     """
 
     signal: Signal
     rows: Sequence[Rows]
     place: Place
     refused: Sequence[Refused] = ()
+    left_out: Sequence[str] = ()
+    held: int = 0
 
 
 class Tail(Protocol):
@@ -99,7 +103,7 @@ class Cursors(Protocol):
 
 
 class MemoryCursors:
-    """A cursor that ends with the process: for tests, and for a range that is read once."""
+    """A cursor that ends with the process: for tests, and where nothing is to go on."""
 
     def __init__(self, cursor: str = "") -> None:
         self.place = Place(cursor)

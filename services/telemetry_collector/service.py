@@ -14,11 +14,7 @@ from typing import Self
 from microservo.adapters.broker import Broker
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
-from microservo.domain.telemetry import Signal
-from microservo.log.inventories import last_inventories
-from microservo.log.publisher import source_of
 from microservo.log.source_cursors import SourceCursors
-from microservo.log.stamped import StampedWriter
 from microservo.log.writers import declare_writer
 from microservo.platforms.local.platform import LocalPlatform
 from microservo.retry import retry
@@ -28,14 +24,15 @@ from microservo.sources.declared import AnySource, make_source, read_source
 from microservo.sources.host.sampler import host_source
 from microservo.sources.inbox import Inbox
 from microservo.sources.otlp.source import OtlpSource
+from microservo.sources.past import read_range
 from microservo.sources.source import TOPICS, Source
-from schemas.catalogue import TELEMETRY_METRICS
-from schemas.records import ServiceInventory
 from services.telemetry_collector.gone import GoneServices
 from services.telemetry_collector.inventories import Inventories
+from services.telemetry_collector.past import collect_past
 from services.telemetry_collector.settings import Settings
 from services.telemetry_collector.shipper import Shipper
 from services.telemetry_collector.topics import WRITER
+from services.telemetry_collector.writers import known_before, stamped_writers
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +42,6 @@ _SWITCH_S = 0.0005
 _DRAIN_S = 10.0
 _DRAIN_STEP_S = 0.02
 _SICK_AFTER_S = 15.0
-_INVENTORIES_S = 30.0
 
 
 class Collector:
@@ -83,14 +79,14 @@ class Collector:
             from_us=lagging(),
             interval_us=settings.inventory_interval_us(),
         )
-        writers = _writers(
+        writers = stamped_writers(
             settings,
             broker,
             lagging,
             promise=lambda: min(lagging(), inventories.due_us),
             from_us=from_us,
         )
-        inventories.restore(_last_inventories(settings, broker, writers["metrics"].found_at_us))
+        inventories.restore(known_before(settings, broker, writers["metrics"].found_at_us))
         self._shipper = Shipper(
             self._inbox,
             writers,
@@ -170,6 +166,9 @@ def run(settings: Settings, shutdown: Shutdown) -> None:
     # Between threads that have much to do; a request under way asks for a moment of the processor many times.
     sys.setswitchinterval(_SWITCH_S)
     broker = KafkaBroker(settings.kafka)
+    if settings.past is not None:
+        collect_past(settings, broker, read_range(settings.past), shutdown)
+        return
     if settings.source is not None:
         _run_source(settings, broker, read_source(settings.source), shutdown)
         return
@@ -208,45 +207,6 @@ def _run_source(settings: Settings, broker: Broker, declared: AnySource, shutdow
     ):
         logger.info("reading %s as writer %s", declared.kind, declared.name)
         collector.run(shutdown)
-
-
-def _writers(
-    settings: Settings,
-    broker: Broker,
-    clock: Callable[[], int],
-    *,
-    promise: Callable[[], int],
-    from_us: int,
-) -> dict[Signal, StampedWriter]:
-    return {
-        signal: StampedWriter(
-            broker,
-            settings.topic(name),
-            writer=settings.writer,
-            run_id=lambda: settings.run_id,
-            clock=clock,
-            promise=promise if name == TELEMETRY_METRICS else clock,
-            source=source_of("telemetry_collector"),
-            from_us=from_us,
-        )
-        for signal, name in TOPICS.items()
-    }
-
-
-def _last_inventories(settings: Settings, broker: Broker, until_us: int) -> list[ServiceInventory]:
-    """What this collector knew last, before it was started again."""
-    if not until_us:
-        return []
-    return retry(
-        lambda: last_inventories(
-            broker,
-            run_id=settings.run_id,
-            until_us=until_us,
-            topic_prefix=settings.topic_prefix,
-            writer=settings.writer,
-        ),
-        timeout_s=_INVENTORIES_S,
-    )
 
 
 def _declared(settings: Settings, broker: Broker, shutdown: Shutdown, source: AnySource | None = None) -> int:

@@ -55,6 +55,10 @@ class Settings(ServiceSettings):
         default=None,
         description="Declaration of a source that this collector reads instead of OTLP and this machine.",
     )
+    past: Path | None = Field(
+        default=None,
+        description="Declaration of a past range of sources that this collector reads, and then ends.",
+    )
     queue_records: int = Field(
         default=100_000, ge=1, description="Records that may wait for Kafka before senders are told to wait."
     )

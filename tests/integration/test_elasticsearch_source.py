@@ -11,8 +11,8 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from elasticsearch import Elasticsearch, TransportError
-from elasticsearch.helpers import bulk
+from elasticsearch import ApiError, Elasticsearch, TransportError
+from elasticsearch.helpers import BulkIndexError, bulk
 from real_elasticsearch import RealElasticsearch, real_elasticsearch
 
 from microservo.adapters.clock import now_us
@@ -103,7 +103,7 @@ def test_each_document_comes_once_while_others_are_indexed_and_the_server_is_kil
         with elastic.client() as client:
             while not over.is_set():
                 numbers = range(first, first + 50)
-                with suppress(TransportError):
+                with suppress(TransportError, ApiError, BulkIndexError):
                     write(client, index, numbers)
                     acknowledged.extend(numbers)
                 first += 50

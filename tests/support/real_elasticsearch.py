@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
-from elasticsearch import Elasticsearch
-from elasticsearch import TransportError as ClientError
+from elasticsearch import ApiError, Elasticsearch, TransportError
 from real_prometheus import need
 
 from microservo.adapters.ports import free_ports
@@ -137,8 +136,8 @@ class RealElasticsearch:
         self.process.wait(30)
 
     def _is_ready(self) -> bool:
-        with contextlib.suppress(ClientError), self.client() as client:
-            return bool(client.cluster.health(wait_for_status="yellow", timeout="1s"))
+        with contextlib.suppress(TransportError, ApiError), self.client() as client:
+            return bool(client.cluster.health(wait_for_status="yellow", timeout="10s"))
         return False
 
 

@@ -47,6 +47,8 @@ _READING_S = 3.0
 """What a look may take, beyond the interval, before what it gives is late."""
 
 Hit = Mapping[str, Any]
+Clause = dict[str, Any]
+"""Part of a query, in the language of Elasticsearch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,18 +66,14 @@ class ElasticsearchTail:
     Args:
         settings: which one, and which indices.
         clock: epoch microseconds UTC.
-        until_us: nothing from there on is read; by default what is complete by now.
 
     Raises:
         Unavailable: the library is not installed.
     """
 
-    def __init__(
-        self, settings: ElasticsearchSettings, clock: Callable[[], int], *, until_us: int | None = None
-    ) -> None:
+    def __init__(self, settings: ElasticsearchSettings, clock: Callable[[], int]) -> None:
         self._settings = settings
         self._clock = clock
-        self._until_us = until_us
         self._client = make_client(settings)
         feeds = (
             _Feed(signal="logs", indices=",".join(settings.logs), fields=LOG_FIELDS),
@@ -88,7 +86,7 @@ class ElasticsearchTail:
 
     def pages(self, cursor: str) -> Generator[Page, None, None]:
         now_us = self._clock()
-        end_us = min(now_us - round(self._settings.lag_s * 1e6), self._until_us or now_us)
+        end_us = now_us - round(self._settings.lag_s * 1e6)
         places: dict[str, int] = json.loads(cursor) if cursor else {}
         back_s = self._settings.overlap_s
         if now_us - self._swept_us >= _SWEEP_EVERY_US:
@@ -97,23 +95,45 @@ class ElasticsearchTail:
             # A first look begins with what is new: what is older no window waits for.
             begin_us = places.setdefault(feed.signal, end_us)
             from_us = begin_us - round(back_s * 1e6)
-            for reached_us, rows, refused in self._look(feed, from_us, end_us):
-                places[feed.signal] = max(places[feed.signal], reached_us)
-                place = Place(json.dumps(places), min(places.values()))
-                yield Page(signal=feed.signal, rows=rows, refused=refused, place=place)
+            for hits in self._look(feed, _since(from_us, TIME, _INGESTED), end_us):
+                places[feed.signal] = max(places[feed.signal], _reached_us(hits))
+                yield self._page(feed, self._seen[feed.signal].new(hits, now_us), _place(places))
+            places[feed.signal] = max(places[feed.signal], end_us)
+            yield Page(signal=feed.signal, rows=(), place=_place(places))
             # Each sweep meets all that a later look may meet.
             self._seen[feed.signal].forget(now_us - _FORGET_US)
+
+    def due(self, begin_us: int, end_us: int) -> int:
+        """Documents of all feeds."""
+        return sum(self._count(feed, begin_us, end_us) for feed in self._feeds)
+
+    def between(self, begin_us: int, end_us: int) -> Iterator[Page]:
+        """Documents with `begin_us <= @timestamp < end_us`, whenever they came."""
+        for feed in self._feeds:
+            for hits in self._look(feed, _since(begin_us, TIME), end_us):
+                yield self._page(feed, hits, Place("", _reached_us(hits)))
 
     def close(self) -> None:
         self._asking.shutdown()
         self._client.close()
 
-    def _look(
-        self, feed: _Feed, from_us: int, end_us: int
-    ) -> Iterator[tuple[int, Sequence[Rows], Sequence[Refused]]]:
-        """Pages of what is not known yet in a range, each with the instant that it reaches."""
+    def _count(self, feed: _Feed, begin_us: int, end_us: int) -> int:
         with translated(self._settings.url):
-            pit = _PointInTime(self._client, feed, self._settings.page, from_us, end_us)
+            answer = self._client.count(
+                index=feed.indices,
+                query=_query(_since(begin_us, TIME), end_us),
+                ignore_unavailable=True,
+                expand_wildcards="open",
+            ).body
+        if answer["_shards"]["failed"]:
+            msg = f"elasticsearch can't count documents: {answer['_shards']['failed']} shards failed"
+            raise Retryable(msg)
+        return int(answer["count"])
+
+    def _look(self, feed: _Feed, since: Sequence[Clause], end_us: int) -> Iterator[Sequence[Hit]]:
+        """Pages of what matches one of some clauses and lies before an instant, in order of time."""
+        with translated(self._settings.url):
+            pit = _PointInTime(self._client, feed, self._settings.page, _query(since, end_us))
         try:
             asked = self._asking.submit(pit.search, None)
             while True:
@@ -123,39 +143,30 @@ class ElasticsearchTail:
                     break
                 # The next page is on its way while this one is made into rows.
                 asked = self._asking.submit(pit.search, hits[-1]["sort"])
-                rows, refused = self._rows(feed, hits)
-                yield int(microseconds([hits[-1]["fields"][TIME][0]])[0]), rows, refused
-            yield end_us, (), ()
+                yield hits
         finally:
             asked.exception()
             pit.close()
 
-    def _rows(self, feed: _Feed, hits: Sequence[Hit]) -> tuple[Sequence[Rows], Sequence[Refused]]:
-        new = self._seen[feed.signal].new(hits, self._clock())
-        documents = [hit["fields"] for hit in new]
-        if feed.signal == "logs":
-            return tuple(log_rows(documents, [_key(hit) for hit in new])), ()
+    def _page(self, feed: _Feed, hits: Sequence[Hit], place: Place) -> Page:
+        documents = [hit["fields"] for hit in hits]
         unusable: list[Refused] = []
-        return tuple(span_rows(documents, unusable)), unusable
+        rows: Sequence[Rows]
+        if feed.signal == "logs":
+            rows = tuple(log_rows(documents, [_key(hit) for hit in hits]))
+        else:
+            rows = tuple(span_rows(documents, unusable))
+        return Page(signal=feed.signal, rows=rows, refused=unusable, place=place, held=len(hits))
 
 
 class _PointInTime:
     """One look at indices as they are now."""
 
-    def __init__(self, client: Elasticsearch, feed: _Feed, page: int, from_us: int, end_us: int) -> None:
+    def __init__(self, client: Elasticsearch, feed: _Feed, page: int, query: Clause) -> None:
         self._client = client
         self._page = page
         self._fields = [{"field": TIME, "format": _FORMAT}, *({"field": name} for name in feed.fields)]
-        begin, end = _instant(from_us), _instant(end_us)
-        since = [{"range": {name: {"gte": begin, "format": _FORMAT}}} for name in (TIME, _INGESTED)]
-        self._query = {
-            "bool": {
-                "filter": [
-                    {"range": {TIME: {"lt": end, "format": _FORMAT}}},
-                    {"bool": {"should": since, "minimum_should_match": 1}},
-                ]
-            }
-        }
+        self._query = query
         self._id: str = client.open_point_in_time(
             index=feed.indices, keep_alive=_KEEP_ALIVE, ignore_unavailable=True, expand_wildcards="open"
         )["id"]
@@ -211,6 +222,24 @@ class _Seen:
     def forget(self, before_us: int) -> None:
         """Forgets those that were not met since an instant."""
         self._met_us = {key: met_us for key, met_us in self._met_us.items() if met_us >= before_us}
+
+
+def _since(begin_us: int, *fields: str) -> list[Clause]:
+    """One clause for each field that may say so."""
+    return [{"range": {name: {"gte": _instant(begin_us), "format": _FORMAT}}} for name in fields]
+
+
+def _query(since: Sequence[Clause], end_us: int) -> Clause:
+    before = {"range": {TIME: {"lt": _instant(end_us), "format": _FORMAT}}}
+    return {"bool": {"filter": [before, {"bool": {"should": since, "minimum_should_match": 1}}]}}
+
+
+def _place(places: Mapping[str, int]) -> Place:
+    return Place(json.dumps(places), min(places.values()))
+
+
+def _reached_us(hits: Sequence[Hit]) -> int:
+    return int(microseconds([hits[-1]["fields"][TIME][0]])[0])
 
 
 def _key(hit: Hit) -> str:

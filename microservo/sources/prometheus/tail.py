@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 
 from microservo.domain.rows import MetricRows, PointRows
@@ -43,19 +44,15 @@ class PrometheusTail:
     Args:
         settings: which one, and what it is asked.
         clock: epoch microseconds UTC.
-        until_us: nothing later is read; by default what is complete by now.
 
     Raises:
         InvalidInput: a query can't be used.
         Unavailable: the library is not installed.
     """
 
-    def __init__(
-        self, settings: PrometheusSettings, clock: Callable[[], int], *, until_us: int | None = None
-    ) -> None:
+    def __init__(self, settings: PrometheusSettings, clock: Callable[[], int]) -> None:
         self._settings = settings
         self._clock = clock
-        self._until_us = until_us
         self._queries = queries_of(settings)
         self._api = PrometheusApi(settings)
         self._owners = Owners()
@@ -66,18 +63,53 @@ class PrometheusTail:
     def pages(self, cursor: str) -> Generator[Page, None, None]:
         step_us = self._settings.grid_s * 1_000_000
         complete_us = self._clock() - round(self._settings.complete_after_s * 1e6)
-        end_us = min(complete_us, self._until_us or complete_us) // step_us * step_us
+        end_us = complete_us // step_us * step_us
         after_us = int(cursor) // step_us * step_us if cursor else end_us - step_us
         page_us = max(step_us, _PAGE_S * 1_000_000 // step_us * step_us)
         while after_us < end_us:
             until_us = min(end_us, after_us + page_us)
-            self._learn(until_us)
-            rows = tuple(row for query in self._queries for row in self._rows(query, after_us, until_us))
-            yield Page(signal="metrics", rows=rows, place=Place(str(until_us), until_us))
+            yield self._page(after_us, until_us)
             after_us = until_us
+
+    def due(self, begin_us: int, end_us: int) -> int:
+        """Scrapes of all targets that were there in the range, or both before and after it."""
+        span_us = end_us - begin_us
+        there, before, after = (
+            f"count_over_time(up[{span_us // 1000}ms] offset {offset_us // 1000}ms)"
+            for offset_us in (span_us, 2 * span_us, 0)
+        )
+        targets = self._number(f"count({there} or ({before} and {after}))", end_us + span_us)
+        return round(targets * span_us / 1e6 / self._settings.scrape_s)
+
+    def between(self, begin_us: int, end_us: int) -> Iterator[Page]:
+        """What it holds with `begin_us <= time < end_us`, in one page."""
+        # Its instants are whole milliseconds.
+        after_us, until_us = begin_us - 1000, end_us - 1000
+        page = self._page(after_us, until_us)
+        scrapes = self._number(f"sum(count_over_time(up[{(end_us - begin_us) // 1000}ms]))", until_us)
+        yield replace(page, held=round(scrapes))
 
     def close(self) -> None:
         self._api.close()
+
+    def _page(self, after_us: int, until_us: int) -> Page:
+        self._learn(until_us)
+        rows: list[MetricRows | PointRows] = []
+        left_out = []
+        for query in self._queries:
+            try:
+                rows += self._rows(query, after_us, until_us)
+            except InvalidInput as error:
+                what = query.expr if isinstance(query, Evaluated) else query.selector
+                left_out.append(what)
+                if (end := self._refusals.end_of_line("", what)) is not None:
+                    logger.warning("%s is left out: %s%s", what, error, end)
+        place = Place(str(until_us), until_us)
+        return Page(signal="metrics", rows=tuple(rows), place=place, left_out=tuple(left_out))
+
+    def _number(self, expr: str, at_us: int) -> float:
+        found = self._api.instant(expr, at_us)
+        return float(found[0]["value"][1]) if found else 0.0
 
     def _learn(self, at_us: int) -> None:
         if abs(at_us - self._learned_us) < _LEARN_US:
@@ -91,20 +123,14 @@ class PrometheusTail:
         self._learned_us = at_us
 
     def _rows(self, query: Asked, after_us: int, until_us: int) -> list[MetricRows | PointRows]:
-        try:
-            if isinstance(query, Evaluated):
-                return list(self._evaluated(query, after_us, until_us))
-            return list(self._sampled(query, after_us, until_us))
-        except InvalidInput as error:
-            what = query.expr if isinstance(query, Evaluated) else query.selector
-            if (end := self._refusals.end_of_line("", what)) is not None:
-                logger.warning("%s is left out: %s%s", what, error, end)
-            return []
+        if isinstance(query, Evaluated):
+            return list(self._evaluated(query, after_us, until_us))
+        return list(self._sampled(query, after_us, until_us))
 
     def _evaluated(self, query: Evaluated, after_us: int, until_us: int) -> Iterator[MetricRows]:
         step_s = self._settings.grid_s
-        first_s, last_s = after_us // 1_000_000 + step_s, until_us // 1_000_000
-        for part in self._api.grid(query.expr, first_s, last_s, step_s):
+        first_s, last_s = ((each // (step_s * 1_000_000)) * step_s for each in (after_us, until_us))
+        for part in self._api.grid(query.expr, first_s + step_s, last_s, step_s):
             yield from level_rows(
                 query.name, part, self._subjects(query.of), is_metered=query.of in _METERED, after_us=after_us
             )
