@@ -7,8 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -56,7 +56,7 @@ class RealPrometheus:
     port: int
     node_port: int
     shop_port: int
-    extra: Mapping[str, object] = field(default_factory=dict)
+    retention: str = "15d"
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -72,6 +72,7 @@ class RealPrometheus:
                     f"--config.file={self.folder / 'prometheus.yml'}",
                     f"--storage.tsdb.path={self.folder / 'data'}",
                     f"--web.listen-address=127.0.0.1:{self.port}",
+                    f"--storage.tsdb.retention.time={self.retention}",
                     "--web.enable-remote-write-receiver",
                 ],
                 stdout=log,
@@ -113,7 +114,7 @@ def _config(node_port: int, shop_port: int, remote_write: str) -> str:
 
 
 @contextlib.contextmanager
-def real_prometheus(folder: Path, remote_write: str = "") -> Iterator[RealPrometheus]:
+def real_prometheus(folder: Path, remote_write: str = "", retention: str = "15d") -> Iterator[RealPrometheus]:
     """Runs both until the end of the context; skips the test where they are not installed."""
     need(*_NEEDED, packages=" ".join(_NEEDED))
     port, node_port, shop_port = free_ports(3)
@@ -124,7 +125,7 @@ def real_prometheus(folder: Path, remote_write: str = "") -> Iterator[RealPromet
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    running = RealPrometheus(folder, port, node_port, shop_port)
+    running = RealPrometheus(folder, port, node_port, shop_port, retention)
     try:
         running.start()
         yield running
