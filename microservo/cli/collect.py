@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 
-from microservo.adapters.clock import now_us
 from microservo.application.given import instant_us
 from microservo.cli.output import console, print_document, print_line, print_table
 from microservo.cli.progress import TerminalProgress
@@ -17,7 +16,6 @@ from microservo.cli.signals import handled_signals
 from microservo.cli.times import date_time
 from microservo.cli.values import InstantType
 from microservo.domain.completeness import MINUTE_US, Stretch, stretches
-from microservo.sources.past import past_range
 from microservo.system.collecting import Collection
 from microservo.system.options import declared_sources
 
@@ -66,13 +64,15 @@ def collect(
       microservo collect --from 2026-01-31T12:00:00Z --to 2026-01-31T13:00:00Z --sources sources.toml --json
       microservo dataset rebuild --run run-20260201-080000-ab12 --out ./dataset
     """
-    sources = declared_sources(named, sources_file)
-    past = past_range(sources, instant_us(begin), instant_us(end), now_us())
-    progress = TerminalProgress(console(stderr=True))
-    with (
-        Collection(session.connection(), past, progress, run_id=run_id) as collection,
-        handled_signals(collection.kill),
-    ):
+    collection = Collection(
+        session.connection(),
+        declared_sources(named, sources_file),
+        from_us=instant_us(begin),
+        until_us=instant_us(end),
+        run_id=run_id,
+        progress=TerminalProgress(console(stderr=True)),
+    )
+    with handled_signals(collection.kill), collection:
         collected = collection.collect()
     if as_json:
         for minute in collected.minutes:

@@ -12,7 +12,7 @@ live where a stream processor runs, and by a rebuild.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -29,7 +29,8 @@ from microservo.log.run_records import update_run, write_run
 from microservo.log.runs import runs
 from microservo.log.writers import retire_writer, telemetry_writer
 from microservo.retry import retry
-from microservo.sources.past import FINAL_CUT_US, PastRange, write_range
+from microservo.sources.declared import AnySource
+from microservo.sources.past import FINAL_CUT_US, PastRange, past_range, write_range
 from microservo.supervision.process import tail
 from microservo.supervision.supervisor import ProcessSpec, Supervisor
 from microservo.supervision.system_file import home
@@ -57,20 +58,30 @@ class Collection:
 
     Args:
         connection: where the run is to be; its topics must be there.
-        past: which minutes of which sources.
-        run_id: of a collection of the same range that was interrupted; a new one where None.
+        sources: what is read; each must keep the past.
+        from_us: microseconds UTC; the range is of whole minutes.
+        until_us: as above.
         progress: shows how far it is.
+        run_id: of a collection of the same range that was interrupted; a new one where None.
 
     Raises:
-        InvalidInput: there is no such run, or it is of another range or other sources.
+        InvalidInput: a source or the range can't be used, there is no such run, or it is of another range or
+            other sources.
     """
 
     def __init__(
-        self, connection: Connection, past: PastRange, progress: Progress, *, run_id: str | None = None
+        self,
+        connection: Connection,
+        sources: Iterable[AnySource],
+        *,
+        from_us: int,
+        until_us: int,
+        progress: Progress,
+        run_id: str | None = None,
     ) -> None:
         self._broker = connection.broker
         self._prefix = connection.topic_prefix
-        self._past = past
+        self._past = past_range(sources, from_us, until_us, now_us())
         self._progress = progress
         self._run = self._begun() if run_id is None else self._found(run_id)
         self.run_id = self._run.run_id

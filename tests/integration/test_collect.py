@@ -74,7 +74,9 @@ def _past() -> str:
 def test_a_past_range_killed_in_the_middle_becomes_a_run_whose_windows_are_the_same_live_and_rebuilt(
     kafka_broker: KafkaBroker, topic_prefix: str, prometheus: RealPrometheus, tmp_path: Path
 ) -> None:
-    pipeline = Pipeline(kafka_broker, topic_prefix, tmp_path, partitions=3)
+    # Nothing is written before the collection begins.
+    patient = {"MICROSERVO_SILENCE_S": "600"}
+    pipeline = Pipeline(kafka_broker, topic_prefix, tmp_path, partitions=3, environment=patient)
     sources = tmp_path / "sources.toml"
     sources.write_text(SOURCES.format(url=prometheus.url))
     arguments = [
@@ -123,6 +125,7 @@ def _killed_in_the_middle(process: subprocess.Popen[bytes], broker: KafkaBroker,
     """Kills it once a minute is noted; the run that it began."""
 
     def is_under_way() -> bool:
+        assert process.poll() is None, "it ended by itself"
         found = runs(broker, prefix)
         return bool(found) and bool(collected_minutes(broker, found[0].run_id, prefix))
 

@@ -73,13 +73,14 @@ class PrometheusTail:
 
     def due(self, begin_us: int, end_us: int) -> int:
         """Scrapes of all targets that were there in the range, or both before and after it."""
-        span_us = end_us - begin_us
+        span_ms = (end_us - begin_us) // 1000
         there, before, after = (
-            f"count_over_time(up[{span_us // 1000}ms] offset {offset_us // 1000}ms)"
-            for offset_us in (span_us, 2 * span_us, 0)
+            f"count_over_time(up[{span_ms}ms]{offset})"
+            for offset in (f" offset {span_ms}ms", f" offset {2 * span_ms}ms", "")
         )
-        targets = self._number(f"count({there} or ({before} and {after}))", end_us + span_us)
-        return round(targets * span_us / 1e6 / self._settings.scrape_s)
+        # A minute later, for not every server takes an offset into the future.
+        targets = self._number(f"count({there} or ({before} and {after}))", end_us + span_ms * 1000)
+        return round(targets * span_ms / 1e3 / self._settings.scrape_s)
 
     def between(self, begin_us: int, end_us: int) -> Iterator[Page]:
         """What it holds with `begin_us <= time < end_us`, in one page."""
