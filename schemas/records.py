@@ -258,6 +258,36 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CollectedMinute:
+    """A state: what was read of one minute of a past range from one source; its records are on their topics."""
+
+    minute_id: str
+    """Run, source and start_us, with / between."""
+    run_id: str
+    """Run that was made of the range."""
+    source: str
+    """Name of the source, and of its writer."""
+    start_us: int
+    """Microseconds UTC: start of the minute."""
+    metrics: int
+    """Points that were read."""
+    logs: int
+    """Log lines that were read."""
+    spans: int
+    """Spans that were read."""
+    refused: int
+    """Documents that can't be used; they are on the dead-letter topics."""
+    due: int
+    """How many documents the store counts in the minute, or how many scrapes there should be."""
+    held: int
+    """How many of those were read, or are there."""
+    left_out: tuple[str, ...]
+    """Queries that the store can't answer."""
+    collected_at_us: int
+    """Microseconds UTC: when it was noted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """State: how good an algorithm was in a scenario, by what is known of the truth so far."""
 
@@ -1137,6 +1167,24 @@ class ServiceInventory:
     """Names of its series that are rates."""
     logs_since_us: int = 0
     """Microseconds UTC when its first log line came; 0 if none did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceCursor:
+    """A state: how far a source of telemetry has read what it follows, so that it goes on there after a restart."""
+
+    cursor_id: str
+    """Run and source, with / between."""
+    run_id: str
+    """Run that it reads for."""
+    source: str
+    """Name of the source, and of its writer."""
+    cursor: str
+    """Where it goes on; only the source itself knows how to read it."""
+    until_us: int
+    """Microseconds UTC: all records up to this instant that were there in time are on their topics."""
+    updated_at_us: int
+    """Microseconds UTC: when it was noted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,10 +95,12 @@ from microservo.application.faults import (
 )
 from microservo.application.machine import CheckMachine, check_machine
 from microservo.application.runs import (
+    ListReadUntil,
     ListRuns,
     ListWriters,
     RetireService,
     RetireWriter,
+    list_read_until,
     list_runs,
     list_writers,
     retire_service,
@@ -159,6 +161,7 @@ HANDLERS: Mapping[type[Command[Any]], Callable[[Any, Context], Any]] = {
     ListTopics: list_topics,
     EnsureTopics: ensure_topics,
     ListRuns: list_runs,
+    ListReadUntil: list_read_until,
     ListWriters: list_writers,
     RetireWriter: retire_writer,
     RetireService: retire_service,

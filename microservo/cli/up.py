@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from microservo.cli.output import console, print_line
@@ -14,6 +16,7 @@ from microservo.cli.text import styled
 from microservo.cli.values import DelayType
 from microservo.supervision.system_file import DEFAULT_SYSTEM
 from microservo.system import EmbeddedSystem
+from microservo.system.options import declared_sources
 
 OTLP_PORT, OTLP_GRPC_PORT = 4318, 4317
 """Where the SDKs of OpenTelemetry send by default."""
@@ -45,6 +48,20 @@ OTLP_PORT, OTLP_GRPC_PORT = 4318, 4317
     help="How late a service's telemetry comes: its windows wait that much longer. May be given for several; "
     "of others it is learned.",
 )
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    metavar="KIND=ADDRESS",
+    help="What to read beside OTLP, for example prometheus=http://127.0.0.1:9090. May be given for several.",
+)
+@click.option(
+    "--sources",
+    "sources_file",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    metavar="FILE.toml",
+    help="The same with all that can be said of sources, as [[source]] tables.",
+)
 @pass_session
 def up(
     session: Session,
@@ -57,6 +74,8 @@ def up(
     otlp_port: int,
     otlp_grpc_port: int,
     delays: tuple[tuple[str, int], ...],
+    sources: tuple[str, ...],
+    sources_file: Path | None,
 ) -> None:
     """Run the whole system on this machine until Ctrl-C.
 
@@ -68,6 +87,7 @@ def up(
       microservo up
       microservo up --name second --journeys-per-s 4
       microservo up --delay jshop=5s
+      microservo up --source prometheus=http://127.0.0.1:9090
       microservo --bootstrap-servers kafka:9092 up
     """
     options = options_of(
@@ -80,6 +100,7 @@ def up(
         otlp_port=otlp_port,
         otlp_grpc_port=otlp_grpc_port,
         delays_us=dict(delays),
+        sources=declared_sources(sources, sources_file),
     )
     system = EmbeddedSystem(options, TerminalProgress(console()))
     with handled_signals(system.kill), system:

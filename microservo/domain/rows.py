@@ -30,6 +30,12 @@ class Coded:
     names: tuple[str, ...]
     codes: Codes
 
+    def at(self, positions: Codes) -> Coded:
+        """Some of the rows, with the names that occur in them."""
+        used, codes = np.unique(self.codes[positions], return_inverse=True)
+        names = tuple([self.names[code] for code in used.tolist()])
+        return Coded(names=names, codes=codes.astype(np.int64))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodedSeries:
@@ -84,6 +90,17 @@ class MetricRows(_Sent):
     @property
     def count(self) -> int:
         return len(self.time_us)
+
+    def at(self, positions: Codes) -> Self:
+        """Some of the rows."""
+        return replace(
+            self,
+            time_us=self.time_us[positions],
+            name=self.name.at(positions),
+            value=self.value[positions],
+            interval_us=None if self.interval_us is None else self.interval_us[positions],
+            age_us=None if self.age_us is None else self.age_us[positions],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +197,19 @@ class LogRows(_Sent):
     def count(self) -> int:
         return len(self.time_us)
 
+    def at(self, positions: Codes) -> Self:
+        """Some of the rows."""
+        return replace(
+            self,
+            time_us=self.time_us[positions],
+            severity=self.severity[positions],
+            template=self.template.at(positions),
+            trace_id=self.trace_id[positions],
+            span_id=self.span_id[positions],
+            line_id=self.line_id[positions],
+            bodies=tuple([self.bodies[at] for at in positions.tolist()]),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Links:
@@ -192,6 +222,13 @@ class Links:
     row: Codes
     trace_id: Ids
     span_id: Ids
+
+    def at(self, positions: Codes, rows: int) -> Links:
+        """The links of some of so many rows."""
+        place = np.full(rows, -1, np.int64)
+        place[positions] = np.arange(len(positions))
+        kept = np.flatnonzero(place[self.row] >= 0)
+        return Links(row=place[self.row[kept]], trace_id=self.trace_id[kept], span_id=self.span_id[kept])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +259,24 @@ class SpanRows(_Sent):
     @property
     def count(self) -> int:
         return len(self.start_us)
+
+    def at(self, positions: Codes) -> Self:
+        """Some of the rows."""
+        return replace(
+            self,
+            start_us=self.start_us[positions],
+            duration_us=self.duration_us[positions],
+            endpoint=self.endpoint.at(positions),
+            peer=self.peer.at(positions),
+            address=self.address.at(positions),
+            kind=self.kind[positions],
+            protocol=self.protocol[positions],
+            error=self.error[positions],
+            trace_id=self.trace_id[positions],
+            span_id=self.span_id[positions],
+            parent_id=self.parent_id[positions],
+            links=None if self.links is None else self.links.at(positions, self.count),
+        )
 
 
 Sent = PointRows | DistributionRows

@@ -23,6 +23,7 @@ from microservo.errors import MicroServoError, Unavailable
 from microservo.log.subscription import Subscription
 from microservo.platforms.local.runner import LocalTargetRunner
 from microservo.platforms.local.topology_files import read_topology, topology_file
+from microservo.sources.declared import write_source
 from microservo.supervision.supervisor import Supervisor, kill_leftovers
 from microservo.supervision.system_file import SystemFile, remove_system, write_system
 from microservo.system.algorithm_start import wait_for_algorithms
@@ -37,6 +38,7 @@ from microservo.system.processes import (
     KAFKA,
     Pipeline,
     kafka_spec,
+    process_of,
 )
 from microservo.system.run_record import RunRecord, ensure_topics
 from schemas.catalogue import LABELLED_WINDOWS
@@ -254,7 +256,7 @@ class EmbeddedSystem:
             run_id=self.run_id,
             otlp_port=otlp_port,
             otlp_grpc_port=free_port_at_best(self.options.otlp_grpc_port),
-            health_ports=dict(zip(HEALTH_NAMES, free_ports(len(HEALTH_NAMES)), strict=True)),
+            health_ports=self._health_ports(),
         )
         self._target = self._make_target(supervisor, f"http://127.0.0.1:{otlp_port}")
         self._write_file(pipeline)
@@ -262,7 +264,11 @@ class EmbeddedSystem:
         specs = [
             pipeline.evaluator(),
             *(pipeline.collector(), pipeline.streams(), pipeline.observer(), pipeline.runner()),
+            *pipeline.sources(),
         ]
+        with self._writable():
+            for source in self.options.sources:
+                write_source(source, self._folders.source(source.name))
         with self._progress.stage("pipeline") as stage:
             supervisor.start_all(specs)
             supervisor.wait_ready([COLLECTOR], _PROCESSES_START_S)
@@ -284,6 +290,10 @@ class EmbeddedSystem:
         with self._progress.stage("fault injector"):
             supervisor.start(pipeline.injector())
             supervisor.wait_ready([INJECTOR], _PROCESSES_START_S)
+
+    def _health_ports(self) -> dict[str, int]:
+        names = (*HEALTH_NAMES, *map(process_of, self.options.sources))
+        return dict(zip(names, free_ports(len(names)), strict=True))
 
     def _make_target(self, supervisor: Supervisor, otlp_url: str) -> LocalTargetRunner:
         return LocalTargetRunner(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from microservo.domain.window_policy import WindowPolicy
 from microservo.log.topics import DEFAULT_PARTITIONS
+from microservo.sources.declared import AnySource, check_names, source_named, sources_in
 from microservo.supervision.system_file import DEFAULT_SYSTEM, system_dir
 
 ALGORITHMS = ("n-sigma", "random")
@@ -36,6 +37,7 @@ class SystemOptions:
         algorithms_timeout_s: how long the target waits for them to run, so that nothing disturbs what it
             does without faults; it does not wait for 0.
         delays_us: how late the telemetry of services comes, in microseconds; of others it is learned.
+        sources: what is read beside OTLP, each by a process and under a writer of its own.
     """
 
     name: str = DEFAULT_SYSTEM
@@ -53,6 +55,7 @@ class SystemOptions:
     alarms_per_hour: float = 1.0
     algorithms_timeout_s: float = 0.0
     delays_us: Mapping[str, int] = field(default_factory=dict)
+    sources: tuple[AnySource, ...] = ()
 
     @property
     def folders(self) -> Folders:
@@ -62,6 +65,17 @@ class SystemOptions:
             InvalidInput: the name makes no safe folder.
         """
         return Folders(system_dir(self.name))
+
+
+def declared_sources(named: Iterable[str], file: Path | None) -> tuple[AnySource, ...]:
+    """The sources given as `KIND=ADDRESS` and in a file, each under a name of its own.
+
+    Raises:
+        InvalidInput: one can't be used, or two have one name.
+    """
+    found = (*map(source_named, named), *(sources_in(file) if file else ()))
+    check_names(found)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +98,10 @@ class Folders:
     def target_state(self) -> Path:
         """The state file of the target."""
         return self.root / "target" / "target.json"
+
+    def source(self, name: str) -> Path:
+        """The declaration of a source, for the process that reads it."""
+        return self.root / "sources" / f"{name}.json"
 
     @property
     def algorithms(self) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 from microservo.adapters.kafka.embedded import EmbeddedBroker
 from microservo.adapters.processes import python_argv
 from microservo.runtime.probe import is_healthy
+from microservo.sources.declared import AnySource
 from microservo.supervision.environment_build import pip_variables
 from microservo.supervision.supervisor import ProcessSpec
 from microservo.supervision.system_file import environments_folder
@@ -22,10 +23,17 @@ STREAMS = "streams"
 RUNNER = "algorithm-runner"
 EVALUATOR = "evaluator"
 KAFKA = "kafka"
+SOURCE = "source-"
+"""What the names of processes that read declared sources begin with."""
 KAFKA_STOP_TIMEOUT_S = 20.0
 
 
 HEALTH_NAMES = (COLLECTOR, INJECTOR, OBSERVER, STREAMS, RUNNER, EVALUATOR)
+
+
+def process_of(source: AnySource) -> str:
+    """The name of the process that reads a source."""
+    return f"{SOURCE}{source.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +70,21 @@ class Pipeline:
             MICROSERVO_DELAYS_S=json.dumps(
                 {service: delay_us / 1e6 for service, delay_us in self.options.delays_us.items()}
             ),
+        )
+
+    def sources(self) -> tuple[ProcessSpec, ...]:
+        """Read what the run declares beside; each is a collector of one source."""
+        policy = self.options.policy
+        return tuple(
+            self._spec(
+                process_of(each),
+                "services.telemetry_collector",
+                MICROSERVO_SOURCE=str(self.folders.source(each.name)),
+                MICROSERVO_WINDOW_S=_seconds(policy.size_us),
+                MICROSERVO_FIRST_CUT_S=_seconds(policy.first_cut_us),
+                MICROSERVO_FINAL_CUT_S=_seconds(policy.final_cut_us),
+            )
+            for each in self.options.sources
         )
 
     def streams(self) -> ProcessSpec:

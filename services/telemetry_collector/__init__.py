@@ -1,7 +1,9 @@
 """Ships what sources of telemetry give (OTLP by HTTP and gRPC, host and target) to the topics, in columns.
 
-- consumes: the sources in `microservo.sources`; it only wires them to the shipper. From experiments (key run
-  id; experiment) which services were declared gone.
+- consumes: the sources in `microservo.sources`; it only wires them to the shipper. Either OTLP and this
+  machine, or one source that the run declares, whose cursor it keeps on source-cursors; or a past range of
+  sources, whose minutes it notes on collected-minutes (see `past`). From experiments
+  (key run id; experiment) which services were declared gone.
 - produces: telemetry-metrics, telemetry-logs, telemetry-traces (key service name; metric_batch, log_batch,
   span_batch; on the first service_inventory too), stamped as writer `telemetry-collector`; service-graph (key
   run id; service_graph); service-instances (key service name; service_instance), when an instance is new or

@@ -51,6 +51,14 @@ class Settings(ServiceSettings):
     target_state: Path | None = Field(
         default=None, description="State file of the target; unset watches none."
     )
+    source: Path | None = Field(
+        default=None,
+        description="Declaration of a source that this collector reads instead of OTLP and this machine.",
+    )
+    past: Path | None = Field(
+        default=None,
+        description="Declaration of a past range of sources that this collector reads, and then ends.",
+    )
     queue_records: int = Field(
         default=100_000, ge=1, description="Records that may wait for Kafka before senders are told to wait."
     )

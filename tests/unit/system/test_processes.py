@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from microservo.errors import InvalidInput
+from microservo.sources.declared import source_named
 from microservo.system.claim import claimed
 from microservo.system.logs import fresh_logs
 from microservo.system.options import SystemOptions
@@ -27,18 +28,27 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def pipeline() -> Pipeline:
     return Pipeline(
-        options=SystemOptions(name="lab", seed=11, topic_prefix="lab-", delays_us={"jshop": 5_500_000}),
+        options=SystemOptions(
+            name="lab",
+            seed=11,
+            topic_prefix="lab-",
+            delays_us={"jshop": 5_500_000},
+            sources=(source_named("prometheus=http://127.0.0.1:9090"),),
+        ),
         bootstrap_servers="127.0.0.1:7",
         run_id="run-1",
         otlp_port=4444,
         otlp_grpc_port=4445,
-        health_ports={name: 5000 + number for number, name in enumerate(HEALTH_NAMES)},
+        health_ports={
+            name: 5000 + number for number, name in enumerate((*HEALTH_NAMES, "source-prometheus"))
+        },
     )
 
 
 def test_each_service_reads_its_own_settings(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     cases = [
         (pipeline.collector(), CollectorSettings),
+        *((spec, CollectorSettings) for spec in pipeline.sources()),
         (pipeline.streams(), StreamsSettings),
         (pipeline.observer(), EffectObserverSettings),
         (pipeline.runner(), AlgorithmRunnerSettings),
@@ -80,6 +90,15 @@ def test_the_collector_knows_the_cuts_and_the_delays_that_were_declared(
         policy.final_cut_us / 1e6,
     )
     assert settings.delays_s == {"jshop": 5.5}
+
+
+def test_a_declared_source_is_read_by_a_collector_of_its_own(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (spec,) = pipeline.sources()
+    for name, value in spec.env.items():
+        monkeypatch.setenv(name, value)
+    assert CollectorSettings().source == pipeline.folders.source("prometheus")
 
 
 def test_processes_have_names_and_logs_of_their_own(pipeline: Pipeline) -> None:
