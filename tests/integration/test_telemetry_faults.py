@@ -56,7 +56,7 @@ def shop(port: int, service: str) -> Iterator[Counter[str]]:
     finally:
         over.set()
         thread.join()
-        sdk.shutdown()
+        assert sdk.shutdown(10.0)
 
 
 class Injector:

@@ -257,7 +257,7 @@ def test_a_metric_has_another_name_and_the_others_keep_theirs(faults: FaultSet) 
     assert isinstance(found, PointRows)
     assert found.series.metrics == ("latency.v2", "queue.depth")
     assert active.acted == 1
-    others = [spans(1), points("queue.depth")]
+    others: list[Rows] = [spans(1), points("queue.depth")]
     assert passed(faults, *others) == others
 
 

@@ -21,9 +21,9 @@ _UNHEARD = 0.4
 class TelemetryClockSkew(Fault):
     """The times of records that the instance sends are wrong by an offset; a negative one makes them older.
 
-    A detector sees a gap as long as the offset at one end of the fault and twice as many requests beyond the
+    A detector sees a gap as long as the offset at one end of the fault, twice as many requests beyond the
     other, and answers that end before they were asked for. What is older than windows wait for is late or
-    dropped in the ledger.
+    dropped in the ledger, and what lies further ahead than they allow is rejected: then it is silent.
     """
 
     kind: ClassVar[str] = "telemetry-clock-skew"
@@ -35,7 +35,7 @@ class TelemetryClockSkew(Fault):
             field="offset_us",
             unit=DURATION,
             doc="added to each time",
-            default="10s",
+            default="3s",
             low=-_MOST_US,
             high=_MOST_US,
         ),
