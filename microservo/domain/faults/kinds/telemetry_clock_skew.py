@@ -12,6 +12,9 @@ from microservo.domain.faults.symptoms import unheard
 from microservo.domain.faults.units import DURATION
 
 _MOST_US = 60_000_000
+_MOST_AHEAD_US = 3_000_000
+"""Windows take what lies up to 5 s ahead of its stamp; of more, the whole message would be rejected, and with
+it what other instances sent."""
 _UNHEARD = 0.4
 """Share of the time in force in which nothing is heard; how long that is, its parameters alone don't say."""
 
@@ -23,7 +26,7 @@ class TelemetryClockSkew(Fault):
 
     A detector sees a gap as long as the offset at one end of the fault, twice as many requests beyond the
     other, and answers that end before they were asked for. What is older than windows wait for is late or
-    dropped in the ledger, and what lies further ahead than they allow is rejected: then it is silent.
+    dropped in the ledger.
     """
 
     kind: ClassVar[str] = "telemetry-clock-skew"
@@ -37,7 +40,7 @@ class TelemetryClockSkew(Fault):
             doc="added to each time",
             default="3s",
             low=-_MOST_US,
-            high=_MOST_US,
+            high=_MOST_AHEAD_US,
         ),
         SIGNALS,
     )
