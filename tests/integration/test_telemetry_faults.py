@@ -123,7 +123,7 @@ def test_what_faults_did_to_telemetry_is_in_the_ledger_and_the_rebuilt_windows_a
                     what=f"windows of {name}",
                 )
             injector.refuse("drop-0")
-            injector.release("plain-0")
+            injector.release("drop-0")
             acted = {
                 kind: injector.inject(f"telemetry-{kind}", f"{kind}-0", **given).acted
                 for kind, given in {
@@ -138,10 +138,7 @@ def test_what_faults_did_to_telemetry_is_in_the_ledger_and_the_rebuilt_windows_a
             )
         assert plain["spans"] > 0
         eventually(
-            lambda: (
-                run.has_windows_after(now_us() - 60 * S, "host")
-                and run.has_windows_after(over_us + 15 * S, "host")
-            ),
+            lambda: run.has_windows_after(over_us + 15 * S, "host"),
             timeout_s=120,
             what="final windows",
         )
