@@ -263,10 +263,10 @@ def test_a_metric_has_another_name_and_the_others_keep_theirs(faults: FaultSet) 
 
 def test_what_is_held_back_has_passed_the_other_faults(faults: FaultSet, clock: ManualClock) -> None:
     faults.apply(NAME, "telemetry-delay", {"delay_us": S, "signals": "all"})
-    faults.apply("f-2@cart-0", "telemetry-clock-skew", {"offset_us": 9 * S, "signals": "all"})
+    faults.apply("f-2@cart-0", "telemetry-clock-skew", {"offset_us": -9 * S, "signals": "all"})
     assert passed(faults, spans(1)) == []
     clock.advance(S)
-    assert starts(passed(faults)) == [9000]
+    assert starts(passed(faults)) == [-9000]
 
 
 def test_a_fault_is_applied_once_and_its_name_is_taken(faults: FaultSet, clock: ManualClock) -> None:
