@@ -166,30 +166,22 @@ class FaultSet:
     def _passed(self, rows: Rows, now_us: int) -> Iterable[Rows]:
         if isinstance(rows, MetricRows) or not rows.identity.is_target:
             return (rows,)
-        going: list[Pushed] = [rows]
+        # Whom a record meets is settled by its own time, before a fault changes that.
+        parts: list[tuple[Pushed, tuple[ActiveFault, ...]]] = [(rows, ())]
         for active in self._acting:
-            if active.instance == rows.instance:
-                going = [kept for each in going for kept in self._acted(active, each, now_us)]
-        return going
+            if active.instance == rows.instance and _concerns(active, rows):
+                parts = [each for part, met in parts for each in _divided(part, met, active)]
+        return [kept for part, met in parts for kept in self._acted(part, met, now_us)]
 
-    def _acted(self, active: ActiveFault, rows: Pushed, now_us: int) -> Iterator[Pushed]:
-        is_over = active.ended_at_us is not None
-        if not _concerns(active.fault, rows) or (is_over and _is_holding(active)):
-            yield rows
-            return
-        made_us = _made_us(rows)
-        is_met = made_us >= active.applied_at_us
-        if active.ended_at_us is not None:
-            is_met &= made_us < active.ended_at_us
-        if not is_met.all():
-            if not is_met.any():
-                yield rows
-                return
-            yield rows.at(np.flatnonzero(~is_met))
-            rows = rows.at(np.flatnonzero(is_met))
-        outcome = ACTIONS[active.fault.kind](active.fault, rows, now_us, active.seed)
-        self._note(active, outcome)
-        yield from outcome.rows
+    def _acted(self, rows: Pushed, met: Iterable[ActiveFault], now_us: int) -> list[Pushed]:
+        going = [rows]
+        for active in met:
+            action = ACTIONS[active.fault.kind]
+            outcomes = [action(active.fault, each, now_us, active.seed) for each in going]
+            for outcome in outcomes:
+                self._note(active, outcome)
+            going = [kept for outcome in outcomes for kept in outcome.rows]
+        return going
 
     def _note(self, active: ActiveFault, outcome: Outcome) -> None:
         active.acted += outcome.acted
@@ -214,8 +206,27 @@ def _fault(kind: str, parameters: Mapping[str, object]) -> Fault:
     return fault
 
 
-def _concerns(fault: Fault, rows: Pushed) -> bool:
-    return getattr(fault, "signals", "all") in ("all", signal_of_rows(rows))
+def _concerns(active: ActiveFault, rows: Pushed) -> bool:
+    if active.ended_at_us is not None and _is_holding(active):
+        return False
+    return getattr(active.fault, "signals", "all") in ("all", signal_of_rows(rows))
+
+
+def _divided(
+    rows: Pushed, met: tuple[ActiveFault, ...], active: ActiveFault
+) -> Iterator[tuple[Pushed, tuple[ActiveFault, ...]]]:
+    """The rows that were made while a fault was not in force, and those that were; with whom they meet."""
+    made_us = _made_us(rows)
+    is_met = made_us >= active.applied_at_us
+    if active.ended_at_us is not None:
+        is_met &= made_us < active.ended_at_us
+    if is_met.all():
+        yield rows, (*met, active)
+    elif not is_met.any():
+        yield rows, met
+    else:
+        yield rows.at(np.flatnonzero(~is_met)), met
+        yield rows.at(np.flatnonzero(is_met)), (*met, active)
 
 
 def _is_holding(active: ActiveFault) -> bool:
