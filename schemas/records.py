@@ -1225,3 +1225,19 @@ class SpanBatch:
     """What sends: service, host, or load_generator."""
     protocol: bytes = b""
     """uint8 little-endian, one per record: what the call is by its semantic conventions: 0 unknown, 1 http, 2 rpc, 3 messaging, 4 database. Empty if none is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetryLoss:
+    """A fact: records that a service sent and a fault on its telemetry took away, so that they are on no other topic. Numbers of the same minute are to be added up."""
+
+    run_id: str
+    """Run (experiment) this belongs to."""
+    service: str
+    """Name under which the records would have gone."""
+    source: str
+    """Logical name of the topic that they were meant for."""
+    minute_us: int
+    """Microseconds UTC of the start of the minute of event time that they lie in."""
+    records: int
+    """How many."""

@@ -22,6 +22,9 @@ _WEAK: Mapping[str, Mapping[str, str]] = {
     "network-bandwidth": {"rate": "1Gbit/s"},
     "network-delay": {"latency": "1ms"},
     "network-loss": {"ratio": "0.1%"},
+    "telemetry-drop": {"ratio": "1%"},
+    # A metric is renamed or it isn't.
+    "telemetry-schema-drift": KINDS["telemetry-schema-drift"].strong,
 }
 _STRONG: Mapping[str, Mapping[str, str]] = {
     "app-exception": {"ratio": "100%"},

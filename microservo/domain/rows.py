@@ -207,7 +207,7 @@ class LogRows(_Sent):
             trace_id=self.trace_id[positions],
             span_id=self.span_id[positions],
             line_id=self.line_id[positions],
-            bodies=tuple([self.bodies[at] for at in positions.tolist()]),
+            bodies=tuple([self.bodies[at] for at in positions.tolist()]) if self.bodies else (),
         )
 
 
@@ -223,12 +223,13 @@ class Links:
     trace_id: Ids
     span_id: Ids
 
-    def at(self, positions: Codes, rows: int) -> Links:
-        """The links of some of so many rows."""
-        place = np.full(rows, -1, np.int64)
+    def at(self, positions: Codes) -> Links:
+        """The links of some of the spans, each of which is taken once."""
+        place = np.full(max(self.row.max(initial=-1), positions.max(initial=-1)) + 1, -1, np.int64)
         place[positions] = np.arange(len(positions))
-        kept = np.flatnonzero(place[self.row] >= 0)
-        return Links(row=place[self.row[kept]], trace_id=self.trace_id[kept], span_id=self.span_id[kept])
+        row = place[self.row]
+        kept = row >= 0
+        return Links(row=row[kept], trace_id=self.trace_id[kept], span_id=self.span_id[kept])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,7 +276,7 @@ class SpanRows(_Sent):
             trace_id=self.trace_id[positions],
             span_id=self.span_id[positions],
             parent_id=self.parent_id[positions],
-            links=None if self.links is None else self.links.at(positions, self.count),
+            links=self.links and self.links.at(positions),
         )
 
 

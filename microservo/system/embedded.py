@@ -250,20 +250,24 @@ class EmbeddedSystem:
 
     def _start_processes(self, supervisor: Supervisor, servers: str) -> None:
         otlp_port = free_port_at_best(self.options.otlp_port)
+        names = (*HEALTH_NAMES, *map(process_of, self.options.sources))
+        control_port, *health_ports = free_ports(1 + len(names))
         pipeline = Pipeline(
             options=self.options,
             bootstrap_servers=servers,
             run_id=self.run_id,
             otlp_port=otlp_port,
             otlp_grpc_port=free_port_at_best(self.options.otlp_grpc_port),
-            health_ports=self._health_ports(),
+            control_port=control_port,
+            health_ports=dict(zip(names, health_ports, strict=True)),
         )
-        self._target = self._make_target(supervisor, f"http://127.0.0.1:{otlp_port}")
+        self._target = self._make_target(supervisor, pipeline)
+        collector = pipeline.collector(self._target.state.control_token)
         self._write_file(pipeline)
         # The evaluator is stopped last, when all that the others wrote is there to be judged.
         specs = [
             pipeline.evaluator(),
-            *(pipeline.collector(), pipeline.streams(), pipeline.observer(), pipeline.runner()),
+            *(collector, pipeline.streams(), pipeline.observer(), pipeline.runner()),
             *pipeline.sources(),
         ]
         with self._writable():
@@ -291,20 +295,17 @@ class EmbeddedSystem:
             supervisor.start(pipeline.injector())
             supervisor.wait_ready([INJECTOR], _PROCESSES_START_S)
 
-    def _health_ports(self) -> dict[str, int]:
-        names = (*HEALTH_NAMES, *map(process_of, self.options.sources))
-        return dict(zip(names, free_ports(len(names)), strict=True))
-
-    def _make_target(self, supervisor: Supervisor, otlp_url: str) -> LocalTargetRunner:
+    def _make_target(self, supervisor: Supervisor, pipeline: Pipeline) -> LocalTargetRunner:
         return LocalTargetRunner(
             supervisor,
             topology=self._topology,
             topology_path=topology_file(self.options.topology).absolute(),
             state_file=self._folders.target_state,
-            otlp_url=otlp_url,
+            otlp_url=f"http://127.0.0.1:{pipeline.otlp_port}",
             log_dir=self._folders.logs,
             seed=self.options.seed,
             journeys_per_s=self.options.journeys_per_s,
+            collector=(COLLECTOR, f"http://127.0.0.1:{pipeline.control_port}"),
         )
 
     def _write_file(self, pipeline: Pipeline) -> None:

@@ -41,6 +41,7 @@ class Pipeline:
     """The services of one run; makes the specs of their processes.
 
     Attributes:
+        control_port: of the collector's control API.
         health_ports: by process name.
     """
 
@@ -49,6 +50,7 @@ class Pipeline:
     run_id: str
     otlp_port: int
     otlp_grpc_port: int
+    control_port: int
     health_ports: Mapping[str, int]
 
     @property
@@ -56,13 +58,15 @@ class Pipeline:
         """Where the system keeps what it writes."""
         return self.options.folders
 
-    def collector(self) -> ProcessSpec:
-        """Takes telemetry from the target."""
+    def collector(self, control_token: str) -> ProcessSpec:
+        """Takes telemetry from the target; `control_token` is the target's."""
         return self._spec(
             COLLECTOR,
             "services.telemetry_collector",
             MICROSERVO_OTLP_PORT=str(self.otlp_port),
             MICROSERVO_OTLP_GRPC_PORT=str(self.otlp_grpc_port),
+            MICROSERVO_CONTROL_PORT=str(self.control_port),
+            MICROSERVO_CONTROL_TOKEN=control_token,
             MICROSERVO_TARGET_STATE=str(self.folders.target_state),
             MICROSERVO_WINDOW_S=_seconds(self.options.policy.size_us),
             MICROSERVO_FIRST_CUT_S=_seconds(self.options.policy.first_cut_us),

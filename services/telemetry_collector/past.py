@@ -34,6 +34,7 @@ from microservo.sources.source import Parcel
 from microservo.sources.stored import Store
 from microservo.sources.tailed import Page
 from schemas.records import CollectedMinute
+from services.telemetry_collector.fault_set import FaultSet
 from services.telemetry_collector.inventories import Inventories
 from services.telemetry_collector.settings import Settings
 from services.telemetry_collector.shipper import Shipper
@@ -96,6 +97,8 @@ class PastSource:
             callee_wait_s=0,
             window_us=round(settings.window_s * 1e6),
             inventories=self._inventories,
+            # What was recorded is broken no more.
+            faults=FaultSet(settings.run_id, self._clock, most_held=0),
             gone_us=dict,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import threading
@@ -26,6 +27,8 @@ from microservo.sources.inbox import Inbox
 from microservo.sources.otlp.source import OtlpSource
 from microservo.sources.past import read_range
 from microservo.sources.source import TOPICS, Source
+from services.telemetry_collector.control import control_server
+from services.telemetry_collector.fault_set import FaultSet
 from services.telemetry_collector.gone import GoneServices
 from services.telemetry_collector.inventories import Inventories
 from services.telemetry_collector.past import collect_past
@@ -51,6 +54,9 @@ class Collector:
         sources: not started yet; they are stopped with the collector.
         from_us: instant from which its writer was declared.
         gone_us: gives when services of the run were declared gone.
+
+    Attributes:
+        faults: what is done to the telemetry on its way; from any thread.
     """
 
     def __init__(
@@ -86,6 +92,7 @@ class Collector:
             promise=lambda: min(lagging(), inventories.due_us),
             from_us=from_us,
         )
+        self.faults = FaultSet(settings.run_id, clock, most_held=settings.queue_records)
         inventories.restore(known_before(settings, broker, writers["metrics"].found_at_us))
         self._shipper = Shipper(
             self._inbox,
@@ -98,6 +105,7 @@ class Collector:
             callee_wait_s=settings.callee_wait_s,
             window_us=round(settings.window_s * 1e6),
             inventories=inventories,
+            faults=self.faults,
             gone_us=gone_us,
         )
         self._sources = sources
@@ -182,7 +190,12 @@ def run(settings: Settings, shutdown: Shutdown) -> None:
         GoneServices(broker, settings.topic_prefix, settings.run_id, now_us) as gone,
         Collector(settings, broker, sources=(otlp, host), from_us=from_us, gone_us=gone) as collector,
         HealthServer(settings.health_port, collector.is_healthy),
+        contextlib.ExitStack() as stack,
     ):
+        if settings.control_port is not None:
+            stack.enter_context(
+                control_server(collector.faults, settings.control_port, settings.control_token, now_us)
+            )
         ports = {"port": otlp.port, "grpc_port": otlp.grpc_port}
         logger.info("taking OTLP/HTTP on port %d, OTLP/gRPC on %d", *ports.values(), extra=ports)
         collector.run(shutdown)

@@ -119,8 +119,15 @@ class Definition:
 
 
 def every_kind() -> tuple[Mix, ...]:
-    """Every kind but the control, which shows nothing and is there for those who ask for it."""
-    return tuple(Mix(kind=name, weight=1, ladder=(KINDS[name].strong,)) for name in KINDS if name != "noop")
+    """Every kind that does something to services.
+
+    The control and what is done to telemetry alone are there for those who ask for them.
+    """
+    return tuple(
+        Mix(kind=name, weight=1, ladder=(kind.strong,))
+        for name, kind in KINDS.items()
+        if name != "noop" and not kind.on_telemetry
+    )
 
 
 def load_definition(text: str, name: str) -> Definition:

@@ -9,7 +9,8 @@ from pathlib import Path
 from microservo.adapters.clock import now_us
 from microservo.domain.faults.catalogue import kind_named
 from microservo.domain.graph import Edge
-from microservo.platforms.local.mechanisms import local_mechanisms
+from microservo.errors import InvalidInput, Unavailable
+from microservo.platforms.local.mechanisms import COLLECTOR, local_mechanisms
 from microservo.platforms.local.mechanisms.control_api import ControlClient
 from microservo.platforms.local.meter import LocalMeter
 from microservo.platforms.local.state import TargetState, read_state
@@ -45,7 +46,7 @@ class LocalPlatform:
 
     def mechanisms(self, kind: str) -> Sequence[Mechanism]:
         wanted = kind_named(kind).mechanisms
-        return [self._mechanisms[name] for name in wanted if name in self._mechanisms]
+        return [self._mechanisms[name] for name in wanted if name in self._mechanisms and self._has(name)]
 
     def watch(self, on_change: Callable[[InstanceChange], None]) -> AbstractContextManager[None]:
         return watch_state(self._state_file, on_change, clock=self._clock)
@@ -63,6 +64,14 @@ class LocalPlatform:
         state = self._state()
         client = ControlClient(state.loadgen.control_url, state.control_token)
         client.call("PUT", "/rate", body={"journeys_per_s": journeys_per_s})
+
+    def _has(self, mechanism: str) -> bool:
+        """Whether the target has what carries faults by a mechanism: all but the collector come with it."""
+        try:
+            return mechanism != COLLECTOR or self._state().collector is not None
+        except (InvalidInput, Unavailable):
+            # Of a target that isn't there nothing is known.
+            return True
 
     def _state(self) -> TargetState:
         return read_state(self._state_file)

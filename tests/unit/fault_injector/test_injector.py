@@ -29,6 +29,7 @@ PARAMETERS = {
     "network-loss": {"ratio": "30%"},
     "network-bandwidth": {"rate": "1Mbit/s"},
     "http-delay": {"delay": "300ms"},
+    "telemetry-schema-drift": {"metric": "http.server.duration"},
 }
 
 

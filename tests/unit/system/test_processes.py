@@ -39,6 +39,7 @@ def pipeline() -> Pipeline:
         run_id="run-1",
         otlp_port=4444,
         otlp_grpc_port=4445,
+        control_port=4446,
         health_ports={
             name: 5000 + number for number, name in enumerate((*HEALTH_NAMES, "source-prometheus"))
         },
@@ -47,7 +48,7 @@ def pipeline() -> Pipeline:
 
 def test_each_service_reads_its_own_settings(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     cases = [
-        (pipeline.collector(), CollectorSettings),
+        (pipeline.collector("token"), CollectorSettings),
         *((spec, CollectorSettings) for spec in pipeline.sources()),
         (pipeline.streams(), StreamsSettings),
         (pipeline.observer(), EffectObserverSettings),
@@ -73,16 +74,16 @@ def test_the_streams_cut_windows_as_the_run_says(pipeline: Pipeline, monkeypatch
 
 def test_the_parts_that_touch_the_target_find_its_state(pipeline: Pipeline) -> None:
     state = str(pipeline.folders.target_state)
-    assert pipeline.collector().env["MICROSERVO_TARGET_STATE"] == state
+    assert pipeline.collector("token").env["MICROSERVO_TARGET_STATE"] == state
     assert pipeline.injector().env["MICROSERVO_TARGET_STATE"] == state
-    assert pipeline.collector().env["MICROSERVO_OTLP_PORT"] == "4444"
-    assert pipeline.collector().env["MICROSERVO_OTLP_GRPC_PORT"] == "4445"
+    assert pipeline.collector("token").env["MICROSERVO_OTLP_PORT"] == "4444"
+    assert pipeline.collector("token").env["MICROSERVO_OTLP_GRPC_PORT"] == "4445"
 
 
 def test_the_collector_knows_the_cuts_and_the_delays_that_were_declared(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in pipeline.collector().env.items():
+    for name, value in pipeline.collector("token").env.items():
         monkeypatch.setenv(name, value)
     settings, policy = CollectorSettings(), pipeline.options.policy
     assert (settings.first_cut_s, settings.final_cut_s) == (
@@ -103,7 +104,7 @@ def test_a_declared_source_is_read_by_a_collector_of_its_own(
 
 def test_processes_have_names_and_logs_of_their_own(pipeline: Pipeline) -> None:
     specs = [
-        pipeline.collector(),
+        pipeline.collector("token"),
         pipeline.streams(),
         pipeline.observer(),
         pipeline.runner(),

@@ -10,6 +10,8 @@ from microservo.platforms.local.mechanisms.process import ProcessSignals
 from microservo.platforms.local.state import TargetState
 from microservo.platforms.mechanism import Mechanism
 
+COLLECTOR = "collector"
+
 
 def local_mechanisms(state: Callable[[], TargetState], clock: Callable[[], int]) -> Sequence[Mechanism]:
     """The mechanisms of a local target.
@@ -21,6 +23,11 @@ def local_mechanisms(state: Callable[[], TargetState], clock: Callable[[], int])
     return [
         NoopMechanism(clock),
         ProcessSignals(state, clock),
-        ControlApi("workload", lambda instance: instance.control_url, state, clock),
-        ControlApi("sidecar", lambda instance: instance.sidecar_url, state, clock),
+        ControlApi("workload", lambda _, instance: instance.control_url, state, clock),
+        ControlApi("sidecar", lambda _, instance: instance.sidecar_url, state, clock),
+        ControlApi(COLLECTOR, lambda target, _: _collector_url(target), state, clock, is_shared=True),
     ]
+
+
+def _collector_url(target: TargetState) -> str:
+    return "" if target.collector is None else target.collector.control_url

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from microservo.domain.faults.base import Fault
+from microservo.domain.faults.base import Contract, Fault
 from microservo.domain.faults.catalogue import (
     KINDS,
     LATEST_START_US,
@@ -40,6 +40,15 @@ EXAMPLES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
         {"status": 500, "ratio": 0.5, "endpoint": "GetCart"},
     ),
     "app-exception": ({"ratio": "0.2"}, {"ratio": 0.2, "endpoint": ""}),
+    "telemetry-drop": ({"ratio": "50%", "signals": "logs"}, {"ratio": 0.5, "signals": "logs"}),
+    "telemetry-delay": ({"delay": "5s"}, {"delay_us": 5_000_000, "signals": "all"}),
+    "telemetry-duplicate": ({"signals": "traces"}, {"ratio": 1.0, "signals": "traces"}),
+    "telemetry-reorder": ({}, {"within_us": 2_000_000, "signals": "all"}),
+    "telemetry-clock-skew": ({"offset": "-3s"}, {"offset_us": -3_000_000, "signals": "all"}),
+    "telemetry-schema-drift": (
+        {"metric": "http.server.duration"},
+        {"metric": "http.server.duration", "suffix": ".v2"},
+    ),
 }
 BAD = [
     ("cpu-hog", {"workers": "0"}, "workers: 0 is out of range; give 1 to 64"),
@@ -59,6 +68,17 @@ BAD = [
     ("http-abort", {"status": "200"}, "status: 200 is out of range; give 400 to 599"),
     ("http-abort", {"endpoint": "a b"}, "endpoint: 'a b' is not understood"),
     ("app-exception", {"ratio": "many"}, "ratio: 'many' is not understood"),
+    ("telemetry-drop", {"ratio": "0"}, "ratio: 0.0 is out of range; give 0.001 to 1"),
+    (
+        "telemetry-drop",
+        {"signals": "spans"},
+        "signals: 'spans' is none of them; give all or traces or metrics or logs",
+    ),
+    ("telemetry-delay", {"delay": "5min"}, "delay: 5min is out of range; give 1ms to 2min"),
+    ("telemetry-duplicate", {"ratio": "3"}, "ratio: 3.0 is out of range"),
+    ("telemetry-reorder", {"within": "2"}, "within: '2' is not understood"),
+    ("telemetry-clock-skew", {"offset": "-2min"}, "offset: -2min is out of range; give -60s to 3s"),
+    ("telemetry-schema-drift", {}, "needs the parameter 'metric'; add for example metric=GetCart"),
     ("noop", {"ratio": "1"}, "noop has no parameter 'ratio'; it takes none"),
     ("process-kill", {"signal": "9"}, "process-kill has no parameter 'signal'"),
     ("process-pause", {"for": "9s"}, "process-pause has no parameter 'for'"),
@@ -117,9 +137,26 @@ def test_severity_is_a_share(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_contract_measures_every_service_that_a_call_connects_with_the_root_cause(kind: str) -> None:
     contract = example(kind).contract()
+    if KINDS[kind].on_telemetry:
+        assert contract == Contract(root=contract.root)
+        return
     assert contract.is_empty == (kind == "noop")
     if not contract.is_empty:
         assert all((contract.root, contract.callers, contract.users, contract.callees))
+
+
+def test_what_is_said_of_a_service_shows_at_that_service_where_it_shows_by_the_times_of_events() -> None:
+    def root(kind: str, **given: str) -> list[tuple[str, str, str, float]]:
+        contract = KINDS[kind].from_text(given).contract()
+        return [(each.of, each.statistic, each.metric, each.least) for each in contract.root]
+
+    fewer = ("requests", "count", "")
+    assert root("telemetry-drop", ratio="60%") == [(*fewer, 0.3)]
+    assert root("telemetry-drop", signals="metrics") == []
+    assert root("telemetry-clock-skew") == [(*fewer, 0.2)]
+    assert root("telemetry-schema-drift", metric="cpu") == [("metric", "count", "cpu", 0.5)]
+    for kind in ("telemetry-delay", "telemetry-duplicate", "telemetry-reorder"):
+        assert root(kind) == []
 
 
 @pytest.mark.parametrize(("kind", "parameters", "message"), BAD)
