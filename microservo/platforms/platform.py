@@ -55,7 +55,9 @@ class Meter(Protocol):
     """Reads what instances use, from outside; belongs to one thread."""
 
     def read(self) -> Readings:
-        """The metrics of every running instance; rates are over the time since the reading before.
+        """The metrics of every running instance; nan of what runs and was not measured yet.
+
+        Rates are over the time since the reading before.
 
         Raises:
             Unavailable: there is no target.

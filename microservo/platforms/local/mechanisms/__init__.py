@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from microservo.platforms.local.mechanisms.control_api import ControlApi
-from microservo.platforms.local.mechanisms.noop import NoopMechanism
 from microservo.platforms.local.mechanisms.process import ProcessSignals
 from microservo.platforms.local.state import TargetState
 from microservo.platforms.mechanism import Mechanism
+from microservo.platforms.noop import NoopMechanism
 
 
 def local_mechanisms(state: Callable[[], TargetState], clock: Callable[[], int]) -> Sequence[Mechanism]:
