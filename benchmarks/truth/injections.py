@@ -14,9 +14,9 @@ from benchmarks.truth.exposure import Exposure
 from benchmarks.truth.strengths import Strength, parameters
 from microservo.application.progress import Progress
 from microservo.domain.campaign import CampaignFault
-from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.graph import OUTSIDE
 from microservo.domain.twin import TwinRow
+from microservo.platforms.local.mechanisms import kinds_of_local_targets
 from microservo.platforms.local.topology_files import read_topology
 from microservo.system import EmbeddedSystem, SystemOptions
 from microservo.system.count_down import count_down
@@ -74,7 +74,7 @@ def plan_of(count: int, seed: int, topology: str) -> list[CampaignFault]:
     rng = random.Random(f"{seed}/injections")
     services = called_services(topology)
     found = []
-    for kind in sorted(set(KINDS) - {CONTROL}):
+    for kind in sorted(set(kinds_of_local_targets()) - {CONTROL}):
         order = rng.sample(services, len(services))
         found += [
             CampaignFault(

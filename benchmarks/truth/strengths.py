@@ -8,6 +8,7 @@ from typing import Literal
 
 from microservo.domain.faults.base import Contract, Fault
 from microservo.domain.faults.catalogue import KINDS
+from microservo.platforms.local.mechanisms import kinds_of_local_targets
 
 Strength = Literal["weak", "default", "strong"]
 STRENGTHS: tuple[Strength, ...] = ("weak", "default", "strong")
@@ -83,7 +84,7 @@ class Declared:
 def contracts() -> list[Declared]:
     """Every contract of every kind at each of its strengths, once."""
     found: dict[tuple[Contract, bool], list[tuple[str, Strength]]] = {}
-    for kind in sorted(KINDS):
+    for kind in kinds_of_local_targets():
         for strength in strengths_of(kind):
             # Neighbours are looked at only where the fault acts on what they share.
             contract = (fault_of(kind, strength).contract(), KINDS[kind].acts_on_host)

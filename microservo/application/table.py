@@ -39,6 +39,7 @@ from microservo.application.board import (
     export_board,
     show_board,
 )
+from microservo.application.cluster import CheckCluster, check_cluster
 from microservo.application.command import Command, Context
 from microservo.application.datasets import (
     CheckFolder,
@@ -120,6 +121,7 @@ HANDLERS: Mapping[type[Command[Any]], Callable[[Any, Context], Any]] = {
     RebuildDataset: rebuild_dataset,
     VerifyDataset: verify_dataset,
     HashDataset: hash_dataset,
+    CheckCluster: check_cluster,
     CheckMachine: check_machine,
     DeployAlgorithm: deploy_algorithm,
     WaitForAlgorithm: wait_for_algorithm,

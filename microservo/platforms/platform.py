@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.graph import Edge
 from microservo.platforms.mechanism import Mechanism
+from schemas.records import FaultRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +91,13 @@ class Platform(Protocol):
         """Calls `on_change` for each change while the context lasts, from a thread of the platform's.
 
         What is up when the watch begins is reported first, so that a watcher needs no other look.
+        """
+
+    def watch_faults(self, on_request: Callable[[FaultRequest], None]) -> AbstractContextManager[None]:
+        """Calls `on_request` with a declaration of each fault that others make, and with one of its end.
+
+        From threads of the platform's, while the context lasts; first for what is there already, so that the
+        same may come again after a restart.
         """
 
     def meter(self) -> Meter: ...

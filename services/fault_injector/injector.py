@@ -113,6 +113,13 @@ class Injector:
         status = self._state.status(request.fault_id)
         return status is not None and status.is_accepted
 
+    def knows(self, request: FaultRequest) -> bool:
+        """Whether a declaration, or one of an end, has been processed already."""
+        status = self._state.status(request.fault_id)
+        if status is None or not status.is_accepted:
+            return False
+        return request.action == "declare" or status.is_over
+
     def observe_graph(self, graph: ServiceGraph) -> None:
         """Processes a graph of who called whom."""
         self._handle(GraphSeen(now_us=self._clock(), graph=graph))

@@ -18,7 +18,7 @@ from microservo.log.inventories import last_inventories
 from microservo.log.publisher import source_of
 from microservo.log.stamped import StampedWriter
 from microservo.log.writers import declare_writer
-from microservo.platforms.local.platform import LocalPlatform
+from microservo.platforms.target import platform_of
 from microservo.retry import retry
 from microservo.runtime.health import HealthServer
 from microservo.runtime.shutdown import Shutdown
@@ -163,7 +163,7 @@ def run(settings: Settings, shutdown: Shutdown) -> None:
     otlp = OtlpSource(
         settings.otlp_port, settings.otlp_grpc_port, settings.receiver_limits(), host=settings.otlp_host
     )
-    platform = LocalPlatform(settings.target_state) if settings.target_state else None
+    platform = platform_of(settings.target_state) if settings.target_state else None
     host = host_source(platform, now_us, interval_s=settings.sample_interval_s)
     with (
         GoneServices(broker, settings.topic_prefix, settings.run_id, now_us) as gone,

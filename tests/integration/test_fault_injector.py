@@ -17,13 +17,13 @@ import pytest
 from microservo.adapters.broker import Broker, Message
 from microservo.adapters.clock import now_us
 from microservo.adapters.ports import free_ports
-from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.faults.lifecycle import FaultStatus, fold
 from microservo.domain.topology_file import load_topology
 from microservo.errors import InvalidInput, Retryable
 from microservo.log.faults import latest_events
 from microservo.log.reader import read_topic
 from microservo.log.topics import topic_specs
+from microservo.platforms.local.mechanisms import kinds_of_local_targets
 from microservo.platforms.local.mechanisms.control_api import ControlApi, ControlClient
 from microservo.platforms.local.platform import LocalPlatform
 from microservo.platforms.local.runner import LocalTargetRunner
@@ -197,7 +197,7 @@ def start(kafka_bootstrap_servers: str, lab: Lab, target: Path, tmp_path: Path) 
 
 def test_every_kind_is_applied_confirmed_and_recovered(lab: Lab, start: Start) -> None:
     with start():
-        for kind in KINDS:
+        for kind in kinds_of_local_targets():
             lab.ask(kind, kind)
             times = lab.wait_for(kind, "recovered", "failed").times()
             assert lab.state(kind) == "recovered", lab.status(kind)
@@ -214,7 +214,7 @@ def test_every_kind_is_applied_confirmed_and_recovered(lab: Lab, start: Start) -
                 assert times[name] is not None, f"{kind}: {name} was not measured"
                 assert times[name] < 5 * SECOND_US, f"{kind}: {name} is {times[name]}"
         eventually(
-            lambda: lab.listed() == dict.fromkeys(KINDS, "recovered"),
+            lambda: lab.listed() == dict.fromkeys(kinds_of_local_targets(), "recovered"),
             timeout_s=PATIENCE_S,
             what="the states to say so too",
         )

@@ -233,8 +233,8 @@ def _serves(api: KubernetesApi, path: str) -> bool:
 
 
 def _build(binary: Path) -> None:
-    go = shutil.which("go")
-    if go is None:
+    go = shutil.which("go") or ""
+    if not go:
         missing(f"the API server of the tests can't be built without Go; install Go, or set {BINARY}")
     version = "k8s.io/component-base/version"
     major, minor, _ = _VERSION.removeprefix("v").split(".")

@@ -38,6 +38,7 @@ class Discovery:
         self._services = Services(api)
         self._held: dict[str, Pod] = {}
         self._ended = Remembered[str, int]()
+        self._gone = Remembered[str, Pod]()
         self._followers = 0
         self._is_complete = False
         self._lock = threading.Lock()
@@ -71,6 +72,12 @@ class Discovery:
     def service(self, pod: Pod) -> str:
         """The service of a pod."""
         return self._services.of(pod)
+
+    def known(self, instance: str) -> Pod | None:
+        """The pod of this id, or the last one that a watch has seen. Raises as `KubernetesApi.get`."""
+        with self._lock:
+            found = self._held.get(instance) or self._gone.get(instance)
+        return found or self.pod(instance)
 
     def ended_us(self, uid: str) -> int | None:
         """When the pod of a uid ended, epoch microseconds UTC; None where a watch has not seen that."""
@@ -109,6 +116,7 @@ class Discovery:
         with self._lock:
             if is_last or pod.phase in _ENDED:
                 self._held.pop(pod.id, None)
+                self._gone[pod.id] = pod
                 self._ended[pod.uid] = pod.ended_at_us or self._clock()
             else:
                 self._held[pod.id] = pod

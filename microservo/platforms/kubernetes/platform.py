@@ -13,12 +13,14 @@ from microservo.platforms.kubernetes.api import KubernetesApi, NotFound
 from microservo.platforms.kubernetes.chaos.manifests import OBJECTS
 from microservo.platforms.kubernetes.chaos.mechanism import ChaosMesh, Patience
 from microservo.platforms.kubernetes.chaos.objects import ChaosObjects
+from microservo.platforms.kubernetes.chaos.watch import OthersFaults
 from microservo.platforms.kubernetes.discovery import Discovery
 from microservo.platforms.kubernetes.meter import PodMeter
 from microservo.platforms.kubernetes.pods import Pod
 from microservo.platforms.mechanism import Mechanism
 from microservo.platforms.noop import NoopMechanism
 from microservo.platforms.platform import Instance, InstanceChange
+from schemas.records import FaultRequest
 
 
 class KubernetesPlatform:
@@ -49,6 +51,7 @@ class KubernetesPlatform:
         self._objects = ChaosObjects(api)
         self._chaos_mesh = ChaosMesh(self._objects, self._discovery, clock, patience=patience)
         self._noop = NoopMechanism(clock)
+        self._others = OthersFaults(api, namespaces, self._objects, self._discovery, clock)
 
     def instances(self) -> Sequence[Instance]:
         return [self._discovery.instance(pod) for pod in self._pods()]
@@ -66,6 +69,13 @@ class KubernetesPlatform:
 
     def watch(self, on_change: Callable[[InstanceChange], None]) -> AbstractContextManager[None]:
         return self._discovery.following(on_change)
+
+    def watch_faults(self, on_request: Callable[[FaultRequest], None]) -> AbstractContextManager[None]:
+        return self._others.following(on_request)
+
+    def force(self, instance: str, fault_id: str, kind: str) -> None:
+        """Gives up a recovery that is stuck; raises as `ChaosMesh.force`."""
+        self._chaos_mesh.force(instance, fault_id, kind)
 
     def meter(self) -> PodMeter:
         return PodMeter(self._api, self._discovery, self._namespaces)

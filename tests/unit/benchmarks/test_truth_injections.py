@@ -9,8 +9,8 @@ import numpy as np
 from benchmarks.truth.exposure import Exposure
 from benchmarks.truth.injections import CONTROL, PER_SESSION, called_services, plan_of, sessions_of
 from benchmarks.truth.overlaps import PER_ROUND, ROUNDS_PER_SESSION, rounds_of, sessions_of_rounds
-from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.telemetry import CLIENT_SPAN, SERVER_SPAN
+from microservo.platforms.local.mechanisms import kinds_of_local_targets
 from schemas.records import SpanBatch
 
 TOPOLOGY = "online-boutique"
@@ -41,9 +41,11 @@ def test_every_kind_is_injected_as_often_and_half_of_the_faults_last_two_seconds
     plan = plan_of(20, 7, TOPOLOGY)
     assert plan == plan_of(20, 7, TOPOLOGY)
     assert plan != plan_of(20, 8, TOPOLOGY)
-    assert Counter(fault.kind for fault in plan) == dict.fromkeys(set(KINDS) - {CONTROL}, 20)
+    assert Counter(fault.kind for fault in plan) == dict.fromkeys(
+        set(kinds_of_local_targets()) - {CONTROL}, 20
+    )
     assert Counter(fault.kind for fault in plan if fault.duration_s == 2) == dict.fromkeys(
-        set(KINDS) - {CONTROL}, 10
+        set(kinds_of_local_targets()) - {CONTROL}, 10
     )
     assert {fault.service for fault in plan} == set(called_services(TOPOLOGY))
     assert sum(map(len, sessions_of(plan))) == len(plan)

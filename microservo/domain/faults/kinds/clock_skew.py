@@ -8,10 +8,12 @@ from typing import ClassVar
 
 from microservo.domain.faults.base import Contract, Fault, Parameter
 from microservo.domain.faults.registry import register
-from microservo.domain.faults.symptoms import fewer, served
+from microservo.domain.faults.symptoms import failed, fewer, towards_users
 from microservo.domain.faults.units import DURATION
 
 _FULL_SEVERITY_US = 3_600_000_000
+_SHARE = 0.1
+"""Of the calls, those that are refused for their time; how many that are is not known beforehand."""
 
 
 @register
@@ -43,4 +45,4 @@ class ClockSkew(Fault):
         return min(1.0, abs(self.offset_us) / _FULL_SEVERITY_US)
 
     def contract(self) -> Contract:
-        return Contract(root=(served(fewer(1.0)),))
+        return towards_users(failed(_SHARE), root=(fewer(1.0),))

@@ -9,7 +9,7 @@ from typing import ClassVar
 from microservo.domain.faults.base import Contract, Fault, Parameter
 from microservo.domain.faults.registry import register
 from microservo.domain.faults.shared_parameters import ENDPOINT
-from microservo.domain.faults.symptoms import failed, towards_users
+from microservo.domain.faults.symptoms import failed, served, towards_users
 from microservo.domain.faults.units import TEXT
 
 
@@ -50,4 +50,5 @@ class HttpPatch(Fault):
         return 0.5
 
     def contract(self) -> Contract:
-        return towards_users(failed(0.1, some_endpoints=True))
+        failing = failed(0.1, some_endpoints=True)
+        return towards_users(failing, root=(served(failing),))

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from microservo.domain.faults.base import Contract, Fault
 from microservo.domain.faults.registry import register
-from microservo.domain.faults.symptoms import slow, towards_users
+from microservo.domain.faults.symptoms import served, slow, towards_users
 
 
 @register
@@ -24,4 +24,5 @@ class JvmGc(Fault):
         return 0.2
 
     def contract(self) -> Contract:
-        return towards_users(slow(20.0, 0.1))
+        slower = slow(20.0, 0.1)
+        return towards_users(slower, root=(served(slower),))

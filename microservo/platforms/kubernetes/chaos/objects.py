@@ -126,7 +126,9 @@ class ChaosObjects:
 
         Without a uid they are those of all objects that had the name.
         """
-        query = {"fieldSelector": f"involvedObject.name={name}" + (f",involvedObject.uid={uid}" if uid else "")}
+        query = {
+            "fieldSelector": f"involvedObject.name={name}" + (f",involvedObject.uid={uid}" if uid else "")
+        }
         try:
             return core_events(self._api.get(f"/api/v1/namespaces/{namespace}/events", **query)["items"])
         except InvalidInput:
@@ -140,7 +142,7 @@ class ChaosObjects:
             found = self._api.get(f"/api/v1/namespaces/{namespace}/events", **query)["items"]
         except InvalidInput:
             return ""
-        newest = max(found, key=lambda each: each["metadata"]["creationTimestamp"], default={})
+        newest: Json = max(found, key=lambda each: each["metadata"]["creationTimestamp"], default={})
         return str(newest.get("message", ""))
 
     def ours(self, namespace: str, instance_label: str) -> list[Json]:

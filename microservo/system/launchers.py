@@ -1,0 +1,120 @@
+"""What brings a target under a system: processes that it starts, or pods that run already."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Protocol
+
+from microservo.adapters.files import write_whole
+from microservo.domain.topology import Topology
+from microservo.platforms.local.runner import LocalTargetRunner
+from microservo.platforms.local.topology_files import read_topology, topology_file
+from microservo.platforms.platform import services_of
+from microservo.platforms.target import KubernetesTarget, kubernetes_platform
+from microservo.supervision.supervisor import Supervisor
+from microservo.system.options import ClusterOptions, SystemOptions
+
+_START_S = 120.0
+
+
+class Launcher(Protocol):
+    """Makes a target ready, and writes the state file by which others find it."""
+
+    @property
+    def name(self) -> str:
+        """Of the target, for the record of the run."""
+
+    @property
+    def services(self) -> frozenset[str]:
+        """Those that send telemetry without fail; empty where that is not known."""
+
+    @property
+    def entry(self) -> str | None:
+        """The service that users call; None where that is not known."""
+
+    def prepare(self) -> None:
+        """Has the state file say which target it will be, before anybody looks for it.
+
+        Raises:
+            OSError: it can't be written.
+        """
+
+    def start(self, supervisor: Supervisor, otlp_url: str) -> str:
+        """Makes the target ready, and says of what it is made.
+
+        Raises:
+            Unavailable: it does not get ready.
+        """
+
+    def close(self) -> None:
+        """Says of the target that it is gone, once its processes have ended."""
+
+
+class LocalLauncher:
+    """`Launcher` of a topology on this machine."""
+
+    def __init__(self, options: SystemOptions) -> None:
+        self._options = options
+        self._topology: Topology = read_topology(options.topology)
+        self._runner: LocalTargetRunner | None = None
+        self.name = self._topology.name
+        self.services = frozenset(self._topology.services)
+        self.entry: str | None = self._topology.entry
+
+    def prepare(self) -> None:
+        # One that was killed may have left a file that names a cluster.
+        self._options.folders.target_state.unlink(missing_ok=True)
+
+    def start(self, supervisor: Supervisor, otlp_url: str) -> str:
+        self._runner = LocalTargetRunner(
+            supervisor,
+            topology=self._topology,
+            topology_path=topology_file(self._options.topology).absolute(),
+            state_file=self._options.folders.target_state,
+            otlp_url=otlp_url,
+            log_dir=self._options.folders.logs,
+            seed=self._options.seed,
+            journeys_per_s=self._options.journeys_per_s,
+        )
+        self._runner.start()
+        self._runner.wait_ready(_START_S)
+        return f"{self.name}: {len(self.services)} services under load"
+
+    def close(self) -> None:
+        if self._runner is not None:
+            with contextlib.suppress(OSError):
+                self._runner.close()
+
+
+class ClusterLauncher:
+    """`Launcher` of what runs in a cluster: nothing is started, and nothing stopped."""
+
+    services: frozenset[str] = frozenset()
+    entry: str | None = None
+
+    def __init__(self, cluster: ClusterOptions, state_file: Path) -> None:
+        self._target = KubernetesTarget(namespaces=cluster.namespaces, context=cluster.context)
+        self._state_file = state_file
+        self.name = f"kubernetes {'+'.join(cluster.namespaces)}"
+
+    def prepare(self) -> None:
+        write_whole(self._state_file, self._target.model_dump_json().encode())
+
+    def start(self, supervisor: Supervisor, otlp_url: str) -> str:
+        found = services_of(kubernetes_platform(self._target))
+        return f"{self.name}: {len(found)} services, {sum(map(len, found.values()))} pods"
+
+    def close(self) -> None:
+        self._state_file.unlink(missing_ok=True)
+
+
+def launcher_of(options: SystemOptions) -> Launcher:
+    """The launcher that options ask for.
+
+    Raises:
+        InvalidInput: there is no such topology.
+    """
+    if options.cluster is None:
+        return LocalLauncher(options)
+    return ClusterLauncher(options.cluster, options.folders.target_state)
