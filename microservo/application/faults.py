@@ -103,6 +103,13 @@ class StopFault(Command[None]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForceFault(Command[tuple[str, ...]]):
+    """Asks to give up the recovery of a fault that is stuck; it may stay in force."""
+
+    fault_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ListFaults(Command[tuple[FaultEvent, ...]]):
     """Asks for the newest event of each fault and instance, in order of the requests.
 
@@ -223,6 +230,31 @@ def stop_fault(command: StopFault, context: Context) -> None:
         end_at_us=end_us,
     )
     _send(request, context)
+
+
+def force_fault(command: ForceFault, context: Context) -> tuple[str, ...]:
+    """Gives up what is stuck, past the injector, which finds it over then; the instances that it was on.
+
+    Raises:
+        InvalidInput: nothing of the fault is stuck.
+        Unavailable: no target runs.
+    """
+    check_id(command.fault_id)
+    events = [
+        event
+        for event in list_faults(ListFaults(), context)
+        if event.fault_id == command.fault_id and event.state == "recovering"
+    ]
+    if not events:
+        msg = f"no recovery of {command.fault_id!r} is under way; `microservo fault list` shows the states"
+        raise InvalidInput(msg)
+    platform = context.connection.platform()
+    if platform is None:
+        msg = "no target runs here, so there is nothing to give up; name its system with --system"
+        raise Unavailable(msg)
+    for event in events:
+        platform.force(event.instance, event.fault_id, event.kind)
+    return tuple(event.instance for event in events)
 
 
 def list_faults(command: ListFaults, context: Context) -> tuple[FaultEvent, ...]:

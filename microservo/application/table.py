@@ -67,6 +67,7 @@ from microservo.application.evaluation_tasks import (
 from microservo.application.faults import (
     DeclareFault,
     FollowFault,
+    ForceFault,
     ListFaults,
     ListKinds,
     RequestFault,
@@ -74,6 +75,7 @@ from microservo.application.faults import (
     WaitForFault,
     declare_fault,
     follow_fault,
+    force_fault,
     list_faults,
     list_kinds,
     request_fault,
@@ -105,6 +107,7 @@ T = TypeVar("T")
 HANDLERS: Mapping[type[Command[Any]], Callable[[Any, Context], Any]] = {
     RequestFault: request_fault,
     DeclareFault: declare_fault,
+    ForceFault: force_fault,
     StopFault: stop_fault,
     ListFaults: list_faults,
     FollowFault: follow_fault,

@@ -11,6 +11,7 @@ import click
 
 from microservo.application.faults import (
     FollowFault,
+    ForceFault,
     ListFaults,
     ListKinds,
     RequestFault,
@@ -150,6 +151,23 @@ def stop(session: Session, fault_id: str) -> None:
     """
     session.execute(StopFault(fault_id=fault_id))
     print_line(f"asked to stop {fault_id}")
+
+
+@fault.command()
+@click.argument("fault_id", metavar="ID")
+@pass_session
+def force(session: Session, fault_id: str) -> None:
+    """Give up the recovery of the fault ID, which is stuck.
+
+    Only where it can be stuck: what carries a fault in a cluster may never get an answer from the pod's node.
+    The fault is then taken for over, though it may stay in force: restart the pod before.
+
+    \b
+    Example:
+      microservo fault force network-delay-1a2b3c4d
+    """
+    for instance in session.execute(ForceFault(fault_id=fault_id)):
+        print_line(f"given up on {instance}")
 
 
 @fault.command()

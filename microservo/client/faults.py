@@ -9,6 +9,7 @@ from microservo.application.command import Context
 from microservo.application.faults import (
     DeclareFault,
     FollowFault,
+    ForceFault,
     ListFaults,
     ListKinds,
     RequestFault,
@@ -130,6 +131,17 @@ class Faults:
             InvalidInput: there is no such fault, it is over, or that can't be its end.
         """
         execute(StopFault(fault_id=fault_id, at=at), self._context)
+
+    def force(self, fault_id: str) -> tuple[str, ...]:
+        """Gives up the recovery of a fault that is stuck; it may stay in force.
+
+        Returns:
+            the instances that it was stuck on.
+
+        Raises:
+            InvalidInput: nothing of the fault is stuck.
+        """
+        return execute(ForceFault(fault_id=fault_id), self._context)
 
     def list(self, *, history: bool = False) -> tuple[FaultEvent, ...]:
         """The newest event of each fault and instance, in order of the requests.

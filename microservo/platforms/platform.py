@@ -100,6 +100,13 @@ class Platform(Protocol):
         same may come again after a restart.
         """
 
+    def force(self, instance: str, fault_id: str, kind: str) -> None:
+        """Gives up a recovery that is stuck; the fault may stay in force.
+
+        Raises:
+            InvalidInput: there is nothing to give up.
+        """
+
     def meter(self) -> Meter: ...
 
 

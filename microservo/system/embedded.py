@@ -70,7 +70,7 @@ class EmbeddedSystem:
         """Nothing is to be injected until then; microseconds UTC, once it was started."""
         self._progress = progress
         self._folders = options.folders
-        self._launcher = launcher_of(options)
+        self._launcher = launcher_of(options, self._folders.target_state, self._folders.logs)
         self._stack = contextlib.ExitStack()
         self._supervisor: Supervisor | None = None
         self._record: RunRecord | None = None

@@ -11,7 +11,7 @@ from microservo.domain.topology import Topology
 from microservo.platforms.local.runner import LocalTargetRunner
 from microservo.platforms.local.topology_files import read_topology, topology_file
 from microservo.platforms.platform import services_of
-from microservo.platforms.target import KubernetesTarget, kubernetes_platform
+from microservo.platforms.target import KubernetesTarget, kubernetes_platform, kubernetes_target
 from microservo.supervision.supervisor import Supervisor
 from microservo.system.options import ClusterOptions, SystemOptions
 
@@ -40,6 +40,10 @@ class Launcher(Protocol):
             OSError: it can't be written.
         """
 
+    @property
+    def is_healthy(self) -> bool:
+        """Whether there is a target, once it was started."""
+
     def start(self, supervisor: Supervisor, otlp_url: str) -> str:
         """Makes the target ready, and says of what it is made.
 
@@ -54,8 +58,10 @@ class Launcher(Protocol):
 class LocalLauncher:
     """`Launcher` of a topology on this machine."""
 
-    def __init__(self, options: SystemOptions) -> None:
+    def __init__(self, options: SystemOptions, state_file: Path, log_dir: Path) -> None:
         self._options = options
+        self._state_file = state_file
+        self._log_dir = log_dir
         self._topology: Topology = read_topology(options.topology)
         self._runner: LocalTargetRunner | None = None
         self.name = self._topology.name
@@ -64,22 +70,27 @@ class LocalLauncher:
 
     def prepare(self) -> None:
         # One that was killed may have left a file that names a cluster.
-        self._options.folders.target_state.unlink(missing_ok=True)
+        self._state_file.unlink(missing_ok=True)
 
     def start(self, supervisor: Supervisor, otlp_url: str) -> str:
         self._runner = LocalTargetRunner(
             supervisor,
             topology=self._topology,
             topology_path=topology_file(self._options.topology).absolute(),
-            state_file=self._options.folders.target_state,
+            state_file=self._state_file,
             otlp_url=otlp_url,
-            log_dir=self._options.folders.logs,
+            log_dir=self._log_dir,
             seed=self._options.seed,
             journeys_per_s=self._options.journeys_per_s,
         )
         self._runner.start()
         self._runner.wait_ready(_START_S)
         return f"{self.name}: {len(self.services)} services under load"
+
+    @property
+    def is_healthy(self) -> bool:
+        # Instances come and go with the faults; without its users there is no target.
+        return self._runner is not None and self._runner.state.loadgen.pid is not None
 
     def close(self) -> None:
         if self._runner is not None:
@@ -96,25 +107,36 @@ class ClusterLauncher:
     def __init__(self, cluster: ClusterOptions, state_file: Path) -> None:
         self._target = KubernetesTarget(namespaces=cluster.namespaces, context=cluster.context)
         self._state_file = state_file
+        self._has_written = False
+        self.is_healthy = True
         self.name = f"kubernetes {'+'.join(cluster.namespaces)}"
 
     def prepare(self) -> None:
-        write_whole(self._state_file, self._target.model_dump_json().encode())
+        if kubernetes_target(self._state_file) != self._target:
+            write_whole(self._state_file, self._target.model_dump_json().encode())
+            self._has_written = True
 
     def start(self, supervisor: Supervisor, otlp_url: str) -> str:
         found = services_of(kubernetes_platform(self._target))
         return f"{self.name}: {len(found)} services, {sum(map(len, found.values()))} pods"
 
     def close(self) -> None:
-        self._state_file.unlink(missing_ok=True)
+        # One that was there belongs to who put it there.
+        if self._has_written:
+            self._state_file.unlink(missing_ok=True)
 
 
-def launcher_of(options: SystemOptions) -> Launcher:
+def launcher_of(options: SystemOptions, state_file: Path, log_dir: Path) -> Launcher:
     """The launcher that options ask for.
+
+    Args:
+        options: of the system.
+        state_file: what others find the target by.
+        log_dir: gets one log per process that is started.
 
     Raises:
         InvalidInput: there is no such topology.
     """
     if options.cluster is None:
-        return LocalLauncher(options)
-    return ClusterLauncher(options.cluster, options.folders.target_state)
+        return LocalLauncher(options, state_file, log_dir)
+    return ClusterLauncher(options.cluster, state_file)

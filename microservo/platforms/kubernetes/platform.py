@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from microservo.adapters.clock import now_us
 from microservo.domain.faults.catalogue import kind_named
 from microservo.domain.graph import Edge
-from microservo.errors import Retryable, Unavailable
+from microservo.errors import InvalidInput, Retryable, Unavailable
 from microservo.platforms.kubernetes.api import KubernetesApi, NotFound
 from microservo.platforms.kubernetes.chaos.manifests import OBJECTS
 from microservo.platforms.kubernetes.chaos.mechanism import ChaosMesh, Patience
@@ -74,7 +74,9 @@ class KubernetesPlatform:
         return self._others.following(on_request)
 
     def force(self, instance: str, fault_id: str, kind: str) -> None:
-        """Gives up a recovery that is stuck; raises as `ChaosMesh.force`."""
+        if kind not in OBJECTS:
+            msg = f"{kind} is not carried by Chaos Mesh, so there is nothing to give up"
+            raise InvalidInput(msg)
         self._chaos_mesh.force(instance, fault_id, kind)
 
     def meter(self) -> PodMeter:

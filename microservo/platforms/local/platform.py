@@ -9,6 +9,7 @@ from pathlib import Path
 from microservo.adapters.clock import now_us
 from microservo.domain.faults.catalogue import kind_named
 from microservo.domain.graph import Edge
+from microservo.errors import InvalidInput
 from microservo.platforms.local.mechanisms import local_mechanisms
 from microservo.platforms.local.meter import LocalMeter
 from microservo.platforms.local.state import TargetState, read_state
@@ -53,6 +54,10 @@ class LocalPlatform:
     def watch_faults(self, on_request: Callable[[FaultRequest], None]) -> AbstractContextManager[None]:
         # Nobody but us acts on the processes.
         return nullcontext()
+
+    def force(self, instance: str, fault_id: str, kind: str) -> None:
+        msg = f"nothing holds {fault_id} on {instance} but the instance itself; start it anew to be rid of it"
+        raise InvalidInput(msg)
 
     def meter(self) -> LocalMeter:
         return LocalMeter(self._state)

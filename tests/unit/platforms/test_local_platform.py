@@ -11,9 +11,10 @@ from target_states import local_instance, target_state
 from microservo.domain.faults.catalogue import KINDS
 from microservo.errors import InvalidInput, Unavailable
 from microservo.platforms.local.mechanisms import kinds_of_local_targets
-from microservo.platforms.local.platform import LocalPlatform, running_platform
+from microservo.platforms.local.platform import LocalPlatform
 from microservo.platforms.local.state import read_state, write_state
 from microservo.platforms.platform import Instance, InstanceChange, kinds_here, services_of
+from microservo.platforms.target import running_platform
 
 NOW_US = 900
 PATIENCE_S = 10

@@ -82,6 +82,12 @@ def test_an_instance_that_left_the_target_is_asked_once_more() -> None:
     assert Recover(fault_id="f-1", instance="cart-0", wire=WIRE) in actions
 
 
+def test_the_recovery_of_what_is_gone_for_good_is_tried_again_for_nothing_will_say_that_it_is_up() -> None:
+    silent = RecoveryUnanswered(now_us=4, fault_id="f-1", instance="cart-0", problem="not replaced yet")
+    gone = TargetSeen(now_us=2, target=TargetView(services={"cart": ("cart-1",)}))
+    assert kinds(after(APPLY_DUE, CONFIRMED, gone, DOWN, DUE, silent)[1]) == {Schedule}
+
+
 def test_instances_are_asked_once_what_no_fault_owns_and_again_if_silent() -> None:
     state, actions = decide(InjectorState(run_id="run-1"), TargetSeen(now_us=0, target=TARGET))
     assert actions == (Release(instance="cart-0", at_us=0),)
