@@ -53,7 +53,8 @@ class Pipeline:
         return self._spec(
             COLLECTOR,
             "services.telemetry_collector",
-            **({"MICROSERVO_OTLP_HOST": self.options.otlp_host} if self.options.otlp_host else {}),
+            # An empty variable counts as unset.
+            MICROSERVO_OTLP_HOST=self.options.otlp_host or "",
             MICROSERVO_OTLP_PORT=str(self.otlp_port),
             MICROSERVO_OTLP_GRPC_PORT=str(self.otlp_grpc_port),
             MICROSERVO_TARGET_STATE=str(self.folders.target_state),

@@ -30,6 +30,8 @@ from microservo.testing import eventually
 
 BINARY = "MICROSERVO_TEST_KUBE_APISERVER"
 """Names a program that was built elsewhere."""
+HELM = "MICROSERVO_TEST_HELM"
+"""Names a Helm that was built elsewhere; one on the path is taken too."""
 CRDS = "CHAOS_MESH_CRDS"
 """Names the folder of Chaos Mesh's CustomResourceDefinitions."""
 EVERYTHING = "MICROSERVO_TEST_EVERYTHING"
@@ -37,6 +39,7 @@ EVERYTHING = "MICROSERVO_TEST_EVERYTHING"
 
 _SOURCE = Path(__file__).with_name("api_server")
 _VERSION = "v1.36.3"
+_HELM_VERSION = "v3.22.0"
 _BUILD_S = 3600
 _START_S = 60.0
 
@@ -79,12 +82,25 @@ def api_server_binary() -> Path:
     if named := os.environ.get(BINARY):
         return Path(named)
     sources = b"".join((_SOURCE / name).read_bytes() for name in ("go.mod", "go.sum", "main.go"))
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "microservo" / "kube-apiserver"
+    cache = _cache() / "kube-apiserver"
     binary = cache / hashlib.sha256(sources).hexdigest()[:16] / "kube-apiserver"
     with _locked(cache):
         if not binary.exists():
             _build(binary)
     return binary
+
+
+def helm_binary() -> Path:
+    """Helm, built of its Go module if it is not there."""
+    if found := os.environ.get(HELM) or shutil.which("helm"):
+        return Path(found)
+    cache = _cache() / f"helm-{_HELM_VERSION}"
+    with _locked(cache):
+        if not (cache / "helm").exists():
+            module = f"helm.sh/helm/v3/cmd/helm@{_HELM_VERSION}"
+            argv = ["install", "-trimpath", "-gcflags=all=-dwarf=false", "-ldflags", "-s -w", module]
+            _go(argv, _SOURCE.parent, {"GOBIN": str(cache)}, f"Helm; or set {HELM}")
+    return cache / "helm"
 
 
 def chaos_mesh_crds() -> Path:
@@ -232,29 +248,38 @@ def _serves(api: KubernetesApi, path: str) -> bool:
     return True
 
 
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "microservo"
+
+
 def _build(binary: Path) -> None:
-    go = shutil.which("go") or ""
-    if not go:
-        missing(f"the API server of the tests can't be built without Go; install Go, or set {BINARY}")
     version = "k8s.io/component-base/version"
     major, minor, _ = _VERSION.removeprefix("v").split(".")
     names = {"gitVersion": _VERSION, "gitMajor": major, "gitMinor": minor}
     flags = " ".join(f"-X {version}.{name}={value}" for name, value in names.items())
     binary.parent.mkdir(parents=True, exist_ok=True)
     # Without debugging information it is built in a third of the time.
-    argv = [go, "build", "-trimpath", "-gcflags=all=-dwarf=false", "-ldflags", f"-s -w {flags}"]
+    argv = ["build", "-trimpath", "-gcflags=all=-dwarf=false", "-ldflags", f"-s -w {flags}"]
+    _go([*argv, "-o", f"{binary}.new", "."], _SOURCE, {}, f"the API server; or set {BINARY}")
+    Path(f"{binary}.new").rename(binary)
+
+
+def _go(argv: list[str], folder: Path, variables: dict[str, str], what: str) -> None:
+    """Builds with Go; skips where that can't be done."""
+    go = shutil.which("go") or ""
+    if not go:
+        missing(f"Go is not installed, which builds {what}")
     built = subprocess.run(
-        [*argv, "-o", f"{binary}.new", "."],
-        cwd=_SOURCE,
-        env={**os.environ, "CGO_ENABLED": "0"},
+        [go, *argv],
+        cwd=folder,
+        env={**os.environ, "CGO_ENABLED": "0", **variables},
         capture_output=True,
         text=True,
         timeout=_BUILD_S,
         check=False,
     )
     if built.returncode:
-        missing(f"the API server of the tests can't be built: {built.stderr[-2000:]}")
-    Path(f"{binary}.new").rename(binary)
+        missing(f"Go could not build {what}: {built.stderr[-2000:]}")
 
 
 def _locked(folder: Path) -> FileLock:
