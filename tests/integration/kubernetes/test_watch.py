@@ -36,11 +36,10 @@ def workloads(cluster: Cluster) -> Workloads:
 
 
 def seen(changes: Changes, instance: str, state: str) -> InstanceChange:
-    def look() -> InstanceChange | None:
+    while True:
         change = changes.get(timeout=PATIENCE_S)
-        return change if (change.instance.id, change.state) == (instance, state) else None
-
-    return eventually(look, timeout_s=PATIENCE_S, interval_s=0, what=f"{instance} to be {state}")
+        if (change.instance.id, change.state) == (instance, state):
+            return change
 
 
 def test_new_pods_join_and_gone_ones_end_in_several_namespaces(
