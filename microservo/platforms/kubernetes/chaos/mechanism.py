@@ -92,15 +92,16 @@ class ChaosMesh:
         self._discovery = discovery
         self._clock = clock
         self._patience = patience or Patience()
-        self._applied = Remembered[str, Confirmation]()
-        self._recovered = Remembered[str, Confirmation]()
+        self._applied = Remembered[tuple[str, str], Confirmation]()
+        self._recovered = Remembered[tuple[str, str], Confirmation]()
         self._replacements: dict[str, str] = {}
         """Names of objects by the uid of the pod that replaces the one each of them killed."""
         self._lock = threading.Lock()
 
     def apply(self, instance: str, fault_id: str, wire: Wire) -> Confirmation:
         fault, name = fault_of(wire), name_of(fault_id, instance)
-        known = self._applied.get(name)
+        key = (wire[0], name)
+        known = self._applied.get(key)
         if known is not None and (fault.one_shot or self.holds(instance, fault_id, wire)):
             return known
         pod = self._discovery.pod(instance)
@@ -109,21 +110,22 @@ class ChaosMesh:
         asked_us = self._clock()
         self._make(fault, pod, fault_id)
         confirmed = self._injected(pod, OBJECTS[fault.kind], name, asked_us)
-        self._applied[name] = confirmed
-        self._recovered.forget(name)
+        self._applied[key] = confirmed
+        self._recovered.forget(key)
         return confirmed
 
     def recover(self, instance: str, fault_id: str, wire: Wire) -> Confirmation:
         fault, name = fault_of(wire), name_of(fault_id, instance)
-        confirmed = self._recovered.get(name)
+        key = (wire[0], name)
+        confirmed = self._recovered.get(key)
         if confirmed is None:
             place = (instance.partition("/")[0], OBJECTS[fault.kind], name)
             replaced = self._replaced(*place) if isinstance(fault, PodKill | ProcessKill) else None
             # What says that it was killed stays until it is known when it was replaced.
             ended = self._ended(*place)
             confirmed = replaced or ended
-            self._recovered[name] = confirmed
-            self._applied.forget(name)
+            self._recovered[key] = confirmed
+            self._applied.forget(key)
         return confirmed
 
     def holds(self, instance: str, fault_id: str, wire: Wire) -> bool:

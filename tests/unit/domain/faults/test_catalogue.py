@@ -212,7 +212,7 @@ def test_no_service_is_refused() -> None:
 
 def test_a_kind_that_the_target_can_not_carry_is_refused() -> None:
     with pytest.raises(
-        InvalidInput, match="needs the mechanism sidecar or chaos-mesh, which the target lacks; it can"
+        InvalidInput, match="the mechanism sidecar or chaos-mesh, which the target lacks; it can"
     ):
         parse_request(request(), SERVICES, ["noop", "cpu-hog"], now_us=NOW_US)
 
