@@ -24,7 +24,7 @@ import psutil
 from numpy.typing import NDArray
 from rich.console import Console
 
-from benchmarks.facts import machine_facts
+from benchmarks.facts import machine_facts, time_fact
 from benchmarks.figures import Figure, figure, show, write
 from microservo.algorithms import Plugin, Session, resolve
 from microservo.algorithms.fenced.adapters import OneByOne
@@ -164,7 +164,7 @@ def main() -> int:
         found = list(figures(Path(folder)))
     show(found, Console())
     if out is not None:
-        facts = machine_facts(time.monotonic() - started_s, load_before)
+        facts = [time_fact(time.monotonic() - started_s, load_before), *machine_facts()]
         write(
             found, facts, out, name="algorithms", title="What running an algorithm in its own process costs"
         )

@@ -22,7 +22,7 @@ import numpy as np
 import psutil
 from rich.console import Console
 
-from benchmarks.facts import machine_facts
+from benchmarks.facts import machine_facts, time_fact
 from benchmarks.figures import Figure, figure, show, write
 from microservo import Client
 from microservo.adapters.clock import now_us
@@ -256,7 +256,7 @@ def main() -> int:
             found = list(figures(process.bootstrap_servers, folder))
     show(found, Console())
     if out is not None:
-        facts = machine_facts(time.monotonic() - started_s, load_before)
+        facts = [time_fact(time.monotonic() - started_s, load_before), *machine_facts()]
         write(found, facts, out, name="deployments", title="What a deployed algorithm costs")
     return 0
 

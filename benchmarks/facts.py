@@ -23,7 +23,8 @@ def facts(loaded: Loaded, plan: Plan, took_s: float, load_before: float) -> list
     json_bytes = loaded.json_bytes / max(loaded.json_records, 1)
     peers = [line.partition(";")[0] for line in _PEERS.read_text("utf-8").splitlines() if line[:1].isalpha()]
     return [
-        *machine_facts(took_s, load_before),
+        time_fact(took_s, load_before),
+        *machine_facts(),
         f"peers: {', '.join(peers)}",
         f"stream: seed {plan.seed}, {loaded.records} records of {plan.services} services over "
         f"{plan.seconds} s of event time, in {loaded.messages} messages ({loaded.heartbeats} heartbeats); "
@@ -32,13 +33,19 @@ def facts(loaded: Loaded, plan: Plan, took_s: float, load_before: float) -> list
     ]
 
 
-def machine_facts(took_s: float, load_before: float) -> list[str]:
-    """One line each: when and how long, machine, versions."""
+def time_fact(took_s: float, load_before: float) -> str:
+    """When it was measured, and how busy the machine was before."""
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {took_s:.0f} s in all, "
+        f"load average before it {load_before:.1f}"
+    )
+
+
+def machine_facts() -> list[str]:
+    """One line each: machine, versions."""
     memory_gib = psutil.virtual_memory().total / 2**30
     ours = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     return [
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {took_s:.0f} s in all, "
-        f"load average before it {load_before:.1f}",
         f"{cpu_model()}, {os.cpu_count()} cores, {memory_gib:.0f} GiB, {platform.platform(terse=True)}",
         f"Python {platform.python_version()}, Apache Kafka 4.3.0 on the same machine; {ours}",
     ]

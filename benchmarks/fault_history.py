@@ -19,7 +19,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.facts import machine_facts
+from benchmarks.facts import machine_facts, time_fact
 from benchmarks.figures import Figure, figure, show, write
 from microservo.adapters.broker import Broker, Producer
 from microservo.adapters.clock import now_us
@@ -273,7 +273,7 @@ def main() -> int:
         found = figures(broker)
     show(found, Console())
     if out is not None:
-        facts = machine_facts(time.monotonic() - started_s, load_before)
+        facts = [time_fact(time.monotonic() - started_s, load_before), *machine_facts()]
         write(found, facts, out, name="fault_history", title="Faults behind a long history")
     return 0
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from benchmarks.facts import machine_facts
+from benchmarks.facts import machine_facts, time_fact
 from benchmarks.figures import Figure, figure, show, write
 from benchmarks.load import create_topics
 from benchmarks.processes import measure, own_python
@@ -192,7 +192,7 @@ def main() -> int:
         found = list(figures(process.bootstrap_servers, Path(folder) / "collector.log"))
     show(found, Console())
     if out is not None:
-        facts = machine_facts(time.monotonic() - started_s, load_before)
+        facts = [time_fact(time.monotonic() - started_s, load_before), *machine_facts()]
         write(found, facts, out, name="receiver", title="What the collector takes")
     return 0
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from benchmarks.facts import machine_facts
+from benchmarks.facts import machine_facts, time_fact
 from benchmarks.figures import Figure, figure, show, write
 from benchmarks.peers.tsb_volume import BUFFER, WINDOWS, windows
 from benchmarks.processes import ROOT, Outcome, measure, peers_python
@@ -265,7 +265,7 @@ def main() -> int:
     found = list(figures())
     show(found, Console(), title="What the metrics of the board cost")
     if out is not None:
-        facts = machine_facts(time.monotonic() - started_s, load_before)
+        facts = [time_fact(time.monotonic() - started_s, load_before), *machine_facts()]
         write(found, facts, out, name="scoring", title="What the metrics of the board cost")
     return 0
 

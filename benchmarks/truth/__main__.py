@@ -16,7 +16,6 @@ import os
 import random
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -39,6 +38,7 @@ from benchmarks.truth.report import (
     SENTENCES,
     injection_claims,
     injection_facts,
+    journal_facts,
     leak_claims,
     leak_facts,
     placebo_claims,
@@ -81,6 +81,8 @@ class Areas:
 class Benchmark:
     """The parts of the benchmark, each of which adds to its journal.
 
+    Claims are made of everything that was measured on a machine as busy, whatever the seed.
+
     Args:
         arguments: of the command.
         progress: shows every stage.
@@ -89,11 +91,20 @@ class Benchmark:
     def __init__(self, arguments: argparse.Namespace, progress: Progress) -> None:
         self._arguments = arguments
         self._progress = progress
-        self._conditions = {"machine": "busy" if arguments.busy else "quiet", "seed": arguments.seed}
+        self._machine = {"machine": "busy" if arguments.busy else "quiet"}
+        self._conditions = {**self._machine, "seed": arguments.seed}
 
     def journal(self, part: str) -> Journal:
-        """What a part has measured so far under these conditions."""
+        """What a part has measured so far with this seed."""
         return Journal(self._arguments.work / f"{part}.jsonl", self._conditions)
+
+    def lines(self, *parts: str) -> list[dict[str, Any]]:
+        """What some parts have measured so far with any seed."""
+        return [
+            line
+            for part in parts
+            for line in Journal(self._arguments.work / f"{part}.jsonl", self._machine).lines()
+        ]
 
     def placebo(self) -> None:
         """Virtual faults on a recording of each load rate."""
@@ -194,22 +205,21 @@ class Benchmark:
         journal.add(areas)
 
     def claims(self) -> list[Claim]:
-        """Of everything that was measured under these conditions."""
-        found = [*placebo_claims(list(self.journal("placebo").lines())), *injection_claims(self._injected())]
-        for line in self.journal("leaks").lines():
+        """Of everything that was measured on such a machine."""
+        injected = self.lines("injections", "overlaps")
+        found = [*placebo_claims(self.lines("placebo")), *injection_claims(injected)]
+        for line in self.lines("leaks"):
             found += leak_claims(line["areas"], line["windows"], line["spread"])
         return found
 
     def facts(self) -> list[str]:
         """What to know of the measurement."""
         return [
-            *placebo_facts(list(self.journal("placebo").lines())),
-            *injection_facts(self._injected()),
-            *leak_facts(list(self.journal("leaks").lines())),
+            *journal_facts({part: self.lines(part) for part in PARTS}),
+            *placebo_facts(self.lines("placebo")),
+            *injection_facts(self.lines("injections", "overlaps")),
+            *leak_facts(self.lines("leaks")),
         ]
-
-    def _injected(self) -> list[dict[str, Any]]:
-        return [*self.journal("injections").lines(), *self.journal("overlaps").lines()]
 
     @contextlib.contextmanager
     def _busy(self) -> Iterator[None]:
@@ -288,7 +298,6 @@ def main() -> int:
     arguments = _arguments()
     console = Console()
     benchmark = Benchmark(arguments, TerminalProgress(console))
-    started_s, load_before = time.monotonic(), os.getloadavg()[0]
     for part in arguments.part or PARTS:
         getattr(benchmark, part)()
     claims = benchmark.claims()
@@ -297,9 +306,8 @@ def main() -> int:
     show(claims, console, title)
     if arguments.out is not None:
         facts = [
-            *machine_facts(time.monotonic() - started_s, load_before),
-            f"{machine} machine, seed {arguments.seed}, {', '.join(f'{rate:g}' for rate in arguments.rates)} "
-            "journeys/s",
+            *machine_facts(),
+            f"{machine} machine, {', '.join(f'{rate:g}' for rate in arguments.rates)} journeys/s",
             *benchmark.facts(),
         ]
         command = f"{COMMAND} --busy" if arguments.busy else COMMAND

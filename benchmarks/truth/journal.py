@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,10 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
 
     def add(self, measured: Any, **more: object) -> None:
-        """Writes a dataclass as the next line."""
+        """Writes a dataclass as the next line, and when it was measured."""
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({**self._conditions, **more, **asdict(measured)}) + "\n")
+            known = {**self._conditions, "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M}"}
+            file.write(json.dumps({**known, **more, **asdict(measured)}) + "\n")
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """Everything that was measured under these conditions; a line that was cut off is none."""

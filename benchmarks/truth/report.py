@@ -47,6 +47,15 @@ SENTENCES: Mapping[str, str] = {
 _Line = Mapping[str, Any]
 
 
+def journal_facts(parts: Mapping[str, Sequence[_Line]]) -> Iterator[str]:
+    """When each part was measured, and with which seeds."""
+    for part, lines in parts.items():
+        if lines:
+            times = sorted({line["at"] for line in lines})
+            seeds = ", ".join(str(seed) for seed in sorted({line["seed"] for line in lines}))
+            yield f"{part}: {times[0]} to {times[-1]} UTC, seed {seeds}"
+
+
 def placebo_claims(lines: Sequence[_Line]) -> Iterator[Claim]:
     """Shares of virtual faults that were called confirmed, and that were found to show anywhere."""
     tests: tuple[tuple[str, Callable[[_Line], bool]], ...] = (

