@@ -6,6 +6,7 @@ pods as models take half a gigabyte.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -207,7 +208,9 @@ class Watch:
     def stop(self) -> None:
         """Ends the iteration; another thread may call it."""
         self._is_stopped = True
-        self._response.shutdown()
+        # It may have ended by itself.
+        with contextlib.suppress(RuntimeError):
+            self._response.shutdown()
 
     def close(self) -> None:
         """Gives the connection up; call it when the iteration is over."""
