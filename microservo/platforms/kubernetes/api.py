@@ -234,7 +234,9 @@ def connect(context: str | None = None) -> KubernetesApi:
         if context is None and "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ:
             config.load_incluster_config(client_configuration=settings)
         else:
-            config.load_kube_config(context=context, client_configuration=settings)
+            # By itself the library takes the variable as it was when it was loaded.
+            files = os.environ.get("KUBECONFIG")
+            config.load_kube_config(config_file=files, context=context, client_configuration=settings)
     except (config.ConfigException, OSError) as error:
         which = "no context is named" if context is None else f"there is no context {context!r}"
         msg = f"no cluster: {which}, or the kubeconfig can't be used ({error}); try kubectl get pods"
