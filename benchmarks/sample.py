@@ -20,7 +20,7 @@ from microservo.log.run_facts import newest_effects, newest_truth, records_of_ru
 from microservo.log.runs import find_run
 from microservo.system import EmbeddedSystem, SystemOptions
 from microservo.system.count_down import count_down
-from microservo.system.demo import plan_of, run_campaign
+from microservo.system.demo import plan_of
 from schemas.catalogue import FEATURE_WINDOWS, SERVICE_GRAPH
 from schemas.records import FaultEvent, FeatureWindow, ServiceGraph
 
@@ -40,8 +40,7 @@ def record(options: SystemOptions, faults: int, folder: Path) -> int:
         system.start()
         count_down(progress, "without faults", options.fault_free_s)
         plan = plan_of(options, faults, is_balanced=True)
-        system.declare_plan(plan)
-        run_campaign(system.client, system.run_id, plan, progress)
+        system.client.campaigns.run(plan, progress=progress)
         drain_s = (policy.final_cut_us + policy.size_us) / 1e6 + _DRAIN_MARGIN_S
         count_down(progress, "late records, until every window is final", drain_s)
         system.finish_run()

@@ -9,6 +9,8 @@ AlgorithmPhase = Literal["building", "checking", "learning", "running", "stopped
 AlgorithmSource = Literal["shipped", "declaration", "object", "file", "folder", "archive"]
 AlgorithmTask = Literal["detector", "ranker", "classifier"]
 AttemptState = Literal["claimed", "running", "paused", "released", "interrupted", "done", "failed"]
+CampaignEventKind = Literal["started", "resumed", "steady", "began", "load", "requested", "over", "unsteady", "aborted", "rolled_back", "interrupted", "done"]
+CampaignState = Literal["running", "interrupted", "done", "aborted"]
 CaseOrigin = Literal["alarm", "oracle"]
 EffectVerdict = Literal["pending", "confirmed", "ineffective", "inconclusive"]
 EvaluationAction = Literal["evaluate", "pause", "resume", "interrupt", "rerun"]
@@ -20,6 +22,8 @@ Phase = Literal["applying", "active", "recovering", "after_effect"]
 Relation = Literal["root", "caller", "callee", "user", "neighbour"]
 Role = Literal["root_cause", "affected", "exposed"]
 RunStatus = Literal["running", "finished", "aborted"]
+ScheduleOutcome = Literal["requested", "skipped"]
+ScheduleState = Literal["active", "paused"]
 Truth = Literal["anomalous", "normal", "masked"]
 
 
@@ -173,6 +177,60 @@ class AnomalyScore:
     """Version of the deployment; 0 in records before version 2."""
     input_sha256: str = ""
     """SHA-256 of the features of this window as the algorithm was given them; empty in records before version 2."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignEvent:
+    """An entry in the journal of a campaign."""
+
+    campaign_id: str
+    """Identity of the campaign."""
+    number: int
+    """Number of the entry, from 1 on."""
+    at_us: int
+    """Microseconds UTC: when it happened; of a fault that was requested, when its request says it was."""
+    event: CampaignEventKind
+    """What happened; a fault is entered before it is requested."""
+    step: int = 0
+    """Number of the fault in the plan; 0 where it is about none."""
+    fault_id: str = ""
+    """Identity of the fault; empty where it is about none."""
+    detail: str = ""
+    """What there is to say of it, for example the state in which a fault ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignRun:
+    """State of a campaign: its plan, where it stands, and who runs it."""
+
+    campaign_id: str
+    """Identity of the campaign; those of its faults begin with it."""
+    name: str
+    """Name of the campaign, as its file has it."""
+    seed: int
+    """Seed of all choices in the plan."""
+    run_id: str
+    """Run whose target it breaks; empty where none was known."""
+    plan: str
+    """The plan as canonical JSON, in ASCII: equal plans give equal bytes."""
+    plan_sha256: str
+    """SHA-256 of the plan, in hexadecimal digits."""
+    state: CampaignState
+    """Where it stands; of one that is running, the lease tells whether anybody runs it."""
+    faults: int
+    """How many faults are planned."""
+    faults_over: int
+    """How many of them are over."""
+    started_at_us: int
+    """Microseconds UTC: when it was started first."""
+    updated_at_us: int
+    """Microseconds UTC: when this was written."""
+    holder: str
+    """Who runs it, or did last; no two processes have the same name."""
+    reason: str = ""
+    """Why it was interrupted or aborted; empty otherwise."""
+    lease_until_us: int | None = None
+    """Microseconds UTC: until then nobody else may take it over; null where nobody runs it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -638,6 +696,42 @@ class FaultRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FaultSchedule:
+    """State of a schedule: which fault is to begin when, once or again and again."""
+
+    schedule_id: str
+    """Identity of the schedule; at most 40 letters, digits, '-' and '_'."""
+    version: int
+    """1, and one more with each change."""
+    state: ScheduleState
+    """Whether its faults begin; those whose time comes while it is paused don't exist."""
+    kind: str
+    """Kind of fault, for example network-delay."""
+    service: str
+    """Target service."""
+    duration_us: int
+    """Microseconds that each fault shall be in force."""
+    grace_us: int
+    """Microseconds that a fault may begin late; one that could not begin by then is skipped."""
+    valid_from_us: int
+    """Microseconds UTC: when this version was made; faults before that aren't of it."""
+    created_at_us: int
+    """Microseconds UTC: when the first version was made."""
+    instances: tuple[str, ...] = ()
+    """Target instances by id; empty means every instance of the service."""
+    parameters: dict[str, str] = field(default_factory=dict)
+    """Parameters of the kind as people write them, with units, for example latency=300ms."""
+    at_us: int | None = None
+    """Microseconds UTC: when the only fault begins, at a whole second; null where there is a cron expression."""
+    cron: str = ""
+    """When faults begin, as minute, hour, day of the month, month and day of the week; empty where there is only one."""
+    time_zone: str = "UTC"
+    """IANA name of the zone that the cron expression is meant in."""
+    requested_by: str = ""
+    """Who asked, for the record."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FaultSnapshot:
     """A state: all that is needed to go on with a fault, and to list it, without reading its history."""
 
@@ -861,6 +955,36 @@ class RootCause:
     """Microseconds from the case to the ranks."""
     cpu_us: int
     """Microseconds of processor time that it took."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduledFault:
+    """One fault of a schedule."""
+
+    fault_id: str
+    """Identity of the fault: that of the schedule, and when it was to begin."""
+    at_us: int
+    """Microseconds UTC: when it was to begin."""
+    outcome: ScheduleOutcome
+    """Requested, and then its story is on fault-events; or skipped."""
+    reason: str = ""
+    """Why it was skipped; empty otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleProgress:
+    """State of a schedule's faults: up to when they were dealt with, and what became of the newest."""
+
+    schedule_id: str
+    """Identity of the schedule."""
+    handled_until_us: int
+    """Microseconds UTC: every fault that was to begin by then was requested or skipped."""
+    requested: int
+    """How many were requested in all."""
+    skipped: int
+    """How many were skipped in all, since nobody was there to request them in time."""
+    recent: tuple[ScheduledFault, ...] = ()
+    """The newest, the oldest of them first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,6 @@ from microservo.platforms.local.mechanisms import kinds_of_local_targets
 from microservo.system import EmbeddedSystem, SystemOptions
 from microservo.system.count_down import count_down
 from microservo.system.demo import plan_of as campaign_of
-from microservo.system.demo import run_campaign
 
 _MOST_IN_A_PASS = 400
 """Trials: what an interruption loses, and what the reading of a recording is shared by."""
@@ -185,11 +184,10 @@ class Benchmark:
             return
         options = self._options("truth-leaks", max(self._arguments.rates))
         plan = campaign_of(options, self._arguments.faults, is_balanced=True)
+        options = replace(options, fault_free_s=60.0)
         with self._busy(), EmbeddedSystem(options, self._progress) as system:
             system.start()
-            system.declare_plan(plan)
-            count_down(self._progress, "normal telemetry", 60.0)
-            run_campaign(system.client, system.run_id, plan, self._progress)
+            system.client.campaigns.run(plan, progress=self._progress)
             count_down(self._progress, "until every window is final", 60.0)
             system.finish_run()
             system.stop_processes()

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.truth.exposure import Exposure
 from benchmarks.truth.strengths import Strength, parameters
 from microservo.application.progress import Progress
-from microservo.domain.campaign import CampaignFault
+from microservo.domain.campaigns.choice import CampaignFault
+from microservo.domain.campaigns.plan import fault_id, one_after_another
 from microservo.domain.graph import OUTSIDE
 from microservo.domain.twin import TwinRow
 from microservo.platforms.local.mechanisms import kinds_of_local_targets
 from microservo.platforms.local.topology_files import read_topology
 from microservo.system import EmbeddedSystem, SystemOptions
 from microservo.system.count_down import count_down
-from microservo.system.demo import fault_id, run_campaign
 from microservo.system.twin import Twin
 from schemas.records import FaultEvent
 
@@ -109,16 +109,17 @@ def run_session(
         Unavailable: a part of a system did not get ready, or a fault was never over.
     """
     rows: dict[str, list[TwinRow]] = {}
-    with EmbeddedSystem(options, progress) as system:
+    with EmbeddedSystem(replace(options, fault_free_s=WARM_UP_S), progress) as system:
         system.start()
-        system.declare_plan(plan)
-        count_down(progress, "normal telemetry", WARM_UP_S)
-        run_campaign(system.client, system.run_id, list(plan), progress)
+        target = read_topology(options.topology).name
+        planned = one_after_another("injections", options.seed, target, plan)
+        report = system.client.campaigns.run(planned, progress=progress)
         events = ended(system, progress)
         exposure = Exposure.read(system.broker, system.run_id, options.topic_prefix)
         for row in Twin(system, progress).run(events).rows if with_twin else ():
             rows.setdefault(row.effect.fault_id, []).append(row)
-    newest = newest_of(events, [fault_id(system.run_id, at, fault) for at, fault in enumerate(plan, start=1)])
+    campaign_id = report.status.run.campaign_id
+    newest = newest_of(events, [fault_id(campaign_id, step) for step in planned.steps])
     return [
         injection(
             number, fault, "default", event, exposure, rows=rows.get(event.fault_id, []), has_twin=with_twin

@@ -26,9 +26,11 @@ from benchmarks.truth.injections import (
     newest_of,
 )
 from benchmarks.truth.strengths import Strength, parameters
+from microservo.adapters.clock import now_us
 from microservo.application.progress import Progress
 from microservo.client import Client
-from microservo.domain.campaign import CampaignFault
+from microservo.domain.campaigns.choice import CampaignFault
+from microservo.log.run_records import declare_plan
 from microservo.system import EmbeddedSystem, SystemOptions
 from microservo.system.count_down import count_down
 
@@ -124,7 +126,14 @@ def run_rounds(
     """
     with EmbeddedSystem(options, progress) as system:
         system.start()
-        system.declare_plan(fault for each in rounds for fault in _faults(each))
+        declare_plan(
+            system.broker,
+            system.run_id,
+            [fault for each in rounds for fault in _faults(each)],
+            process="system",
+            clock=now_us,
+            topic_prefix=options.topic_prefix,
+        )
         count_down(progress, "normal telemetry", WARM_UP_S)
         for each in rounds:
             under = ", ".join(sorted({fault.service for fault, _ in each.under}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -59,7 +59,6 @@ class Detecting:
         session: to the algorithm.
         decider: what makes alarms of scores.
         rows: gathers the windows of all services.
-        before_each: called before each question to the algorithm; may take its time.
     """
 
     def __init__(
@@ -67,7 +66,6 @@ class Detecting:
         session: Session,
         decider: AlarmDecider,
         rows: SystemRows,
-        before_each: Callable[[], None] = lambda: None,
     ) -> None:
         self._session = session
         self._kinds = frozenset(session.declaration.kinds)
@@ -75,7 +73,6 @@ class Detecting:
         self._delivery = Delivery(session.declaration)
         self._decider = decider
         self._rows = rows
-        self._before_each = before_each
         self._scored_us = 0
         """Of a whole system: instants that end by then are scored."""
         self.counts: dict[str, Counts] = {}
@@ -142,7 +139,6 @@ class Detecting:
             of_group = list(group)
             rows = np.array([each.values for each in of_group], np.float64)
             given_names, rows = (names, rows) if self._is_of_system else self._delivery(names, rows)
-            self._before_each()
             answer = self._session.score(service, given_names, rows)
             self.counts[service] = answer.counts
             self.cpu_us += answer.cpu_us

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import select
 import time
+from collections.abc import Callable
 from typing import IO, Protocol
 
 from microservo.errors import AlgorithmEnded, DeadlineExceeded
 
+ATTEND_S = 0.1
+"""Between two calls of what attends while an answer is awaited."""
 _CHUNK_BYTES = 1 << 20
 _NOT_ANSWERED = "no answer"
 _NOT_READ = "what it was asked was not read"
@@ -17,12 +20,19 @@ _NOT_READ = "what it was asked was not read"
 class Pipe(Protocol):
     """Both ends of a process that answers."""
 
+    attend: Callable[[], None]
+    """Called before each question, and every `ATTEND_S` while an answer is awaited. It may take its time, and
+    no deadline runs out meanwhile."""
+
+    def now_s(self) -> float:
+        """A clock in seconds, for deadlines: it stands still while `attend` takes its time."""
+
     def send(self, data: bytes, deadline_s: float) -> None:
         """Writes all of it.
 
         Args:
             data: what to write.
-            deadline_s: a reading of `time.monotonic`.
+            deadline_s: a reading of `now_s`.
 
         Raises:
             DeadlineExceeded: the other end did not read it by then.
@@ -47,9 +57,14 @@ class FilePipe:
     """
 
     def __init__(self, stdin: IO[bytes], stdout: IO[bytes]) -> None:
+        self.attend: Callable[[], None] = lambda: None
         self._stdin, self._stdout = stdin, stdout
+        self._attended_s = 0.0
         os.set_blocking(stdin.fileno(), False)
         os.set_blocking(stdout.fileno(), False)
+
+    def now_s(self) -> float:
+        return time.monotonic() - self._attended_s
 
     def send(self, data: bytes, deadline_s: float) -> None:
         rest = memoryview(data)
@@ -74,12 +89,15 @@ class FilePipe:
                 raise AlgorithmEnded(msg)
             return data
 
-    @staticmethod
-    def _wait(file: IO[bytes], event: int, deadline_s: float, problem: str) -> None:
+    def _wait(self, file: IO[bytes], event: int, deadline_s: float, problem: str) -> None:
         # select would fail on a descriptor above 1023.
         poll = select.poll()
         poll.register(file.fileno(), event)
-        left_s = deadline_s - time.monotonic()
-        if left_s <= 0 or not poll.poll(left_s * 1000):
-            msg = f"{problem} in time; raise its deadline, or make it faster"
-            raise DeadlineExceeded(msg)
+        while (left_s := deadline_s - self.now_s()) > 0:
+            if poll.poll(min(left_s, ATTEND_S) * 1000):
+                return
+            begun_s = time.monotonic()
+            self.attend()
+            self._attended_s += time.monotonic() - begun_s
+        msg = f"{problem} in time; raise its deadline, or make it faster"
+        raise DeadlineExceeded(msg)

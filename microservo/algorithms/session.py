@@ -8,8 +8,7 @@ is raises an error that says so, and is never used.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -159,6 +158,10 @@ class Session:
         self._layouts: dict[tuple[str, ...], int] = {}
         self._received = bytearray()
 
+    def attend_by(self, attend: Callable[[], None]) -> None:
+        """Has something called before each question and while its answer is awaited, as of `Pipe`."""
+        self._pipe.attend = attend
+
     def open(self, deadline_s: float = START_DEADLINE_S) -> Opened:
         """Loads the plug-in.
 
@@ -307,7 +310,8 @@ class Session:
         if self._received:
             msg = f"{len(self._received)} bytes that nobody asked for; expected answers to questions alone"
             raise BadAnswer(msg)
-        deadline_s = time.monotonic() + (self.declaration.deadline_s if within_s is None else within_s)
+        self._pipe.attend()
+        deadline_s = self._pipe.now_s() + (self.declaration.deadline_s if within_s is None else within_s)
         self._pipe.send(frames.encode({"op": op, **header}, body), deadline_s)
         try:
             lengths = frames.lengths(self._take(frames.PREFIX.size, deadline_s), answer_bytes)

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from microservo.adapters.files import writable
 from microservo.application.algorithms import name_of_spec, training_for
 from microservo.application.command import Command, Context
+from microservo.application.documents import to_json
 from microservo.application.runs import LATEST_RUN, run_id_of
 from microservo.errors import AlgorithmEnded, InvalidInput
 from microservo.log.reader import read_state
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
     from microservo.algorithms import Plugin
     from microservo.algorithms.running import Running
     from microservo.algorithms.training import Training
-    from microservo.application.replay import Recording
+    from microservo.application.replay import Advance, Recording
     from microservo.supervision.environments import EnvironmentCache
+    from microservo.supervision.fence_process import FencedProcess
 
 _STEP = 1000
 """Records between two looks at the progress."""
@@ -55,6 +58,8 @@ class EvaluateAlgorithm(Command[Evaluation]):
         train_on: as of `DeployAlgorithm`; not for what is deployed.
         version: which of what is deployed it has to be; any if not given.
         environments: folder of the environments that algorithms require; the user's own if not given.
+        answers: file that gets what the algorithm says, as JSON, a record a line: scores and alarms, root
+            causes, or failure classes.
     """
 
     spec: str
@@ -68,7 +73,8 @@ class EvaluateAlgorithm(Command[Evaluation]):
     is_fenced: bool = True
     version: int | None = None
     environments: Path | None = None
-    train_on: Path | None = None
+    train_on: str | None = None
+    answers: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +122,10 @@ def evaluate_algorithm(command: EvaluateAlgorithm, context: Context) -> Evaluati
                     stage.advance(number, 0)
         evaluation.add(subject.deployment)
         environments = EnvironmentCache(command.environments or environments_folder())
-        with _running(subject, folder, environments, context) as running:
+        with (
+            _answers_to(command.answers) as hear,
+            _running(subject, folder, environments, context) as running,
+        ):
             if subject.training is not None:
                 subject.training.teach(running.session, recording.run.run_id)
             with context.progress.stage("windows") as stage:
@@ -127,7 +136,8 @@ def evaluate_algorithm(command: EvaluateAlgorithm, context: Context) -> Evaluati
                     evaluation,
                     until_us=until_us,
                     windows=len(windows),
-                    advance=stage.advance,
+                    advance=_holding(running.fenced, stage.advance),
+                    hear=hear,
                 )
             cpu_us, memory = round(running.fenced.cpu_s() * 1e6), running.fenced.peak_memory_bytes()
         with context.progress.stage("metrics"):
@@ -198,7 +208,9 @@ def _resolved(command: EvaluateAlgorithm, context: Context, folder: Path) -> _Su
         is_wanted=True,
         deployed_at_us=context.clock(),
     )
-    return _Subject(plugin=plugin, deployment=deployment, training=training_for(plugin, command.train_on))
+    return _Subject(
+        plugin=plugin, deployment=deployment, training=training_for(plugin, command.train_on, context)
+    )
 
 
 def _deployed_training(deployment: AlgorithmDeployment, context: Context, folder: Path) -> Training | None:
@@ -228,6 +240,30 @@ def _running(
         except AlgorithmEnded as error:
             # The pipe only shows that it ended.
             raise AlgorithmEnded(running.why_it_ended() or str(error)) from error
+
+
+def _holding(process: FencedProcess, advance: Advance) -> Advance:
+    """The same, and while it takes its time the process does nothing."""
+
+    def advance_held(done: float, total: float) -> None:
+        with process.held():
+            advance(done, total)
+
+    return advance_held
+
+
+@contextmanager
+def _answers_to(path: Path | None) -> Iterator[Callable[[object], None]]:
+    """What writes records into a file, a line each; what forgets them where there is no file.
+
+    Raises:
+        Unavailable: the file can't be written.
+    """
+    if path is None:
+        yield lambda _: None
+        return
+    with writable(path, "name another file"), path.open("w", encoding="utf-8") as file:
+        yield lambda record: print(to_json({"type": type(record).__name__, "record": record}), file=file)
 
 
 def _part(command: EvaluateAlgorithm) -> str:

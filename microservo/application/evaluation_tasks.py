@@ -11,7 +11,7 @@ from typing import Literal
 from microservo.application.algorithms import named_deployment
 from microservo.application.command import Command, Context
 from microservo.application.runs import LATEST_RUN, ListRuns, list_runs, run_id_of
-from microservo.domain.evaluation_tasks import Task, TaskState
+from microservo.domain.evaluation_tasks import Task, Tasks, TaskState
 from microservo.errors import InvalidInput, MicroServoError, Unavailable
 from schemas.codec import decode_as
 from schemas.records import Evaluation, EvaluationRequest
@@ -218,19 +218,27 @@ def wait_for_task(command: WaitForTask, context: Context) -> TaskStatus:
         MicroServoError: it failed or was interrupted; with the reason.
         Unavailable: it is due, and nobody works on it.
     """
+    from microservo.log.evaluation_tasks import FollowedTasks  # noqa: PLC0415  # loads NumPy
+
     status = show_task(ShowTask(task_id=command.task_id), context)
     silent_s = time.monotonic() + _SILENCE_S
-    with context.progress.stage(f"evaluation task {command.task_id}") as stage:
+    connection = context.connection
+    with (
+        context.progress.stage(f"evaluation task {command.task_id}") as stage,
+        FollowedTasks(connection.broker, connection.topic_prefix) as followed,
+    ):
         while status.state not in ("done", "failed", "interrupted"):
             stage.show(status.state)
             stage.advance(status.windows_done, status.windows_total)
-            if status.state != "waiting":
+            if status.state != "waiting" or _is_anything_at_work(followed.tasks, context):
                 silent_s = time.monotonic() + _SILENCE_S
-            elif time.monotonic() > silent_s and not _is_anything_at_work(context):
+            elif time.monotonic() > silent_s:
                 msg = f"nobody works on {command.task_id} for {_SILENCE_S:g} s; does an evaluator run?"
                 raise Unavailable(msg)
-            time.sleep(_POLL_S)
-            status = show_task(ShowTask(task_id=command.task_id), context)
+            followed.poll(_POLL_S)
+            task = followed.tasks.get(command.task_id)
+            assert task is not None
+            status = _status(task, context.clock())
         stage.show(status.state)
     if status.state != "done":
         reason = f": {status.reason}" if status.reason else ""
@@ -239,9 +247,9 @@ def wait_for_task(command: WaitForTask, context: Context) -> TaskStatus:
     return status
 
 
-def _is_anything_at_work(context: Context) -> bool:
+def _is_anything_at_work(tasks: Tasks, context: Context) -> bool:
     """Whether an evaluator may only be busy with another task."""
-    return any(each.state == "running" for each in list_tasks(ListTasks(), context))
+    return any(each.state(context.clock()) == "running" for each in tasks)
 
 
 def _known_run(name: str, context: Context) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -10,11 +9,11 @@ from datetime import datetime, timedelta
 
 from microservo.application.command import Command, Context
 from microservo.application.following import FollowedFault
-from microservo.application.runs import ListRuns, list_runs
+from microservo.application.given import duration_us, instant_us, user_name
+from microservo.application.runs import running_run
 from microservo.domain.faults.catalogue import KindInfo, check_id, describe, kind_named, parse_request
 from microservo.domain.faults.declared import Declaration, check_end, parse_declaration
 from microservo.domain.faults.lifecycle import LAST_STATES
-from microservo.domain.faults.units import parse_duration
 from microservo.errors import InvalidInput, Unavailable
 from microservo.log.faults import all_latest_events, latest_events
 from microservo.platforms.platform import Platform, kinds_here, services_of
@@ -164,9 +163,9 @@ def request_fault(command: RequestFault, context: Context) -> RequestedFault:
         service=command.service,
         instances=command.instances,
         parameters=dict(command.parameters),
-        duration_us=_duration_us(command.duration),
-        start_at_us=None if command.start_at is None else _instant_us(command.start_at),
-        requested_by=_user(),
+        duration_us=duration_us(command.duration),
+        start_at_us=None if command.start_at is None else instant_us(command.start_at),
+        requested_by=user_name(),
     )
     platform = context.connection.platform()
     if platform is None:
@@ -190,13 +189,13 @@ def declare_fault(command: DeclareFault, context: Context) -> RequestedFault:
         kind=command.kind,
         service=command.service,
         instances=command.instances,
-        start_at_us=now_us if command.start_at is None else _instant_us(command.start_at),
-        end_at_us=None if command.end_at is None else _instant_us(command.end_at),
-        within_us=None if command.within is None else _duration_us(command.within),
+        start_at_us=now_us if command.start_at is None else instant_us(command.start_at),
+        end_at_us=None if command.end_at is None else instant_us(command.end_at),
+        within_us=None if command.within is None else duration_us(command.within),
         severity=command.severity,
-        requested_by=_user() if command.declared_by is None else command.declared_by,
+        requested_by=user_name() if command.declared_by is None else command.declared_by,
     )
-    run = _running_run(context)
+    run = running_run(context)
     declared = parse_declaration(request, run_from_us=0 if run is None else run.started_at_us, now_us=now_us)
     return replace(_send(request, context), note=_late_note(declared, run, now_us))
 
@@ -216,7 +215,7 @@ def stop_fault(command: StopFault, context: Context) -> None:
         msg = f"fault {command.fault_id!r} is over: {events[0].state}; there is nothing to stop"
         raise InvalidInput(msg)
     now_us = context.clock()
-    end_us = None if command.at is None else _instant_us(command.at)
+    end_us = None if command.at is None else instant_us(command.at)
     if events[0].origin == "declared":
         check_end(now_us if end_us is None else end_us, events[0].applied_at_us or 0, now_us)
     elif end_us is not None:
@@ -226,7 +225,7 @@ def stop_fault(command: StopFault, context: Context) -> None:
         fault_id=command.fault_id,
         action="stop",
         requested_at_us=now_us,
-        requested_by=_user(),
+        requested_by=user_name(),
         end_at_us=end_us,
     )
     _send(request, context)
@@ -298,12 +297,6 @@ def list_kinds(command: ListKinds, context: Context) -> tuple[KindInfo, ...]:
     return tuple(kind for kind in describe(carried) if command.name in (None, kind.name))
 
 
-def _running_run(context: Context) -> Experiment | None:
-    """The run that goes on and began last, if there is one."""
-    going_on = [run for run in list_runs(ListRuns(), context) if run.status == "running"]
-    return going_on[-1] if going_on else None
-
-
 def _late_note(declared: Declaration, run: Experiment | None, now_us: int) -> str:
     if run is None or now_us - declared.start_at_us <= run.window_us + run.final_cut_us:
         return ""
@@ -335,25 +328,3 @@ def _send(draft: FaultRequest, context: Context) -> RequestedFault:
             raise InvalidInput(msg) from error
         publisher.flush(_FLUSH_S)
     return RequestedFault(fault_id=request.fault_id, requested_at_us=request.requested_at_us)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container may run as a number without a name
-        return ""
-
-
-def _duration_us(duration: str | timedelta | None) -> int:
-    if duration is None:
-        return 0
-    if isinstance(duration, timedelta):
-        return duration // timedelta(microseconds=1)
-    return parse_duration(duration)
-
-
-def _instant_us(instant: datetime) -> int:
-    if instant.tzinfo is None:
-        msg = f"instant {instant.isoformat()} has no time zone; add one, for example +00:00 or Z"
-        raise InvalidInput(msg)
-    return round(instant.timestamp() * 1_000_000)

@@ -52,6 +52,7 @@ def replay(
     until_us: int | None,
     windows: int,
     advance: Advance,
+    hear: Callable[[Read], None] = lambda _: None,
 ) -> None:
     """Gives all windows to an algorithm, and what it says to an evaluation.
 
@@ -62,13 +63,16 @@ def replay(
         evaluation: gathers what it says.
         until_us: windows that end later are left out; None for none.
         windows: how many there are.
-        advance: told how many of them are done; may take its time.
+        advance: told how many of them are done, before each question to the algorithm and while its answer
+            is awaited; may take its time, which counts for no deadline.
+        hear: told what the algorithm says, record by record.
 
     Raises:
         AlgorithmFailed: it broke down, and would have been started anew.
         Retryable: the broker stopped giving messages.
     """
     shown = _Shown(_batches(_until(recording.windows(), until_us)), windows, advance)
+    session.attend_by(shown.step)
     if deployment.task == "detector":
         said = _detect(recording.run, session, deployment, shown)
     else:
@@ -78,6 +82,7 @@ def replay(
         graphs = recording.graphs()
         said = _answer(cases, graphs, session, deployment, shown)
     for record in said:
+        hear(record)
         evaluation.add(record)
 
 
@@ -97,7 +102,7 @@ class _Shown:
         self._done = 0
 
     def step(self) -> None:
-        """Before each question to the algorithm: it may have to wait."""
+        """Whenever it may have to wait."""
         # What came while this reads has no label yet.
         self._advance(self._done, max(self._windows, self._done))
 
@@ -112,7 +117,7 @@ def _detect(
     run: Experiment, session: Session, deployment: AlgorithmDeployment, batches: _Shown
 ) -> Iterator[Read]:
     rows = SystemRows(HISTORY_WINDOWS * run.window_us)
-    detecting = Detecting(session, decider_of(deployment, run), rows, batches.step)
+    detecting = Detecting(session, decider_of(deployment, run), rows)
     speaker = Speaker(deployment=deployment, run_id=run.run_id)
     for batch in batches:
         scored, decisions = detecting.take(batch)
@@ -138,7 +143,6 @@ def _answer(
         for window, partition in batch:
             rows.add(window, partition)
             while waiting and casework.is_ready(waiting[-1]):
-                batches.step()
                 yield _said_of(waiting.pop(), casework, session, deployment)
 
 

@@ -131,6 +131,12 @@ def run_id_of(name: str, context: Context) -> str:
     return _newest(list_runs(ListRuns(), context)) if name == LATEST_RUN else name
 
 
+def running_run(context: Context) -> Experiment | None:
+    """The run that goes on and began last, if there is one."""
+    going_on = [run for run in list_runs(ListRuns(), context) if run.status == "running"]
+    return going_on[-1] if going_on else None
+
+
 def _newest(known: tuple[Experiment, ...]) -> str:
     if not known:
         msg = "there is no run yet; `microservo demo` makes one"

@@ -39,6 +39,20 @@ from microservo.application.board import (
     export_board,
     show_board,
 )
+from microservo.application.campaigns import (
+    ListCampaigns,
+    ListShippedCampaigns,
+    PlanCampaign,
+    ReportCampaign,
+    ResumeCampaign,
+    RunCampaign,
+    list_campaigns,
+    list_shipped_campaigns,
+    plan_of_campaign,
+    report_campaign,
+    resume_campaign,
+    run_campaign,
+)
 from microservo.application.cluster import CheckCluster, check_cluster
 from microservo.application.command import Command, Context
 from microservo.application.datasets import (
@@ -93,6 +107,24 @@ from microservo.application.runs import (
     retire_service,
     retire_writer,
 )
+from microservo.application.schedules import (
+    AddSchedule,
+    EditSchedule,
+    ListSchedules,
+    PauseSchedule,
+    PreviewSchedules,
+    RemoveSchedule,
+    ResumeSchedule,
+    ShowSchedule,
+    add_schedule,
+    edit_schedule,
+    list_schedules,
+    pause_schedule,
+    preview_schedules,
+    remove_schedule,
+    resume_schedule,
+    show_schedule,
+)
 from microservo.application.topics import (
     EnsureTopics,
     ListTopics,
@@ -113,6 +145,20 @@ HANDLERS: Mapping[type[Command[Any]], Callable[[Any, Context], Any]] = {
     FollowFault: follow_fault,
     WaitForFault: wait_for_fault,
     ListKinds: list_kinds,
+    AddSchedule: add_schedule,
+    ListSchedules: list_schedules,
+    ShowSchedule: show_schedule,
+    PreviewSchedules: preview_schedules,
+    PauseSchedule: pause_schedule,
+    ResumeSchedule: resume_schedule,
+    EditSchedule: edit_schedule,
+    RemoveSchedule: remove_schedule,
+    PlanCampaign: plan_of_campaign,
+    RunCampaign: run_campaign,
+    ResumeCampaign: resume_campaign,
+    ReportCampaign: report_campaign,
+    ListCampaigns: list_campaigns,
+    ListShippedCampaigns: list_shipped_campaigns,
     Subscribe: subscribe,
     ListTopics: list_topics,
     EnsureTopics: ensure_topics,

@@ -82,7 +82,7 @@ def deploy(
     *,
     name: str | None,
     if_missing: bool,
-    train_on: Path | None,
+    train_on: str | None,
     threshold: float | None,
     alarms_per_hour: float,
     unfenced: bool,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -44,8 +43,8 @@ _OPTIONS = (
 
 train_on_option = click.option(
     "--train-on",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of a dataset of another run, for a classifier to be trained on.",
+    metavar="DATASET|RUN",
+    help="Folder of a dataset of another run, or that run, for a classifier to be trained on.",
 )
 
 

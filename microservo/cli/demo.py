@@ -9,6 +9,8 @@ from pathlib import Path
 import click
 
 from microservo.application.datasets import CheckFolder
+from microservo.cli.board import print_board
+from microservo.cli.fault_rows import FAULT_COLUMNS, fault_row
 from microservo.cli.output import Cell, console, print_line, print_table
 from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, pass_session
@@ -30,7 +32,6 @@ from microservo.system.demo import (
 )
 from microservo.system.said import Said
 from microservo.system.twin import Twin, TwinResult, keep_twin
-from schemas.records import FaultEvent
 
 _DATASETS = Path("datasets")
 """Gets a folder per run where none is named."""
@@ -118,54 +119,26 @@ def demo(
             started.append(twin.system)
             compared = twin.run(result.faults)
             keep_twin(result.out_dir, compared)
-    columns = ("fault", "applied", "effect", "recovered", "normal", "verdict")
-    print_table(columns, [_row(event) for event in result.faults], lines=False)
+    print_table(FAULT_COLUMNS, [fault_row(event) for event in result.faults], lines=False)
     if compared is not None:
         print_table(_TWIN_COLUMNS, map(_twin_row, compared.rows), lines=False)
         print_line(f"twin      {compared.run_id}")
-    _print_said(result.said)
+    for board in result.boards:
+        print_board(board)
+    print_line(f"alarms    faults met: {_said_in_a_line(result.said)}")
     print_line(f"dataset   {result.out_dir}")
     print_line(f"report    {result.out_dir / 'report.html'}")
     print_line(f"content   {result.content_hash}")
     _refuse_failure(result)
 
 
-def _row(event: FaultEvent) -> Sequence[Cell]:
-    """A fault with its measured times, each after the request."""
-    # Two lines for each fault, so that nothing is cut on a terminal of 80 columns.
-    times_us = (event.applied_at_us, event.effect_seen_at_us, event.recovered_at_us, event.normal_at_us)
-    return (
-        (event.kind, styled(event.service, dim=True)),
-        *(after(time_us, event.requested_at_us) for time_us in times_us),
-        event.verdict if event.state == "recovered" else (event.verdict, event.state),
+def _said_in_a_line(said: Said) -> str:
+    """How many faults the alarms of each detector met, for example "n-sigma 5 of 6 (2 false alarms)"."""
+    found = (
+        f"{each.algorithm} {each.found} of {said.faults} ({each.false_alarms} false)"
+        for each in said.detectors
     )
-
-
-def _print_said(said: Said) -> None:
-    """What each algorithm said, by task."""
-    of = f"of {said.faults}"
-    print_table(
-        ("detector", "alarms", f"faults found, {of}", "false alarms"),
-        [
-            (each.algorithm, str(each.alarms), str(each.found), str(each.false_alarms))
-            for each in said.detectors
-        ],
-        lines=False,
-    )
-    print_table(
-        ("ranker", "alarms explained", "of a fault", "cause first", "in the first three"),
-        [
-            (
-                each.algorithm,
-                str(each.cases),
-                str(each.of_faults),
-                str(each.first),
-                str(each.first_few),
-            )
-            for each in said.rankers
-        ],
-        lines=False,
-    )
+    return ", ".join(found)
 
 
 _TWIN_COLUMNS = ("fault", "on", "first deviating record", "seen", "apart", "deviating")

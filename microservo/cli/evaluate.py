@@ -44,6 +44,12 @@ from microservo.errors import InvalidInput
 @click.option("--threshold", type=float, metavar="SCORE", help="Scores above it are alarms.")
 @click.option("--unfenced", is_flag=True, help="Run it with all rights of this user.")
 @click.option("--json", "as_json", is_flag=True, help="JSON, one document; `board show --file` reads it.")
+@click.option(
+    "--answers",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="File that gets each score, alarm or ranking, as JSON, one a line.",
+)
 @train_on_option
 @pass_session
 def evaluate(
@@ -58,7 +64,8 @@ def evaluate(
     start_at: datetime | None,
     background: bool,
     threshold: float | None,
-    train_on: Path | None,
+    answers: Path | None,
+    train_on: str | None,
     unfenced: bool,
     as_json: bool,
     **declared: Any,
@@ -76,6 +83,7 @@ def evaluate(
       microservo algorithm evaluate n-sigma --run latest
       microservo algorithm evaluate ./mine.py --dataset ./dataset --json > mine.json
       microservo algorithm evaluate mine --run run-20260131-120000-ab12 --background
+      microservo algorithm evaluate mine --run latest --answers scores.jsonl
       microservo algorithm evaluate mine --at +1h --background
     """
     command = EvaluateAlgorithm(
@@ -88,6 +96,7 @@ def evaluate(
         threshold=threshold,
         is_fenced=not unfenced,
         train_on=train_on,
+        answers=answers,
     )
     if background or start_at is not None:
         task = session.execute(_task_of(command, start_at))
@@ -113,11 +122,12 @@ def _task_of(command: EvaluateAlgorithm, start_at: datetime | None) -> RequestEv
         "--dataset": command.dataset is not None,
         "--threshold": command.threshold is not None,
         "--unfenced": not command.is_fenced,
+        "--answers": command.answers is not None,
         "--train-on": command.train_on is not None,
         "what it declares": bool(command.declared),
     }
     if odd := [name for name, is_given in given.items() if is_given]:
-        msg = f"{', '.join(odd)} can't go with --at or --background; deploy it so, and evaluate that"
+        msg = f"{', '.join(odd)} can't go with --at or --background; leave these out, or deploy it so"
         raise InvalidInput(msg)
     return RequestEvaluation(
         name=command.spec,

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from microservo.cli.documents import to_json
+from microservo.application.documents import to_json
 from microservo.cli.text import Part, Styled, encodable, rendered, styled
 from microservo.domain.text import printable
 

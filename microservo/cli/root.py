@@ -31,6 +31,8 @@ COMMANDS: Mapping[str, str] = {
     "up": "microservo.cli.up:up",
     "target": "microservo.cli.target:target",
     "fault": "microservo.cli.fault:fault",
+    "schedule": "microservo.cli.schedule:schedule",
+    "campaign": "microservo.cli.campaign:campaign",
     "algorithm": "microservo.cli.algorithm:algorithm",
     "board": "microservo.cli.board:board",
     "subscribe": "microservo.cli.subscribe:subscribe",

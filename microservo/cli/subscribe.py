@@ -10,8 +10,8 @@ from typing import Literal
 
 import click
 
+from microservo.application.documents import document
 from microservo.application.topics import Subscribe
-from microservo.cli.documents import document
 from microservo.cli.lines import line_of
 from microservo.cli.output import print_document, print_line
 from microservo.cli.session import Session, pass_session

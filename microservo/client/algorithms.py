@@ -36,7 +36,7 @@ class Algorithms:
         alarms_per_hour: float = 1.0,
         is_fenced: bool = True,
         if_missing: bool = False,
-        train_on: Path | None = None,
+        train_on: Path | str | None = None,
         **declared: Any,
     ) -> AlgorithmDeployment:
         """Has an algorithm run beside others, from now on.
@@ -49,7 +49,7 @@ class Algorithms:
             alarms_per_hour: false alarms that such a threshold aims at, of all services together.
             is_fenced: whether it runs where it can reach nothing.
             if_missing: leave what is deployed under the name as it is.
-            train_on: folder of a dataset of another run, for a classifier to be trained on.
+            train_on: folder of a dataset of another run, or that run, for a classifier to be trained on.
             **declared: keys of a declaration that count more than what the spec says, for example
                 `params={"top_k": 5}` or `signals=["metrics"]`.
 
@@ -64,7 +64,7 @@ class Algorithms:
             alarms_per_hour=alarms_per_hour,
             is_fenced=is_fenced,
             if_missing=if_missing,
-            train_on=train_on,
+            train_on=None if train_on is None else str(train_on),
         )
         return execute(command, self._context)
 

@@ -23,9 +23,11 @@ from microservo.application.command import Context
 from microservo.application.connection import Broker, Connection, SystemFile, connect
 from microservo.client.algorithms import Algorithms
 from microservo.client.board import Boards
+from microservo.client.campaigns import Campaigns
 from microservo.client.datasets import Datasets
 from microservo.client.faults import Faults
 from microservo.client.runs import Runs
+from microservo.client.schedules import Schedules
 from microservo.client.tasks import EvaluationTasks
 from microservo.client.topics import Topics
 
@@ -42,6 +44,8 @@ class Client:
 
     Attributes:
         faults: request, stop, list, follow them, wait for them.
+        campaigns: plan them, run them, go on with one that was killed, see what came of them.
+        schedules: have faults begin at a time, once or again and again.
         topics: list, create and subscribe to them.
         runs: list them and their writers, retire a writer.
         datasets: rebuild, verify and hash them.
@@ -69,6 +73,8 @@ class Client:
         )
         context = Context(lambda: connection, clock=clock)
         self.faults = Faults(context)
+        self.campaigns = Campaigns(context)
+        self.schedules = Schedules(context)
         self.topics = Topics(context)
         self.runs = Runs(context)
         self.datasets = Datasets(context)

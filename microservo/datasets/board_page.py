@@ -10,6 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from microservo.datasets.pages import own, template
+from microservo.domain.deployments import NO_FENCE
 from microservo.domain.evaluation.board import Board, BoardRow, groups_of, medals
 from microservo.domain.scoring import Metric
 
@@ -93,7 +94,7 @@ def _row(board: Board, row: BoardRow, style: str) -> dict[str, Any]:
         "name": row.name,
         "style": style,
         "is_control": found.is_control,
-        "is_fenced": found.is_fenced,
+        "fence_warning": "" if found.is_fenced else NO_FENCE,
         "cells": [(number(row.values[metric.name]), _interval(row, metric.name)) for metric in board.metrics],
         "cpu": "-" if row.cpu_us_per_window is None else f"{row.cpu_us_per_window / 1000:.2f} ms",
         "latency": "-" if found.latency_p99_us is None else f"{found.latency_p99_us / 1000:.0f} ms",

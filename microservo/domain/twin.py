@@ -8,16 +8,22 @@ without faults::
     twin   ──o──o──o──o──o──o──    X  deviates: failed, slower than by chance, missing, or not in the twin
                       └ first deviating record
 
+Chance makes some request slower at any time, so a record counts only where the fault can have changed it: a
+request of the fault's service, a call to it, a level that such a fault moves, or another span of a trace in
+which one of these deviates. What a fault does to requests that never meet its service, as where two
+services share a processor, is not told from chance, and is no first record.
+
 This is the oracle that the effect observer is held against: it knows what the observer has to guess.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from microservo.domain.telemetry import Int64
 from microservo.domain.twin_records import (
     ADDED,
     FAILED,
@@ -37,7 +43,7 @@ CALM_AFTER_US = 30_000_000
 """How long after recovery the run is no example of calm."""
 _RARE, _SELDOM = 0.999, 0.98
 """Shares of calm pairs that differ by less: beyond the one, two near each other are enough; beyond the
-other, most of those that are near must be."""
+other, most of those that follow must be, however few of them are looked at."""
 _CHANCE_ALONE = 0.01
 """Share of a stratum's calm spans that may lack a counterpart, where that is to say anything."""
 _LEAST_CALM = 30
@@ -54,12 +60,14 @@ class InForce:
     Attributes:
         begun_us: since when the target may have been touched: a hog holds memory before it holds all of it.
         services: those that it may show on, the root among them.
+        levels: metrics of the root that it can move.
     """
 
     fault_id: str
     kind: str
     root_service: str
     services: tuple[str, ...]
+    levels: frozenset[str]
     begun_us: int
     applied_us: int
     recovered_us: int
@@ -120,10 +128,95 @@ def compare(
     """
     strata = Strata()
     records = records_of(run, twin, strata)
-    deviates = _deviates(records, _calm(records, faults), len(strata.names))
-    return [
-        _effect(fault, service, records, deviates, strata) for fault in faults for service in fault.services
-    ]
+    rare, seldom = _deviating(records, _calm(records, faults), len(strata.names))
+    compared = _Compared(records, rare, seldom, strata)
+    return [effect for fault in faults for effect in compared.effects(fault)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """A run compared with its twin.
+
+    Attributes:
+        records: everything that can deviate.
+        rare, seldom: which records deviate: rarely by chance, and seldom; shape (records,).
+        strata: names of the strata.
+    """
+
+    records: Records
+    rare: Flags
+    seldom: Flags
+    strata: Strata
+
+    def effects(self, fault: InForce) -> Iterator[TwinEffect]:
+        """What a fault changed on each service that it may show on."""
+        records = self.records
+        within = (records.time_us >= fault.begun_us) & (records.start_us < fault.recovered_us + AFTER_US)
+        firsts = self._firsts(fault, within)
+        for service in fault.services:
+            own = self.strata.of(service)
+            mine = within & np.isin(records.stratum, own)
+            found = [firsts[stratum] for stratum in own if stratum in firsts]
+            # A record that came says more exactly when than one that never did.
+            came = [each for each in found if records.how[each] != HOW.index(MISSING)]
+            first = min(came or found, default=None)
+            yield TwinEffect(
+                fault_id=fault.fault_id,
+                kind=fault.kind,
+                root_service=fault.root_service,
+                service=service,
+                applied_us=fault.applied_us,
+                recovered_us=fault.recovered_us,
+                first_us=None if first is None else int(records.time_us[first]),
+                what="" if first is None else _what(records, first, self.strata),
+                pairs=int(mine.sum()),
+                deviating=int((mine & self.rare).sum()),
+            )
+
+    def _firsts(self, fault: InForce, within: Flags) -> dict[int, int]:
+        """By stratum, the first record that the fault changed."""
+        records, is_met = self.records, self.strata.met_by(fault.root_service, fault.levels)
+        firsts: dict[int, int] = {}
+        is_touched = np.zeros(len(within), np.bool_)
+        for stratum in np.flatnonzero(is_met).tolist():
+            places = np.flatnonzero(within & (records.stratum == stratum))
+            first = self._first_of(places)
+            if first is not None:
+                firsts[stratum] = first
+                is_touched[places[(places >= first) & self.seldom[places]]] = True
+        behind = within & self.rare & self._is_behind(np.flatnonzero(is_touched))
+        for stratum in np.flatnonzero(~is_met).tolist():
+            places = np.flatnonzero(behind & (records.stratum == stratum))
+            if len(places):
+                firsts[stratum] = int(places[0])
+        return firsts
+
+    def _is_behind(self, touched: Int64) -> Flags:
+        """Which records are spans of a trace that a fault touched, and end behind the first it touched there.
+
+        There a record that deviates is not alone.
+
+        Args:
+            touched: places of the records that the fault changed itself, ascending.
+        """
+        trace = self.records.trace
+        touched = touched[trace[touched] != 0]
+        if not len(touched):
+            return np.zeros(len(trace), np.bool_)
+        traces, firsts = np.unique(trace[touched], return_index=True)
+        which = np.minimum(np.searchsorted(traces, trace), len(traces) - 1)
+        time_us = self.records.time_us
+        is_behind: Flags = (traces[which] == trace) & (time_us >= time_us[touched[firsts]][which])
+        return is_behind
+
+    def _first_of(self, places: Int64) -> int | None:
+        """The first of some records of a stratum that deviates; one that came, if there is any."""
+        came = places[self.records.how[places] != HOW.index(MISSING)]
+        for chosen in (came, places):
+            found = _first(self.rare[chosen], self.seldom[chosen])
+            if found is not None:
+                return int(chosen[found])
+        return None
 
 
 def _calm(records: Records, faults: Sequence[InForce]) -> Flags:
@@ -134,7 +227,7 @@ def _calm(records: Records, faults: Sequence[InForce]) -> Flags:
     return calm
 
 
-def _deviates(records: Records, calm: Flags, strata: int) -> tuple[Flags, Flags]:
+def _deviating(records: Records, calm: Flags, strata: int) -> tuple[Flags, Flags]:
     """By rule, which records deviate: rarely by chance, and seldom by chance."""
     rare, seldom = np.full(strata, np.inf), np.full(strata, np.inf)
     alone = records.how >= HOW.index(MISSING)
@@ -155,57 +248,17 @@ def _deviates(records: Records, calm: Flags, strata: int) -> tuple[Flags, Flags]
     )
 
 
-def _effect(
-    fault: InForce,
-    service: str,
-    records: Records,
-    deviates: tuple[Flags, Flags],
-    strata: Strata,
-) -> TwinEffect:
-    within = (records.time_us >= fault.begun_us) & (records.start_us < fault.recovered_us + AFTER_US)
-    is_missing = records.how == HOW.index(MISSING)
-    pairs = deviating = 0
-    firsts: list[int] = []
-    for stratum in strata.of(service):
-        places = np.flatnonzero(within & (records.stratum == stratum))
-        pairs += len(places)
-        deviating += int(deviates[0][places].sum())
-        # A record that came says more exactly when than one that never did.
-        for chosen in (places[~is_missing[places]], places):
-            found = _first(deviates[0][chosen], deviates[1][chosen])
-            if found is not None:
-                firsts.append(int(chosen[found]))
-                break
-    came = [each for each in firsts if not is_missing[each]]
-    first = min(came or firsts, default=None)
-    return TwinEffect(
-        fault_id=fault.fault_id,
-        kind=fault.kind,
-        root_service=fault.root_service,
-        service=service,
-        applied_us=fault.applied_us,
-        recovered_us=fault.recovered_us,
-        first_us=None if first is None else int(records.time_us[first]),
-        what="" if first is None else _what(records, first, strata),
-        pairs=pairs,
-        deviating=deviating,
-    )
-
-
 def _first(rare: Flags, seldom: Flags) -> int | None:
     """The first that deviates and is not the only one near; alone it counts where there are no others."""
-    found = [
-        place
-        for place in np.flatnonzero(rare).tolist()
-        if rare[place : place + _NEAR].sum() >= min(2, len(rare))
-    ]
-    found[1:] = []
+    for place in np.flatnonzero(rare).tolist():
+        if rare[place : place + _NEAR].sum() >= min(2, len(rare)):
+            return int(place)
     for place in np.flatnonzero(seldom).tolist():
         near = seldom[place : place + _NEAR]
-        if near.sum() >= max(_LEAST_NEAR, _MOST_OF * len(near)):
-            found.append(place)
-            break
-    return min(found, default=None)
+        shares = np.cumsum(near) / np.arange(1, len(near) + 1)
+        if near.sum() >= _LEAST_NEAR and shares.min() >= _MOST_OF:
+            return int(place)
+    return None
 
 
 def _what(records: Records, index: int, strata: Strata) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,7 @@ HOW = (MORE, FAILED, MISSING, ADDED)
 _MARGIN_US = 2_000_000
 _APART_US = 1_000_000
 """How far the samples of two runs may lie apart to be compared."""
-_LEVELS = ("process.cpu.", "process.memory.", "service.")
+_LEVELS = ("process.cpu.", "process.memory.", "service.", "network.requests.active")
 """Metrics that are levels of the moment; all others follow from the requests or add up."""
 
 
@@ -43,6 +43,7 @@ class Records:
         more: by how much it is more than its counterpart: microseconds that a span took longer, or how far a
             level lies from that of the twin, either way; 0 where there is none.
         how: index into `HOW`: but for `more` as its counterpart, failed, missing, not in the twin.
+        trace: the same for all spans of a trace, of the run and of the twin; 0 for points of a level.
     """
 
     time_us: Int64
@@ -50,6 +51,7 @@ class Records:
     stratum: Int64
     more: Float64
     how: Int64
+    trace: UInt64
 
     @classmethod
     def of(cls, parts: Sequence[Records]) -> Records:
@@ -62,6 +64,7 @@ class Records:
             np.concatenate([each.stratum for each in parts])[order],
             np.concatenate([each.more for each in parts])[order],
             np.concatenate([each.how for each in parts])[order],
+            np.concatenate([each.trace for each in parts])[order],
         )
 
 
@@ -102,6 +105,24 @@ class Strata:
         """The numbers of a service's strata."""
         return [index for index, name in enumerate(self.names) if name.service == service]
 
+    def met_by(self, service: str, levels: Collection[str]) -> Flags:
+        """Which strata hold what a fault of a service changes itself: shape (strata,).
+
+        These are its own requests and calls, the calls of others to it, and some of its levels.
+
+        Args:
+            service: that the fault is in force on.
+            levels: names of those metrics of the service that such a fault can move.
+        """
+        return np.array(
+            [
+                (name.service == service and (not name.is_level or name.name in levels))
+                or name.peer == service
+                for name in self.names
+            ],
+            np.bool_,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class _Spans:
@@ -112,6 +133,7 @@ class _Spans:
         stratum: index into the names of strata.
         start_us, end_us: microseconds UTC.
         failed: whether the span failed.
+        trace: the same for all spans of a trace.
     """
 
     key: UInt64
@@ -119,6 +141,7 @@ class _Spans:
     start_us: Int64
     end_us: Int64
     failed: Flags
+    trace: UInt64
 
 
 def records_of(
@@ -158,7 +181,7 @@ def _spans(batches: Iterable[SpanBatch], strata: Strata) -> _Spans:
     order = once[np.lexsort((start_us[once], stratum[once], trace[once]))]
     trace, stratum = trace[order], stratum[order]
     key = mixed(trace ^ mixed(stratum.astype(np.uint64) << np.uint64(24) | _ordinal(trace, stratum)))
-    return _Spans(key, stratum, start_us[order], end_us[order], failed[order])
+    return _Spans(key, stratum, start_us[order], end_us[order], failed[order], trace)
 
 
 def _columns(batch: SpanBatch, strata: Strata) -> tuple[UInt64, UInt64, Int64, Int64, Int64, Flags]:
@@ -214,6 +237,7 @@ def _compared_spans(ours: _Spans, theirs: _Spans) -> tuple[int, list[Records]]:
         ours.stratum[mine],
         slower_us.astype(np.float64),
         (ours.failed[mine] & ~theirs.failed[other]).astype(np.int64),
+        ours.trace[mine],
     )
     return shift_us, [
         paired,
@@ -230,6 +254,7 @@ def _unpaired(spans: _Spans, chosen: Int64, shift_us: int, how: str) -> Records:
         spans.stratum[chosen],
         np.zeros(len(chosen)),
         np.full(len(chosen), HOW.index(how)),
+        spans.trace[chosen],
     )
 
 
@@ -280,4 +305,5 @@ def _compared_levels(ours: _Series, theirs: _Series, shift_us: int, strata: Stra
             np.full(len(times_us), strata.index(stratum)),
             np.abs(values[close] - other_values[nearest][close]),
             np.zeros(len(times_us), np.int64),
+            np.zeros(len(times_us), np.uint64),
         )

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
 
-from microservo.adapters.broker import Broker, Message
+from microservo.adapters.broker import Broker, Message, Partition
 from microservo.domain.evaluation_tasks import Tasks
 from microservo.errors import InvalidInput
-from microservo.log.reader import read_topic
+from microservo.log.ranges import read_ranges
+from microservo.log.reader import ranges_from
 from schemas.catalogue import EVALUATION_REQUESTS, EVALUATION_TASKS
 from schemas.codec import SchemaError, decode
 from schemas.records import EvaluationRequest, EvaluationTask
 
 TOPICS = (EVALUATION_REQUESTS, EVALUATION_TASKS)
 """Logical names, in the order in which to read them: attempts are at what was asked for."""
+_BATCH = 500
 
 
 def task_record(message: Message) -> EvaluationRequest | EvaluationTask | None:
@@ -31,18 +36,53 @@ def read_tasks(broker: Broker, topic_prefix: str = "") -> Tasks:
     Raises:
         Retryable: the broker is away for now.
     """
-    tasks = Tasks()
-    for record in _records(broker, topic_prefix):
-        tasks.add(record)
-    return tasks
+    with FollowedTasks(broker, topic_prefix) as followed:
+        return followed.tasks
 
 
-def _records(broker: Broker, topic_prefix: str) -> Iterator[EvaluationRequest | EvaluationTask]:
-    for topic in TOPICS:
+class FollowedTasks:
+    """All tasks as they stand, and as they change.
+
+    Args:
+        broker: where they are; one from before there were tasks has none.
+        topic_prefix: put before every topic name.
+
+    Attributes:
+        tasks: as far as they were read; to the ends of the topics at first.
+
+    Raises:
+        Retryable: the broker is away for now.
+    """
+
+    def __init__(self, broker: Broker, topic_prefix: str = "") -> None:
+        self.tasks = Tasks()
+        self._consumer = broker.consumer(group_id=None)
+        ends: dict[Partition, int] = {}
         try:
-            for message in read_topic(broker, topic_prefix + topic):
-                if (record := task_record(message)) is not None:
-                    yield record
-        except InvalidInput:
-            # A broker from before there were tasks has no such topic.
-            continue
+            for topic in TOPICS:
+                # A broker from before there were tasks has no such topic.
+                with suppress(InvalidInput):
+                    ranges = ranges_from(self._consumer, topic_prefix + topic)
+                    self._add(read_ranges(self._consumer, ranges, compacted=True))
+                    ends |= {partition: end for partition, (_, end) in ranges.items()}
+            self._consumer.assign(ends)
+        except BaseException:
+            self._consumer.close()
+            raise
+
+    def poll(self, timeout_s: float) -> None:
+        """Reads what comes within `timeout_s` seconds; nothing while the broker is away."""
+        self._add(self._consumer.consume(_BATCH, timeout_s))
+
+    def _add(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            if (record := task_record(message)) is not None:
+                self.tasks.add(record)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._consumer.close()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
 
 from microservo.adapters.broker import Broker, Consumer, Message, Partition
+from microservo.domain.campaigns.choice import CampaignFault
 from microservo.errors import Retryable
 from microservo.log.publisher import Publisher
 from microservo.log.reader import positions
 from schemas import catalogue
 from schemas.codec import SchemaError, decode_as
-from schemas.records import Experiment
+from schemas.records import Experiment, PlannedFault
 
 _BATCH = 1000
 _FLUSH_S = 30.0
@@ -153,6 +155,31 @@ def update_run(
         return changed
     finally:
         known.close()
+
+
+def declare_plan(
+    broker: Broker,
+    run_id: str,
+    faults: Iterable[CampaignFault],
+    *,
+    process: str,
+    clock: Callable[[], int],
+    topic_prefix: str = "",
+) -> None:
+    """Writes into the record of a run which faults are to be injected, behind those that it has already.
+
+    Raises:
+        Retryable: the broker is away for now.
+    """
+    planned = tuple(PlannedFault(**asdict(fault)) for fault in faults)
+    update_run(
+        broker,
+        run_id,
+        lambda run: replace(run, plan=(*run.plan, *planned)),
+        process=process,
+        clock=clock,
+        topic_prefix=topic_prefix,
+    )
 
 
 def write_run(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.graph import Edge
@@ -108,6 +108,18 @@ class Platform(Protocol):
         """
 
     def meter(self) -> Meter: ...
+
+
+@runtime_checkable
+class LoadedPlatform(Platform, Protocol):
+    """A platform that also makes the load of its target."""
+
+    def set_load(self, journeys_per_s: float) -> None:
+        """Has the users of the target make so many journeys per second from now on.
+
+        Raises:
+            Retryable: what makes the load does not answer.
+        """
 
 
 def kinds_here(platform: Platform) -> frozenset[str]:

@@ -21,8 +21,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -91,7 +92,9 @@ class FencedProcess:
         self._cpu_s = 0.0
         self._counted_s = 0.0
         self._paused_s = 0.0
-        self._is_paused = False
+        self._is_over_share = False
+        self._is_stopped = False
+        self._is_held = False
         self._looked_s = time.monotonic()
         self._share = CpuShare(limits.cpus, self._looked_s)
         self._peak_memory_bytes = 0
@@ -134,6 +137,15 @@ class FencedProcess:
     def peak_memory_bytes(self) -> int:
         """The most that all its processes had resident at a beat."""
         return self._peak_memory_bytes
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """All its processes stand still until the end of the block, from `BEAT_S` after its begin at most."""
+        self._is_held = True
+        try:
+            yield
+        finally:
+            self._is_held = False
 
     def kill(self, reason: str = "was stopped") -> None:
         """Kills all its processes at once; `wait` tells when they are gone. No error where it has ended.
@@ -317,16 +329,17 @@ class FencedProcess:
         self._keep_share(time.monotonic())
 
     def _keep_share(self, now_s: float) -> None:
-        """Pauses it while it has used more than its share; again and again, since it may have forked."""
-        if self._is_paused:
+        """Stops it while it is held or has used more than its share; each time, since it may have forked."""
+        if self._is_over_share:
             self._paused_s += now_s - self._looked_s
         self._looked_s = now_s
-        is_exceeded = self._share.is_exceeded(self._cpu_s, now_s)
-        if is_exceeded:
+        self._is_over_share = self._share.is_exceeded(self._cpu_s, now_s)
+        shall_stop = self._is_held or self._is_over_share
+        if shall_stop:
             self._meter.signal(signal.SIGSTOP)
-        elif self._is_paused:
+        elif self._is_stopped:
             self._meter.signal(signal.SIGCONT)
-        self._is_paused = is_exceeded
+        self._is_stopped = shall_stop
 
     def _kill(self, what_for: KilledFor, reason: str) -> None:
         with self._lock:

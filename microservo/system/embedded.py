@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
@@ -20,7 +19,6 @@ from microservo.adapters.ports import free_port_at_best, free_ports
 from microservo.application.connection import kafka_settings
 from microservo.application.progress import Progress
 from microservo.client import Client
-from microservo.domain.campaign import CampaignFault
 from microservo.errors import MicroServoError, Unavailable
 from microservo.log.subscription import Subscription
 from microservo.supervision.supervisor import Supervisor, kill_leftovers
@@ -127,11 +125,6 @@ class EmbeddedSystem:
         assert self._record is not None
         self.fault_free_until_us = now_us() + round(self.options.fault_free_s * 1e6)
         self._record.declare_fault_free(self.fault_free_until_us)
-
-    def declare_plan(self, plan: Iterable[CampaignFault]) -> None:
-        """Writes into the record of the run which faults are to be injected into it."""
-        assert self._record is not None
-        self._record.declare_plan(plan)
 
     def wait_for_windows(self, count: int) -> None:
         """Waits until the entry service has `count` labelled windows of this run more; any, if none is known.

@@ -13,7 +13,6 @@ from importlib.metadata import version
 from microservo.adapters.broker import Broker
 from microservo.adapters.clock import now_us
 from microservo.adapters.machine import clock_difference_us, machine
-from microservo.domain.campaign import CampaignFault
 from microservo.errors import InvalidInput
 from microservo.log.run_records import update_run, write_run
 from microservo.log.topics import topic_specs
@@ -22,7 +21,7 @@ from microservo.platforms.local.topology_files import read_topology, topology_fi
 from microservo.retry import retry
 from microservo.system.options import SystemOptions
 from schemas.catalogue import catalogue
-from schemas.records import Experiment, PlannedFault, RunLoad, RunStatus
+from schemas.records import Experiment, RunLoad, RunStatus
 
 _OFFSETS_S = 30.0
 _PROCESS = "system"
@@ -137,11 +136,6 @@ class RunRecord:
             return replace(run, fault_free_until_us=min(known_us, until_us))
 
         self._update(self.run_id, earlier)
-
-    def declare_plan(self, plan: Iterable[CampaignFault]) -> None:
-        """Writes which faults are to be injected."""
-        planned = tuple(PlannedFault(**asdict(fault)) for fault in plan)
-        self._update(self.run_id, lambda run: replace(run, plan=planned))
 
     def end(self, status: RunStatus) -> None:
         """Writes that the run is over, with the offsets reached; a second call does nothing."""

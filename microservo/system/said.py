@@ -1,4 +1,4 @@
-"""What each deployed algorithm said of the faults of a run: the end of a demo."""
+"""Which faults the alarms of each detector met: the counts that a board gives as shares only."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from microservo.adapters.broker import Broker
 from microservo.log.run_facts import newest_effects, newest_truth, records_of_run
 from microservo.log.runs import find_run
-from schemas.catalogue import ALARMS, CASES, ROOT_CAUSES
-from schemas.records import Alarm, Case, FaultEffect, RootCause, Truth
-
-_FIRST_FEW = 3
+from schemas.catalogue import ALARMS
+from schemas.records import Alarm, FaultEffect, Truth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,26 +29,8 @@ class DetectorSaid:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RankerSaid:
-    """What a ranker said.
-
-    Attributes:
-        cases: that it was asked about.
-        of_faults: those in which a fault was seen at the service of the alarm.
-        first: of these, those whose root cause it ranked first.
-        first_few: likewise, among the first three.
-    """
-
-    algorithm: str
-    cases: int
-    of_faults: int
-    first: int
-    first_few: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What all of them said, in the order of their names.
+    """What all detectors said, in the order of their names.
 
     Attributes:
         faults: how many faults were seen anywhere.
@@ -58,48 +38,31 @@ class Said:
 
     faults: int
     detectors: tuple[DetectorSaid, ...]
-    rankers: tuple[RankerSaid, ...]
 
 
-def what_each_said(broker: Broker, topic_prefix: str, run_id: str, algorithms: Mapping[str, str]) -> Said:
+def what_each_said(broker: Broker, topic_prefix: str, run_id: str, detectors: Iterable[str]) -> Said:
     """Reads it from the topics of a run.
 
     Args:
         broker: where the run lies.
         topic_prefix: put before every topic name.
         run_id: the run.
-        algorithms: the task of each, by name.
+        detectors: their names; who raised no alarm is among them.
 
     Raises:
         InvalidInput: there is no such run.
     """
-
-    def read(topic: str) -> Iterable[object]:
-        return records_of_run(broker, topic_prefix, run_id, topic)
-
     effects = [
         each for each in newest_effects(broker, topic_prefix, run_id).values() if each.finding == "visible"
     ]
     window_us = find_run(broker, run_id, topic_prefix).run.window_us
-    alarms = _newest_alarms(read(ALARMS))
-    cases = {each.case_id: each for each in read(CASES) if isinstance(each, Case) and each.detector}
-    causes = {
-        (each.algorithm, each.case_id): each for each in read(ROOT_CAUSES) if isinstance(each, RootCause)
-    }
+    alarms = _newest_alarms(records_of_run(broker, topic_prefix, run_id, ALARMS))
     truth = newest_truth(broker, topic_prefix, run_id)
     return Said(
         faults=len({each.fault_id for each in effects}),
         detectors=tuple(
             of_detector(name, [each for each in alarms if each.algorithm == name], effects, truth, window_us)
-            for name, task in sorted(algorithms.items())
-            if task == "detector"
-        ),
-        rankers=tuple(
-            of_ranker(
-                name, [each for (by, _), each in causes.items() if by == name], cases, effects, window_us
-            )
-            for name, task in sorted(algorithms.items())
-            if task == "ranker"
+            for name in sorted(detectors)
         ),
     )
 
@@ -132,25 +95,6 @@ def of_detector(
     )
 
 
-def of_ranker(
-    name: str,
-    causes: Sequence[RootCause],
-    cases: Mapping[str, Case],
-    effects: Collection[FaultEffect],
-    window_us: int,
-) -> RankerSaid:
-    """What the rankings of a ranker come to; arguments as of `of_detector`."""
-    ranked = [(each.ranks, cases[each.case_id]) for each in causes if each.case_id in cases]
-    roots = [(ranks, _roots(case, effects, window_us)) for ranks, case in ranked]
-    return RankerSaid(
-        algorithm=name,
-        cases=len(ranked),
-        of_faults=sum(bool(right) for _, right in roots),
-        first=sum(bool(right & set(ranks[:1])) for ranks, right in roots),
-        first_few=sum(bool(right & set(ranks[:_FIRST_FEW])) for ranks, right in roots),
-    )
-
-
 def _met(alarm: Alarm, effects: Iterable[FaultEffect], window_us: int) -> set[str]:
     """The faults that were seen at the alarm's service while it was open."""
     return {
@@ -159,17 +103,6 @@ def _met(alarm: Alarm, effects: Iterable[FaultEffect], window_us: int) -> set[st
         if each.service == alarm.service
         and each.ends_us[-1] >= alarm.opened_us - window_us
         and (alarm.closed_us is None or each.starts_us[0] < alarm.closed_us)
-    }
-
-
-def _roots(case: Case, effects: Iterable[FaultEffect], window_us: int) -> set[str]:
-    """The root causes of the faults that were seen where and when a case began."""
-    return {
-        each.root_service
-        for each in effects
-        if each.service == case.service
-        and each.starts_us[0] < case.opened_us
-        and each.ends_us[-1] >= case.opened_us - window_us
     }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from microservo.adapters.broker import Broker
 from microservo.application.progress import Progress
+from microservo.domain.effects.fault import contract_of
 from microservo.domain.twin import AFTER_US, InForce, TwinEffect, TwinRow, compare
 from microservo.log.run_facts import newest_effects, records_of_run
 from microservo.system.count_down import count_down
@@ -149,10 +150,17 @@ def _when(events: Sequence[FaultEvent], found: Mapping[tuple[str, str], FaultEff
         kind=fault.kind,
         root_service=fault.service,
         services=(fault.service, *(each for each in exposed if each != fault.service)),
+        levels=_levels(fault),
         begun_us=min([*applied, *commanded]),
         applied_us=min(applied),
         recovered_us=max(recovered),
     )
+
+
+def _levels(fault: FaultEvent) -> frozenset[str]:
+    """The metrics of its service that a fault can move."""
+    contract = contract_of(fault.kind, fault.parameters, 1.0 if fault.severity is None else fault.severity)
+    return frozenset(measure.metric for measure in contract.root if measure.of == "metric")
 
 
 def _begin_us(batch: SpanBatch) -> int:

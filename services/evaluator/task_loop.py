@@ -95,11 +95,12 @@ class TaskLoop:
             producer = stack.enter_context(self._broker.producer(linger_ms=LINGER_MS))
             folder = stack.enter_context(_folder(self._settings.tasks_folder))
             processes = self._given or stack.enter_context(Supervisor())
+            # A process that is started anew is another one: what the one before it said is not its own.
+            holder = f"evaluator-{secrets.token_hex(6)}"
             keeper = TaskKeeper(
-                TaskProcesses(folder, processes, pip_variables()),
+                TaskProcesses(folder, holder, processes, pip_variables()),
                 Publisher(producer, "evaluator", prefix=self._settings.topic_prefix, clock=self._clock),
-                # A process that is started anew is another one: what the one before it said is not its own.
-                holder=f"evaluator-{secrets.token_hex(6)}",
+                holder=holder,
                 clock=self._clock,
             )
 

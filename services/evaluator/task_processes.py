@@ -5,9 +5,12 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from filelock import FileLock, Timeout
 
 from microservo.adapters.processes import python_argv
 from microservo.domain.evaluation_tasks import Work
@@ -15,14 +18,25 @@ from microservo.supervision.process import ProcessSpec
 from schemas.records import EvaluationRequest
 from services.evaluator.task_files import REQUEST, TaskFiles
 
+_LOCK = "lock"
 _MODULE = "services.evaluator.task_process"
 _STOP_S = 0.5
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what attempts left whose evaluator was killed, and nothing else: the folder is the user's."""
+    """Removes what attempts left whose evaluator is gone, and nothing else.
+
+    What others in the folder are is the user's, or of an evaluator that works beside this one.
+    """
     for request in folder.glob(f"*/*/{REQUEST}"):
-        shutil.rmtree(request.parent, ignore_errors=True)
+        lock = _lock(request.parent)
+        with suppress(Timeout, OSError), lock:
+            shutil.rmtree(request.parent, ignore_errors=True)
+
+
+def _lock(folder: Path) -> FileLock:
+    """Held by the evaluator whose attempt has this folder; the kernel lets it go however that ends."""
+    return FileLock(folder / _LOCK, blocking=False)
 
 
 class Processes(Protocol):
@@ -41,6 +55,7 @@ class _Started:
 
     attempt_id: str
     folder: Path
+    lock: FileLock
 
     @property
     def files(self) -> TaskFiles:
@@ -51,13 +66,15 @@ class TaskProcesses:
     """Starts, pauses and stops the process of each task.
 
     Args:
-        folder: what processes write goes into folders in it.
+        folder: what processes write goes into folders in it, which other evaluators may use as well.
+        holder: name of this evaluator, which no other one has, nor had before.
         processes: starts them, and ends them with this process.
         variables: environment variables that each gets besides those of this process.
     """
 
-    def __init__(self, folder: Path, processes: Processes, variables: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, holder: str, processes: Processes, variables: Mapping[str, str]) -> None:
         self._folder = folder
+        self._holder = holder
         self._processes = processes
         self._variables = variables
         self._numbers = itertools.count()
@@ -71,9 +88,12 @@ class TaskProcesses:
             Unavailable: the machine has no room for one more process.
         """
         # The folder of a task stays: shells complete its name by that.
-        folder = self._folder / task_id / str(next(self._numbers))
+        folder = self._folder / task_id / f"{self._holder}-{next(self._numbers)}"
         scratch = folder / "tmp"
         scratch.mkdir(parents=True)
+        lock = _lock(folder)
+        lock.acquire()
+        # By this it is known as a task's, so it comes when nobody can take it for a leftover any more.
         TaskFiles(folder).ask(request)
         self._processes.start(
             ProcessSpec(
@@ -85,7 +105,7 @@ class TaskProcesses:
                 stop_timeout_s=_STOP_S,
             )
         )
-        self._started[task_id] = _Started(attempt_id=attempt_id, folder=folder)
+        self._started[task_id] = _Started(attempt_id=attempt_id, folder=folder, lock=lock)
 
     def work(self, task_id: str) -> Work | None:
         """How far the process of a task is; None where it has none."""
@@ -109,6 +129,7 @@ class TaskProcesses:
         started = self._started.pop(task_id)
         self._processes.stop(started.attempt_id)
         shutil.rmtree(started.folder, ignore_errors=True)
+        started.lock.release()
 
     def stop_all(self) -> None:
         """Ends all."""

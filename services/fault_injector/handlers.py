@@ -10,11 +10,12 @@ from typing import TypeVar
 from microservo.adapters.broker import Consumer, Message, Producer
 from microservo.log.dead_letters import DeadLetters
 from microservo.runtime.metrics import RECORDS_TOTAL
-from schemas.catalogue import FAULT_EFFECTS, SERVICE_GRAPH
+from schemas.catalogue import FAULT_EFFECTS, FAULT_SCHEDULES, SERVICE_GRAPH
 from schemas.codec import SchemaError, decode, decode_as
 from schemas.records import FaultRequest, FaultVerdict, ServiceGraph
 from services.fault_injector.fault_free import FaultFreeTime
 from services.fault_injector.injector import Injector
+from services.fault_injector.scheduling import Scheduler
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class Handlers:
         self,
         *,
         injector: Injector,
+        scheduler: Scheduler,
         dead_letters: DeadLetters,
         producer: Producer,
         fault_free: FaultFreeTime,
@@ -47,11 +49,13 @@ class Handlers:
         clock: Callable[[], int],
     ) -> None:
         self._injector = injector
+        self._scheduler = scheduler
         self._dead_letters = dead_letters
         self._producer = producer
         self._fault_free = fault_free
         self._clock = clock
         self._graph_topic = topic(SERVICE_GRAPH)
+        self._schedules_topic = topic(FAULT_SCHEDULES)
         self._run_id = run_id
         self._observations: deque[Message] = deque()
 
@@ -75,7 +79,7 @@ class Handlers:
             self._fault_free.end(min(begins_us))
 
     def observations(self, consumer: Consumer) -> None:
-        """Processes the graphs and verdicts of this run that lie on the log by now.
+        """Processes the graphs and verdicts of this run, and the schedules, that lie on the log by now.
 
         Raises:
             Retryable: the broker is busy; what was not handed on yet is at the next call.
@@ -87,7 +91,9 @@ class Handlers:
             self._observations.popleft()
 
     def _observe(self, message: Message) -> None:
-        if message.topic == self._graph_topic:
+        if message.topic == self._schedules_topic:
+            self._scheduler.handle(message)
+        elif message.topic == self._graph_topic:
             graph = self._decoded(ServiceGraph, message)
             if graph is not None and self._is_ours(graph.run_id):
                 self._injector.observe_graph(graph)

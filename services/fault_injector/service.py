@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import TypeVar
 
-from microservo.adapters.broker import Broker, Consumer, Producer
+from microservo.adapters.broker import Broker, Consumer, Partition, Producer
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
 from microservo.domain.faults.decider import InjectorState
@@ -35,6 +35,7 @@ from services.fault_injector.others import OthersFaults
 from services.fault_injector.performing import Performer, ThreadWorkers, Workers
 from services.fault_injector.publishing import FLUSH_TIMEOUT_S, FaultPublisher
 from services.fault_injector.restart import read_back
+from services.fault_injector.scheduling import Scheduler
 from services.fault_injector.settings import FaultInjectorSettings
 
 logger = logging.getLogger(__name__)
@@ -92,10 +93,15 @@ def run(
                 clock=clock,
             ),
         )
-        handlers = _handlers(settings, injector, broker, producer, clock)
+        scheduler = scheduler_of(settings, producer, clock)
+        schedules = _retry_until_shutdown(shutdown, lambda: scheduler.catch_up(broker, settings.topic))
+        handlers = _handlers(
+            settings, injector=injector, scheduler=scheduler, broker=broker, producer=producer, clock=clock
+        )
         observed = stack.enter_context(
             _retry_until_shutdown(
-                shutdown, lambda: observations(settings, broker, injector.observed_since_us(LOOK_BACK_US))
+                shutdown,
+                lambda: observations(settings, broker, injector.observed_since_us(LOOK_BACK_US), schedules),
             )
         )
         others = OthersFaults(producer, injector.knows, topic_prefix=settings.topic_prefix, clock=clock)
@@ -106,6 +112,7 @@ def run(
             handlers.observations(observed)
             others.send()
             injector.tick()
+            scheduler.tick()
             writer.tick()
             pulse.beat()
 
@@ -162,6 +169,12 @@ def start(
     return injector
 
 
+def scheduler_of(settings: FaultInjectorSettings, producer: Producer, clock: Callable[[], int]) -> Scheduler:
+    """Who requests the faults of schedules."""
+    publisher = Publisher(producer, "fault_injector", prefix=settings.topic_prefix, clock=clock)
+    return Scheduler(publisher, clock)
+
+
 def _retry_until_shutdown(shutdown: Shutdown, make: Callable[[], T]) -> T:
     """What `make` returns as soon as it succeeds; right after a start the broker may need a moment."""
     return retry(
@@ -203,13 +216,16 @@ def _writer(
 
 def _handlers(
     settings: FaultInjectorSettings,
+    *,
     injector: Injector,
+    scheduler: Scheduler,
     broker: Broker,
     producer: Producer,
     clock: Callable[[], int],
 ) -> Handlers:
     return Handlers(
         injector=injector,
+        scheduler=scheduler,
         dead_letters=DeadLetters(producer, settings.topic_prefix),
         producer=producer,
         fault_free=FaultFreeTime(
@@ -221,8 +237,17 @@ def _handlers(
     )
 
 
-def observations(settings: FaultInjectorSettings, broker: Broker, since_us: int) -> Consumer:
-    """A consumer of graphs and verdicts that begins at an instant in epoch microseconds."""
+def observations(
+    settings: FaultInjectorSettings, broker: Broker, since_us: int, schedules: Mapping[Partition, int]
+) -> Consumer:
+    """A consumer of graphs and verdicts since an instant in epoch microseconds, and of schedules.
+
+    Args:
+        settings: of the injector.
+        broker: to read from.
+        since_us: the instant.
+        schedules: where those begin that were not read yet.
+    """
     consumer = broker.consumer(group_id=None)
     topics = (settings.topic(SERVICE_GRAPH), settings.topic(FAULT_EFFECTS))
     try:
@@ -230,7 +255,7 @@ def observations(settings: FaultInjectorSettings, broker: Broker, since_us: int)
     except MicroServoError:
         consumer.close()
         raise
-    consumer.assign({**graphs, **verdicts})
+    consumer.assign({**graphs, **verdicts, **schedules})
     return consumer
 
 

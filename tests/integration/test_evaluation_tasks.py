@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -23,13 +24,14 @@ from scored_run import BEGIN_US, SERVICES, SIZE_US
 from microservo.adapters.ports import free_ports
 from microservo.adapters.processes import child_environment, python_argv
 from microservo.application.evaluation_tasks import TaskStatus
+from microservo.domain.evaluation_tasks.attempts import LEASE_US
 from microservo.errors import InvalidInput, Unavailable
 from microservo.log.reader import read_state
 from microservo.runtime.probe import is_healthy
 from microservo.supervision.fence import Fence
 from microservo.testing import eventually
 from schemas.catalogue import EVALUATIONS
-from schemas.records import Alarm, AnomalyScore, Evaluation, EvaluationTask
+from schemas.records import Alarm, Evaluation, EvaluationTask
 
 pytestmark = pytest.mark.integration
 
@@ -48,6 +50,9 @@ class Slow:
         self.seen += 1
 """
 
+SLOWER = SLOW.replace("0.03", "0.5")
+"""What it is asked at once, sixteen windows of a service, takes eight times as long as a pause may."""
+
 
 class Evaluators:
     """Evaluators as processes of their own."""
@@ -63,7 +68,8 @@ class Evaluators:
             **self._system.environment,
             "MICROSERVO_HEALTH_PORT": str(port),
             "MICROSERVO_BOARD_INTERVAL_S": "0.2",
-            "MICROSERVO_TASKS_FOLDER": str(self._folder / f"tasks-{len(self._running)}"),
+            # One for all of them: none may remove what another one works on.
+            "MICROSERVO_TASKS_FOLDER": str(self._folder / "tasks"),
         }
         with (self._folder / f"evaluator-{len(self._running)}.log").open("ab") as log:
             process = subprocess.Popen(
@@ -138,6 +144,8 @@ def system(
         # What is deployed from now on no host runs: what it is worth on the run, a task finds out.
         system.end()
         system.client.algorithms.deploy(str(folder / "slow.py"), name="slow")
+        (folder / "slower.py").write_text(SLOWER)
+        system.client.algorithms.deploy(str(folder / "slower.py"), name="slower", deadline=0.6)
         system.client.algorithms.deploy("robust-z", name="late")
         yield system
 
@@ -202,6 +210,18 @@ def at_work(system: AlgorithmSystem, task_id: str) -> TaskStatus:
 
 def processes_of_tasks(evaluator: psutil.Process) -> list[psutil.Process]:
     return [each for each in evaluator.children() if "services.evaluator.task_process" in each.cmdline()]
+
+
+def fenced_of(evaluator: psutil.Process) -> list[psutil.Process]:
+    """What runs the algorithm behind the fence, of all tasks that it works on."""
+    with contextlib.suppress(psutil.Error):
+        below = [each for task in processes_of_tasks(evaluator) for each in task.children(recursive=True)]
+        return [each for each in below if each.name().startswith("python")]
+    return []
+
+
+def is_stopped(processes: list[psutil.Process]) -> bool:
+    return bool(processes) and all(each.status() == psutil.STATUS_STOPPED for each in processes)
 
 
 @pytest.mark.parametrize("name", ["n-sigma", "most-deviating"])
@@ -305,6 +325,105 @@ def test_a_pause_and_an_interruption_take_effect_within_a_second(
         assert task.task_id in listed.stdout
 
 
+def test_a_pause_takes_effect_within_a_second_in_the_middle_of_a_window_and_costs_it_nothing(
+    system: AlgorithmSystem, tmp_path: Path
+) -> None:
+    tasks = system.client.tasks
+    with evaluators(system, tmp_path) as started:
+        evaluator = started.start()
+        task = tasks.request("slower", "run-1")
+        eventually(lambda: fenced_of(evaluator), timeout_s=120, what="the algorithm's process")
+        # Its first answer comes eight seconds after it was asked, so it is in the middle of that.
+        time.sleep(4)
+        begun_s = time.monotonic()
+        tasks.pause(task.task_id)
+        until(system, task.task_id, "paused")
+        took_s = time.monotonic() - begun_s
+        eventually(lambda: is_stopped(fenced_of(evaluator)), timeout_s=1, what="it to stand still")
+        # Longer than these windows may take: that time must not count.
+        time.sleep(12)
+        assert is_stopped(fenced_of(evaluator))
+        assert tasks.show(task.task_id).state == "paused"
+        tasks.resume(task.task_id)
+        done = at_work(system, task.task_id)
+        assert (done.state, done.attempt) == ("running", 1)
+        tasks.interrupt(task.task_id)
+        until(system, task.task_id, "interrupted")
+    # A second, and half of one for a machine that other tests keep busy.
+    assert took_s < 1.5
+
+
+def test_two_evaluators_share_the_tasks_and_one_that_is_killed_leaves_its_own_to_the_other(
+    system: AlgorithmSystem, undisturbed: str, tmp_path: Path
+) -> None:
+    tasks = system.client.tasks
+    with evaluators(system, tmp_path) as started:
+        pair = started.start(), started.start()
+        asked = [tasks.request("slow", "run-1").task_id for _ in range(4)]
+        eventually(lambda: all(processes_of_tasks(each) for each in pair), timeout_s=60, what="both at work")
+        held = {id_: tasks.show(id_) for id_ in asked}
+        at_once = [each for each in held.values() if each.state == "running"]
+        assert len({each.holder for each in at_once}) == len(at_once) == 2
+        for each in at_once:
+            at_work(system, each.task_id)
+        pair[0].kill()
+        pair[0].wait(10)
+        done = [tasks.wait(id_) for id_ in asked]
+    assert [without_cost(each.evaluation) for each in done] == [undisturbed] * len(asked)
+    # The killed one's task was begun again, the others once.
+    assert sorted(each.attempt for each in done) == [1, 1, 1, 2]
+    assert len({each.holder for each in done}) == 1
+    records = [each for each in system.records(EvaluationTask) if each.task_id in asked]
+    assert sorted(each.task_id for each in records if each.state == "done") == sorted(asked)
+
+
+def test_an_evaluator_that_stood_still_for_long_comes_back_and_changes_nothing(
+    system: AlgorithmSystem, undisturbed: str, tmp_path: Path
+) -> None:
+    tasks = system.client.tasks
+    with evaluators(system, tmp_path) as started:
+        frozen = started.start()
+        task = tasks.request("slow", "run-1")
+        at_work(system, task.task_id)
+        tree = [frozen, *frozen.children(recursive=True)]
+        for each in tree:
+            each.suspend()
+        started.start()
+        eventually(lambda: tasks.show(task.task_id).attempt == 2, timeout_s=60, what="another to take over")
+        at_work(system, task.task_id)
+        for each in reversed(tree):
+            each.resume()
+        done = tasks.wait(task.task_id)
+        eventually(lambda: processes_of_tasks(frozen) == [], timeout_s=30, what="the first to let go of it")
+    assert done.attempt == 2
+    assert without_cost(done.evaluation) == undisturbed
+    ends = [each for each in system.records(EvaluationTask) if each.task_id == task.task_id]
+    assert [each.attempt for each in ends if each.state == "done"] == [2]
+
+
+def test_a_pause_outlives_the_evaluator_that_it_was_asked_of(
+    system: AlgorithmSystem, undisturbed: str, tmp_path: Path
+) -> None:
+    tasks = system.client.tasks
+    with evaluators(system, tmp_path) as started:
+        evaluator = started.start()
+        task = tasks.request("slow", "run-1")
+        at_work(system, task.task_id)
+        tasks.pause(task.task_id)
+        until(system, task.task_id, "paused")
+        evaluator.kill()
+        evaluator.wait(10)
+        other = started.start()
+        # By then the lease of the one that was killed has run out.
+        time.sleep(LEASE_US / 1e6 + 3)
+        assert tasks.show(task.task_id).state == "paused"
+        assert processes_of_tasks(other) == []
+        tasks.resume(task.task_id)
+        done = tasks.wait(task.task_id)
+    assert done.attempt == 2
+    assert without_cost(done.evaluation) == undisturbed
+
+
 def test_whoever_is_killed_a_task_ends_once_with_the_same_digits(
     system: AlgorithmSystem, undisturbed: str, tmp_path: Path
 ) -> None:
@@ -364,8 +483,3 @@ def test_a_version_that_is_deployed_no_longer_is_said_and_a_rerun_takes_the_new_
     assert (done.round, done.algorithm_version) == (2, 2)
     with pytest.raises(InvalidInput, match="no algorithm 'nobody' is deployed"):
         tasks.request("nobody")
-
-
-def test_the_scores_of_a_replay_are_those_that_were_given_live(system: AlgorithmSystem) -> None:
-    scores = [each for each in system.records(AnomalyScore) if each.algorithm == "n-sigma"]
-    assert len({(each.service, each.start_us) for each in scores}) == WINDOWS * len(SERVICES)

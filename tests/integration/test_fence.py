@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -133,6 +134,27 @@ def test_its_cpu_seconds_are_counted(place: Fence | Unfenced, tmp_path: Path) ->
         # The kernel counts in ticks of 10 ms.
         eventually(lambda: process.cpu_s() >= 0.45)
         assert process.cpu_s() < 1
+
+
+def test_while_it_is_held_it_stands_still_and_goes_on_then(place: Fence | Unfenced, tmp_path: Path) -> None:
+    with start(place, tmp_path, "while True: pass") as process:
+        eventually(lambda: process.cpu_s() > 0, timeout_s=20)
+
+        def state() -> str:
+            (*_, itself) = [
+                psutil.Process(process.pid),
+                *psutil.Process(process.pid).children(recursive=True),
+            ]
+            return str(itself.status())
+
+        with process.held():
+            eventually(lambda: state() == psutil.STATUS_STOPPED, timeout_s=10)
+            time.sleep(0.3)
+            used_s = process.cpu_s()
+            time.sleep(1)
+            assert process.cpu_s() == used_s
+        eventually(lambda: process.cpu_s() > used_s, timeout_s=20, what="it to go on")
+        assert process.outcome is None
 
 
 def test_two_run_side_by_side_each_with_a_bound_of_its_own(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from microservo.domain.faults.catalogue import kind_named
 from microservo.domain.graph import Edge
 from microservo.errors import InvalidInput
 from microservo.platforms.local.mechanisms import local_mechanisms
+from microservo.platforms.local.mechanisms.control_api import ControlClient
 from microservo.platforms.local.meter import LocalMeter
 from microservo.platforms.local.state import TargetState, read_state
 from microservo.platforms.local.watch import seen, watch_state
@@ -61,6 +62,17 @@ class LocalPlatform:
 
     def meter(self) -> LocalMeter:
         return LocalMeter(self._state)
+
+    def set_load(self, journeys_per_s: float) -> None:
+        """Has the users of the target make so many journeys per second from now on.
+
+        Raises:
+            Retryable: the load generator does not answer.
+            InvalidInput: it refuses.
+        """
+        state = self._state()
+        client = ControlClient(state.loadgen.control_url, state.control_token)
+        client.call("PUT", "/rate", body={"journeys_per_s": journeys_per_s})
 
     def _state(self) -> TargetState:
         return read_state(self._state_file)

@@ -44,7 +44,7 @@ def casework(count: int = 20, history: int = 100, **declared: object) -> Casewor
     rows = SystemRows(keep_us=1000 * SIZE_US)
     for number in range(1, count + 1):
         rows.add(window("cart", number), 0)
-        late = {"log/late": 1.0} if number > 5 else {}
+        late = {"log/late": 1.0} if number > 12 else {}
         rows.add(window("ads", number, kind="service", **late), 0)
         rows.add(window("host-1", number, kind="host"), 0)
     declaration = Declaration(object="a:b", task="ranker", **declared)  # type: ignore[arg-type]
@@ -55,11 +55,11 @@ def test_a_case_has_the_windows_of_all_services_up_to_its_end() -> None:
     made = casework().case(case(15, until=17))
     assert made is not None
     assert made.alarm_us == 15 * SIZE_US
-    assert made.start_us.tolist() == [number * SIZE_US for number in range(1, 18)]
+    assert made.start_us.tolist() == [number * SIZE_US for number in range(9, 18)]
     assert set(made.features) == {"ads", "cart"}
     names, values = made.features["ads"]
     assert names == ("log/late", "metric/load/mean")
-    assert np.isnan(values[:5, 0]).all()
+    assert np.isnan(values[:4, 0]).all()
     assert values[-1].tolist() == [1.0, 17.0]
 
 
@@ -76,8 +76,8 @@ def test_it_goes_back_no_further_than_it_should() -> None:
 
 
 def test_without_windows_before_it_there_is_no_case() -> None:
-    assert casework().case(case(3)) is None
-    assert casework().case(case(4)) is not None
+    assert casework().case(case(11)) is None
+    assert casework().case(case(12)) is not None
 
 
 def test_only_the_calls_that_were_seen_by_then_are_shown() -> None:

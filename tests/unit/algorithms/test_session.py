@@ -6,7 +6,7 @@ import math
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -177,6 +177,28 @@ def test_what_a_bad_detector_does_is_an_error_of_its_own(
         session.score("cart", NAMES, windows(1))
 
 
+def test_who_attends_may_take_its_time_while_an_answer_is_awaited_and_no_deadline_runs_out(
+    tmp_path: Path,
+) -> None:
+    code = "import time\n\nclass Slow:\n    def learn_one(self, x): ...\n"
+    code += "    def score_one(self, x):\n        time.sleep(1.0)\n        return 1.0\n"
+    with running(tmp_path, code, features="raw", deadline=1.5) as session:
+        called_s: list[float] = []
+
+        def attend() -> None:
+            called_s.append(time.monotonic())
+            # Once, while the answer is awaited, for longer than the deadline.
+            if len(called_s) == 3:
+                time.sleep(2.0)
+
+        session.attend_by(attend)
+        begun_s = time.monotonic()
+        assert session.score("cart", NAMES, windows(1)).scores.tolist() == [1.0]
+        assert time.monotonic() - begun_s > 2.0
+        assert called_s[0] - begun_s < 0.5, "before the question"
+        assert called_s[2] - called_s[0] < 1.0, "while the answer is awaited"
+
+
 def test_a_process_that_does_not_read_is_given_up_in_time() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(60)"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -208,7 +230,11 @@ class Answers:
     """An other end that answers what it likes."""
 
     def __init__(self, *answers: bytes) -> None:
+        self.attend: Callable[[], None] = lambda: None
         self._answers = list(answers)
+
+    def now_s(self) -> float:
+        return time.monotonic()
 
     def send(self, data: bytes, deadline_s: float) -> None:
         del data, deadline_s

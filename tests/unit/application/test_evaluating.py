@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import odd_run
 import pytest
 from judged_run import ODD, WINDOWS, add_truth, end_run
+from odd_run import bits_of, score_of
 from scored_run import BEGIN_US, SERVICES, SIZE_US
 
 from microservo.application.command import Context
 from microservo.application.connection import Connection
 from microservo.application.evaluating import EvaluateAlgorithm
 from microservo.application.table import execute
+from microservo.domain.system_rows import SETTLES_WINDOWS
 from microservo.errors import InvalidInput
 from microservo.log.reader import read_state
 from microservo.runtime.shutdown import Shutdown
@@ -134,3 +139,36 @@ def test_the_progress_counts_windows(world: World) -> None:
     execute(EvaluateAlgorithm(spec="a", run_id="run-1", is_fenced=False), context)
     total = WINDOWS * len(SERVICES)
     assert seen[-1] == (total, total)
+
+
+@pytest.mark.parametrize("per", ["service", "system"])
+def test_each_score_that_was_given_live_is_given_by_a_replay_bit_for_bit(
+    per: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MICROSERVO_HOME", str(tmp_path / "home"))
+    world = World(tmp_path)
+    world.put(ALGORITHMS, b"a", encode(world.deploy({**N_SIGMA, "per": per})))
+    behind = max(odd_run.BEHIND.values()) if per == "system" else 0
+    with world.host():
+        world.until("running")
+        # What comes at once is read by partition, so that one is far ahead of the other.
+        for begin in range(0, odd_run.WINDOWS, 7):
+            numbers = range(begin, min(begin + 7, odd_run.WINDOWS))
+            odd_run.send(world, numbers)
+            if numbers[-1] - behind >= SETTLES_WINDOWS:
+                last_us = BEGIN_US + (numbers[-1] - behind) * SIZE_US
+                eventually(partial(_is_scored, world, last_us), timeout_s=60)
+    add_truth(world)
+    answers = tmp_path / "answers.jsonl"
+    evaluate(world, spec="a", answers=answers)
+    said = [json.loads(line) for line in answers.read_text().splitlines()]
+    again = bits_of(score_of(each["record"]) for each in said if each["type"] == "AnomalyScore")
+    live = bits_of(world.scores("a"))
+    assert {len(values) for values in live.values()} == {1}
+    assert live.keys() == again.keys()
+    assert [key for key in live if live[key] != again[key]] == []
+    assert len({score for values in live.values() for score, _ in values}) > len(live) // 2
+
+
+def _is_scored(world: World, start_us: int) -> bool:
+    return any(each.start_us >= start_us for each in world.scores("a"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,18 @@ from microservo.algorithms import resolve
 from microservo.algorithms.declaration import declaration_of
 from microservo.algorithms.training import Training, read_training
 from microservo.algorithms.unfenced import unfenced_session
+from microservo.application.algorithms import training_for
+from microservo.application.command import Context
+from microservo.application.connection import Connection
 from microservo.application.training import training_of
 from microservo.client import Client
 from microservo.errors import InvalidInput, InvalidMessage
+from microservo.log.run_records import write_run
 from microservo.testing import MemoryBroker
+from schemas.catalogue import FEATURE_WINDOWS, topic_of
+from schemas.codec import encode
+from schemas.files import record_name
+from schemas.records import FaultEffect, FaultVerdict, RunStatus, ServiceFault
 
 
 @pytest.fixture
@@ -86,6 +95,8 @@ def test_a_classifier_without_a_dataset_is_refused_and_so_is_a_dataset_for_anoth
     client.topics.ensure(partitions=1)
     with pytest.raises(InvalidInput, match=r"has to be trained .* --train-on DATASET"):
         client.algorithms.deploy("gradient-boosting")
+    with pytest.raises(InvalidInput, match=r"run-9 is neither .* dataset nor a run .* runs list"):
+        client.algorithms.deploy("gradient-boosting", train_on="run-9")
     with pytest.raises(InvalidInput, match="for a detector; only a classifier is trained"):
         client.algorithms.deploy("n-sigma", train_on=tmp_path)
     assert client.algorithms.list() == ()
@@ -108,3 +119,32 @@ def test_what_a_classifier_is_trained_on_goes_with_it(
         read_training(deployed, broker, "algorithm-files", tmp_path / "elsewhere")
     # A host that runs until the next version has caught up goes on with what it has.
     assert read_training(deployed, broker, "algorithm-files", tmp_path) is not None
+
+
+def test_a_run_that_goes_on_teaches_nothing_and_one_that_is_over_does() -> None:
+    broker = MemoryBroker()
+    client = Client(broker=broker)
+    client.topics.ensure(partitions=1)
+    run, context = TaughtRun(), Context(lambda: Connection(broker=broker, topic_prefix=""))
+    plugin = resolve("gradient-boosting")
+
+    def write(status: RunStatus) -> None:
+        changed = replace(run.run, status=status, start_offsets={})
+        write_run(broker, changed, process="system", clock=lambda: 1)
+
+    write("running")
+    for name in ("run-before", "latest"):
+        with pytest.raises(InvalidInput, match=r"run run-before goes on.*take a run that is over"):
+            training_for(plugin, name, context)
+    write("finished")
+    with broker.producer() as producer:
+        for window, _ in run.windows():
+            producer.send(FEATURE_WINDOWS, key=window.service.encode(), value=encode(window))
+        for record in run.facts():
+            if isinstance(record, ServiceFault | FaultEffect | FaultVerdict):
+                topic = topic_of(record_name(type(record))).name
+                producer.send(topic, key=record.service.encode(), value=encode(record))
+        producer.flush(5)
+    found = training_for(plugin, "run-before", context)
+    assert found is not None
+    assert found.pack() == training_of(run, plugin.declaration).pack()

@@ -7,17 +7,21 @@ from typing import Any, ClassVar
 
 import pytest
 from click.testing import CliRunner
+from evaluated_run import WINDOWS, alarms, deployment, scores, start_us, truths
 
 from microservo.algorithms import resolve
+from microservo.application.documents import to_json
 from microservo.cli import demo as command
 from microservo.cli.root import cli
-from microservo.domain.campaign import CampaignFault
+from microservo.domain.campaigns.plan import CampaignPlan
+from microservo.domain.evaluation import RunEvaluation
+from microservo.domain.evaluation.board import boards
 from microservo.domain.twin import TwinEffect, TwinRow
 from microservo.system.demo import DemoResult
 from microservo.system.options import SystemOptions
-from microservo.system.said import DetectorSaid, RankerSaid, Said
+from microservo.system.said import DetectorSaid, Said
 from microservo.system.twin import TwinResult
-from schemas.records import FaultEvent
+from schemas.records import Evaluation, FaultEvent
 
 APPLIED_US = 1_700_000_000_000_000
 EFFECT = TwinEffect(
@@ -36,8 +40,18 @@ EFFECT = TwinEffect(
 SAID = Said(
     faults=6,
     detectors=(DetectorSaid(algorithm="n-sigma", alarms=9, found=5, false_alarms=2),),
-    rankers=(RankerSaid(algorithm="random-walk", cases=8, of_faults=7, first=3, first_few=4),),
 )
+
+
+def judged() -> list[Evaluation]:
+    """A detector and its control, judged to the end of a run."""
+    evaluation = RunEvaluation("run-1")
+    for record in (
+        *(deployment("good"), deployment("random", is_control=True)),
+        *(*truths(), *scores("good"), *scores("random"), *alarms("good")),
+    ):
+        evaluation.add(record)
+    return list(evaluation.evaluations(at_us=start_us(WINDOWS), cost="batch", is_final=True))
 
 
 class FakeSystem:
@@ -63,14 +77,21 @@ class FakeSystem:
 class FakeDemo:
     """Stands for a campaign, and keeps its plan."""
 
-    plan: ClassVar[Sequence[CampaignFault]] = ()
+    plan: ClassVar[CampaignPlan]
 
-    def __init__(self, *_: object, plan: Sequence[CampaignFault], out_dir: Path) -> None:
+    def __init__(self, *_: object, plan: CampaignPlan, out_dir: Path) -> None:
         FakeDemo.plan = plan
         self._out_dir = out_dir
 
     def run(self) -> DemoResult:
-        return DemoResult(faults=[], said=SAID, out_dir=self._out_dir, content_hash="abc", problems=())
+        return DemoResult(
+            faults=[],
+            boards=tuple(boards(judged())),
+            said=SAID,
+            out_dir=self._out_dir,
+            content_hash="abc",
+            problems=(),
+        )
 
 
 class FakeTwin:
@@ -123,7 +144,7 @@ def test_faults_that_callers_suffer_from_are_short_in_a_balanced_demo(
 ) -> None:
     result = CliRunner().invoke(cli, ["demo", "--faults", "11", *given, "--out", str(tmp_path / "dataset")])
     assert result.exit_code == 0, result.output
-    (reset,) = (fault for fault in FakeDemo.plan if fault.kind == "connection-reset")
+    (reset,) = (fault for fault in FakeDemo.plan.faults if fault.kind == "connection-reset")
     assert most_s - 3 <= reset.duration_s <= most_s
 
 
@@ -138,9 +159,12 @@ def test_a_demo_deploys_six_detectors_and_three_rankers_with_chance_among_each(t
 
 
 @pytest.mark.usefixtures("kept")
-def test_a_demo_ends_with_what_each_said(tmp_path: Path) -> None:
+def test_a_demo_ends_with_the_board_as_it_is_shown_later(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["demo", "--out", str(tmp_path / "dataset")])
-    rows = [line.split() for line in result.output.splitlines()]
-    assert "faults found, of 6" in result.output
-    assert ["n-sigma", "9", "5", "2"] in rows
-    assert ["random-walk", "8", "7", "3", "4"] in rows
+    kept = tmp_path / "kept.json"
+    kept.write_text("".join(f"{to_json(each)}\n" for each in judged()))
+    shown = CliRunner().invoke(cli, ["board", "show", "--file", str(kept)])
+    assert shown.exit_code == 0, shown.output
+    assert "AUC-PR *" in shown.output
+    assert shown.output in result.output
+    assert "alarms    faults met: n-sigma 5 of 6 (2 false)" in result.output.splitlines()

@@ -20,6 +20,7 @@ FAULT = InForce(
     kind="network-delay",
     root_service="cart",
     services=("cart", "front"),
+    levels=frozenset({"process.memory.usage"}),
     begun_us=BEGIN_US + 100 * S,
     applied_us=BEGIN_US + 100 * S,
     recovered_us=BEGIN_US + 110 * S,
@@ -45,7 +46,13 @@ def requests(noise: int, *, later_us: int = 0) -> list[Request]:
     ]
 
 
-def spans(those: Iterable[Request], *, run: int) -> list[SpanBatch]:
+def spans(
+    those: Iterable[Request],
+    *,
+    run: int,
+    calls: Iterable[tuple[str, int, str]] = (("front", CLIENT_SPAN, "cart"), ("cart", SERVER_SPAN, "")),
+    first_trace: int = 0,
+) -> list[SpanBatch]:
     listed = list(those)
     return [
         SpanBatch(
@@ -61,11 +68,13 @@ def spans(those: Iterable[Request], *, run: int) -> list[SpanBatch]:
             peer=bytes(2 * len(listed)),
             kind=bytes([kind]) * len(listed),
             error=bytes(each.failed for each in listed),
-            trace_id=b"".join(each.number.to_bytes(16) for each in listed),
-            span_id=b"".join((each.number * 4 + run * 2 + kind % 2).to_bytes(8) for each in listed),
+            trace_id=b"".join((first_trace + each.number).to_bytes(16) for each in listed),
+            span_id=b"".join(
+                ((first_trace + each.number) * 8 + run * 4 + place).to_bytes(8) for each in listed
+            ),
             parent_id=bytes(8 * len(listed)),
         )
-        for service, kind, peer in (("front", CLIENT_SPAN, "cart"), ("cart", SERVER_SPAN, ""))
+        for place, (service, kind, peer) in enumerate(calls)
     ]
 
 
@@ -152,6 +161,71 @@ def test_what_a_fault_did_before_it_was_wholly_applied_counts() -> None:
     first_us = next(each.first_us for each in compare(run, twin, [late]) if each.service == "cart")
     assert first_us is not None
     assert first_us < late.applied_us
+
+
+def slower_by(ms: int, from_us: int, noise: int, *, later_us: int = 0) -> list[Request]:
+    """All requests, those of the fault's time from an instant on slower."""
+    return [
+        replace(each, duration_us=each.duration_us + ms * 1000)
+        if from_us <= each.start_us < FAULT.recovered_us
+        else each
+        for each in requests(noise, later_us=later_us)
+    ]
+
+
+def test_whoever_waits_for_a_slower_request_deviates_with_it() -> None:
+    calls = (("users", CLIENT_SPAN, "front"), ("front", CLIENT_SPAN, "cart"), ("cart", SERVER_SPAN, ""))
+    run = spans(slower_by(300, FAULT.applied_us, 1), run=0, calls=calls)
+    twin = spans(requests(2, later_us=3600 * S), run=1, calls=calls)
+    found = compare(run, twin, [replace(FAULT, services=("cart", "front", "users"))])
+    assert len({effect.first_us for effect in found}) == 1
+    assert found[2].what.startswith("Get of front: ")
+
+
+def test_what_is_slower_without_having_met_the_faults_service_is_chance() -> None:
+    fault = replace(FAULT, services=("cart", "front", "mail"))
+    mail = (("front", CLIENT_SPAN, "mail"), ("mail", SERVER_SPAN, ""))
+    # The mail is slower as soon as the fault is in force, the cart three seconds later.
+    run = spans(slower_by(300, FAULT.applied_us + 3 * S, 1), run=0)
+    run += spans(slower_by(300, FAULT.applied_us, 3), run=0, calls=mail, first_trace=10**6)
+    twin = spans(requests(2, later_us=3600 * S), run=1)
+    twin += spans(requests(4, later_us=3600 * S), run=1, calls=mail, first_trace=10**6)
+    cart, front, other = compare(run, twin, [fault])
+    assert cart.first_us is not None
+    assert cart.first_us == front.first_us
+    assert cart.first_us > FAULT.applied_us + 3 * S
+    assert front.what.startswith("Get of cart: ")
+    assert other.first_us is None
+    assert other.deviating > 90, "they are counted all the same"
+
+
+def test_a_slower_request_by_chance_just_before_is_not_taken_for_the_first() -> None:
+    pairs = zip(requests(1), requests(2), strict=True)
+    slower_us = sorted(ours.duration_us - theirs.duration_us for ours, theirs in pairs)
+    seldom_us = slower_us[round(0.985 * len(slower_us))]
+    theirs = {each.number: each for each in requests(2)}
+    number = round((FAULT.applied_us - BEGIN_US) / 100_000)
+
+    def change(each: Request) -> Request:
+        if each.number == number:
+            return replace(each, duration_us=theirs[number].duration_us + seldom_us)
+        # The two behind it are as they were.
+        return each if each.number < number + 3 else replace(each, duration_us=each.duration_us + 300_000)
+
+    first_us = compared(change)["cart"].first_us
+    assert first_us is not None
+    assert first_us >= FAULT.applied_us + 300_000
+
+
+def test_a_level_that_such_a_fault_can_not_move_is_chance() -> None:
+    run: list[SpanBatch | MetricBatch] = [*spans(requests(1), run=0), *memory(1, grown=range(101, 110))]
+    later_us = 3600 * S
+    twin: list[SpanBatch | MetricBatch] = [
+        *spans(requests(2, later_us=later_us), run=1),
+        *memory(2, later_us=later_us),
+    ]
+    found = compare(run, twin, [replace(FAULT, levels=frozenset({"process.cpu.utilization"}))])
+    assert {effect.first_us for effect in found} == {None}
 
 
 def test_chance_alone_deviates_nowhere() -> None:

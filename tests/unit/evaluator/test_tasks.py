@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from evaluated_run import deployment, experiment, scores, start_us, truths
 
+from microservo.adapters.broker import Consumer
 from microservo.application.evaluation_tasks import TaskStatus
 from microservo.client.client import Client
 from microservo.domain.evaluation import RunEvaluation
 from microservo.domain.evaluation_tasks import Outcome
 from microservo.errors import InvalidInput, MicroServoError, Unavailable
 from microservo.log.publisher import Publisher
+from microservo.log.reader import read_topic
 from microservo.log.run_records import write_run
 from microservo.log.topics import topic_specs
 from microservo.runtime.shutdown import Shutdown
 from microservo.supervision.process import ProcessSpec
 from microservo.testing import MemoryBroker, eventually
-from schemas.codec import encode
-from schemas.records import Evaluation
+from schemas.catalogue import EVALUATION_REQUESTS
+from schemas.codec import decode_as, encode
+from schemas.records import Evaluation, EvaluationRequest
 from services.evaluator.service import run
 from services.evaluator.settings import EvaluatorSettings
 from services.evaluator.task_files import TaskFiles, TaskProgress
-from services.evaluator.task_processes import remove_leftovers
+from services.evaluator.task_processes import TaskProcesses, remove_leftovers
 
 
 class PlayedProcesses:
@@ -105,6 +110,11 @@ class World:
             assert not thread.is_alive()
         if errors:
             raise errors[0]
+
+    def requests(self) -> list[EvaluationRequest]:
+        """What was asked for."""
+        messages = read_topic(self.broker, EVALUATION_REQUESTS)
+        return [decode_as(EvaluationRequest, each.value or b"") for each in messages]
 
     def until(self, task: TaskStatus, state: str) -> TaskStatus:
         def reached() -> TaskStatus | None:
@@ -288,6 +298,33 @@ def test_a_rerun_takes_the_version_that_is_deployed_by_then(world: World) -> Non
     assert tasks.rerun(task.task_id).algorithm_version == 2
 
 
+def test_who_waits_for_a_task_reads_what_is_there_once_and_follows_from_then_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = world.client.tasks.request("good", "run-1")
+    consumers: list[object] = []
+    found: list[TaskStatus] = []
+    waiting = Client(broker=world.broker)
+    thread = threading.Thread(target=lambda: found.append(waiting.tasks.wait(task.task_id)), daemon=True)
+    with world.evaluator():
+        files = world.processes.until_started()
+        consumer = world.broker.consumer
+
+        def counted(**options: Any) -> Consumer:
+            consumers.append(options)
+            return consumer(**options)
+
+        monkeypatch.setattr(world.broker, "consumer", counted)
+        thread.start()
+        for number in range(10):
+            files.tell(number, 10, is_paused=False)
+            time.sleep(0.2)
+        world.processes.end(files, Outcome(evaluation=encode(result())))
+        thread.join(20)
+        assert found[0].state == "done"
+        assert len(consumers) == 2, "one to look whether there is such a task, one to follow it"
+
+
 def test_a_process_that_is_paused_does_nothing_until_it_may_go_on(tmp_path: Path) -> None:
     files = TaskFiles(tmp_path)
     progress = TaskProgress(files)
@@ -313,10 +350,27 @@ def test_a_process_that_is_paused_does_nothing_until_it_may_go_on(tmp_path: Path
 
 
 def test_what_killed_attempts_left_is_removed_and_nothing_of_the_user(tmp_path: Path) -> None:
-    left, mine = tmp_path / "n-sigma-ab12" / "0" / "request", tmp_path / "thesis" / "draft" / "chapter.md"
+    left, mine = tmp_path / "n-sigma-ab12" / "e-0" / "request", tmp_path / "thesis" / "draft" / "chapter.md"
     for path in (left, mine):
         path.parent.mkdir(parents=True)
         path.write_text("")
     remove_leftovers(tmp_path)
     assert not left.parent.exists()
     assert mine.exists()
+
+
+def test_an_evaluator_that_begins_leaves_alone_what_another_one_works_on_in_the_same_folder(
+    world: World, tmp_path: Path
+) -> None:
+    task = world.client.tasks.request("good", "run-1")
+    asked = world.requests()[0]
+    first = TaskProcesses(tmp_path, "evaluator-1", PlayedProcesses(), {})
+    first.start(task.task_id, "attempt-1", asked)
+    remove_leftovers(tmp_path)
+    second = TaskProcesses(tmp_path, "evaluator-2", PlayedProcesses(), {})
+    second.start(task.task_id, "attempt-2", asked)
+    second.stop(task.task_id)
+    (folder,) = (tmp_path / task.task_id).iterdir()
+    assert TaskFiles(folder).request() == asked
+    first.stop(task.task_id)
+    assert list((tmp_path / task.task_id).iterdir()) == []

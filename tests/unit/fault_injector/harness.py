@@ -23,7 +23,7 @@ from schemas.records import FaultEvent, FaultRequest, FaultVerdict, ServiceFault
 from services.fault_injector.fault_free import FaultFreeTime
 from services.fault_injector.handlers import Handlers
 from services.fault_injector.performing import Performable, Performer
-from services.fault_injector.service import LOOK_BACK_US, WRITER, observations, start
+from services.fault_injector.service import LOOK_BACK_US, WRITER, observations, scheduler_of, start
 from services.fault_injector.settings import FaultInjectorSettings
 
 # In the past, for the broker in memory stamps its messages by the wall clock.
@@ -228,8 +228,11 @@ class Running:
             workers=self._workers,
             clock=world.clock,
         )
+        self.scheduler = scheduler_of(self.settings, self.producer, world.clock)
+        schedules = self.scheduler.catch_up(world.broker, self.settings.topic)
         self.handlers = Handlers(
             injector=self.injector,
+            scheduler=self.scheduler,
             dead_letters=DeadLetters(self.producer, PREFIX),
             producer=self.producer,
             fault_free=FaultFreeTime(world.broker, run_id="run-1", clock=world.clock, topic_prefix=PREFIX),
@@ -238,7 +241,7 @@ class Running:
             clock=world.clock,
         )
         since_us = self.injector.observed_since_us(LOOK_BACK_US)
-        self.observations = observations(self.settings, world.broker, since_us)
+        self.observations = observations(self.settings, world.broker, since_us, schedules)
 
     def _workers(self, performer: Performer) -> StepWorkers:
         self.workers = StepWorkers(performer)
@@ -264,6 +267,7 @@ class Running:
         for _ in range(times):
             self.handlers.observations(self.observations)
             self.injector.tick()
+            self.scheduler.tick()
             self.writer.tick()
         return self
 

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 from microservo.log.run_records import write_run
 from microservo.log.topics import topic_specs
-from microservo.system.said import DetectorSaid, RankerSaid, Said, what_each_said
+from microservo.system.said import DetectorSaid, Said, what_each_said
 from microservo.testing import MemoryBroker
 from schemas.catalogue import topic_of
 from schemas.codec import decode_as, encode
 from schemas.examples import example_bytes
 from schemas.files import record_name
-from schemas.records import Alarm, Case, Experiment, FaultEffect, LabelledWindow, RootCause
+from schemas.records import Alarm, Experiment, FaultEffect, LabelledWindow
 
 S = 1_000_000
 WINDOW_US = 5 * S
@@ -74,36 +74,6 @@ def window(service: str, start_s: int, truth: str, revision: int = 0) -> Labelle
     )
 
 
-def case(service: str, opened_s: int) -> Case:
-    return Case(
-        run_id="run-1",
-        case_id=f"sure-{service}-{opened_s}",
-        origin="alarm",
-        detector="sure",
-        detector_version=1,
-        service=service,
-        opened_us=BEGIN_US + opened_s * S,
-        until_us=BEGIN_US + opened_s * S,
-        published_at_us=BEGIN_US + opened_s * S,
-    )
-
-
-def cause(algorithm: str, of: Case, *ranks: str) -> RootCause:
-    return RootCause(
-        run_id="run-1",
-        case_id=of.case_id,
-        algorithm=algorithm,
-        algorithm_version=1,
-        ranks=ranks,
-        candidates=4,
-        reason="",
-        input_sha256="",
-        ranked_at_us=of.opened_us,
-        latency_us=1,
-        cpu_us=1,
-    )
-
-
 def said(*records: object) -> Said:
     broker = MemoryBroker()
     broker.admin().ensure_topics(topic_specs(prefix="t-", partitions=2))
@@ -122,8 +92,7 @@ def said(*records: object) -> Said:
         for record in records:
             topic = topic_of(record_name(type(record)))
             producer.send(topic.physical("t-"), key=b"cart", value=encode(record))
-    algorithms = {"sure": "detector", "silent": "detector", "clever": "ranker", "guessing": "ranker"}
-    return what_each_said(broker, "t-", "run-1", algorithms)
+    return what_each_said(broker, "t-", "run-1", ["sure", "silent"])
 
 
 def test_alarms_are_counted_once_and_faults_found_where_they_were_seen() -> None:
@@ -144,17 +113,3 @@ def test_alarms_are_counted_once_and_faults_found_where_they_were_seen() -> None
 def test_an_alarm_that_closed_before_the_fault_showed_has_not_found_it() -> None:
     found = said(effect("cart"), window("cart", 85, "normal"), alarm("sure", "cart", 90, 100))
     assert found.detectors[1] == DetectorSaid(algorithm="sure", alarms=1, found=0, false_alarms=1)
-
-
-def test_rankings_count_where_the_case_is_of_a_fault() -> None:
-    right, false = case("frontend", 105), case("ads", 50)
-    found = said(
-        *(effect("cart"), effect("frontend")),
-        *(right, false),
-        *(cause("clever", right, "cart", "ads"), cause("clever", false, "cart")),
-        *(cause("guessing", right, "ads", "frontend", "cart"), cause("guessing", right, "ads", "b", "cart")),
-    )
-    assert found.rankers == (
-        RankerSaid(algorithm="clever", cases=2, of_faults=1, first=1, first_few=1),
-        RankerSaid(algorithm="guessing", cases=1, of_faults=1, first=0, first_few=1),
-    )

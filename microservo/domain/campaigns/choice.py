@@ -1,8 +1,9 @@
-"""A campaign: faults one after another, spread over kinds and services, the same for the same seed."""
+"""The choice of a campaign's faults: spread over kinds and services, the same for the same seed."""
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +17,8 @@ T = TypeVar("T")
 
 _DURATIONS_S = (12, 13, 14, 15)
 _GAPS_S = (10, 11, 12)
+_NO_WEIGHTS: Mapping[str, int] = {}
+_NO_LADDERS: Mapping[str, Sequence[Mapping[str, str]]] = {}
 _LONG_GAPS_S = (20, 22, 24)
 """Of a balanced campaign: the more windows are fault-free, the less weighs who is often affected."""
 _SHORT_S = (3, 4, 5)
@@ -43,12 +46,16 @@ def campaign(
     *,
     idle: Collection[str] = (),
     callers: Mapping[str, Collection[str]] | None = None,
+    weights: Mapping[str, int] = _NO_WEIGHTS,
+    ladders: Mapping[str, Sequence[Mapping[str, str]]] = _NO_LADDERS,
+    durations_s: Sequence[int] = _DURATIONS_S,
+    gaps_s: Sequence[int] = _GAPS_S,
 ) -> list[CampaignFault]:
     """`count` faults in the order in which they are to be injected.
 
-    Every kind comes once before any comes again, and so with the services; no service is hit twice in a row
-    if there is another. A service that is `idle` waits, first in the line, until a kind comes that shows
-    without requests, if there is such a kind among them.
+    Every kind comes as often as it weighs before a round begins anew, and every service once; no service is
+    hit twice in a row if there is another. A service that is `idle` waits, first in the line, until a kind
+    comes that shows without requests, if there is such a kind among them.
 
     Whoever calls many is affected by most of their faults. Where `callers` are given, the campaign is
     balanced, so that a score that knows nothing but the service says little: faults that show at callers are
@@ -61,6 +68,10 @@ def campaign(
         count: how many faults.
         idle: services with so few requests that most kinds would not show.
         callers: of each service, those that call it.
+        weights: how often kinds come in a round; those that are not there come once.
+        ladders: parameters that the faults of a kind take in turn; others have what shows clearly.
+        durations_s: to choose from, in seconds, where the campaign is not balanced.
+        gaps_s: likewise.
 
     Raises:
         InvalidInput: a negative count, or nothing to choose from.
@@ -75,28 +86,32 @@ def campaign(
         )
         raise InvalidInput(msg)
     rng = random.Random(seed)
-    kind_order, line = _rounds(rng, kinds), _Line(_rounds(rng, services), len(set(services)))
+    slots = [(kind, slot) for kind in dict.fromkeys(kinds) for slot in range(weights.get(kind, 1))]
+    kind_order, line = _rounds(rng, slots), _Line(_rounds(rng, services), len(set(services)))
     balance = None if callers is None else _Balance(rng, services, callers)
+    taken: Counter[str] = Counter()
     faults = []
     for _ in range(count):
-        kind = next(kind_order)
+        kind, _slot = next(kind_order)
         if balance is None:
-            service, duration_s = line.take(_passed_over(kind, idle)), rng.choice(_DURATIONS_S)
+            service, duration_s = line.take(_passed_over(kind, idle)), rng.choice(durations_s)
         elif _stays_local(kind):
             service, duration_s = line.take_this(balance.least_affected(line.last)), rng.choice(_LONG_S)
             balance.add({service}, duration_s)
         else:
             service, duration_s = line.take(_passed_over(kind, idle)), rng.choice(_SHORT_S)
             balance.add(balance.waiting_for(service), duration_s)
+        ladder = ladders.get(kind) or ({} if kind not in KINDS else KINDS[kind].strong,)
         faults.append(
             CampaignFault(
                 kind=kind,
                 service=service,
-                parameters=KINDS[kind].strong if kind in KINDS else {},
+                parameters=ladder[taken[kind] % len(ladder)],
                 duration_s=duration_s,
-                gap_s=rng.choice(_GAPS_S if balance is None else _LONG_GAPS_S),
+                gap_s=rng.choice(gaps_s if balance is None else _LONG_GAPS_S),
             )
         )
+        taken[kind] += 1
     return faults
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microservo.domain.campaign import campaign, requests_per_journey
+from microservo.domain.campaigns.choice import campaign, requests_per_journey
 from microservo.domain.faults.catalogue import KINDS, parse_request
 from microservo.errors import InvalidInput
 from microservo.platforms.local.mechanisms import kinds_of_local_targets
