@@ -16,7 +16,7 @@ from microservo.domain.faults.declared import Declaration, check_end, parse_decl
 from microservo.domain.faults.lifecycle import LAST_STATES
 from microservo.errors import InvalidInput, Unavailable
 from microservo.log.faults import all_latest_events, latest_events
-from microservo.platforms.platform import Platform, kinds_here, services_of
+from microservo.platforms.platform import Platform, kinds_here, labels_of, services_of
 from schemas.catalogue import FAULT_EVENTS, FAULTS
 from schemas.codec import SchemaError
 from schemas.records import Experiment, FaultEvent, FaultRequest, FaultState
@@ -47,6 +47,9 @@ class RequestFault(Command[RequestedFault]):
         kind: one of `ListKinds`.
         service: the target; every instance of it unless `instances` names some.
         instances: ids of the instances to hit.
+        mode: how many of these to hit: all, one, a number like "2", or a percentage like "50%"; which of
+            them, the id of the fault decides.
+        labels: those that an instance must have to be hit.
         parameters: of the kind, as people write them, for example {"latency": "300ms"}.
         duration: how long, for example "20s"; not needed for a kind that acts once.
         start_at: when to begin, with a time zone; now if not given.
@@ -56,6 +59,8 @@ class RequestFault(Command[RequestedFault]):
     kind: str
     service: str
     instances: tuple[str, ...] = ()
+    mode: str = "all"
+    labels: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
     duration: str | timedelta | None = None
     start_at: datetime | None = None
@@ -162,6 +167,8 @@ def request_fault(command: RequestFault, context: Context) -> RequestedFault:
         kind=command.kind,
         service=command.service,
         instances=command.instances,
+        mode=command.mode,
+        labels=dict(command.labels),
         parameters=dict(command.parameters),
         duration_us=duration_us(command.duration),
         start_at_us=None if command.start_at is None else instant_us(command.start_at),
@@ -171,7 +178,8 @@ def request_fault(command: RequestFault, context: Context) -> RequestedFault:
     if platform is None:
         parse_request(request)  # the rest is for the injector to judge, which knows the target
     else:
-        parse_request(request, services_of(platform), kinds_here(platform))
+        labels = labels_of(platform.instances())
+        parse_request(request, services_of(platform), kinds_here(platform), labels=labels)
     return _send(request, context)
 
 

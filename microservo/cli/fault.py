@@ -63,6 +63,20 @@ fault.add_command(declare)
     metavar="service=NAME[,instance=ID]",
     help="What to hit: every instance of a service, or the named ones.",
 )
+@click.option(
+    "--mode",
+    default="all",
+    show_default=True,
+    metavar="all|one|N|N%",
+    help="How many of these instances to hit; the id of the fault decides which.",
+)
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Label that an instance must have to be hit, in a cluster; repeat.",
+)
 @click.option("--param", "pairs", multiple=True, metavar="NAME=VALUE", help="Parameter of the kind; repeat.")
 @click.option("--duration", metavar="TIME", help="How long, for example 20s or 2min.")
 @click.option(
@@ -77,6 +91,8 @@ def request(
     kind: str,
     *,
     target: Target,
+    mode: str,
+    labels: tuple[str, ...],
     pairs: tuple[str, ...],
     duration: str | None,
     start_at: datetime | None,
@@ -93,12 +109,15 @@ def request(
       microservo fault request process-kill --target service=cartservice
       microservo fault request http-abort --target service=cartservice,instance=cartservice-0 \\
           --param status=503 --param ratio=30% --duration 20s --at 2026-01-31T12:00:00Z
+      microservo fault request pod-kill --target service=cartservice --mode 50% --label track=canary
     """
     requested = session.execute(
         RequestFault(
             kind=kind,
             service=target.service,
             instances=target.instances,
+            mode=mode,
+            labels=parameters_of(labels, "--label", "app=cart"),
             parameters=parameters_of(pairs),
             duration=duration,
             start_at=start_at,

@@ -36,6 +36,8 @@ class Faults:
         service: str,
         duration: str | timedelta | None = None,
         instances: Sequence[str] = (),
+        mode: str = "all",
+        labels: Mapping[str, str] | None = None,
         start_at: datetime | None = None,
         fault_id: str | None = None,
         parameters: Mapping[str, object] | None = None,
@@ -48,6 +50,9 @@ class Faults:
             service: the target; every instance of it unless `instances` names some.
             duration: how long, for example "20s"; not needed for a kind that acts once.
             instances: ids of the instances to hit.
+            mode: how many of these to hit: all, one, a number like "2", or a percentage like "50%"; which of
+                them, the id of the fault decides.
+            labels: those that an instance must have to be hit.
             start_at: when to begin; now if not given.
             fault_id: identity; made up if not given.
             parameters: of the kind, as people write them, for example {"latency": "300ms"}.
@@ -62,6 +67,8 @@ class Faults:
                 kind=kind,
                 service=service,
                 instances=tuple(instances),
+                mode=mode,
+                labels=dict(labels or {}),
                 parameters={name: str(value) for name, value in given.items()},
                 duration=duration,
                 start_at=start_at,

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 from microservo.domain.faults.catalogue import KINDS
+from microservo.domain.faults.targets import Labels
 from microservo.domain.graph import Edge
 from microservo.platforms.mechanism import Mechanism
 from schemas.records import FaultRequest
@@ -30,6 +31,8 @@ class Instance:
     """Name of the machine that it runs on; empty where the platform doesn't know."""
     ended_at_us: int = 0
     """When it last ended, likewise."""
+    labels: Labels = field(default_factory=dict, hash=False)
+    """By which requests may choose it, where the platform knows labels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,3 +136,8 @@ def services_of(platform: Platform) -> dict[str, list[str]]:
     for instance in platform.instances():
         services.setdefault(instance.service, []).append(instance.id)
     return services
+
+
+def labels_of(instances: Iterable[Instance]) -> dict[str, Labels]:
+    """The labels of instances by id, of those that have any."""
+    return {instance.id: instance.labels for instance in instances if instance.labels}

@@ -36,7 +36,7 @@ from microservo.domain.faults.decider.events import (
     TimerDue,
 )
 from microservo.errors import InvalidInput, Unavailable
-from microservo.platforms.platform import InstanceChange, Platform, kinds_here, services_of
+from microservo.platforms.platform import InstanceChange, Platform, kinds_here, labels_of, services_of
 from microservo.runtime.metrics import FAULTS_ACTIVE
 from schemas.records import FaultRequest, FaultVerdict, ServiceGraph
 from services.fault_injector.performing import Performer, Workers
@@ -211,6 +211,7 @@ class Injector:
             kinds=kinds_here(self._platform),
             down=frozenset(instance.id for instance in instances if not instance.is_up),
             hosts={instance.id: instance.host for instance in instances if instance.host},
+            labels=labels_of(instances),
         )
 
     def _measure(self) -> None:

@@ -37,8 +37,9 @@ CRDS = "CHAOS_MESH_CRDS"
 EVERYTHING = "MICROSERVO_TEST_EVERYTHING"
 """Set where nothing may be skipped."""
 
+API_SERVER_VERSION = "v1.36.3"
+
 _SOURCE = Path(__file__).with_name("api_server")
-_VERSION = "v1.36.3"
 _HELM_VERSION = "v3.22.0"
 _BUILD_S = 3600
 _START_S = 60.0
@@ -254,8 +255,8 @@ def _cache() -> Path:
 
 def _build(binary: Path) -> None:
     version = "k8s.io/component-base/version"
-    major, minor, _ = _VERSION.removeprefix("v").split(".")
-    names = {"gitVersion": _VERSION, "gitMajor": major, "gitMinor": minor}
+    major, minor, _ = API_SERVER_VERSION.removeprefix("v").split(".")
+    names = {"gitVersion": API_SERVER_VERSION, "gitMajor": major, "gitMinor": minor}
     flags = " ".join(f"-X {version}.{name}={value}" for name, value in names.items())
     binary.parent.mkdir(parents=True, exist_ok=True)
     # Without debugging information it is built in a third of the time.
@@ -295,6 +296,7 @@ def pod_manifest(
     node: str = "node-1",
     port: int = 8080,
     annotations: Json | None = None,
+    labels: Json | None = None,
 ) -> Json:
     """A pod of one container."""
     return {
@@ -304,6 +306,7 @@ def pod_manifest(
             "name": name,
             "namespace": namespace,
             "annotations": annotations or {},
+            "labels": labels or {},
             **({"ownerReferences": [owner]} if owner else {}),
         },
         "spec": {

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from microservo.domain.faults.targets import Labels
 from microservo.platforms.kubernetes.api import Json
 from microservo.platforms.platform import Instance
 
@@ -40,6 +41,7 @@ class Pod:
         ended_at_us: when its deletion was asked for, or a container ended last; 0 for neither.
         ready_at_us: since when it is ready or isn't.
         created_at_us: when it was created.
+        labels: its labels.
     """
 
     namespace: str
@@ -57,6 +59,7 @@ class Pod:
     ended_at_us: int
     ready_at_us: int
     created_at_us: int
+    labels: Labels = field(default_factory=dict, hash=False)
 
     @property
     def id(self) -> str:
@@ -93,6 +96,7 @@ def pod_of(found: Json) -> Pod:
         ended_at_us=_deleted_us(metadata) or max((_ended_us(each) for each in states), default=0),
         ready_at_us=instant_us(ready.get("lastTransitionTime")),
         created_at_us=instant_us(metadata.get("creationTimestamp")),
+        labels=metadata.get("labels") or {},
     )
 
 
@@ -125,6 +129,7 @@ def instance_of(pod: Pod, service: str, *, is_up: bool | None = None, ended_at_u
         started_at_us=pod.started_at_us,
         host=pod.node,
         ended_at_us=ended_at_us or pod.ended_at_us,
+        labels=pod.labels,
     )
 
 

@@ -14,7 +14,7 @@ from kubernetes_cluster import Cluster, new_namespace
 
 from microservo.adapters.clock import now_us
 from microservo.domain.faults.base import Fault
-from microservo.domain.faults.catalogue import KINDS
+from microservo.domain.faults.catalogue import KINDS, parse_request
 from microservo.errors import InvalidInput, MicroServoError, Retryable
 from microservo.platforms.kubernetes.api import Json, KubernetesApi, NotFound
 from microservo.platforms.kubernetes.chaos.experiment import PLURALS, collection, manifest, name_of
@@ -22,8 +22,9 @@ from microservo.platforms.kubernetes.chaos.manifests import BUILDERS, experiment
 from microservo.platforms.kubernetes.chaos.mechanism import Patience
 from microservo.platforms.kubernetes.discovery import Discovery
 from microservo.platforms.kubernetes.platform import KubernetesPlatform
+from microservo.platforms.kubernetes.pods import SERVICE_ANNOTATION
 from microservo.platforms.mechanism import Confirmation, Mechanism
-from microservo.platforms.platform import services_of
+from microservo.platforms.platform import labels_of, services_of
 from microservo.retry import retry
 from microservo.testing import eventually
 from schemas.records import FaultRequest
@@ -111,6 +112,22 @@ def test_the_api_server_refuses_a_field_that_is_none(shop: Shop) -> None:
 
 def test_a_service_is_what_owns_the_pod_however_many_hyphens_it_has(shop: Shop) -> None:
     assert services_of(shop.platform) == {"redis-cart": shop.cart, "front": [shop.front]}
+
+
+def test_pods_are_told_apart_by_their_labels(shop: Shop) -> None:
+    (canary,) = shop.workloads.deploy(
+        "redis-cart-canary", labels={"track": "canary"}, annotations={SERVICE_ANNOTATION: "redis-cart"}
+    )
+    request = FaultRequest(
+        fault_id="f1",
+        action="inject",
+        requested_at_us=0,
+        kind="pod-kill",
+        service="redis-cart",
+        labels={"track": "canary"},
+    )
+    found = parse_request(request, services_of(shop.platform), labels=labels_of(shop.platform.instances()))
+    assert found.instances == (canary,)
 
 
 def test_the_instants_are_those_of_the_core_events_to_the_microsecond(shop: Shop) -> None:

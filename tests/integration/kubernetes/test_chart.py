@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from cluster_world import ChaosController, Workloads
-from kubernetes_cluster import Cluster, helm_binary, new_namespace
+from kubernetes_cluster import API_SERVER_VERSION, Cluster, helm_binary, new_namespace
 
 from microservo.domain.faults.catalogue import KINDS
 from microservo.errors import InvalidInput
@@ -34,18 +34,17 @@ PLURALS = {
 }
 
 
-def helm(*arguments: str) -> str:
-    done = subprocess.run(
-        [helm_binary(), *arguments], capture_output=True, text=True, check=False, timeout=120
-    )
-    assert not done.returncode, done.stdout + done.stderr
-    return done.stdout
+def helm(command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    # Helm as its module is built takes every cluster for an old one.
+    argv = [helm_binary(), command, *arguments, "--kube-version", API_SERVER_VERSION]
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
 
 
 def rendered(namespace: str, *settings: str) -> list[Json]:
     options = [option for each in settings for option in ("--set", each)]
-    text = helm("template", "ms", str(CHART), "--namespace", namespace, *options)
-    return [each for each in yaml.safe_load_all(text) if each]
+    done = helm("template", "ms", str(CHART), "--namespace", namespace, *options)
+    assert not done.returncode, done.stderr
+    return [each for each in yaml.safe_load_all(done.stdout) if each]
 
 
 def install(api: KubernetesApi, namespace: str, *settings: str) -> list[Json]:
@@ -61,15 +60,12 @@ def of_kind(found: list[Json], kind: str) -> list[Json]:
 
 
 def test_helm_finds_nothing_wrong_with_the_chart() -> None:
-    assert "0 chart(s) failed" in helm(
-        "lint", "--strict", str(CHART), "--set", "kafka.bootstrapServers=k:9092"
-    )
+    done = helm("lint", "--strict", str(CHART), "--set", "kafka.bootstrapServers=k:9092")
+    assert "0 chart(s) failed" in done.stdout, done.stdout
 
 
 def test_a_chart_without_a_kafka_says_what_to_set() -> None:
-    done = subprocess.run(
-        [helm_binary(), "template", "ms", CHART], capture_output=True, text=True, check=False, timeout=120
-    )
+    done = helm("template", "ms", str(CHART))
     assert "set kafka.bootstrapServers to host:port" in done.stderr
 
 

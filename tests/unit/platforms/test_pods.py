@@ -8,7 +8,7 @@ import pytest
 
 from microservo.platforms.kubernetes.discovery import changes
 from microservo.platforms.kubernetes.meter import quantity
-from microservo.platforms.kubernetes.pods import Pod, pod_of
+from microservo.platforms.kubernetes.pods import Pod, instance_of, pod_of
 
 SECOND_US = 1_000_000
 NOON_US = 1_767_355_200 * SECOND_US
@@ -72,6 +72,13 @@ def test_a_pod_that_is_being_deleted_ends_when_that_was_asked_for() -> None:
     assert (
         pod(deletionTimestamp=at(40), deletionGracePeriodSeconds=30).ended_at_us == NOON_US + 10 * SECOND_US
     )
+
+
+def test_an_instance_has_the_labels_of_its_pod() -> None:
+    found = pod(labels={"app": "cart"})
+    assert instance_of(found, "cart").labels == {"app": "cart"}
+    assert instance_of(pod(labels=None), "cart").labels == {}
+    assert found in {found}
 
 
 def test_a_new_pod_joins_when_it_runs() -> None:

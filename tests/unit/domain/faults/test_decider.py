@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from microservo.domain.faults.base import Wire
 from microservo.domain.faults.decider import Action, Event, InjectorState, decide
 from microservo.domain.faults.decider.actions import Apply, Check, Publish, Recover, Release, Schedule
@@ -54,6 +56,19 @@ def test_what_is_published_comes_before_what_is_done() -> None:
     state, _ = after()
     _, actions = decide(state, APPLY_DUE)
     assert [type(action) for action in actions] == [Publish, Apply]
+
+
+def test_a_fault_on_one_instance_with_labels_touches_no_other() -> None:
+    carts = ("cart-0", "cart-1", "cart-2")
+    target = replace(
+        TARGET, services={"cart": carts}, labels={each: {"track": "canary"} for each in carts[1:]}
+    )
+    state, _ = decide(InjectorState(run_id="run-1"), TargetSeen(now_us=0, target=target))
+    request = replace(REQUEST, mode="one", labels={"track": "canary"})
+    state, _ = decide(state, RequestReceived(now_us=0, request=request))
+    _, actions = decide(state, APPLY_DUE)
+    (hit,) = [each.instance for each in actions if isinstance(each, Apply)]
+    assert hit in carts[1:]
 
 
 def test_an_instance_that_restarts_while_a_fault_is_applied_is_asked_for_it_afterwards() -> None:
