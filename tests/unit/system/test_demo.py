@@ -34,10 +34,12 @@ class FakeSystem:
             rebuild=lambda *_: SimpleNamespace(content_hash="a" * 64), verify=lambda _: ()
         )
         self.client = SimpleNamespace(
-            faults=real.faults, algorithms=real.algorithms, board=real.board, datasets=datasets
+            faults=real.faults,
+            algorithms=real.algorithms,
+            board=real.board,
+            datasets=datasets,
+            campaigns=SimpleNamespace(run=lambda _plan, *, progress: None),
         )
-
-    def declare_plan(self, _plan: object) -> None: ...
 
     def finish_run(self) -> None: ...
 
@@ -60,7 +62,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(system: FakeSystem, progress: Any, folder: Path) -> DemoResult:
-    return Demo(system, progress, plan=[], out_dir=folder).run()  # type: ignore[arg-type]
+    return Demo(system, progress, plan=None, out_dir=folder).run()  # type: ignore[arg-type]
 
 
 def test_a_demo_ends_with_the_board_that_the_evaluator_leaves_behind(progress: Any, tmp_path: Path) -> None:
