@@ -1,7 +1,7 @@
 """A real API server (etcd and kube-apiserver in one process) on loopback, for as long as a test needs it.
 
-The program is built of Go modules, by name, the first time: some minutes. It has no scheduler, no kubelet and
-no controllers: pods are records, and what makes them run is up to the test.
+The program is built of Go modules, by name, the first time: some minutes, so that CI runs this file beforehand.
+It has no scheduler, no kubelet and no controllers: pods are records, and what makes them run is up to the test.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,7 +43,7 @@ API_SERVER_VERSION = "v1.36.3"
 _SOURCE = Path(__file__).with_name("api_server")
 _HELM_VERSION = "v3.22.0"
 _BUILD_S = 3600
-_START_S = 60.0
+_START_S = 180.0
 
 
 # On the paths of metrics-server, which is no part of the API server itself.
@@ -267,9 +268,11 @@ def _build(binary: Path) -> None:
 
 def _go(argv: list[str], folder: Path, variables: dict[str, str], what: str) -> None:
     """Builds with Go; skips where that can't be done."""
-    go = shutil.which("go") or ""
-    if not go:
-        missing(f"Go is not installed, which builds {what}")
+    beside = Path(sys.executable).parent
+    go = shutil.which("go") or shutil.which("go", path=str(beside))
+    if go is None:
+        missing(f"Go 1.26 or later is not installed, which builds {what}")
+        return
     built = subprocess.run(
         [go, *argv],
         cwd=folder,
@@ -314,3 +317,8 @@ def pod_manifest(
             "containers": [{"name": "app", "image": "app:1", "ports": [{"containerPort": port}]}],
         },
     }
+
+
+if __name__ == "__main__":
+    api_server_binary()
+    helm_binary()
