@@ -36,7 +36,7 @@ PLURALS = {
 
 def helm(command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     # Helm as its module is built takes every cluster for an old one.
-    argv = [helm_binary(), command, *arguments, "--kube-version", API_SERVER_VERSION]
+    argv = [str(helm_binary()), command, *arguments, "--kube-version", API_SERVER_VERSION]
     return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
 
 
