@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,4 +91,13 @@ def kubernetes_api(context: str | None) -> KubernetesApi:
     return connect(context)
 
 
+def cluster_variables() -> dict[str, str]:
+    """What this process' environment says of the way to a cluster: its kubeconfig, credentials, proxies."""
+    return {name: value for name, value in os.environ.items() if _VARIABLE.fullmatch(name)}
+
+
+_VARIABLE = re.compile(
+    "KUBECONFIG|KUBERNETES_SERVICE_.*|(AWS|AZURE|CLOUDSDK|GOOGLE)_.*|(HTTPS_PROXY|https_proxy|NO_PROXY|no_proxy)"
+)
+"""Those behind the kubeconfig are of the programs that it has asked for credentials."""
 _EXAMPLE = KubernetesTarget(namespaces=("shop",)).model_dump_json()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from microservo.adapters.kafka.embedded import EmbeddedBroker
 from microservo.adapters.processes import python_argv
+from microservo.platforms.target import cluster_variables
 from microservo.runtime.probe import is_healthy
 from microservo.supervision.environment_build import pip_variables
 from microservo.supervision.supervisor import ProcessSpec
@@ -64,6 +65,7 @@ class Pipeline:
             MICROSERVO_DELAYS_S=json.dumps(
                 {service: delay_us / 1e6 for service, delay_us in self.options.delays_us.items()}
             ),
+            **self._cluster(),
         )
 
     def streams(self) -> ProcessSpec:
@@ -115,7 +117,11 @@ class Pipeline:
             # It repairs what it has broken before it leaves.
             stop_timeout_s=15,
             MICROSERVO_TARGET_STATE=str(self.folders.target_state),
+            **self._cluster(),
         )
+
+    def _cluster(self) -> dict[str, str]:
+        return {} if self.options.cluster is None else cluster_variables()
 
     def _spec(self, name: str, module: str, *, stop_timeout_s: float = 10, **env: str) -> ProcessSpec:
         port = self.health_ports[name]
