@@ -80,7 +80,7 @@ def test_only_the_parts_that_touch_a_cluster_get_the_way_to_it(
     in_cluster = replace(pipeline, options=options)
     for spec in (in_cluster.collector(), in_cluster.injector()):
         assert way.items() <= spec.env.items()
-    for spec in (pipeline.collector(), pipeline.injector(), in_cluster.streams(), in_cluster.runner()):
+    for spec in (pipeline.collector(), pipeline.injector(), in_cluster.streams(), in_cluster.observer()):
         assert not way.keys() & spec.env.keys()
 
 
