@@ -24,6 +24,7 @@ RUNNER = "algorithm-runner"
 EVALUATOR = "evaluator"
 KAFKA = "kafka"
 KAFKA_STOP_TIMEOUT_S = 20.0
+_STOP_S = 10.0
 
 
 HEALTH_NAMES = (COLLECTOR, INJECTOR, OBSERVER, STREAMS, RUNNER, EVALUATOR)
@@ -54,6 +55,7 @@ class Pipeline:
         return self._spec(
             COLLECTOR,
             "services.telemetry_collector",
+            stop_timeout_s=_STOP_S,
             # An empty variable counts as unset.
             MICROSERVO_OTLP_HOST=self.options.otlp_host or "",
             MICROSERVO_OTLP_PORT=str(self.otlp_port),
@@ -123,7 +125,7 @@ class Pipeline:
     def _cluster(self) -> dict[str, str]:
         return {} if self.options.cluster is None else cluster_variables()
 
-    def _spec(self, name: str, module: str, *, stop_timeout_s: float = 10, **env: str) -> ProcessSpec:
+    def _spec(self, name: str, module: str, *, stop_timeout_s: float = _STOP_S, **env: str) -> ProcessSpec:
         port = self.health_ports[name]
         return ProcessSpec(
             name=name,
