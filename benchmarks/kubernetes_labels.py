@@ -1,7 +1,7 @@
-"""How soon a fault in a cluster is labelled: from the instant that Chaos Mesh's event has to the service's record.
+"""How soon a fault in a cluster is labelled, from the instant that Chaos Mesh's event has.
 
-The system has to run: microservo up --target kubernetes. Where the cluster's clock is not this machine's, what
-`microservo doctor` shows as their difference is in the figures.
+The system has to run: microservo up --target kubernetes. Where the cluster's clock is not this machine's, the
+difference that `microservo doctor` shows is in the figures.
 
 python -m benchmarks.kubernetes_labels --service redis-cart [--faults 100] [--system NAME]
 """
