@@ -12,6 +12,7 @@ from kubernetes_cluster import Cluster, new_namespace
 from recorded_progress import RecordedProgress
 
 from microservo.client import Client
+from microservo.errors import InvalidInput
 from microservo.platforms.kubernetes.api import Json
 from microservo.platforms.kubernetes.chaos.experiment import PLURALS, collection
 from microservo.system import EmbeddedSystem, SystemOptions
@@ -145,7 +146,6 @@ def test_what_others_do_is_labelled_with_chaos_meshs_instants(running: Running) 
 
 
 def test_what_the_cluster_can_not_carry_is_refused_and_says_what_it_can(running: Running) -> None:
-    kinds = {each.name: each.available for each in running.client.faults.kinds()}
-    assert kinds["pod-kill"]
-    assert kinds[DELAY]
-    assert not kinds["app-exception"]
+    fault_id = running.client.faults.request("app-exception", service="redis-cart", duration="1s")
+    with pytest.raises(InvalidInput, match=r"which the target lacks; it can carry .*pod-kill"):
+        running.client.faults.wait(fault_id, "active", PATIENCE_S)
