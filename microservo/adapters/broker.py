@@ -59,7 +59,7 @@ class Consumer(Protocol):
         """
 
     def assign(self, positions: Mapping[Partition, int]) -> None:
-        """Reads exactly these partitions from these offsets, in place of what was subscribed or assigned.
+        """Reads exactly these partitions from these offsets, whatever was subscribed, assigned or paused.
 
         An offset that the log does not have is `Fatal` at the next `consume`, if the consumer has no group.
 

@@ -15,8 +15,8 @@ Row = Mapping[str, FeatureWindow]
 """The windows of one instant, by service."""
 SETTLES_WINDOWS = 8
 """From its first window on a service is in no row for as long: nobody waits for one that is not known yet."""
-_STALLED_US = 180_000_000
-"""A partition this far behind has no service any more. Slow ones are a minute behind at most."""
+_STALLED_US = 6 * 3_600_000_000
+"""A partition this far behind has no service any more. Catching up, one is read minutes ahead of others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,8 @@ class KafkaConsumer:
         with translated("take up the assigned partitions"):
             self._client.unsubscribe()
             self._client.assign(_with_offsets(positions))
+            # The client keeps a partition paused over this.
+            self._client.resume(_plain(positions))
         self._topics, self._held = [], None
 
     def consume(self, max_messages: int, timeout_s: float) -> list[Message]:

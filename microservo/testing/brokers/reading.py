@@ -160,6 +160,18 @@ def pausing_in_the_middle_of_fetched_messages_loses_none(broker: Broker, prefix:
         assert values_of([*first, *read(consumer, 50 - len(first))]) == numbered(50)
 
 
+def a_partition_that_was_paused_is_read_once_it_is_assigned_anew(broker: Broker, prefix: str) -> None:
+    topic = orders(broker, prefix)
+    send_values(broker, topic, numbered(3))
+    with broker.consumer(group_id=None) as consumer:
+        consumer.assign({Partition(topic, 0): 0})
+        read(consumer, 3)
+        consumer.pause([Partition(topic, 0)])
+        consumer.assign({Partition(topic, 0): 3})
+        send_values(broker, topic, numbered(2))
+        assert values_of(read(consumer, 2)) == numbered(2)
+
+
 def assigning_an_unknown_partition_is_refused(broker: Broker, prefix: str) -> None:
     topic = orders(broker, prefix)
     with broker.consumer(group_id=None) as consumer:
