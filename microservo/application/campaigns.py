@@ -21,6 +21,7 @@ from microservo.domain.campaigns.plan import CampaignPlan, PlannedStep, fault_id
 from microservo.domain.faults.catalogue import check_id
 from microservo.errors import InvalidInput, Unavailable
 from microservo.log.campaigns import read_campaigns, read_journal
+from microservo.platforms.local.mechanisms import kinds_of_local_targets
 from microservo.platforms.local.topology_files import read_topology
 from microservo.platforms.platform import LoadedPlatform, kinds_here
 from schemas.records import CampaignEvent, CampaignRun, Experiment, FaultEvent
@@ -119,7 +120,9 @@ def plan_of_campaign(command: PlanCampaign, _context: Context) -> CampaignPlan:
         InvalidInput: there is no such campaign, or it asks for something that can't be.
     """
     definition = _definition(command.name)
-    return plan_campaign(definition, read_topology(definition.topology), command.seed)
+    return plan_campaign(
+        definition, read_topology(definition.topology), kinds_of_local_targets(), command.seed
+    )
 
 
 def run_campaign(command: RunCampaign, context: Context) -> CampaignReport:

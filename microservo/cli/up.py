@@ -12,6 +12,7 @@ from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, pass_session
 from microservo.cli.signals import handled_signals, wait_for_signal
 from microservo.cli.system_options import chosen_name, options_of, system_options
+from microservo.cli.target_options import cluster_of, target_options
 from microservo.cli.text import styled
 from microservo.cli.values import DelayType
 from microservo.supervision.system_file import DEFAULT_SYSTEM
@@ -25,6 +26,11 @@ OTLP_PORT, OTLP_GRPC_PORT = 4318, 4317
 @click.command()
 @click.option("--name", help="Name of the system; systems of different names run side by side.")
 @system_options
+@target_options
+@click.option(
+    "--otlp-host",
+    help="Address to take OTLP on; 0.0.0.0 takes it from other machines, as those of a cluster.",
+)
 @click.option(
     "--otlp-port",
     type=click.IntRange(min=0, max=65535),
@@ -71,6 +77,10 @@ def up(
     journeys_per_s: float,
     partitions: int,
     topology: str,
+    target: str,
+    namespaces: tuple[str, ...],
+    context: str | None,
+    otlp_host: str | None,
     otlp_port: int,
     otlp_grpc_port: int,
     delays: tuple[tuple[str, int], ...],
@@ -80,7 +90,8 @@ def up(
     """Run the whole system on this machine until Ctrl-C.
 
     Broker, target system under load, telemetry, labelled windows, fault injector, and the algorithms that are
-    deployed. What lies on the topics stays for the next start, and so do they.
+    deployed. What lies on the topics stays for the next start, and so do they. With --target kubernetes the
+    target is what runs in a cluster already: docs/kubernetes.md.
 
     \b
     Examples:
@@ -89,6 +100,7 @@ def up(
       microservo up --delay jshop=5s
       microservo up --source prometheus=http://127.0.0.1:9090
       microservo --bootstrap-servers kafka:9092 up
+      microservo up --target kubernetes --namespace shop --otlp-host 0.0.0.0
     """
     options = options_of(
         session,
@@ -97,6 +109,8 @@ def up(
         journeys_per_s=journeys_per_s,
         partitions=partitions,
         topology=topology,
+        cluster=cluster_of(target, namespaces, context),
+        otlp_host=otlp_host,
         otlp_port=otlp_port,
         otlp_grpc_port=otlp_grpc_port,
         delays_us=dict(delays),

@@ -16,6 +16,19 @@ ALGORITHMS = ("n-sigma", "random")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterOptions:
+    """A target that runs in a Kubernetes cluster.
+
+    Attributes:
+        namespaces: those that belong to it, at least one.
+        context: in the kubeconfig; None for the current one.
+    """
+
+    namespaces: tuple[str, ...]
+    context: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SystemOptions:
     """How a system shall run.
 
@@ -25,9 +38,11 @@ class SystemOptions:
         journeys_per_s: rate of the users' journeys.
         partitions: of each topic that has to be made.
         topology: name of a shipped topology, or path of one.
+        cluster: where the target runs already; None starts the topology on this machine.
         bootstrap_servers: a Kafka to use instead of the embedded one.
         topic_prefix: put before every topic name.
         policy: how windows are cut, in microseconds.
+        otlp_host: address to take OTLP on; None takes it from this machine only.
         otlp_port: where to take OTLP/HTTP; another free port where something listens there, or for 0.
         otlp_grpc_port: where to take OTLP/gRPC; as above.
         fault_free_s: nothing is to be injected so many seconds after the first labelled window; thresholds
@@ -45,9 +60,11 @@ class SystemOptions:
     journeys_per_s: float = 8.0
     partitions: int = DEFAULT_PARTITIONS
     topology: str = "online-boutique"
+    cluster: ClusterOptions | None = None
     bootstrap_servers: str | None = None
     topic_prefix: str = ""
     policy: WindowPolicy = field(default_factory=WindowPolicy)
+    otlp_host: str | None = None
     otlp_port: int = 0
     otlp_grpc_port: int = 0
     fault_free_s: float = 120.0

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from microservo.adapters.kafka.embedded import EmbeddedBroker
 from microservo.adapters.processes import python_argv
+from microservo.platforms.target import cluster_variables
 from microservo.runtime.probe import is_healthy
 from microservo.sources.declared import AnySource
 from microservo.supervision.environment_build import pip_variables
@@ -26,6 +27,7 @@ KAFKA = "kafka"
 SOURCE = "source-"
 """What the names of processes that read declared sources begin with."""
 KAFKA_STOP_TIMEOUT_S = 20.0
+_STOP_S = 10.0
 
 
 HEALTH_NAMES = (COLLECTOR, INJECTOR, OBSERVER, STREAMS, RUNNER, EVALUATOR)
@@ -59,13 +61,16 @@ class Pipeline:
         return self.options.folders
 
     def collector(self, control_token: str) -> ProcessSpec:
-        """Takes telemetry from the target; `control_token` is the target's."""
+        """Takes telemetry from the target; without the target's `control_token` it has no control API."""
         return self._spec(
             COLLECTOR,
             "services.telemetry_collector",
+            stop_timeout_s=_STOP_S,
+            # An empty variable counts as unset.
+            MICROSERVO_OTLP_HOST=self.options.otlp_host or "",
             MICROSERVO_OTLP_PORT=str(self.otlp_port),
             MICROSERVO_OTLP_GRPC_PORT=str(self.otlp_grpc_port),
-            MICROSERVO_CONTROL_PORT=str(self.control_port),
+            MICROSERVO_CONTROL_PORT=str(self.control_port) if control_token else "",
             MICROSERVO_CONTROL_TOKEN=control_token,
             MICROSERVO_TARGET_STATE=str(self.folders.target_state),
             MICROSERVO_WINDOW_S=_seconds(self.options.policy.size_us),
@@ -74,6 +79,7 @@ class Pipeline:
             MICROSERVO_DELAYS_S=json.dumps(
                 {service: delay_us / 1e6 for service, delay_us in self.options.delays_us.items()}
             ),
+            **self._cluster(),
         )
 
     def sources(self) -> tuple[ProcessSpec, ...]:
@@ -140,9 +146,13 @@ class Pipeline:
             # It repairs what it has broken before it leaves.
             stop_timeout_s=15,
             MICROSERVO_TARGET_STATE=str(self.folders.target_state),
+            **self._cluster(),
         )
 
-    def _spec(self, name: str, module: str, *, stop_timeout_s: float = 10, **env: str) -> ProcessSpec:
+    def _cluster(self) -> dict[str, str]:
+        return {} if self.options.cluster is None else cluster_variables()
+
+    def _spec(self, name: str, module: str, *, stop_timeout_s: float = _STOP_S, **env: str) -> ProcessSpec:
         port = self.health_ports[name]
         return ProcessSpec(
             name=name,

@@ -80,8 +80,8 @@ class RunRecord:
                 ),
             ),
             versions=package_versions(),
-            topology_sha256=hashlib.sha256(topology_file(options.topology).read_bytes()).hexdigest(),
-            loads=(_load(options),),
+            topology_sha256=_topology_sha256(options),
+            loads=() if options.cluster else (_load(options),),
             machines=(machine(),),
             delays_us=dict(options.delays_us),
             # Until it is declared: an algorithm that is quicker than the rest must not take it for over.
@@ -202,6 +202,13 @@ def _over(
         end_offsets=dict(end_offsets),
         clock_moved_us=clock_moved_us,
     )
+
+
+def _topology_sha256(options: SystemOptions) -> str:
+    """Of the file that a target was made of; empty where it was there already."""
+    if options.cluster is not None:
+        return ""
+    return hashlib.sha256(topology_file(options.topology).read_bytes()).hexdigest()
 
 
 def _load(options: SystemOptions) -> RunLoad:

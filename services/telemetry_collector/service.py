@@ -17,7 +17,7 @@ from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
 from microservo.log.source_cursors import SourceCursors
 from microservo.log.writers import declare_writer
-from microservo.platforms.local.platform import LocalPlatform
+from microservo.platforms.target import platform_of
 from microservo.retry import retry
 from microservo.runtime.health import HealthServer
 from microservo.runtime.shutdown import Shutdown
@@ -184,7 +184,7 @@ def run(settings: Settings, shutdown: Shutdown) -> None:
     otlp = OtlpSource(
         settings.otlp_port, settings.otlp_grpc_port, settings.receiver_limits(), host=settings.otlp_host
     )
-    platform = LocalPlatform(settings.target_state) if settings.target_state else None
+    platform = platform_of(settings.target_state) if settings.target_state else None
     host = host_source(platform, now_us, interval_s=settings.sample_interval_s)
     with (
         GoneServices(broker, settings.topic_prefix, settings.run_id, now_us) as gone,

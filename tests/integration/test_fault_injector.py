@@ -24,6 +24,7 @@ from microservo.errors import InvalidInput, Retryable
 from microservo.log.faults import latest_events
 from microservo.log.reader import read_topic
 from microservo.log.topics import topic_specs
+from microservo.platforms.local.mechanisms import kinds_of_local_targets
 from microservo.platforms.local.mechanisms.control_api import ControlApi, ControlClient
 from microservo.platforms.local.platform import LocalPlatform
 from microservo.platforms.local.runner import LocalTargetRunner
@@ -198,7 +199,7 @@ def start(kafka_bootstrap_servers: str, lab: Lab, target: Path, tmp_path: Path) 
 
 def test_every_kind_is_applied_confirmed_and_recovered(lab: Lab, start: Start) -> None:
     carried = kinds_here(LocalPlatform(lab.state_file))
-    assert carried == {name for name, kind in KINDS.items() if not kind.on_telemetry}
+    assert carried == {kind for kind in kinds_of_local_targets() if not KINDS[kind].on_telemetry}
     with start():
         for kind in sorted(carried):
             lab.ask(kind, kind)

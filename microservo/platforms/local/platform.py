@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from microservo.adapters.clock import now_us
@@ -17,6 +17,7 @@ from microservo.platforms.local.state import TargetState, read_state
 from microservo.platforms.local.watch import seen, watch_state
 from microservo.platforms.mechanism import Mechanism
 from microservo.platforms.platform import Instance, InstanceChange
+from schemas.records import FaultRequest
 
 
 class LocalPlatform:
@@ -51,6 +52,14 @@ class LocalPlatform:
     def watch(self, on_change: Callable[[InstanceChange], None]) -> AbstractContextManager[None]:
         return watch_state(self._state_file, on_change, clock=self._clock)
 
+    def watch_faults(self, on_request: Callable[[FaultRequest], None]) -> AbstractContextManager[None]:
+        # Nobody but us acts on the processes.
+        return nullcontext()
+
+    def force(self, instance: str, fault_id: str, kind: str) -> None:
+        msg = f"nothing holds {fault_id} on {instance} but the instance itself; start it anew to be rid of it"
+        raise InvalidInput(msg)
+
     def meter(self) -> LocalMeter:
         return LocalMeter(self._state)
 
@@ -75,8 +84,3 @@ class LocalPlatform:
 
     def _state(self) -> TargetState:
         return read_state(self._state_file)
-
-
-def running_platform(state_file: Path) -> LocalPlatform | None:
-    """The platform of the target that this file describes, if one runs."""
-    return LocalPlatform(state_file) if state_file.exists() else None

@@ -40,8 +40,9 @@ class LocalTargetRunner:
         log_dir: gets one log per process.
         seed: of every chance the processes take.
         journeys_per_s: rate of the users' journeys at the start.
+        control_token: what all control APIs ask for, the collector's too; a new one if not given.
         collector: name of the collector's process in the supervisor, and where its control API answers; None
-            where others run it. It is to be given the token of the target's state.
+            where others run it.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class LocalTargetRunner:
         log_dir: Path,
         seed: int,
         journeys_per_s: float,
+        control_token: str | None = None,
         collector: tuple[str, str] | None = None,
         clock: Callable[[], int] = now_us,
     ) -> None:
@@ -67,6 +69,7 @@ class LocalTargetRunner:
         self._log_dir = log_dir
         self._seed = seed
         self._journeys_per_s = journeys_per_s
+        self._control_token = control_token or new_token()
         self._collector = collector
         self._clock = clock
         self._lock = threading.Lock()
@@ -118,7 +121,7 @@ class LocalTargetRunner:
             edges=((LOADGEN, self._topology.entry), *self._topology.edges()),
             instances=tuple(_instance(service, instance, ports) for service, instance in names),
             loadgen=Loadgen(pid=None, control_url=_url(next(ports))),
-            control_token=new_token(),
+            control_token=self._control_token,
             collector=self._collector and Collector(pid=None, control_url=self._collector[1]),
         )
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from microservo.errors import InvalidInput
 from microservo.sources.declared import source_named
 from microservo.system.claim import claimed
 from microservo.system.logs import fresh_logs
-from microservo.system.options import SystemOptions
+from microservo.system.options import ClusterOptions, SystemOptions
 from microservo.system.processes import HEALTH_NAMES, Pipeline
 from services.algorithm_runner.settings import AlgorithmRunnerSettings
 from services.effect_observer.settings import EffectObserverSettings
@@ -78,6 +79,25 @@ def test_the_parts_that_touch_the_target_find_its_state(pipeline: Pipeline) -> N
     assert pipeline.injector().env["MICROSERVO_TARGET_STATE"] == state
     assert pipeline.collector("token").env["MICROSERVO_OTLP_PORT"] == "4444"
     assert pipeline.collector("token").env["MICROSERVO_OTLP_GRPC_PORT"] == "4445"
+
+
+def test_only_the_parts_that_touch_a_cluster_get_the_way_to_it(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    way = {"KUBECONFIG": "/home/me/config", "AWS_PROFILE": "shop", "no_proxy": "10.0.0.1"}
+    for name, value in way.items():
+        monkeypatch.setenv(name, value)
+    options = replace(pipeline.options, cluster=ClusterOptions(namespaces=("shop",)))
+    in_cluster = replace(pipeline, options=options)
+    for spec in (in_cluster.collector(""), in_cluster.injector()):
+        assert way.items() <= spec.env.items()
+    for spec in (
+        pipeline.collector("token"),
+        pipeline.injector(),
+        in_cluster.streams(),
+        in_cluster.observer(),
+    ):
+        assert not way.keys() & spec.env.keys()
 
 
 def test_the_collector_knows_the_cuts_and_the_delays_that_were_declared(

@@ -12,6 +12,7 @@ from target_states import TOKEN, local_instance, target_state
 from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.telemetry import record_count
 from microservo.errors import InvalidInput
+from microservo.platforms.local.mechanisms import kinds_of_local_targets
 from microservo.platforms.local.platform import LocalPlatform
 from microservo.platforms.local.state import Collector, write_state
 from microservo.platforms.mechanism import Mechanism
@@ -122,4 +123,4 @@ def test_a_fault_is_in_force_on_its_own_instance_and_what_nobody_owns_is_release
 def test_a_target_whose_collector_others_run_carries_no_faults_on_telemetry(tmp_path: Path) -> None:
     write_state(tmp_path / "target.json", target_state(local_instance("cart-0")))
     carried = kinds_here(LocalPlatform(tmp_path / "target.json"))
-    assert carried == {name for name, kind in KINDS.items() if not kind.on_telemetry}
+    assert carried == {kind for kind in kinds_of_local_targets() if not KINDS[kind].on_telemetry}

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 
 from microservo.domain.faults.base import Wire
 from microservo.errors import InvalidInput, Retryable
-from microservo.platforms.local.mechanisms.absent import absent, gone
+from microservo.platforms.absent import absent, gone
 from microservo.platforms.local.state import LocalInstance, TargetState
 from microservo.platforms.mechanism import Confirmation, Owned
 

@@ -49,6 +49,57 @@ EXAMPLES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
         {"metric": "http.server.duration"},
         {"metric": "http.server.duration", "suffix": ".v2"},
     ),
+    "network-duplicate": ({"ratio": "50%"}, {"ratio": 0.5}),
+    "network-corrupt": ({"ratio": "0.1"}, {"ratio": 0.1}),
+    "network-reorder": (
+        {"latency": "100ms", "ratio": "25%", "gap": "3"},
+        {"latency_us": 100000, "ratio": 0.25, "gap": 3},
+    ),
+    "network-partition": ({"peer": "redis-cart"}, {"peer": "redis-cart"}),
+    "connection-abort": ({}, {"endpoint": ""}),
+    "http-replace": ({"status": "500"}, {"status": 500, "endpoint": ""}),
+    "http-patch": ({"field": "price", "value": "0"}, {"field": "price", "value": "0", "endpoint": ""}),
+    "pod-kill": ({}, {}),
+    "pod-failure": ({}, {}),
+    "disk-slow": (
+        {"volume": "/data", "delay": "20ms", "path": "/data/a.db"},
+        {"volume": "/data", "delay_us": 20000, "ratio": 1.0, "path": "/data/a.db"},
+    ),
+    "disk-error": (
+        {"volume": "/data", "errno": "28", "ratio": "10%"},
+        {"volume": "/data", "errno": 28, "ratio": 0.1, "path": ""},
+    ),
+    "disk-corrupt": (
+        {"volume": "/data"},
+        {"volume": "/data", "occurrences": 1, "length": 10, "ratio": 0.5, "path": ""},
+    ),
+    "file-permissions": (
+        {"volume": "/data"},
+        {"volume": "/data", "permissions": 0, "ratio": 1.0, "path": ""},
+    ),
+    "clock-skew": ({"offset": "-10min"}, {"offset_us": -600000000}),
+    "dns-failure": ({"name": "redis-cart"}, {"name": "redis-cart"}),
+    "dns-wrong-address": ({}, {"name": ""}),
+    "jvm-latency": (
+        {"class": "shop.Cart", "method": "add", "latency": "300ms"},
+        {"class_name": "shop.Cart", "method": "add", "latency_us": 300000},
+    ),
+    "jvm-exception": (
+        {"class": "shop.Cart", "method": "add"},
+        {"class_name": "shop.Cart", "method": "add", "exception": "java.lang.RuntimeException"},
+    ),
+    "jvm-gc": ({}, {}),
+    "jvm-cpu-hog": ({"workers": "3"}, {"workers": 3}),
+    "jvm-memory-hog": ({}, {}),
+    "db-slow-query": (
+        {"database": "shop", "table": "carts", "latency": "1s"},
+        {"database": "shop", "table": "carts", "latency_us": 1000000, "connector": 8},
+    ),
+    "kernel-fault": ({}, {"fails": 0, "ratio": 1.0, "times": 1}),
+    "block-delay": (
+        {"volume": "data", "latency": "200ms"},
+        {"volume": "data", "latency_us": 200000, "jitter_us": 0},
+    ),
 }
 BAD = [
     ("cpu-hog", {"workers": "0"}, "workers: 0 is out of range; give 1 to 64"),
@@ -197,7 +248,9 @@ def test_no_service_is_refused() -> None:
 
 
 def test_a_kind_that_the_target_can_not_carry_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="needs the mechanism sidecar, which the target lacks; it can"):
+    with pytest.raises(
+        InvalidInput, match="the mechanism sidecar or chaos-mesh, which the target lacks; it can"
+    ):
         parse_request(request(), SERVICES, ["noop", "cpu-hog"], now_us=NOW_US)
 
 
