@@ -81,6 +81,16 @@ def test_the_parts_that_touch_the_target_find_its_state(pipeline: Pipeline) -> N
     assert pipeline.collector("token").env["MICROSERVO_OTLP_GRPC_PORT"] == "4445"
 
 
+def test_the_collector_of_a_target_without_a_token_has_no_control_api(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for token, port in (("", None), ("token", 4446)):
+        with monkeypatch.context() as patch:
+            for name, value in pipeline.collector(token).env.items():
+                patch.setenv(name, value)
+            assert CollectorSettings().control_port == port
+
+
 def test_only_the_parts_that_touch_a_cluster_get_the_way_to_it(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,9 +68,11 @@ def test_a_shipped_campaign_has_these_faults_whatever_kinds_only_clusters_carry(
     assert shipped(name).sha256 == sha256
 
 
-def test_without_a_mix_a_campaign_chooses_from_what_the_target_carries_but_the_control() -> None:
+def test_without_a_mix_a_campaign_chooses_from_what_the_target_carries_that_does_something_to_services() -> (
+    None
+):
     definition = load_definition(HEAD + "[faults]\ncount = 9\n", "mine.toml")
-    plan = plan_campaign(definition, TOPOLOGY, ["noop", "pod-kill", "network-delay"])
+    plan = plan_campaign(definition, TOPOLOGY, ["noop", "pod-kill", "network-delay", "telemetry-drop"])
     assert {step.kind for step in plan.steps} == {"pod-kill", "network-delay"}
 
 
