@@ -58,7 +58,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 
 
 def test_there_are_commands_to_run() -> None:
-    assert (len(README), len(ALGORITHM)) == (5, 6)
+    assert (len(README), len(ALGORITHM)) == (6, 6)
     assert shutil.which("make")
 
 
