@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from microservo.adapters.files import writable
-from microservo.application.algorithms import name_of_spec, training_for
+from microservo.application.algorithms import name_of_spec
 from microservo.application.command import Command, Context
 from microservo.application.documents import to_json
 from microservo.application.runs import LATEST_RUN, run_id_of
+from microservo.application.trained_on import training_for
 from microservo.errors import AlgorithmEnded, InvalidInput
 from microservo.log.reader import read_state
 from microservo.supervision.system_file import environments_folder

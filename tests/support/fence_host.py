@@ -1,7 +1,8 @@
 """A small host of one fenced script, for tests: `fence_host.py REQUEST`; prints what became of it as JSON.
 
-REQUEST is JSON: bwrap (none: unfenced), script, arguments, limits, seconds (until it is killed), log, state
-(where that is copied to), snapshot (what it starts with). With `hold`, it prints its child's pid and waits.
+REQUEST is JSON: bwrap (none: unfenced), script, arguments, limits, seconds (until it is killed), or
+until_said (killed at its first line instead), log, state (where that is copied to), snapshot (what it starts
+with). With `hold`, it prints its child's pid and waits.
 """
 
 from __future__ import annotations
@@ -54,10 +55,20 @@ def start(request: dict[str, Any]) -> FencedProcess:
 
 def watch(process: FencedProcess, request: dict[str, Any]) -> dict[str, Any]:
     said: list[str] = []
+    spoke = threading.Event()
+
+    def read() -> None:
+        first = process.stdout.readline(_KEPT_CHARACTERS)
+        spoke.set()
+        said.append((first + process.stdout.read(_KEPT_CHARACTERS)).decode())
+
     if request.get("reads", True):
-        reader = threading.Thread(target=lambda: said.append(process.stdout.read(_KEPT_CHARACTERS).decode()))
+        reader = threading.Thread(target=read)
         reader.start()
     try:
+        if request.get("until_said"):
+            spoke.wait(20)
+            raise TimeoutError
         outcome = process.wait(request.get("seconds", 20))
     except TimeoutError:
         process.kill("took too long")

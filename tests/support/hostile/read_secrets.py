@@ -8,7 +8,8 @@ import sys
 
 variable, paths = sys.argv[1], sys.argv[2:]
 found = []
-for path in [*paths, "/etc/passwd", "/etc/shadow", "/root/.ssh", "/home", "/var", "/sys", "/run/secrets"]:
+keys = os.path.join(os.sep, "root", ".ssh")
+for path in [*paths, "/etc/passwd", "/etc/shadow", keys, "/home", "/var", "/sys", "/run/secrets"]:
     with contextlib.suppress(OSError):
         os.stat(path)
         found.append(path)

@@ -14,9 +14,9 @@ from microservo.algorithms import resolve
 from microservo.algorithms.declaration import declaration_of
 from microservo.algorithms.training import Training, read_training
 from microservo.algorithms.unfenced import unfenced_session
-from microservo.application.algorithms import training_for
 from microservo.application.command import Context
 from microservo.application.connection import Connection
+from microservo.application.trained_on import training_for
 from microservo.application.training import training_of
 from microservo.client import Client
 from microservo.errors import InvalidInput, InvalidMessage
