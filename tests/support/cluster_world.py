@@ -54,6 +54,7 @@ class Workloads:
         self.namespace = namespace
         self._number = 0
         self._owners: dict[str, Json] = {}
+        self._restarts: dict[str, int] = {}
 
     def deploy(self, name: str, replicas: int = 1, **pod: Any) -> list[str]:
         """A Deployment, its ReplicaSet, and pods of it that run; the ids of these."""
@@ -79,7 +80,7 @@ class Workloads:
             "image": "app:1",
             "imageID": "",
             "ready": is_ready,
-            "restartCount": 0,
+            "restartCount": self._restarts.get(name, 0),
             "state": {"running": {"startedAt": at}},
         }
         self._patch_status(
@@ -96,13 +97,16 @@ class Workloads:
     def stop_container(self, name: str) -> None:
         """Has the container of a pod be killed."""
         now = stamp(time.time())
+        # The count goes up with the container that comes, not with the one that goes.
+        restarts = self._restarts.get(name, 0)
+        self._restarts[name] = restarts + 1
         ended = {"exitCode": 137, "finishedAt": now, "startedAt": now, "reason": "Error"}
         container = {
             "name": "app",
             "image": "app:1",
             "imageID": "",
             "ready": False,
-            "restartCount": 1,
+            "restartCount": restarts,
             "state": {"waiting": {"reason": "CrashLoopBackOff"}},
             "lastState": {"terminated": ended},
         }

@@ -261,7 +261,8 @@ def _build(binary: Path) -> None:
 def _go(argv: list[str], folder: Path, variables: dict[str, str], what: str) -> None:
     """Builds with Go; skips where that can't be done."""
     beside = Path(sys.executable).parent
-    go = shutil.which("go") or shutil.which("go", path=str(beside))
+    # That beside is the version of constraints.txt; another one on the path may be too old.
+    go = shutil.which("go", path=str(beside)) or shutil.which("go")
     if go is None:
         missing(f"Go 1.26 or later is not installed, which builds {what}")
         return

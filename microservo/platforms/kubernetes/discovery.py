@@ -48,6 +48,10 @@ class Discovery:
         with self._lock:
             if self._is_complete:
                 return sorted(self._held.values(), key=lambda pod: pod.id)
+        return self.listed()
+
+    def listed(self) -> list[Pod]:
+        """The same, asked of the cluster now: a watch may not have told yet of the newest."""
         found = (
             pod_of(each)
             for namespace in self._namespaces

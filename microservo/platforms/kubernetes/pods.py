@@ -37,10 +37,10 @@ class Pod:
         phase: for example Running.
         is_up: each container runs, and it is not being deleted.
         is_ready: it gets requests.
+        restarts: how often its containers have been restarted.
         started_at_us: when its youngest container was started; 0 if one never was.
         ended_at_us: when its deletion was asked for, or a container ended last; 0 for neither.
         ready_at_us: since when it is ready or isn't.
-        created_at_us: when it was created.
         labels: its labels.
     """
 
@@ -55,10 +55,10 @@ class Pod:
     phase: str
     is_up: bool
     is_ready: bool
+    restarts: int
     started_at_us: int
     ended_at_us: int
     ready_at_us: int
-    created_at_us: int
     labels: Labels = field(default_factory=dict, hash=False)
 
     @property
@@ -92,10 +92,10 @@ def pod_of(found: Json) -> Pod:
             and metadata.get("deletionTimestamp") is None
         ),
         is_ready=ready.get("status") == "True",
+        restarts=sum(each.get("restartCount", 0) for each in states),
         started_at_us=max((instant_us(each.get("startedAt")) for each in running), default=0),
         ended_at_us=_deleted_us(metadata) or max((_ended_us(each) for each in states), default=0),
         ready_at_us=instant_us(ready.get("lastTransitionTime")),
-        created_at_us=instant_us(metadata.get("creationTimestamp")),
         labels=metadata.get("labels") or {},
     )
 

@@ -199,6 +199,30 @@ def test_a_pod_that_is_killed_recovers_when_another_one_is_ready_in_its_place(sh
         shop.object("PodChaos", name_of("f1", shop.cart[0]))
 
 
+def test_a_kill_is_over_when_a_pod_is_ready_that_was_not_there_before_even_for_who_starts_anew(
+    shop: Shop,
+) -> None:
+    kill = example("pod-kill")
+    # Longer than one look takes.
+    shop.controller.restart_s = 3.0
+    shop.apply(kill)
+    anew = KubernetesPlatform(shop.api, [shop.namespace], patience=QUICK).mechanisms(kill.kind)[0]
+    with pytest.raises(Retryable, match="nothing is ready yet"):
+        anew.recover(shop.cart[0], "f1", kill.wire())
+    recovered = retry(lambda: anew.recover(shop.cart[0], "f1", kill.wire()), timeout_s=PATIENCE_S)
+    (new,) = set(services_of(shop.platform)["redis-cart"]) - set(shop.cart)
+    assert recovered.evidence == f"{new} is ready"
+
+
+def test_a_container_that_is_killed_is_back_when_it_was_started_again(shop: Shop) -> None:
+    kill = example("process-kill")
+    shop.controller.restart_s = 3.0
+    shop.apply(kill)
+    with pytest.raises(Retryable, match="nothing is ready yet"):
+        shop.mechanism(kill.kind).recover(shop.cart[0], "f1", kill.wire())
+    assert shop.recover(kill).evidence == f"{shop.cart[0]} is ready"
+
+
 def test_two_pods_that_are_killed_at_once_wait_for_a_replacement_each(shop: Shop) -> None:
     kill = example("pod-kill")
     for instance in shop.cart:

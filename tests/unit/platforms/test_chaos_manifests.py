@@ -25,10 +25,10 @@ POD = Pod(
     phase="Running",
     is_up=True,
     is_ready=True,
+    restarts=0,
     started_at_us=1_000_000,
     ended_at_us=0,
     ready_at_us=1_000_000,
-    created_at_us=1_000_000,
 )
 APP = {"containerNames": ["app"]}
 NONE = "0"

@@ -9,8 +9,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from microservo.domain.faults.base import Fault, Wire
@@ -22,7 +21,6 @@ from microservo.platforms.absent import absent
 from microservo.platforms.kubernetes.api import Json
 from microservo.platforms.kubernetes.chaos.experiment import (
     FAULT_ANNOTATION,
-    OWNER_ANNOTATION,
     POD_ANNOTATION,
     Experiment,
     instance_label,
@@ -39,6 +37,7 @@ from microservo.platforms.kubernetes.chaos.instants import (
 )
 from microservo.platforms.kubernetes.chaos.manifests import OBJECTS, experiment_of, fault_of
 from microservo.platforms.kubernetes.chaos.objects import ChaosObjects
+from microservo.platforms.kubernetes.chaos.replacement import Killed, Replacements
 from microservo.platforms.kubernetes.chaos.status import ChaosStatus, Operation, status_of
 from microservo.platforms.kubernetes.discovery import Discovery
 from microservo.platforms.kubernetes.pods import Pod
@@ -49,6 +48,7 @@ _EVENT_S = 0.5
 """How long the core Event of an attempt is waited for, which has its instant exactly."""
 _LOOK_S = 0.05
 _RECOVERED = "Chaos Mesh has recovered {}"
+_KILLS = (PodKill, ProcessKill)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +94,7 @@ class ChaosMesh:
         self._patience = patience or Patience()
         self._applied = Remembered[tuple[str, str], Confirmation]()
         self._recovered = Remembered[tuple[str, str], Confirmation]()
-        self._replacements: dict[str, str] = {}
-        """Names of objects by the uid of the pod that replaces the one each of them killed."""
-        self._lock = threading.Lock()
+        self._replacements = Replacements()
 
     def apply(self, instance: str, fault_id: str, wire: Wire) -> Confirmation:
         fault, name = fault_of(wire), name_of(fault_id, instance)
@@ -120,7 +118,7 @@ class ChaosMesh:
         confirmed = self._recovered.get(key)
         if confirmed is None:
             place = (instance.partition("/")[0], OBJECTS[fault.kind], name)
-            replaced = self._replaced(*place) if isinstance(fault, PodKill | ProcessKill) else None
+            replaced = self._replaced(*place) if isinstance(fault, _KILLS) else None
             # What says that it was killed stays until it is known when it was replaced.
             ended = self._ended(*place)
             confirmed = replaced or ended
@@ -172,7 +170,11 @@ class ChaosMesh:
             raise InvalidInput(msg)
         experiment = experiment_of(fault, pod)
         peers = self._peers(experiment, pod)
-        self._objects.create(manifest(experiment, fault_id=fault_id, pod=pod, peers=peers))
+        body = manifest(experiment, fault_id=fault_id, pod=pod, peers=peers)
+        if isinstance(fault, _KILLS):
+            killed = Killed.of(pod, self._discovery.listed())
+            body["metadata"]["annotations"] |= killed.annotations()
+        self._objects.create(body)
 
     def _peers(self, experiment: Experiment, pod: Pod) -> list[Pod]:
         if not experiment.peer:
@@ -312,33 +314,25 @@ class ChaosMesh:
         if found is None or not status_of(found).is_injected:
             return None
         applied = self._cycles(found, "Apply")[-1].applied
-        annotations = found["metadata"]["annotations"]
-        if not annotations[OWNER_ANNOTATION]:
+        killed = Killed.read(found["metadata"]["annotations"])
+        if not killed.owner_uid:
             return Confirmation(
                 at_us=applied.at_us, evidence="nothing makes another pod", within_us=applied.within_us
             )
         return retry(
-            lambda: self._replacement(name, annotations, applied.at_us),
+            lambda: self._replacement(name, killed, applied.at_us),
             timeout_s=self._patience.replaced,
             first_pause_s=_LOOK_S,
             longest_pause_s=_LOOK_S,
         )
 
-    def _replacement(self, name: str, killed: Mapping[str, str], killed_us: int) -> Confirmation:
-        since_us = killed_us - killed_us % SECOND_US
-        with self._lock:
-            for pod in sorted(self._discovery.pods(), key=lambda pod: pod.ready_at_us):
-                is_new = pod.created_at_us >= since_us or pod.uid == killed[POD_ANNOTATION]
-                is_back = pod.owner.uid == killed[OWNER_ANNOTATION] and pod.started_at_us >= since_us
-                if not (is_new and is_back and pod.is_up and pod.is_ready):
-                    continue
-                if self._replacements.setdefault(pod.uid, name) == name:
-                    ready = of_second(pod.ready_at_us, since_us=killed_us, seen_us=self._clock())
-                    return Confirmation(
-                        at_us=ready.at_us, within_us=ready.within_us, evidence=f"{pod.id} is ready"
-                    )
-        msg = f"nothing is ready yet in place of what {name} killed; waiting"
-        raise Retryable(msg)
+    def _replacement(self, name: str, killed: Killed, killed_us: int) -> Confirmation:
+        pod = self._replacements.find(name, killed, self._discovery.pods())
+        if pod is None:
+            msg = f"nothing is ready yet in place of what {name} killed; waiting"
+            raise Retryable(msg)
+        ready = of_second(pod.ready_at_us, since_us=killed_us, seen_us=self._clock())
+        return Confirmation(at_us=ready.at_us, within_us=ready.within_us, evidence=f"{pod.id} is ready")
 
 
 def _fault_id(found: Json) -> str:
