@@ -16,7 +16,7 @@ from typing import Any
 
 from kubernetes_cluster import pod_manifest
 
-from microservo.errors import MicroServoError
+from microservo.errors import MicroServoError, Retryable
 from microservo.platforms.kubernetes.api import Conflict, Json, KubernetesApi, NotFound
 from microservo.platforms.kubernetes.chaos.experiment import PLURALS, ROOT
 
@@ -190,7 +190,8 @@ class ChaosController:
                 except MicroServoError:
                     continue
                 for each in found:
-                    with contextlib.suppress(NotFound, Conflict):
+                    # The next round tries again.
+                    with contextlib.suppress(NotFound, Conflict, Retryable):
                         self._reconcile({"kind": kind, **each}, f"{path}/{each['metadata']['name']}")
 
     def _reconcile(self, found: Json, path: str) -> None:

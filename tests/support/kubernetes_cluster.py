@@ -25,7 +25,7 @@ import yaml
 from filelock import FileLock
 from kubernetes import config
 from kubernetes.client import ApiClient, Configuration
-from needed import missing
+from needed import cache, missing
 
 from microservo.platforms.kubernetes.api import Conflict, Json, KubernetesApi
 from microservo.testing import eventually
@@ -76,9 +76,9 @@ def api_server_binary() -> Path:
     if named := os.environ.get(BINARY):
         return Path(named)
     sources = b"".join((_SOURCE / name).read_bytes() for name in ("go.mod", "go.sum", "main.go"))
-    cache = _cache() / "kube-apiserver"
-    binary = cache / hashlib.sha256(sources).hexdigest()[:16] / "kube-apiserver"
-    with _locked(cache):
+    folder = cache() / "kube-apiserver"
+    binary = folder / hashlib.sha256(sources).hexdigest()[:16] / "kube-apiserver"
+    with _locked(folder):
         if not binary.exists():
             _build(binary)
     return binary
@@ -88,13 +88,13 @@ def helm_binary() -> Path:
     """Helm, built of its Go module if it is not there."""
     if found := os.environ.get(HELM) or shutil.which("helm"):
         return Path(found)
-    cache = _cache() / f"helm-{_HELM_VERSION}"
-    with _locked(cache):
-        if not (cache / "helm").exists():
+    folder = cache() / f"helm-{_HELM_VERSION}"
+    with _locked(folder):
+        if not (folder / "helm").exists():
             module = f"helm.sh/helm/v3/cmd/helm@{_HELM_VERSION}"
             argv = ["install", "-trimpath", "-gcflags=all=-dwarf=false", "-ldflags", "-s -w", module]
-            _go(argv, _SOURCE.parent, {"GOBIN": str(cache)}, f"Helm; or set {HELM}")
-    return cache / "helm"
+            _go(argv, _SOURCE.parent, {"GOBIN": str(folder)}, f"Helm; or set {HELM}")
+    return folder / "helm"
 
 
 def chaos_mesh_crds() -> Path:
@@ -240,10 +240,6 @@ def _serves(api: KubernetesApi, path: str) -> bool:
     except Exception:
         return False
     return True
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "microservo"
 
 
 def _build(binary: Path) -> None:

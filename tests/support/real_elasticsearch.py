@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
+import pytest
 from elasticsearch import ApiError, Elasticsearch, TransportError
+from needed import cache
 from real_prometheus import need
 
 from microservo.adapters.ports import free_ports
@@ -23,7 +25,6 @@ from microservo.testing import eventually
 
 VERSION = "8.19.21"
 _SOURCES = Path(__file__).parent / "elasticsearch"
-_CACHE = Path.home() / ".cache" / "microservo" / "tests" / f"elasticsearch-{VERSION}"
 _PLUGINS = {
     "transport-netty4": "org.elasticsearch.transport.netty4.Netty4Plugin",
     "local-root": "local.RootPlugin",
@@ -44,13 +45,14 @@ _JAVA = (
 def home() -> Path:
     """The folder of an assembled Elasticsearch; skips the test where it can't be assembled."""
     need("mvn", "javac", "java", packages="maven openjdk-17-jdk-headless")
-    _CACHE.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(f"{_CACHE}.lock"):
-        if not (_CACHE / "ready").exists():
-            shutil.rmtree(_CACHE, ignore_errors=True)
-            _assemble(_CACHE)
-            (_CACHE / "ready").touch()
-    return _CACHE
+    folder = cache() / "tests" / f"elasticsearch-{VERSION}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(f"{folder}.lock"):
+        if not (folder / "ready").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            _assemble(folder)
+            (folder / "ready").touch()
+    return folder
 
 
 def _assemble(folder: Path) -> None:
@@ -154,3 +156,9 @@ def real_elasticsearch(folder: Path) -> Iterator[RealElasticsearch]:
         if running.process is not None:
             running.process.kill()
             running.process.wait(30)
+
+
+if __name__ == "__main__":
+    # Where something lacks, the tests say so.
+    with contextlib.suppress(pytest.skip.Exception):
+        home()
