@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from cluster_world import Behaviour, ChaosController, Workloads
-from kubernetes_cluster import Cluster, new_namespace
+from kubernetes_cluster import Cluster, new_namespace, pod_manifest
 
 from microservo.adapters.clock import now_us
 from microservo.domain.faults.base import Fault
@@ -221,6 +221,19 @@ def test_a_container_that_is_killed_is_back_when_it_was_started_again(shop: Shop
     with pytest.raises(Retryable, match="nothing is ready yet"):
         shop.mechanism(kill.kind).recover(shop.cart[0], "f1", kill.wire())
     assert shop.recover(kill).evidence == f"{shop.cart[0]} is ready"
+
+
+def test_a_pod_that_nothing_owns_has_no_replacement_and_its_container_has(shop: Shop) -> None:
+    shop.workloads.api.create(
+        f"/api/v1/namespaces/{shop.namespace}/pods", pod_manifest(shop.namespace, "alone")
+    )
+    shop.workloads.run("alone")
+    alone, process_kill, pod_kill = f"{shop.namespace}/alone", example("process-kill"), example("pod-kill")
+    shop.apply(process_kill, "f1", alone)
+    assert shop.recover(process_kill, "f1", alone).evidence == f"{alone} is ready"
+    applied = shop.apply(pod_kill, "f2", alone)
+    recovered = shop.recover(pod_kill, "f2", alone)
+    assert (recovered.at_us, recovered.evidence) == (applied.at_us, "nothing makes another pod")
 
 
 def test_two_pods_that_are_killed_at_once_wait_for_a_replacement_each(shop: Shop) -> None:

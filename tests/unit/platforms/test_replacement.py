@@ -61,6 +61,17 @@ def test_a_sibling_whose_own_container_was_restarted_is_no_replacement() -> None
     assert found(replace(SIBLING, restarts=4)) is None
 
 
+def test_a_pod_that_nothing_owns_is_back_when_its_own_container_is_and_else_gone_for_good() -> None:
+    bare = replace(VICTIM, owner=Owner())
+    other = replace(bare, uid="u5", name="other")
+    killed = Killed.of(bare, [bare, other])
+    assert found(other, replace(other, uid="u6"), killed=killed) is None
+    assert found(replace(bare, restarts=4), killed=killed) == replace(bare, restarts=4)
+    assert not killed.is_gone_for_good([bare, other])
+    assert killed.is_gone_for_good([other])
+    assert not KILLED.is_gone_for_good([])
+
+
 def test_what_was_there_before_the_kill_is_read_again_from_its_object() -> None:
     ours = {"microservo.io/pod-uid": "u1", "microservo.io/owner-uid": "rs-1"}
     assert Killed.read({**ours, **KILLED.annotations()}) == KILLED

@@ -315,24 +315,24 @@ class ChaosMesh:
             return None
         applied = self._cycles(found, "Apply")[-1].applied
         killed = Killed.read(found["metadata"]["annotations"])
-        if not killed.owner_uid:
-            return Confirmation(
-                at_us=applied.at_us, evidence="nothing makes another pod", within_us=applied.within_us
-            )
         return retry(
-            lambda: self._replacement(name, killed, applied.at_us),
+            lambda: self._replacement(name, killed, applied),
             timeout_s=self._patience.replaced,
             first_pause_s=_LOOK_S,
             longest_pause_s=_LOOK_S,
         )
 
-    def _replacement(self, name: str, killed: Killed, killed_us: int) -> Confirmation:
-        pod = self._replacements.find(name, killed, self._discovery.pods())
-        if pod is None:
-            msg = f"nothing is ready yet in place of what {name} killed; waiting"
-            raise Retryable(msg)
-        ready = of_second(pod.ready_at_us, since_us=killed_us, seen_us=self._clock())
-        return Confirmation(at_us=ready.at_us, within_us=ready.within_us, evidence=f"{pod.id} is ready")
+    def _replacement(self, name: str, killed: Killed, applied: Instant) -> Confirmation:
+        pods = self._discovery.pods()
+        pod = self._replacements.find(name, killed, pods)
+        if pod is not None:
+            ready = of_second(pod.ready_at_us, since_us=applied.at_us, seen_us=self._clock())
+            return Confirmation(at_us=ready.at_us, within_us=ready.within_us, evidence=f"{pod.id} is ready")
+        if killed.is_gone_for_good(pods):
+            evidence = "nothing makes another pod"
+            return Confirmation(at_us=applied.at_us, evidence=evidence, within_us=applied.within_us)
+        msg = f"nothing is ready yet in place of what {name} killed; waiting"
+        raise Retryable(msg)
 
 
 def _fault_id(found: Json) -> str:

@@ -39,7 +39,8 @@ class Killed:
     @classmethod
     def of(cls, pod: Pod, pods: Iterable[Pod]) -> Killed:
         """A pod that is about to be killed, of all those there are."""
-        siblings = frozenset(each.uid for each in pods if each.owner == pod.owner and each.uid != pod.uid)
+        others = (each for each in pods if each.uid != pod.uid)
+        siblings = frozenset(each.uid for each in others if pod.owner.uid and each.owner == pod.owner)
         return cls(uid=pod.uid, owner_uid=pod.owner.uid, restarts=pod.restarts, siblings=siblings)
 
     @classmethod
@@ -61,9 +62,16 @@ class Killed:
 
     def is_replaced_by(self, pod: Pod) -> bool:
         """Whether a pod serves in its place: another one of its owner, or itself with a new container."""
-        if not (pod.owner.uid == self.owner_uid and pod.is_up and pod.is_ready):
+        if not (pod.is_up and pod.is_ready):
             return False
-        return pod.restarts > self.restarts if pod.uid == self.uid else pod.uid not in self.siblings
+        if pod.uid == self.uid:
+            return pod.restarts > self.restarts
+        is_of_owner = bool(self.owner_uid) and pod.owner.uid == self.owner_uid
+        return is_of_owner and pod.uid not in self.siblings
+
+    def is_gone_for_good(self, pods: Iterable[Pod]) -> bool:
+        """Whether it is none of these pods, and nothing makes another one."""
+        return not self.owner_uid and all(pod.uid != self.uid for pod in pods)
 
 
 class Replacements:
