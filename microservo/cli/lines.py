@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import singledispatch
+from math import isnan, nan
 
 from microservo.application.topics import Received
 from microservo.cli.text import Line, Part, Styled, styled
@@ -172,7 +173,13 @@ def _newest_evidence(event: FaultEvent) -> str:
 
 def _window(record: FeatureWindow | LabelledWindow) -> Line:
     features = dict(zip(record.names, record.values, strict=True))
-    shown = [f"{word} {write(features[name])}" for name, word, write in _SHOWN if name in features]
+    shown = [
+        f"{word} {write(value)}"
+        for name, word, write in _SHOWN
+        if not isnan(value := features.get(name, nan))
+    ]
+    if features.get("telemetry/silent"):
+        shown.append("silent")
     span = f"{clock_time(record.start_us)[:-4]}-{clock_time(record.end_us)[:-4]}"
     revision = f" rev {record.revision}" if record.revision else ""
     what = ", ".join(shown) or f"{len(features)} features"

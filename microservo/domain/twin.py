@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from microservo.domain.effects.intervals import runs
 from microservo.domain.telemetry import Int64
 from microservo.domain.twin_records import (
     ADDED,
@@ -41,16 +42,15 @@ AFTER_US = 5_000_000
 """How long after recovery a first deviating record still counts for the fault."""
 CALM_AFTER_US = 30_000_000
 """How long after recovery the run is no example of calm."""
-_RARE, _SELDOM = 0.999, 0.98
+_RARE, _SELDOM = 0.999, 0.9
 """Shares of calm pairs that differ by less: beyond the one, two near each other are enough; beyond the
-other, most of those that follow must be, however few of them are looked at."""
+other, so many of those that follow must be that chance has odds of 3000 to 1 against it."""
 _CHANCE_ALONE = 0.01
 """Share of a stratum's calm spans that may lack a counterpart, where that is to say anything."""
 _LEAST_CALM = 30
 """Pairs of a stratum without which chance is not known, and only failures and missing spans count."""
 _NEAR = 10
 """So many records of a stratum, one after another, are near each other."""
-_LEAST_NEAR, _MOST_OF = 3, 0.6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,9 +157,7 @@ class _Compared:
             own = self.strata.of(service)
             mine = within & np.isin(records.stratum, own)
             found = [firsts[stratum] for stratum in own if stratum in firsts]
-            # A record that came says more exactly when than one that never did.
-            came = [each for each in found if records.how[each] != HOW.index(MISSING)]
-            first = min(came or found, default=None)
+            first = min(found, default=None)
             yield TwinEffect(
                 fault_id=fault.fault_id,
                 kind=fault.kind,
@@ -210,13 +208,9 @@ class _Compared:
         return is_behind
 
     def _first_of(self, places: Int64) -> int | None:
-        """The first of some records of a stratum that deviates; one that came, if there is any."""
-        came = places[self.records.how[places] != HOW.index(MISSING)]
-        for chosen in (came, places):
-            found = _first(self.rare[chosen], self.seldom[chosen])
-            if found is not None:
-                return int(chosen[found])
-        return None
+        """The first of some records of a stratum that deviates."""
+        found = _first(self.rare[places], self.seldom[places])
+        return None if found is None else int(places[found])
 
 
 def _calm(records: Records, faults: Sequence[InForce]) -> Flags:
@@ -250,15 +244,13 @@ def _deviating(records: Records, calm: Flags, strata: int) -> tuple[Flags, Flags
 
 def _first(rare: Flags, seldom: Flags) -> int | None:
     """The first that deviates and is not the only one near; alone it counts where there are no others."""
-    for place in np.flatnonzero(rare).tolist():
-        if rare[place : place + _NEAR].sum() >= min(2, len(rare)):
-            return int(place)
-    for place in np.flatnonzero(seldom).tolist():
-        near = seldom[place : place + _NEAR]
-        shares = np.cumsum(near) / np.arange(1, len(near) + 1)
-        if near.sum() >= _LEAST_NEAR and shares.min() >= _MOST_OF:
-            return int(place)
-    return None
+    near = (int(p) for p in np.flatnonzero(rare) if rare[p : p + _NEAR].sum() >= min(2, len(rare)))
+    first = next(near, None)
+    # Where few of those that deviate do it rarely by chance, the first of these comes too late.
+    if first is not None and rare.sum() >= seldom.sum() / 2:
+        return first
+    found = runs(np.arange(len(seldom)), seldom, natural=1 - _SELDOM, share=1.0, pause_us=1, only_strong=True)
+    return found[0].start_us if found else first
 
 
 def _what(records: Records, index: int, strata: Strata) -> str:

@@ -31,6 +31,7 @@ class Change:
 
     Attributes:
         delay_ms: added to a share of the calls to the root, likewise `failing`.
+        work_ms: the root works so much longer on each.
         failing: they fail at once and never reach the root.
         is_paused: nothing is answered until the end; callers wait for a second at most.
         cores: burnt beside the root; likewise `held_bytes`.
@@ -40,6 +41,7 @@ class Change:
     until_s: float = 0.0
     share: float = 1.0
     delay_ms: float = 0.0
+    work_ms: float = 0.0
     failing: bool = False
     is_paused: bool = False
     cores: float = 0.0
@@ -99,6 +101,7 @@ class Simulation:
             hit = (begin_s >= change.from_s) & (begin_s < change.until_s)
             hit &= chance.random(size) < change.share
             wait_ms += np.where(hit, change.delay_ms, 0.0)
+            serve_ms += np.where(hit, change.work_ms, 0.0)
             if change.failing:
                 failed |= hit
                 is_in &= ~hit

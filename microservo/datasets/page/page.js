@@ -5,7 +5,10 @@
   const kinds = [...new Set(data.services.flatMap((service) => [...service.bands, ...service.effects].map((each) => each.kind)))].sort();
   const hues = [8, 212, 40, 285, 150, 330, 185, 60, 255, 110, 20, 305];
   const colour = (kind, alpha) => `hsl(${hues[kinds.indexOf(kind) % hues.length]} 72% 52% / ${alpha})`;
-  const scoreColours = ["hsl(24 90% 48%)", "hsl(280 45% 60%)", "hsl(160 60% 40%)", "hsl(340 65% 55%)"];
+  const scoreColours = [
+    "hsl(24 90% 48%)", "hsl(280 45% 60%)", "hsl(160 60% 38%)", "hsl(340 65% 55%)",
+    "hsl(205 80% 48%)", "hsl(52 90% 38%)", "hsl(100 50% 40%)", "hsl(245 60% 66%)",
+  ];
   const utc = (seconds) => uPlot.tzDate(new Date(seconds * 1e3), "Etc/UTC");
   const host = document.getElementById("charts");
   const sync = uPlot.sync("run");

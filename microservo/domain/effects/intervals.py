@@ -45,6 +45,7 @@ def runs(
     share: float,
     pause_us: int,
     partly: NDArray[np.bool_] | None = None,
+    only_strong: bool = False,
 ) -> list[Interval]:
     """The intervals of a series of records.
 
@@ -60,6 +61,7 @@ def runs(
         share: of those that deviate while the fault is in force.
         pause_us: microseconds.
         partly: of each record, whether it belongs to an interval that begins right behind it.
+        only_strong: leave out what has lower odds; else the best stands where there is no other.
 
     Source: maximal segments with a drop, as in Altschul et al., Basic local alignment search tool, 1990.
     """
@@ -81,7 +83,9 @@ def runs(
             best, at_best = score, place
     if first >= 0:
         found.append((best, first, at_best))
-    strong = [each for each in found if each[0] >= _STRONG] or sorted(found)[-1:]
+    strong = [each for each in found if each[0] >= _STRONG]
+    if not strong and not only_strong:
+        strong = sorted(found)[-1:]
     found = [(best, _begun(first, partly), last) for best, first, last in strong]
     return merged([_interval(times_us, first, last) for _, first, last in found], pause_us)
 

@@ -119,6 +119,11 @@ class MeasureTest:
         return f"call/{peers[0] if len(peers) == 1 else '*'}/{self.baseline.name}"
 
     @property
+    def is_level(self) -> bool:
+        """Whether it measures points of a metric, each of which says what was in the time before it."""
+        return self.measure.statistic == "level"
+
+    @property
     def is_open(self) -> bool:
         """Whether an effect of this fault alone may still be found."""
         return self.found is None or bool(self.found.shared_with)
@@ -146,7 +151,10 @@ class MeasureTest:
             self._test(view, whole, part / 2, tuple(sorted(rival.fault_id for rival in met)))
 
     def date(self, view: View, rivals: Sequence[Rival]) -> Dated:
-        """When records deviate, by all records up to an instant; arguments as `look`."""
+        """When records deviate, by all records up to an instant; arguments as `look`.
+
+        Without any that can be dated, an effect that was found has the time of the fault.
+        """
         begin_us, end_us = view.force
         samples = view.history.samples(
             self.measure, self.peers, begin_us - _BEFORE_US, view.at_us, instances=self._instances
@@ -155,7 +163,9 @@ class MeasureTest:
         samples = samples.where(samples.end_us <= view.at_us)
         baseline = self.baseline
         if isinstance(baseline, CountBaseline):
-            return Dated(intervals=_silences(baseline, samples, view), late=[])
+            # Alone, one silence that is longer than usual says nothing.
+            quiet = [] if self.found is None else _silences(baseline, samples, view)
+            return Dated(intervals=quiet or self._undated(view), late=[])
         if isinstance(baseline, LevelBaseline):
             end_us += baseline.interval_us
         counted = samples.end_us >= begin_us
@@ -172,12 +182,16 @@ class MeasureTest:
             share=deviating.share,
             pause_us=LINGERS_US,
             partly=None if deviating.partly is None else deviating.partly & counted,
+            only_strong=self.found is None,
         )
         is_late = flags & (samples.begin_us < end_us) & (samples.end_us >= end_us)
         late = stretches(samples.end_us[is_late], found, end_us, self._policy.least_deviating)
-        return Dated(
-            intervals=found or [Interval(start_us=begin_us, end_us=min(end_us, view.at_us))], late=late
-        )
+        return Dated(intervals=found or self._undated(view), late=late)
+
+    def _undated(self, view: View) -> list[Interval]:
+        """Of an effect without a record that could be dated: the time of the fault."""
+        begin_us, end_us = view.force
+        return [] if self.found is None else [Interval(start_us=begin_us, end_us=min(end_us, view.at_us))]
 
     def _test(self, view: View, pieces: Sequence[Span], part: float, shared_with: tuple[str, ...]) -> None:
         pieces = newest(pieces, self.baseline.longest_us)
@@ -212,15 +226,12 @@ class MeasureTest:
 
 
 def _silences(baseline: CountBaseline, samples: Samples, view: View) -> list[Interval]:
+    """Where nothing came; empty where more came than usual, or only fewer."""
     begin_us, end_us = view.force
-    if baseline.measure.direction == "down":
-        begins_us = np.sort(samples.begin_us)
-        found = [
-            each
-            for each in silences(begins_us, baseline.usual_gap_us, begin_us, view.at_us)
-            if each.start_us < end_us + baseline.usual_gap_us
-        ]
-        if found:
-            return found
-    # Fewer or more than usual, and no record of it that could be dated.
-    return [Interval(start_us=begin_us, end_us=min(end_us, view.at_us))]
+    if baseline.measure.direction != "down":
+        return []
+    return [
+        each
+        for each in silences(np.sort(samples.begin_us), baseline.usual_gap_us, begin_us, view.at_us)
+        if each.start_us < end_us + baseline.usual_gap_us
+    ]

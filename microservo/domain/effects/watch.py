@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from microservo.domain.effects.intervals import Interval, merged
 from microservo.domain.effects.measure_test import LINGERS_US, MeasureTest, Rival, View
@@ -72,14 +73,31 @@ class Watch:
 
     def measure(self, view: View, rivals: Sequence[Sequence[Rival]]) -> None:
         """Finds the intervals anew; arguments as `look`."""
-        found = [
-            test.date(view, others)
-            for test, others in zip(self.tests, rivals, strict=True)
-            if test.found is not None
-        ]
-        intervals = [interval for each in found for interval in each.intervals]
-        self.late = merged([stretch for each in found for stretch in each.late], JOINED_US)
+        tests = list(zip(self.tests, rivals, strict=True))
+        found = [(test, test.date(view, others)) for test, others in tests if test.found is not None]
+        intervals = [each for test, dated in found if not test.is_level for each in dated.intervals]
+        levels = [each for test, dated in found if test.is_level for each in dated.intervals]
+        if levels:
+            finer = [test.date(view, others) for test, others in tests if test.found is None]
+            starts_us = [each.start_us for dated in finer for each in dated.intervals]
+            intervals += [_begun_within(each, starts_us) for each in levels]
+        self.late = merged([stretch for _, dated in found for stretch in dated.late], JOINED_US)
         self.intervals = merged(_connected(intervals, self.late, view.force[1]), self._policy.normal_after_us)
+
+
+def _begun_within(interval: Interval, starts_us: Iterable[int]) -> Interval:
+    """The interval of a level, begun at the first of some instants that its first point speaks of.
+
+    Such a point says what was in all the time since the last one. Once it is certain that the level moved,
+    what else such a fault moves tells when, also where that alone is too little to be an effect.
+    """
+    if interval.start_within_us is None:
+        return interval
+    earliest_us = interval.start_us - interval.start_within_us
+    start_us = min((each for each in starts_us if earliest_us < each), default=interval.start_us)
+    if start_us >= interval.start_us:
+        return interval
+    return replace(interval, start_us=start_us, start_within_us=start_us - earliest_us)
 
 
 def _connected(intervals: Iterable[Interval], late: Sequence[Interval], end_us: int) -> list[Interval]:

@@ -171,8 +171,10 @@ def _board(scenario: str, evaluations: Sequence[Evaluation], asked: Sequence[str
     task = _task(evaluations[0])
     there = {name for each in evaluations for name in each.metrics}
     names = [name for name in asked or SHOWN[task] if METRICS[name].task == task and (asked or name in there)]
+    # Who never answered has no place, also where nobody else stands.
     rows = [
-        Row(algorithm=_name(each), is_control=each.is_control, values=values_of(each)) for each in evaluations
+        Row(algorithm=_name(each), is_control=each.is_control, values=values_of(each) if each.scored else {})
+        for each in evaluations
     ]
     by_name = {_name(each): each for each in evaluations}
     placed = standings(rows, names[0]) if names else []

@@ -116,6 +116,30 @@ def test_a_request_that_never_came_deviates_when_it_would_have_ended() -> None:
     assert found["cart"].deviating == pytest.approx(100, abs=2)
 
 
+def test_a_request_that_never_came_is_first_also_where_others_came_later() -> None:
+    until_us = FAULT.applied_us + 5 * S
+    found = compared(
+        lambda each: (
+            None if each.start_us < until_us else replace(each, duration_us=each.duration_us + 300_000)
+        )
+    )
+    first_us = found["cart"].first_us
+    assert first_us is not None
+    assert first_us < FAULT.applied_us + 100_000
+    assert found["cart"].what == "Get: missing"
+
+
+def test_many_requests_that_are_a_little_slower_deviate_from_the_first_of_them_on() -> None:
+    pairs = zip(requests(1), requests(2), strict=True)
+    slower_us = sorted(ours.duration_us - theirs.duration_us for ours, theirs in pairs)
+    # So much by itself is what chance does now and then.
+    often_us = slower_us[round(0.97 * len(slower_us))]
+    found = compared(lambda each: replace(each, duration_us=each.duration_us + often_us))
+    first_us = found["cart"].first_us
+    assert first_us is not None
+    assert first_us < FAULT.applied_us + S
+
+
 def memory(noise: int, *, later_us: int = 0, grown: range = range(0)) -> list[MetricBatch]:
     """A point of the cart's memory each second, at another moment of it in every run."""
     rng = random.Random(noise)

@@ -101,6 +101,15 @@ def test_the_effect_is_seen_with_the_first_record_that_differs_from_a_run_withou
     assert max(distances_us) < 500_000
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_level_that_moved_is_dated_by_the_requests_that_slowed_down_with_it(seed: int) -> None:
+    # Its points lie a second apart.
+    change = Change(from_s=BEGIN_S, until_s=BEGIN_S + 2, cores=0.8, work_ms=20.0)
+    run = simulation(change, seed=seed)
+    found = effects(observe(run, injected("f-1", "cpu-hog", BEGIN_S, BEGIN_S + 2)))[ROOT]
+    assert 0 <= found.starts_us[0] - instant_us(BEGIN_S) < 250_000
+
+
 def differing(run: Simulation, twin: Simulation) -> tuple[int, int]:
     """First and last end of calls that the front end made in one run and not in the other."""
     both = []

@@ -78,6 +78,11 @@ def test_whatever_headline_ranks_no_control_stands_above_a_detector(known: list[
         assert max(ranks["oracle"], ranks["good"]) < min(ranks[name] for name in CONTROLS)
 
 
+def test_who_never_answered_has_no_place_also_where_nobody_else_stands(known: list[Evaluation]) -> None:
+    mute = [replace(each, scored=0) for each in known if each.algorithm == "good"]
+    assert [(row.rank, row.medal) for row in boards(mute)[0].rows] == [(None, None)]
+
+
 def test_a_metric_of_ones_choice_ranks_and_an_unknown_one_is_refused(known: list[Evaluation]) -> None:
     (board,) = boards(known, ["missed_share", "mrr"])[:1]
     assert [metric.name for metric in board.metrics] == ["missed_share"]
