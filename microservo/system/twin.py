@@ -11,6 +11,7 @@ import numpy as np
 from microservo.adapters.broker import Broker
 from microservo.application.progress import Progress
 from microservo.domain.effects.fault import contract_of
+from microservo.domain.graph import OUTSIDE
 from microservo.domain.twin import AFTER_US, InForce, TwinEffect, TwinRow, compare
 from microservo.log.run_facts import newest_effects, records_of_run
 from microservo.system.count_down import count_down
@@ -64,7 +65,7 @@ class Twin:
         broker, prefix = self._run.broker, self._run.options.topic_prefix
         with self.system:
             self.system.start()
-            duration_s = _load_s(broker, prefix, self._run.run_id, faults) + _SHIP_S
+            duration_s = load_s(broker, prefix, self._run.run_id, faults) + _SHIP_S
             count_down(self._progress, "twin: the same load without faults", duration_s)
             self.system.finish_run()
         with self._progress.stage("comparison with the twin") as stage:
@@ -110,10 +111,18 @@ def keep_twin(dataset: Path, result: TwinResult) -> None:
     add_twin(dataset, result.run_id, result.rows)
 
 
-def _load_s(broker: Broker, topic_prefix: str, run_id: str, faults: Sequence[FaultEvent]) -> float:
-    """How long the load of a run had gone on when the last fault could no longer show."""
+def load_s(broker: Broker, topic_prefix: str, run_id: str, faults: Sequence[FaultEvent]) -> float:
+    """How long the load of a run had gone on when the last fault could no longer show: seconds.
+
+    Args:
+        broker: where the run lies.
+        topic_prefix: put before every topic name.
+        run_id: of the run.
+        faults: of the run.
+    """
     spans = records_of_run(broker, topic_prefix, run_id, TELEMETRY_TRACES)
-    begins_us = [_begin_us(batch) for batch in spans if isinstance(batch, SpanBatch)]
+    # Whoever else sends telemetry meanwhile may send a span that began days ago.
+    begins_us = [_begin_us(each) for each in spans if isinstance(each, SpanBatch) and each.service in OUTSIDE]
     ends_us = [event.recovered_at_us for event in faults if event.recovered_at_us is not None]
     return (max(ends_us) + AFTER_US - min(begins_us)) / 1e6 if begins_us and ends_us else 0.0
 

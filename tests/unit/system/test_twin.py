@@ -9,7 +9,7 @@ import pytest
 from microservo.errors import InvalidInput
 from microservo.log.run_records import write_run
 from microservo.log.topics import topic_specs
-from microservo.system.twin import compare_runs
+from microservo.system.twin import compare_runs, load_s
 from microservo.testing import MemoryBroker
 from schemas.catalogue import FAULT_EFFECTS, TELEMETRY_TRACES
 from schemas.codec import encode
@@ -125,3 +125,13 @@ def test_a_fault_that_was_never_in_force_is_compared_with_nothing(broker: Memory
 def test_a_run_that_sent_nothing_has_no_twin(broker: MemoryBroker) -> None:
     with pytest.raises(InvalidInput, match="without spans"):
         compare_runs(broker, PREFIX, "run-1", "run-3", [FAULT])
+
+
+def test_a_foreign_span_that_began_days_ago_makes_no_twin_last_for_days(broker: MemoryBroker) -> None:
+    load = replace(requests("run-1", (), 0), service="loadgen")
+    with broker.producer() as producer:
+        for batch in (load, requests("run-1", (), -86_400 * S)):
+            producer.send(PREFIX + TELEMETRY_TRACES, key=b"cart", value=encode(batch))
+        producer.flush(10)
+    # Five seconds after recovery a fault shows no more.
+    assert load_s(broker, PREFIX, "run-1", [FAULT]) == 115
