@@ -258,6 +258,36 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CollectedMinute:
+    """A state: what was read of one minute of a past range from one source; its records are on their topics."""
+
+    minute_id: str
+    """Run, source and start_us, with / between."""
+    run_id: str
+    """Run that was made of the range."""
+    source: str
+    """Name of the source, and of its writer."""
+    start_us: int
+    """Microseconds UTC: start of the minute."""
+    metrics: int
+    """Points that were read."""
+    logs: int
+    """Log lines that were read."""
+    spans: int
+    """Spans that were read."""
+    refused: int
+    """Documents that can't be used; they are on the dead-letter topics."""
+    due: int
+    """How many documents the store counts in the minute, or how many scrapes there should be."""
+    held: int
+    """How many of those were read, or are there."""
+    left_out: tuple[str, ...]
+    """Queries that the store can't answer."""
+    collected_at_us: int
+    """Microseconds UTC: when it was noted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """State: how good an algorithm was in a scenario, by what is known of the truth so far."""
 
@@ -679,6 +709,10 @@ class FaultRequest:
     """Target service; empty for stop."""
     instances: tuple[str, ...] = ()
     """Target instances by id; empty means every instance of the service."""
+    mode: str = "all"
+    """How many of the instances that are named, or else of all: all, one, a number, or a percentage like 50%."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """Labels that the target instances must have, where the target's platform knows labels."""
     parameters: dict[str, str] = field(default_factory=dict)
     """Parameters of the kind as people write them, with units, for example latency=300ms."""
     duration_us: int = 0
@@ -1140,6 +1174,24 @@ class ServiceInventory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourceCursor:
+    """A state: how far a source of telemetry has read what it follows, so that it goes on there after a restart."""
+
+    cursor_id: str
+    """Run and source, with / between."""
+    run_id: str
+    """Run that it reads for."""
+    source: str
+    """Name of the source, and of its writer."""
+    cursor: str
+    """Where it goes on; only the source itself knows how to read it."""
+    until_us: int
+    """Microseconds UTC: all records up to this instant that were there in time are on their topics."""
+    updated_at_us: int
+    """Microseconds UTC: when it was noted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SpanBatch:
     """Packed spans of one service. Columns are bytes (docs/decisions/0003-columns.md). The event time of a span is its end."""
 
@@ -1177,3 +1229,19 @@ class SpanBatch:
     """What sends: service, host, or load_generator."""
     protocol: bytes = b""
     """uint8 little-endian, one per record: what the call is by its semantic conventions: 0 unknown, 1 http, 2 rpc, 3 messaging, 4 database. Empty if none is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetryLoss:
+    """A fact: records that a service sent and a fault on its telemetry took away, so that they are on no other topic. Numbers of the same minute are to be added up."""
+
+    run_id: str
+    """Run (experiment) this belongs to."""
+    service: str
+    """Name under which the records would have gone."""
+    source: str
+    """Logical name of the topic that they were meant for."""
+    minute_us: int
+    """Microseconds UTC of the start of the minute of event time that they lie in."""
+    records: int
+    """How many."""

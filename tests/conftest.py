@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import HealthCheck, settings
+from kubernetes_cluster import Cluster, running_cluster
 
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
 from microservo.adapters.kafka.embedded import running_broker
@@ -38,6 +41,14 @@ def kafka_settings(kafka_bootstrap_servers: str) -> KafkaSettings:
 def kafka_broker(kafka_settings: KafkaSettings) -> KafkaBroker:
     """One real broker for the whole session; take names from `topic_prefix`."""
     return KafkaBroker(kafka_settings)
+
+
+@pytest.fixture(scope="session")
+def kubernetes_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A real API server with Chaos Mesh's kinds of objects; take namespaces of your own."""
+    # A path of sockets must be short.
+    with TemporaryDirectory(prefix="kube-") as folder, running_cluster(Path(folder)) as cluster:
+        yield cluster
 
 
 @pytest.fixture

@@ -44,11 +44,10 @@ from benchmarks.truth.report import (
     placebo_claims,
     placebo_facts,
 )
-from benchmarks.truth.strengths import contracts
+from benchmarks.truth.strengths import contracts, kinds_of_services
 from benchmarks.truth.trials import Trial, trials_of
 from microservo.application.progress import Progress
 from microservo.cli.progress import TerminalProgress
-from microservo.domain.faults.catalogue import KINDS
 from microservo.system import EmbeddedSystem, SystemOptions
 from microservo.system.count_down import count_down
 from microservo.system.demo import plan_of as campaign_of
@@ -272,7 +271,13 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--overlaps", type=int, default=102, help="weak and idle faults under strong ones")
     parser.add_argument("--faults", type=int, default=48, help="of the campaign that is looked at for leaks")
-    parser.add_argument("--kinds", nargs="+", choices=sorted(KINDS), default=sorted(KINDS), metavar="KIND")
+    parser.add_argument(
+        "--kinds",
+        nargs="+",
+        choices=kinds_of_services(),
+        default=kinds_of_services(),
+        metavar="KIND",
+    )
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--busy", action="store_true", help="burn half of the processors while a system runs")
     parser.add_argument(

@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.truth.exposure import Exposure
-from benchmarks.truth.strengths import Strength, parameters
+from benchmarks.truth.strengths import Strength, kinds_of_services, parameters
 from microservo.application.progress import Progress
 from microservo.domain.campaigns.choice import CampaignFault
 from microservo.domain.campaigns.plan import fault_id, one_after_another
-from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.graph import OUTSIDE
 from microservo.domain.twin import TwinRow
 from microservo.platforms.local.topology_files import read_topology
@@ -74,7 +73,7 @@ def plan_of(count: int, seed: int, topology: str) -> list[CampaignFault]:
     rng = random.Random(f"{seed}/injections")
     services = called_services(topology)
     found = []
-    for kind in sorted(set(KINDS) - {CONTROL}):
+    for kind in sorted(set(kinds_of_services()) - {CONTROL}):
         order = rng.sample(services, len(services))
         found += [
             CampaignFault(

@@ -8,6 +8,7 @@ from typing import Literal
 
 from microservo.domain.faults.base import Contract, Fault
 from microservo.domain.faults.catalogue import KINDS
+from microservo.platforms.local.mechanisms import kinds_of_local_targets
 
 Strength = Literal["weak", "default", "strong"]
 STRENGTHS: tuple[Strength, ...] = ("weak", "default", "strong")
@@ -33,6 +34,14 @@ _STRONG: Mapping[str, Mapping[str, str]] = {
     "network-delay": {"latency": "1s", "jitter": "100ms"},
     "network-loss": {"ratio": "60%"},
 }
+
+
+def kinds_of_services() -> tuple[str, ...]:
+    """The kinds that a local target carries, but what is done to telemetry alone.
+
+    That has no counterpart in a twin: its service does what it does there.
+    """
+    return tuple(kind for kind in kinds_of_local_targets() if not KINDS[kind].on_telemetry)
 
 
 def parameters(kind: str, strength: Strength) -> Mapping[str, str]:
@@ -83,7 +92,7 @@ class Declared:
 def contracts() -> list[Declared]:
     """Every contract of every kind at each of its strengths, once."""
     found: dict[tuple[Contract, bool], list[tuple[str, Strength]]] = {}
-    for kind in sorted(KINDS):
+    for kind in kinds_of_services():
         for strength in strengths_of(kind):
             # Neighbours are looked at only where the fault acts on what they share.
             contract = (fault_of(kind, strength).contract(), KINDS[kind].acts_on_host)

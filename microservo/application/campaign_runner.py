@@ -81,7 +81,7 @@ class CampaignRunner:
         try:
             self._go_on(begins_at_us)
         except CampaignAborted as error:
-            self._roll_back(str(error))
+            self._try_to_roll_back(error)
             raise
         except KeyboardInterrupt:
             # Faults in force end by themselves, and nothing of the plan is lost. A broker that ends with the
@@ -216,6 +216,21 @@ class CampaignRunner:
             self._set_load(due[-1])
             self._load_now = due[-1]
             self._journal.enter("load", detail=f"{due[-1]:g} journeys/s")
+
+    def _try_to_roll_back(self, why: CampaignAborted) -> None:
+        """Rolls back; a broker that is away must not hide why the campaign was aborted.
+
+        Raises:
+            CampaignAborted: for the same reason, and the rollback failed.
+        """
+        try:
+            self._roll_back(str(why))
+        except MicroServoError as error:
+            msg = (
+                f"{why}; rolling back failed, too: {error}; what is in force ends by itself, or by "
+                "`microservo fault stop`"
+            )
+            raise CampaignAborted(msg) from error
 
     def _roll_back(self, reason: str) -> None:
         """Ends what is in force, and writes that it was."""

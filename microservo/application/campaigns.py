@@ -8,20 +8,26 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from microservo.application.command import Command, Context
 from microservo.application.faults import ListFaults, list_faults
 from microservo.application.runs import running_run
 from microservo.domain import campaigns
+from microservo.domain.campaigns.choice import CampaignFault
+from microservo.domain.campaigns.course import Course
 from microservo.domain.campaigns.definition import Definition, load_definition
-from microservo.domain.campaigns.plan import CampaignPlan, fault_id, plan_campaign
+from microservo.domain.campaigns.plan import CampaignPlan, PlannedStep, fault_id, plan_campaign
 from microservo.domain.faults.catalogue import check_id
 from microservo.errors import InvalidInput, Unavailable
 from microservo.log.campaigns import read_campaigns, read_journal
+from microservo.platforms.local.mechanisms import kinds_of_local_targets
 from microservo.platforms.local.topology_files import read_topology
 from microservo.platforms.platform import LoadedPlatform, kinds_here
 from schemas.records import CampaignEvent, CampaignRun, Experiment, FaultEvent
+
+if TYPE_CHECKING:
+    from microservo.application.campaign_faults import CampaignFaults
 
 LATEST_CAMPAIGN = "latest"
 CampaignStanding = Literal["running", "killed", "interrupted", "done", "aborted"]
@@ -114,7 +120,9 @@ def plan_of_campaign(command: PlanCampaign, _context: Context) -> CampaignPlan:
         InvalidInput: there is no such campaign, or it asks for something that can't be.
     """
     definition = _definition(command.name)
-    return plan_campaign(definition, read_topology(definition.topology), command.seed)
+    return plan_campaign(
+        definition, read_topology(definition.topology), kinds_of_local_targets(), command.seed
+    )
 
 
 def run_campaign(command: RunCampaign, context: Context) -> CampaignReport:
@@ -125,8 +133,6 @@ def run_campaign(command: RunCampaign, context: Context) -> CampaignReport:
         CampaignAborted: the target left the campaign's bounds; what was in force was taken back.
         Unavailable: no run goes on, or another process has taken the campaign over.
     """
-    from microservo.log.run_records import declare_plan  # noqa: PLC0415  # loads NumPy, as below
-
     campaign_id = command.campaign_id or f"{command.plan.name}-{secrets.token_hex(4)}"
     known = {each.run.campaign_id: each for each in list_campaigns(ListCampaigns(), context)}
     check_id(f"{campaign_id}-{len(command.plan.steps):03}")
@@ -150,15 +156,7 @@ def run_campaign(command: RunCampaign, context: Context) -> CampaignReport:
         updated_at_us=now_us,
         holder=_holder(),
     )
-    declare_plan(
-        context.connection.broker,
-        experiment.run_id,
-        command.plan.faults,
-        process="client",
-        clock=context.clock,
-        topic_prefix=context.connection.topic_prefix,
-    )
-    return _carried_out(record, command.plan, experiment, context)
+    return _carried_out(record, command.plan, experiment, context, declared=False)
 
 
 def resume_campaign(command: ResumeCampaign, context: Context) -> CampaignReport:
@@ -170,7 +168,7 @@ def resume_campaign(command: ResumeCampaign, context: Context) -> CampaignReport
     known = CampaignPlan.from_bytes(status.run.plan.encode())
     experiment = _checked_run(known, context)
     record = replace(status.run, run_id=experiment.run_id, holder=_holder())
-    return _carried_out(record, known, experiment, context)
+    return _carried_out(record, known, experiment, context, declared=status.run.run_id == experiment.run_id)
 
 
 def report_campaign(command: ReportCampaign, context: Context) -> CampaignReport:
@@ -261,27 +259,39 @@ def _refuse_second(known: Iterable[CampaignStatus]) -> None:
 
 
 def _carried_out(
-    record: CampaignRun, plan: CampaignPlan, experiment: Experiment, context: Context
+    record: CampaignRun, plan: CampaignPlan, experiment: Experiment, context: Context, *, declared: bool
 ) -> CampaignReport:
+    """What came of it; `declared` says whether the run's record has its faults already."""
     # What is needed to run one loads NumPy, which most acts don't need.
     from microservo.application.campaign_faults import CampaignFaults  # noqa: PLC0415
     from microservo.application.campaign_journal import CampaignJournal  # noqa: PLC0415
     from microservo.application.campaign_runner import CampaignRunner  # noqa: PLC0415
     from microservo.application.target_health import TargetHealth  # noqa: PLC0415
     from microservo.log.publisher import Publisher  # noqa: PLC0415
+    from microservo.log.run_records import declare_plan  # noqa: PLC0415
 
     connection, clock = context.connection, context.clock
     with ExitStack() as stack:
         producer = stack.enter_context(connection.broker.producer(linger_ms=0))
         publisher = Publisher(producer, "client", prefix=connection.topic_prefix, clock=clock)
         journal = CampaignJournal(connection, publisher, record, clock)
+        faults = stack.enter_context(CampaignFaults(connection, publisher, record.campaign_id, clock))
+        if not declared:
+            declare_plan(
+                connection.broker,
+                experiment.run_id,
+                _remaining(plan, journal.course, faults),
+                process="client",
+                clock=clock,
+                topic_prefix=connection.topic_prefix,
+            )
         journal.claim()
         is_new = "started" not in journal.has
         journal.enter("started" if is_new else "resumed", detail=record.holder)
         runner = CampaignRunner(
             plan=plan,
             journal=journal,
-            faults=stack.enter_context(CampaignFaults(connection, publisher, record.campaign_id, clock)),
+            faults=faults,
             health=stack.enter_context(TargetHealth(connection, experiment.run_id)),
             progress=context.progress,
             set_load=lambda journeys_per_s: _set_load(journeys_per_s, context),
@@ -290,6 +300,18 @@ def _carried_out(
         )
         runner.run(experiment.fault_free_until_us or 0)
     return report_campaign(ReportCampaign(campaign_id=record.campaign_id), context)
+
+
+def _remaining(plan: CampaignPlan, course: Course, faults: CampaignFaults) -> list[CampaignFault]:
+    """The faults that are still to be requested."""
+
+    def is_requested(step: PlannedStep) -> bool:
+        known = course.steps.get(step.number)
+        return known is not None and (
+            known.over_at_us is not None or faults.was_requested(step, known.requested_at_us)
+        )
+
+    return [fault for step, fault in zip(plan.steps, plan.faults, strict=True) if not is_requested(step)]
 
 
 def _load_of(experiment: Experiment) -> float | None:

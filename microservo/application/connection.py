@@ -40,7 +40,7 @@ class Connection:
 
     def platform(self) -> Platform | None:
         """The platform of the running system's target; None while no target runs here."""
-        from microservo.platforms.local.platform import running_platform  # noqa: PLC0415  # see `connect`
+        from microservo.platforms.target import running_platform  # noqa: PLC0415  # see `connect`
 
         return None if self.system is None else running_platform(Path(self.system.target_state))
 

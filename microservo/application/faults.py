@@ -16,7 +16,7 @@ from microservo.domain.faults.declared import Declaration, check_end, parse_decl
 from microservo.domain.faults.lifecycle import LAST_STATES
 from microservo.errors import InvalidInput, Unavailable
 from microservo.log.faults import all_latest_events, latest_events
-from microservo.platforms.platform import Platform, kinds_here, services_of
+from microservo.platforms.platform import Platform, kinds_here, labels_of, services_of
 from schemas.catalogue import FAULT_EVENTS, FAULTS
 from schemas.codec import SchemaError
 from schemas.records import Experiment, FaultEvent, FaultRequest, FaultState
@@ -47,6 +47,9 @@ class RequestFault(Command[RequestedFault]):
         kind: one of `ListKinds`.
         service: the target; every instance of it unless `instances` names some.
         instances: ids of the instances to hit.
+        mode: how many of these to hit: all, one, a number like "2", or a percentage like "50%"; which of
+            them, the id of the fault decides.
+        labels: those that an instance must have to be hit.
         parameters: of the kind, as people write them, for example {"latency": "300ms"}.
         duration: how long, for example "20s"; not needed for a kind that acts once.
         start_at: when to begin, with a time zone; now if not given.
@@ -56,6 +59,8 @@ class RequestFault(Command[RequestedFault]):
     kind: str
     service: str
     instances: tuple[str, ...] = ()
+    mode: str = "all"
+    labels: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
     duration: str | timedelta | None = None
     start_at: datetime | None = None
@@ -99,6 +104,13 @@ class StopFault(Command[None]):
 
     fault_id: str
     at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForceFault(Command[tuple[str, ...]]):
+    """Asks to give up the recovery of a fault that is stuck; it may stay in force."""
+
+    fault_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +167,8 @@ def request_fault(command: RequestFault, context: Context) -> RequestedFault:
         kind=command.kind,
         service=command.service,
         instances=command.instances,
+        mode=command.mode,
+        labels=dict(command.labels),
         parameters=dict(command.parameters),
         duration_us=duration_us(command.duration),
         start_at_us=None if command.start_at is None else instant_us(command.start_at),
@@ -164,7 +178,8 @@ def request_fault(command: RequestFault, context: Context) -> RequestedFault:
     if platform is None:
         parse_request(request)  # the rest is for the injector to judge, which knows the target
     else:
-        parse_request(request, services_of(platform), kinds_here(platform))
+        labels = labels_of(platform.instances())
+        parse_request(request, services_of(platform), kinds_here(platform), labels=labels)
     return _send(request, context)
 
 
@@ -222,6 +237,31 @@ def stop_fault(command: StopFault, context: Context) -> None:
         end_at_us=end_us,
     )
     _send(request, context)
+
+
+def force_fault(command: ForceFault, context: Context) -> tuple[str, ...]:
+    """Gives up what is stuck, past the injector, which finds it over then; the instances that it was on.
+
+    Raises:
+        InvalidInput: nothing of the fault is stuck.
+        Unavailable: no target runs.
+    """
+    check_id(command.fault_id)
+    events = [
+        event
+        for event in list_faults(ListFaults(), context)
+        if event.fault_id == command.fault_id and event.state == "recovering"
+    ]
+    if not events:
+        msg = f"no recovery of {command.fault_id!r} is under way; `microservo fault list` shows the states"
+        raise InvalidInput(msg)
+    platform = context.connection.platform()
+    if platform is None:
+        msg = "no target runs here, so there is nothing to give up; name its system with --system"
+        raise Unavailable(msg)
+    for event in events:
+        platform.force(event.instance, event.fault_id, event.kind)
+    return tuple(event.instance for event in events)
 
 
 def list_faults(command: ListFaults, context: Context) -> tuple[FaultEvent, ...]:

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -13,7 +14,7 @@ import psutil
 
 from microservo.adapters.files import check_writable, nearest_folder
 from microservo.application.command import Command, Context
-from microservo.runtime.probe import counted
+from microservo.runtime.probe import counted, gauges
 from microservo.supervision.system_file import SystemFile, environments_folder, home, running_systems
 
 _GIB = 2**30
@@ -24,6 +25,8 @@ _REFUSALS = {
     "microservo_dead_letters_total": "dead letters",
 }
 _REASONS_SHOWN = 5
+_SOURCE = "source-"
+_LAG_S = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +45,7 @@ class CheckMachine(Command[tuple[Finding, ...]]):
     """Asks what this machine has, what each missing thing would add, and how to get it."""
 
 
-def check_machine(_command: CheckMachine, _context: Context) -> tuple[Finding, ...]:
+def check_machine(_command: CheckMachine, context: Context) -> tuple[Finding, ...]:
     """What was found, in the order in which people ask for it."""
     return (
         _python(),
@@ -58,6 +61,7 @@ def check_machine(_command: CheckMachine, _context: Context) -> tuple[Finding, .
         _root(),
         _running(),
         *map(_refused, running_systems()),
+        *(finding for system in running_systems() for finding in _sources(system, context.clock())),
     )
 
 
@@ -195,6 +199,22 @@ def _root() -> Finding:
 def _running() -> Finding:
     names = ", ".join(f"{each.name} ({each.run_id})" for each in running_systems())
     return Finding(what="running systems", found=names or "none", fine=True)
+
+
+def _sources(system: SystemFile, now_us: int) -> Iterator[Finding]:
+    """How far behind the clock each source is that a running system reads."""
+    for process, port in system.ports.items():
+        if not process.startswith(_SOURCE):
+            continue
+        until_s = gauges(f"http://127.0.0.1:{port}", "microservo_source_read_until_seconds", "source")
+        name = process.removeprefix(_SOURCE)
+        lag_s = now_us / 1e6 - until_s[name] if name in until_s else None
+        yield Finding(
+            what=f"source {name} of {system.name}",
+            found="nothing read yet" if lag_s is None else f"read up to {lag_s:.0f} s ago",
+            fine=lag_s is not None and lag_s < _LAG_S,
+            advice=f"is it up, and does it let us in? {system.log_dir}/{process}.log says what is wrong",
+        )
 
 
 def _refused(system: SystemFile) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from microservo.application.command import Command, Context
@@ -20,6 +21,17 @@ class ListRuns(Command[tuple[Experiment, ...]]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListWriters(Command[tuple[RunWriter, ...]]):
     """Asks who writes each joined topic of a run, and from when until when.
+
+    Attributes:
+        run_id: the run; the newest by default.
+    """
+
+    run_id: str = LATEST_RUN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListReadUntil(Command[Mapping[str, int]]):
+    """Asks how far the sources of a run have read that follow a store.
 
     Attributes:
         run_id: the run; the newest by default.
@@ -79,6 +91,25 @@ def list_writers(command: ListWriters, context: Context) -> tuple[RunWriter, ...
         msg = f"there is no run {run_id!r}; the newest are: {newest}"
         raise InvalidInput(msg)
     return tuple(run.writers)
+
+
+def list_read_until(command: ListReadUntil, context: Context) -> Mapping[str, int]:
+    """By writer, the instant up to which all that was there in time is on the topics, microseconds UTC.
+
+    Raises:
+        InvalidInput: there is no run yet.
+        Retryable: the broker is away for now.
+    """
+    from microservo.log.source_cursors import read_cursors  # noqa: PLC0415  # as above
+
+    connection = context.connection
+    run_id = run_id_of(command.run_id, context)
+    try:
+        found = read_cursors(connection.broker, connection.topic_prefix).values()
+    except InvalidInput:
+        return {}  # a broker from before there were sources has no topic of theirs
+    # Of some it is not known: what a topic of others holds has no order of time.
+    return {each.source: each.until_us for each in found if each.run_id == run_id and each.until_us}
 
 
 def retire_writer(command: RetireWriter, context: Context) -> tuple[RunWriter, ...]:

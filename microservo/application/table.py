@@ -53,6 +53,7 @@ from microservo.application.campaigns import (
     resume_campaign,
     run_campaign,
 )
+from microservo.application.cluster import CheckCluster, check_cluster
 from microservo.application.command import Command, Context
 from microservo.application.datasets import (
     CheckFolder,
@@ -80,6 +81,7 @@ from microservo.application.evaluation_tasks import (
 from microservo.application.faults import (
     DeclareFault,
     FollowFault,
+    ForceFault,
     ListFaults,
     ListKinds,
     RequestFault,
@@ -87,6 +89,7 @@ from microservo.application.faults import (
     WaitForFault,
     declare_fault,
     follow_fault,
+    force_fault,
     list_faults,
     list_kinds,
     request_fault,
@@ -95,10 +98,12 @@ from microservo.application.faults import (
 )
 from microservo.application.machine import CheckMachine, check_machine
 from microservo.application.runs import (
+    ListReadUntil,
     ListRuns,
     ListWriters,
     RetireService,
     RetireWriter,
+    list_read_until,
     list_runs,
     list_writers,
     retire_service,
@@ -136,6 +141,7 @@ T = TypeVar("T")
 HANDLERS: Mapping[type[Command[Any]], Callable[[Any, Context], Any]] = {
     RequestFault: request_fault,
     DeclareFault: declare_fault,
+    ForceFault: force_fault,
     StopFault: stop_fault,
     ListFaults: list_faults,
     FollowFault: follow_fault,
@@ -159,6 +165,7 @@ HANDLERS: Mapping[type[Command[Any]], Callable[[Any, Context], Any]] = {
     ListTopics: list_topics,
     EnsureTopics: ensure_topics,
     ListRuns: list_runs,
+    ListReadUntil: list_read_until,
     ListWriters: list_writers,
     RetireWriter: retire_writer,
     RetireService: retire_service,
@@ -166,6 +173,7 @@ HANDLERS: Mapping[type[Command[Any]], Callable[[Any, Context], Any]] = {
     RebuildDataset: rebuild_dataset,
     VerifyDataset: verify_dataset,
     HashDataset: hash_dataset,
+    CheckCluster: check_cluster,
     CheckMachine: check_machine,
     DeployAlgorithm: deploy_algorithm,
     WaitForAlgorithm: wait_for_algorithm,

@@ -6,25 +6,35 @@ from __future__ import annotations
 
 import click
 
+from microservo.application.cluster import CheckCluster
 from microservo.application.machine import CheckMachine
 from microservo.cli.output import print_table
 from microservo.cli.session import Session, pass_session
+from microservo.cli.target_options import cluster_of, target_options
 from microservo.cli.text import styled
 from microservo.errors import Unavailable
 
 
 @click.command()
+@target_options
 @pass_session
-def doctor(session: Session) -> None:
+def doctor(session: Session, *, target: str, namespaces: tuple[str, ...], context: str | None) -> None:
     """Show what this machine has, what each missing thing would add, and how to get it.
 
-    Ends with 3 if something is missing that nothing works without.
+    With --target kubernetes, the same of a cluster. Ends with 3 if something is missing that nothing works
+    without.
 
     \b
-    Example:
+    Examples:
       microservo doctor
+      microservo doctor --target kubernetes --namespace shop
     """
-    findings = session.execute(CheckMachine())
+    cluster = cluster_of(target, namespaces, context)
+    findings = session.execute(
+        CheckMachine()
+        if cluster is None
+        else CheckCluster(namespaces=cluster.namespaces, context=cluster.context)
+    )
     columns = ("what", "found", "", "what it would add, and how to get it")
     rows = []
     for each in findings:

@@ -11,6 +11,7 @@ import click
 
 from microservo.application.faults import (
     FollowFault,
+    ForceFault,
     ListFaults,
     ListKinds,
     RequestFault,
@@ -62,6 +63,20 @@ fault.add_command(declare)
     metavar="service=NAME[,instance=ID]",
     help="What to hit: every instance of a service, or the named ones.",
 )
+@click.option(
+    "--mode",
+    default="all",
+    show_default=True,
+    metavar="all|one|N|N%",
+    help="How many of these instances to hit; the id of the fault decides which.",
+)
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Label that an instance must have to be hit, in a cluster; repeat.",
+)
 @click.option("--param", "pairs", multiple=True, metavar="NAME=VALUE", help="Parameter of the kind; repeat.")
 @click.option("--duration", metavar="TIME", help="How long, for example 20s or 2min.")
 @click.option(
@@ -76,6 +91,8 @@ def request(
     kind: str,
     *,
     target: Target,
+    mode: str,
+    labels: tuple[str, ...],
     pairs: tuple[str, ...],
     duration: str | None,
     start_at: datetime | None,
@@ -92,12 +109,15 @@ def request(
       microservo fault request process-kill --target service=cartservice
       microservo fault request http-abort --target service=cartservice,instance=cartservice-0 \\
           --param status=503 --param ratio=30% --duration 20s --at 2026-01-31T12:00:00Z
+      microservo fault request pod-kill --target service=cartservice --mode 50% --label track=canary
     """
     requested = session.execute(
         RequestFault(
             kind=kind,
             service=target.service,
             instances=target.instances,
+            mode=mode,
+            labels=parameters_of(labels, "--label", "app=cart"),
             parameters=parameters_of(pairs),
             duration=duration,
             start_at=start_at,
@@ -150,6 +170,23 @@ def stop(session: Session, fault_id: str) -> None:
     """
     session.execute(StopFault(fault_id=fault_id))
     print_line(f"asked to stop {fault_id}")
+
+
+@fault.command()
+@click.argument("fault_id", metavar="ID")
+@pass_session
+def force(session: Session, fault_id: str) -> None:
+    """Give up the recovery of the fault ID, which is stuck.
+
+    Only where it can be stuck: what carries a fault in a cluster may never get an answer from the pod's node.
+    The fault is then taken for over, though it may stay in force: restart the pod before.
+
+    \b
+    Example:
+      microservo fault force network-delay-1a2b3c4d
+    """
+    for instance in session.execute(ForceFault(fault_id=fault_id)):
+        print_line(f"given up on {instance}")
 
 
 @fault.command()

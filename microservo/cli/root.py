@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, str] = {
     "subscribe": "microservo.cli.subscribe:subscribe",
     "topics": "microservo.cli.topics:topics",
     "runs": "microservo.cli.runs:runs",
+    "collect": "microservo.cli.collect:collect",
     "dataset": "microservo.cli.dataset:dataset",
     "doctor": "microservo.cli.doctor:doctor",
     "completion": "microservo.cli.completion:completion",

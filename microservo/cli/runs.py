@@ -6,7 +6,14 @@ from __future__ import annotations
 
 import click
 
-from microservo.application.runs import LATEST_RUN, ListRuns, ListWriters, RetireService, RetireWriter
+from microservo.application.runs import (
+    LATEST_RUN,
+    ListReadUntil,
+    ListRuns,
+    ListWriters,
+    RetireService,
+    RetireWriter,
+)
 from microservo.cli.output import print_document, print_line, print_table
 from microservo.cli.session import Session, pass_session
 from microservo.cli.times import date_time
@@ -65,6 +72,8 @@ def list_runs(session: Session, *, as_json: bool) -> None:
 def writers(session: Session, *, run_id: str, as_json: bool) -> None:
     """List the writers of a run: every window waits for all that have not left.
 
+    Of a source that follows a store it is shown how far it has read.
+
     \b
     Examples:
       microservo runs writers
@@ -77,7 +86,9 @@ def writers(session: Session, *, run_id: str, as_json: bool) -> None:
     elif not found:
         print_line("the run declares no writers: each topic has the first that writes it")
     else:
-        print_table(("writer", "topic", "from", "until", "on time", "accepted"), map(_writer_row, found))
+        read_us = session.execute(ListReadUntil(run_id=run_id))
+        rows = [_writer_row(each, read_us.get(each.writer)) for each in found]
+        print_table(("writer", "topic", "from", "until", "on time", "accepted", "has read up to"), rows)
 
 
 @runs.command()
@@ -123,7 +134,7 @@ def retire_service(session: Session, service: str, *, run_id: str) -> None:
     print_line(f"{gone.service} is gone since {date_time(gone.at_us)}")
 
 
-def _writer_row(writer: RunWriter) -> tuple[str, ...]:
+def _writer_row(writer: RunWriter, read_us: int | None) -> tuple[str, ...]:
     return (
         writer.writer,
         writer.topic,
@@ -131,6 +142,7 @@ def _writer_row(writer: RunWriter) -> tuple[str, ...]:
         "-" if writer.until_us is None else date_time(writer.until_us),
         "never" if writer.first_cut_us < 0 else format_duration(writer.first_cut_us),
         format_duration(writer.final_cut_us),
+        "-" if read_us is None else date_time(read_us),
     )
 
 

@@ -10,6 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from microservo.application.command import Command, Context
+    from microservo.application.connection import Connection
     from microservo.application.progress import Progress
 
 T = TypeVar("T")
@@ -40,6 +41,15 @@ class Session:
 
         context = self._context()
         return execute(command, context if progress is None else context.with_progress(progress))
+
+    def connection(self) -> Connection:
+        """The broker that the options name, or that of the running system.
+
+        Raises:
+            Unavailable: nothing was named, and no system runs.
+            InvalidInput: the settings of the broker contradict one another.
+        """
+        return self._context().connection
 
     def _context(self) -> Context:
         if self.make_context is not None:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from microservo.cli.output import console, print_line
@@ -10,10 +12,12 @@ from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, pass_session
 from microservo.cli.signals import handled_signals, wait_for_signal
 from microservo.cli.system_options import chosen_name, options_of, system_options
+from microservo.cli.target_options import cluster_of, target_options
 from microservo.cli.text import styled
 from microservo.cli.values import DelayType
 from microservo.supervision.system_file import DEFAULT_SYSTEM
 from microservo.system import EmbeddedSystem
+from microservo.system.options import declared_sources
 
 OTLP_PORT, OTLP_GRPC_PORT = 4318, 4317
 """Where the SDKs of OpenTelemetry send by default."""
@@ -22,6 +26,11 @@ OTLP_PORT, OTLP_GRPC_PORT = 4318, 4317
 @click.command()
 @click.option("--name", help="Name of the system; systems of different names run side by side.")
 @system_options
+@target_options
+@click.option(
+    "--otlp-host",
+    help="Address to take OTLP on; 0.0.0.0 takes it from other machines, as those of a cluster.",
+)
 @click.option(
     "--otlp-port",
     type=click.IntRange(min=0, max=65535),
@@ -45,6 +54,20 @@ OTLP_PORT, OTLP_GRPC_PORT = 4318, 4317
     help="How late a service's telemetry comes: its windows wait that much longer. May be given for several; "
     "of others it is learned.",
 )
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    metavar="KIND=ADDRESS",
+    help="What to read beside OTLP, for example prometheus=http://127.0.0.1:9090. May be given for several.",
+)
+@click.option(
+    "--sources",
+    "sources_file",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    metavar="FILE.toml",
+    help="The same with all that can be said of sources, as [[source]] tables.",
+)
 @pass_session
 def up(
     session: Session,
@@ -54,21 +77,30 @@ def up(
     journeys_per_s: float,
     partitions: int,
     topology: str,
+    target: str,
+    namespaces: tuple[str, ...],
+    context: str | None,
+    otlp_host: str | None,
     otlp_port: int,
     otlp_grpc_port: int,
     delays: tuple[tuple[str, int], ...],
+    sources: tuple[str, ...],
+    sources_file: Path | None,
 ) -> None:
     """Run the whole system on this machine until Ctrl-C.
 
     Broker, target system under load, telemetry, labelled windows, fault injector, and the algorithms that are
-    deployed. What lies on the topics stays for the next start, and so do they.
+    deployed. What lies on the topics stays for the next start, and so do they. With --target kubernetes the
+    target is what runs in a cluster already: docs/kubernetes.md.
 
     \b
     Examples:
       microservo up
       microservo up --name second --journeys-per-s 4
       microservo up --delay jshop=5s
+      microservo up --source prometheus=http://127.0.0.1:9090
       microservo --bootstrap-servers kafka:9092 up
+      microservo up --target kubernetes --namespace shop --otlp-host 0.0.0.0
     """
     options = options_of(
         session,
@@ -77,9 +109,12 @@ def up(
         journeys_per_s=journeys_per_s,
         partitions=partitions,
         topology=topology,
+        cluster=cluster_of(target, namespaces, context),
+        otlp_host=otlp_host,
         otlp_port=otlp_port,
         otlp_grpc_port=otlp_grpc_port,
         delays_us=dict(delays),
+        sources=declared_sources(sources, sources_file),
     )
     system = EmbeddedSystem(options, TerminalProgress(console()))
     with handled_signals(system.kill), system:

@@ -9,6 +9,7 @@ from microservo.application.command import Context
 from microservo.application.faults import (
     DeclareFault,
     FollowFault,
+    ForceFault,
     ListFaults,
     ListKinds,
     RequestFault,
@@ -35,6 +36,8 @@ class Faults:
         service: str,
         duration: str | timedelta | None = None,
         instances: Sequence[str] = (),
+        mode: str = "all",
+        labels: Mapping[str, str] | None = None,
         start_at: datetime | None = None,
         fault_id: str | None = None,
         parameters: Mapping[str, object] | None = None,
@@ -47,6 +50,9 @@ class Faults:
             service: the target; every instance of it unless `instances` names some.
             duration: how long, for example "20s"; not needed for a kind that acts once.
             instances: ids of the instances to hit.
+            mode: how many of these to hit: all, one, a number like "2", or a percentage like "50%"; which of
+                them, the id of the fault decides.
+            labels: those that an instance must have to be hit.
             start_at: when to begin; now if not given.
             fault_id: identity; made up if not given.
             parameters: of the kind, as people write them, for example {"latency": "300ms"}.
@@ -61,6 +67,8 @@ class Faults:
                 kind=kind,
                 service=service,
                 instances=tuple(instances),
+                mode=mode,
+                labels=dict(labels or {}),
                 parameters={name: str(value) for name, value in given.items()},
                 duration=duration,
                 start_at=start_at,
@@ -130,6 +138,17 @@ class Faults:
             InvalidInput: there is no such fault, it is over, or that can't be its end.
         """
         execute(StopFault(fault_id=fault_id, at=at), self._context)
+
+    def force(self, fault_id: str) -> tuple[str, ...]:
+        """Gives up the recovery of a fault that is stuck; it may stay in force.
+
+        Returns:
+            the instances that it was stuck on.
+
+        Raises:
+            InvalidInput: nothing of the fault is stuck.
+        """
+        return execute(ForceFault(fault_id=fault_id), self._context)
 
     def list(self, *, history: bool = False) -> tuple[FaultEvent, ...]:
         """The newest event of each fault and instance, in order of the requests.

@@ -26,7 +26,7 @@ from microservo.datasets.faults import (
     faults_table,
 )
 from microservo.datasets.spool import Spool
-from microservo.domain.datasets.ledger import LedgerRow
+from microservo.domain.datasets.ledger import COUNTS, LedgerRow
 from schemas import catalogue
 from schemas.codec import SchemaError, decode
 from schemas.records import (
@@ -37,9 +37,10 @@ from schemas.records import (
     ServiceFault,
     ServiceGraph,
     ServiceInstance,
+    TelemetryLoss,
 )
 
-Fact = FaultEvent | ServiceGraph | ServiceInstance | AnomalyScore
+Fact = FaultEvent | ServiceGraph | ServiceInstance | AnomalyScore | TelemetryLoss
 _LEDGER = "ledger"
 _LEDGER_ROW = TypeAdapter(LedgerRow)
 
@@ -66,6 +67,8 @@ KINDS: dict[str, _Kind] = {
     catalogue.SERVICE_GRAPH: _Kind(ServiceGraph, "start_us", {"graph.parquet": graph_table}),
     catalogue.SERVICE_INSTANCES: _Kind(ServiceInstance, "seen_us", {"instances.parquet": instances_table}),
     catalogue.ANOMALY_SCORES: _Kind(AnomalyScore, "start_us", {"scores.parquet": scores_table}),
+    # The ledger has them.
+    catalogue.TELEMETRY_LOSSES: _Kind(TelemetryLoss, "minute_us", {}),
 }
 
 
@@ -95,6 +98,9 @@ class FactCollector:
                 self.totals[topic]["unreadable"] += 1
             elif record.run_id == self._run_id:
                 self.totals[topic]["records"] += 1
+                if isinstance(record, TelemetryLoss):
+                    self.add_ledger_rows([_lost(record)])
+                    continue
                 self._spools[topic].add(getattr(record, kind.at), value)
                 if isinstance(record, FaultEvent):
                     self._requested_us[record.fault_id] = record.requested_at_us
@@ -123,6 +129,11 @@ class FactCollector:
             "ledger.parquet",
             (ledger_table(map(_LEDGER_ROW.validate_json, values)) for values in self._spools[_LEDGER]),
         )
+
+
+def _lost(loss: TelemetryLoss) -> LedgerRow:
+    counts = dict.fromkeys(COUNTS, 0) | {"lost": loss.records}
+    return LedgerRow(source=loss.source, service=loss.service, minute_us=loss.minute_us, **counts)
 
 
 def _spool(folder: Path) -> Spool:

@@ -13,7 +13,7 @@ from microservo.datasets.board_page import board_sections
 from microservo.datasets.facts import ledger_rows
 from microservo.datasets.pages import instant, own, template
 from microservo.datasets.timeline import TRUTHS, rows_in_us, timeline
-from microservo.domain.datasets.ledger import LedgerRow
+from microservo.domain.datasets.ledger import COUNTS, LedgerRow
 from microservo.domain.datasets.manifest import Manifest, RunFacts
 from microservo.domain.evaluation.board import Board
 
@@ -30,7 +30,6 @@ _STEPS = {
 }
 _EVIDENCE = ("apply_evidence", "recovery_evidence", "effect_evidence", "reason")
 _MEASURED = ("baseline", "value", "samples", "p_value")
-_COUNTS = ("read", "in_windows", "late", "duplicate", "dropped", "rejected", "unfinished")
 
 
 def write_report(folder: Path, manifest: Manifest, boards: Sequence[Board] = ()) -> None:
@@ -46,7 +45,7 @@ def write_report(folder: Path, manifest: Manifest, boards: Sequence[Board] = ())
         measured_names=[f"#{name.replace('_', ' ')}" for name in _MEASURED],
         effects=_effects(folder),
         truths=_truths(folder),
-        count_names=[f"#{name.replace('_', ' ')}" for name in _COUNTS],
+        count_names=[f"#{name.replace('_', ' ')}" for name in COUNTS],
         sums=sorted(sums.items()),
         broken_rows=broken_rows,
         files=manifest.files,
@@ -150,7 +149,7 @@ def _summed(rows: Iterable[LedgerRow]) -> tuple[Sums, int]:
     broken = 0
     for row in rows:
         broken += row.read != row.accounted
-        counts = sums.setdefault((row.source, row.service), [0] * len(_COUNTS))
-        for place, name in enumerate(_COUNTS):
+        counts = sums.setdefault((row.source, row.service), [0] * len(COUNTS))
+        for place, name in enumerate(COUNTS):
             counts[place] += getattr(row, name)
     return sums, broken

@@ -298,6 +298,7 @@ LEDGER = _table(
     dropped=pa.int64(),
     rejected=pa.int64(),
     unfinished=pa.int64(),
+    lost=pa.int64(),
 )
 
 TABLES: dict[str, pa.Schema] = {

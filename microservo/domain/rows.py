@@ -30,6 +30,12 @@ class Coded:
     names: tuple[str, ...]
     codes: Codes
 
+    def at(self, positions: Codes) -> Coded:
+        """Some of the rows, with the names that occur in them."""
+        used, codes = np.unique(self.codes[positions], return_inverse=True)
+        names = tuple([self.names[code] for code in used.tolist()])
+        return Coded(names=names, codes=codes.astype(np.int64))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodedSeries:
@@ -84,6 +90,17 @@ class MetricRows(_Sent):
     @property
     def count(self) -> int:
         return len(self.time_us)
+
+    def at(self, positions: Codes) -> Self:
+        """Some of the rows."""
+        return replace(
+            self,
+            time_us=self.time_us[positions],
+            name=self.name.at(positions),
+            value=self.value[positions],
+            interval_us=None if self.interval_us is None else self.interval_us[positions],
+            age_us=None if self.age_us is None else self.age_us[positions],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +197,19 @@ class LogRows(_Sent):
     def count(self) -> int:
         return len(self.time_us)
 
+    def at(self, positions: Codes) -> Self:
+        """Some of the rows."""
+        return replace(
+            self,
+            time_us=self.time_us[positions],
+            severity=self.severity[positions],
+            template=self.template.at(positions),
+            trace_id=self.trace_id[positions],
+            span_id=self.span_id[positions],
+            line_id=self.line_id[positions],
+            bodies=tuple([self.bodies[at] for at in positions.tolist()]) if self.bodies else (),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Links:
@@ -192,6 +222,14 @@ class Links:
     row: Codes
     trace_id: Ids
     span_id: Ids
+
+    def at(self, positions: Codes) -> Links:
+        """The links of some of the spans, each of which is taken once."""
+        place = np.full(max(self.row.max(initial=-1), positions.max(initial=-1)) + 1, -1, np.int64)
+        place[positions] = np.arange(len(positions))
+        row = place[self.row]
+        kept = row >= 0
+        return Links(row=row[kept], trace_id=self.trace_id[kept], span_id=self.span_id[kept])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +260,24 @@ class SpanRows(_Sent):
     @property
     def count(self) -> int:
         return len(self.start_us)
+
+    def at(self, positions: Codes) -> Self:
+        """Some of the rows."""
+        return replace(
+            self,
+            start_us=self.start_us[positions],
+            duration_us=self.duration_us[positions],
+            endpoint=self.endpoint.at(positions),
+            peer=self.peer.at(positions),
+            address=self.address.at(positions),
+            kind=self.kind[positions],
+            protocol=self.protocol[positions],
+            error=self.error[positions],
+            trace_id=self.trace_id[positions],
+            span_id=self.span_id[positions],
+            parent_id=self.parent_id[positions],
+            links=self.links and self.links.at(positions),
+        )
 
 
 Sent = PointRows | DistributionRows

@@ -17,6 +17,7 @@ FACTS = (
     catalogue.SERVICE_GRAPH,
     catalogue.SERVICE_INSTANCES,
     catalogue.ANOMALY_SCORES,
+    catalogue.TELEMETRY_LOSSES,
 )
 """Topics that go into a dataset as they are, by logical name."""
 
@@ -24,6 +25,7 @@ _OPTIONAL = (
     catalogue.SERVICE_GRAPH,
     catalogue.SERVICE_INSTANCES,
     catalogue.ANOMALY_SCORES,
+    catalogue.TELEMETRY_LOSSES,
     catalogue.LABELLED_WINDOWS,
     catalogue.FAULT_EFFECTS,
 )

@@ -39,12 +39,22 @@ _ATTEMPTS = 10
 
 def writers_from(from_us: int, *, first_cut_us: int, final_cut_us: int) -> tuple[RunWriter, ...]:
     """The writers that a run begins with: one collector, one injector."""
-    names = {source: COLLECTOR_WRITER for source in TELEMETRY} | {catalogue.SERVICE_FAULTS: INJECTOR_WRITER}
+    cuts_us = {"first_cut_us": first_cut_us, "final_cut_us": final_cut_us}
+    return (
+        *telemetry_writer(COLLECTOR_WRITER, from_us, **cuts_us),
+        RunWriter(topic=catalogue.SERVICE_FAULTS, writer=INJECTOR_WRITER, from_us=from_us, **cuts_us),
+    )
+
+
+def telemetry_writer(
+    name: str, from_us: int, *, first_cut_us: int, final_cut_us: int
+) -> tuple[RunWriter, ...]:
+    """A collector of telemetry that a run begins with, on each of its topics."""
     return tuple(
         RunWriter(
-            topic=source, writer=name, from_us=from_us, first_cut_us=first_cut_us, final_cut_us=final_cut_us
+            topic=topic, writer=name, from_us=from_us, first_cut_us=first_cut_us, final_cut_us=final_cut_us
         )
-        for source, name in names.items()
+        for topic in TELEMETRY
     )
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 from microservo.domain.faults.catalogue import KINDS
+from microservo.domain.faults.targets import Labels
 from microservo.domain.graph import Edge
 from microservo.platforms.mechanism import Mechanism
+from schemas.records import FaultRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,8 @@ class Instance:
     """Name of the machine that it runs on; empty where the platform doesn't know."""
     ended_at_us: int = 0
     """When it last ended, likewise."""
+    labels: Labels = field(default_factory=dict, hash=False)
+    """By which requests may choose it, where the platform knows labels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +59,9 @@ class Meter(Protocol):
     """Reads what instances use, from outside; belongs to one thread."""
 
     def read(self) -> Readings:
-        """The metrics of every running instance; rates are over the time since the reading before.
+        """The metrics of every running instance; nan of what runs and was not measured yet.
+
+        Rates are over the time since the reading before.
 
         Raises:
             Unavailable: there is no target.
@@ -90,6 +96,20 @@ class Platform(Protocol):
         What is up when the watch begins is reported first, so that a watcher needs no other look.
         """
 
+    def watch_faults(self, on_request: Callable[[FaultRequest], None]) -> AbstractContextManager[None]:
+        """Calls `on_request` with a declaration of each fault that others make, and with one of its end.
+
+        From threads of the platform's, while the context lasts; first for what is there already, so that the
+        same may come again after a restart.
+        """
+
+    def force(self, instance: str, fault_id: str, kind: str) -> None:
+        """Gives up a recovery that is stuck; the fault may stay in force.
+
+        Raises:
+            InvalidInput: there is nothing to give up.
+        """
+
     def meter(self) -> Meter: ...
 
 
@@ -116,3 +136,8 @@ def services_of(platform: Platform) -> dict[str, list[str]]:
     for instance in platform.instances():
         services.setdefault(instance.service, []).append(instance.id)
     return services
+
+
+def labels_of(instances: Iterable[Instance]) -> dict[str, Labels]:
+    """The labels of instances by id, of those that have any."""
+    return {instance.id: instance.labels for instance in instances if instance.labels}

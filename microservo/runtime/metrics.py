@@ -71,6 +71,11 @@ FAULT_EVENTS_TOTAL = Counter(
     "Steps in the stories of faults, by the state reached.",
     ("state",),
 )
+SOURCE_READ_UNTIL_SECONDS = Gauge(
+    "microservo_source_read_until_seconds",
+    "Instant up to which what a source reads is on its topics, in seconds since 1970.",
+    ["source"],
+)
 QUEUE_RECORDS = Gauge(
     "microservo_queue_records",
     "Records that wait in a bounded queue.",

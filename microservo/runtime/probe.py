@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import http.client
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 TIMEOUT_S = 0.5
 
@@ -36,13 +37,28 @@ def counted(
     Returns:
         By the values of the labels.
     """
-    text = _get(url, "/metrics", timeout_s) or b""
     found: Counter[tuple[str, ...]] = Counter()
-    for family in text_string_to_metric_families(text.decode()):
-        for sample in family.samples:
-            if sample.name == name:
-                found[tuple(sample.labels[label] for label in labels)] += int(sample.value)
+    for sample in _samples(url, name, timeout_s):
+        found[tuple(sample.labels[label] for label in labels)] += int(sample.value)
     return found
+
+
+def gauges(url: str, name: str, label: str, *, timeout_s: float = TIMEOUT_S) -> dict[str, float]:
+    """The values of a gauge by those of its label; empty where the process does not answer in time.
+
+    Args:
+        url: as above.
+        name: of the gauge, as on `/metrics`.
+        label: by which it is told apart.
+        timeout_s: as above.
+    """
+    return {sample.labels[label]: sample.value for sample in _samples(url, name, timeout_s)}
+
+
+def _samples(url: str, name: str, timeout_s: float) -> Iterator[Sample]:
+    text = _get(url, "/metrics", timeout_s) or b""
+    for family in text_string_to_metric_families(text.decode()):
+        yield from (sample for sample in family.samples if sample.name == name)
 
 
 def _get(url: str, path: str, timeout_s: float) -> bytes | None:

@@ -73,6 +73,11 @@ class Inbox:
             self._waiting_records = self._waiting_eager = 0
             return drained
 
+    def resize(self, signal: Signal, records: int) -> None:
+        """Has what was drained count as so many records more, or fewer, than when it was put."""
+        with self._changed:
+            self._count(signal, records)
+
     def settle(self, parcels: Sequence[Parcel]) -> None:
         """Frees the room of parcels that are durable and notifies those that wait for them."""
         with self._changed:

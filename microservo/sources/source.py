@@ -3,13 +3,15 @@
 Held by one contract suite (`microservo.testing.sources.check_source`)::
 
     sender ──push──► OtlpSource ─┐
-    scraped ◄─pull── PulledSource┴─ parcel ─► Sink.put ─► shipped ─► parcel.durable()
+    scraped ◄─pull── PulledSource┼─ parcel ─► Sink.put ─► shipped ─► parcel.durable()
+    a store ◄─read── TailedSource┘
 
 - A parcel is all of one request or of one reading: it is accepted whole or not at all.
 - A *push* source answers its sender only after the parcel is durable, so that nothing acknowledged is lost; a
   sender that gets no answer, or is refused for now, sends again.
 - A *pull* source reads on an interval of its own and goes on whether the parcel before is durable or not.
   What does not fit is dropped and counted: the next reading comes soon.
+- A source that *follows a store* reads on where it was left; what does not fit waits (`tailed`).
 - `delay_us` is how far behind the clock a source's records are when they are put, by design: of one that
   reads what a store has gathered, the wait until the store has it. Whoever stamps what a source gave must
   not promise more than the clock less this.

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from microservo.adapters.clock import now_us
 from microservo.application.progress import Progress
-from microservo.domain.campaigns.definition import Definition, LoadStep, every_kind
+from microservo.domain.campaigns.definition import Definition, LoadStep
 from microservo.domain.campaigns.plan import CampaignPlan, plan_campaign
 from microservo.errors import InvalidInput
+from microservo.platforms.local.mechanisms import kinds_of_local_targets
 from microservo.platforms.local.topology_files import read_topology
 from microservo.system.count_down import count_down
 from microservo.system.embedded import EmbeddedSystem
@@ -135,8 +136,7 @@ def plan_of(options: SystemOptions, faults: int, *, is_balanced: bool = False) -
         name="demo",
         seed=options.seed,
         load=(LoadStep(at_us=0, journeys_per_s=options.journeys_per_s),),
-        mix=every_kind(),
         count=faults,
         is_balanced=is_balanced,
     )
-    return plan_campaign(definition, read_topology(options.topology))
+    return plan_campaign(definition, read_topology(options.topology), kinds_of_local_targets())

@@ -21,13 +21,13 @@ from microservo.application.progress import Progress
 from microservo.client import Client
 from microservo.errors import MicroServoError, Unavailable
 from microservo.log.subscription import Subscription
-from microservo.platforms.local.runner import LocalTargetRunner
-from microservo.platforms.local.topology_files import read_topology, topology_file
+from microservo.sources.declared import write_source
 from microservo.supervision.supervisor import Supervisor, kill_leftovers
 from microservo.supervision.system_file import SystemFile, remove_system, write_system
 from microservo.system.algorithm_start import wait_for_algorithms
 from microservo.system.claim import claimed
 from microservo.system.first_telemetry import FirstTelemetry
+from microservo.system.launchers import launcher_of
 from microservo.system.logs import fresh_logs
 from microservo.system.options import SystemOptions
 from microservo.system.processes import (
@@ -37,6 +37,7 @@ from microservo.system.processes import (
     KAFKA,
     Pipeline,
     kafka_spec,
+    process_of,
 )
 from microservo.system.run_record import RunRecord, ensure_topics
 from schemas.catalogue import LABELLED_WINDOWS
@@ -69,10 +70,9 @@ class EmbeddedSystem:
         """Nothing is to be injected until then; microseconds UTC, once it was started."""
         self._progress = progress
         self._folders = options.folders
-        self._topology = read_topology(options.topology)
+        self._launcher = launcher_of(options, self._folders.target_state, self._folders.logs)
         self._stack = contextlib.ExitStack()
         self._supervisor: Supervisor | None = None
-        self._target: LocalTargetRunner | None = None
         self._record: RunRecord | None = None
         self._unfinished: RunRecord | None = None
         self._broker: Broker | None = None
@@ -119,7 +119,7 @@ class EmbeddedSystem:
         )
         servers = self._start_broker(self._supervisor)
         self._begin_run(servers)
-        with FirstTelemetry(self.broker, self.options.topic_prefix, self._topology.services) as telemetry:
+        with FirstTelemetry(self.broker, self.options.topic_prefix, self._launcher.services) as telemetry:
             self._start_processes(self._supervisor, servers)
             with self._progress.stage("telemetry of every service") as stage:
                 telemetry.wait(_FIRST_TELEMETRY_S, self._folders.logs, stage.advance)
@@ -129,7 +129,7 @@ class EmbeddedSystem:
         self._record.declare_fault_free(self.fault_free_until_us)
 
     def wait_for_windows(self, count: int) -> None:
-        """Waits until the entry service has `count` labelled windows of this run more.
+        """Waits until the entry service has `count` labelled windows of this run more; any, if none is known.
 
         Raises:
             Unavailable: they did not come.
@@ -185,9 +185,7 @@ class EmbeddedSystem:
             with contextlib.suppress(OSError):
                 remove_system(self.options.name)
             self._stack.close()
-            if self._target is not None:
-                with contextlib.suppress(OSError):
-                    self._target.close()
+            self._launcher.close()
 
     def kill(self) -> None:
         """Kills everything at once and waits for nothing; end this process then."""
@@ -232,7 +230,7 @@ class EmbeddedSystem:
         self._broker = KafkaBroker(kafka_settings(servers))
         with self._progress.stage("topics") as stage:
             ensure_topics(self._broker, self.options)
-            self._record = RunRecord(self._broker, self.options, target=self._topology.name)
+            self._record = RunRecord(self._broker, self.options, target=self._launcher.name)
             if not self.options.bootstrap_servers:
                 self._record.close_others(self.client.runs.list())
             self._record.begin()
@@ -248,21 +246,30 @@ class EmbeddedSystem:
 
     def _start_processes(self, supervisor: Supervisor, servers: str) -> None:
         otlp_port = free_port_at_best(self.options.otlp_port)
+        names = (*HEALTH_NAMES, *map(process_of, self.options.sources))
+        control_port, *health_ports = free_ports(1 + len(names))
         pipeline = Pipeline(
             options=self.options,
             bootstrap_servers=servers,
             run_id=self.run_id,
             otlp_port=otlp_port,
             otlp_grpc_port=free_port_at_best(self.options.otlp_grpc_port),
-            health_ports=dict(zip(HEALTH_NAMES, free_ports(len(HEALTH_NAMES)), strict=True)),
+            control_port=control_port,
+            health_ports=dict(zip(names, health_ports, strict=True)),
         )
-        self._target = self._make_target(supervisor, f"http://127.0.0.1:{otlp_port}")
+        with self._writable():
+            self._launcher.prepare()
+        collector = pipeline.collector(self._launcher.control_token)
         self._write_file(pipeline)
         # The evaluator is stopped last, when all that the others wrote is there to be judged.
         specs = [
             pipeline.evaluator(),
-            *(pipeline.collector(), pipeline.streams(), pipeline.observer(), pipeline.runner()),
+            *(collector, pipeline.streams(), pipeline.observer(), pipeline.runner()),
+            *pipeline.sources(),
         ]
+        with self._writable():
+            for source in self.options.sources:
+                write_source(source, self._folders.source(source.name))
         with self._progress.stage("pipeline") as stage:
             supervisor.start_all(specs)
             supervisor.wait_ready([COLLECTOR], _PROCESSES_START_S)
@@ -276,26 +283,15 @@ class EmbeddedSystem:
                 self.options.algorithms_timeout_s,
                 self._progress,
             )
-        with self._progress.stage("target") as stage:
-            with self._writable():
-                self._target.start()
-            self._target.wait_ready(_PROCESSES_START_S)
-            stage.show(f"{self._topology.name}: {len(self._topology.services)} services under load")
+        with self._progress.stage("target") as stage, self._writable():
+            control_url = f"http://127.0.0.1:{control_port}"
+            made = self._launcher.start(
+                supervisor, f"http://127.0.0.1:{otlp_port}", collector=(COLLECTOR, control_url)
+            )
+            stage.show(made)
         with self._progress.stage("fault injector"):
             supervisor.start(pipeline.injector())
             supervisor.wait_ready([INJECTOR], _PROCESSES_START_S)
-
-    def _make_target(self, supervisor: Supervisor, otlp_url: str) -> LocalTargetRunner:
-        return LocalTargetRunner(
-            supervisor,
-            topology=self._topology,
-            topology_path=topology_file(self.options.topology).absolute(),
-            state_file=self._folders.target_state,
-            otlp_url=otlp_url,
-            log_dir=self._folders.logs,
-            seed=self.options.seed,
-            journeys_per_s=self.options.journeys_per_s,
-        )
 
     def _write_file(self, pipeline: Pipeline) -> None:
         self._file = SystemFile(
@@ -319,7 +315,7 @@ class EmbeddedSystem:
             write_system(self._file)
 
     def _is_entry(self, window: LabelledWindow) -> bool:
-        return window.run_id == self.run_id and window.service == self._topology.entry
+        return window.run_id == self.run_id and self._launcher.entry in (None, window.service)
 
     def __enter__(self) -> Self:
         return self

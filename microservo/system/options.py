@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from microservo.domain.window_policy import WindowPolicy
 from microservo.log.topics import DEFAULT_PARTITIONS
+from microservo.sources.declared import AnySource, check_names, source_named, sources_in
 from microservo.supervision.system_file import DEFAULT_SYSTEM, system_dir
 
 ALGORITHMS = ("n-sigma", "random")
 """An algorithm, and chance as its control."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterOptions:
+    """A target that runs in a Kubernetes cluster.
+
+    Attributes:
+        namespaces: those that belong to it, at least one.
+        context: in the kubeconfig; None for the current one.
+    """
+
+    namespaces: tuple[str, ...]
+    context: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,9 +38,11 @@ class SystemOptions:
         journeys_per_s: rate of the users' journeys.
         partitions: of each topic that has to be made.
         topology: name of a shipped topology, or path of one.
+        cluster: where the target runs already; None starts the topology on this machine.
         bootstrap_servers: a Kafka to use instead of the embedded one.
         topic_prefix: put before every topic name.
         policy: how windows are cut, in microseconds.
+        otlp_host: address to take OTLP on; None takes it from this machine only.
         otlp_port: where to take OTLP/HTTP; another free port where something listens there, or for 0.
         otlp_grpc_port: where to take OTLP/gRPC; as above.
         fault_free_s: nothing is to be injected so many seconds after the first labelled window; thresholds
@@ -36,6 +52,7 @@ class SystemOptions:
         algorithms_timeout_s: how long the target waits for them to run, so that nothing disturbs what it
             does without faults; it does not wait for 0.
         delays_us: how late the telemetry of services comes, in microseconds; of others it is learned.
+        sources: what is read beside OTLP, each by a process and under a writer of its own.
     """
 
     name: str = DEFAULT_SYSTEM
@@ -43,9 +60,11 @@ class SystemOptions:
     journeys_per_s: float = 8.0
     partitions: int = DEFAULT_PARTITIONS
     topology: str = "online-boutique"
+    cluster: ClusterOptions | None = None
     bootstrap_servers: str | None = None
     topic_prefix: str = ""
     policy: WindowPolicy = field(default_factory=WindowPolicy)
+    otlp_host: str | None = None
     otlp_port: int = 0
     otlp_grpc_port: int = 0
     fault_free_s: float = 120.0
@@ -53,6 +72,7 @@ class SystemOptions:
     alarms_per_hour: float = 1.0
     algorithms_timeout_s: float = 0.0
     delays_us: Mapping[str, int] = field(default_factory=dict)
+    sources: tuple[AnySource, ...] = ()
 
     @property
     def folders(self) -> Folders:
@@ -62,6 +82,17 @@ class SystemOptions:
             InvalidInput: the name makes no safe folder.
         """
         return Folders(system_dir(self.name))
+
+
+def declared_sources(named: Iterable[str], file: Path | None) -> tuple[AnySource, ...]:
+    """The sources given as `KIND=ADDRESS` and in a file, each under a name of its own.
+
+    Raises:
+        InvalidInput: one can't be used, or two have one name.
+    """
+    found = (*map(source_named, named), *(sources_in(file) if file else ()))
+    check_names(found)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +115,10 @@ class Folders:
     def target_state(self) -> Path:
         """The state file of the target."""
         return self.root / "target" / "target.json"
+
+    def source(self, name: str) -> Path:
+        """The declaration of a source, for the process that reads it."""
+        return self.root / "sources" / f"{name}.json"
 
     @property
     def algorithms(self) -> Path:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from microservo.adapters.kafka.embedded import EmbeddedBroker
 from microservo.adapters.processes import python_argv
+from microservo.platforms.target import cluster_variables
 from microservo.runtime.probe import is_healthy
+from microservo.sources.declared import AnySource
 from microservo.supervision.environment_build import pip_variables
 from microservo.supervision.supervisor import ProcessSpec
 from microservo.supervision.system_file import environments_folder
@@ -22,10 +24,18 @@ STREAMS = "streams"
 RUNNER = "algorithm-runner"
 EVALUATOR = "evaluator"
 KAFKA = "kafka"
+SOURCE = "source-"
+"""What the names of processes that read declared sources begin with."""
 KAFKA_STOP_TIMEOUT_S = 20.0
+_STOP_S = 10.0
 
 
 HEALTH_NAMES = (COLLECTOR, INJECTOR, OBSERVER, STREAMS, RUNNER, EVALUATOR)
+
+
+def process_of(source: AnySource) -> str:
+    """The name of the process that reads a source."""
+    return f"{SOURCE}{source.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +43,7 @@ class Pipeline:
     """The services of one run; makes the specs of their processes.
 
     Attributes:
+        control_port: of the collector's control API.
         health_ports: by process name.
     """
 
@@ -41,6 +52,7 @@ class Pipeline:
     run_id: str
     otlp_port: int
     otlp_grpc_port: int
+    control_port: int
     health_ports: Mapping[str, int]
 
     @property
@@ -48,13 +60,18 @@ class Pipeline:
         """Where the system keeps what it writes."""
         return self.options.folders
 
-    def collector(self) -> ProcessSpec:
-        """Takes telemetry from the target."""
+    def collector(self, control_token: str) -> ProcessSpec:
+        """Takes telemetry from the target; without the target's `control_token` it has no control API."""
         return self._spec(
             COLLECTOR,
             "services.telemetry_collector",
+            stop_timeout_s=_STOP_S,
+            # An empty variable counts as unset.
+            MICROSERVO_OTLP_HOST=self.options.otlp_host or "",
             MICROSERVO_OTLP_PORT=str(self.otlp_port),
             MICROSERVO_OTLP_GRPC_PORT=str(self.otlp_grpc_port),
+            MICROSERVO_CONTROL_PORT=str(self.control_port) if control_token else "",
+            MICROSERVO_CONTROL_TOKEN=control_token,
             MICROSERVO_TARGET_STATE=str(self.folders.target_state),
             MICROSERVO_WINDOW_S=_seconds(self.options.policy.size_us),
             MICROSERVO_FIRST_CUT_S=_seconds(self.options.policy.first_cut_us),
@@ -62,6 +79,22 @@ class Pipeline:
             MICROSERVO_DELAYS_S=json.dumps(
                 {service: delay_us / 1e6 for service, delay_us in self.options.delays_us.items()}
             ),
+            **self._cluster(),
+        )
+
+    def sources(self) -> tuple[ProcessSpec, ...]:
+        """Read what the run declares beside; each is a collector of one source."""
+        policy = self.options.policy
+        return tuple(
+            self._spec(
+                process_of(each),
+                "services.telemetry_collector",
+                MICROSERVO_SOURCE=str(self.folders.source(each.name)),
+                MICROSERVO_WINDOW_S=_seconds(policy.size_us),
+                MICROSERVO_FIRST_CUT_S=_seconds(policy.first_cut_us),
+                MICROSERVO_FINAL_CUT_S=_seconds(policy.final_cut_us),
+            )
+            for each in self.options.sources
         )
 
     def streams(self) -> ProcessSpec:
@@ -113,9 +146,13 @@ class Pipeline:
             # It repairs what it has broken before it leaves.
             stop_timeout_s=15,
             MICROSERVO_TARGET_STATE=str(self.folders.target_state),
+            **self._cluster(),
         )
 
-    def _spec(self, name: str, module: str, *, stop_timeout_s: float = 10, **env: str) -> ProcessSpec:
+    def _cluster(self) -> dict[str, str]:
+        return {} if self.options.cluster is None else cluster_variables()
+
+    def _spec(self, name: str, module: str, *, stop_timeout_s: float = _STOP_S, **env: str) -> ProcessSpec:
         port = self.health_ports[name]
         return ProcessSpec(
             name=name,

@@ -16,7 +16,7 @@ from microservo.adapters.machine import clock_difference_us, machine
 from microservo.errors import InvalidInput
 from microservo.log.run_records import update_run, write_run
 from microservo.log.topics import topic_specs
-from microservo.log.writers import observer_from, writers_from
+from microservo.log.writers import observer_from, telemetry_writer, writers_from
 from microservo.platforms.local.topology_files import read_topology, topology_file
 from microservo.retry import retry
 from microservo.system.options import SystemOptions
@@ -68,10 +68,20 @@ class RunRecord:
                     final_cut_us=options.policy.final_cut_us,
                 ),
                 observer_from(time_us, final_cut_us=options.policy.final_cut_us),
+                *(
+                    writer
+                    for source in options.sources
+                    for writer in telemetry_writer(
+                        source.name,
+                        time_us,
+                        first_cut_us=source.first_cut_us(options.policy.first_cut_us),
+                        final_cut_us=source.final_cut_us(options.policy.final_cut_us),
+                    )
+                ),
             ),
-            versions={"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
-            topology_sha256=hashlib.sha256(topology_file(options.topology).read_bytes()).hexdigest(),
-            loads=(_load(options),),
+            versions=package_versions(),
+            topology_sha256=_topology_sha256(options),
+            loads=() if options.cluster else (_load(options),),
             machines=(machine(),),
             delays_us=dict(options.delays_us),
             # Until it is declared: an algorithm that is quicker than the rest must not take it for over.
@@ -147,20 +157,35 @@ class RunRecord:
         self._run = over(self._run)
 
     def _offsets(self) -> dict[str, int]:
-        """The end of every partition by 'topic/partition', by logical names."""
-        # A partition that was made a moment ago may have no leader yet.
-        return retry(self._offsets_now, timeout_s=_OFFSETS_S)
-
-    def _offsets_now(self) -> dict[str, int]:
-        with self._broker.consumer(group_id=None) as consumer:
-            return {
-                f"{name}/{partition.index}": consumer.offset_range(partition)[1]
-                for name, topic in catalogue().items()
-                for partition in consumer.partitions(topic.physical(self._prefix))
-            }
+        return log_ends(self._broker, self._prefix)
 
     def _update(self, run_id: str, change: Callable[[Experiment], Experiment]) -> None:
         update_run(self._broker, run_id, change, process=_PROCESS, clock=now_us, topic_prefix=self._prefix)
+
+
+def log_ends(broker: Broker, topic_prefix: str) -> dict[str, int]:
+    """The end of every partition by 'topic/partition', by logical names.
+
+    Raises:
+        InvalidInput: a topic is missing.
+        Retryable: the broker does not answer.
+    """
+
+    def ends() -> dict[str, int]:
+        with broker.consumer(group_id=None) as consumer:
+            return {
+                f"{name}/{partition.index}": consumer.offset_range(partition)[1]
+                for name, topic in catalogue().items()
+                for partition in consumer.partitions(topic.physical(topic_prefix))
+            }
+
+    # A partition that was made a moment ago may have no leader yet.
+    return retry(ends, timeout_s=_OFFSETS_S)
+
+
+def package_versions() -> dict[str, str]:
+    """The versions of what runs, by name."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
 
 
 def _over(
@@ -177,6 +202,13 @@ def _over(
         end_offsets=dict(end_offsets),
         clock_moved_us=clock_moved_us,
     )
+
+
+def _topology_sha256(options: SystemOptions) -> str:
+    """Of the file that a target was made of; empty where it was there already."""
+    if options.cluster is not None:
+        return ""
+    return hashlib.sha256(topology_file(options.topology).read_bytes()).hexdigest()
 
 
 def _load(options: SystemOptions) -> RunLoad:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,16 +20,15 @@ from microservo.application.connection import kafka_settings
 from microservo.application.progress import Progress
 from microservo.client import Client
 from microservo.errors import MicroServoError
-from microservo.platforms.local.runner import LocalTargetRunner
-from microservo.platforms.local.topology_files import read_topology, topology_file
+from microservo.platforms.target import kubernetes_target
 from microservo.runtime.health import HealthServer
 from microservo.supervision.supervisor import Supervisor
-from microservo.system.options import SystemOptions
+from microservo.system.launchers import launcher_of
+from microservo.system.options import ClusterOptions, SystemOptions
 from microservo.system.run_record import RunRecord
 from schemas.records import RunStatus
 
 _BROKER_S = 30.0
-_PROCESSES_START_S = 120.0
 _log = logging.getLogger(__name__)
 
 
@@ -66,10 +65,16 @@ class TargetSystem:
     def __init__(self, options: TargetOptions, progress: Progress) -> None:
         self.options = options
         self._progress = progress
-        self._topology = read_topology(options.system.topology)
+        self._cluster = kubernetes_target(options.state_file)
+        self._system = options.system
+        if self._cluster is not None:
+            cluster = ClusterOptions(namespaces=self._cluster.namespaces, context=self._cluster.context)
+            self._system = replace(options.system, cluster=cluster)
+        self._launcher = launcher_of(
+            self._system, options.state_file.absolute(), options.state_file.absolute().parent / "logs"
+        )
         self._stack = contextlib.ExitStack()
         self._record: RunRecord | None = None
-        self._runner: LocalTargetRunner | None = None
         self._supervisor: Supervisor | None = None
 
     def start(self) -> None:
@@ -81,22 +86,19 @@ class TargetSystem:
                 the message has the end of its log.
         """
         with self._writable():
-            check_writable(self.options.state_file.parent)
+            if self._cluster is None:
+                check_writable(self.options.state_file.parent)
+            self._launcher.prepare()
         if self.options.run_id is not None:
             self._begin_run(self.options.run_id)
         self._supervisor = self._stack.enter_context(Supervisor(report=self._progress.note))
-        runner = self._runner = self._make_runner(self._supervisor)
-        with self._progress.stage("target") as stage:
-            with self._writable():
-                runner.start()
-            runner.wait_ready(_PROCESSES_START_S)
-            stage.show(f"{self._topology.name}: {len(self._topology.services)} services under load")
+        with self._progress.stage("target") as stage, self._writable():
+            stage.show(self._launcher.start(self._supervisor, self.options.otlp_url))
         if self._record is not None:
             self._record.declare_fault_free(now_us() + round(self.options.system.fault_free_s * 1e6))
         if self.options.health_port is not None:
-            # Instances come and go with the faults; without its users there is no target.
             self._stack.enter_context(
-                HealthServer(self.options.health_port, lambda: runner.state.loadgen.pid is not None)
+                HealthServer(self.options.health_port, lambda: self._launcher.is_healthy)
             )
 
     def finish_run(self, status: RunStatus = "finished") -> None:
@@ -115,9 +117,7 @@ class TargetSystem:
         finally:
             self._stack.close()
             # A state that stays says of every instance that it is down.
-            if self._runner is not None:
-                with contextlib.suppress(OSError):
-                    self._runner.close()
+            self._launcher.close()
 
     def _writable(self) -> contextlib.AbstractContextManager[None]:
         return writable(self.options.state_file, "give another file with --state")
@@ -128,28 +128,15 @@ class TargetSystem:
             self._supervisor.kill()
 
     def _begin_run(self, run_id: str) -> None:
-        options = self.options.system
+        options = self._system
         with self._progress.stage("run") as stage:
             broker = KafkaBroker(kafka_settings(options.bootstrap_servers))
             broker.admin().wait_ready(_BROKER_S)
-            record = RunRecord(broker, options, target=self._topology.name, run_id=run_id)
+            record = RunRecord(broker, options, target=self._launcher.name, run_id=run_id)
             resumed = record.resume(Client(broker=broker, topic_prefix=options.topic_prefix).runs.list())
             record.begin()
             self._record = record
             stage.show(f"{run_id} goes on" if resumed else f"{run_id} has begun")
-
-    def _make_runner(self, supervisor: Supervisor) -> LocalTargetRunner:
-        system = self.options.system
-        return LocalTargetRunner(
-            supervisor,
-            topology=self._topology,
-            topology_path=topology_file(system.topology).absolute(),
-            state_file=self.options.state_file.absolute(),
-            otlp_url=self.options.otlp_url,
-            log_dir=self.options.state_file.absolute().parent / "logs",
-            seed=system.seed,
-            journeys_per_s=system.journeys_per_s,
-        )
 
     def __enter__(self) -> Self:
         return self

@@ -36,7 +36,7 @@ from microservo.domain.faults.decider.events import (
     TimerDue,
 )
 from microservo.errors import InvalidInput, Unavailable
-from microservo.platforms.platform import InstanceChange, Platform, kinds_here, services_of
+from microservo.platforms.platform import InstanceChange, Platform, kinds_here, labels_of, services_of
 from microservo.runtime.metrics import FAULTS_ACTIVE
 from schemas.records import FaultRequest, FaultVerdict, ServiceGraph
 from services.fault_injector.performing import Performer, Workers
@@ -112,6 +112,13 @@ class Injector:
         self._handle(RequestReceived(now_us=self._clock(), request=request))
         status = self._state.status(request.fault_id)
         return status is not None and status.is_accepted
+
+    def knows(self, request: FaultRequest) -> bool:
+        """Whether a declaration, or one of an end, has been processed already."""
+        status = self._state.status(request.fault_id)
+        if status is None or not status.is_accepted:
+            return False
+        return request.action == "declare" or status.is_over
 
     def observe_graph(self, graph: ServiceGraph) -> None:
         """Processes a graph of who called whom."""
@@ -204,6 +211,7 @@ class Injector:
             kinds=kinds_here(self._platform),
             down=frozenset(instance.id for instance in instances if not instance.is_up),
             hosts={instance.id: instance.host for instance in instances if instance.host},
+            labels=labels_of(instances),
         )
 
     def _measure(self) -> None:

@@ -19,8 +19,8 @@ from microservo.log.publisher import Publisher, source_of
 from microservo.log.reader import positions, read_state
 from microservo.log.stamped import StampedWriter
 from microservo.log.writers import INJECTOR_WRITER, declare_writer
-from microservo.platforms.local.platform import LocalPlatform
 from microservo.platforms.platform import Platform
+from microservo.platforms.target import platform_of
 from microservo.retry import retry
 from microservo.runtime.health import HealthServer
 from microservo.runtime.loop import consume_loop
@@ -31,6 +31,7 @@ from schemas.records import Experiment
 from services.fault_injector.fault_free import FaultFreeTime
 from services.fault_injector.handlers import Handlers
 from services.fault_injector.injector import Injector
+from services.fault_injector.others import OthersFaults
 from services.fault_injector.performing import Performer, ThreadWorkers, Workers
 from services.fault_injector.publishing import FLUSH_TIMEOUT_S, FaultPublisher
 from services.fault_injector.restart import read_back
@@ -66,7 +67,7 @@ def run(
         Fatal: what a restart may mend.
     """
     broker = broker or KafkaBroker(settings.kafka)
-    platform = platform or LocalPlatform(settings.target_state, clock=clock)
+    platform = platform or platform_of(settings.target_state, clock=clock)
     pulse = Pulse()
     with ExitStack() as stack:
         stack.enter_context(HealthServer(settings.health_port, pulse.is_alive))
@@ -103,10 +104,13 @@ def run(
                 lambda: observations(settings, broker, injector.observed_since_us(LOOK_BACK_US), schedules),
             )
         )
+        others = OthersFaults(producer, injector.knows, topic_prefix=settings.topic_prefix, clock=clock)
         stack.enter_context(platform.watch(injector.instance_changed))
+        stack.enter_context(platform.watch_faults(others.seen))
 
         def housekeeping() -> None:
             handlers.observations(observed)
+            others.send()
             injector.tick()
             scheduler.tick()
             writer.tick()

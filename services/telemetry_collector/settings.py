@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from microservo.adapters.otlp.media import MAX_BODY_BYTES
@@ -48,8 +48,25 @@ class Settings(ServiceSettings):
         ge=1,
         description="Records that one request body may hold; in JSON, ten values count as one.",
     )
+    control_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port of the control API, by which faults are made of telemetry; unset makes none.",
+    )
+    control_token: str = Field(
+        default="", repr=False, description="What callers of the control API must show."
+    )
     target_state: Path | None = Field(
         default=None, description="State file of the target; unset watches none."
+    )
+    source: Path | None = Field(
+        default=None,
+        description="Declaration of a source that this collector reads instead of OTLP and this machine.",
+    )
+    past: Path | None = Field(
+        default=None,
+        description="Declaration of a past range of sources that this collector reads, and then ends.",
     )
     queue_records: int = Field(
         default=100_000, ge=1, description="Records that may wait for Kafka before senders are told to wait."
@@ -81,6 +98,13 @@ class Settings(ServiceSettings):
         description="How late the telemetry of services comes, as JSON: windows wait that much longer. "
         "Of others it is learned.",
     )
+
+    @model_validator(mode="after")
+    def _has_token(self) -> Self:
+        if self.control_port is not None and not self.control_token:
+            msg = "the control API would be open to all; set MICROSERVO_CONTROL_TOKEN to a secret"
+            raise ValueError(msg)
+        return self
 
     def inventory_interval_us(self) -> int:
         """How often it is told what is known of services: several times in each window, and each second."""

@@ -23,6 +23,7 @@ from microservo.sources.inbox import Inbox
 from microservo.sources.source import TOPICS, Parcel
 from services.telemetry_collector.call_counter import CallCounter
 from services.telemetry_collector.callees import Callees
+from services.telemetry_collector.fault_set import FaultSet
 from services.telemetry_collector.instances import Instances
 from services.telemetry_collector.inventories import Inventories
 from services.telemetry_collector.packer import Packed, Packer
@@ -64,6 +65,7 @@ class Shipper:
         callee_wait_s: how long spans may wait for those of a callee that is not known.
         window_us: length of a window.
         inventories: what is known of services so far.
+        faults: on telemetry; parcels pass through them.
         gone_us: gives when services were declared gone.
     """
 
@@ -80,6 +82,7 @@ class Shipper:
         callee_wait_s: float,
         window_us: int,
         inventories: Inventories,
+        faults: FaultSet,
         gone_us: Callable[[], Mapping[str, int]],
     ) -> None:
         self._inbox = inbox
@@ -103,6 +106,7 @@ class Shipper:
         self._waiting: list[Parcel] = []
         self._calls = CallCounter(self._packer.peers, clock())
         self._inventories = inventories
+        self._faults = faults
         self._gone_us = gone_us
         self._unsettled: list[Parcel] = []
         self._counts = {signal: _Counts.of(topic) for signal, topic in TOPICS.items()}
@@ -119,7 +123,9 @@ class Shipper:
         """
         started_s = time.perf_counter()
         self._publish_inventories()
-        parcels = list(map(self._instances.placed, parcels))
+        for parcel in parcels:
+            self._count_in(parcel)
+        parcels = self._through_faults(list(map(self._instances.placed, parcels)))
         # Metrics and logs call nobody.
         parcels, self._waiting = self._callees.resolve((*self._waiting, *parcels), started_s)
         self._unsettled += parcels
@@ -138,7 +144,13 @@ class Shipper:
             STAGE_LATENCY_SECONDS.labels("telemetry-flush").observe(time.perf_counter() - started_s)
 
     def finish(self) -> None:
-        """Publishes what would have been due later: who called whom, and who is new; raises as `ship`."""
+        """Publishes what would have been due later: what was held back, who called whom, and who is new.
+
+        Raises as `ship`.
+        """
+        for active in self._faults:
+            self._faults.remove(active.name)
+        self.ship(())
         self._publish_calls(self._clock())
         self._settle()
 
@@ -155,11 +167,30 @@ class Shipper:
         counts.records_out.inc(record_count(packed.batch))
         counts.messages_out.inc()
 
-    def _dead_letter(self, parcel: Parcel) -> None:
-        topic = TOPICS[parcel.signal]
+    def _count_in(self, parcel: Parcel) -> None:
         counts = self._counts[parcel.signal]
         counts.records_in.inc(parcel.records - (parcel.undecodable is not None))
         counts.rejected.inc(len(parcel.refused))
+
+    def _through_faults(self, parcels: list[Parcel]) -> list[Parcel]:
+        """What goes on of parcels by the faults that are in force, and what these let go by now.
+
+        The number of what was lost is on its topic before its sender is answered.
+        """
+        if self._faults.is_idle:
+            return parcels
+        passed = list(map(self._faults.pass_on, parcels))
+        for before, after in zip(parcels, passed, strict=True):
+            self._inbox.resize(after.signal, after.records - before.records)
+        for parcel in self._faults.let_go():
+            self._inbox.resize(parcel.signal, parcel.records)
+            passed.append(parcel)
+        for loss in self._faults.drain_losses():
+            self._until_taken(partial(self._publisher.publish, loss))
+        return passed
+
+    def _dead_letter(self, parcel: Parcel) -> None:
+        topic = TOPICS[parcel.signal]
         for refused in parcel.refused:
             self._reject(topic, refused.document, refused.reason, refused.content_type)
         if parcel.undecodable is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from microservo.platforms.local.state import Loadgen, LocalInstance, TargetState
+from microservo.platforms.local.state import Collector, Loadgen, LocalInstance, TargetState
 
 TOKEN = "token-of-the-test"
 
@@ -26,7 +26,9 @@ def local_instance(name: str, *, pid: int | None = 1, **changes: Any) -> LocalIn
     return LocalInstance(**{**given, **changes})
 
 
-def target_state(*instances: LocalInstance, updated_at_us: int = 1) -> TargetState:
+def target_state(
+    *instances: LocalInstance, updated_at_us: int = 1, collector: Collector | None = None
+) -> TargetState:
     """A target of these instances, without edges."""
     return TargetState(
         topology="t",
@@ -35,4 +37,5 @@ def target_state(*instances: LocalInstance, updated_at_us: int = 1) -> TargetSta
         instances=instances,
         loadgen=Loadgen(pid=3, control_url="http://127.0.0.1:1"),
         control_token=TOKEN,
+        collector=collector,
     )

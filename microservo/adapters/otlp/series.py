@@ -39,9 +39,16 @@ class Labels:
         pairs = tuple([(each.key, each.value.string_value or text_of(each.value)) for each in attributes])
         found = self._written.get(pairs)
         if found is None:
-            is_short = sum([len(key) + len(value) for key, value in pairs]) <= MAX_ATTRIBUTES_CHARS
-            found = self._written[pairs] = (_short if is_short else _written)(pairs)
+            found = self._written[pairs] = labels_text(pairs)
         return found
+
+
+def labels_text(pairs: Pairs) -> str:
+    """Attributes as `Labels` writes them; empty where there is none."""
+    if not pairs:
+        return ""
+    is_short = sum([len(key) + len(value) for key, value in pairs]) <= MAX_ATTRIBUTES_CHARS
+    return (_short if is_short else _written)(pairs)
 
 
 def series_column(series: Sequence[Series]) -> CodedSeries:

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from microservo.domain.documents import problem
-from microservo.domain.faults.catalogue import KINDS, LONGEST_US, kind_named
+from microservo.domain.faults.catalogue import LONGEST_US, kind_named
 from microservo.domain.faults.units import parse_duration
 from microservo.errors import InvalidInput
 
@@ -83,7 +83,8 @@ class Definition:
         services: to hit; all of the target if empty.
         without: services that are left out.
         load: journeys over time; at least one step, the first at 0.
-        mix: kinds of faults.
+        mix: kinds of faults; if empty, every kind that the target carries but the control and what is done to
+            telemetry alone.
         count: how many faults; 0 for as many as `lasts_us` has room for.
         lasts_us: how long it goes on, in microseconds; 0 for as long as the faults take.
         duration_us: shortest and longest fault; None for what suits the choice.
@@ -116,11 +117,6 @@ class Definition:
     is_balanced: bool = False
     steady: Bounds = field(default_factory=Bounds)
     abort: Bounds = field(default_factory=Bounds)
-
-
-def every_kind() -> tuple[Mix, ...]:
-    """Every kind but the control, which shows nothing and is there for those who ask for it."""
-    return tuple(Mix(kind=name, weight=1, ladder=(KINDS[name].strong,)) for name in KINDS if name != "noop")
 
 
 def load_definition(text: str, name: str) -> Definition:
@@ -279,7 +275,7 @@ class _CampaignFile(_Table):
             services=tuple(self.target.services),
             without=tuple(self.target.without),
             load=tuple(LoadStep(at_us=each.at, journeys_per_s=each.journeys_per_s) for each in self.load),
-            mix=tuple(each.mix() for each in self.mix) or every_kind(),
+            mix=tuple(each.mix() for each in self.mix),
             count=faults.count,
             lasts_us=faults.lasts,
             duration_us=_pair(faults.duration),

@@ -12,9 +12,12 @@ from pydantic import TypeAdapter, ValidationError
 from microservo.domain.campaigns.choice import CampaignFault, campaign, requests_per_journey
 from microservo.domain.campaigns.definition import MOST_FAULTS, SECOND_US, Bounds, Definition, LoadStep
 from microservo.domain.documents import problem
+from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.topology import Topology
 from microservo.errors import InvalidInput
 
+_CONTROL = "noop"
+"""A kind that shows nothing."""
 _IDLE_PER_S = 1.0
 """With fewer requests than these, a fault of some seconds meets too few to show."""
 _EVEN = 1000
@@ -126,19 +129,22 @@ def fault_id(campaign_id: str, step: PlannedStep) -> str:
     return f"{campaign_id}-{step.number:03}"
 
 
-def plan_campaign(definition: Definition, topology: Topology, seed: int | None = None) -> CampaignPlan:
+def plan_campaign(
+    definition: Definition, topology: Topology, kinds: Sequence[str], seed: int | None = None
+) -> CampaignPlan:
     """The plan for a target.
 
     Args:
         definition: what it is to be like.
         topology: of the target.
+        kinds: of faults that the target carries, to choose from where the definition names none.
         seed: instead of the definition's own.
 
     Raises:
         InvalidInput: a service is not of the target, or there is no time for what is asked for.
     """
     seed = definition.seed if seed is None else seed
-    faults = _chosen(definition, topology, seed)
+    faults = _chosen(definition, topology, kinds, seed)
     steps = _laid_out(definition, faults)
     return CampaignPlan(
         name=definition.name,
@@ -159,7 +165,9 @@ def one_after_another(name: str, seed: int, target: str, faults: Sequence[Campai
     return CampaignPlan(name=name, seed=seed, target=target, steps=steps, lasts_us=last)
 
 
-def _chosen(definition: Definition, topology: Topology, seed: int) -> list[CampaignFault]:
+def _chosen(
+    definition: Definition, topology: Topology, kinds: Sequence[str], seed: int
+) -> list[CampaignFault]:
     services = _services(definition, topology)
     journeys_per_s = min(step.journeys_per_s for step in definition.load)
     load = requests_per_journey(topology)
@@ -169,7 +177,7 @@ def _chosen(definition: Definition, topology: Topology, seed: int) -> list[Campa
     }
     return campaign(
         seed,
-        [each.kind for each in definition.mix],
+        [each.kind for each in definition.mix] or _on_services(kinds),
         services,
         definition.count or _most_faults(definition),
         idle=[name for name in services if load[name] * journeys_per_s < _IDLE_PER_S],
@@ -178,6 +186,11 @@ def _chosen(definition: Definition, topology: Topology, seed: int) -> list[Campa
         ladders={each.kind: each.ladder for each in definition.mix},
         **{name: seconds for name, seconds in given.items() if seconds is not None},
     )
+
+
+def _on_services(kinds: Sequence[str]) -> list[str]:
+    """Those that do something to services; the others are there for those who ask for them."""
+    return [kind for kind in kinds if kind != _CONTROL and not KINDS[kind].on_telemetry]
 
 
 def _services(definition: Definition, topology: Topology) -> list[str]:

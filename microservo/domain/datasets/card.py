@@ -122,7 +122,8 @@ Effects that were measured later make revisions of the labels alone, one in
 all of them, with features only where they differ from the last ones; detectors scored revision 0. A
 service whose telemetry comes later than that is waited for longer, by `delay_us`. Rows with `late` true came
 after the first cut. Records that came too late for any window, and refused ones, are left out and counted
-in the ledger: read = in_windows + late + duplicate + dropped + rejected + unfinished.
+in the ledger: read = in_windows + late + duplicate + dropped + rejected + unfinished. `lost` was
+taken away by faults on telemetry before it could be read, and is in none of these.
 {manifest.unfinished_windows} windows were not final when the run ended and are left out.
 
 ## Splits

@@ -21,6 +21,7 @@ class LedgerRow:
         dropped: too late for any window.
         rejected: unusable.
         unfinished: in a window that was not final when the run ended, so it is not in the dataset.
+        lost: taken away by a fault on telemetry before anybody could read it, so in none of the others.
     """
 
     source: str
@@ -33,6 +34,7 @@ class LedgerRow:
     dropped: int
     rejected: int
     unfinished: int
+    lost: int = 0
 
     @property
     def accounted(self) -> int:
@@ -42,10 +44,10 @@ class LedgerRow:
 
     def plus(self, other: LedgerRow) -> LedgerRow:
         """This row with the counts of another of the same source, service and minute."""
-        return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in _COUNTS})
+        return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in COUNTS})
 
 
-_COUNTS = ("read", "in_windows", "late", "duplicate", "dropped", "rejected", "unfinished")
+COUNTS = ("read", "in_windows", "late", "duplicate", "dropped", "rejected", "unfinished", "lost")
 
 
 def added_up(rows: Iterable[LedgerRow]) -> list[LedgerRow]:

@@ -105,7 +105,7 @@ def _said(watch: Watch) -> str:
 
 def _unconfirmed(fault: ObservedFault, watches: Sequence[Watch]) -> tuple[EffectVerdict, str]:
     if fault.contract.is_empty:
-        return "ineffective", "a control: nothing is expected of it, so nothing was tested"
+        return "ineffective", "nothing should show of it, so nothing was tested"
     if not fault.has_acted:
         return "inconclusive", "the mechanism acted on nothing"
     moved = sorted(watch.service for watch in watches if watch.decisive is not None)
@@ -120,7 +120,7 @@ def _unconfirmed(fault: ObservedFault, watches: Sequence[Watch]) -> tuple[Effect
 
 def _without_effect(fault: ObservedFault, watch: Watch, finding: Finding) -> str:
     if fault.contract.is_empty:
-        return "a control: nothing is expected of it, so nothing was tested"
+        return "nothing should show of it, so nothing was tested"
     if not fault.has_acted:
         return "the mechanism acted on nothing"
     if not watch.tests:

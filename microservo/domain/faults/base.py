@@ -26,6 +26,7 @@ class Parameter:
         field: as the record, the control API and the class have it, in canonical units.
         default: as people write it; None means that it must be given.
         low: smallest canonical value, likewise `high`.
+        choices: the texts that there are; any if there are none.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Parameter:
     default: str | None = None
     low: float | None = None
     high: float | None = None
+    choices: tuple[str, ...] = ()
 
     def read(self, text: str) -> Value:
         """The canonical value of what people wrote.
@@ -53,6 +55,9 @@ class Parameter:
     def check(self, value: Value) -> None:
         """Refuses a canonical value that is out of range (`InvalidInput`)."""
         if isinstance(value, str):
+            if self.choices and value not in self.choices:
+                msg = f"parameter {self.name}: {value!r} is none of them; give {self.range_text()}"
+                raise InvalidInput(msg)
             return
         below = self.low is not None and value < self.low
         if below or (self.high is not None and value > self.high):
@@ -61,6 +66,8 @@ class Parameter:
 
     def range_text(self) -> str:
         """The range as people write it; empty without one."""
+        if self.choices:
+            return " or ".join(self.choices)
         if self.low is None or self.high is None:
             return ""
         return f"{self._bound(self.low)} to {self._bound(self.high)}"
@@ -109,7 +116,8 @@ class Contract:
     """What a fault should do to the telemetry of each service that it may reach, by how that is connected.
 
     Each measure is one test, and all tests of a fault share one rate of false alarms: name few, and those
-    that really move. A contract without any is a control's: nothing is tested, it never had an effect.
+    that really move. Without any nothing is tested and it never had an effect: that of a control, or of a
+    fault of which nothing shows by the times of events.
     """
 
     root: tuple[Measure, ...] = ()
@@ -148,6 +156,8 @@ class Fault(ABC):
         acts_on_host: it uses up what the instances of one machine share, so that neighbours may suffer.
         shows_idle: it shows in the telemetry of a target that gets no requests.
         stays_local: it shows at its service, and at those that call it hardly.
+        on_telemetry: it acts on what is said of a service and not on the service, so that nobody else is
+            exposed to it, and nobody's users notice.
     """
 
     kind: ClassVar[str]
@@ -158,6 +168,7 @@ class Fault(ABC):
     acts_on_host: ClassVar[bool] = False
     shows_idle: ClassVar[bool] = False
     stays_local: ClassVar[bool] = False
+    on_telemetry: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -166,7 +177,7 @@ class Fault(ABC):
 
     @abstractmethod
     def contract(self) -> Contract:
-        """What it should do to the telemetry, service by service; empty for a control."""
+        """What it should do to the telemetry, service by service; empty where nothing should show."""
 
     @classmethod
     def from_text(cls, given: Mapping[str, str]) -> Self:

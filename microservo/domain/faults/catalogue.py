@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import NoReturn
 from microservo.domain.faults import kinds
 from microservo.domain.faults.base import Fault
 from microservo.domain.faults.registry import registered_kinds
+from microservo.domain.faults.targets import Labels, check_mode, targets_of, unknown
 from microservo.domain.faults.units import format_duration
 from microservo.errors import InvalidInput
 from schemas.records import FaultRequest
@@ -23,6 +23,7 @@ LONGEST_US = 3_600_000_000
 LATEST_START_US = 60_000_000
 """How far in the past a wished start may lie, in microseconds: a stuck request would come as a surprise."""
 
+_NO_LABELS: Mapping[str, Labels] = {}
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
@@ -68,6 +69,7 @@ def parse_request(
     known_services: Mapping[str, Sequence[str]] | None = None,
     carried: Collection[str] | None = None,
     *,
+    labels: Mapping[str, Labels] = _NO_LABELS,
     now_us: int | None = None,
 ) -> PlannedFault:
     """What a request to inject asks for, if it can be carried out.
@@ -76,6 +78,7 @@ def parse_request(
         request: with action inject.
         known_services: instances by service; None leaves the judgement of the target to others.
         carried: kinds that the target can carry; None leaves that judgement to others.
+        labels: of instances, where the platform knows them.
         now_us: epoch microseconds, to judge the start by; the time of the request if not given.
 
     Raises:
@@ -95,7 +98,7 @@ def parse_request(
         fault_id=request.fault_id,
         fault=kind.from_text(request.parameters),
         service=request.service,
-        instances=_targets(request, known_services),
+        instances=_targets(request, known_services, labels),
         start_at_us=start_us,
         duration_us=request.duration_us,
         requested_at_us=request.requested_at_us,
@@ -111,7 +114,7 @@ def check_id(fault_id: str) -> None:
 def kind_named(name: str) -> type[Fault]:
     """The kind of this name; otherwise `InvalidInput`, with the nearest names."""
     if name not in KINDS:
-        _refuse(_unknown("kind", name, list(KINDS)))
+        _refuse(unknown("kind", name, list(KINDS)))
     return KINDS[name]
 
 
@@ -164,26 +167,13 @@ def _check_duration(kind: type[Fault], duration_us: int) -> None:
         )
 
 
-def _targets(request: FaultRequest, known: Mapping[str, Sequence[str]] | None) -> tuple[str, ...]:
+def _targets(
+    request: FaultRequest, known: Mapping[str, Sequence[str]] | None, labels: Mapping[str, Labels]
+) -> tuple[str, ...]:
     if not request.service:
         _refuse("no target was given; name a service")
-    if known is None:
-        return request.instances
-    if request.service not in known:
-        _refuse(_unknown("service", request.service, sorted(known)))
-    instances = known[request.service]
-    for instance in request.instances:
-        if instance not in instances:
-            _refuse(_unknown(f"instance of {request.service}", instance, sorted(instances)))
-    if not instances:
-        _refuse(f"{request.service} has no instances now; try again when it has")
-    return tuple(dict.fromkeys(request.instances)) or tuple(instances)
-
-
-def _unknown(what: str, name: str, names: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"there is no {what} {name[:80]!r}; {hint}choose one of {', '.join(names) or 'none'}"
+    check_mode(request.mode)
+    return request.instances if known is None else targets_of(request, known, labels)
 
 
 def _refuse(message: str) -> NoReturn:

@@ -17,3 +17,20 @@ SHARE_OF_REQUESTS = Parameter(
 ENDPOINT = Parameter(
     name="endpoint", field="endpoint", unit=TEXT, doc="only this one; empty: all", default=""
 )
+SIGNALS = Parameter(
+    name="signals",
+    field="signals",
+    unit=TEXT,
+    doc="of what the service sends",
+    default="all",
+    choices=("all", "traces", "metrics", "logs"),
+)
+SHARE_OF_RECORDS = Parameter(
+    name="ratio",
+    field="ratio",
+    unit=RATIO,
+    doc="share of records",
+    default="100%",
+    low=0.001,
+    high=1,
+)

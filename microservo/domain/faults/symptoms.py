@@ -57,6 +57,19 @@ def served(measure: Measure) -> Measure:
     return replace(measure, of="requests")
 
 
+def unheard(ratio: float, signals: str) -> Contract:
+    """The contract of a fault on telemetry after which less is heard of the requests that a service serves.
+
+    The service serves all of them, so nothing shows at any other. Points and lines that are missing are no
+    measure of anything: a service sends as many as it likes.
+
+    Args:
+        ratio: share of its requests that is not heard of.
+        signals: what of its telemetry is concerned (`shared_parameters.SIGNALS`).
+    """
+    return Contract(root=(fewer(ratio),) if signals in ("all", "traces") else ())
+
+
 def level(metric: str, least: float, direction: Literal["up", "down"] = "up") -> Measure:
     """A metric moves by `least`, in its own unit."""
     return Measure(of="metric", statistic="level", metric=metric, least=least, direction=direction)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from microservo.adapters.clock import now_us
 from microservo.domain.faults.catalogue import kind_named
 from microservo.domain.graph import Edge
-from microservo.platforms.local.mechanisms import local_mechanisms
+from microservo.errors import InvalidInput, Unavailable
+from microservo.platforms.local.mechanisms import COLLECTOR, local_mechanisms
 from microservo.platforms.local.mechanisms.control_api import ControlClient
 from microservo.platforms.local.meter import LocalMeter
 from microservo.platforms.local.state import TargetState, read_state
 from microservo.platforms.local.watch import seen, watch_state
 from microservo.platforms.mechanism import Mechanism
 from microservo.platforms.platform import Instance, InstanceChange
+from schemas.records import FaultRequest
 
 
 class LocalPlatform:
@@ -45,10 +47,18 @@ class LocalPlatform:
 
     def mechanisms(self, kind: str) -> Sequence[Mechanism]:
         wanted = kind_named(kind).mechanisms
-        return [self._mechanisms[name] for name in wanted if name in self._mechanisms]
+        return [self._mechanisms[name] for name in wanted if name in self._mechanisms and self._has(name)]
 
     def watch(self, on_change: Callable[[InstanceChange], None]) -> AbstractContextManager[None]:
         return watch_state(self._state_file, on_change, clock=self._clock)
+
+    def watch_faults(self, on_request: Callable[[FaultRequest], None]) -> AbstractContextManager[None]:
+        # Nobody but us acts on the processes.
+        return nullcontext()
+
+    def force(self, instance: str, fault_id: str, kind: str) -> None:
+        msg = f"nothing holds {fault_id} on {instance} but the instance itself; start it anew to be rid of it"
+        raise InvalidInput(msg)
 
     def meter(self) -> LocalMeter:
         return LocalMeter(self._state)
@@ -64,10 +74,13 @@ class LocalPlatform:
         client = ControlClient(state.loadgen.control_url, state.control_token)
         client.call("PUT", "/rate", body={"journeys_per_s": journeys_per_s})
 
+    def _has(self, mechanism: str) -> bool:
+        """Whether the target has what carries faults by a mechanism: all but the collector come with it."""
+        try:
+            return mechanism != COLLECTOR or self._state().collector is not None
+        except (InvalidInput, Unavailable):
+            # Of a target that isn't there nothing is known.
+            return True
+
     def _state(self) -> TargetState:
         return read_state(self._state_file)
-
-
-def running_platform(state_file: Path) -> LocalPlatform | None:
-    """The platform of the target that this file describes, if one runs."""
-    return LocalPlatform(state_file) if state_file.exists() else None

@@ -19,7 +19,7 @@ from microservo.adapters.clock import now_us
 from microservo.adapters.ports import free_ports
 from microservo.adapters.processes import python_argv
 from microservo.domain.topology import Topology
-from microservo.platforms.local.state import Loadgen, LocalInstance, TargetState, write_state
+from microservo.platforms.local.state import Collector, Loadgen, LocalInstance, TargetState, write_state
 from microservo.platforms.local.token import VARIABLE, new_token
 from microservo.runtime.probe import is_healthy
 from microservo.supervision.supervisor import ProcessSpec, Supervisor
@@ -40,6 +40,9 @@ class LocalTargetRunner:
         log_dir: gets one log per process.
         seed: of every chance the processes take.
         journeys_per_s: rate of the users' journeys at the start.
+        control_token: what all control APIs ask for, the collector's too; a new one if not given.
+        collector: name of the collector's process in the supervisor, and where its control API answers; None
+            where others run it.
     """
 
     def __init__(
@@ -53,6 +56,8 @@ class LocalTargetRunner:
         log_dir: Path,
         seed: int,
         journeys_per_s: float,
+        control_token: str | None = None,
+        collector: tuple[str, str] | None = None,
         clock: Callable[[], int] = now_us,
     ) -> None:
         self._supervisor = supervisor
@@ -64,6 +69,8 @@ class LocalTargetRunner:
         self._log_dir = log_dir
         self._seed = seed
         self._journeys_per_s = journeys_per_s
+        self._control_token = control_token or new_token()
+        self._collector = collector
         self._clock = clock
         self._lock = threading.Lock()
         self._state = self._plan()
@@ -84,8 +91,11 @@ class LocalTargetRunner:
         """Starts everything: callees and callers at once, the load last, so that it is stopped first."""
         self._peers_file.parent.mkdir(parents=True, exist_ok=True)
         self._peers_file.write_text(json.dumps(self._peers()), encoding="utf-8")
-        write_state(self._state_file, self.state)
         self._supervisor.add_listener(self._on_change)
+        if self._collector is not None:
+            # It runs already; later changes come by the listener.
+            self._update(self._collector[0], self._supervisor.pids().get(self._collector[0]))
+        write_state(self._state_file, self.state)
         *instances, load = self._specs
         self._supervisor.start_all(instances)
         self._supervisor.start(load)
@@ -111,7 +121,8 @@ class LocalTargetRunner:
             edges=((LOADGEN, self._topology.entry), *self._topology.edges()),
             instances=tuple(_instance(service, instance, ports) for service, instance in names),
             loadgen=Loadgen(pid=None, control_url=_url(next(ports))),
-            control_token=new_token(),
+            control_token=self._control_token,
+            collector=self._collector and Collector(pid=None, control_url=self._collector[1]),
         )
 
     def _peers(self) -> dict[str, list[str]]:
@@ -165,12 +176,22 @@ class LocalTargetRunner:
 
     def _on_change(self, name: str, pid: int | None) -> None:
         """Runs on the supervisor's thread, which keeps the writes in order."""
-        if name not in self.names:
+        if name not in self.names and not self._is_collector(name):
             return
+        self._update(name, pid)
+        self._supervisor.write_document(self._state_file, lambda: write_state(self._state_file, self.state))
+
+    def _update(self, name: str, pid: int | None) -> None:
         now = self._clock()
         with self._lock:
-            self._state = _changed(self._state, name, pid, now)
-        self._supervisor.write_document(self._state_file, lambda: write_state(self._state_file, self.state))
+            if self._is_collector(name) and self._state.collector is not None:
+                collector = replace(self._state.collector, pid=pid)
+                self._state = replace(self._state, updated_at_us=now, collector=collector)
+            else:
+                self._state = _changed(self._state, name, pid, now)
+
+    def _is_collector(self, name: str) -> bool:
+        return self._collector is not None and name == self._collector[0]
 
 
 def _instance(service: str, instance: str, ports: Iterator[int]) -> LocalInstance:

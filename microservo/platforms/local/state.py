@@ -53,12 +53,21 @@ class Loadgen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Collector:
+    """The collector that the target's telemetry goes to; `pid` is None while it is down."""
+
+    pid: int | None
+    control_url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetState:
     """The whole target at `updated_at_us` (epoch microseconds UTC).
 
     Args:
         edges: (caller, callee).
-        control_token: what the control APIs of instances, sidecars and load ask for.
+        control_token: what the control APIs of instances, sidecars, load and collector ask for.
+        collector: None where others run it, so that it can't be asked for faults.
     """
 
     topology: str
@@ -67,6 +76,7 @@ class TargetState:
     instances: tuple[LocalInstance, ...]
     loadgen: Loadgen
     control_token: str
+    collector: Collector | None = None
 
     def instance(self, instance_id: str) -> LocalInstance | None:
         """The instance of this id, if there is one."""

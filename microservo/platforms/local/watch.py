@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from microservo.errors import InvalidInput, Unavailable
-from microservo.platforms.local.state import LocalInstance, read_state
+from microservo.platforms.local.state import Collector, LocalInstance, read_state
 from microservo.platforms.platform import Instance, InstanceChange
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ class _Watcher:
         self._clock = clock
         self._stamp: _Stamp = _UNKNOWN
         self._before: Mapping[str, LocalInstance] = {}
+        self._collector: Collector | None = None
         self._trouble = ""
 
     def run(self, stopping: threading.Event) -> None:
@@ -69,15 +70,20 @@ class _Watcher:
         try:
             state = read_state(self._state_file)
         except Unavailable:
-            return self._compared({}, self._clock())
+            return self._compared({}, None, self._clock())
         except (InvalidInput, OSError) as error:
             self._warn(str(error))
             return []
-        return self._compared({each.id: each for each in state.instances}, state.updated_at_us)
+        instances = {each.id: each for each in state.instances}
+        return self._compared(instances, state.collector, state.updated_at_us)
 
-    def _compared(self, after: Mapping[str, LocalInstance], updated_at_us: int) -> list[InstanceChange]:
+    def _compared(
+        self, after: Mapping[str, LocalInstance], collector: Collector | None, updated_at_us: int
+    ) -> list[InstanceChange]:
         before, self._before, self._trouble = self._before, after, ""
-        return list(_changes(before, after, updated_at_us))
+        known, self._collector = self._collector, collector
+        is_anew = known is not None and collector is not None and collector.pid not in (None, known.pid)
+        return list(_changes(before, after, updated_at_us, is_anew=is_anew))
 
     def _warn(self, trouble: str) -> None:
         if trouble != self._trouble:
@@ -108,8 +114,13 @@ def _settled(stamp: _Stamp) -> _Stamp:
 
 
 def _changes(
-    before: Mapping[str, LocalInstance], after: Mapping[str, LocalInstance], updated_at_us: int
+    before: Mapping[str, LocalInstance],
+    after: Mapping[str, LocalInstance],
+    updated_at_us: int,
+    *,
+    is_anew: bool,
 ) -> Iterator[InstanceChange]:
+    """What has changed; `is_anew` says that the collector has, which carries faults of all instances."""
     for name, old in before.items():
         new = after.get(name)
         if old.pid is not None and (new is None or new.pid != old.pid):
@@ -121,7 +132,7 @@ def _changes(
             continue
         if name not in before or before[name].pid != new.pid:
             yield InstanceChange(instance=seen(new), state="up", at_us=new.started_at_us)
-        elif new.sidecar_pid is not None and before[name].sidecar_pid != new.sidecar_pid:
+        elif is_anew or (new.sidecar_pid is not None and before[name].sidecar_pid != new.sidecar_pid):
             yield InstanceChange(instance=seen(new), state="up", at_us=updated_at_us)
 
 

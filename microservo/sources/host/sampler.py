@@ -6,6 +6,7 @@ import logging
 import platform as this_machine
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import isnan
 
 import numpy as np
 
@@ -128,8 +129,10 @@ class _Downtime:
 
 
 def _rows(
-    service: str, instance: str, identity: Identity, now_us: int, values: Mapping[str, float]
+    service: str, instance: str, identity: Identity, now_us: int, read: Mapping[str, float]
 ) -> MetricRows:
+    # A platform that measures now and then knows of an instance that it runs before it knows what it uses.
+    values = {name: value for name, value in read.items() if not isnan(value)}
     return MetricRows(
         service=service,
         instance=instance,

@@ -136,7 +136,7 @@ class Intake:
         """
         if not parcel.records:
             return reply
-        waiting = _Waiting()
+        waiting = Waiting()
         try:
             self._sink.put(replace(parcel, sender=sender, durable=waiting.end))
         except SinkFull as error:
@@ -180,7 +180,7 @@ def undecodable(signal: Signal, raw: bytes, content_type: str, reason: str) -> P
     return Parcel(signal=signal, undecodable=Undecodable(raw=raw, content_type=content_type, reason=reason))
 
 
-class _Waiting:
+class Waiting:
     """Lets a request of this event loop wait for what another thread does."""
 
     def __init__(self) -> None:

@@ -25,7 +25,7 @@ from schemas.columns import columns_of
 from schemas.examples import example_bytes, examples, golden_bytes
 from schemas.fields import parsed
 from schemas.files import avro_schemas, newest_schemas, schema_ids
-from schemas.generate import generate
+from schemas.generate import CHART_TOPICS, chart_topics, generate
 from schemas.reading import Reader, ResolvingReader, reader_of
 from schemas.records import Experiment, FaultRequest, FeatureWindow, LogBatch, MetricBatch
 
@@ -187,6 +187,10 @@ def test_generated_records_are_up_to_date() -> None:
     generated = re.sub(r"\s|,(?=\))|,(?=\])", "", generate())
     committed = re.sub(r"\s|,(?=\))|,(?=\])", "", (FOLDER / "records.py").read_text("utf-8"))
     assert generated == committed, "run `python -m schemas.generate`"
+
+
+def test_the_topics_of_the_helm_chart_are_those_of_the_contract() -> None:
+    assert CHART_TOPICS.read_text("utf-8") == chart_topics(), "run `python -m schemas.generate`"
 
 
 def test_every_version_reads_the_one_before() -> None:

@@ -21,7 +21,7 @@ from microservo.domain.campaigns import course
 from microservo.domain.campaigns.choice import CampaignFault
 from microservo.domain.campaigns.definition import Bounds, LoadStep
 from microservo.domain.campaigns.plan import CampaignPlan, one_after_another
-from microservo.errors import InvalidInput, Unavailable
+from microservo.errors import InvalidInput, Retryable, Unavailable
 from microservo.log.run_records import write_run
 from microservo.log.subscription import Subscription
 from microservo.testing import MemoryBroker
@@ -394,6 +394,39 @@ def test_a_target_that_leaves_its_bounds_ends_the_campaign_and_what_is_in_force_
     ]
     assert report.journal[-1].detail == ""
     assert "99% of the requests fail" in report.status.run.reason
+
+
+def test_why_a_campaign_was_aborted_is_told_even_if_the_broker_is_away_by_then(
+    client: Client, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from microservo.application.campaign_faults import CampaignFaults  # noqa: PLC0415  # only here
+
+    def fail(*_: object) -> None:
+        msg = "no broker answers"
+        raise Retryable(msg)
+
+    monkeypatch.setattr(CampaignFaults, "stop", fail)
+    plan = replace(PLAN, steady=Bounds(error_share=0.1, within_s=1.0))
+    expected = "90% of the requests fail.*rolling back failed, too: no broker answers; what is in force ends"
+    with users_see(broker, [0.9]), pytest.raises(CampaignAborted, match=expected):
+        client.campaigns.run(plan)
+
+
+def test_a_run_in_which_a_campaign_goes_on_says_what_was_still_planned(
+    client: Client, broker: MemoryBroker, injector: Injector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_at("over", monkeypatch, step=1)
+    with pytest.raises(Killed):
+        client.campaigns.run(PLAN, campaign_id="two-1")
+    let_lease_run_out(client, broker)
+    (run,) = client.runs.list()
+    write_run(broker, replace(run, status="finished"), process="system", clock=now_us)
+    anew = replace(run, run_id="run-2", started_at_us=now_us(), plan=())
+    write_run(broker, anew, process="system", clock=now_us)
+    assert client.campaigns.resume().status.standing == "done"
+    plans = {each.run_id: [fault.kind for fault in each.plan] for each in client.runs.list()}
+    assert plans == {"run-1": ["cpu-hog", "network-delay"], "run-2": ["network-delay"]}
+    assert len(injector.ids) == 2
 
 
 def test_a_campaign_that_its_user_interrupts_goes_on_where_it_was(

@@ -11,6 +11,7 @@ from benchmarks.truth.injections import CONTROL, PER_SESSION, called_services, p
 from benchmarks.truth.overlaps import PER_ROUND, ROUNDS_PER_SESSION, rounds_of, sessions_of_rounds
 from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.telemetry import CLIENT_SPAN, SERVER_SPAN
+from microservo.platforms.local.mechanisms import kinds_of_local_targets
 from schemas.records import SpanBatch
 
 TOPOLOGY = "online-boutique"
@@ -41,10 +42,9 @@ def test_every_kind_is_injected_as_often_and_half_of_the_faults_last_two_seconds
     plan = plan_of(20, 7, TOPOLOGY)
     assert plan == plan_of(20, 7, TOPOLOGY)
     assert plan != plan_of(20, 8, TOPOLOGY)
-    assert Counter(fault.kind for fault in plan) == dict.fromkeys(set(KINDS) - {CONTROL}, 20)
-    assert Counter(fault.kind for fault in plan if fault.duration_s == 2) == dict.fromkeys(
-        set(KINDS) - {CONTROL}, 10
-    )
+    kinds = {name for name in kinds_of_local_targets() if name != CONTROL and not KINDS[name].on_telemetry}
+    assert Counter(fault.kind for fault in plan) == dict.fromkeys(kinds, 20)
+    assert Counter(fault.kind for fault in plan if fault.duration_s == 2) == dict.fromkeys(kinds, 10)
     assert {fault.service for fault in plan} == set(called_services(TOPOLOGY))
     assert sum(map(len, sessions_of(plan))) == len(plan)
     assert {len(each) for each in sessions_of(plan)} == {PER_SESSION}

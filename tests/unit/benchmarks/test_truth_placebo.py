@@ -13,10 +13,9 @@ import pytest
 from benchmarks.truth.journal import Journal
 from benchmarks.truth.placebo import EARLIER_US, Findings, Judged, run_pass, told
 from benchmarks.truth.recording import Described, Recording, most_failed, write
-from benchmarks.truth.strengths import contracts, fault_of, strengths_of
+from benchmarks.truth.strengths import contracts, fault_of, kinds_of_services, strengths_of
 from benchmarks.truth.trials import LENGTHS_S, S, Trial, trials_of
 from microservo.domain.effects import EffectObserver
-from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.telemetry import CLIENT_SPAN, SERVER_SPAN, Batch
 from microservo.log.run_records import write_run
 from microservo.log.topics import topic_specs
@@ -138,14 +137,16 @@ def test_trials_of_a_contract_are_spread_over_the_recording_and_none_shares_its_
 def test_kinds_that_declare_the_same_contract_are_tried_as_one() -> None:
     found = contracts()
     names = [name for each in found for name in each.names]
-    assert sorted(names) == sorted(f"{kind} {each}" for kind in KINDS for each in strengths_of(kind))
+    assert sorted(names) == sorted(
+        f"{kind} {each}" for kind in kinds_of_services() for each in strengths_of(kind)
+    )
     (slow,) = [each for each in found if "network-delay default" in each.names]
     assert {"http-delay", "network-delay"} <= slow.kinds
     assert all("process-pause default" not in each.names or len(each.names) == 1 for each in found)
 
 
 def test_every_kind_has_parameters_at_each_of_its_strengths() -> None:
-    for kind in KINDS:
+    for kind in kinds_of_services():
         faults = [fault_of(kind, strength) for strength in strengths_of(kind)]
         assert len({repr(fault.canonical()) for fault in faults}) == len(faults)
         assert [fault.severity for fault in faults] == sorted(fault.severity for fault in faults)

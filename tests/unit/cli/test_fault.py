@@ -67,6 +67,12 @@ def test_instances_and_a_later_start_can_be_named(run: Run, broker: MemoryBroker
     assert request.start_at_us == 1_801_396_800_000_000
 
 
+def test_how_many_instances_and_their_labels_can_be_told(run: Run, broker: MemoryBroker) -> None:
+    run(*DELAY, "--param", "latency=1s", "--mode", "50%", "--label", "app=cart", "--label", "track=canary")
+    (request,) = requests_on(broker)
+    assert (request.mode, request.labels) == ("50%", {"app": "cart", "track": "canary"})
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -77,6 +83,8 @@ def test_instances_and_a_later_start_can_be_named(run: Run, broker: MemoryBroker
         (("noop", "--target", "cartservice", "--duration", "1s"), "service=NAME"),
         (("noop", "--target", "service=a,service=b", "--duration", "1s"), "exactly one service"),
         (("noop", "--duration", "1s"), "--target"),
+        (("noop", "--target", "service=a", "--duration", "1s", "--mode", "many"), "'many' is no mode"),
+        (("noop", "--target", "service=a", "--duration", "1s", "--label", "canary"), "for example app=cart"),
         (("network-delay", "--target", "service=a", "--duration", "1s"), "latency"),
         (("noop", "--target", "service=a", "--duration", "1s", "--param", "x"), "NAME=VALUE"),
         (("noop", "--target", "service=a", "--duration", "1s", "--param", "x=1", "--param", "x=2"), "twice"),
@@ -235,8 +243,8 @@ def test_a_kind_that_the_running_target_cannot_carry_is_shown_as_such(
     kinds = [json.loads(line) for line in run("fault", "kinds", "--json").stdout.splitlines()]
     assert {kind["name"] for kind in kinds if kind["available"]} == {"process-kill", "process-pause"}
     rows = run("fault", "kinds").stdout.splitlines()
-    (kill,) = [row for row in rows if "process-kill" in row]
-    (hog,) = [row for row in rows if "cpu-hog" in row]
+    (kill,) = [row for row in rows if "process-kill " in row]
+    (hog,) = [row for row in rows if " cpu-hog " in row]
     assert ("yes" in kill, "yes" in hog) == (True, False)
     assert "here: no" in run("fault", "kinds", "cpu-hog").stdout
 

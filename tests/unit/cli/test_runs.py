@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from click.testing import Result
 
 from microservo.log.publisher import Publisher
-from microservo.log.run_records import write_run
+from microservo.log.run_records import update_run, write_run
 from microservo.log.runs import runs
+from microservo.log.source_cursors import SourceCursors
 from microservo.log.stamped import StampedWriter
-from microservo.log.writers import COLLECTOR_WRITER, writers_from
+from microservo.log.writers import COLLECTOR_WRITER, telemetry_writer, writers_from
 from microservo.testing import ManualClock, MemoryBroker
 from schemas.catalogue import TELEMETRY_METRICS
 from schemas.records import Experiment, ServiceInventory
@@ -45,12 +47,33 @@ def test_the_writers_of_a_run_are_shown_with_their_cuts(run: Run) -> None:
     lines = run("runs", "writers").stdout.splitlines()
     (faults,) = (line for line in lines if "fault-injector" in line)
     assert "service-faults" in faults
-    assert [word for word in faults.split() if word in ("-", "2s", "30s")] == ["-", "2s", "30s"]
+    assert [word for word in faults.split() if word in ("-", "2s", "30s")] == ["-", "2s", "30s", "-"]
     documents = run("runs", "writers", "--run", "run-1", "--json").stdout.splitlines()
     written = [json.loads(document) for document in documents]
     assert {each["writer"] for each in written} == {COLLECTOR_WRITER, "fault-injector"}
     unknown = run("runs", "writers", "--run", "other")
     assert (unknown.exit_code, "the newest are: run-1" in unknown.stderr) == (2, True)
+
+
+def test_of_a_source_it_is_shown_how_far_it_has_read(run: Run, broker: MemoryBroker) -> None:
+    update_run(
+        broker,
+        "run-1",
+        lambda found: replace(
+            found, writers=(*found.writers, *telemetry_writer("prometheus", NOON_US, **CUTS_US))
+        ),
+        process="system",
+        clock=ManualClock(NOON_US),
+    )
+    assert "has read up to" in run("runs", "writers").stdout
+    cursors = SourceCursors(broker, "", "run-1", "prometheus", ManualClock(NOON_US))
+    cursors.save(("cursor", NOON_US + 65_000_000))
+    cursors.close()
+    lines = run("runs", "writers").stdout.splitlines()
+    shown = [line for line in lines if "prometheus" in line]
+    assert len(shown) == 3
+    assert all("2027-01-15 08:01:05Z" in line for line in shown)
+    assert not any("08:01:05Z" in line for line in lines if "prometheus" not in line)
 
 
 def test_a_writer_is_retired_without_a_question_where_yes_is_given(run: Run) -> None:

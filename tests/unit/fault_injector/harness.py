@@ -48,6 +48,12 @@ class FakePlatform:
     def watch(self, on_change: Callable[[InstanceChange], None]) -> AbstractContextManager[None]:
         return nullcontext()
 
+    def watch_faults(self, on_request: Callable[[FaultRequest], None]) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def force(self, instance: str, fault_id: str, kind: str) -> None:
+        raise NotImplementedError
+
     def meter(self) -> Meter:
         raise NotImplementedError
 

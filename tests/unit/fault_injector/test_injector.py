@@ -24,12 +24,6 @@ from tests.unit.fault_injector.harness import (
 )
 
 WHOLE_STORY = ["requested", "scheduled", "applying", "active", "recovering", "recovered"]
-PARAMETERS = {
-    "network-delay": {"latency": "300ms"},
-    "network-loss": {"ratio": "30%"},
-    "network-bandwidth": {"rate": "1Mbit/s"},
-    "http-delay": {"delay": "300ms"},
-}
 
 
 @pytest.fixture
@@ -44,7 +38,7 @@ def running(world: World) -> Running:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_applied_and_recovered(world: World, running: Running, kind: str) -> None:
-    running.ask(request(kind=kind, parameters=PARAMETERS.get(kind, {}))).tick().pass_s(11)
+    running.ask(request(kind=kind, parameters=dict(KINDS[kind].strong))).tick().pass_s(11)
     assert world.states() == WHOLE_STORY
     assert world.mechanism.active == set()
 

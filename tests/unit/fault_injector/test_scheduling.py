@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from microservo.log.publisher import Publisher
 from microservo.log.reader import read_state
 from schemas.codec import decode_as, encode
 from schemas.records import FaultRequest, FaultSchedule, ScheduleProgress
@@ -118,6 +119,30 @@ def test_what_was_due_while_no_injector_ran_is_skipped_and_recorded(world: World
     assert found.recent[0].fault_id == FIRST
     assert found.recent[0].reason == "no injector was running when it was due"
     assert requested(world) == []
+
+
+def test_who_missed_a_month_goes_through_it_in_turn_and_holds_up_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from services.fault_injector import scheduling  # noqa: PLC0415  # as of a machine that is very slow
+
+    monkeypatch.setattr(scheduling, "_TURN_S", -1.0)
+    world.clock.advance(30 * 24 * 60 * MINUTE_US)
+    now = schedule(schedule_id="now", cron="", at_us=world.clock())
+    with world.broker.producer() as producer:
+        for each in (schedule(), schedule(schedule_id="other"), now):
+            producer.send(f"{PREFIX}fault-schedules", key=each.schedule_id.encode(), value=encode(each))
+        producer.flush(10)
+        scheduler = scheduling.Scheduler(
+            Publisher(producer, "fault_injector", prefix=PREFIX, clock=world.clock), world.clock
+        )
+        scheduler.catch_up(world.broker, lambda name: PREFIX + name)
+        for _ in range(3):
+            scheduler.tick()
+        producer.flush(10)
+    found = read_state(world.broker, f"{PREFIX}schedule-progress", ScheduleProgress)
+    assert {name: each.skipped for name, each in found.items()} == {"often": 100, "other": 100, "now": 0}
+    assert [each.partition("-")[0] for each in requested(world)] == ["now"]
 
 
 def test_a_schedule_that_is_paused_edited_and_removed_is_followed_at_once(world: World) -> None:

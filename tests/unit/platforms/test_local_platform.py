@@ -10,9 +10,11 @@ from target_states import local_instance, target_state
 
 from microservo.domain.faults.catalogue import KINDS
 from microservo.errors import InvalidInput, Unavailable
-from microservo.platforms.local.platform import LocalPlatform, running_platform
-from microservo.platforms.local.state import read_state, write_state
+from microservo.platforms.local.mechanisms import kinds_of_local_targets
+from microservo.platforms.local.platform import LocalPlatform
+from microservo.platforms.local.state import Collector, read_state, write_state
 from microservo.platforms.platform import Instance, InstanceChange, kinds_here, services_of
+from microservo.platforms.target import running_platform
 
 NOW_US = 900
 PATIENCE_S = 10
@@ -43,9 +45,10 @@ def test_an_instance_is_known_without_its_process_and_ports(
 def test_the_local_target_carries_every_kind_by_the_mechanism_that_it_asks_for(
     platform: LocalPlatform,
 ) -> None:
-    assert kinds_here(platform) == set(KINDS)
+    assert kinds_here(platform) == set(kinds_of_local_targets())
     for kind, fault in KINDS.items():
-        assert [mechanism.name for mechanism in platform.mechanisms(kind)] == list(fault.mechanisms)
+        names = [mechanism.name for mechanism in platform.mechanisms(kind)]
+        assert names == [name for name in fault.mechanisms if name != "chaos-mesh"]
     with pytest.raises(InvalidInput, match="no kind 'magic'"):
         platform.mechanisms("magic")
 
@@ -113,6 +116,24 @@ def test_a_watcher_sees_instances_go_down_and_come_up_at_the_instants_when_they_
         assert next_change(changes) == ("cart-0", "up", 600)
         state_file.unlink()
         assert next_change(changes) == ("cart-0", "down", NOW_US)
+    assert changes.empty()
+
+
+def test_a_collector_that_was_started_anew_has_lost_the_faults_of_all_instances_that_run(
+    state_file: Path, platform: LocalPlatform
+) -> None:
+    changes: queue.SimpleQueue[InstanceChange] = queue.SimpleQueue()
+    instances = (local_instance("cart-0", started_at_us=5), local_instance("front-0", pid=None))
+
+    def collector_has(pid: int | None, at_us: int) -> None:
+        collector = Collector(pid=pid, control_url="http://127.0.0.1:1")
+        write_state(state_file, target_state(*instances, updated_at_us=at_us, collector=collector))
+
+    collector_has(1, 100)
+    with platform.watch(changes.put):
+        assert next_change(changes) == ("cart-0", "up", 5)
+        collector_has(2, 200)
+        assert next_change(changes) == ("cart-0", "up", 200)
     assert changes.empty()
 
 

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from microservo.errors import InvalidInput
+from microservo.sources.declared import source_named
 from microservo.system.claim import claimed
 from microservo.system.logs import fresh_logs
-from microservo.system.options import SystemOptions
+from microservo.system.options import ClusterOptions, SystemOptions
 from microservo.system.processes import HEALTH_NAMES, Pipeline
 from services.algorithm_runner.settings import AlgorithmRunnerSettings
 from services.effect_observer.settings import EffectObserverSettings
@@ -27,18 +29,28 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def pipeline() -> Pipeline:
     return Pipeline(
-        options=SystemOptions(name="lab", seed=11, topic_prefix="lab-", delays_us={"jshop": 5_500_000}),
+        options=SystemOptions(
+            name="lab",
+            seed=11,
+            topic_prefix="lab-",
+            delays_us={"jshop": 5_500_000},
+            sources=(source_named("prometheus=http://127.0.0.1:9090"),),
+        ),
         bootstrap_servers="127.0.0.1:7",
         run_id="run-1",
         otlp_port=4444,
         otlp_grpc_port=4445,
-        health_ports={name: 5000 + number for number, name in enumerate(HEALTH_NAMES)},
+        control_port=4446,
+        health_ports={
+            name: 5000 + number for number, name in enumerate((*HEALTH_NAMES, "source-prometheus"))
+        },
     )
 
 
 def test_each_service_reads_its_own_settings(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     cases = [
-        (pipeline.collector(), CollectorSettings),
+        (pipeline.collector("token"), CollectorSettings),
+        *((spec, CollectorSettings) for spec in pipeline.sources()),
         (pipeline.streams(), StreamsSettings),
         (pipeline.observer(), EffectObserverSettings),
         (pipeline.runner(), AlgorithmRunnerSettings),
@@ -63,16 +75,45 @@ def test_the_streams_cut_windows_as_the_run_says(pipeline: Pipeline, monkeypatch
 
 def test_the_parts_that_touch_the_target_find_its_state(pipeline: Pipeline) -> None:
     state = str(pipeline.folders.target_state)
-    assert pipeline.collector().env["MICROSERVO_TARGET_STATE"] == state
+    assert pipeline.collector("token").env["MICROSERVO_TARGET_STATE"] == state
     assert pipeline.injector().env["MICROSERVO_TARGET_STATE"] == state
-    assert pipeline.collector().env["MICROSERVO_OTLP_PORT"] == "4444"
-    assert pipeline.collector().env["MICROSERVO_OTLP_GRPC_PORT"] == "4445"
+    assert pipeline.collector("token").env["MICROSERVO_OTLP_PORT"] == "4444"
+    assert pipeline.collector("token").env["MICROSERVO_OTLP_GRPC_PORT"] == "4445"
+
+
+def test_the_collector_of_a_target_without_a_token_has_no_control_api(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for token, port in (("", None), ("token", 4446)):
+        with monkeypatch.context() as patch:
+            for name, value in pipeline.collector(token).env.items():
+                patch.setenv(name, value)
+            assert CollectorSettings().control_port == port
+
+
+def test_only_the_parts_that_touch_a_cluster_get_the_way_to_it(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    way = {"KUBECONFIG": "/home/me/config", "AWS_PROFILE": "shop", "no_proxy": "10.0.0.1"}
+    for name, value in way.items():
+        monkeypatch.setenv(name, value)
+    options = replace(pipeline.options, cluster=ClusterOptions(namespaces=("shop",)))
+    in_cluster = replace(pipeline, options=options)
+    for spec in (in_cluster.collector(""), in_cluster.injector()):
+        assert way.items() <= spec.env.items()
+    for spec in (
+        pipeline.collector("token"),
+        pipeline.injector(),
+        in_cluster.streams(),
+        in_cluster.observer(),
+    ):
+        assert not way.keys() & spec.env.keys()
 
 
 def test_the_collector_knows_the_cuts_and_the_delays_that_were_declared(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in pipeline.collector().env.items():
+    for name, value in pipeline.collector("token").env.items():
         monkeypatch.setenv(name, value)
     settings, policy = CollectorSettings(), pipeline.options.policy
     assert (settings.first_cut_s, settings.final_cut_s) == (
@@ -82,9 +123,18 @@ def test_the_collector_knows_the_cuts_and_the_delays_that_were_declared(
     assert settings.delays_s == {"jshop": 5.5}
 
 
+def test_a_declared_source_is_read_by_a_collector_of_its_own(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (spec,) = pipeline.sources()
+    for name, value in spec.env.items():
+        monkeypatch.setenv(name, value)
+    assert CollectorSettings().source == pipeline.folders.source("prometheus")
+
+
 def test_processes_have_names_and_logs_of_their_own(pipeline: Pipeline) -> None:
     specs = [
-        pipeline.collector(),
+        pipeline.collector("token"),
         pipeline.streams(),
         pipeline.observer(),
         pipeline.runner(),

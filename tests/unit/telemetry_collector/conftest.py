@@ -12,7 +12,7 @@ from microservo.runtime.shutdown import Shutdown
 from microservo.sources.otlp.source import OtlpSource
 from microservo.sources.source import TOPICS, Source
 from microservo.testing import ManualClock, MemoryBroker
-from schemas.catalogue import DEAD_LETTER_SUFFIX, SERVICE_GRAPH, SERVICE_INSTANCES
+from schemas.catalogue import DEAD_LETTER_SUFFIX, SERVICE_GRAPH, SERVICE_INSTANCES, TELEMETRY_LOSSES
 from services.telemetry_collector.service import Collector
 from services.telemetry_collector.settings import Settings
 from tests.unit.telemetry_collector.harness import PARTITIONS, PREFIX, Running, Start
@@ -22,7 +22,7 @@ from tests.unit.telemetry_collector.harness import PARTITIONS, PREFIX, Running, 
 def broker() -> MemoryBroker:
     broker = MemoryBroker()
     names = [*TOPICS.values(), *(name + DEAD_LETTER_SUFFIX for name in TOPICS.values())]
-    names += [SERVICE_GRAPH, SERVICE_INSTANCES]
+    names += [SERVICE_GRAPH, SERVICE_INSTANCES, TELEMETRY_LOSSES]
     specs = [TopicSpec(name=PREFIX + name, partitions=PARTITIONS, config={}) for name in names]
     broker.admin().ensure_topics(specs)
     return broker

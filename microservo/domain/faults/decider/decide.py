@@ -76,7 +76,10 @@ def _release_unanswered(step: Step, event: events.ReleaseUnanswered) -> None:
 
 def _instance_changed(step: Step, event: events.InstanceChanged) -> None:
     instance, down = event.instance, step.state.down
-    step.state = replace(step.state, down=down - {instance} if event.is_up else down | {instance})
+    # What is gone for good, as a pod that was killed, is not down: nothing will say that it is up again.
+    is_gone = step.state.target is not None and instance not in step.state.target.instances
+    is_down = not event.is_up and not is_gone
+    step.state = replace(step.state, down=down | {instance} if is_down else down - {instance})
     if not event.is_up:
         return
     for fault in list(step.state.open.values()):

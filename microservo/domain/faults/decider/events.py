@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from microservo.domain.faults.lifecycle import ExposedService, FaultStatus
+from microservo.domain.faults.targets import Labels
 from microservo.domain.graph import Edge
 from schemas.records import FaultRequest, FaultVerdict, ServiceGraph
 
@@ -32,6 +33,7 @@ class TargetView:
         kinds: those that it can carry.
         down: instances that are not running.
         hosts: names of the machines that instances run on, where the platform knows.
+        labels: of instances, likewise.
     """
 
     services: Mapping[str, tuple[str, ...]]
@@ -39,6 +41,7 @@ class TargetView:
     kinds: frozenset[str] = frozenset()
     down: frozenset[str] = frozenset()
     hosts: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, Labels] = field(default_factory=dict)
 
     @property
     def instances(self) -> frozenset[str]:

@@ -11,6 +11,7 @@ from microservo.domain.faults.decider.state import OpenFault
 from microservo.domain.faults.decider.step import Step, rejected
 from microservo.domain.faults.declared import Declaration, parse_declaration
 from microservo.domain.faults.lifecycle import WHOLE, FaultStatus, rejection
+from microservo.domain.faults.targets import targets_of
 from microservo.errors import InvalidInput, Unavailable
 from schemas.records import FaultEvent, FaultRequest
 
@@ -51,7 +52,7 @@ def _planned(step: Step, request: FaultRequest) -> PlannedFault:
     target = step.state.target
     if target is None:
         raise Unavailable(step.state.problem)
-    return parse_request(request, target.services, target.kinds, now_us=step.now_us)
+    return parse_request(request, target.services, target.kinds, labels=target.labels, now_us=step.now_us)
 
 
 def _declared(step: Step, request: FaultRequest) -> Declaration:
@@ -82,11 +83,18 @@ def _receive_again(step: Step, request: FaultRequest, known: FaultStatus) -> Non
     if fault.status.instances:
         return
     # Its state was lost in a crash before the request was committed, so it comes once more.
-    services = {} if step.state.target is None else step.state.target.services
-    instances = tuple(dict.fromkeys(request.instances)) or services.get(request.service, ())
-    fault = step.put(replace(fault, request=request, instances=instances))
+    fault = step.put(replace(fault, request=request, instances=_meant(step, request)))
     step.store(fault.id)
     schedule_start(step, fault, request)
+
+
+def _meant(step: Step, request: FaultRequest) -> tuple[str, ...]:
+    """The instances of a fault that was accepted, as far as they are still there."""
+    target = step.state.target
+    try:
+        return request.instances if target is None else targets_of(request, target.services, target.labels)
+    except InvalidInput:
+        return request.instances
 
 
 def _stop(step: Step, request: FaultRequest) -> None:

@@ -183,6 +183,8 @@ class InjectorState:
 
     def exposed(self, fault: OpenFault) -> tuple[ExposedService, ...]:
         """The services that are exposed to a fault, as known now."""
+        if fault.fault is not None and fault.fault.on_telemetry:
+            return ()
         on_paper = () if self.target is None else self.target.edges
         acts_on_host = fault.fault is not None and fault.fault.acts_on_host
         return exposed_services(

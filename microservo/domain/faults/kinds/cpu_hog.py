@@ -20,7 +20,7 @@ class CpuHog(Fault):
     """
 
     kind: ClassVar[str] = "cpu-hog"
-    mechanisms: ClassVar[tuple[str, ...]] = ("workload",)
+    mechanisms: ClassVar[tuple[str, ...]] = ("workload", "chaos-mesh")
     acts_on_host: ClassVar[bool] = True
     shows_idle: ClassVar[bool] = True
     stays_local: ClassVar[bool] = True

@@ -25,7 +25,7 @@ class HttpDelay(Fault):
 
     kind: ClassVar[str] = "http-delay"
     strong: ClassVar[Mapping[str, str]] = {"delay": "400ms"}
-    mechanisms: ClassVar[tuple[str, ...]] = ("sidecar",)
+    mechanisms: ClassVar[tuple[str, ...]] = ("sidecar", "chaos-mesh")
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(
             name="delay",

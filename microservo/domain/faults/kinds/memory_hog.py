@@ -24,7 +24,7 @@ class MemoryHog(Fault):
 
     kind: ClassVar[str] = "memory-hog"
     strong: ClassVar[Mapping[str, str]] = {"size": "128MiB"}
-    mechanisms: ClassVar[tuple[str, ...]] = ("workload",)
+    mechanisms: ClassVar[tuple[str, ...]] = ("workload", "chaos-mesh")
     acts_on_host: ClassVar[bool] = True
     shows_idle: ClassVar[bool] = True
     stays_local: ClassVar[bool] = True

@@ -28,7 +28,7 @@ class NetworkBandwidth(Fault):
 
     kind: ClassVar[str] = "network-bandwidth"
     strong: ClassVar[Mapping[str, str]] = {"rate": "32kbit/s"}
-    mechanisms: ClassVar[tuple[str, ...]] = ("sidecar",)
+    mechanisms: ClassVar[tuple[str, ...]] = ("sidecar", "chaos-mesh")
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(
             name="rate",

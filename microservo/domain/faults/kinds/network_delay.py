@@ -25,7 +25,7 @@ class NetworkDelay(Fault):
 
     kind: ClassVar[str] = "network-delay"
     strong: ClassVar[Mapping[str, str]] = {"latency": "300ms", "jitter": "50ms"}
-    mechanisms: ClassVar[tuple[str, ...]] = ("sidecar",)
+    mechanisms: ClassVar[tuple[str, ...]] = ("sidecar", "chaos-mesh")
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(
             name="latency",

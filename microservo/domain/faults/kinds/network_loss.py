@@ -25,7 +25,7 @@ class NetworkLoss(Fault):
 
     kind: ClassVar[str] = "network-loss"
     strong: ClassVar[Mapping[str, str]] = {"ratio": "30%"}
-    mechanisms: ClassVar[tuple[str, ...]] = ("sidecar",)
+    mechanisms: ClassVar[tuple[str, ...]] = ("sidecar", "chaos-mesh")
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(name="ratio", field="ratio", unit=RATIO, doc="share of lost segments", low=0.001, high=1),
     )

@@ -19,7 +19,7 @@ class ProcessKill(Fault):
     """
 
     kind: ClassVar[str] = "process-kill"
-    mechanisms: ClassVar[tuple[str, ...]] = ("process",)
+    mechanisms: ClassVar[tuple[str, ...]] = ("process", "chaos-mesh")
     shows_idle: ClassVar[bool] = True
     one_shot: ClassVar[bool] = True
 

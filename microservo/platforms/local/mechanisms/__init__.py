@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from microservo.domain.faults.catalogue import KINDS
 from microservo.platforms.local.mechanisms.control_api import ControlApi
-from microservo.platforms.local.mechanisms.noop import NoopMechanism
 from microservo.platforms.local.mechanisms.process import ProcessSignals
 from microservo.platforms.local.state import TargetState
 from microservo.platforms.mechanism import Mechanism
+from microservo.platforms.noop import NoopMechanism
+
+COLLECTOR = "collector"
+NAMES = frozenset({"none", "process", "workload", "sidecar", COLLECTOR})
+"""The names of the mechanisms of a local target."""
+
+
+def kinds_of_local_targets() -> tuple[str, ...]:
+    """The kinds that can be carried on this machine, in order of the catalogue; others need a cluster."""
+    return tuple(name for name, kind in KINDS.items() if NAMES.intersection(kind.mechanisms))
 
 
 def local_mechanisms(state: Callable[[], TargetState], clock: Callable[[], int]) -> Sequence[Mechanism]:
@@ -21,6 +31,11 @@ def local_mechanisms(state: Callable[[], TargetState], clock: Callable[[], int])
     return [
         NoopMechanism(clock),
         ProcessSignals(state, clock),
-        ControlApi("workload", lambda instance: instance.control_url, state, clock),
-        ControlApi("sidecar", lambda instance: instance.sidecar_url, state, clock),
+        ControlApi("workload", lambda _, instance: instance.control_url, state, clock),
+        ControlApi("sidecar", lambda _, instance: instance.sidecar_url, state, clock),
+        ControlApi(COLLECTOR, lambda target, _: _collector_url(target), state, clock, is_shared=True),
     ]
+
+
+def _collector_url(target: TargetState) -> str:
+    return "" if target.collector is None else target.collector.control_url

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 
 from microservo.domain.faults.base import Wire
 from microservo.errors import InvalidInput, Retryable
-from microservo.platforms.local.mechanisms.absent import absent, gone
+from microservo.platforms.absent import absent, gone
 from microservo.platforms.local.state import LocalInstance, TargetState
 from microservo.platforms.mechanism import Confirmation, Owned
 
@@ -18,6 +18,9 @@ from microservo.platforms.mechanism import Confirmation, Owned
 _APPLY_TIMEOUT_S = 5.0
 _TIMEOUT_S = 3.0
 _MAX_ANSWER_BYTES = 1_000_000
+Address = Callable[[TargetState, LocalInstance], str]
+"""Gives the base address of the control API of an instance; empty where it has none."""
+
 _REFUSED = frozenset({400, 401, 403, 404, 409, 413, 422})
 
 
@@ -27,6 +30,7 @@ class ControlApi:
     Args:
         name: of the mechanism.
         address: base address of the control API of an instance.
+        is_shared: it is the same for all instances, so that ids there are `FAULT@INSTANCE`.
         state: the target at this moment.
         clock: epoch microseconds UTC.
     """
@@ -34,11 +38,14 @@ class ControlApi:
     def __init__(
         self,
         name: str,
-        address: Callable[[LocalInstance], str],
+        address: Address,
         state: Callable[[], TargetState],
         clock: Callable[[], int],
+        *,
+        is_shared: bool = False,
     ) -> None:
         self.name = name
+        self._is_shared = is_shared
         self._address = address
         self._state = state
         self._clock = clock
@@ -49,35 +56,52 @@ class ControlApi:
             raise absent(instance)
         kind, parameters = wire
         body = {"kind": kind, "parameters": dict(parameters)}
-        answer = api.call("PUT", _path(fault_id), body=body, timeout_s=_APPLY_TIMEOUT_S)
+        path = self._path(instance, fault_id)
+        answer = api.call("PUT", path, body=body, timeout_s=_APPLY_TIMEOUT_S)
         return _confirmation(answer, "applied_at_us")
 
     def recover(self, instance: str, fault_id: str, wire: Wire) -> Confirmation:
         api = self._find(instance)
-        return gone(self._clock()) if api is None else _end(api, fault_id)
+        return gone(self._clock()) if api is None else self._end(api, instance, fault_id)
 
     def holds(self, instance: str, fault_id: str, wire: Wire) -> bool:
         api = self._find(instance)
-        return api is not None and fault_id in _active(api)
+        return api is not None and fault_id in self._active(api, instance)
 
     def acted(self, instance: str, fault_id: str, wire: Wire) -> int | None:
         api = self._find(instance)
-        return None if api is None else _active(api).get(fault_id)
+        return None if api is None else self._active(api, instance).get(fault_id)
 
     def release_unowned(self, instance: str, owned: Owned) -> list[str]:
         api = self._find(instance)
         if api is None:
             return []
-        active = _active(api)
+        active = self._active(api, instance)
         unowned = sorted(active.keys() - owned().keys())
         for fault_id in unowned:
-            _end(api, fault_id)
+            self._end(api, instance, fault_id)
         return unowned
 
     def _find(self, instance: str) -> ControlClient | None:
         state = self._state()
         found = state.instance(instance)
-        return None if found is None else ControlClient(self._address(found), state.control_token)
+        address = "" if found is None else self._address(state, found)
+        return ControlClient(address, state.control_token) if address else None
+
+    def _end(self, api: ControlClient, instance: str, fault_id: str) -> Confirmation:
+        return _confirmation(api.call("DELETE", self._path(instance, fault_id)), "recovered_at_us")
+
+    def _active(self, api: ControlClient, instance: str) -> dict[str, int | None]:
+        """What each fault in force on an instance has acted on so far, by id."""
+        suffix = self._suffix(instance)
+        found = _active(api).items()
+        return {name.removesuffix(suffix): acted for name, acted in found if name.endswith(suffix)}
+
+    def _path(self, instance: str, fault_id: str) -> str:
+        return f"/faults/{quote(fault_id + self._suffix(instance), safe='')}"
+
+    def _suffix(self, instance: str) -> str:
+        return f"@{instance}" if self._is_shared else ""
 
 
 class ControlClient:
@@ -134,10 +158,6 @@ class ControlClient:
             connection.close()
 
 
-def _end(api: ControlClient, fault_id: str) -> Confirmation:
-    return _confirmation(api.call("DELETE", _path(fault_id)), "recovered_at_us")
-
-
 def _active(api: ControlClient) -> dict[str, int | None]:
     """What each fault in force has acted on so far, by id."""
     answer = api.call("GET", "/faults")
@@ -146,10 +166,6 @@ def _active(api: ControlClient) -> dict[str, int | None]:
     except (KeyError, TypeError, ValueError) as error:
         msg = f"GET /faults answers {str(answer)[:200]}, expected a list of faults; trying again"
         raise Retryable(msg) from error
-
-
-def _path(fault_id: str) -> str:
-    return f"/faults/{quote(fault_id, safe='')}"
 
 
 def _confirmation(answer: Any, key: str) -> Confirmation:

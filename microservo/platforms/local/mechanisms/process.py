@@ -20,7 +20,7 @@ import psutil
 from microservo.domain.faults.base import Wire
 from microservo.domain.remembered import Remembered
 from microservo.errors import InvalidInput, Retryable
-from microservo.platforms.local.mechanisms.absent import absent, gone
+from microservo.platforms.absent import absent, gone
 from microservo.platforms.local.state import LocalInstance, TargetState
 from microservo.platforms.mechanism import Confirmation, Owned
 from microservo.retry import retry

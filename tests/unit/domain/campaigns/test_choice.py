@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from microservo.domain.campaigns.choice import campaign, requests_per_journey
 from microservo.domain.faults.catalogue import KINDS, parse_request
 from microservo.errors import InvalidInput
+from microservo.platforms.local.mechanisms import kinds_of_local_targets
 from microservo.platforms.local.topology_files import read_topology
 from schemas.records import FaultRequest
 
@@ -45,12 +46,12 @@ def test_no_service_is_hit_twice_in_a_row(seed: int, services: list[str], count:
 
 def test_six_faults_take_about_three_minutes() -> None:
     for seed in range(50):
-        faults = campaign(seed, list(KINDS), ["a", "b"], 6)
+        faults = campaign(seed, list(kinds_of_local_targets()), ["a", "b"], 6)
         assert 130 <= sum(fault.duration_s + fault.gap_s for fault in faults) <= 165
 
 
 def test_a_balanced_campaign_is_short_where_callers_suffer_and_long_where_not() -> None:
-    kinds = [kind for kind in KINDS if kind != "noop"]
+    kinds = [kind for kind in kinds_of_local_targets() if kind != "noop"]
     for seed in range(20):
         for fault in campaign(seed, kinds, ["a", "b"], 24, callers={"a": ["b"]}):
             if fault.kind in ("cpu-hog", "memory-hog"):
@@ -63,7 +64,7 @@ def test_a_balanced_campaign_is_short_where_callers_suffer_and_long_where_not() 
 def test_in_a_balanced_campaign_no_service_is_affected_much_longer_than_others(is_balanced: bool) -> None:
     topology = read_topology("online-boutique")
     callers = topology.callers()
-    kinds = [kind for kind in KINDS if kind != "noop"]
+    kinds = [kind for kind in kinds_of_local_targets() if kind != "noop"]
     times = []
     for seed in range(20):
         affected_s: Counter[str] = Counter()
@@ -104,7 +105,7 @@ def test_a_campaign_of_nothing_is_refused(kinds: list[str], services: list[str],
 
 
 def test_an_idle_service_waits_for_a_kind_that_shows_without_requests() -> None:
-    kinds = [kind for kind in KINDS if kind != "noop"]
+    kinds = [kind for kind in kinds_of_local_targets() if kind != "noop"]
     for seed in range(50):
         faults = campaign(seed, kinds, ["busy", "idle", "other"], 24, idle=["idle"])
         assert {KINDS[fault.kind].shows_idle for fault in faults if fault.service == "idle"} == {True}
@@ -126,7 +127,7 @@ def test_the_requests_of_a_journey_are_those_of_its_calls() -> None:
 def test_over_seeds_every_service_has_its_share_of_faults_the_entry_too() -> None:
     topology = read_topology("online-boutique")
     idle = [name for name, requests in requests_per_journey(topology).items() if 8 * requests < 1]
-    kinds = [kind for kind in KINDS if kind != "noop"]
+    kinds = [kind for kind in kinds_of_local_targets() if kind != "noop"]
     faults = [
         fault for seed in range(100) for fault in campaign(seed, kinds, list(topology.services), 6, idle=idle)
     ]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from microservo.domain import campaigns
 from microservo.domain.campaigns.choice import CampaignFault, campaign
-from microservo.domain.campaigns.definition import SECOND_US, Definition, every_kind, load_definition
+from microservo.domain.campaigns.definition import SECOND_US, Definition, load_definition
 from microservo.domain.campaigns.plan import (
     CampaignPlan,
     PlannedStep,
@@ -23,23 +23,25 @@ from microservo.domain.campaigns.plan import (
 )
 from microservo.domain.faults.catalogue import KINDS
 from microservo.errors import InvalidInput
+from microservo.platforms.local.mechanisms import kinds_of_local_targets
 from microservo.platforms.local.topology_files import read_topology
 
 TOPOLOGY = read_topology("online-boutique")
+LOCAL = kinds_of_local_targets()
 SHIPPED = sorted((Path(campaigns.__file__).parent / "shipped").glob("*.toml"))
 HEAD = 'name = "mine"\n'
 
 
 def planned(text: str, seed: int | None = None) -> CampaignPlan:
-    return plan_campaign(load_definition(HEAD + text, "mine.toml"), TOPOLOGY, seed)
+    return plan_campaign(load_definition(HEAD + text, "mine.toml"), TOPOLOGY, LOCAL, seed)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_a_shipped_campaign_gives_the_same_bytes_for_the_same_seed_and_others_for_another(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    first, again = (plan_campaign(load_definition(text, path.name), TOPOLOGY, 11) for _ in range(2))
+    first, again = (plan_campaign(load_definition(text, path.name), TOPOLOGY, LOCAL, 11) for _ in range(2))
     assert first.to_bytes() == again.to_bytes()
-    assert first.sha256 != plan_campaign(load_definition(text, path.name), TOPOLOGY, 12).sha256
+    assert first.sha256 != plan_campaign(load_definition(text, path.name), TOPOLOGY, LOCAL, 12).sha256
     assert first.name == path.stem
     assert CampaignPlan.from_bytes(first.to_bytes()) == first
 
@@ -50,10 +52,34 @@ def test_the_bytes_of_a_plan_are_these_on_every_machine() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "sha256"),
+    [
+        ("all-kinds", "a250d39b693c2471b3a6f99b348cff0faa33bb93755af75016e3bd7b729fce59"),
+        ("concurrent", "a70f26019ed245c02732540e3351acf85d77751ff59a35557c47ff6080bfe14d"),
+        ("night", "042b8acd144ea3b44ba42b5206ef19abee1a19a63c121ea8ce90eb0a06697089"),
+        ("severity-ladder", "c3a867336be92d2ac89dd770a8a32669c986367602c7372cbc2d832c87c268ad"),
+        ("smoke", "29c43f9481924d031e5aa18638f9b9edb280228987a7aaf5baa51d65892bcd39"),
+    ],
+)
+def test_a_shipped_campaign_has_these_faults_whatever_kinds_only_clusters_carry(
+    name: str, sha256: str
+) -> None:
+    assert shipped(name).sha256 == sha256
+
+
+def test_without_a_mix_a_campaign_chooses_from_what_the_target_carries_that_does_something_to_services() -> (
+    None
+):
+    definition = load_definition(HEAD + "[faults]\ncount = 9\n", "mine.toml")
+    plan = plan_campaign(definition, TOPOLOGY, ["noop", "pod-kill", "network-delay", "telemetry-drop"])
+    assert {step.kind for step in plan.steps} == {"pod-kill", "network-delay"}
+
+
 def test_the_file_that_the_documentation_shows_is_a_campaign() -> None:
     document = (Path(campaigns.__file__).parents[3] / "docs" / "campaigns.md").read_text(encoding="utf-8")
     text = document.partition("```toml\n")[2].partition("```")[0]
-    plan = plan_campaign(load_definition(text, "docs/campaigns.md"), TOPOLOGY)
+    plan = plan_campaign(load_definition(text, "docs/campaigns.md"), TOPOLOGY, LOCAL)
     assert (plan.name, len(plan.steps)) == ("mine", 12)
     delays = [step.parameters["latency"] for step in plan.steps]
     assert delays[:2] == ["50ms", "500ms"]
@@ -61,12 +87,13 @@ def test_the_file_that_the_documentation_shows_is_a_campaign() -> None:
 
 def shipped(name: str, seed: int = 7) -> CampaignPlan:
     path = next(path for path in SHIPPED if path.stem == name)
-    return plan_campaign(load_definition(path.read_text(encoding="utf-8"), path.name), TOPOLOGY, seed)
+    return plan_campaign(load_definition(path.read_text(encoding="utf-8"), path.name), TOPOLOGY, LOCAL, seed)
 
 
 def test_all_kinds_has_each_kind_twice_and_half_the_time_without_faults() -> None:
     plan = shipped("all-kinds")
-    assert Counter(step.kind for step in plan.steps) == dict.fromkeys(set(KINDS) - {"noop"}, 2)
+    kinds = {name for name in LOCAL if name != "noop" and not KINDS[name].on_telemetry}
+    assert Counter(step.kind for step in plan.steps) == dict.fromkeys(kinds, 2)
     assert 0.5 <= plan.fault_free_share < 0.55
 
 
@@ -117,14 +144,13 @@ def test_whatever_is_asked_for_is_kept(  # noqa: PLR0917  # Hypothesis gives the
 ) -> None:
     definition = Definition(
         name="any",
-        mix=every_kind(),
         count=count,
         concurrency=concurrency,
         fault_free=fault_free,
         duration_us=(SECOND_US, longest * SECOND_US),
         gap_us=(gap * SECOND_US, 2 * gap * SECOND_US),
     )
-    plan = plan_campaign(definition, TOPOLOGY, seed)
+    plan = plan_campaign(definition, TOPOLOGY, LOCAL, seed)
     assert [step.number for step in plan.steps] == list(range(1, count + 1))
     assert [step.at_us for step in plan.steps] == sorted(step.at_us for step in plan.steps)
     assert most_at_once(plan) <= concurrency

@@ -35,6 +35,12 @@ def test_a_count_that_is_missing_breaks_the_identity(name: str) -> None:
     assert "telemetry-logs of cart at 60000000: 21 read" in problems[0]
 
 
+def test_what_a_fault_took_away_was_read_by_nobody_and_is_added_up() -> None:
+    lost = replace(ROW, lost=7)
+    assert ledger_problems([lost], {"telemetry-logs": 21}) == []
+    assert [row.lost for row in added_up([lost, lost, ROW])] == [14]
+
+
 def test_records_that_the_writers_sent_and_nobody_read_are_noticed() -> None:
     assert ledger_problems([ROW], {"telemetry-logs": 22}) == [
         "ledger: telemetry-logs: 21 read, 22 produced by the writers' stamps"

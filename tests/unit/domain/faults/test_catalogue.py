@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from microservo.domain.faults.base import Fault
+from microservo.domain.faults.base import Contract, Fault
 from microservo.domain.faults.catalogue import (
     KINDS,
     LATEST_START_US,
@@ -40,6 +40,66 @@ EXAMPLES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
         {"status": 500, "ratio": 0.5, "endpoint": "GetCart"},
     ),
     "app-exception": ({"ratio": "0.2"}, {"ratio": 0.2, "endpoint": ""}),
+    "telemetry-drop": ({"ratio": "50%", "signals": "logs"}, {"ratio": 0.5, "signals": "logs"}),
+    "telemetry-delay": ({"delay": "5s"}, {"delay_us": 5_000_000, "signals": "all"}),
+    "telemetry-duplicate": ({"signals": "traces"}, {"ratio": 1.0, "signals": "traces"}),
+    "telemetry-reorder": ({}, {"within_us": 2_000_000, "signals": "all"}),
+    "telemetry-clock-skew": ({"offset": "-3s"}, {"offset_us": -3_000_000, "signals": "all"}),
+    "telemetry-schema-drift": (
+        {"metric": "http.server.duration"},
+        {"metric": "http.server.duration", "suffix": ".v2"},
+    ),
+    "network-duplicate": ({"ratio": "50%"}, {"ratio": 0.5}),
+    "network-corrupt": ({"ratio": "0.1"}, {"ratio": 0.1}),
+    "network-reorder": (
+        {"latency": "100ms", "ratio": "25%", "gap": "3"},
+        {"latency_us": 100000, "ratio": 0.25, "gap": 3},
+    ),
+    "network-partition": ({"peer": "redis-cart"}, {"peer": "redis-cart"}),
+    "connection-abort": ({}, {"endpoint": ""}),
+    "http-replace": ({"status": "500"}, {"status": 500, "endpoint": ""}),
+    "http-patch": ({"field": "price", "value": "0"}, {"field": "price", "value": "0", "endpoint": ""}),
+    "pod-kill": ({}, {}),
+    "pod-failure": ({}, {}),
+    "disk-slow": (
+        {"volume": "/data", "delay": "20ms", "path": "/data/a.db"},
+        {"volume": "/data", "delay_us": 20000, "ratio": 1.0, "path": "/data/a.db"},
+    ),
+    "disk-error": (
+        {"volume": "/data", "errno": "28", "ratio": "10%"},
+        {"volume": "/data", "errno": 28, "ratio": 0.1, "path": ""},
+    ),
+    "disk-corrupt": (
+        {"volume": "/data"},
+        {"volume": "/data", "occurrences": 1, "length": 10, "ratio": 0.5, "path": ""},
+    ),
+    "file-permissions": (
+        {"volume": "/data"},
+        {"volume": "/data", "permissions": 0, "ratio": 1.0, "path": ""},
+    ),
+    "clock-skew": ({"offset": "-10min"}, {"offset_us": -600000000}),
+    "dns-failure": ({"name": "redis-cart"}, {"name": "redis-cart"}),
+    "dns-wrong-address": ({}, {"name": ""}),
+    "jvm-latency": (
+        {"class": "shop.Cart", "method": "add", "latency": "300ms"},
+        {"class_name": "shop.Cart", "method": "add", "latency_us": 300000},
+    ),
+    "jvm-exception": (
+        {"class": "shop.Cart", "method": "add"},
+        {"class_name": "shop.Cart", "method": "add", "exception": "java.lang.RuntimeException"},
+    ),
+    "jvm-gc": ({}, {}),
+    "jvm-cpu-hog": ({"workers": "3"}, {"workers": 3}),
+    "jvm-memory-hog": ({}, {}),
+    "db-slow-query": (
+        {"database": "shop", "table": "carts", "latency": "1s"},
+        {"database": "shop", "table": "carts", "latency_us": 1000000, "connector": 8},
+    ),
+    "kernel-fault": ({}, {"fails": 0, "ratio": 1.0, "times": 1}),
+    "block-delay": (
+        {"volume": "data", "latency": "200ms"},
+        {"volume": "data", "latency_us": 200000, "jitter_us": 0},
+    ),
 }
 BAD = [
     ("cpu-hog", {"workers": "0"}, "workers: 0 is out of range; give 1 to 64"),
@@ -59,6 +119,17 @@ BAD = [
     ("http-abort", {"status": "200"}, "status: 200 is out of range; give 400 to 599"),
     ("http-abort", {"endpoint": "a b"}, "endpoint: 'a b' is not understood"),
     ("app-exception", {"ratio": "many"}, "ratio: 'many' is not understood"),
+    ("telemetry-drop", {"ratio": "0"}, "ratio: 0.0 is out of range; give 0.001 to 1"),
+    (
+        "telemetry-drop",
+        {"signals": "spans"},
+        "signals: 'spans' is none of them; give all or traces or metrics or logs",
+    ),
+    ("telemetry-delay", {"delay": "5min"}, "delay: 5min is out of range; give 1ms to 2min"),
+    ("telemetry-duplicate", {"ratio": "3"}, "ratio: 3.0 is out of range"),
+    ("telemetry-reorder", {"within": "2"}, "within: '2' is not understood"),
+    ("telemetry-clock-skew", {"offset": "-2min"}, "offset: -2min is out of range; give -60s to 3s"),
+    ("telemetry-schema-drift", {}, "needs the parameter 'metric'; add for example metric=GetCart"),
     ("noop", {"ratio": "1"}, "noop has no parameter 'ratio'; it takes none"),
     ("process-kill", {"signal": "9"}, "process-kill has no parameter 'signal'"),
     ("process-pause", {"for": "9s"}, "process-pause has no parameter 'for'"),
@@ -117,9 +188,26 @@ def test_severity_is_a_share(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_contract_measures_every_service_that_a_call_connects_with_the_root_cause(kind: str) -> None:
     contract = example(kind).contract()
+    if KINDS[kind].on_telemetry:
+        assert contract == Contract(root=contract.root)
+        return
     assert contract.is_empty == (kind == "noop")
     if not contract.is_empty:
         assert all((contract.root, contract.callers, contract.users, contract.callees))
+
+
+def test_what_is_said_of_a_service_shows_at_that_service_where_it_shows_by_the_times_of_events() -> None:
+    def root(kind: str, **given: str) -> list[tuple[str, str, str, float]]:
+        contract = KINDS[kind].from_text(given).contract()
+        return [(each.of, each.statistic, each.metric, each.least) for each in contract.root]
+
+    fewer = ("requests", "count", "")
+    assert root("telemetry-drop", ratio="60%") == [(*fewer, 0.3)]
+    assert root("telemetry-drop", signals="metrics") == []
+    assert root("telemetry-clock-skew") == [(*fewer, 0.2)]
+    assert root("telemetry-schema-drift", metric="cpu") == [("metric", "count", "cpu", 0.5)]
+    for kind in ("telemetry-delay", "telemetry-duplicate", "telemetry-reorder"):
+        assert root(kind) == []
 
 
 @pytest.mark.parametrize(("kind", "parameters", "message"), BAD)
@@ -160,7 +248,9 @@ def test_no_service_is_refused() -> None:
 
 
 def test_a_kind_that_the_target_can_not_carry_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="needs the mechanism sidecar, which the target lacks; it can"):
+    with pytest.raises(
+        InvalidInput, match="the mechanism sidecar or chaos-mesh, which the target lacks; it can"
+    ):
         parse_request(request(), SERVICES, ["noop", "cpu-hog"], now_us=NOW_US)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from microservo.domain.faults.base import Wire
 from microservo.domain.faults.decider import Action, Event, InjectorState, decide
 from microservo.domain.faults.decider.actions import Apply, Check, Publish, Recover, Release, Schedule
@@ -56,6 +58,19 @@ def test_what_is_published_comes_before_what_is_done() -> None:
     assert [type(action) for action in actions] == [Publish, Apply]
 
 
+def test_a_fault_on_one_instance_with_labels_touches_no_other() -> None:
+    carts = ("cart-0", "cart-1", "cart-2")
+    target = replace(
+        TARGET, services={"cart": carts}, labels={each: {"track": "canary"} for each in carts[1:]}
+    )
+    state, _ = decide(InjectorState(run_id="run-1"), TargetSeen(now_us=0, target=target))
+    request = replace(REQUEST, mode="one", labels={"track": "canary"})
+    state, _ = decide(state, RequestReceived(now_us=0, request=request))
+    _, actions = decide(state, APPLY_DUE)
+    (hit,) = [each.instance for each in actions if isinstance(each, Apply)]
+    assert hit in carts[1:]
+
+
 def test_an_instance_that_restarts_while_a_fault_is_applied_is_asked_for_it_afterwards() -> None:
     assert Check not in kinds(after(APPLY_DUE, DOWN, UP)[1])
     assert Check in kinds(after(APPLY_DUE, DOWN, UP, CONFIRMED)[1])
@@ -80,6 +95,12 @@ def test_an_instance_that_left_the_target_is_asked_once_more() -> None:
     gone = TargetSeen(now_us=5, target=TargetView(services={"cart": ("cart-1",)}))
     actions = after(APPLY_DUE, CONFIRMED, DUE, DOWN, silent, gone)[1]
     assert Recover(fault_id="f-1", instance="cart-0", wire=WIRE) in actions
+
+
+def test_the_recovery_of_what_is_gone_for_good_is_tried_again_for_nothing_will_say_that_it_is_up() -> None:
+    silent = RecoveryUnanswered(now_us=4, fault_id="f-1", instance="cart-0", problem="not replaced yet")
+    gone = TargetSeen(now_us=2, target=TargetView(services={"cart": ("cart-1",)}))
+    assert kinds(after(APPLY_DUE, CONFIRMED, gone, DOWN, DUE, silent)[1]) == {Schedule}
 
 
 def test_instances_are_asked_once_what_no_fault_owns_and_again_if_silent() -> None:

@@ -1,0 +1,88 @@
+"""Whom a document is about: what Filebeat, Elastic Agent, Logstash, APM and OpenTelemetry say of it.
+
+The service is `service.name`, else the workload, the `app` of the pod's labels, what owns the pod by its
+name, the container, or the host, in this order.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from microservo.domain.bounded_names import cut
+from microservo.domain.identity import Identity
+from microservo.sources.documents.fields import Fields
+from microservo.sources.prometheus.owners import workload_of
+
+_NAMESPACE = ("kubernetes.namespace", "kubernetes.namespace_name", "k8s.namespace.name")
+_POD = ("kubernetes.pod.name", "kubernetes.pod_name", "k8s.pod.name")
+_CONTAINER = (
+    "kubernetes.container.name",
+    "kubernetes.container_name",
+    "k8s.container.name",
+    "container.name",
+)
+_WORKLOAD = tuple(
+    f"{prefix}.{kind}.name"
+    for prefix in ("kubernetes", "k8s")
+    for kind in ("deployment", "statefulset", "daemonset", "cronjob", "job")
+)
+# Dots within labels become underscores on their way into an index.
+_APP = ("kubernetes.labels.app", "kubernetes.labels.app_kubernetes_io/name", "kubernetes.labels.k8s-app")
+_INSTANCE = ("service.node.name", "service.instance.id")
+_HOST = ("host.name", "host.hostname", "agent.hostname", "host", "hostname")
+_ONE = (
+    "service.name",
+    "service.version",
+    "service.environment",
+    "container.id",
+    "kubernetes.node.name",
+    "k8s.node.name",
+)
+ORIGIN_FIELDS = (*_ONE, *_INSTANCE, *_POD, *_NAMESPACE, *_WORKLOAD, *_APP, *_CONTAINER, *_HOST)
+"""All that is looked at."""
+_UNKNOWN = "unknown"
+
+
+class Origin(NamedTuple):
+    """Who a document is from."""
+
+    service: str
+    instance: str
+    identity: Identity
+
+
+def origin_of(fields: Fields) -> Origin:
+    """Who a document is from; `unknown` for the service where it does not say."""
+    return _origin(tuple([_first(fields.get(name)) for name in ORIGIN_FIELDS]))
+
+
+def _first(values: object) -> str:
+    return str(values[0]) if isinstance(values, list) and values else ""
+
+
+# Who sends is the same in nearly all that it sends.
+@lru_cache(maxsize=4096)
+def _origin(values: tuple[str, ...]) -> Origin:
+    found = dict(zip(ORIGIN_FIELDS, values, strict=True))
+
+    def first(*names: str) -> str:
+        return cut(next((found[name] for name in names if found[name]), ""))
+
+    pod, namespace, host = first(*_POD), first(*_NAMESPACE), first(*_HOST)
+    place = "/".join(filter(None, (namespace, pod))) if pod else ""
+    container = first(*_CONTAINER)
+    service = first("service.name") or first(*_WORKLOAD, *_APP) or (workload_of(pod) if pod else container)
+    is_host = not service and bool(host)
+    identity = Identity(
+        kind="host" if is_host else "service",
+        name=first("service.name"),
+        namespace=namespace,
+        version=first("service.version"),
+        environment=first("service.environment"),
+        host=first("kubernetes.node.name", "k8s.node.name") or host,
+        pod=place,
+        container=first("container.id") or container,
+    )
+    instance = first(*_INSTANCE) or place or first("container.id") or host
+    return Origin(service or (cut(f"host/{host}") if is_host else _UNKNOWN), instance, identity)

@@ -1,0 +1,1 @@
+"""Topics of others as a source: what OpenTelemetry, Jaeger and log shippers put on Kafka, unchanged."""

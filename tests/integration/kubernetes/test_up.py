@@ -1,0 +1,151 @@
+"""The whole system on a target in a cluster: found, broken, labelled with the instants of Chaos Mesh."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from cluster_world import ChaosController, Workloads
+from kubernetes_cluster import Cluster, new_namespace
+from recorded_progress import RecordedProgress
+
+from microservo.client import Client
+from microservo.errors import InvalidInput
+from microservo.platforms.kubernetes.api import Json
+from microservo.platforms.kubernetes.chaos.experiment import PLURALS, collection
+from microservo.system import EmbeddedSystem, SystemOptions
+from microservo.system.options import ClusterOptions
+from microservo.testing import eventually
+from schemas.records import FaultEvent, LabelledWindow
+
+pytestmark = pytest.mark.integration
+
+PATIENCE_S = 60.0
+DELAY = "network-delay"
+
+
+@dataclass
+class Running:
+    """A system, its target, and what plays the cluster."""
+
+    system: EmbeddedSystem
+    workloads: Workloads
+    controller: ChaosController
+    cart: list[str]
+
+    @property
+    def client(self) -> Client:
+        return self.system.client
+
+    def events(self, fault_id: str) -> list[FaultEvent]:
+        """The newest event of each instance."""
+        return [each for each in self.client.faults.list() if each.fault_id == fault_id and each.instance]
+
+    def labels(self, fault_id: str) -> set[tuple[str, str]]:
+        """Services whose windows have a fault, with its part in them."""
+        records = self.client.topics.subscribe("labelled-windows", start="earliest", until_end=True)
+        windows = [each.record for each in records if isinstance(each.record, LabelledWindow)]
+        return {
+            (window.service, label.relation)
+            for window in windows
+            for label in window.labels
+            if label.fault_id == fault_id
+        }
+
+
+@pytest.fixture(scope="module")
+def running(
+    kubernetes_cluster: Cluster, kafka_bootstrap_servers: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    folder, api = tmp_path_factory.mktemp("up"), kubernetes_cluster.api()
+    kubeconfig = folder / "kubeconfig"
+    kubeconfig.write_text(json.dumps(kubernetes_cluster.kubeconfig()))
+    workloads = Workloads(api, new_namespace(api))
+    cart = workloads.deploy("redis-cart", replicas=2)
+    workloads.deploy("front")
+    options = SystemOptions(
+        name="in-a-cluster",
+        partitions=2,
+        bootstrap_servers=kafka_bootstrap_servers,
+        topic_prefix=f"{workloads.namespace}-",
+        cluster=ClusterOptions(namespaces=(workloads.namespace,), context="test"),
+        algorithms=(),
+    )
+    controller = ChaosController(workloads)
+    with pytest.MonkeyPatch.context() as patch, controller.running():
+        patch.setenv("KUBECONFIG", str(kubeconfig))
+        patch.setenv("MICROSERVO_HOME", str(folder / "home"))
+        with EmbeddedSystem(options, RecordedProgress()) as system:
+            system.start()
+            yield Running(system, workloads, controller, cart)
+
+
+def test_a_fault_on_one_pod_has_chaos_meshs_instants_and_labels_the_windows_of_its_service(
+    running: Running,
+) -> None:
+    faults = running.client.faults
+    faults.request(DELAY, service="redis-cart", mode="one", latency="300ms", duration="3s", fault_id="ours")
+    faults.wait("ours", "recovered", PATIENCE_S)
+    (event,) = running.events("ours")
+    assert event.instance in running.cart
+    stamped_us = running.controller.stamped_us
+    assert [event.applied_at_us] == stamped_us[event.instance, "Apply"]
+    assert [event.recovered_at_us] == stamped_us[event.instance, "Recover"]
+    eventually(lambda: running.labels("ours"), timeout_s=PATIENCE_S, what="a window with its label")
+    assert running.labels("ours") == {("redis-cart", "root")}
+
+
+def test_nothing_is_left_in_the_cluster_when_a_fault_is_over(running: Running) -> None:
+    for kind in PLURALS:
+        assert running.workloads.api.get(collection(running.workloads.namespace, kind))["items"] == []
+
+
+def test_a_pod_that_is_killed_recovers_when_the_one_in_its_place_is_ready(running: Running) -> None:
+    faults = running.client.faults
+    faults.request("pod-kill", service="front", fault_id="killed")
+    faults.wait("killed", "recovered", PATIENCE_S)
+    (event,) = running.events("killed")
+    assert [event.applied_at_us] == running.controller.stamped_us[event.instance, "Apply"]
+    assert event.recovered_at_us is not None
+    assert event.applied_at_us is not None
+    assert event.recovered_at_us >= event.applied_at_us
+
+
+def test_what_others_do_is_labelled_with_chaos_meshs_instants(running: Running) -> None:
+    api, namespace = running.workloads.api, running.workloads.namespace
+    pods = {namespace: [each.split("/")[1] for each in running.cart]}
+    theirs: Json = {
+        "apiVersion": "chaos-mesh.org/v1alpha1",
+        "kind": "StressChaos",
+        "metadata": {"name": "theirs"},
+        "spec": {
+            "mode": "all",
+            "selector": {"pods": pods},
+            "stressors": {"cpu": {"workers": 1, "load": 50}},
+        },
+    }
+    path = collection(namespace, "StressChaos")
+    api.create(path, theirs)
+
+    def declared(state: str) -> list[FaultEvent]:
+        found = [each for each in running.client.faults.list() if each.kind == "stresschaos-cpu"]
+        return [each for each in found if each.state == state]
+
+    eventually(lambda: declared("active"), timeout_s=PATIENCE_S, what="their fault to be declared")
+    api.delete(f"{path}/theirs")
+    over = eventually(lambda: declared("recovered"), timeout_s=PATIENCE_S, what="its end to be declared")
+    applied = [running.controller.stamped_us[each, "Apply"][-1] for each in running.cart]
+    recovered = [running.controller.stamped_us[each, "Recover"][-1] for each in running.cart]
+    assert {each.applied_at_us for each in over} == {min(applied)}
+    assert {each.recovered_at_us for each in over} == {max(recovered)}
+    fault_id = over[0].fault_id
+    eventually(lambda: running.labels(fault_id), timeout_s=PATIENCE_S, what="a window with its label")
+    assert running.labels(fault_id) == {("redis-cart", "root")}
+
+
+def test_what_the_cluster_can_not_carry_is_refused_and_says_what_it_can(running: Running) -> None:
+    fault_id = running.client.faults.request("app-exception", service="redis-cart", duration="1s")
+    with pytest.raises(InvalidInput, match=r"which the target lacks; it can carry .*pod-kill"):
+        running.client.faults.wait(fault_id, "active", PATIENCE_S)
