@@ -149,7 +149,7 @@ def test_a_campaign_that_was_killed_twice_goes_on_without_a_fault_lost_or_double
     assert plan.to_bytes() == client.campaigns.plan(path, seed=11).to_bytes()
     with start(*INJECTOR) as injector:
         with start(*campaign, "run", path, "--seed", "11", "--id", "four-1") as run:
-            wait_until_active(client, "four-1-002")
+            wait_until_applied(client, "four-1-002")
             run.send_signal(signal.SIGKILL)
             run.wait()
         # The injector too: what is in force then is ended by the next one.
@@ -164,7 +164,7 @@ def test_a_campaign_that_was_killed_twice_goes_on_without_a_fault_lost_or_double
     )
     with start(*INJECTOR):
         with start(*campaign, "resume") as resumed:
-            wait_until_active(client, "four-1-003")
+            wait_until_applied(client, "four-1-003")
             resumed.send_signal(signal.SIGKILL)
             resumed.wait()
         eventually(
@@ -184,11 +184,12 @@ def test_a_campaign_that_was_killed_twice_goes_on_without_a_fault_lost_or_double
     assert in_order == sorted(in_order)
 
 
-def wait_until_active(client: Client, fault_id: str) -> None:
-    def is_active() -> bool:
-        return any(each.fault_id == fault_id and each.state == "active" for each in client.faults.list())
+def wait_until_applied(client: Client, fault_id: str) -> None:
+    def is_applied() -> bool:
+        # It is in force for two seconds; who looks seldom finds it over.
+        return any(each.fault_id == fault_id and each.applied_at_us for each in client.faults.list())
 
-    eventually(is_active, timeout_s=PATIENCE_S, what=f"{fault_id} to be active")
+    eventually(is_applied, timeout_s=PATIENCE_S, what=f"{fault_id} to be in force")
 
 
 def test_faults_of_a_schedule_begin_once_and_never_early_whatever_is_killed(
