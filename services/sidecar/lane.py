@@ -50,6 +50,11 @@ class Piece:
         return any(hit.effect.reset for hit in self.hits if hit.by.active)
 
     @property
+    def is_cut(self) -> bool:
+        """Whether nothing is to follow."""
+        return any(hit.effect.cut for hit in self.hits if hit.by.active)
+
+    @property
     def abort_status(self) -> int:
         """The status that the first abort in force asks for, or 0."""
         return next((h.effect.abort_status for h in self.hits if h.by.active and h.effect.abort_status), 0)
