@@ -152,6 +152,10 @@ class Connection:
         is_caller = side is self.caller
         framer = self._requests_in if is_caller else self._responses_in
         lane = self._requests if is_caller else self._responses
+        if is_caller and lane.is_cut_off:
+            # What never arrived is not sent any more: who opened it has given up.
+            self.close()
+            return
         # A stream that ends inside a head: what was kept back still belongs to the other side.
         hits = () if is_caller else self._answers.end()
         lane.push(Piece(framer.flush(), self._loop.time(), hits, eof=True))

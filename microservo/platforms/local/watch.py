@@ -100,8 +100,8 @@ class _Watcher:
 
 def _shared(state: TargetState) -> Mapping[str, int]:
     """The processes that carry faults of several instances, by name; without those that are down."""
-    pids = {"loadgen": state.loadgen.pid, "collector": state.collector and state.collector.pid}
-    return {name: pid for name, pid in pids.items() if pid is not None}
+    processes = {"loadgen": state.loadgen, "collector": state.collector}
+    return {name: each.pid for name, each in processes.items() if each is not None and each.pid is not None}
 
 
 def _stamp(path: Path) -> _Stamp:
