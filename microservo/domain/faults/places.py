@@ -42,7 +42,7 @@ def check_place(kind: type[Fault], values: Mapping[str, object], service: str, e
 
 
 def places(kind: type[Fault], edges: Collection[Edge]) -> set[str]:
-    """The services that have what a kind needs."""
+    """The services that have what a kind needs, of those that call or are called."""
     if kind.needs == "users":
         return {callee for caller, callee in edges if caller in OUTSIDE}
     if kind.needs == "callees":
@@ -59,3 +59,14 @@ def named(kind: type[Fault], field: str, service: str, edges: Iterable[Edge]) ->
         if caller == service and kind.names[field] != "callers":
             found.add(callee)
     return found
+
+
+def goes_anywhere(kind: type[Fault]) -> bool:
+    """Whether a kind can be at any service, whoever calls it and whatever it calls."""
+    return not kind.needs and not must_name(kind)
+
+
+def must_name(kind: type[Fault]) -> str:
+    """The parameter of a kind that has to name a service; "" where none has to."""
+    found = (each.name for each in kind.parameters if each.field in kind.names and each.default is None)
+    return next(found, "")

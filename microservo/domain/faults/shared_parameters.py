@@ -17,8 +17,8 @@ SHARE_OF_REQUESTS = Parameter(
 ENDPOINT = Parameter(
     name="endpoint", field="endpoint", unit=TEXT, doc="only this one; empty: all", default=""
 )
-CALLER = Parameter(
-    name="peer", field="peer", unit=TEXT, doc="only towards this caller; empty: all", default=""
+PEER = Parameter(
+    name="peer", field="peer", unit=TEXT, doc="only towards this service; empty: all", default=""
 )
 CALLEE = Parameter(
     name="peer", field="peer", unit=TEXT, doc="only this service that it calls; empty: all", default=""

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from microservo.domain.faults.base import Contract, Fault, Named, Parameter
 from microservo.domain.faults.registry import register
-from microservo.domain.faults.shared_parameters import CALLER
+from microservo.domain.faults.shared_parameters import PEER
 from microservo.domain.faults.symptoms import delayed
 from microservo.domain.faults.units import RATE
 
@@ -40,7 +40,7 @@ class NetworkBandwidth(Fault):
             low=125,
             high=1_250_000_000,
         ),
-        CALLER,
+        PEER,
     )
 
     bytes_per_s: int

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from microservo.domain.faults.base import Contract, Fault, Named, Parameter
 from microservo.domain.faults.registry import register
-from microservo.domain.faults.shared_parameters import CALLER
+from microservo.domain.faults.shared_parameters import PEER
 from microservo.domain.faults.symptoms import delayed
 from microservo.domain.faults.units import DURATION
 
@@ -46,7 +46,7 @@ class NetworkDelay(Fault):
             low=0,
             high=_MOST_US,
         ),
-        CALLER,
+        PEER,
     )
 
     latency_us: int

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from microservo.domain.faults.base import Contract, Fault, Named, Parameter
 from microservo.domain.faults.registry import register
-from microservo.domain.faults.shared_parameters import CALLER
+from microservo.domain.faults.shared_parameters import PEER
 from microservo.domain.faults.symptoms import delayed
 from microservo.domain.faults.units import RATIO
 
@@ -30,7 +30,7 @@ class NetworkLoss(Fault):
     names: ClassVar[Mapping[str, Named]] = {"peer": "callers"}
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(name="ratio", field="ratio", unit=RATIO, doc="share of lost segments", low=0.001, high=1),
-        CALLER,
+        PEER,
     )
 
     ratio: float
