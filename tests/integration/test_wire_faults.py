@@ -128,7 +128,7 @@ def _seen(service: str, span: Span) -> Seen:
 
 @dataclass(frozen=True)
 class InForce:
-    """A fault that was in force, and the spans that began meanwhile."""
+    """A fault that was in force, and the spans that began and ended meanwhile."""
 
     applied: Confirmation
     recovered: Confirmation
@@ -210,7 +210,12 @@ class Target:
         for caller, callee in ways:
             self.await_normal(caller, callee, over_us)
         assert self.processes() == processes, "a fault of the wire restarts nobody"
-        spans = [each for each in list(self._receiver.spans) if in_force_us <= each.start_us < until_us]
+        # One that is under way at the end may go well after all.
+        spans = [
+            each
+            for each in list(self._receiver.spans)
+            if in_force_us <= each.start_us and each.start_us + 1000 * each.duration_ms < until_us
+        ]
         for kind, confirmed in applied.items():
             assert began_us <= confirmed.at_us <= in_force_us, kind
             assert until_us <= self.recovered[kind].at_us <= over_us, kind

@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 import pytest
@@ -155,7 +156,7 @@ def test_a_late_name_delays_the_call_and_counts_against_its_time_limit() -> None
         ("network-partition", {"peer": "back"}),
     ],
 )
-def test_recovery_sends_the_calls_that_still_wait(kind: str, parameters: dict[str, object]) -> None:
+def test_recovery_sends_the_calls_that_still_wait(kind: str, parameters: dict[str, Any]) -> None:
     async def scene(here: Site) -> None:
         await here.apply(kind, **parameters)
         assert "timed out after 30 ms" in await here.call(timeout_ms=30)
@@ -246,7 +247,7 @@ def test_a_record_of_something_else_fails_the_call() -> None:
     ],
 )
 def test_wrong_parameters_are_refused_and_nothing_is_touched(
-    kind: str, parameters: dict[str, object], sentence: str
+    kind: str, parameters: dict[str, Any], sentence: str
 ) -> None:
     async def scene(here: Site) -> None:
         with pytest.raises(InvalidInput) as refused:
