@@ -100,6 +100,11 @@ def resets() -> Measure:
     return level("network.connections.reset", RARE_PER_S)
 
 
+def requested(times: float) -> Measure:
+    """The service's network carries more requests, `times` as many as those that are rare."""
+    return level("network.requests.count", RARE_PER_S * (times - 1))
+
+
 def reconnected() -> Measure:
     """Callers open connections to the service, for they have lost others."""
     return level("network.connections.accepted", RARE_PER_S)

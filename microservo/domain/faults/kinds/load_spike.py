@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from microservo.domain.faults.base import Contract, Fault, Need, Parameter
 from microservo.domain.faults.registry import register
-from microservo.domain.faults.symptoms import made, more
+from microservo.domain.faults.symptoms import made, more, requested
 from microservo.domain.faults.units import COUNT
 
 
@@ -44,6 +44,5 @@ class LoadSpike(Fault):
         return 1 - 1 / self.times
 
     def contract(self) -> Contract:
-        rush = more(self.times - 1.0)
-        calls = (made(rush),)
-        return Contract(root=(rush,), callers=calls, users=calls, callees=(rush,))
+        calls, seen = (made(more(self.times - 1.0)),), (requested(self.times),)
+        return Contract(root=seen, callers=calls, users=calls, callees=seen)
