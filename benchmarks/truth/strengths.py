@@ -8,6 +8,7 @@ from typing import Literal
 
 from microservo.domain.faults.base import Contract, Fault
 from microservo.domain.faults.catalogue import KINDS
+from microservo.domain.faults.places import goes_anywhere
 from microservo.platforms.local.mechanisms import kinds_of_local_targets
 
 Strength = Literal["weak", "default", "strong"]
@@ -37,11 +38,15 @@ _STRONG: Mapping[str, Mapping[str, str]] = {
 
 
 def kinds_of_services() -> tuple[str, ...]:
-    """The kinds that a local target carries, but what is done to telemetry alone.
+    """The kinds that a local target carries at any service, but what is done to telemetry alone.
 
     That has no counterpart in a twin: its service does what it does there.
     """
-    return tuple(kind for kind in kinds_of_local_targets() if not KINDS[kind].on_telemetry)
+    return tuple(
+        kind
+        for kind in kinds_of_local_targets()
+        if not KINDS[kind].on_telemetry and goes_anywhere(KINDS[kind])
+    )
 
 
 def parameters(kind: str, strength: Strength) -> Mapping[str, str]:

@@ -16,6 +16,7 @@ from microservo.adapters.opentelemetry_sdk import Instrumentation, prometheus_te
 from microservo.domain.topology import Service
 from microservo.errors import InvalidInput
 from microservo.platforms.local.control import control_application
+from microservo.platforms.local.request_headers import CALLER
 from microservo.platforms.local.topology_files import read_topology
 from microservo.runtime.http import LOOPBACK, listen, serve
 from services.workload.active_faults import WorkloadFaults
@@ -25,6 +26,7 @@ from services.workload.core import SharedCore, pin
 from services.workload.faults.base import FaultSite
 from services.workload.handlers import RequestHandler, Spoiler
 from services.workload.heap import GarbageHeap
+from services.workload.outgoing import Outgoing
 from services.workload.settings import Settings
 from services.workload.traffic import Traffic, report
 from services.workload.work import Ballast
@@ -75,7 +77,9 @@ async def _serve(settings: Settings, service: Service, telemetry: Instrumentatio
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     connector = aiohttp.TCPConnector(limit=0, use_dns_cache=False)
-    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
+    async with aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers={CALLER: service.name}
+    ) as session:
         instance = _build(settings, service, telemetry, session)
         await instance.requests.setup()
         await web.TCPSite(instance.requests, LOOPBACK, settings.port).start()
@@ -96,9 +100,12 @@ def _build(
     seed = f"{settings.seed}/{settings.instance}"
     traffic, caches = Traffic(), Caches(service.endpoints.values())
     spoilers: dict[str, Spoiler] = {}
+    outgoing = Outgoing()
     handler = RequestHandler(
         service,
-        Caller(read_peers(settings.peers), session, telemetry, random.Random(f"{seed}/calls")),
+        Caller(
+            read_peers(settings.peers), session, telemetry, random.Random(f"{seed}/calls"), outgoing=outgoing
+        ),
         telemetry,
         traffic=traffic,
         caches=caches,
@@ -108,7 +115,14 @@ def _build(
         spoilers=spoilers,
     )
     report(traffic, caches.hit_ratio, telemetry)
-    site = FaultSite(seed=seed, endpoints=frozenset(service.endpoints), spoilers=spoilers, core=SharedCore())
+    site = FaultSite(
+        seed=seed,
+        endpoints=frozenset(service.endpoints),
+        spoilers=spoilers,
+        core=SharedCore(),
+        callees=frozenset(call.service for each in service.endpoints.values() for call in each.all_calls()),
+        outgoing=outgoing,
+    )
     faults = WorkloadFaults(site)
     control = control_application(
         faults, lambda: prometheus_text(traffic.values()), token=settings.control_token, clock=now_us

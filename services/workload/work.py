@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 _BLOCK = bytes(1024)
 _PATTERN_BYTES = 1 << 16
 _STEP_BYTES = 1 << 20
+# As `render` begins them.
+_RECORD = b'{"endpoint": "'
 
 
 def burn(cpu_s: float) -> None:
@@ -57,3 +59,13 @@ def render(record: Mapping[str, str]) -> bytes:
     """The answer to a request, as JSON."""
     head = {"endpoint": record["endpoint"], "key": record["key"]}
     return json.dumps({**head, "payload": record["payload"]}).encode()
+
+
+def is_record_of(body: bytes, endpoint: str) -> bool:
+    """Whether an answer is a record of this endpoint, or none of any (refusals have no record).
+
+    Example:
+        >>> is_record_of(render(record_of("GetCart", "user-1", 3)), "GetCart")
+        True
+    """
+    return not body.startswith(_RECORD) or body.startswith(b'%s%s"' % (_RECORD, endpoint.encode()))

@@ -17,6 +17,13 @@ SHARE_OF_REQUESTS = Parameter(
 ENDPOINT = Parameter(
     name="endpoint", field="endpoint", unit=TEXT, doc="only this one; empty: all", default=""
 )
+PEER = Parameter(
+    name="peer", field="peer", unit=TEXT, doc="only towards this service; empty: all", default=""
+)
+CALLEE = Parameter(
+    name="peer", field="peer", unit=TEXT, doc="only this service that it calls; empty: all", default=""
+)
+LOOKED_UP = Parameter(name="name", field="name", unit=TEXT, doc="only this name; empty: all", default="")
 SIGNALS = Parameter(
     name="signals",
     field="signals",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, TypeVar
 
 from services.workload.core import SharedCore
 from services.workload.faults.parameters import Parameters
+from services.workload.outgoing import Outgoing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,12 +20,16 @@ class FaultSite:
         endpoints: names that the instance serves.
         spoilers: by fault id; see `RequestHandler`.
         core: of the instance.
+        callees: names of the services that it calls.
+        outgoing: what is in force on its calls.
     """
 
     seed: str
     endpoints: frozenset[str]
     spoilers: dict[str, Callable[[str], bool]]
     core: SharedCore
+    callees: frozenset[str] = frozenset()
+    outgoing: Outgoing = field(default_factory=Outgoing)
 
 
 class Fault(Protocol):

@@ -9,6 +9,8 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from microservo.domain.faults.base import Wire
+from microservo.domain.faults.catalogue import KINDS
+from microservo.domain.faults.places import check_place
 from microservo.errors import InvalidInput, Retryable
 from microservo.platforms.absent import absent, gone
 from microservo.platforms.local.state import LocalInstance, TargetState
@@ -51,6 +53,7 @@ class ControlApi:
         self._clock = clock
 
     def apply(self, instance: str, fault_id: str, wire: Wire) -> Confirmation:
+        self._check_place(instance, wire)
         api = self._find(instance)
         if api is None:
             raise absent(instance)
@@ -81,6 +84,12 @@ class ControlApi:
         for fault_id in unowned:
             self._end(api, instance, fault_id)
         return unowned
+
+    def _check_place(self, instance: str, wire: Wire) -> None:
+        state = self._state()
+        found, kind = state.instance(instance), KINDS.get(wire[0])
+        if found is not None and kind is not None:
+            check_place(kind, wire[1], found.service, state.edges)
 
     def _find(self, instance: str) -> ControlClient | None:
         state = self._state()

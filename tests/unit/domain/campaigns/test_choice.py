@@ -133,5 +133,26 @@ def test_over_seeds_every_service_has_its_share_of_faults_the_entry_too() -> Non
     ]
     counts = Counter(fault.service for fault in faults)
     assert set(counts) == set(topology.services)
-    assert min(counts.values()) > 600 / 11 / 3
+    assert min(counts.values()) > 600 / 11 / 4
     assert max(counts.values()) < 600 / 11 * 2
+
+
+EDGES = [("loadgen", "front"), ("front", "checkout"), ("front", "cart"), ("checkout", "cart")]
+
+
+def test_a_kind_that_needs_users_or_a_callee_comes_where_there_are_some() -> None:
+    kinds, services = ["load-spike", "dns-failure", "cpu-hog"], ["front", "checkout", "cart"]
+    faults = [fault for seed in range(20) for fault in campaign(seed, kinds, services, 12, edges=EDGES)]
+    assert {fault.service for fault in faults if fault.kind == "load-spike"} == {"front"}
+    assert {fault.service for fault in faults if fault.kind == "dns-failure"} == {"front", "checkout"}
+    assert {fault.service for fault in faults if fault.kind == "cpu-hog"} == set(services)
+    with pytest.raises(InvalidInput, match=r"load-spike can be at none of cart; leave it out"):
+        campaign(7, ["load-spike"], ["cart"], 3, edges=EDGES)
+
+
+def test_a_partition_is_between_services_that_call_each_other() -> None:
+    pairs = {tuple(sorted(edge)) for edge in EDGES}
+    for seed in range(20):
+        faults = campaign(seed, ["network-partition"], ["front", "checkout", "cart"], 6, edges=EDGES)
+        assert {tuple(sorted((each.service, each.parameters["peer"]))) for each in faults} <= pairs
+        assert faults == campaign(seed, ["network-partition"], ["front", "checkout", "cart"], 6, edges=EDGES)

@@ -29,10 +29,10 @@ EXAMPLES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "memory-hog": ({"size": "64MiB"}, {"bytes": 64 * 2**20}),
     "network-delay": (
         {"latency": "300ms", "jitter": "50ms"},
-        {"latency_us": 300_000, "jitter_us": 50_000},
+        {"latency_us": 300_000, "jitter_us": 50_000, "peer": ""},
     ),
-    "network-loss": ({"ratio": "30%"}, {"ratio": 0.3}),
-    "network-bandwidth": ({"rate": "1Mbit/s"}, {"bytes_per_s": 125_000}),
+    "network-loss": ({"ratio": "30%", "peer": "frontend"}, {"ratio": 0.3, "peer": "frontend"}),
+    "network-bandwidth": ({"rate": "1Mbit/s"}, {"bytes_per_s": 125_000, "peer": ""}),
     "connection-reset": ({}, {"ratio": 0.5}),
     "http-delay": ({"delay": "1.5s"}, {"delay_us": 1_500_000, "ratio": 1.0, "endpoint": ""}),
     "http-abort": (
@@ -59,6 +59,15 @@ EXAMPLES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "connection-abort": ({}, {"endpoint": ""}),
     "http-replace": ({"status": "500"}, {"status": 500, "endpoint": ""}),
     "http-patch": ({"field": "price", "value": "0"}, {"field": "price", "value": "0", "endpoint": ""}),
+    "http-truncate": ({"after": "1kB"}, {"after_bytes": 1000, "ratio": 0.5}),
+    "slow-close": ({"delay": "300ms"}, {"delay_us": 300_000}),
+    "connection-limit": ({}, {"connections": 1}),
+    "port-refuse": ({}, {}),
+    "dns-delay": ({"delay": "2s", "name": "redis-cart"}, {"delay_us": 2_000_000, "name": "redis-cart"}),
+    "dependency-blackhole": ({"peer": "redis-cart"}, {"peer": "redis-cart"}),
+    "retry-storm": ({"retries": "3"}, {"retries": 3, "after_us": 3000, "peer": ""}),
+    "load-spike": ({"times": "4"}, {"times": 4}),
+    "load-drop": ({}, {"ratio": 0.9}),
     "pod-kill": ({}, {}),
     "pod-failure": ({}, {}),
     "disk-slow": (
@@ -111,6 +120,16 @@ BAD = [
     ("network-delay", {"latency": "300"}, "latency: '300' is not understood"),
     ("network-delay", {"latency": "-3ms"}, "latency: -3ms is out of range; give 1ms to 60s"),
     ("network-delay", {"latency": "3ms", "speed": "9"}, "no parameter 'speed'; it takes latency, jitter"),
+    ("http-truncate", {"after": "2MiB"}, "after: 2MiB is out of range; give 0B to 1MiB"),
+    ("slow-close", {}, "needs the parameter 'delay'"),
+    ("connection-limit", {"connections": "0"}, "connections: 0 is out of range; give 1 to 10000"),
+    ("port-refuse", {"port": "80"}, "port-refuse has no parameter 'port'"),
+    ("dns-delay", {"delay": "2"}, "delay: '2' is not understood"),
+    ("dependency-blackhole", {"peer": "a b"}, "peer: 'a b' is not understood"),
+    ("retry-storm", {"retries": "99"}, "retries: 99 is out of range; give 1 to 50"),
+    ("load-spike", {"times": "1"}, "times: 1 is out of range; give 2 to 50"),
+    ("load-spike", {"times": "1.5"}, "times: '1.5' is not understood"),
+    ("load-drop", {"ratio": "0"}, "ratio: 0.0 is out of range; give 0.001 to 1"),
     ("network-loss", {}, "needs the parameter 'ratio'"),
     ("network-loss", {"ratio": "0"}, "ratio: 0.0 is out of range"),
     ("network-bandwidth", {"rate": "1Mbps"}, "rate: '1Mbps' is not understood"),
@@ -173,6 +192,17 @@ def test_parameters_become_canonical(kind: str) -> None:
 def test_a_fault_is_rebuilt_from_its_record(kind: str) -> None:
     fault = example(kind)
     assert KINDS[kind].from_canonical(fault.canonical()) == fault
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fault_is_rebuilt_from_a_record_that_is_older_than_a_parameter_with_a_default(kind: str) -> None:
+    fault = example(kind)
+    optional = {each.field for each in fault.parameters if each.default is not None}
+    record = {name: value for name, value in fault.canonical().items() if name not in optional}
+    again = KINDS[kind].from_canonical(record)
+    assert again == KINDS[kind].from_text(
+        {each.name: EXAMPLES[kind][0][each.name] for each in fault.parameters if each.default is None}
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -302,7 +332,7 @@ def test_the_description_names_everything_that_people_need() -> None:
     assert described["noop"].available
     assert described["network-delay"].available is False
     assert describe()[0].available is None
-    latency, jitter = described["network-delay"].parameters
+    latency, jitter, _ = described["network-delay"].parameters
     assert (latency.default, latency.allowed, latency.unit) == (None, "1ms to 60s", "duration")
     assert jitter.default == "0ms"
     assert all(kind.summary for kind in described.values())
