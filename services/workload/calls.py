@@ -57,7 +57,12 @@ def read_peers(path: Path | None) -> dict[str, list[str]]:
 
 
 class Caller:
-    """Makes the calls of one instance."""
+    """Makes the calls of one instance.
+
+    Attributes:
+        limits_us: by name of who set it, a time limit of every attempt that is lower than the call's own.
+        addresses: likewise a base address that all calls go to instead of their callee's own.
+    """
 
     def __init__(
         self,
@@ -74,6 +79,8 @@ class Caller:
         self._telemetry = telemetry
         self._chance = chance
         self._clock = clock
+        self.limits_us: dict[str, int] = {}
+        self.addresses: dict[str, str] = {}
         self._budgets: defaultdict[str, RetryBudget] = defaultdict(RetryBudget)
 
     async def call(self, call: Call, request: Request, number: str) -> None:
@@ -124,7 +131,7 @@ class Caller:
 
     def _limit_us(self, call: Call, request: Request) -> int:
         """How long an attempt that begins now may take."""
-        limit_us = round(call.timeout_ms * 1000)
+        limit_us = min([round(call.timeout_ms * 1000), *self.limits_us.values()])
         if request.deadline_us is None:
             return limit_us
         left_us = request.deadline_us - self._clock()
@@ -157,4 +164,4 @@ class Caller:
         if urls is None:
             message = f"{service} has no known address"
             raise CallFailed(message, retryable=False)
-        return next(urls)
+        return next(iter(self.addresses.values()), "") or next(urls)
