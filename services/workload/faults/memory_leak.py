@@ -53,5 +53,5 @@ class MemoryLeak:
         self.acted += 1
         lost = Ballast(self._size_bytes)
         self._lost.append(lost)
-        for _ in lost.fill():
+        for _filled in lost.fill():
             pass

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from microservo.domain.faults.catalogue import KINDS
 from microservo.platforms.local.mechanisms.control_api import ControlApi
 from microservo.platforms.local.mechanisms.process import ProcessSignals
+from microservo.platforms.local.mechanisms.process_limits import ProcessLimits
 from microservo.platforms.local.state import TargetState
 from microservo.platforms.mechanism import Mechanism
 from microservo.platforms.noop import NoopMechanism
 
 COLLECTOR = "collector"
-NAMES = frozenset({"none", "process", "workload", "sidecar", COLLECTOR})
+NAMES = frozenset({"none", "process", "limits", "workload", "sidecar", COLLECTOR})
 """The names of the mechanisms of a local target."""
 
 
@@ -31,6 +32,7 @@ def local_mechanisms(state: Callable[[], TargetState], clock: Callable[[], int])
     return [
         NoopMechanism(clock),
         ProcessSignals(state, clock),
+        ProcessLimits(state, clock),
         ControlApi("workload", lambda _, instance: instance.control_url, state, clock),
         ControlApi("sidecar", lambda _, instance: instance.sidecar_url, state, clock),
         ControlApi(COLLECTOR, lambda target, _: _collector_url(target), state, clock, is_shared=True),
