@@ -34,4 +34,6 @@ class MemoryLimit:
     async def recover(self) -> str:
         times = self.acted
         self._heap.lift(self._fault_id)
+        # Which collects once more.
+        self._before = self._heap.collections - times
         return f"collected {times} times, the heap holds {self._heap.size_bytes} bytes"
