@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from services.workload.faults.base import FaultSite, fault
 from services.workload.faults.parameters import Parameters
-from services.workload.work import burn
+from services.workload.work import compute
 
 
 @fault
@@ -43,7 +43,7 @@ class GcPause:
         turns_s = sys.getswitchinterval()
         sys.setswitchinterval(10 * self._pause_s)
         try:
-            burn(self._pause_s)
+            compute(self._pause_s)
         finally:
             sys.setswitchinterval(turns_s)
         self.acted += 1

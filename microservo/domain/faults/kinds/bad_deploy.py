@@ -36,7 +36,7 @@ class BadDeploy(Fault):
             low=0,
             high=60_000_000,
         ),
-        replace(SHARE_OF_REQUESTS, doc="share of requests that fail", default="10%", low=0.0),
+        replace(SHARE_OF_REQUESTS, doc="share of requests that fail", default="10%", low=0),
     )
 
     latency_us: int

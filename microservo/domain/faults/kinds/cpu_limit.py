@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from microservo.domain.faults.base import Contract, Fault, Parameter
 from microservo.domain.faults.registry import register
-from microservo.domain.faults.symptoms import level, served, slow, towards_users
+from microservo.domain.faults.symptoms import served, slow, towards_users
 from microservo.domain.faults.units import RATIO
 
 _PERIOD_MS = 100.0
@@ -25,8 +24,6 @@ class CpuLimit(Fault):
 
     kind: ClassVar[str] = "cpu-limit"
     mechanisms: ClassVar[tuple[str, ...]] = ("workload",)
-    strong: ClassVar[Mapping[str, str]] = {"cores": "3%"}
-    shows_idle: ClassVar[bool] = True
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(
             name="cores",
@@ -47,4 +44,4 @@ class CpuLimit(Fault):
 
     def contract(self) -> Contract:
         slower = slow(_PERIOD_MS / 2, 0.4)
-        return towards_users(slower, root=(served(slower), level("process.cpu.utilization", 0.01, "down")))
+        return towards_users(slower, root=(served(slower),))

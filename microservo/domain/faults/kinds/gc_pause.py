@@ -11,6 +11,9 @@ from microservo.domain.faults.registry import register
 from microservo.domain.faults.symptoms import level, served, slow, towards_users
 from microservo.domain.faults.units import DURATION
 
+_BUSY = 0.1
+"""What takes less of the processor is not looked for."""
+
 
 @register
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +32,7 @@ class GcPause(Fault):
             name="pause",
             field="pause_us",
             unit=DURATION,
-            doc="of processor time, each",
+            doc="each",
             default="200ms",
             low=1_000,
             high=2_000_000,
@@ -54,9 +57,8 @@ class GcPause(Fault):
 
     def contract(self) -> Contract:
         slower = slow(self.pause_us / 2000, self._share)
-        return towards_users(
-            slower, root=(served(slower), level("process.cpu.utilization", 0.5 * self._share))
-        )
+        busy = (level("process.cpu.utilization", 0.5 * self._share),) if self._share >= _BUSY else ()
+        return towards_users(slower, root=(served(slower), *busy))
 
     @property
     def _share(self) -> float:

@@ -11,6 +11,7 @@ from microservo.domain.faults.symptoms import at_root, level
 from microservo.domain.faults.units import SIZE
 
 _FULL_SEVERITY_BYTES = 2**30
+_LEAST_BYTES = 2.0**20
 _REQUESTS = 16.0
 """As many as come in some seconds of little load."""
 
@@ -25,7 +26,6 @@ class MemoryLeak(Fault):
 
     kind: ClassVar[str] = "memory-leak"
     mechanisms: ClassVar[tuple[str, ...]] = ("workload",)
-    acts_on_host: ClassVar[bool] = True
     stays_local: ClassVar[bool] = True
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(
@@ -56,4 +56,5 @@ class MemoryLeak(Fault):
         return min(1.0, self.most_bytes / _FULL_SEVERITY_BYTES)
 
     def contract(self) -> Contract:
-        return at_root(level("process.memory.usage", min(_REQUESTS * self.bytes, 0.5 * self.most_bytes)))
+        grown = min(_REQUESTS * self.bytes, 0.5 * self.most_bytes)
+        return at_root(level("process.memory.usage", max(_LEAST_BYTES, grown)))

@@ -21,7 +21,6 @@ class OomKill(Fault):
 
     kind: ClassVar[str] = "oom-kill"
     mechanisms: ClassVar[tuple[str, ...]] = ("process",)
-    acts_on_host: ClassVar[bool] = True
     shows_idle: ClassVar[bool] = True
     one_shot: ClassVar[bool] = True
     parameters: ClassVar[tuple[Parameter, ...]] = (

@@ -63,8 +63,9 @@ class ProcessLimits:
             pid, before = self._applied.get(key) or (None, None)
             if before is not None and pid == process.pid and _is_limited(process):
                 return before
+            left = _left(wire)
             began_us = self._clock()
-            limit = min(_leaving(process, int(wire[1]["left"])), _limits(process)[0])
+            limit = min(_leaving(process, left), _limits(process)[0])
             _set_limit(process, limit)
             at_us = self._clock()
             evidence = (
@@ -125,6 +126,14 @@ class ProcessLimits:
     def _process(self, instance: str) -> psutil.Process | None:
         found: LocalInstance | None = self._state().instance(instance)
         return None if found is None else process_of(found)
+
+
+def _left(wire: Wire) -> int:
+    left = wire[1].get("left")
+    if set(wire[1]) != {"left"} or not isinstance(left, int) or not 0 <= left < OPEN_FILES:
+        msg = f"{wire[0]} of {dict(wire[1])} can't be; give left alone, from 0 to {OPEN_FILES - 1}"
+        raise InvalidInput(msg)
+    return left
 
 
 def _limits(process: psutil.Process) -> tuple[int, int]:
