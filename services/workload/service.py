@@ -6,6 +6,7 @@ import asyncio
 import random
 import signal
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -79,10 +80,28 @@ def _service(settings: Settings) -> Service:
     return services[settings.service]
 
 
+class _LoopErrors:
+    """Tells of what the loop can't do, at most once a second.
+
+    A loop that may open no more files tries, and complains of, as many connections a second as may wait.
+    """
+
+    def __init__(self, telemetry: Instrumentation) -> None:
+        self._telemetry = telemetry
+        self._next_s = 0.0
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if loop.time() >= self._next_s:
+            self._next_s = loop.time() + 1.0
+            error = context.get("exception")
+            self._telemetry.log("ERROR", f"{context['message']}: {error}", exception=error)
+
+
 async def _serve(
     settings: Settings, service: Service, telemetry: Instrumentation, clock: InstanceClock, volume: Volume
 ) -> None:
     stop = asyncio.Event()
+    asyncio.get_running_loop().set_exception_handler(_LoopErrors(telemetry))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     connector = aiohttp.TCPConnector(limit=0, use_dns_cache=False)

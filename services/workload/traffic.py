@@ -61,5 +61,4 @@ def report(
     telemetry.gauge("http.server.duration", traffic.mean_ms, unit="ms")
     telemetry.gauge("cache.hit_ratio", hit_ratio)
     telemetry.gauge("db.client.connection.count", lambda: pool.used)
-    telemetry.gauge("db.client.connection.pending_requests", lambda: pool.pending)
     telemetry.gauge("system.filesystem.utilization", volume.used_share)

@@ -6,25 +6,30 @@ Nothing of it outlives the instance: it is emptied at the start and removed at t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+from microservo.errors import InvalidInput
 
 MOUNT = "/data"
 """What the instance calls the folder, wherever it really lies."""
 QUOTA_BYTES = 8 * 2**20
+_SUFFIXES = frozenset({".log", ".new", ".tmp"})
 
 
 class Volume:
     """The files of an instance, by name; what it reads and writes is held to its quota.
 
     Args:
-        folder: its own; whatever is in it is removed.
+        folder: its own; what an instance before has left there is removed.
         quota_bytes: of all files together.
+
+    Raises:
+        InvalidInput: the folder holds what no instance has left.
 
     Attributes:
         latencies: by name of what slows the device down, asked for each transfer: given the path of a file
@@ -38,8 +43,9 @@ class Volume:
         self._sizes: dict[str, int] = {}
         self.latencies: dict[str, Callable[[str], float]] = {}
         self.errors: dict[str, Callable[[str], int]] = {}
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        _check(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._clear()
 
     @property
     def free_bytes(self) -> int:
@@ -100,7 +106,14 @@ class Volume:
 
     def close(self) -> None:
         """Removes all of it."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._clear()
+        # Somebody else may have put something there since.
+        with contextlib.suppress(OSError):
+            self._folder.rmdir()
+
+    def _clear(self) -> None:
+        for each in self._folder.iterdir():
+            each.unlink()
 
     async def _transfer(self, name: str) -> None:
         path = f"{MOUNT}/{name}"
@@ -111,7 +124,7 @@ class Volume:
             if number:
                 raise OSError(number, os.strerror(number), path)
 
-    @contextmanager
+    @contextlib.contextmanager
     def _open(self, name: str, mode: str) -> Iterator[IO[bytes]]:
         # Opened anew each time, so that what was replaced meanwhile is not written to.
         try:
@@ -125,3 +138,12 @@ class Volume:
         if len(data) > self.free_bytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), f"{MOUNT}/{name}")
         file.write(data)
+
+
+def _check(folder: Path) -> None:
+    """Refuses a folder in which there is something to lose."""
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    for each in found:
+        if each.suffix not in _SUFFIXES or not each.is_file():
+            msg = f"{each} is not of an instance, whose folder is emptied; give --data a folder of its own"
+            raise InvalidInput(msg)

@@ -60,6 +60,12 @@ PARAMETERS = {
     "http-delay": {"delay": "50ms", "endpoint": "Get"},
     "http-abort": {"status": "503", "ratio": "50%"},
     "app-exception": {"ratio": "50%", "endpoint": "Get"},
+    "clock-skew": {"offset": "-1min"},
+    "db-slow-query": {"database": "shop", "latency": "50ms"},
+    "disk-error": {"volume": "/data", "ratio": "10%"},
+    "disk-slow": {"volume": "/data", "delay": "10ms"},
+    "memory-leak": {"size": "64KiB", "most": "4MiB"},
+    "oom-kill": {"size": "16MiB"},
 }
 
 

@@ -279,7 +279,8 @@ class Instance(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.asked.append((self.path, body))
-        answer = json.dumps({"error": "no room"} if self.refuses else {"evidence": "memory went up"}).encode()
+        taken = {"applied_at_us": 1, "within_us": 1, "acted": None, "evidence": "memory went up"}
+        answer = json.dumps({"error": "no room"} if self.refuses else taken).encode()
         self.send_response(422 if self.refuses else 200)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from microservo.errors import InvalidInput
 from services.workload.cache import Caches
 from services.workload.database import CONNECTIONS, Database
 from services.workload.pool import ConnectionPool, PoolTimeout
@@ -70,6 +71,16 @@ def test_a_disk_is_empty_at_the_start_whatever_a_killed_instance_left(tmp_path: 
     assert list((tmp_path / "data").iterdir()) == []
     volume.close()
     assert not (tmp_path / "data").exists()
+
+
+def test_a_folder_in_which_there_is_something_to_lose_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "letter.txt").write_text("dear")
+    with pytest.raises(
+        InvalidInput, match=r"letter\.txt is not of an instance.*give --data a folder of its own"
+    ):
+        make(tmp_path)
+    assert (tmp_path / "data" / "letter.txt").exists()
 
 
 def test_who_finds_no_connection_waits_for_one_and_gives_up_in_the_end() -> None:

@@ -24,7 +24,7 @@ from microservo.domain.faults.base import Wire
 from microservo.domain.remembered import Remembered
 from microservo.errors import InvalidInput, Retryable
 from microservo.platforms.absent import absent, gone
-from microservo.platforms.local.mechanisms.control_api import ControlClient
+from microservo.platforms.local.mechanisms.control_api import ControlClient, confirmation_of
 from microservo.platforms.local.state import LocalInstance, TargetState
 from microservo.platforms.mechanism import Confirmation, Owned
 from microservo.retry import retry
@@ -103,6 +103,8 @@ class ProcessSignals:
         confirmed = self._recovered.get(key)
         if confirmed is None:
             confirmed = self._replaced(key) if wire[0] in _KILLS else self._resume(instance, fault_id)
+            if wire[0] == OOM:
+                self._shrink(instance, fault_id)
             self._recovered[key] = confirmed
             self._applied.forget(key)
         return confirmed
@@ -142,10 +144,18 @@ class ProcessSignals:
         Raises:
             InvalidInput: the machine has not that much to spare.
         """
-        client = ControlClient(instance.control_url, self._state().control_token)
         body = {"kind": "memory-hog", "parameters": dict(wire[1])}
-        answer = client.call("PUT", f"/faults/{quote(fault_id)}", body=body, timeout_s=_GROW_TIMEOUT_S)
-        return f"{answer['evidence']}; "
+        answer = self._client(instance).call("PUT", _path(fault_id), body=body, timeout_s=_GROW_TIMEOUT_S)
+        return f"{confirmation_of(answer, 'applied_at_us').evidence}; "
+
+    def _shrink(self, instance: str, fault_id: str) -> None:
+        """Has an instance that was not killed after all give the memory back."""
+        found = self._state().instance(instance)
+        if found is not None:
+            self._client(found).call("DELETE", _path(fault_id))
+
+    def _client(self, instance: LocalInstance) -> ControlClient:
+        return ControlClient(instance.control_url, self._state().control_token)
 
     def _kill(self, process: psutil.Process, before: str) -> Confirmation:
         since_us = self._clock()
@@ -243,6 +253,10 @@ class ProcessSignals:
             longest_pause_s=_CONFIRM_INTERVAL_S,
         )
         return Confirmation(at_us=at_us, evidence=evidence, within_us=at_us - unseen_us)
+
+
+def _path(fault_id: str) -> str:
+    return f"/faults/{quote(fault_id)}"
 
 
 def process_of(instance: LocalInstance) -> psutil.Process | None:
