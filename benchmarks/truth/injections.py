@@ -192,7 +192,8 @@ def _apart(faults: Sequence[CampaignFault]) -> list[CampaignFault]:
 
     Those that are left over in the end go to the first place where they fit.
     """
-    left, found = list(faults), []
+    left = list(faults)
+    found: list[CampaignFault] = []
     while fitting := [at for at, each in enumerate(left) if not found or each.service != found[-1].service]:
         found.append(left.pop(fitting[0]))
     for fault in left:

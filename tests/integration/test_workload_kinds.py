@@ -41,7 +41,7 @@ from microservo.testing import eventually
 
 pytestmark = pytest.mark.integration
 
-PATIENCE_S = 120.0
+PATIENCE_S = 180.0
 SECOND_US = 1_000_000
 REQUESTS = 16
 TOPOLOGY = """
@@ -404,7 +404,8 @@ def test_without_descriptors_what_needs_a_file_or_connection_fails(told: Told) -
 
 def test_a_bad_version_is_slower_fails_and_says_which_it_is(told: Told) -> None:
     story = told("bad-deploy")
-    assert (story.before.versions, story.during.versions) == ({"1.0.0"}, {"1.1.0"})
+    assert story.before.versions == {"1.0.0"}
+    assert story.during.versions == {"1.1.0"}
     assert story.during.median_ms >= 200
     assert 0.2 <= story.during.failed_share <= 0.8
     assert story.acted is not None
