@@ -62,7 +62,7 @@ def print_error(message: str, *, lines: bool = False) -> None:
 def console(*, stderr: bool = False) -> Console:
     """A console for tables and progress; colours only on a terminal and without NO_COLOR."""
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() or "COLUMNS" in os.environ else _PLAIN_WIDTH
+    width = None if stream.isatty() else _PLAIN_WIDTH
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 

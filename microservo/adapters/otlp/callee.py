@@ -72,26 +72,31 @@ class Callee(NamedTuple):
     protocol: int
 
 
+_Operation = tuple[int, str, str, str]
+"""Kind and name of spans, name of their scope, and the service."""
+
 _NOBODY = Callee("", "", 0)
 _SERVED = {protocol: Callee("", "", protocol) for protocol in {0, *_PROTOCOL.values()}}
 _OPERATIONS = 4096
-_protocols: dict[tuple[int, str, str], int] = {}
+_protocols: dict[_Operation, int] = {}
 
 
-def callee_of(span: Span, kind: int, name: str, scope: str) -> Callee:
+def callee_of(span: Span, kind: int, name: str, scope: str, service: str) -> Callee:
     """Whom a span calls: `peer.service`, else a database or a queue (neither sends spans), or where.
 
     Args:
         span: one that was decoded.
         kind: that of the span; only a CLIENT or PRODUCER calls somebody, and a CONSUMER has a queue.
         name: that of the span.
-        scope: name of its instrumentation scope. Spans of one scope, kind and name are of one protocol.
+        scope: name of its instrumentation scope.
+        service: that sent it. Its spans of one scope, kind and name are of one protocol.
     """
     if kind not in _KINDS:
         return _NOBODY
-    protocol = _protocols.get((kind, name, scope))
+    operation = (kind, name, scope, service)
+    protocol = _protocols.get(operation)
     if protocol is None:
-        protocol = _learn_protocol(span, (kind, name, scope))
+        protocol = _learn_protocol(span, operation)
     if kind == Span.SPAN_KIND_SERVER:
         return _SERVED[protocol]
     found: list[tuple[str, str]] = []
@@ -107,7 +112,7 @@ def callee_of(span: Span, kind: int, name: str, scope: str) -> Callee:
     return (_callee_of if kind in _CALLS else _queue_of)(tuple(found), protocol)
 
 
-def _learn_protocol(span: Span, operation: tuple[int, str, str]) -> int:
+def _learn_protocol(span: Span, operation: _Operation) -> int:
     """The protocol by all attributes: spans have so many that they are read once for each operation only."""
     if len(_protocols) >= _OPERATIONS:
         _protocols.clear()

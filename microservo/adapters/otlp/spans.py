@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -25,12 +26,15 @@ _ERROR = Status.STATUS_CODE_ERROR
 
 def decode_spans(request: ExportTraceServiceRequest, instants: Instants) -> Decoded:
     """The spans of a request as rows, one group per resource."""
-    columns = (
-        (origin_of(group, group.scope_spans), found)
-        for group in request.resource_spans
-        if (found := _Columns.of_scopes(group.scope_spans)) is not None
-    )
-    return decode_groups(columns, instants)
+    return decode_groups(_columns(request), instants)
+
+
+def _columns(request: ExportTraceServiceRequest) -> Iterator[tuple[Origin, _Columns]]:
+    for group in request.resource_spans:
+        origin = origin_of(group, group.scope_spans)
+        found = _Columns.of_scopes(group.scope_spans, origin.service)
+        if found is not None:
+            yield origin, found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +42,7 @@ class _Columns:
     """The fields of many spans, a list for each."""
 
     records: Sequence[Span]
+    service: str
     scopes: list[str]
     start_us: Int64
     end_us: Int64
@@ -52,20 +57,23 @@ class _Columns:
     parent_ids: list[bytes]
 
     @classmethod
-    def of_scopes(cls, scopes: Sequence[ScopeSpans]) -> _Columns | None:
+    def of_scopes(cls, scopes: Sequence[ScopeSpans], service: str) -> _Columns | None:
         """The fields of all spans of some scopes; None where there is none."""
         names: list[str] = []
         for scope in scopes:
             names += [scope.scope.name] * len(scope.spans)
-        return cls.of([span for scope in scopes for span in scope.spans], names) if names else None
+        if not names:
+            return None
+        return cls.of([span for scope in scopes for span in scope.spans], service, names)
 
     @classmethod
-    def of(cls, spans: Sequence[Span], scopes: list[str]) -> _Columns:
+    def of(cls, spans: Sequence[Span], service: str, scopes: list[str]) -> _Columns:
         kinds: list[int] = [span.kind for span in spans]
         names = _cut([span.name for span in spans])
-        callees = list(map(callee_of, spans, kinds, names, scopes))
+        callees = list(map(callee_of, spans, kinds, names, scopes, repeat(service)))
         return cls(
             records=spans,
+            service=service,
             scopes=scopes,
             start_us=microseconds([span.start_time_unix_nano for span in spans]),
             end_us=microseconds([span.end_time_unix_nano for span in spans]),
@@ -98,7 +106,8 @@ class _Columns:
         return checks.reasons
 
     def kept(self, positions: Sequence[int]) -> _Columns:
-        return _Columns.of([self.records[at] for at in positions], [self.scopes[at] for at in positions])
+        scopes = [self.scopes[at] for at in positions]
+        return _Columns.of([self.records[at] for at in positions], self.service, scopes)
 
     def rows(self, origin: Origin) -> SpanRows:
         return SpanRows(

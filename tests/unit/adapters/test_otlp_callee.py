@@ -21,7 +21,7 @@ def found(attributes: dict[str, str | int], kind: int) -> Callee:
         given = AnyValue(int_value=value) if isinstance(value, int) else AnyValue(string_value=value)
         span.attributes.append(KeyValue(key=key, value=given))
     # Each under a name of its own, since what was learned of a name is remembered.
-    return callee_of(span, kind, f"name {next(NAMES)}", "scope")
+    return callee_of(span, kind, f"name {next(NAMES)}", "scope", "shop")
 
 
 @pytest.mark.parametrize(
@@ -113,5 +113,18 @@ def test_the_protocol_is_told_by_semantic_conventions_old_and_new(
 def test_the_protocol_of_an_operation_that_said_nothing_once_is_learned_when_it_does() -> None:
     silent, span = Span(kind=Span.SPAN_KIND_SERVER), Span(kind=Span.SPAN_KIND_SERVER)
     span.attributes.append(KeyValue(key="http.route", value=AnyValue(string_value="/")))
-    protocols = [callee_of(each, SERVER, "GET /", "tomcat").protocol for each in (silent, span, silent)]
+    protocols = [
+        callee_of(each, SERVER, "GET /", "tomcat", "shop").protocol for each in (silent, span, silent)
+    ]
     assert protocols == [0, 1, 1]
+
+
+def test_operations_of_two_services_that_are_named_alike_each_have_their_own_protocol() -> None:
+    by_http, by_rpc = Span(kind=Span.SPAN_KIND_SERVER), Span(kind=Span.SPAN_KIND_SERVER)
+    by_http.attributes.append(KeyValue(key="http.route", value=AnyValue(string_value="/")))
+    by_rpc.attributes.append(KeyValue(key="rpc.system", value=AnyValue(string_value="grpc")))
+    found = [
+        callee_of(by_http, SERVER, "Get", "main", "web"),
+        callee_of(by_rpc, SERVER, "Get", "main", "cart"),
+    ]
+    assert [PROTOCOLS[each.protocol] for each in found] == ["http", "rpc"]
