@@ -82,7 +82,6 @@ CASES: Mapping[str, Sequence[Case]] = {
         Case("bad-deploy", {"latency": "200ms", "ratio": "50%"}),
         Case("wrong-answer", {"ratio": "100%"}),
         Case("log-flood", {"lines": "50"}),
-        Case("oom-kill", {"size": "64MiB"}),
     ],
     "disk": [
         Case("disk-full"),
@@ -105,11 +104,12 @@ CASES: Mapping[str, Sequence[Case]] = {
     "core": [
         Case("cpu-limit", {"cores": "3%"}),
         Case("gc-pause", {"pause": "250ms", "interval": "100ms"}),
+        Case("oom-kill", {"size": "64MiB"}),
     ],
 }
 # Words by which telemetry would name a fault.
 TELLTALES = re.compile(
-    r"fault|inject|chaos|spoil|hog|leak|deadlock|flood|skew|exhaust|f-[a-z]", re.IGNORECASE
+    r"\bfaults?\b|inject|chaos|spoil|\bhog|leak|deadlock|flood|skew|exhaust|\bf-[a-z]", re.IGNORECASE
 )
 
 
@@ -119,6 +119,8 @@ class Look:
 
     answers: Sequence[tuple[int, str, str]]
     """Status, key that was answered, and date."""
+    asked_ms: Sequence[float]
+    """How long each was waited for."""
     asked: Sequence[str]
     spans: Sequence[Span]
     versions: frozenset[str]
@@ -136,12 +138,10 @@ class Look:
 
     @property
     def median_ms(self) -> float:
-        return self.quantile_ms(2)
-
-    def quantile_ms(self, half: int) -> float:
-        """2: the median of the served requests, 3: three quarters of them are quicker."""
-        ms = [(span.end_time_unix_nano - span.start_time_unix_nano) / 1e6 for span in self.spans]
-        return statistics.quantiles(ms, n=4)[half - 1]
+        """Of the requests that were served, as the service tells it."""
+        return statistics.median(
+            (span.end_time_unix_nano - span.start_time_unix_nano) / 1e6 for span in self.spans
+        )
 
     @property
     def errors(self) -> set[str]:
@@ -210,7 +210,11 @@ class Target:
         asked = [
             f"{word}-{number}" if case.fresh_keys else f"user-{number % 4}" for number in range(REQUESTS)
         ]
-        answers = [self.ask(service, key, case.timeout_s) for key in asked]
+        answers, asked_ms = [], []
+        for key in asked:
+            began_s = time.monotonic()
+            answers.append(self.ask(service, key, case.timeout_s))
+            asked_ms.append(1000 * (time.monotonic() - began_s))
         traces = {trace_id for *_, trace_id in answers}
 
         def spans() -> list[Span]:
@@ -234,6 +238,7 @@ class Target:
         found = spans()
         return Look(
             answers=[each[:3] for each in answers],
+            asked_ms=asked_ms,
             asked=asked,
             spans=found,
             versions=frozenset(self.receiver.versions[span.span_id] for span in found),
@@ -373,7 +378,9 @@ def test_nothing_in_the_telemetry_names_a_fault(told: Told, kind: str) -> None:
     for span in look.spans:
         words |= {str(value) for event in span.events for value in attributes(event.attributes).values()}
     assert [word for word in words if TELLTALES.search(word)] == []
-    assert told(kind).before.metrics.keys() >= look.metrics.keys(), "no metric more"
+    # Those of the network are there only for seconds with requests.
+    own = {name for name in look.metrics if not name.startswith("network.")}
+    assert told(kind).before.metrics.keys() >= own, "no metric more"
 
 
 def test_a_wrong_address_fails_every_request_that_needs_a_call(told: Told) -> None:
@@ -519,14 +526,15 @@ def test_who_is_throttled_waits_for_the_next_tenth_of_a_second(told: Told) -> No
     story = told("cpu-limit")
     assert story.acted is not None
     assert story.acted >= 5
-    assert story.during.quantile_ms(3) > 50
+    # It waits before the service has read the request, so its own spans are short.
+    assert statistics.mean(story.during.asked_ms) > statistics.mean(story.before.asked_ms) + 25
 
 
 def test_pauses_hold_requests_up_and_take_the_processor(told: Told) -> None:
     story = told("gc-pause")
     assert story.acted is not None
     assert story.acted >= 4
-    assert story.during.quantile_ms(3) >= 100
+    assert max(story.during.asked_ms) >= 150
     assert (
         story.during.metrics["process.cpu.utilization"]
         > story.before.metrics["process.cpu.utilization"] + 0.1

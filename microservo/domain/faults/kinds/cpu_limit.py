@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from microservo.domain.faults.base import Contract, Fault, Parameter
 from microservo.domain.faults.registry import register
-from microservo.domain.faults.symptoms import served, slow, towards_users
+from microservo.domain.faults.symptoms import level, slow, towards_users
 from microservo.domain.faults.units import RATIO
 
 _PERIOD_MS = 100.0
@@ -44,4 +44,5 @@ class CpuLimit(Fault):
 
     def contract(self) -> Contract:
         slower = slow(_PERIOD_MS / 2, 0.4)
-        return towards_users(slower, root=(served(slower),))
+        # Who waits has mostly not been read yet, so that it shows outside.
+        return towards_users(slower, root=(level("network.request.duration.p99", slower.least),))

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from microservo.domain.faults.base import Contract, Fault, Parameter
 from microservo.domain.faults.registry import register
-from microservo.domain.faults.symptoms import level, served, slow, towards_users
+from microservo.domain.faults.symptoms import level, slow, towards_users
 from microservo.domain.faults.units import DURATION
 
 _BUSY = 0.1
@@ -58,7 +58,9 @@ class GcPause(Fault):
     def contract(self) -> Contract:
         slower = slow(self.pause_us / 2000, self._share)
         busy = (level("process.cpu.utilization", 0.5 * self._share),) if self._share >= _BUSY else ()
-        return towards_users(slower, root=(served(slower), *busy))
+        # Who waits has mostly not been read yet, so that it shows outside.
+        longest = level("network.request.duration.p99", slower.least)
+        return towards_users(slower, root=(longest, *busy))
 
     @property
     def _share(self) -> float:
