@@ -48,7 +48,8 @@ TOPOLOGY = """
 name = "kinds"
 entry = "front"
 [services.front.endpoints.Get]
-calls = [ { service = "back", endpoint = "Get", timeout_ms = 500 } ]
+calls = [ { service = "spared", endpoint = "Get", timeout_ms = 5000 } ]
+[services.spared.endpoints.Get]
 [services.back.endpoints.Get]
 [services.disk.endpoints.Get]
 [services.pool.endpoints.Get]
@@ -386,7 +387,7 @@ def test_nothing_in_the_telemetry_names_a_fault(told: Told, kind: str) -> None:
 def test_a_wrong_address_fails_every_request_that_needs_a_call(told: Told) -> None:
     story = told("config-error")
     assert story.during.failed_share == 1.0
-    assert story.during.errors == {"Get on back lost its connection"}
+    assert story.during.errors == {"Get on spared lost its connection"}
 
 
 def test_a_wrong_clock_shows_in_spans_logs_and_answers(told: Told) -> None:
@@ -527,7 +528,7 @@ def test_who_is_throttled_waits_for_the_next_tenth_of_a_second(told: Told) -> No
     assert story.acted is not None
     assert story.acted >= 5
     # It waits before the service has read the request, so its own spans are short.
-    assert statistics.mean(story.during.asked_ms) > statistics.mean(story.before.asked_ms) + 25
+    assert sum(ms >= 80 for ms in story.during.asked_ms) >= 3
 
 
 def test_pauses_hold_requests_up_and_take_the_processor(told: Told) -> None:
