@@ -71,6 +71,8 @@ class Case:
     parameters: Mapping[str, str] = field(default_factory=dict)
     fresh_keys: bool = False
     timeout_s: float = 10.0
+    gap_s: float = 0.0
+    """Between two requests."""
 
 
 CASES: Mapping[str, Sequence[Case]] = {
@@ -104,7 +106,7 @@ CASES: Mapping[str, Sequence[Case]] = {
     ],
     "core": [
         Case("cpu-limit", {"cores": "3%"}),
-        Case("gc-pause", {"pause": "250ms", "interval": "100ms"}),
+        Case("gc-pause", {"pause": "250ms", "interval": "100ms"}, gap_s=0.05),
         Case("oom-kill", {"size": "64MiB"}),
     ],
 }
@@ -216,6 +218,7 @@ class Target:
             began_s = time.monotonic()
             answers.append(self.ask(service, key, case.timeout_s))
             asked_ms.append(1000 * (time.monotonic() - began_s))
+            time.sleep(case.gap_s)
         traces = {trace_id for *_, trace_id in answers}
 
         def spans() -> list[Span]:
