@@ -249,11 +249,11 @@ def _ranker(prefix: str, told: str) -> list[Metric]:
     """The metrics of rankings that were told one kind of time."""
     found = [
         *(
-            (f"ac_{k}", f"AC@{k}", f"chance_{k}", f"Share of root causes among the first {k}")
+            (f"ac_{k}", f"AC@{k}", f"Chance@{k}", f"Share of root causes among the first {k}")
             for k in range(1, 6)
         ),
-        ("avg_5", "Avg@5", "the mean of chance_1 to chance_5", "Mean of AC@1 to AC@5"),
-        ("mrr", "MRR", "chance_mrr", "Mean of 1 / rank of the first root cause"),
+        ("avg_5", "Avg@5", "the mean of Chance@1 to Chance@5", "Mean of AC@1 to AC@5"),
+        ("mrr", "MRR", "Chance MRR", "Mean of 1 / rank of the first root cause"),
         *((f"chance_{k}", f"Chance@{k}", None, f"AC@{k} of a ranking by chance") for k in range(1, 6)),
         ("chance_mrr", "Chance MRR", None, "MRR of a ranking by chance"),
         *((f"lift_{k}", f"Lift@{k}", "0", f"AC@{k} above chance") for k in range(1, 6)),
