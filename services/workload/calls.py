@@ -68,6 +68,10 @@ class Caller:
         chance: of the waits before retries.
         outgoing: what is in force on calls.
         clock: epoch microseconds UTC.
+
+    Attributes:
+        limits_us: by name of who set it, a time limit of every attempt that is lower than the call's own.
+        addresses: likewise a base address that all calls go to instead of their callee's own.
     """
 
     def __init__(
@@ -88,6 +92,8 @@ class Caller:
         self._chance = chance
         self._outgoing = outgoing or Outgoing()
         self._clock = clock
+        self.limits_us: dict[str, int] = {}
+        self.addresses: dict[str, str] = {}
         self._budgets: defaultdict[str, RetryBudget] = defaultdict(RetryBudget)
 
     async def call(self, call: Call, request: Request, number: str) -> None:
@@ -156,7 +162,7 @@ class Caller:
 
     def _limit_us(self, call: Call, request: Request) -> int:
         """How long an attempt that begins now may take."""
-        limit_us = round(call.timeout_ms * 1000)
+        limit_us = min([round(call.timeout_ms * 1000), *self.limits_us.values()])
         if request.deadline_us is None:
             return limit_us
         left_us = request.deadline_us - self._clock()
@@ -209,4 +215,4 @@ class Caller:
         if urls is None:
             message = f"{service} has no known address"
             raise CallFailed(message, retryable=False)
-        return next(urls)
+        return next(iter(self.addresses.values()), "") or next(urls)

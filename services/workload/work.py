@@ -24,6 +24,13 @@ def burn(cpu_s: float) -> None:
         hashlib.sha256(_BLOCK)
 
 
+def compute(length_s: float) -> None:
+    """Computes for `length_s` seconds of the clock, however much of a processor that gets."""
+    end_s = time.monotonic() + length_s
+    while time.monotonic() < end_s:
+        hashlib.sha256(_BLOCK)
+
+
 class Ballast:
     """Memory really held: every page is written, and all of it is given back on `release`.
 

@@ -66,6 +66,12 @@ PARAMETERS = {
     "network-partition": {"peer": "front"},
     "network-reorder": {"latency": "50ms"},
     "slow-close": {"delay": "50ms"},
+    "clock-skew": {"offset": "-1min"},
+    "db-slow-query": {"database": "shop", "latency": "50ms"},
+    "disk-error": {"volume": "/data", "ratio": "10%"},
+    "disk-slow": {"volume": "/data", "delay": "10ms"},
+    "memory-leak": {"size": "64KiB", "most": "4MiB"},
+    "oom-kill": {"size": "16MiB"},
 }
 
 

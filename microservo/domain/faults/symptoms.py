@@ -115,6 +115,21 @@ def refused() -> Measure:
     return level("network.connections.refused", RARE_PER_S)
 
 
+def at_root(*measures: Measure) -> Contract:
+    """The contract of a fault that shows in what the root uses; its callers are only slower, if at all.
+
+    Args:
+        measures: of the root itself.
+    """
+    slower = slow(10.0, 0.4)
+    return Contract(
+        root=measures,
+        callers=(slower,),
+        users=(slower.diluted(USERS),),
+        callees=(fewer(STARVED),),
+    )
+
+
 def towards_users(
     *measures: Measure,
     root: tuple[Measure, ...] = (),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from microservo.errors import InvalidInput
 from services.workload.faults.base import FaultSite, fault
 from services.workload.faults.dependency_blackhole import DependencyBlackhole
 from services.workload.faults.parameters import Parameters
@@ -16,4 +17,8 @@ class NetworkPartition(DependencyBlackhole):
     kind: ClassVar[str] = "network-partition"
 
     def _read(self, parameters: Parameters, site: FaultSite) -> str:
-        return parameters.text("peer")
+        peer = parameters.text("peer")
+        if not peer:
+            msg = f"{self.kind}: peer is empty; give the name of a service"
+            raise InvalidInput(msg)
+        return peer

@@ -42,13 +42,13 @@ class Parameters:
         return str(value)
 
     def text(self, name: str) -> str:
-        """A text that says something.
+        """Any text.
 
         Raises:
-            InvalidInput: it is missing, empty, or no text.
+            InvalidInput: it is missing, or no text.
         """
         value = self._left.pop(name, None)
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str):
             msg = f"{self._kind}: {name} is {value!r}; give a text"
             raise InvalidInput(msg)
         return value

@@ -7,20 +7,21 @@ import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
+from instance_site import site_in
 
-from microservo.adapters.opentelemetry_sdk import Instrumentation
 from microservo.domain.topology import Call, Endpoint
 from microservo.errors import InvalidInput
 from services.workload.active_faults import WorkloadFaults
 from services.workload.calls import Caller, CallFailed
-from services.workload.core import SharedCore
 from services.workload.faults.base import FaultSite
-from services.workload.outgoing import Outgoing
 from services.workload.request import Request
 from services.workload.work import record_of, render
 
@@ -36,22 +37,11 @@ async def well(request: web.BaseRequest) -> web.StreamResponse:
 class Site:
     """An instance `front` that calls `back` and `side`, and what came to them."""
 
-    def __init__(
-        self, caller: Caller, outgoing: Outgoing, came: list[str], telemetry: Instrumentation
-    ) -> None:
+    def __init__(self, site: FaultSite, came: list[str]) -> None:
         self.came = came
-        self._caller = caller
-        self._telemetry = telemetry
-        self.faults = WorkloadFaults(
-            FaultSite(
-                seed="7/front-0",
-                endpoints=frozenset({"Page"}),
-                spoilers={},
-                core=SharedCore(),
-                callees=frozenset({"back", "side"}),
-                outgoing=outgoing,
-            )
-        )
+        self._caller = site.caller
+        self._telemetry = site.telemetry
+        self.faults = WorkloadFaults(site)
 
     async def call(self, service: str = "back", *, timeout_ms: float = 2000.0, retries: int = 0) -> str:
         """What becomes of one call: "" where it went well."""
@@ -81,7 +71,6 @@ class Site:
 @asynccontextmanager
 async def site(answer: Answer = well) -> AsyncIterator[Site]:
     came: list[str] = []
-    telemetry = Instrumentation(service="front", instance="front-0", otlp_url="http://127.0.0.1:1")
 
     async def noted(request: web.BaseRequest) -> web.StreamResponse:
         came.append(request.path)
@@ -91,14 +80,12 @@ async def site(answer: Answer = well) -> AsyncIterator[Site]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    outgoing = Outgoing()
-    async with aiohttp.ClientSession() as session:
-        peers = {"back": [url], "side": [url]}
-        yield Site(
-            Caller(peers, session, telemetry, random.Random(7), outgoing=outgoing), outgoing, came, telemetry
-        )
+    peers = {"back": [url], "side": [url]}
+    with TemporaryDirectory() as folder, site_in(Path(folder), callees=peers) as found:
+        async with aiohttp.ClientSession() as session:
+            caller = Caller(peers, session, found.telemetry, random.Random(7), outgoing=found.outgoing)
+            yield Site(replace(found, caller=caller), came)
     await runner.cleanup()
-    telemetry.shutdown(0.1)
 
 
 def run(scene: Callable[[Site], Coroutine[None, None, None]], answer: Answer = well) -> None:

@@ -18,14 +18,14 @@ class DiskError(Fault):
     """Calls of the file system on a volume of the instance fail."""
 
     kind: ClassVar[str] = "disk-error"
-    mechanisms: ClassVar[tuple[str, ...]] = ("chaos-mesh",)
+    mechanisms: ClassVar[tuple[str, ...]] = ("workload", "chaos-mesh")
     strong: ClassVar[Mapping[str, str]] = {"volume": "/data"}
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(
             name="volume",
             field="volume",
             unit=TEXT,
-            doc="folder in the container that a volume is mounted on",
+            doc="folder that a volume is mounted on; on this machine /data",
         ),
         Parameter(
             name="errno",

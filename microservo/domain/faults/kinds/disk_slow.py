@@ -20,14 +20,14 @@ class DiskSlow(Fault):
     """Calls of the file system on a volume of the instance take longer."""
 
     kind: ClassVar[str] = "disk-slow"
-    mechanisms: ClassVar[tuple[str, ...]] = ("chaos-mesh",)
+    mechanisms: ClassVar[tuple[str, ...]] = ("workload", "chaos-mesh")
     strong: ClassVar[Mapping[str, str]] = {"volume": "/data", "delay": "200ms"}
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(
             name="volume",
             field="volume",
             unit=TEXT,
-            doc="folder in the container that a volume is mounted on",
+            doc="folder that a volume is mounted on; on this machine /data",
         ),
         Parameter(
             name="delay",

@@ -9,13 +9,14 @@ from microservo.domain.graph import OUTSIDE
 from microservo.platforms.local.mechanisms.both_ways import BothWays
 from microservo.platforms.local.mechanisms.control_api import ControlApi
 from microservo.platforms.local.mechanisms.process import ProcessSignals
+from microservo.platforms.local.mechanisms.process_limits import ProcessLimits
 from microservo.platforms.local.state import LocalInstance, TargetState
 from microservo.platforms.mechanism import Mechanism
 from microservo.platforms.noop import NoopMechanism
 
 COLLECTOR = "collector"
 USERS = "loadgen"
-NAMES = frozenset({"none", "process", "workload", "sidecar", "network", USERS, COLLECTOR})
+NAMES = frozenset({"none", "process", "limits", "workload", "sidecar", "network", USERS, COLLECTOR})
 """The names of the mechanisms of a local target."""
 
 
@@ -36,6 +37,7 @@ def local_mechanisms(state: Callable[[], TargetState], clock: Callable[[], int])
     return [
         NoopMechanism(clock),
         ProcessSignals(state, clock),
+        ProcessLimits(state, clock),
         workload,
         sidecar,
         BothWays("network", (workload, sidecar)),

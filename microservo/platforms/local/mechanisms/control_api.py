@@ -61,7 +61,7 @@ class ControlApi:
         body = {"kind": kind, "parameters": dict(parameters)}
         path = self._path(instance, fault_id)
         answer = api.call("PUT", path, body=body, timeout_s=_APPLY_TIMEOUT_S)
-        return _confirmation(answer, "applied_at_us")
+        return confirmation_of(answer, "applied_at_us")
 
     def recover(self, instance: str, fault_id: str, wire: Wire) -> Confirmation:
         api = self._find(instance)
@@ -98,7 +98,7 @@ class ControlApi:
         return ControlClient(address, state.control_token) if address else None
 
     def _end(self, api: ControlClient, instance: str, fault_id: str) -> Confirmation:
-        return _confirmation(api.call("DELETE", self._path(instance, fault_id)), "recovered_at_us")
+        return confirmation_of(api.call("DELETE", self._path(instance, fault_id)), "recovered_at_us")
 
     def _active(self, api: ControlClient, instance: str) -> dict[str, int | None]:
         """What each fault in force on an instance has acted on so far, by id."""
@@ -177,7 +177,8 @@ def _active(api: ControlClient) -> dict[str, int | None]:
         raise Retryable(msg) from error
 
 
-def _confirmation(answer: Any, key: str) -> Confirmation:
+def confirmation_of(answer: Any, key: str) -> Confirmation:
+    """What an answer says, its instant under `key`; `Retryable` where it makes no sense."""
     try:
         return Confirmation(
             at_us=int(answer[key]),

@@ -104,6 +104,23 @@ EXAMPLES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
         {"database": "shop", "table": "carts", "latency": "1s"},
         {"database": "shop", "table": "carts", "latency_us": 1000000, "connector": 8},
     ),
+    "bad-deploy": ({"ratio": "0"}, {"latency_us": 50000, "ratio": 0.0}),
+    "cache-failure": ({}, {}),
+    "cache-penetration": ({"ratio": "80%"}, {"ratio": 0.8}),
+    "config-error": ({"setting": "timeout"}, {"setting": "timeout"}),
+    "connection-pool-exhaustion": ({}, {"ratio": 1.0}),
+    "cpu-limit": ({"cores": "20%"}, {"cores": 0.2}),
+    "deadlock": ({}, {}),
+    "disk-full": ({"left": "1kB"}, {"volume": "/data", "left_bytes": 1000}),
+    "fd-exhaustion": ({"left": "3"}, {"left": 3}),
+    "gc-pause": ({"pause": "50ms"}, {"pause_us": 50000, "interval_us": 1000000}),
+    "lock-contention": ({"hold": "20ms"}, {"hold_us": 20000}),
+    "log-flood": ({}, {"lines": 100}),
+    "memory-leak": ({"size": "1MiB"}, {"bytes": 2**20, "most_bytes": 256 * 2**20}),
+    "memory-limit": ({"size": "64KiB"}, {"bytes": 65536}),
+    "oom-kill": ({"size": "16MiB"}, {"bytes": 16 * 2**20}),
+    "thread-leak": ({"most": "50"}, {"most": 50}),
+    "wrong-answer": ({"endpoint": "GetCart"}, {"ratio": 0.5, "endpoint": "GetCart"}),
     "kernel-fault": ({}, {"fails": 0, "ratio": 1.0, "times": 1}),
     "block-delay": (
         {"volume": "data", "latency": "200ms"},
@@ -149,6 +166,21 @@ BAD = [
     ("telemetry-reorder", {"within": "2"}, "within: '2' is not understood"),
     ("telemetry-clock-skew", {"offset": "-2min"}, "offset: -2min is out of range; give -60s to 3s"),
     ("telemetry-schema-drift", {}, "needs the parameter 'metric'; add for example metric=GetCart"),
+    ("bad-deploy", {"ratio": "110%"}, "ratio: 1.1 is out of range; give 0.0 to 1"),
+    ("cache-penetration", {"ratio": "0"}, "ratio: 0.0 is out of range"),
+    ("config-error", {"setting": "port"}, "'port' is none of them; give database or address or timeout"),
+    ("connection-pool-exhaustion", {"ratio": "5"}, "ratio: 5.0 is out of range"),
+    ("cpu-limit", {"cores": "0.1%"}, "cores: 0.001 is out of range; give 0.01 to 1"),
+    ("disk-full", {"left": "-1B"}, "left: -1B is out of range; give 0"),
+    ("fd-exhaustion", {"left": "2000"}, "left: 2000 is out of range; give 0 to 1000"),
+    ("gc-pause", {"pause": "3s"}, "pause: 3s is out of range; give 1ms to 2s"),
+    ("lock-contention", {"hold": "0ms"}, "out of range; give 1ms to 10s"),
+    ("log-flood", {"lines": "1000"}, "lines: 1000 is out of range; give 1 to 500"),
+    ("memory-leak", {"size": "1GiB"}, "size: 1GiB is out of range; give 1KiB to 64MiB"),
+    ("memory-limit", {"size": "1"}, "size: '1' is not understood"),
+    ("oom-kill", {"size": "1kB"}, "size: 1kB is out of range; give 1MiB to 16GiB"),
+    ("thread-leak", {"most": "0"}, "most: 0 is out of range; give 1 to 1000"),
+    ("wrong-answer", {"ratio": "2"}, "ratio: 2.0 is out of range"),
     ("noop", {"ratio": "1"}, "noop has no parameter 'ratio'; it takes none"),
     ("process-kill", {"signal": "9"}, "process-kill has no parameter 'signal'"),
     ("process-pause", {"for": "9s"}, "process-pause has no parameter 'for'"),
@@ -221,7 +253,7 @@ def test_a_contract_measures_every_service_that_a_call_connects_with_the_root_ca
     if KINDS[kind].on_telemetry:
         assert contract == Contract(root=contract.root)
         return
-    assert contract.is_empty == (kind == "noop")
+    assert contract.is_empty == (kind in ("noop", "wrong-answer"))
     if not contract.is_empty:
         assert all((contract.root, contract.callers, contract.users, contract.callees))
 
