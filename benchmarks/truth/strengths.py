@@ -31,14 +31,18 @@ _WEAK: Mapping[str, Mapping[str, str]] = {
     "gc-pause": {"pause": "1ms", "interval": "60s"},
     "http-abort": {"ratio": "1%"},
     "http-delay": {"delay": "1ms"},
+    "http-truncate": {"ratio": "1%"},
     "lock-contention": {"hold": "1ms"},
     "log-flood": {"lines": "1"},
     "memory-hog": {"size": "1MiB"},
     "memory-leak": {"size": "1KiB", "most": "1MiB"},
     "memory-limit": {"size": "1GiB"},
     "network-bandwidth": {"rate": "1Gbit/s"},
+    "network-corrupt": {"ratio": "0.1%"},
     "network-delay": {"latency": "1ms"},
     "network-loss": {"ratio": "0.1%"},
+    "network-reorder": {"latency": "1ms"},
+    "slow-close": {"delay": "1ms"},
     "thread-leak": {"most": "1"},
     "wrong-answer": {"ratio": "1%"},
 }
@@ -51,7 +55,9 @@ _STRONG: Mapping[str, Mapping[str, str]] = {
     "http-delay": {"delay": "1s"},
     "lock-contention": {"hold": "1s"},
     "memory-hog": {"size": "512MiB"},
+    "http-truncate": {"ratio": "100%"},
     "network-bandwidth": {"rate": "8kbit/s"},
+    "network-corrupt": {"ratio": "60%"},
     "network-delay": {"latency": "1s", "jitter": "100ms"},
     "network-loss": {"ratio": "60%"},
 }
@@ -72,7 +78,7 @@ def kinds_of_services() -> tuple[str, ...]:
 def parameters(kind: str, strength: Strength) -> Mapping[str, str]:
     """The parameters as people write them; kinds without any have but one strength."""
     if strength == "weak":
-        return _WEAK.get(kind, {})
+        return _WEAK.get(kind, KINDS[kind].strong)
     # What a campaign injects is the default: clear at a few requests per second.
     return KINDS[kind].strong if strength == "default" else _STRONG.get(kind, KINDS[kind].strong)
 

@@ -228,7 +228,7 @@ def test_a_record_of_something_else_fails_the_call() -> None:
         ("dns-delay", {"delay_us": -1, "name": ""}, "delay_us is -1"),
         ("dependency-blackhole", {"peer": "cart"}, "peer is 'cart'; choose one of ['back', 'side']"),
         ("dependency-blackhole", {"peer": "", "ratio": 1}, "unknown parameters ['ratio']"),
-        ("network-partition", {"peer": ""}, "peer is ''; give a text"),
+        ("network-partition", {"peer": ""}, "peer is empty; give the name of a service"),
         ("retry-storm", {"retries": 0, "after_us": 1, "peer": ""}, "retries is 0"),
         ("retry-storm", {"retries": 1, "after_us": 0, "peer": ""}, "after_us is 0"),
     ],

@@ -48,16 +48,16 @@ def test_a_shipped_campaign_gives_the_same_bytes_for_the_same_seed_and_others_fo
 
 def test_the_bytes_of_a_plan_are_these_on_every_machine() -> None:
     assert planned("[faults]\ncount = 5\n", 7).sha256 == (
-        "71b1ac113c2a27c947264f33566b10d7f0a02cdf3322a580d6002359bca00693"
+        "220ba6e25be11f04d973c0cc41204e0b5ffb614f8c6de8664f60cf44656ed16b"
     )
 
 
 @pytest.mark.parametrize(
     ("name", "sha256"),
     [
-        ("all-kinds", "d16b2df9d5f2c7d7382a3e18253782087b771eb738a15f3e7d72cdf7d618e4bc"),
-        ("concurrent", "a0b87588652e5c00a138687740998a71baf516ecba4dc7ea3d75f8c3336f3413"),
-        ("night", "ceca80f887a4573a179ea258bcd1edf8fa24dc52adae657d1089ef7e37ee49d4"),
+        ("all-kinds", "687e42d11f4ec00b8b6d3627674814a27905ee9a03861a11eacbba872f12d629"),
+        ("concurrent", "cfb3462484bafc09e9740057bd9a913475333d0cf47366c8c75bdbca1981918b"),
+        ("night", "8982da66adb5b2b4fc51ebe9bcecfc82b1f6db2495f9011652ad2eab7efe3021"),
         ("severity-ladder", "c3a867336be92d2ac89dd770a8a32669c986367602c7372cbc2d832c87c268ad"),
         ("smoke", "29c43f9481924d031e5aa18638f9b9edb280228987a7aaf5baa51d65892bcd39"),
     ],
