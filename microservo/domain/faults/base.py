@@ -229,9 +229,9 @@ class Fault(ABC):
 
     @classmethod
     def _recorded(cls, parameter: Parameter, values: Mapping[str, str]) -> Value:
-        if parameter.field not in values and parameter.default == "":
-            # The record is older than this parameter, which narrows what the fault concerns.
-            return ""
+        if parameter.field not in values and parameter.default is not None:
+            # The record is older than the parameter.
+            return parameter.read(parameter.default)
         return parameter.unit.number(values[parameter.field])
 
     @classmethod
