@@ -76,10 +76,9 @@ class Round:
     over: CampaignFault
     under: tuple[tuple[CampaignFault, Strength], ...]
 
-    @property
-    def under_ids(self) -> list[str]:
-        """Ids of the others."""
-        return [f"under-{self.number}-{at}" for at in range(len(self.under))]
+    def under_ids(self, run_id: str) -> list[str]:
+        """Ids of the others in a run: ids are unique on a broker, and it keeps those of earlier runs."""
+        return [f"{run_id}-under-{self.number}-{at}" for at in range(len(self.under))]
 
 
 def rounds_of(count: int, seed: int, topology: str) -> list[Round]:
@@ -138,25 +137,27 @@ def run_rounds(
         for each in rounds:
             under = ", ".join(sorted({fault.service for fault, _ in each.under}))
             with progress.stage(f"{_STRONG} on {each.over.service}, weak and idle faults on {under}"):
-                _inject(system.client, each)
+                _inject(system.client, each, system.run_id)
             count_down(progress, "quiet", float(each.over.gap_s))
-        events = ended(system, progress)
-        exposure = Exposure.read(system.broker, system.run_id, options.topic_prefix)
+        run_id, events = system.run_id, ended(system, progress)
+        exposure = Exposure.read(system.broker, run_id, options.topic_prefix)
     return [
         injection(number, fault, strength, event, exposure, overlapped=_STRONG)
         for each in rounds
-        for (fault, strength), event in zip(each.under, newest_of(events, each.under_ids), strict=True)
+        for (fault, strength), event in zip(
+            each.under, newest_of(events, each.under_ids(run_id)), strict=True
+        )
     ]
 
 
-def _inject(client: Client, wanted: Round) -> None:
+def _inject(client: Client, wanted: Round, run_id: str) -> None:
     begin = datetime.now(UTC) + timedelta(seconds=_LEAD_S)
-    over_id = f"over-{wanted.number}"
+    over_id, under_ids = f"{run_id}-over-{wanted.number}", wanted.under_ids(run_id)
     for fault_id, fault, start_s in (
         (over_id, wanted.over, 0),
         *(
             (fault_id, fault, start_s)
-            for fault_id, (fault, _), start_s in zip(wanted.under_ids, wanted.under, _STARTS_S, strict=True)
+            for fault_id, (fault, _), start_s in zip(under_ids, wanted.under, _STARTS_S, strict=True)
         ),
     ):
         client.faults.request(
@@ -167,7 +168,7 @@ def _inject(client: Client, wanted: Round) -> None:
             start_at=begin + timedelta(seconds=start_s),
             fault_id=fault_id,
         )
-    for fault_id in (over_id, *wanted.under_ids):
+    for fault_id in (over_id, *under_ids):
         client.faults.wait(fault_id, "recovered", timeout_s=_LEAD_S + 120)
 
 

@@ -69,7 +69,7 @@ def test_a_weak_fault_never_shares_its_service_with_another_one_of_its_round() -
     for each in rounds:
         services = [each.over.service, *(fault.service for fault, _ in each.under)]
         assert len(set(services)) == 1 + PER_ROUND
-    assert len({each for some in rounds for each in some.under_ids}) == PER_ROUND * len(rounds)
+    assert len({each for some in rounds for each in some.under_ids("run-1")}) == PER_ROUND * len(rounds)
     assert max(map(len, sessions_of_rounds(rounds))) == ROUNDS_PER_SESSION
 
 

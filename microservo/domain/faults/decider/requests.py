@@ -78,7 +78,13 @@ def _receive_again(step: Step, request: FaultRequest, known: FaultStatus) -> Non
     if first is not None or fault is None or fault.status.is_over:
         return
     if request.action == "declare":
-        complete(step, step.put(replace(fault, request=request)), _declared(step, request))
+        try:
+            declared = _declared(step, request)
+        except InvalidInput as error:
+            # Another one of the same instant: of the first nothing else is left to tell them apart by.
+            _refuse(step, request, str(error))
+            return
+        complete(step, step.put(replace(fault, request=request)), declared)
         return
     if fault.status.instances:
         return

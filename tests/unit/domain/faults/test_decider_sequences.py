@@ -304,3 +304,12 @@ class Lives(RuleBasedStateMachine):
 
 TestLives = Lives.TestCase
 TestLives.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
+
+
+def test_a_declaration_with_an_end_to_come_is_refused_also_behind_a_crash_that_lost_the_first() -> None:
+    lives = Lives()
+    lives.see_target()
+    lives.declare(fault_id="f-0", back_s=0, lasted_s=None)
+    lives.kill(stored=1, done=False, away_s=0)
+    lives.declare(fault_id="f-0", back_s=0, lasted_s=200)
+    lives.teardown()
