@@ -41,3 +41,18 @@ SHARE_OF_RECORDS = Parameter(
     low=0.001,
     high=1,
 )
+VOLUME = Parameter(
+    name="volume", field="volume", unit=TEXT, doc="folder that a volume is mounted on; on this machine /data"
+)
+FILE = Parameter(
+    name="path", field="path", unit=TEXT, doc="only this file; empty: all below the volume", default=""
+)
+SHARE_OF_CALLS = Parameter(
+    name="ratio",
+    field="ratio",
+    unit=RATIO,
+    doc="share of calls",
+    default="100%",
+    low=0.001,
+    high=1,
+)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from microservo.domain.faults.base import Contract, Fault, Parameter
 from microservo.domain.faults.registry import register
+from microservo.domain.faults.shared_parameters import FILE, SHARE_OF_CALLS, VOLUME
 from microservo.domain.faults.symptoms import failed, served, towards_users
-from microservo.domain.faults.units import COUNT, RATIO, TEXT
+from microservo.domain.faults.units import COUNT
 
 
 @register
@@ -24,12 +25,7 @@ class DiskCorrupt(Fault):
     mechanisms: ClassVar[tuple[str, ...]] = ("chaos-mesh",)
     strong: ClassVar[Mapping[str, str]] = {"volume": "/data"}
     parameters: ClassVar[tuple[Parameter, ...]] = (
-        Parameter(
-            name="volume",
-            field="volume",
-            unit=TEXT,
-            doc="folder in the container that a volume is mounted on",
-        ),
+        VOLUME,
         Parameter(
             name="occurrences",
             field="occurrences",
@@ -48,22 +44,8 @@ class DiskCorrupt(Fault):
             low=1,
             high=1_000_000,
         ),
-        Parameter(
-            name="ratio",
-            field="ratio",
-            unit=RATIO,
-            doc="share of calls",
-            default="50%",
-            low=0.001,
-            high=1,
-        ),
-        Parameter(
-            name="path",
-            field="path",
-            unit=TEXT,
-            doc="only this file; empty: all below the volume",
-            default="",
-        ),
+        replace(SHARE_OF_CALLS, default="50%"),
+        FILE,
     )
 
     volume: str

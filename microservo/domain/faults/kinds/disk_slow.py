@@ -8,8 +8,9 @@ from typing import ClassVar
 
 from microservo.domain.faults.base import Contract, Fault, Parameter
 from microservo.domain.faults.registry import register
+from microservo.domain.faults.shared_parameters import FILE, SHARE_OF_CALLS, VOLUME
 from microservo.domain.faults.symptoms import served, slow, towards_users
-from microservo.domain.faults.units import DURATION, RATIO, TEXT
+from microservo.domain.faults.units import DURATION
 
 _FULL_SEVERITY_US = 1_000_000
 
@@ -23,12 +24,7 @@ class DiskSlow(Fault):
     mechanisms: ClassVar[tuple[str, ...]] = ("workload", "chaos-mesh")
     strong: ClassVar[Mapping[str, str]] = {"volume": "/data", "delay": "200ms"}
     parameters: ClassVar[tuple[Parameter, ...]] = (
-        Parameter(
-            name="volume",
-            field="volume",
-            unit=TEXT,
-            doc="folder that a volume is mounted on; on this machine /data",
-        ),
+        VOLUME,
         Parameter(
             name="delay",
             field="delay_us",
@@ -37,22 +33,8 @@ class DiskSlow(Fault):
             low=1_000,
             high=60_000_000,
         ),
-        Parameter(
-            name="ratio",
-            field="ratio",
-            unit=RATIO,
-            doc="share of calls",
-            default="100%",
-            low=0.001,
-            high=1,
-        ),
-        Parameter(
-            name="path",
-            field="path",
-            unit=TEXT,
-            doc="only this file; empty: all below the volume",
-            default="",
-        ),
+        SHARE_OF_CALLS,
+        FILE,
     )
 
     volume: str

@@ -8,8 +8,9 @@ from typing import ClassVar
 
 from microservo.domain.faults.base import Contract, Fault, Parameter
 from microservo.domain.faults.registry import register
+from microservo.domain.faults.shared_parameters import FILE, SHARE_OF_CALLS, VOLUME
 from microservo.domain.faults.symptoms import failed, served, towards_users
-from microservo.domain.faults.units import COUNT, RATIO, TEXT
+from microservo.domain.faults.units import COUNT
 
 
 @register
@@ -21,12 +22,7 @@ class FilePermissions(Fault):
     mechanisms: ClassVar[tuple[str, ...]] = ("chaos-mesh",)
     strong: ClassVar[Mapping[str, str]] = {"volume": "/data"}
     parameters: ClassVar[tuple[Parameter, ...]] = (
-        Parameter(
-            name="volume",
-            field="volume",
-            unit=TEXT,
-            doc="folder in the container that a volume is mounted on",
-        ),
+        VOLUME,
         Parameter(
             name="permissions",
             field="permissions",
@@ -36,22 +32,8 @@ class FilePermissions(Fault):
             low=0,
             high=511,
         ),
-        Parameter(
-            name="ratio",
-            field="ratio",
-            unit=RATIO,
-            doc="share of calls",
-            default="100%",
-            low=0.001,
-            high=1,
-        ),
-        Parameter(
-            name="path",
-            field="path",
-            unit=TEXT,
-            doc="only this file; empty: all below the volume",
-            default="",
-        ),
+        SHARE_OF_CALLS,
+        FILE,
     )
 
     volume: str
