@@ -36,6 +36,7 @@ MAPPINGS = {
         "service": {"properties": {"name": {"type": "keyword"}}},
     }
 }
+_LAG_S = 2.0
 SETTINGS = {"number_of_replicas": 0, "number_of_shards": 2}
 
 
@@ -56,8 +57,13 @@ def prefix() -> str:
     return f"t{uuid.uuid4().hex[:8]}"
 
 
+def let_settle() -> None:
+    """Lets time pass until what was written is older than the lag: what is younger is not read yet."""
+    time.sleep(_LAG_S + 0.5)
+
+
 def settings(elastic: RealElasticsearch, *logs: str, **values: object) -> ElasticsearchSettings:
-    given = {"url": elastic.url, "logs": logs, "traces": (), "lag_s": 2.0, "interval_s": 0.2, **values}
+    given = {"url": elastic.url, "logs": logs, "traces": (), "lag_s": _LAG_S, "interval_s": 0.2, **values}
     return ElasticsearchSettings.model_validate(given)
 
 
@@ -139,7 +145,7 @@ def test_a_look_whose_point_in_time_is_gone_goes_on_where_it_was_and_nothing_com
         client.indices.create(index=f"{prefix}-a", settings=SETTINGS, mappings=MAPPINGS)
         write(client, f"{prefix}-a", range(500))
         client.indices.refresh(index=f"{prefix}-a")
-    time.sleep(2.5)
+    let_settle()
     tail = ElasticsearchTail(settings(elastic, f"{prefix}-*", page=100), now_us)
     looking = tail.pages(cursor_at(30))
     got = [next(looking)]
@@ -160,11 +166,12 @@ def test_a_point_in_time_that_ran_out_is_no_loss(
     client.indices.create(index=f"{prefix}-a", settings=SETTINGS, mappings=MAPPINGS)
     write(client, f"{prefix}-a", range(500))
     client.indices.refresh(index=f"{prefix}-a")
-    time.sleep(2.5)
+    let_settle()
     monkeypatch.setattr("microservo.sources.elasticsearch.tail._KEEP_ALIVE", "1s")
     tail = ElasticsearchTail(settings(elastic, f"{prefix}-*", page=100), now_us)
     looking = tail.pages(cursor_at(30))
     got = [next(looking)]
+    # Elasticsearch lets go of a point in time some seconds after it ran out.
     time.sleep(5)
     with pytest.raises(Retryable, match="404"):
         got.extend(looking)
@@ -191,12 +198,12 @@ def test_aliases_data_streams_and_a_rollover_between_two_looks_are_read_under_th
     write(client, stream, range(10, 20), create=True)
     client.indices.refresh(index=f"{prefix}-old,{stream}")
     tail = ElasticsearchTail(settings(elastic, f"{prefix}-alias", f"{prefix}-stream-*"), now_us)
-    time.sleep(2.5)
+    let_settle()
     first, cursor = followed(tail, cursor_at(30))
     client.indices.rollover(alias=stream)
     write(client, stream, range(20, 30), create=True)
     client.indices.refresh(index=stream)
-    time.sleep(2.5)
+    let_settle()
     second, _ = followed(tail, cursor)
     tail.close()
     assert sorted(lines(first)) == sorted(f"line {number}" for number in range(20))
@@ -210,7 +217,7 @@ def test_a_document_that_comes_late_is_read_and_one_that_says_when_it_came_howev
     tail = ElasticsearchTail(settings(elastic, f"{prefix}-*", overlap_s=20, sweep_s=20), now_us)
     write(client, f"{prefix}-a", range(10))
     client.indices.refresh(index=f"{prefix}-a")
-    time.sleep(2.5)
+    let_settle()
     first, cursor = followed(tail, cursor_at(10))
     now = datetime.now(UTC)
     client.index(index=f"{prefix}-a", document=line(10, now - timedelta(seconds=12)))
@@ -258,7 +265,7 @@ def test_indices_that_are_not_there_yet_are_no_error_and_are_read_once_they_are(
     client.indices.create(index=f"{prefix}-a", settings=SETTINGS, mappings=MAPPINGS)
     write(client, f"{prefix}-a", range(3))
     client.indices.refresh(index=f"{prefix}-a")
-    time.sleep(2.5)
+    let_settle()
     pages, _ = followed(tail, cursor)
     tail.close()
     assert len(lines(pages)) == 3
@@ -315,7 +322,7 @@ def test_spans_of_apm_and_of_opentelemetry_are_read_with_parents_outcome_and_pod
     for document in (transaction, span, otel):
         client.index(index=f"{prefix}-traces", document=document)
     client.indices.refresh(index=f"{prefix}-traces")
-    time.sleep(2.5)
+    let_settle()
     tail = ElasticsearchTail(settings(elastic, traces=(f"{prefix}-*",)), now_us)
     pages = list(tail.pages(f'{{"traces": {now_us() - 10 * S}}}'))
     tail.close()
