@@ -95,3 +95,8 @@ def test_columns_of_different_lengths_are_refused() -> None:
     usual = hosts_of([host("a")])
     with pytest.raises(InvalidInput, match="column latitude has 1 rows for 2 hosts"):
         Hosts(names=("a", "b"), **{name: getattr(usual, name) for name in Hosts.__slots__ if name != "names"})
+
+
+def test_a_host_that_is_nowhere_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="host a is at latitude nan, longitude 0; give degrees"):
+        hosts_of([host("a", latitude=math.nan)])

@@ -102,6 +102,21 @@ def test_an_evaluation_without_a_new_measurement_is_not_one_more_in_a_row() -> N
     assert len(streaks.update(scene.decide(a="replicate"), scene.now_us)) == 1
 
 
+def test_simulated_values_are_new_at_every_instant() -> None:
+    scene, streaks = Scene("container", NAMES), Streaks(SERVICE_STREAKS)
+    scene.measurements.add("a")
+    scene.measurements.simulate(np.array([[3.0]]))
+    found = [streaks.update(scene.again(), second * SECOND_US).tolist() for second in (1, 2, 2, 3)]
+    assert found == [[], [], [], [0]]
+
+
+def test_a_container_that_came_after_the_outcome_has_nothing_to_begin_anew() -> None:
+    scene, streaks = Scene("container", NAMES), Streaks(SERVICE_STREAKS)
+    streaks.update(scene.decide(a="replicate"), scene.now_us)
+    streaks.acted(np.array([0, scene.measurements.add("b")]), scene.now_us)
+    assert streaks.count.tolist() == [0]
+
+
 def test_after_an_action_the_count_begins_anew_and_the_container_cools_down() -> None:
     scene, streaks = (
         Scene("container", NAMES),
