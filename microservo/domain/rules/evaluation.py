@@ -121,7 +121,7 @@ def evaluate(
         values=values,
         serial=measurements.serial.copy(),
         measured_us=measurements.measured_us.copy(),
-        is_simulated=(~np.isnan(measurements.simulated)).any(axis=0),
+        is_simulated=np.logical_or.reduce(~np.isnan(measurements.simulated), axis=0),
         held=held,
     )
 
