@@ -16,14 +16,22 @@ from microservo.application.runs import running_run
 from microservo.domain import campaigns
 from microservo.domain.campaigns.choice import CampaignFault
 from microservo.domain.campaigns.course import Course
-from microservo.domain.campaigns.definition import Definition, load_definition
-from microservo.domain.campaigns.plan import CampaignPlan, PlannedStep, fault_id, plan_campaign
-from microservo.domain.faults.catalogue import check_id
+from microservo.domain.campaigns.definition import CLUSTER, Definition, load_definition
+from microservo.domain.campaigns.plan import (
+    CampaignPlan,
+    CampaignTarget,
+    PlannedStep,
+    fault_id,
+    plan_campaign,
+    request_of,
+)
+from microservo.domain.faults.catalogue import check_id, parse_request
 from microservo.errors import InvalidInput, Unavailable
 from microservo.log.campaigns import read_campaigns, read_journal
 from microservo.platforms.local.mechanisms import kinds_of_local_targets
 from microservo.platforms.local.topology_files import read_topology
-from microservo.platforms.platform import LoadedPlatform, kinds_here
+from microservo.platforms.platform import LoadedPlatform, Platform, kinds_here, labels_of, services_of
+from microservo.platforms.target import kinds_of_clusters
 from schemas.records import CampaignEvent, CampaignRun, Experiment, FaultEvent
 
 if TYPE_CHECKING:
@@ -65,7 +73,7 @@ class CampaignReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanCampaign(Command[CampaignPlan]):
-    """Asks for the plan of a campaign; needs no running system.
+    """Asks for the plan of a campaign; needs no running system, but for one of all services of a cluster.
 
     Attributes:
         name: of a shipped one, or path of a file that ends in .toml.
@@ -113,16 +121,33 @@ class ListShippedCampaigns(Command[tuple[Definition, ...]]):
     """Asks for the campaigns that come with MicroServo; needs no running system."""
 
 
-def plan_of_campaign(command: PlanCampaign, _context: Context) -> CampaignPlan:
+def plan_of_campaign(command: PlanCampaign, context: Context) -> CampaignPlan:
     """The plan.
 
     Raises:
         InvalidInput: there is no such campaign, or it asks for something that can't be.
+        Unavailable: it is of all services of a cluster, and none is attached.
     """
     definition = _definition(command.name)
-    return plan_campaign(
-        definition, read_topology(definition.topology), kinds_of_local_targets(), command.seed
-    )
+    if definition.is_on_cluster:
+        return plan_campaign(definition, _cluster(definition, context), kinds_of_clusters(), command.seed)
+    target = CampaignTarget.of(read_topology(definition.topology))
+    return plan_campaign(definition, target, kinds_of_local_targets(), command.seed)
+
+
+def _cluster(definition: Definition, context: Context) -> CampaignTarget:
+    """The target in a cluster: the services that a definition names, or else those that run there."""
+    named = dict.fromkeys((*definition.services, *definition.instances))
+    if definition.services:
+        return CampaignTarget(name=CLUSTER, services=(*named, *definition.without))
+    platform = context.connection.platform()
+    if platform is None or platform.name != CLUSTER:
+        msg = (
+            f"campaign {definition.name} takes its services from the cluster that is attached, and none is; "
+            "`microservo up --target kubernetes --namespace N` attaches one, or name them under [target]"
+        )
+        raise Unavailable(msg)
+    return CampaignTarget(name=CLUSTER, services=tuple(sorted(services_of(platform))))
 
 
 def run_campaign(command: RunCampaign, context: Context) -> CampaignReport:
@@ -236,18 +261,34 @@ def _checked_run(plan: CampaignPlan, context: Context) -> Experiment:
     if experiment is None:
         msg = "no run goes on, so there is nothing to break; `microservo up` begins one"
         raise Unavailable(msg)
-    if experiment.target != plan.target:
+    # In a cluster, the namespaces stand behind.
+    is_on_cluster = experiment.target.partition(" ")[0] == CLUSTER
+    if plan.target != (CLUSTER if is_on_cluster else experiment.target):
+        name_it = 'platform = "kubernetes"' if is_on_cluster else "this topology"
         msg = (
             f"campaign {plan.name} is for {plan.target}, and what runs is {experiment.target}; start that "
-            "target, or name this topology in the campaign's file"
+            f"target, or write {name_it} under [target] in the campaign's file"
         )
         raise InvalidInput(msg)
     platform = context.connection.platform()
-    lacking = set() if platform is None else {step.kind for step in plan.steps} - kinds_here(platform)
+    if platform is not None:
+        _check_faults(plan, platform)
+    return experiment
+
+
+def _check_faults(plan: CampaignPlan, platform: Platform) -> None:
+    """Refuses a plan with a fault that can't be carried out on the target as it is now."""
+    kinds, services, labels = kinds_here(platform), services_of(platform), labels_of(platform.instances())
+    lacking = {step.kind for step in plan.steps} - kinds
     if lacking:
         msg = f"the running target can't carry {', '.join(sorted(lacking))}; leave them out of the mix"
         raise InvalidInput(msg)
-    return experiment
+    for step in plan.steps:
+        try:
+            parse_request(request_of(plan.name, step, 0), services, kinds, labels=labels)
+        except InvalidInput as error:
+            msg = f"fault {step.number} of {plan.name}, {step.kind} on {step.service}: {error}"
+            raise InvalidInput(msg) from error
 
 
 def _refuse_second(known: Iterable[CampaignStatus]) -> None:
@@ -292,7 +333,7 @@ def _carried_out(
             plan=plan,
             journal=journal,
             faults=faults,
-            health=stack.enter_context(TargetHealth(connection, experiment.run_id)),
+            health=stack.enter_context(TargetHealth(connection, experiment.run_id, plan.entry)),
             progress=context.progress,
             set_load=lambda journeys_per_s: _set_load(journeys_per_s, context),
             load_now=_load_of(experiment) if is_new else None,

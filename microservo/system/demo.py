@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from microservo.adapters.clock import now_us
 from microservo.application.progress import Progress
 from microservo.domain.campaigns.definition import Definition, LoadStep
-from microservo.domain.campaigns.plan import CampaignPlan, plan_campaign
+from microservo.domain.campaigns.plan import CampaignPlan, CampaignTarget, plan_campaign
 from microservo.errors import InvalidInput
 from microservo.platforms.local.mechanisms import kinds_of_local_targets
 from microservo.platforms.local.topology_files import read_topology
@@ -139,4 +139,6 @@ def plan_of(options: SystemOptions, faults: int, *, is_balanced: bool = False) -
         count=faults,
         is_balanced=is_balanced,
     )
-    return plan_campaign(definition, read_topology(options.topology), kinds_of_local_targets())
+    return plan_campaign(
+        definition, CampaignTarget.of(read_topology(options.topology)), kinds_of_local_targets()
+    )
