@@ -16,6 +16,7 @@ from microservo.application.command import Context
 from microservo.application.connection import Connection
 from microservo.application.target_health import TargetHealth
 from microservo.client.client import Client
+from microservo.domain import campaigns
 from microservo.domain.campaigns.plan import CampaignPlan, PlannedStep
 from microservo.domain.faults.catalogue import kind_named
 from microservo.errors import InvalidInput, Unavailable
@@ -177,6 +178,15 @@ def test_without_a_mix_or_balanced_a_campaign_on_a_cluster_is_refused(tmp_path: 
     path.write_text(f'{head}balanced = true\n[[mix]]\nkind = "pod-kill"')
     with pytest.raises(InvalidInput, match="who calls whom in a cluster isn't known"):
         plan_of_campaign(PlanCampaign(name=str(path)), attached(FakeCluster()))
+
+
+def test_the_file_for_a_cluster_that_the_documentation_shows_is_a_campaign(tmp_path: Path) -> None:
+    document = (Path(campaigns.__file__).parents[3] / "docs" / "campaigns.md").read_text(encoding="utf-8")
+    path = tmp_path / "pods.toml"
+    path.write_text(document.partition("### In a cluster")[2].partition("```toml\n")[2].partition("```")[0])
+    plan = plan_of_campaign(PlanCampaign(name=str(path)), attached())
+    assert (plan.target, plan.entry, len(plan.steps)) == ("kubernetes", "frontend", 10)
+    assert {step.mode for step in plan.steps} == {"one"}
 
 
 def refused_run(plan: CampaignPlan, cluster: FakeCluster) -> str:
