@@ -1,6 +1,6 @@
 """Messages of OpenTelemetry, Jaeger, Filebeat, Fluent Bit and Prometheus' adapter.
 
-Those of `tests/golden/kafka` were written by a real OpenTelemetry Collector (tests/support/otel_collector.py),
+Those of `tests/golden/kafka` were written by a real OpenTelemetry Collector (tests/support/otel_collector),
 which has the encodings of Jaeger too; Filebeat, Fluent Bit and the adapter are as they document themselves.
 """
 
@@ -156,6 +156,14 @@ def test_opentelemetrys_protobuf_is_of_the_signal_that_its_topic_says() -> None:
         format_of(body, "events")
     declared = decode_messages([message(body, "events")], {"events": "otlp_logs"}, NOW_US)
     assert len(declared.rows["logs"]) == 1
+
+
+def test_lines_on_a_topic_of_spans_are_refused_with_how_they_were_read() -> None:
+    body = logs([line(T0_US, "hello")], resource("cart")).SerializeToString()
+    found = decode_messages([message(body, "otlp_spans")], {}, NOW_US)
+    (refused,) = found.refused["traces"]
+    assert "a message of otlp_spans was read as otlp_spans" in refused.reason
+    assert "one of otlp_logs, otlp_metrics, say so in formats.otlp_spans" in refused.reason
 
 
 def test_a_line_of_filebeat_is_of_the_pods_app_and_keeps_its_instant() -> None:
