@@ -4,8 +4,8 @@ Every request is answered once a broker of its own has what it holds. Both ways 
 times, and the medians are shown: on a busy machine one turn says little. The collector, the broker and the
 senders share the machine, so what it takes a second also tells what sending costs; the collector's own
 processor time for a span does not. Beside it, OpenTelemetry's Collector with its Kafka exporter, set to do
-the same: it answers when all replicas have the bytes, and compresses them likewise. It decodes and encodes them;
-ours also makes columns of them and finds services, callees and doubles.
+the same: it answers when all replicas have the bytes, and compresses them likewise. It decodes and encodes
+them; ours also makes columns of them and finds services, callees and doubles.
 """
 
 from __future__ import annotations
