@@ -135,6 +135,7 @@ def test_over_seeds_every_service_has_its_share_of_faults_the_entry_too() -> Non
     ]
     counts = Counter(fault.service for fault in faults)
     assert set(counts) == set(topology.services)
+    # One kind in seven shows on a service that hardly any request comes to: three of them share those.
     assert min(counts.values()) > 600 / 11 / 4
     assert max(counts.values()) < 600 / 11 * 2
 
