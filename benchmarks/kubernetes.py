@@ -155,13 +155,12 @@ def label_figures(cluster: Cluster, folder: Path, faults: int) -> Iterator[Figur
         "longest": late_ms[-1],
     }
     for what, value in found.items():
-        is_asked = what == "p99"
         yield figure(
             f"from the cluster's event to the label, {what} of {len(late_ms)} faults",
             value,
             "ms",
-            peer="asked for, at the most" if is_asked else "-",
-            peer_value=_MOST_MS if is_asked else None,
+            peer="asked for at p99, at the most",
+            peer_value=_MOST_MS,
             command=COMMAND,
         )
 
