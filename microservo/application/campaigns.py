@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from microservo.application.campaign_targets import check_faults, cluster_target
 from microservo.application.command import Command, Context
 from microservo.application.faults import ListFaults, list_faults
 from microservo.application.runs import running_run
@@ -19,18 +20,17 @@ from microservo.domain.campaigns.course import Course
 from microservo.domain.campaigns.definition import CLUSTER, Definition, load_definition
 from microservo.domain.campaigns.plan import (
     CampaignPlan,
-    CampaignTarget,
     PlannedStep,
     fault_id,
     plan_campaign,
-    request_of,
 )
-from microservo.domain.faults.catalogue import check_id, parse_request
+from microservo.domain.campaigns.target import CampaignTarget
+from microservo.domain.faults.catalogue import check_id
 from microservo.errors import InvalidInput, Unavailable
 from microservo.log.campaigns import read_campaigns, read_journal
 from microservo.platforms.local.mechanisms import kinds_of_local_targets
 from microservo.platforms.local.topology_files import read_topology
-from microservo.platforms.platform import LoadedPlatform, Platform, kinds_here, labels_of, services_of
+from microservo.platforms.platform import LoadedPlatform
 from microservo.platforms.target import kinds_of_clusters
 from schemas.records import CampaignEvent, CampaignRun, Experiment, FaultEvent
 
@@ -130,24 +130,11 @@ def plan_of_campaign(command: PlanCampaign, context: Context) -> CampaignPlan:
     """
     definition = _definition(command.name)
     if definition.is_on_cluster:
-        return plan_campaign(definition, _cluster(definition, context), kinds_of_clusters(), command.seed)
+        return plan_campaign(
+            definition, cluster_target(definition, context), kinds_of_clusters(), command.seed
+        )
     target = CampaignTarget.of(read_topology(definition.topology))
     return plan_campaign(definition, target, kinds_of_local_targets(), command.seed)
-
-
-def _cluster(definition: Definition, context: Context) -> CampaignTarget:
-    """The target in a cluster: the services that a definition names, or else those that run there."""
-    named = dict.fromkeys((*definition.services, *definition.instances))
-    if definition.services:
-        return CampaignTarget(name=CLUSTER, services=(*named, *definition.without))
-    platform = context.connection.platform()
-    if platform is None or platform.name != CLUSTER:
-        msg = (
-            f"campaign {definition.name} takes its services from the cluster that is attached, and none is; "
-            "`microservo up --target kubernetes --namespace N` attaches one, or name them under [target]"
-        )
-        raise Unavailable(msg)
-    return CampaignTarget(name=CLUSTER, services=tuple(sorted(services_of(platform))))
 
 
 def run_campaign(command: RunCampaign, context: Context) -> CampaignReport:
@@ -272,23 +259,8 @@ def _checked_run(plan: CampaignPlan, context: Context) -> Experiment:
         raise InvalidInput(msg)
     platform = context.connection.platform()
     if platform is not None:
-        _check_faults(plan, platform)
+        check_faults(plan, platform)
     return experiment
-
-
-def _check_faults(plan: CampaignPlan, platform: Platform) -> None:
-    """Refuses a plan with a fault that can't be carried out on the target as it is now."""
-    kinds, services, labels = kinds_here(platform), services_of(platform), labels_of(platform.instances())
-    lacking = {step.kind for step in plan.steps} - kinds
-    if lacking:
-        msg = f"the running target can't carry {', '.join(sorted(lacking))}; leave them out of the mix"
-        raise InvalidInput(msg)
-    for step in plan.steps:
-        try:
-            parse_request(request_of(plan.name, step, 0), services, kinds, labels=labels)
-        except InvalidInput as error:
-            msg = f"fault {step.number} of {plan.name}, {step.kind} on {step.service}: {error}"
-            raise InvalidInput(msg) from error
 
 
 def _refuse_second(known: Iterable[CampaignStatus]) -> None:

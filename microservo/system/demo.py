@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from microservo.adapters.clock import now_us
 from microservo.application.progress import Progress
 from microservo.domain.campaigns.definition import Definition, LoadStep
-from microservo.domain.campaigns.plan import CampaignPlan, CampaignTarget, plan_campaign
+from microservo.domain.campaigns.plan import CampaignPlan, plan_campaign
+from microservo.domain.campaigns.target import CampaignTarget
 from microservo.errors import InvalidInput
 from microservo.platforms.local.mechanisms import kinds_of_local_targets
 from microservo.platforms.local.topology_files import read_topology

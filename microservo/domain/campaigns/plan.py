@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from pydantic import TypeAdapter, ValidationError
 
-from microservo.domain.campaigns.choice import CampaignFault, campaign, requests_per_journey
+from microservo.domain.campaigns.choice import CampaignFault, campaign
 from microservo.domain.campaigns.definition import (
     MOST_FAULTS,
     SECOND_US,
@@ -18,11 +18,11 @@ from microservo.domain.campaigns.definition import (
     Definition,
     LoadStep,
 )
+from microservo.domain.campaigns.target import CampaignTarget
 from microservo.domain.documents import problem
 from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.faults.places import places
-from microservo.domain.graph import OUTSIDE, Edge
-from microservo.domain.topology import Topology
+from microservo.domain.graph import Edge
 from microservo.errors import InvalidInput
 from schemas.records import FaultRequest
 
@@ -60,37 +60,6 @@ class PlannedStep:
     def quiet_at_us(self) -> int:
         """When it is over, and the quiet time after it too."""
         return self.at_us + self.duration_us + self.gap_us
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CampaignTarget:
-    """What a campaign is planned for.
-
-    Attributes:
-        name: of its topology, or `CLUSTER`.
-        services: of it.
-        edges: (caller, callee), users included; empty where nothing is known of them.
-        callers: of each service; None where they are not known.
-        per_journey: requests that a journey of a user makes of each service; empty where nobody knows.
-    """
-
-    name: str
-    services: tuple[str, ...]
-    edges: tuple[Edge, ...] = ()
-    callers: Mapping[str, Collection[str]] | None = None
-    per_journey: Mapping[str, float] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, topology: Topology) -> CampaignTarget:
-        """The target of a topology."""
-        users = ((users, topology.entry) for users in sorted(OUTSIDE))
-        return cls(
-            name=topology.name,
-            services=tuple(topology.services),
-            edges=(*users, *topology.edges()),
-            callers=topology.callers(),
-            per_journey=requests_per_journey(topology),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

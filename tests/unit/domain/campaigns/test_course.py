@@ -22,7 +22,8 @@ from microservo.domain.campaigns.course import (
     next_action,
 )
 from microservo.domain.campaigns.definition import SECOND_US, Definition
-from microservo.domain.campaigns.plan import CampaignPlan, CampaignTarget, one_after_another, plan_campaign
+from microservo.domain.campaigns.plan import CampaignPlan, one_after_another, plan_campaign
+from microservo.domain.campaigns.target import CampaignTarget
 from microservo.platforms.local.mechanisms import kinds_of_local_targets
 from microservo.platforms.local.topology_files import read_topology
 from schemas.records import CampaignEvent

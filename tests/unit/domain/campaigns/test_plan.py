@@ -16,12 +16,12 @@ from microservo.domain.campaigns.choice import CampaignFault, campaign
 from microservo.domain.campaigns.definition import SECOND_US, Definition, load_definition
 from microservo.domain.campaigns.plan import (
     CampaignPlan,
-    CampaignTarget,
     PlannedStep,
     fault_id,
     one_after_another,
     plan_campaign,
 )
+from microservo.domain.campaigns.target import CampaignTarget
 from microservo.domain.faults.catalogue import KINDS
 from microservo.errors import InvalidInput
 from microservo.platforms.local.mechanisms import kinds_of_local_targets
