@@ -79,7 +79,8 @@ class Server:
     def _score(self, header: Mapping[str, Any], body: bytes) -> Answer:
         names, rows = self._windows(header, body)
         watch = self._algorithm.watch(header["service"])
-        scores = [watch.score(names, row) for row in rows]
+        score = watch.score if header.get("learns", True) else watch.score_only
+        scores = [score(names, row) for row in rows]
         return {"counts": asdict(watch.counts)}, float_bytes(scores)
 
     def _learn(self, header: Mapping[str, Any], body: bytes) -> Answer:
