@@ -231,23 +231,21 @@ class Session:
             services=tuple(services), causes=tuple(causes), counts=counts, cpu_us=_natural(answer, "cpu_us")
         )
 
-    def train(self, cases: Sequence[tuple[Case, str, str]], deadline_s: float = START_DEADLINE_S) -> None:
-        """Teaches a classifier: cases of other runs, the service in question, and the kind of failure."""
-        for case, service, kind in cases:
+    def train(self, cases: Sequence[tuple[Case, str]], deadline_s: float = START_DEADLINE_S) -> None:
+        """Teaches a classifier: cases of other runs, and the kind of failure of each."""
+        for case, kind in cases:
             header, body = case.frame(self._delivery)
-            self._ask("add", {**header, "service": service, "kind": kind}, body)
+            self._ask("add", {**header, "kind": kind}, body)
         self._ask("fit", {}, within_s=deadline_s)
 
-    def classify(self, case: Case, service: str) -> dict[str, float]:
+    def classify(self, case: Case) -> dict[str, float]:
         """The probability of each kind of failure that was taught.
 
         Raises:
             BadAnswer: these are no probabilities, or don't sum up to 1.
         """
         header, body = case.frame(self._delivery)
-        answer, out = self._ask(
-            "classify", {**header, "service": service}, body, _MAX_KINDS * frames.FLOAT_BYTES
-        )
+        answer, out = self._ask("classify", header, body, _MAX_KINDS * frames.FLOAT_BYTES)
         kinds, values = _of_type(answer, "kinds", list), frames.floats(out[: len(out) // 8 * 8])
         is_named = all(isinstance(kind, str) and _is_plain(kind) for kind in kinds)
         if (

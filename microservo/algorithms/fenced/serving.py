@@ -109,7 +109,7 @@ class Server:
         return {"ranks": ranks[: header["at_most"]], "counts": asdict(case.counts)}, b""
 
     def _add(self, header: Mapping[str, Any], body: bytes) -> Answer:
-        self._algorithm.add(Case.decode(header, body), header["service"], header["kind"])
+        self._algorithm.add(Case.decode(header, body), header["kind"])
         return {}, b""
 
     def _fit(self, header: Mapping[str, Any], body: bytes) -> Answer:
@@ -119,7 +119,7 @@ class Server:
 
     def _classify(self, header: Mapping[str, Any], body: bytes) -> Answer:
         case = Case.decode(header, body)
-        probabilities = self._algorithm.classify(case, header["service"])
+        probabilities = self._algorithm.classify(case)
         return {"kinds": list(probabilities)}, float_bytes(list(probabilities.values()))
 
     def _snapshot(self, header: Mapping[str, Any], body: bytes) -> Answer:
