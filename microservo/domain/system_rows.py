@@ -83,8 +83,8 @@ class SystemRows:
     from the order of each partition, and not from how partitions are read or how many windows at a time; a
     partition with a service that nobody knew must not lie `SETTLES_WINDOWS` behind others then.
 
-    A partition is waited for as long as what it holds back is kept. Where it is further behind, its services are
-    gone, or its windows come too late for any row; what waited for it is given without.
+    A partition is waited for as long as what it holds back is kept. Where it is further behind, its services
+    are gone, or its windows come too late for any row; what waited for it is given without.
 
     Args:
         keep_us: windows that begin longer ago than this, from the newest, are forgotten.
