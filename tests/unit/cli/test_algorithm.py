@@ -183,7 +183,12 @@ def completed(*words: str) -> set[str]:
 
 
 def test_kinds_are_completed() -> None:
-    assert completed("algorithm", "deploy", "ra") == {"random", "random-ranker", "random-walk"}
+    assert completed("algorithm", "deploy", "ra") == {
+        "random",
+        "random-classifier",
+        "random-ranker",
+        "random-walk",
+    }
     assert completed("algorithm", "kinds", "half") == {"half-space-trees"}
 
 
