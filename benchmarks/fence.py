@@ -6,6 +6,7 @@ in one, in turns; CPU time is of the host and of children that it has waited for
 
 from __future__ import annotations
 
+import argparse
 import os
 import resource
 import statistics
@@ -13,91 +14,141 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
+from rich.console import Console
+
+from benchmarks.facts import machine_facts, time_fact
+from benchmarks.figures import Figure, figure, show, write
 from microservo.supervision.fence import Fence
 from microservo.supervision.fence_process import FencedProcess
 from microservo.supervision.fence_unfenced import Unfenced
 
+COMMAND = "python -m benchmarks.fence"
 STARTS = 30
 CALLS = 20_000
+TURNS = 3
 WATCHED_S = 5
 PYTHON = os.path.realpath(sys.executable)
 ECHO = "import sys\nfor line in sys.stdin.buffer: sys.stdout.buffer.write(line); sys.stdout.buffer.flush()"
 LINE = b"x" * 999 + b"\n"
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder, "log")
-        places: dict[str, Fence | Unfenced] = {"unfenced": Unfenced(), "fenced": Fence.find()}
-
-        def start(place: str, code: str) -> FencedProcess:
-            argv = (PYTHON, "-I", "-S", "-c", code)
-            return places[place].start(argv, folders=[Path(sys.base_prefix)], log=log)
-
-        print_starts(start)
-        print_calls(start)
-        print_watching(start)
+Start = Callable[[str, str], FencedProcess]
+"""Starts code in a place, `unfenced` or `fenced`."""
 
 
-def print_starts(start: Callable[[str, str], FencedProcess]) -> None:
-    def plain() -> None:
-        subprocess.run([PYTHON, "-I", "-S", "-c", ""], check=True)
+def figures(folder: Path) -> Iterator[Figure]:
+    """Starts, calls and watching, behind the fence against the same without one.
 
-    def through(place: str) -> None:
-        with start(place, "") as process:
-            process.wait()
+    Args:
+        folder: for what the programs print.
+    """
+    places: dict[str, Fence | Unfenced] = {"unfenced": Unfenced(), "fenced": Fence.find()}
 
-    kinds: dict[str, Callable[[], None]] = {
-        "plain child": plain,
-        "unfenced": lambda: through("unfenced"),
-        "fenced": lambda: through("fenced"),
+    def start(place: str, code: str) -> FencedProcess:
+        argv = (PYTHON, "-I", "-S", "-c", code)
+        return places[place].start(argv, folders=[Path(sys.base_prefix)], log=folder / "log")
+
+    yield from _of_starts(start)
+    yield from _of_calls(start)
+    yield _of_watching(start)
+
+
+def _of_starts(start: Start) -> Iterator[Figure]:
+    """Medians of many, taken in turns."""
+    kinds: Mapping[str, Callable[[], None]] = {
+        "a plain child": _plain,
+        "unfenced": lambda: _to_its_end(start, "unfenced"),
+        "fenced": lambda: _to_its_end(start, "fenced"),
     }
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in kinds}
     for _ in range(STARTS):
         for name, act in kinds.items():
-            taken[name].append(timed(act))
-    print(f"start to end of an empty Python program, median of {STARTS}")
-    for name, pairs in taken.items():
-        wall_s, cpu_s = (statistics.median(column) for column in zip(*pairs, strict=True))
-        print(f"  {name:12} {wall_s * 1000:6.1f} ms, {cpu_s * 1000:6.1f} ms of CPU")
+            taken[name].append(_timed(act))
+    wall_ms, cpu_ms = (
+        {name: 1e3 * statistics.median(pair[which] for pair in pairs) for name, pairs in taken.items()}
+        for which in (0, 1)
+    )
+    title = "start to end of an empty Python program behind the fence"
+    for peer in ("a plain child", "unfenced"):
+        yield _figure(title, wall_ms["fenced"], "ms", peer, wall_ms[peer])
+        yield _figure(title, cpu_ms["fenced"], "ms of CPU", peer, cpu_ms[peer])
 
 
-def print_calls(start: Callable[[str, str], FencedProcess]) -> None:
-    print(f"a line of {len(LINE)} bytes there and back, mean of {CALLS}")
-    for place in ("unfenced", "fenced", "unfenced", "fenced"):
-        with start(place, ECHO) as process:
-            wall_s, cpu_s = timed(lambda process=process: talk(process))  # type: ignore[misc]
-        print(f"  {place:12} {wall_s / CALLS * 1e6:6.1f} us, {cpu_s / CALLS * 1e6:6.1f} us of the host's CPU")
+def _plain() -> None:
+    subprocess.run([PYTHON, "-I", "-S", "-c", ""], check=True)
 
 
-def talk(process: FencedProcess) -> None:
+def _to_its_end(start: Start, place: str) -> None:
+    with start(place, "") as process:
+        process.wait()
+
+
+def _of_calls(start: Start) -> Iterator[Figure]:
+    """The best mean of some turns, each in another process."""
+    taken: dict[str, list[tuple[float, float]]] = {"unfenced": [], "fenced": []}
+    for _ in range(TURNS):
+        for place, pairs in taken.items():
+            with start(place, ECHO) as process:
+                pairs.append(_timed(partial(_talk, process)))
+    title = f"a line of {len(LINE)} bytes there and back behind the fence, mean of {CALLS:,}"
+    for which, unit in ((0, "us"), (1, "us of the host's CPU")):
+        fenced, unfenced = (
+            1e6 / CALLS * min(pair[which] for pair in taken[place]) for place in ("fenced", "unfenced")
+        )
+        yield _figure(title, fenced, unit, "unfenced", unfenced)
+
+
+def _talk(process: FencedProcess) -> None:
     for _ in range(CALLS):
         process.stdin.write(LINE)
         process.stdout.read(len(LINE))
 
 
-def print_watching(start: Callable[[str, str], FencedProcess]) -> None:
-    print(f"watching an idle program for {WATCHED_S} s")
+def _of_watching(start: Start) -> Figure:
+    shares = {}
     for place in ("unfenced", "fenced"):
         with start(place, ECHO):
-            _, cpu_s = timed(lambda: time.sleep(WATCHED_S))
-        print(f"  {place:12} {cpu_s / WATCHED_S * 100:6.2f} % of a core")
+            _, cpu_s = _timed(partial(time.sleep, WATCHED_S))
+        shares[place] = 100 * cpu_s / WATCHED_S
+    title = "watching an idle program behind the fence"
+    return _figure(title, shares["fenced"], "% of a core", "unfenced", shares["unfenced"])
 
 
-def timed(act: Callable[[], None]) -> tuple[float, float]:
+def _figure(name: str, value: float, unit: str, peer: str, peer_value: float) -> Figure:
+    return figure(name, value, unit, peer=peer, peer_value=peer_value, command=COMMAND)
+
+
+def _timed(act: Callable[[], None]) -> tuple[float, float]:
     """Seconds of wall clock, and of CPU by this process and its children that have ended."""
-    before_s, cpu_s = time.perf_counter(), cpu_used_s()
+    before_s, cpu_s = time.perf_counter(), _cpu_used_s()
     act()
-    return time.perf_counter() - before_s, cpu_used_s() - cpu_s
+    return time.perf_counter() - before_s, _cpu_used_s() - cpu_s
 
 
-def cpu_used_s() -> float:
+def _cpu_used_s() -> float:
     used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(each.ru_utime + each.ru_stime for each in used)
 
 
+def main() -> int:
+    """Measures, prints the table, and writes it to a folder with `--out`."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
+    parser.add_argument("--out", type=Path, help="folder to write to, e.g. benchmarks/results")
+    out = parser.parse_args().out
+    started_s, load_before = time.monotonic(), os.getloadavg()[0]
+    title = "What a fence costs"
+    with tempfile.TemporaryDirectory() as folder:
+        found = list(figures(Path(folder)))
+    show(found, Console(), title=title)
+    if out is not None:
+        facts = [time_fact(time.monotonic() - started_s, load_before), *machine_facts()]
+        write(found, facts, out, name="fence", title=title)
+    return 0
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -149,6 +149,10 @@ class AlgorithmState:
     """Microseconds UTC: its first score; null before."""
     updated_at_us: int
     """Microseconds UTC: when this was so."""
+    learned_windows: int = 0
+    """Windows on the log, later revisions among them, that it has gone through to learn what the run was so far; 0 before it begins to."""
+    windows_to_learn: int = 0
+    """How many of them there were when it began to; 0 before that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,7 +101,7 @@ class Speaker:
                 input_sha256=sha256,
                 cpu_us=found.cpu_us,
             )
-        classes = session.classify(shown, case.service)
+        classes = session.classify(shown)
         return self._failure_class(case, moment, classes=classes, input_sha256=sha256)
 
     def failure(

@@ -64,7 +64,8 @@ class Ranker(Protocol):
 class Classifier(Protocol):
     """Tells kinds of failure apart, as scikit-learn's classifiers do.
 
-    A row is a case: of the service in question, how many robust sigmas each feature moved since the alarm.
+    A row is a case: how many robust sigmas each quantity moved since the alarm, at the service where it moved
+    the furthest. Quantities have no name of a service, endpoint or template in them.
     """
 
     classes_: Sequence[str]

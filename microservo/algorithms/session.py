@@ -179,19 +179,20 @@ class Session:
             sign=-1 if _of_type(answer, "sign", int) < 0 else 1,
         )
 
-    def score(self, service: str, names: Sequence[str], rows: Float64) -> Scores:
+    def score(self, service: str, names: Sequence[str], rows: Float64, *, learns: bool = True) -> Scores:
         """Scores windows of one service in order, each before it is learned from.
 
         Args:
             service: what is watched; "" for all of the system.
             names: of the features.
             rows: shape (windows, features); NaN where undefined. The deadline is for each window of them.
+            learns: whether they are learned from; if not, nothing of them is to be remembered.
 
         Raises:
             BadAnswer: a score is infinite, or there are not as many as windows.
         """
         body_bytes = len(rows) * frames.FLOAT_BYTES
-        answer, body = self._windows("score", service, names, rows, body_bytes)
+        answer, body = self._windows("score", service, names, rows, body_bytes, learns=learns)
         if len(body) != body_bytes:
             msg = f"{len(body) // frames.FLOAT_BYTES} scores for {len(rows)} windows; expected as many"
             raise BadAnswer(msg)
@@ -230,23 +231,21 @@ class Session:
             services=tuple(services), causes=tuple(causes), counts=counts, cpu_us=_natural(answer, "cpu_us")
         )
 
-    def train(self, cases: Sequence[tuple[Case, str, str]], deadline_s: float = START_DEADLINE_S) -> None:
-        """Teaches a classifier: cases of other runs, the service in question, and the kind of failure."""
-        for case, service, kind in cases:
+    def train(self, cases: Sequence[tuple[Case, str]], deadline_s: float = START_DEADLINE_S) -> None:
+        """Teaches a classifier: cases of other runs, and the kind of failure of each."""
+        for case, kind in cases:
             header, body = case.frame(self._delivery)
-            self._ask("add", {**header, "service": service, "kind": kind}, body)
+            self._ask("add", {**header, "kind": kind}, body)
         self._ask("fit", {}, within_s=deadline_s)
 
-    def classify(self, case: Case, service: str) -> dict[str, float]:
+    def classify(self, case: Case) -> dict[str, float]:
         """The probability of each kind of failure that was taught.
 
         Raises:
             BadAnswer: these are no probabilities, or don't sum up to 1.
         """
         header, body = case.frame(self._delivery)
-        answer, out = self._ask(
-            "classify", {**header, "service": service}, body, _MAX_KINDS * frames.FLOAT_BYTES
-        )
+        answer, out = self._ask("classify", header, body, _MAX_KINDS * frames.FLOAT_BYTES)
         kinds, values = _of_type(answer, "kinds", list), frames.floats(out[: len(out) // 8 * 8])
         is_named = all(isinstance(kind, str) and _is_plain(kind) for kind in kinds)
         if (
@@ -281,13 +280,22 @@ class Session:
         self._ask("restore", {}, snapshot, within_s=deadline_s)
 
     def _windows(
-        self, op: str, service: str, names: Sequence[str], rows: Float64, answer_bytes: int
+        self,
+        op: str,
+        service: str,
+        names: Sequence[str],
+        rows: Float64,
+        answer_bytes: int,
+        *,
+        learns: bool = True,
     ) -> tuple[dict[str, Any], bytes]:
         if rows.ndim != 2 or rows.shape[1] != len(names):
             msg = f"rows of shape {rows.shape} for {len(names)} features; expected (windows, {len(names)})"
             raise InvalidInput(msg)
         key, rows = self._delivery(names, rows)
         header: dict[str, Any] = {"service": service, "windows": len(rows)}
+        if not learns:
+            header["learns"] = False
         layout = self._layouts.get(key)
         if layout is None:
             if len(self._layouts) >= _LAYOUTS:

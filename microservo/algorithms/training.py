@@ -24,13 +24,11 @@ class Lesson:
     """A case whose answer is known.
 
     Attributes:
-        case: what was seen.
-        service: where the cause was.
+        case: what was seen, of the services at which something was.
         kind: of failure.
     """
 
     case: Case
-    service: str
     kind: str
 
 
@@ -67,15 +65,15 @@ class Training:
             AlgorithmFailed: it can't learn from them.
         """
         self.check(scored_run_id)
-        session.train([(each.case, each.service, each.kind) for each in self.lessons])
+        session.train([(each.case, each.kind) for each in self.lessons])
 
     def pack(self) -> bytes:
-        """The lessons as bytes: a line of JSON, then all values, compressed. Of each, its service alone."""
+        """The lessons as bytes: a line of JSON, then all values, compressed."""
         header = {"run_id": self.run_id, "lessons": [_described(each) for each in self.lessons]}
         parts = [json.dumps(header).encode(), b"\n"]
         for each in self.lessons:
             parts.append(each.case.start_us.astype("<i8").tobytes())
-            parts.append(np.ascontiguousarray(each.case.features[each.service][1], "<f8").tobytes())
+            parts += (np.ascontiguousarray(rows, "<f8").tobytes() for _, rows in each.case.features.values())
         return zlib.compress(b"".join(parts))
 
     @classmethod
@@ -125,21 +123,20 @@ def _described(lesson: Lesson) -> dict[str, Any]:
     return {
         "alarm_us": lesson.case.alarm_us,
         "windows": len(lesson.case.start_us),
-        "names": list(lesson.case.features[lesson.service][0]),
-        "service": lesson.service,
+        "services": [[service, list(names)] for service, (names, _) in lesson.case.features.items()],
         "kind": lesson.kind,
     }
 
 
 def _read(described: Mapping[str, Any], values: bytes, begin: int) -> tuple[Lesson, int]:
     """A lesson, and where the next one begins."""
-    windows, names, service = int(described["windows"]), tuple(described["names"]), described["service"]
-    middle = begin + windows * 8
-    end = middle + windows * len(names) * 8
-    rows = np.frombuffer(values[middle:end], "<f8").reshape(windows, len(names))
-    case = Case(
-        alarm_us=int(described["alarm_us"]),
-        start_us=np.frombuffer(values[begin:middle], "<i8").astype(np.int64),
-        features={service: (names, rows.astype(np.float64))},
-    )
-    return Lesson(case=case, service=service, kind=described["kind"]), end
+    windows = int(described["windows"])
+    end = begin + windows * 8
+    start_us = np.frombuffer(values[begin:end], "<i8").astype(np.int64)
+    features = {}
+    for service, names in described["services"]:
+        begin, end = end, end + windows * len(names) * 8
+        rows = np.frombuffer(values[begin:end], "<f8").reshape(windows, len(names))
+        features[service] = tuple(names), rows.astype(np.float64)
+    case = Case(alarm_us=int(described["alarm_us"]), start_us=start_us, features=features)
+    return Lesson(case=case, kind=described["kind"]), end

@@ -99,6 +99,8 @@ class _Followed:
                 record = None if received is None else received.record
                 if isinstance(record, AlgorithmState) and self._is_of_it(record):
                     self.state = record
+                    if record.phase == "learning":
+                        stage.advance(record.learned_windows, record.windows_to_learn)
                     stage.show(record.reason)
                     self._refuse_end(record)
                 elif self.state is None and time.monotonic() > silent_s:

@@ -70,6 +70,9 @@ def _lesson(case: Case, casework: Casework, facts: FaultFacts, window_us: int) -
     shown, fault_id = casework.case(case), facts.fault_of(case, window_us)
     if shown is None or fault_id is None:
         return
+    seen = {each.service for each in facts.incidents() if each.fault_id == fault_id}
     for fault in facts.faults(shown.features.keys(), 0, None):
         if fault.fault_id == fault_id:
-            yield Lesson(case=shown, service=min(fault.answers), kind=fault.kind)
+            # What a fault did not move says nothing of its kind, and a run has many services.
+            features = {name: found for name, found in shown.features.items() if name in seen | fault.answers}
+            yield Lesson(case=replace(shown, features=features, graph=()), kind=fault.kind)

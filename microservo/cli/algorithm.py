@@ -319,7 +319,7 @@ def _rows(listed: ListedAlgorithm) -> Iterator[Sequence[Cell]]:
         yield (
             name,
             deployment.task,
-            (state.phase, *reason),
+            (_phase(state), *reason),
             str(state.windows),
             _milliseconds(state.latency_p50_us),
             _milliseconds(state.latency_p99_us),
@@ -331,6 +331,13 @@ def _rows(listed: ListedAlgorithm) -> Iterator[Sequence[Cell]]:
         name = f"{deployment.algorithm}@{deployment.version}"
         phase = "waiting" if deployment.is_wanted else "stopped"
         yield (name, deployment.task, phase, "0", "-", "-", "-", "-", "-")
+
+
+def _phase(state: AlgorithmState) -> str:
+    """How far it has come, and while it learns what the run was so far, how much of that it knows."""
+    if state.phase != "learning" or not state.windows_to_learn:
+        return state.phase
+    return f"{state.phase}, {state.learned_windows:,} of {state.windows_to_learn:,} windows"
 
 
 def _milliseconds(us: int | None) -> str:

@@ -16,8 +16,8 @@ from microservo.application.documents import to_json
 from microservo.cli.text import Part, Styled, encodable, rendered, styled
 from microservo.domain.text import printable
 
-_PLAIN_WIDTH = 180
-"""Columns of a table that no terminal shows."""
+_UNBROKEN_WIDTH = 1_000_000
+"""Columns of a table that no terminal shows: what is piped is searched by lines, so no row may be broken."""
 
 Cell = Part | Sequence[Part]
 """A cell of a table; of several parts each has a line of its own."""
@@ -34,7 +34,7 @@ def print_document(value: object) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, lines: bool = True) -> None:
-    """Prints a table, as wide as the terminal; where there is none, so wide that little is broken.
+    """Prints a table, as wide as the terminal; where there is none, so wide that no cell is broken.
 
     Args:
         columns: their titles.
@@ -62,7 +62,7 @@ def print_error(message: str, *, lines: bool = False) -> None:
 def console(*, stderr: bool = False) -> Console:
     """A console for tables and progress; colours only on a terminal and without NO_COLOR."""
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else _PLAIN_WIDTH
+    width = None if stream.isatty() else _UNBROKEN_WIDTH
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 

@@ -15,8 +15,6 @@ Row = Mapping[str, FeatureWindow]
 """The windows of one instant, by service."""
 SETTLES_WINDOWS = 8
 """From its first window on a service is in no row for as long: nobody waits for one that is not known yet."""
-_STALLED_US = 6 * 3_600_000_000
-"""A partition this far behind has no service any more. Catching up, one is read minutes ahead of others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +83,9 @@ class SystemRows:
     from the order of each partition, and not from how partitions are read or how many windows at a time; a
     partition with a service that nobody knew must not lie `SETTLES_WINDOWS` behind others then.
 
+    A partition is waited for as long as what it holds back is kept. Where it is further behind, its services
+    are gone, or its windows come too late for any row; what waited for it is given without.
+
     Args:
         keep_us: windows that begin longer ago than this, from the newest, are forgotten.
     """
@@ -115,7 +116,7 @@ class SystemRows:
             (
                 place.complete_us
                 for place in self._partitions.values()
-                if place.front_us >= self._front_us - _STALLED_US
+                if place.front_us >= self._front_us - self._keep_us
             ),
             default=0,
         )

@@ -83,7 +83,6 @@ class Life(ABC):
         """
         around = self.around
         next_offsets = self.recall()
-        around.states.change(phase="learning")
         past = past_of(
             around.settings,
             around.broker,
@@ -92,13 +91,19 @@ class Life(ABC):
             published=around.memory.published(),
             clock=around.clock,
         )
+        to_learn = sum(end - begin for begin, end in past.values())
+        around.states.change(phase="learning", learned_windows=0, windows_to_learn=to_learn)
         others = self.follow_besides()
+        begins = {partition.index: begin for partition, (begin, _) in past.items()}
+        reached = dict(begins)
         for batch in _batches(past_windows(around.broker, past, self.run.run_id)):
             self.take(batch, is_live=False)
+            reached.update({each.message.partition: each.message.offset + 1 for each in batch})
+            around.states.change(learned_windows=sum(reached.values()) - sum(begins.values()))
             self._keep_house()
             if shutdown.requested:
                 return
-        around.states.change(phase="running")
+        around.states.change(phase="running", learned_windows=to_learn)
         ends = {partition: end for partition, (_, end) in past.items()}
         consume_loop(
             follow(around.broker, {**ends, **others}),

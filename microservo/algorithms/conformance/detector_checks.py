@@ -11,12 +11,14 @@ from microservo.algorithms.conformance.processes import (
     SHORT_WARM_UP,
     WARM_UP,
     Failed,
+    Float64,
     Processes,
     rng_of,
 )
 from microservo.errors import AlgorithmRefused
 
 _PROBES = 50
+_SCORED_ROWS = 20
 _STILL_RATIO = 0.01
 """Of its size that a score may rise while it still learns the same window."""
 _LATENCY_ROWS = 100
@@ -110,10 +112,34 @@ def the_same_seed_gives_the_same_scores(processes: Processes) -> str:
         found.append(np.concatenate(parts))
     one, other = found
     if one.tobytes() != other.tobytes():
-        first = int(np.flatnonzero(~((one == other) | (np.isnan(one) & np.isnan(other))))[0])
+        first = _first_other(one, other)
         msg = (
             f"window {first} got {one[first]!r} and then {other[first]!r} with the same seed; "
             "draw all random numbers from `seed` or `random_state`"
+        )
+        raise Failed(msg)
+    return ""
+
+
+def scoring_changes_nothing(processes: Processes) -> str:
+    session, twin = processes.trained("scoring", SHORT_WARM_UP), processes.second()
+    twin.learn("scoring", processes.names, processes.normal(rng_of(1), SHORT_WARM_UP))
+    rows = processes.normal(rng_of(11), _SCORED_ROWS)
+    rows[::2] += ODD_SIGMAS * processes.sigmas
+    once, again = (session.score("scoring", processes.names, rows, learns=False).scores for _ in range(2))
+    if once.tobytes() != again.tobytes():
+        first = _first_other(once, again)
+        msg = (
+            f"the same window got {once[first]!r} and then {again[first]!r}, and was not learned from in "
+            "between; learn in `learn_one` alone, `score_one` must change nothing"
+        )
+        raise Failed(msg)
+    expected, scores = (each.score("scoring", processes.names, rows).scores for each in (twin, session))
+    if scores.tobytes() != expected.tobytes():
+        first = _first_other(expected, scores)
+        msg = (
+            f"window {first} got {expected[first]!r}, and {scores[first]!r} where others had been scored "
+            "before, but not learned from; learn in `learn_one` alone, `score_one` must change nothing"
         )
         raise Failed(msg)
     return ""
@@ -170,3 +196,8 @@ def its_memory_does_not_grow_with_the_stream(processes: Processes) -> str:
         )
         raise Failed(msg)
     return f"{before} bytes, then {after}"
+
+
+def _first_other(one: Float64, other: Float64) -> int:
+    """The first place where two arrays of scores differ; NaN is NaN."""
+    return int(np.flatnonzero(~((one == other) | (np.isnan(one) & np.isnan(other))))[0])

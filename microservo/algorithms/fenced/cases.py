@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
+from math import copysign, isfinite, log1p
 from statistics import median
 from typing import Any
 
@@ -84,10 +84,24 @@ class Case:
         That is the change of its median over what it usually moves: 1.4826 times the median distance from the
         median before, at least a twentieth of its size. Negative where it fell; within -1000 and 1000.
         """
-        before = [index for index, time_s in enumerate(self.times_s) if time_s < self.alarm_s]
-        since = [index for index, time_s in enumerate(self.times_s) if time_s >= self.alarm_s]
+        return self._compared(_deviation)
+
+    def log_deviations(self) -> dict[str, dict[str, float]]:
+        """The same of values as log(1 + |value|) with their sign, which may always move by a twentieth.
+
+        Not bounded: what is ten times as large is told from what is twice as large, also where it was 0.
+        """
+        return self._compared(_log_deviation)
+
+    def _compared(self, compare: Callable[[Column, Column], float]) -> dict[str, dict[str, float]]:
+        """Compares the defined values before the alarm with those since; 0 where there are not both."""
+        since = next(
+            (at for at, time_s in enumerate(self.times_s) if time_s >= self.alarm_s), len(self.times_s)
+        )
         return {
-            service: {name: _deviation(values, before, since) for name, values in columns.items()}
+            service: {
+                name: _of_defined(compare, values[:since], values[since:]) for name, values in columns.items()
+            }
             for service, columns in self.columns.items()
         }
 
@@ -108,12 +122,22 @@ def _filled(values: Sequence[float]) -> Column:
     return filled
 
 
-def _deviation(values: Sequence[float], before: Sequence[int], since: Sequence[int]) -> float:
-    past = [values[index] for index in before if isfinite(values[index])]
-    now = [values[index] for index in since if isfinite(values[index])]
-    if not past or not now:
-        return 0.0
+def _of_defined(compare: Callable[[Column, Column], float], before: Column, since: Column) -> float:
+    past, now = ([value for value in values if isfinite(value)] for values in (before, since))
+    return compare(past, now) if past and now else 0.0
+
+
+def _deviation(past: Column, now: Column) -> float:
     usual, found = median(past), median(now)
-    spread = _MAD_TO_SIGMA * median(abs(value - usual) for value in past)
-    size = max(spread, _SMALLEST_SHARE * max(abs(usual), abs(found)), _SMALLEST)
+    size = max(_spread(past, usual), _SMALLEST_SHARE * max(abs(usual), abs(found)), _SMALLEST)
     return max(-_LARGEST_DEVIATION, min(_LARGEST_DEVIATION, (found - usual) / size))
+
+
+def _log_deviation(past: Column, now: Column) -> float:
+    past, now = ([copysign(log1p(abs(value)), value) for value in values] for values in (past, now))
+    usual = median(past)
+    return (median(now) - usual) / max(_spread(past, usual), _SMALLEST_SHARE)
+
+
+def _spread(values: Column, usual: float) -> float:
+    return _MAD_TO_SIGMA * median(abs(value - usual) for value in values)

@@ -1,8 +1,9 @@
 """The classifier of a deployment: `fit` and `predict_proba`, as scikit-learn has them.
 
 It learns from cases of earlier runs whose kind of failure the user gives; never from the run that it watches.
-What it is given of a case is how far each feature of the service in question deviates, not the feature
-itself: so what was learned on one service and load says something on another.
+What it is given of a case is how far each quantity moved at the service where it moved the furthest. Features
+are of one endpoint, peer or template, and the next fault hits others: what was learned by a name that one
+service alone has would say nothing there, and which service the cause is at is not known when it is asked.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Mapping, Sequence
-from heapq import nlargest
 from typing import Any
 
 from .cases import Case
 from .objects import Maker, Refused, find
 
-_STRONGEST = 3
 _ABSENT = 0.0
-"""A feature that a service does not have does not deviate."""
+"""What no service has does not move."""
+_OF_CALLS = ("request", "call", "consume", "internal")
+_LATENCIES = ("p50_ms", "p90_ms", "p99_ms")
+_AGE = "/age_s"
+"""How old the newest point of a metric is says when its meter looked."""
 
 
 class Classifier:
@@ -45,9 +48,9 @@ class Classifier:
         self._order: tuple[str, ...] = ()
         self._fitted: tuple[Any, list[Any]] | None = None
 
-    def add(self, case: Case, service: str, kind: str) -> None:
+    def add(self, case: Case, kind: str) -> None:
         """Keeps a case to be learned from."""
-        self._rows.append(_row(case, service))
+        self._rows.append(_row(case))
         self._kinds.append(kind)
 
     def fit(self) -> None:
@@ -69,7 +72,7 @@ class Classifier:
         algorithm.fit(table, _array(self._kinds))
         self._fitted = algorithm, steps
 
-    def classify(self, case: Case, service: str) -> dict[str, float]:
+    def classify(self, case: Case) -> dict[str, float]:
         """Probability of each kind.
 
         Raises:
@@ -79,7 +82,7 @@ class Classifier:
             msg = "it has learned from no cases yet; train it on a dataset first"
             raise Refused(msg)
         algorithm, steps = self._fitted
-        table = self._table([_row(case, service)])
+        table = self._table([_row(case)])
         for step in steps:
             table = step.transform(table)
         probabilities = algorithm.predict_proba(table)[0]
@@ -106,13 +109,27 @@ def _array(values: Any) -> Any:
     return importlib.import_module("numpy").array(values)
 
 
-def _row(case: Case, service: str) -> Mapping[str, float]:
-    """Of the service in question; where nobody knows which, of the one that deviates most."""
-    deviations = case.deviations()
-    if service or not deviations:
-        return deviations.get(service, {})
-    return max(deviations.values(), key=_strength)
+def _row(case: Case) -> Mapping[str, float]:
+    """Of each quantity, the deviation of the feature and service that deviate most, with its sign."""
+    row: dict[str, float] = {}
+    for deviations in case.log_deviations().values():
+        for feature, deviation in deviations.items():
+            if feature.endswith(_AGE):
+                continue
+            quantity = _quantity(feature)
+            if abs(deviation) > abs(row.setdefault(quantity, _ABSENT)):
+                row[quantity] = deviation
+    return row
 
 
-def _strength(deviations: Mapping[str, float]) -> float:
-    return sum(nlargest(_STRONGEST, map(abs, deviations.values())))
+def _quantity(feature: str) -> str:
+    """What a feature is a statistic of, by a name that all services can share."""
+    family, _, rest = feature.partition("/")
+    group, _, statistic = rest.rpartition("/")
+    if family in _OF_CALLS:
+        which = "*" if group == "*" else "each"
+        return f"{family}/{which}/{'ms' if statistic in _LATENCIES else statistic}"
+    if family == "metric":
+        # How many points came is no value of the metric.
+        return feature if statistic == "count" else f"{family}/{group}"
+    return "log/template" if feature.startswith("log/template/") else feature

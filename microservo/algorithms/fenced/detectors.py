@@ -75,6 +75,14 @@ class Watch:
         self._scorer.learn(order, row)
         return score
 
+    def score_only(self, names: Names, values: Sequence[float]) -> float:
+        """The score of a window that nothing is learned from: what comes later is scored as without it."""
+        if self._inputs is None:
+            return self._scorer.score(names, tuple(values))
+        if not self._inputs.is_settled:
+            return NOT_READY
+        return self._scorer.score(self._inputs.order, self._inputs.row(names, values))
+
     def learn(self, names: Names, values: Sequence[float]) -> None:
         """Learns from a window without a score."""
         for order, row in self._rows(names, values):

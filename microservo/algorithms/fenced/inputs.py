@@ -7,7 +7,7 @@ features that are undefined, that vanish and that are new. What is done about it
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from operator import itemgetter
 from typing import Any
@@ -85,6 +85,13 @@ class Inputs:
         self._is_settled = True
         held, self._held = self._held, []
         return [self._row(*window) for window in held]
+
+    def row(self, names: Names, values: Sequence[float]) -> Row:
+        """The row of a window once the features are settled, as if it had never come."""
+        newest, counts = self._newest, replace(self.counts)
+        row = self._row(names, values)
+        self._newest, self.counts = newest, counts
+        return row
 
     @property
     def is_settled(self) -> bool:

@@ -79,7 +79,8 @@ class Server:
     def _score(self, header: Mapping[str, Any], body: bytes) -> Answer:
         names, rows = self._windows(header, body)
         watch = self._algorithm.watch(header["service"])
-        scores = [watch.score(names, row) for row in rows]
+        score = watch.score if header.get("learns", True) else watch.score_only
+        scores = [score(names, row) for row in rows]
         return {"counts": asdict(watch.counts)}, float_bytes(scores)
 
     def _learn(self, header: Mapping[str, Any], body: bytes) -> Answer:
@@ -108,7 +109,7 @@ class Server:
         return {"ranks": ranks[: header["at_most"]], "counts": asdict(case.counts)}, b""
 
     def _add(self, header: Mapping[str, Any], body: bytes) -> Answer:
-        self._algorithm.add(Case.decode(header, body), header["service"], header["kind"])
+        self._algorithm.add(Case.decode(header, body), header["kind"])
         return {}, b""
 
     def _fit(self, header: Mapping[str, Any], body: bytes) -> Answer:
@@ -118,7 +119,7 @@ class Server:
 
     def _classify(self, header: Mapping[str, Any], body: bytes) -> Answer:
         case = Case.decode(header, body)
-        probabilities = self._algorithm.classify(case, header["service"])
+        probabilities = self._algorithm.classify(case)
         return {"kinds": list(probabilities)}, float_bytes(list(probabilities.values()))
 
     def _snapshot(self, header: Mapping[str, Any], body: bytes) -> Answer:

@@ -1,10 +1,11 @@
-"""Detectors that know nothing, on purpose: a metric that one of them does well on measures nothing."""
+"""Algorithms that know nothing, on purpose: a metric that one of them does well on measures nothing."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 _RANGE = 2**53
 
@@ -46,6 +47,41 @@ class Constant:
 
     def learn_one(self, x: Mapping[str, float]) -> None:
         """Nothing is ever learned."""
+
+
+class Majority:
+    """The kind that most of the cases were of that it learned from; of several, the first by name."""
+
+    def fit(self, table: Iterable[Iterable[float]], kinds: Iterable[str]) -> None:
+        del table
+        counts = Counter(map(str, kinds))
+        self.classes_ = sorted(counts)
+        self._most = max(self.classes_, key=lambda kind: counts[kind])
+
+    def predict_proba(self, table: Iterable[Iterable[float]]) -> list[list[float]]:
+        return [[float(kind == self._most) for kind in self.classes_] for _ in table]
+
+
+class RandomClassifier:
+    """Probabilities drawn from the seed and the case.
+
+    Args:
+        random_state: another seed, other probabilities.
+    """
+
+    def __init__(self, random_state: int = 0) -> None:
+        self._seed = random_state
+
+    def fit(self, table: Iterable[Iterable[float]], kinds: Iterable[str]) -> None:
+        del table
+        self.classes_ = sorted({str(kind) for kind in kinds})
+
+    def predict_proba(self, table: Iterable[Iterable[float]]) -> list[list[float]]:
+        return [self._of([float(value) for value in row]) for row in table]
+
+    def _of(self, row: Sequence[float]) -> list[float]:
+        drawn = [draw(self._seed, [kind, *row]) for kind in self.classes_]
+        return [each / sum(drawn) for each in drawn]
 
 
 def draw(seed: int, values: object) -> float:

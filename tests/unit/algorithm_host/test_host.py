@@ -60,6 +60,18 @@ def test_what_was_and_what_comes_is_scored_once(world: World) -> None:
     assert state.peak_memory_bytes > 1_000_000
 
 
+def test_while_it_learns_what_the_run_was_so_far_it_says_how_much_of_that_it_knows(world: World) -> None:
+    world.deploy(N_SIGMA)
+    world.add_windows(range(200))
+    with world.host():
+        world.until("running")
+    states = [each for each in world.records(AlgorithmState) if each.phase in ("learning", "running")]
+    assert (states[0].phase, states[0].learned_windows, states[0].windows_to_learn) == ("learning", 0, 600)
+    learned = [each.learned_windows for each in states]
+    assert learned == sorted(learned)
+    assert learned[-1] == 600
+
+
 def test_an_odd_window_after_the_fault_free_time_opens_an_alarm_and_a_case(world: World) -> None:
     world.deploy(N_SIGMA)
     world.add_windows(range(60), ODD)

@@ -337,7 +337,7 @@ def test_ranks_of_what_is_not_in_the_case_are_refused(ranks: object) -> None:
 def test_what_are_no_probabilities_is_refused(kinds: list[str], values: list[float], words: str) -> None:
     answer = frames.encode({"kinds": kinds, "cpu_us": 1}, frames.float_bytes(values))
     with pytest.raises(BadAnswer, match=words):
-        Session(Answers(answer), DETECTOR).classify(case(), "cart")
+        Session(Answers(answer), DETECTOR).classify(case())
 
 
 def test_a_case_needs_windows_on_both_sides_of_the_alarm() -> None:
@@ -403,10 +403,26 @@ def test_a_classifier_learns_from_cases_and_remembers(tmp_path: Path) -> None:
 
     with running(tmp_path, CLASSIFIER, deadline=30) as session:
         with pytest.raises(AlgorithmRefused, match="learned from no cases"):
-            session.classify(broken(0), "cart")
-        session.train([(broken(0), "cart", "errors"), (broken(1), "cart", "cpu")])
-        assert session.classify(broken(1), "cart") == {"cpu": 1.0, "errors": 0.0}
+            session.classify(broken(0))
+        session.train([(broken(0), "errors"), (broken(1), "cpu")])
+        assert session.classify(broken(1)) == {"cpu": 1.0, "errors": 0.0}
         learned = session.snapshot()
     with running(tmp_path, CLASSIFIER, deadline=30) as session:
         session.restore(learned)
-        assert session.classify(broken(0), "cart") == {"cpu": 0.0, "errors": 1.0}
+        assert session.classify(broken(0)) == {"cpu": 0.0, "errors": 1.0}
+
+
+def test_a_classifier_goes_by_what_moved_and_not_by_the_service_or_endpoint_that_it_moved_at(
+    tmp_path: Path,
+) -> None:
+    def slow(service: str, endpoint: str, times: float) -> Case:
+        names = ("log/severity/error", f"request/{endpoint}/p90_ms")
+        start_us = np.arange(20, dtype=np.int64) * 5_000_000
+        values = np.tile([1.0, 10.0], (20, 1))
+        values[15:] *= [1.0, times] if times > 1 else [9.0, 1.0]
+        return Case(alarm_us=int(start_us[15]), start_us=start_us, features={service: (names, values)})
+
+    with running(tmp_path, CLASSIFIER, deadline=30) as session:
+        session.train([(slow("cart", "GetCart", 30), "slow"), (slow("cart", "GetCart", 1), "errors")])
+        assert session.classify(slow("ads", "[GET /ads]", 20)) == {"slow": 1.0, "errors": 0.0}
+        assert session.classify(slow("ads", "[GET /ads]", 1)) == {"slow": 0.0, "errors": 1.0}

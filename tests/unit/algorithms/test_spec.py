@@ -146,7 +146,7 @@ def test_every_shipped_kind_says_what_it_is_and_when_it_fails() -> None:
     assert {"random", "always", "never", "constant", "n-sigma", "half-space-trees", "ecod", "baro"} < set(
         names
     )
-    assert len(names) == len(set(names)) == 20
+    assert len(names) == len(set(names)) == 22
     for kind in kinds():
         declaration = kind.plugin.declaration
         assert declaration.title, kind.name

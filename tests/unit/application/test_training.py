@@ -35,7 +35,7 @@ def training() -> Training:
 
 def test_each_fault_that_was_seen_is_a_case_at_once_and_as_it_was_in_the_end(training: Training) -> None:
     assert training.run_id == "run-before"
-    assert sorted((each.service, each.kind) for each in training.lessons) == [
+    assert sorted((*each.case.features, each.kind) for each in training.lessons) == [
         *[("cart", "http-delay")] * 4,
         *[("cart", "memory-hog")] * 4,
     ]
@@ -49,7 +49,7 @@ def test_what_is_sent_is_what_is_taught(training: Training) -> None:
     found = Training.unpack(content)
     assert found.pack() == content
     for one, other in zip(found.lessons, training.lessons, strict=True):
-        assert (one.service, one.kind, one.case.alarm_us) == (other.service, other.kind, other.case.alarm_us)
+        assert (one.kind, one.case.alarm_us) == (other.kind, other.case.alarm_us)
         assert list(one.case.features) == ["cart"]
         np.testing.assert_array_equal(one.case.features["cart"][1], other.case.features["cart"][1])
 
@@ -67,10 +67,8 @@ def test_a_classifier_that_was_taught_tells_the_kinds_apart(training: Training, 
         session.open()
         training.teach(session, "run-1")
         for lesson in training.lessons:
-            # Where nobody says at which service, it is the one that deviates most.
-            for service in (lesson.service, ""):
-                found = session.classify(lesson.case, service)
-                assert max(found, key=lambda kind: found[kind]) == lesson.kind
+            found = session.classify(lesson.case)
+            assert max(found, key=lambda kind: found[kind]) == lesson.kind
 
 
 def test_a_run_is_not_judged_by_who_was_taught_by_it(training: Training, tmp_path: Path) -> None:

@@ -106,6 +106,18 @@ def test_waiting_ends_with_how_long_the_first_score_took(run: Run, put: Callable
     assert "n-sigma: first score 3.2 s after it was deployed, now each in 35 ms" in result.stderr
 
 
+def test_the_list_says_how_much_of_the_run_an_algorithm_has_learned(
+    run: Run, put: Callable[..., None]
+) -> None:
+    run("algorithm", "deploy", "n-sigma")
+    learning = a_state("learning", reason="", learned_windows=1200, windows_to_learn=5000)
+    put(ALGORITHM_STATES, "n-sigma@1", learning)
+    assert "learning, 1,200 of 5,000 windows" in run("algorithm", "list").stdout
+    put(ALGORITHM_STATES, "n-sigma@1", replace(learning, phase="running"))
+    listed = run("algorithm", "list").stdout
+    assert ("running" in listed, "1,200" in listed) == (True, False)
+
+
 def test_a_failure_while_waiting_is_an_error_with_its_reason(run: Run, put: Callable[..., None]) -> None:
     run("algorithm", "deploy", "n-sigma")
     put(ALGORITHM_STATES, "n-sigma@1", a_state("failed", reason="its sign is \x1b[31mwrong"))
@@ -171,7 +183,12 @@ def completed(*words: str) -> set[str]:
 
 
 def test_kinds_are_completed() -> None:
-    assert completed("algorithm", "deploy", "ra") == {"random", "random-ranker", "random-walk"}
+    assert completed("algorithm", "deploy", "ra") == {
+        "random",
+        "random-classifier",
+        "random-ranker",
+        "random-walk",
+    }
     assert completed("algorithm", "kinds", "half") == {"half-space-trees"}
 
 

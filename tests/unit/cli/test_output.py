@@ -83,6 +83,15 @@ def test_a_table_and_a_line_show_hostile_names_as_escapes(run: Run, put: Put, fi
     assert r"cart\x1b[2J\x1b]0;owned\x07\r\n" in line
 
 
+def test_a_table_that_is_piped_breaks_no_cell_whatever_the_terminal_is_said_to_be(
+    run: Run, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    put("faults", "f-1", state_of(an_event(reason="no room " * 60)))
+    (row,) = (line for line in run("fault", "list").stdout.splitlines() if "f-1" in line)
+    assert ("no room " * 60).strip() in row
+
+
 def test_square_brackets_of_a_name_are_no_style(run: Run, put: Put) -> None:
     put("faults", "f-1", state_of(an_event(instance="[red]cart[/red] :boom:")))
     assert "[red]cart[/red] :boom:" in run("fault", "list").stdout
