@@ -11,7 +11,7 @@ import pytest
 from microservo.datasets.arrays import array_of, column_array, values_of
 from microservo.datasets.tables import TEXTS, TIME
 
-COLUMNS = [
+COLUMNS: list[tuple[list[Any], pa.DataType]] = [
     (["cart", "", "straße", "日本"], pa.string()),
     (["cart", None, ""], pa.string()),
     ([1, -(1 << 62)], pa.int64()),
@@ -60,10 +60,10 @@ def test_a_column_comes_back_as_it_was(values: Any) -> None:
     assert values_of(column_array(values)).tobytes() == values.tobytes()
 
 
-@pytest.mark.parametrize(("values", "kind"), [case for case in COLUMNS if None not in case[0]])
+@pytest.mark.parametrize(
+    ("values", "kind"), [case for case in COLUMNS if None not in case[0] and not pa.types.is_list(case[1])]
+)
 def test_values_of_a_part_are_those_of_that_part(values: list[Any], kind: pa.DataType) -> None:
-    if pa.types.is_list(kind):
-        pytest.skip("lists are flattened first")
     part = pa.array([*values, *values], kind)[1:]
     assert values_of(part).tolist() == [*values, *values][1:]
     assert values_of(pa.chunked_array([part, part], kind)).tolist() == 2 * [*values, *values][1:]

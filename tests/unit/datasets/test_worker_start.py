@@ -13,6 +13,7 @@ from pathlib import Path
 from recorded_run import record_run
 from synthetic import Story
 from microservo.datasets import rebuild, verify
+from microservo.datasets.files import read_columns
 from microservo.datasets.slices import load, store
 from microservo.datasets.tables import TABLES
 from microservo.testing import MemoryBroker
@@ -22,7 +23,7 @@ broker = MemoryBroker()
 record_run(broker, Story(seconds=60))
 rebuild(broker, run_id="run-1", out_dir=scratch / "dataset")
 assert not verify(scratch / "dataset")
-store(scratch, 1, {name: schema.empty_table() for name, schema in TABLES.items()})
+store(scratch, 1, {name: read_columns(scratch / "dataset" / name) for name in TABLES})
 assert len(load(scratch, 1)) == len(TABLES)
 assert "pandas" not in sys.modules
 """
