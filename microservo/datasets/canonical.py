@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from microservo.datasets.arrays import array_of, column_array, values_of
 from microservo.domain.datasets.content import Part
 
 
@@ -40,7 +41,7 @@ def _parts(path: str, array: Any) -> Iterator[Part]:
         yield Part(f"{path}.is_valid", "bool", _numbers(array.is_valid()))
         array = _with_zeros(array)
     if pa.types.is_list(array.type):
-        yield Part(f"{path}.lengths", "int32", _numbers(pc.fill_null(array.value_lengths(), 0)))
+        yield Part(f"{path}.lengths", "int32", _numbers(_with_zeros(array.value_lengths())))
         yield from _parts(f"{path}.item", array.flatten())
     elif pa.types.is_dictionary(array.type):
         yield from _parts(f"{path}.texts", array.dictionary)
@@ -53,22 +54,18 @@ def _parts(path: str, array: Any) -> Iterator[Part]:
 
 def _with_zeros(array: Any) -> Any:
     """The same with zeros, or empty texts, in place of nulls; of lists the nulls stay, which hold nothing."""
-    if pa.types.is_list(array.type):
+    if not array.null_count or pa.types.is_list(array.type):
         return array
     if pa.types.is_dictionary(array.type):
-        indices = pc.fill_null(array.indices, 0)
+        indices = _with_zeros(array.indices)
         return pa.DictionaryArray.from_arrays(indices, array.dictionary, safe=False)
-    zero: Any = 0
-    if pa.types.is_string(array.type):
-        zero = ""
-    elif pa.types.is_boolean(array.type):
-        zero = False
-    return pc.fill_null(array, pa.scalar(zero, array.type))
+    zero = array_of([""] if pa.types.is_string(array.type) else [0], array.type)
+    return pc.fill_null(array, zero[0])
 
 
 def _in_order_of_text(array: Any) -> Any:
-    valid = array.is_valid().to_numpy(zero_copy_only=False) if array.null_count else None
-    codes = pc.fill_null(array.indices, 0).to_numpy()
+    valid = values_of(array.is_valid()) if array.null_count else None
+    codes = values_of(_with_zeros(array.indices))
     texts = array.dictionary.to_pylist()
     occurring = codes if valid is None else codes[valid]
     used = np.flatnonzero(np.bincount(occurring, minlength=len(texts))).tolist()
@@ -77,8 +74,8 @@ def _in_order_of_text(array: Any) -> Any:
         return array
     ranks = np.zeros(max(1, len(texts)), np.int32)
     ranks[used] = np.arange(len(used), dtype=np.int32)
-    ordered = pa.array([texts[code] for code in used], pa.string())
-    indices = pa.array(ranks[codes], mask=None if valid is None else ~valid)
+    ordered = array_of([texts[code] for code in used], pa.string())
+    indices = column_array(ranks[codes], unknown=None if valid is None else ~valid)
     return pa.DictionaryArray.from_arrays(indices, ordered, safe=False)
 
 
@@ -94,11 +91,7 @@ def _text_parts(path: str, array: Any) -> Iterator[Part]:
 
 
 def _numbers(array: Any) -> memoryview:
-    if pa.types.is_boolean(array.type):
-        array = array.cast(pa.uint8())
-    elif pa.types.is_timestamp(array.type):
-        array = array.cast(pa.int64())
-    return _little_endian(array.to_numpy(zero_copy_only=False))
+    return _little_endian(values_of(array))
 
 
 def _little_endian(numbers: Any) -> memoryview:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from microservo.datasets.arrays import array_of
 from microservo.datasets.tables import GRAPH, INSTANCES, LEDGER, SCORES
 from microservo.domain.datasets.ledger import LedgerRow, added_up
 from schemas.records import AnomalyScore, ServiceGraph, ServiceInstance
@@ -20,8 +21,8 @@ T = TypeVar("T")
 def table_of(schema: pa.Schema, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     """A table of rows by column; a text that is empty is null in a column that may be."""
     listed = list(rows)
-    columns = {field.name: [_cell(row[field.name], field) for row in listed] for field in schema}
-    return pa.table(columns, schema=schema)
+    arrays = [array_of([_cell(row[field.name], field) for row in listed], field.type) for field in schema]
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def scores_table(scores: Iterable[AnomalyScore]) -> pa.Table:

@@ -111,6 +111,12 @@ def write_table(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> Fi
         return file.close()
 
 
+def read_columns(path: Path, *columns: str) -> pa.Table:
+    """Some columns of a Parquet file, all where none is named; `pyarrow.parquet.read_table` loads pandas."""
+    with pq.ParquetFile(path) as file:
+        return file.read(list(columns) or None)
+
+
 def table_content(path: Path) -> ContentHash:
     """The content hash of a Parquet file, from its rows.
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from microservo.datasets.arrays import column_array, values_of
 from microservo.datasets.rows import in_order
 from microservo.datasets.share import Outcome
 from microservo.datasets.slices import Tables
@@ -85,6 +86,6 @@ def _windows(tables: Sequence[pa.Table]) -> pa.Table:
     if len(tables) == 1:
         return tables[0]
     windows = pa.concat_tables(tables)
-    starts = windows.column("start").cast(pa.int64()).to_numpy()
-    services = pc.rank(windows.column("service").combine_chunks(), tiebreaker="dense").to_numpy()
-    return windows.take(pa.array(np.lexsort((services, starts))))
+    starts = values_of(windows.column("start"))
+    services = values_of(pc.rank(windows.column("service").combine_chunks(), tiebreaker="dense"))
+    return windows.take(column_array(np.lexsort((services, starts))))

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from microservo.datasets.board_page import board_sections
 from microservo.datasets.facts import ledger_rows
+from microservo.datasets.files import read_columns
 from microservo.datasets.pages import instant, own, template
 from microservo.datasets.timeline import TRUTHS, rows_in_us, timeline
 from microservo.domain.datasets.ledger import COUNTS, LedgerRow
@@ -138,7 +137,7 @@ def _number(value: float | None) -> str | None:
 
 def _truths(folder: Path) -> dict[str, int]:
     """How many windows there are of each truth."""
-    counts = pq.read_table(folder / "windows.parquet", columns=["truth"]).column("truth").value_counts()
+    counts = read_columns(folder / "windows.parquet", "truth").column("truth").value_counts()
     found = {each["values"]: each["counts"] for each in counts.to_pylist()}
     return {truth: found.get(truth, 0) for truth in TRUTHS}
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from microservo.datasets.arrays import Column, array_of, column_array, values_of
 from microservo.datasets.slices import SLICE_US
 from microservo.datasets.tables import TABLES
 from microservo.datasets.telemetry import Batches, Int64
@@ -18,7 +19,6 @@ from microservo.domain.repetition import repeats, span_hint
 from microservo.domain.telemetry import LAYOUTS, PROTOCOLS, SPAN_KINDS, Signal
 from microservo.domain.window_policy import WindowPolicy
 
-Column = NDArray[Any]
 _SOURCE_COLUMNS = {"time": "time_us", "start": "start_us"}
 _CODES = {"kind": list(SPAN_KINDS), "protocol": list(PROTOCOLS)}
 """Texts of columns that are numbers in the records."""
@@ -126,7 +126,7 @@ class _Slice:
 
     def _tie_keys(self, rows: Index) -> list[NDArray[np.int64]]:
         """Integer keys of all that is seen of a row but what was sorted by already; lateness last."""
-        keys = [] if self._bodies is None else [*_integers(_values(self._bodies.take(pa.array(rows))))]
+        keys = [] if self._bodies is None else [*_integers(values_of(self._bodies.take(column_array(rows))))]
         for name in sorted(self._columns.keys() - self._texts.keys() - {"time_us", "late", "line_id"}):
             keys += _integers(self._columns[name][rows])
         return [*keys, self._columns["late"][rows].astype(np.int64)]
@@ -134,7 +134,7 @@ class _Slice:
     def _picked(self, field: Any, order: Index) -> Any:
         if field.name == "body":
             assert self._bodies is not None
-            return self._bodies.take(pa.array(order))
+            return self._bodies.take(column_array(order))
         column = np.take(self._columns[_SOURCE_COLUMNS.get(field.name, field.name)], order)
         texts = self._texts.get(field.name)
         if field.name in _CODES:
@@ -143,16 +143,16 @@ class _Slice:
         if column.dtype.kind == "V":
             return _hex_texts(column)
         if texts is None:
-            return pa.array(column, field.type, mask=column == 0 if field.nullable else None)
+            return column_array(column, field.type, unknown=column == 0 if field.nullable else None)
         # The empty text sorts first, and stands first among those of a code.
         unknown = column == 0 if field.nullable and texts[0] == "" else None
-        indices = pa.array(column, pa.int32(), mask=unknown)
-        return pa.DictionaryArray.from_arrays(indices, pa.array(texts, pa.string()), safe=False)
+        indices = column_array(column, pa.int32(), unknown=unknown)
+        return pa.DictionaryArray.from_arrays(indices, array_of(texts, pa.string()), safe=False)
 
 
 def _joined(packed: Sequence[pa.Table]) -> dict[str, Column]:
     names = [name for name in packed[0].column_names if name != "body"]
-    parts = {name: [_values(table.column(name).chunk(0)) for table in packed] for name in names}
+    parts = {name: [values_of(table.column(name).chunk(0)) for table in packed] for name in names}
     return {name: each[0] if len(each) == 1 else np.concatenate(each) for name, each in parts.items()}
 
 
@@ -180,14 +180,6 @@ def _hex_texts(ids: Column) -> Any:
     offsets = np.arange(count + 1, dtype=np.int32) * np.int32(2 * width)
     buffers = [pa.py_buffer(known), pa.py_buffer(offsets), pa.py_buffer(hexlify(ids.data))]
     return pa.Array.from_buffers(pa.string(), count, buffers)
-
-
-def _values(array: Any) -> Column:
-    """The values of an array that is no slice, as they lie in memory."""
-    if pa.types.is_fixed_size_binary(array.type):
-        return np.frombuffer(array.buffers()[1], f"V{array.type.byte_width}")[: len(array)]
-    values: Column = array.to_numpy(zero_copy_only=False)
-    return values
 
 
 def _integers(column: Column) -> Iterator[NDArray[np.int64]]:

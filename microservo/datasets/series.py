@@ -16,6 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from microservo.datasets.arrays import array_of, values_of
+
 Values = NDArray[np.float64]
 Instants = NDArray[np.int64]
 
@@ -146,7 +148,7 @@ def _span(folder: Path, series: int) -> Span:
     window_us = 0
     for rows in _blocks(folder, "windows", "service", "start", "end"):
         services.update(_unique(rows, 0))
-        start_us, end_us = _micros(rows, "start"), _micros(rows, "end")
+        start_us, end_us = values_of(rows.column("start")), values_of(rows.column("end"))
         starts.append(int(start_us.min()))
         ends.append(int(end_us.max()))
         window_us = int(end_us[0] - start_us[0])
@@ -167,8 +169,8 @@ def _unique(rows: pa.Table, column: int) -> list[str]:
 
 
 def _add_windows(found: dict[str, ServiceSeries], span: Span, rows: pa.Table) -> None:
-    starts, ends = _micros(rows, "start"), _micros(rows, "end")
-    services = rows.column("service").to_numpy()
+    starts, ends = values_of(rows.column("start")), values_of(rows.column("end"))
+    services = values_of(rows.column("service"))
     for service in _unique(rows, 0):
         series = found.setdefault(service, ServiceSeries(span))
         own = services == service
@@ -192,24 +194,20 @@ def _add_windows(found: dict[str, ServiceSeries], span: Span, rows: pa.Table) ->
 def _features(rows: pa.Table) -> Iterator[tuple[str, NDArray[np.intp], Values]]:
     """The features that can be shown, with the rows that have them and their values."""
     names = rows.column("feature_names").combine_chunks()
-    values = rows.column("feature_values").combine_chunks().flatten().to_numpy()
-    ends = np.cumsum(names.value_lengths().to_numpy())
+    values = values_of(rows.column("feature_values").combine_chunks().flatten())
+    ends = np.cumsum(values_of(names.value_lengths()))
     for feature in (name for shown in SHOWN for name in shown.features):
-        places = np.flatnonzero(pc.equal(names.flatten(), feature).to_numpy(zero_copy_only=False))
+        wanted = array_of([feature], pa.string())[0]
+        places = np.flatnonzero(values_of(pc.equal(names.flatten(), wanted)))
         yield feature, np.searchsorted(ends, places, "right"), values[places]
 
 
 def _add_scores(found: dict[str, ServiceSeries], rows: pa.Table) -> None:
-    starts, scores = _micros(rows, "start"), rows.column("score").to_numpy()
-    services, algorithms = rows.column("service").to_numpy(), rows.column("algorithm").to_numpy()
+    starts, scores = values_of(rows.column("start")), values_of(rows.column("score"))
+    services, algorithms = values_of(rows.column("service")), values_of(rows.column("algorithm"))
     for service in found.keys() & set(services.tolist()):
         of_service = services == service
         for algorithm in set(algorithms[of_service].tolist()):
             own = of_service & (algorithms == algorithm)
             series = found[service].scores.setdefault(algorithm, Series(found[service].span))
             series.add(starts[own], scores[own])
-
-
-def _micros(rows: pa.Table, column: str) -> Instants:
-    micros: Instants = rows.column(column).cast(pa.int64()).to_numpy()
-    return micros

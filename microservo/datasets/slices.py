@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from microservo.datasets.arrays import column_array, values_of
+
 SLICE_US = 20_000_000
 """Length of a slice in microseconds; changes nothing but how much is held at a time."""
 
@@ -26,10 +28,10 @@ def by_slice(table: pa.Table, time_column: str) -> Iterator[tuple[int, pa.Table]
     """The rows by the number of their slice, which is their time divided by `SLICE_US`."""
     if not table.num_rows:
         return
-    numbers = table.column(time_column).cast(pa.int64()).to_numpy() // SLICE_US
+    numbers = values_of(table.column(time_column)) // SLICE_US
     different = np.unique(numbers).tolist()
     for number in different:
-        yield number, table if len(different) == 1 else table.filter(pa.array(numbers == number))
+        yield number, table if len(different) == 1 else table.filter(column_array(numbers == number))
 
 
 def store(folder: Path, number: int, tables: Tables) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from microservo.datasets.arrays import array_of, column_array
 from microservo.datasets.slices import SLICE_US
 from microservo.domain.telemetry import (
     LAYOUTS,
@@ -131,10 +132,10 @@ class RowBuffer:
 
     def _packed(self, stamped: Sequence[Stamped], delays: Mapping[tuple[str, int], int]) -> pa.Table:
         batches = [each.batch for each in stamped]
-        columns = {name: _as_array(column) for name, column in _columns(stamped, self._layout).items()}
+        columns = {name: column_array(column) for name, column in _columns(stamped, self._layout).items()}
         if "bodies" in self._layout.arrays:
             bodies = [body for batch in batches for body in getattr(batch, "bodies")]  # noqa: B009
-            columns["body"] = pa.array(bodies, pa.string())
+            columns["body"] = array_of(bodies, pa.string())
         numbers: dict[Any, int] = {}
         sets = [numbers.setdefault(texts, len(numbers)) for texts in map(self._texts_of, batches)]
         counts = [each.records for each in stamped]
@@ -142,15 +143,6 @@ class RowBuffer:
         delayed = [(*window, delay_us) for window, delay_us in delays.items()]
         described = [counts, *late, sets, list(numbers), delayed]
         return pa.table(columns).replace_schema_metadata({_BATCHES: json.dumps(described)})
-
-
-def _as_array(column: NDArray[Any]) -> Any:
-    """An Arrow array of numbers, or of bytes of fixed width."""
-    if column.dtype.kind == "V":
-        data = pa.py_buffer(np.ascontiguousarray(column))
-        kind = pa.binary(column.dtype.itemsize)
-        return pa.FixedSizeBinaryArray.from_buffers(kind, len(column), [None, data])
-    return pa.array(column)
 
 
 def _columns(stamped: Sequence[Stamped], layout: Layout) -> dict[str, NDArray[Any]]:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from microservo.datasets.files import read_columns
 from microservo.datasets.series import SHOWN, Series, ServiceSeries, Shown, Span, read_series
 from microservo.domain.text import printable
 
@@ -45,7 +45,7 @@ def timeline(folder: Path) -> dict[str, Any]:
 
 def rows_in_us(folder: Path, table: str, *columns: str) -> Iterator[dict[str, Any]]:
     """Rows of a table, all columns where none is named, with their instants in microseconds."""
-    rows = pq.read_table(folder / table, columns=list(columns) or None)
+    rows = read_columns(folder / table, *columns)
     kinds = [pa.int64() if pa.types.is_timestamp(field.type) else field.type for field in rows.schema]
     named = rows.cast(pa.schema(zip(rows.schema.names, kinds, strict=True)))
     yield from named.to_pylist()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from microservo.datasets.arrays import array_of
 from microservo.datasets.draft import writing
 from microservo.datasets.files import file_hash
 from microservo.datasets.tables import TIME
@@ -52,7 +53,7 @@ def add_twin(folder: Path, twin_run_id: str, rows: Sequence[TwinRow]) -> None:
         [row.is_shared for row in rows],
         [twin_run_id] * len(rows),
     ]
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
+    arrays = [array_of(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
     with writing(folder):
         pq.write_table(pa.Table.from_arrays(arrays, schema=_SCHEMA), folder / TWIN)
         size_bytes, sha256 = file_hash(folder / TWIN)

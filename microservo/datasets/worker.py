@@ -10,7 +10,6 @@ import os
 import pickle
 import sys
 from collections.abc import Iterator
-from importlib.abc import MetaPathFinder
 from typing import BinaryIO
 
 from microservo.adapters.kafka.consumer import KafkaConsumer
@@ -23,23 +22,10 @@ _GARBAGE_EVERY = 50_000
 """New objects between two looks for cycles, of which there are next to none here."""
 
 
-class _NoPandas(MetaPathFinder):
-    """Leaves pandas out.
-
-    PyArrow loads it, where it is installed, to ask of a list whether it is one of its. There is none here,
-    and to load it takes half as long as all else that a worker loads.
-    """
-
-    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
-        if fullname == "pandas":
-            raise ModuleNotFoundError(name=fullname)
-
-
 def main() -> int:
     """Works one share off; slices go into files, and what else there is to say, to stdout."""
     gc.freeze()
     gc.set_threshold(_GARBAGE_EVERY)
-    sys.meta_path.insert(0, _NoPandas())
     with _own_stdout() as out:
         try:
             task: Task = pickle.load(sys.stdin.buffer)  # noqa: S301  # from the process that started this one

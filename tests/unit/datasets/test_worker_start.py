@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
-_ARRAYS = """
+_REBUILT = """
 import sys
-from microservo.datasets import worker
-sys.stdin.close()
-sys.stdin = open("/dev/null")
-worker.main()
-import numpy as np, pyarrow as pa
-assert pa.array([1, 2]).to_numpy().tolist() == [1, 2]
-assert pa.table({"a": np.arange(2)}).num_rows == 2
+from pathlib import Path
+from recorded_run import record_run
+from synthetic import Story
+from microservo.datasets import rebuild, verify
+from microservo.datasets.files import read_columns
+from microservo.datasets.slices import load, store
+from microservo.datasets.tables import TABLES
+from microservo.testing import MemoryBroker
+
+scratch = Path(sys.argv[1])
+broker = MemoryBroker()
+record_run(broker, Story(seconds=60))
+rebuild(broker, run_id="run-1", out_dir=scratch / "dataset")
+assert not verify(scratch / "dataset")
+store(scratch, 1, {name: read_columns(scratch / "dataset" / name) for name in TABLES})
+assert len(load(scratch, 1)) == len(TABLES)
 assert "pandas" not in sys.modules
 """
 
 
-def test_arrays_of_a_worker_need_no_pandas() -> None:
-    done = subprocess.run([sys.executable, "-c", _ARRAYS], capture_output=True, text=True, check=False)
+def test_a_rebuild_its_workers_and_the_check_of_a_dataset_do_not_load_pandas(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", _REBUILT, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
     assert done.returncode == 0, done.stderr
 
 
