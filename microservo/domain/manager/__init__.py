@@ -3,7 +3,7 @@
 ::
 
     system-state ─► accept ─► Replica ─┐
-    measurements, platform, commands ──┴─► Event ─► decide(state, event) ─► Action ─► the process acts ─► Event
+    measurements, platform, commands ──┴─► Event ─► decide(state, event) ─► Action ─► (done) ─► Event
 
 No clock, no thread, no broker: every event says when it was learnt.
 """
