@@ -1,8 +1,8 @@
 """What one process holds of `system-state`, and what it has written and not read back yet.
 
 A process writes by its own view, at once, also while it is cut off. It learns from the log what holds: its
-own changes come back to it like those of others. When it was cut off it reads to the end first and offers what
-is left of its own afterwards; what was deleted or given to another owner meanwhile is dropped, and said.
+own changes come back to it like those of others. When it was cut off it reads to the end first and offers
+what is left of its own afterwards; what was deleted or given to another owner meanwhile is dropped, and said.
 """
 
 from __future__ import annotations

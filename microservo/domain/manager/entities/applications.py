@@ -112,7 +112,7 @@ class Prediction:
 
     def __post_init__(self) -> None:
         if self.end_us <= self.start_us:
-            msg = f"prediction {self.name!r} ends at {self.end_us}; give an end after its start, {self.start_us}"
+            msg = f"prediction {self.name!r} ends at {self.end_us}; give an end after its start"
             raise InvalidInput(msg)
 
     def is_in_force(self, now_us: int) -> bool:

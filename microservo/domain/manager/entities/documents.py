@@ -111,7 +111,7 @@ def entity_of(key: str, document: str) -> Entity:
         document: JSON text.
 
     Raises:
-        InvalidInput: there is no such kind, or the document is none of it; says where, what, and what would do.
+        InvalidInput: there is no such kind, or the document is none of it; says where and what.
     """
     kind, _, identity = key.partition("/")
     if kind not in KINDS:
