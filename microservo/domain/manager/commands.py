@@ -244,8 +244,8 @@ def _refuse_too_many(step: Step, service: Service, more: int) -> None:
     there = step.state.replicas(service.name)
     if service.maximum_replicas and there + more > service.maximum_replicas:
         msg = (
-            f"service {service.name!r} has {there} of at most {service.maximum_replicas} replicas, so {more} more "
-            "are too many; stop some, or raise its maximum"
+            f"service {service.name!r} has {there} of at most {service.maximum_replicas} replicas, so "
+            f"{more} more are too many; stop some, or raise its maximum"
         )
         raise InvalidInput(msg)
 

@@ -40,9 +40,9 @@ def decide(state: SystemState, event: events.Event) -> tuple[Action, ...]:
     """
     step = Step(state, event.now_us)
     _HANDLERS[type(event)](step, event)
-    if state.unsettled:
+    if state.is_caught_up and state.unsettled:
         settle(step)
-    if state.unsettled_regions:
+    if state.is_caught_up and state.unsettled_regions:
         settle_regions(step)
     return step.actions()
 
@@ -52,7 +52,8 @@ def _entity_changed(step: Step, event: events.EntityChanged) -> None:
         step.state.remove(event.key)
     else:
         step.state.put(event.entity, event.owner)
-        ownership.entity_changed(step, event.key)
+        if step.state.is_caught_up:
+            ownership.entity_changed(step, event.key)
 
 
 def _containers_measured(step: Step, event: events.ContainersMeasured) -> None:
@@ -122,6 +123,8 @@ def _stop_failed(step: Step, event: events.StopFailed) -> None:
 
 def _time_passed(step: Step, event: events.TimePassed) -> None:
     state = step.state
+    if not state.is_caught_up:
+        return
     ownership.look_for_silence(step)
     for name in [name for name, due_us in state.deadlines.items() if due_us <= event.now_us]:
         recovery.launch_failed(step, name, "it did not start in time")
@@ -187,6 +190,7 @@ def _outcome(step: Step, measured: Measured) -> Outcome:
 
 _HANDLERS: Mapping[type[events.Event], Callable[[Step, Any], None]] = {
     events.EntityChanged: _entity_changed,
+    events.CaughtUp: lambda step, event: ownership.caught_up(step),
     events.ContainersMeasured: _containers_measured,
     events.HostsMeasured: _hosts_measured,
     events.ServicesScored: _services_scored,

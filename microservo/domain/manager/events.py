@@ -34,6 +34,11 @@ class EntityChanged(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CaughtUp(Event):
+    """All of `system-state` was told that was there when the manager started; it decides nothing before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measured(Event):
     """The base of what was measured of many at an instant.
 

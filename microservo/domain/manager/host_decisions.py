@@ -128,14 +128,14 @@ def drain(step: Step, host: Host, node: Node, cause: Cause, *, is_released: bool
 
 
 def _leaves(step: Step, container: Container) -> bool:
-    """Whether it has to find a place elsewhere before its host is released: not what ends with the host."""
+    """Whether it has to find another place before its host is released: not what ends with the host."""
     service = step.state.services.get(container.service)
     is_ending = container.state == "stopping" or container.name in step.state.replaced_by
     return service is not None and service.type != "system" and not is_ending
 
 
 def release_if_empty(step: Step, name: str) -> None:
-    """Takes a drained host out of the cluster once its last container is gone; what ends with it is stopped."""
+    """Takes a drained host out of the cluster once its last container is gone, with what ends with it."""
     state = step.state
     node, host = state.nodes.get(name), state.hosts.get(name)
     if node is None or host is None or not node.is_released_when_empty:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from microservo.domain.manager import recovery
+from microservo.domain.manager.actions import Stop
 from microservo.domain.manager.changes import MASTER
 from microservo.domain.manager.entities import Host, entity_key
-from microservo.domain.manager.placing import begin
+from microservo.domain.manager.placing import LAUNCH_TIMEOUT_US, begin
 from microservo.domain.manager.step import Cause, Step
 
 HEARTBEATS = "heartbeats"
@@ -66,6 +67,20 @@ def assign(step: Step, host: Host, worker: str, cause: Cause) -> None:
         if container.managed_by:
             step.assign(entity_key(container), owner)
             step.put(replace(container, managed_by=owner), owner)
+
+
+def caught_up(step: Step) -> None:
+    """All that was there at first is known: what was under way goes on, or has come to nothing."""
+    state = step.state
+    state.is_caught_up = True
+    for container in sorted(state.containers.values(), key=lambda each: each.name):
+        if container.state == "waiting" and state.manages(container):
+            begin(step, container)
+        elif container.state == "starting" and state.manages(container):
+            # Launched in an earlier life: it is heard of in time, or counts as failed.
+            state.deadlines[container.name] = step.now_us + LAUNCH_TIMEOUT_US
+        elif container.state == "stopping" and state.manages(container):
+            step.do(Stop(container=container.name, host=container.host))
 
 
 def entity_changed(step: Step, key: str) -> None:

@@ -75,7 +75,7 @@ def launch_near(
     if choice.kind == "new":
         _say(step, container, cause, action, like)
         return _launched_on_instance(step, container, choice.aws_region)
-    return _launched(step, service, container, cause, action, like)
+    return _launched(step, service, container, cause, action=action, like=like)
 
 
 def launch_on(
@@ -92,7 +92,7 @@ def launch_on(
     target = Coordinates(known.latitude, known.longitude)
     if like is not None:
         target = Coordinates(like.latitude, like.longitude)
-    return _launched(step, service, _made(step, service, target, host, like), cause, action, like)
+    return _launched(step, service, _made(step, service, target, host, like), cause, action=action, like=like)
 
 
 def _made(step: Step, service: Service, target: Coordinates, host: str, like: Container | None) -> Container:
@@ -122,7 +122,13 @@ def _launched_on_instance(step: Step, container: Container, cloud_region: str) -
 
 
 def _launched(
-    step: Step, service: Service, container: Container, cause: Cause, action: str, like: Container | None
+    step: Step,
+    service: Service,
+    container: Container,
+    cause: Cause,
+    *,
+    action: str,
+    like: Container | None,
 ) -> Container | None:
     try:
         container = _with_address(step, service, container)

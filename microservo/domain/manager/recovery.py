@@ -138,7 +138,7 @@ def _next_incarnation(
 
 
 def _give_up(step: Step, container: Container, reason: str) -> None:
-    """Leaves it at that, and says so; until somebody deletes the container, it takes the place of a replica."""
+    """Leaves it at that, and says so; it takes the place of a replica until somebody deletes it."""
     step.change(container, state="given_up", failed_hosts=container.failed_hosts, replaces="")
     step.report(
         entity_key(container),
@@ -226,11 +226,21 @@ def host_down(step: Step, name: str, reason: str) -> None:
         if not state.manages(container):
             continue
         if container.state in ("waiting", "starting"):
-            launch_failed(step, container.name, reason)
+            _launch_elsewhere(step, container, Cause(rule=RECOVERY, reason=reason))
         elif container.state == "running" and container.name not in state.replaced_by:
             _recover(step, container, reason, is_own_fault=False)
         elif container.state in ("running", "stopping"):
             _gone(step, container)
+
+
+def _launch_elsewhere(step: Step, container: Container, cause: Cause) -> None:
+    """Launches a container that its host did not live to start; where many fail at once, none is to blame."""
+    service = step.state.services.get(container.service)
+    step.remove(entity_key(container))
+    if service is not None:
+        target = Coordinates(container.latitude, container.longitude)
+        excluded = (*container.failed_hosts, container.host)
+        launch_near(step, service, target, cause, action="launch", excluded=excluded, like=container)
 
 
 def instance_launched(step: Step, host: Host, container: str) -> None:

@@ -198,9 +198,10 @@ def _fill(step: Step, service: Service) -> bool:
     """Whether the minimum is reached; where there is no room it is tried again."""
     state = step.state
     minimum = state.minimum(service, step.now_us)
-    given_up = sum(each.state == "given_up" for each in state.containers_of(service.name)) if minimum else 0
+    if not minimum:
+        return True
     there = state.replicas(service.name)
-    for _ in range(minimum - there - given_up):
+    for _ in range(minimum - there - state.given_up(service.name)):
         reason = f"{there} of at least {minimum} replicas"
         cause = Cause(rule=MINIMUM_REPLICAS, reason=reason)
         if launch_near(step, service, _target(step, service), cause, action="launch") is None:

@@ -124,11 +124,14 @@ class SystemState:
         self.silent: Names = {}
         self.joining: Names = {}
         """Hosts that are started in order to join the cluster."""
+        self.is_caught_up = False
+        """Whether all that was there at first is known: before that, much seems to be missing."""
         self.evaluated_us = 0
         self.ticked_us = 0
         self.rules: tuple[Rule, ...] = ()
         self.regions: tuple[Region, ...] = regions_of_world(())
         self._are_rules_old = False
+        self._numbered = 0
 
     @property
     def settings(self) -> Settings:
@@ -200,6 +203,10 @@ class SystemState:
             return Need()
         return Need(memory_bytes=found.memory_bytes, cpu_cores=found.cores, disk_bytes=found.disk_bytes)
 
+    def given_up(self, service: str) -> int:
+        """Containers of a service that were given up, each of which takes the place of a replica."""
+        return sum(self.containers[name].state == "given_up" for name in self.by_service.get(service, ()))
+
     def place_of(self, container: Container) -> Coordinates:
         """Where its host is, or else where it is wanted."""
         host = self.hosts.get(container.host)
@@ -233,6 +240,11 @@ class SystemState:
         if self.entities.get(kind, {}).pop(identity, None) is not None:
             self.owners.pop(key, None)
             self._index(kind, identity, None)
+
+    def next_number(self) -> int:
+        """Tells names apart that are given out at one instant, whichever event leads to them."""
+        self._numbered += 1
+        return self._numbered
 
     def current_rules(self) -> tuple[Rule, ...]:
         """The rules with their conditions; those before, where a change can't be meant."""

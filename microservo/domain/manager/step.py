@@ -46,7 +46,6 @@ class Step:
         self.now_us = now_us
         self.touched: dict[str, None] = {}
         self._actions: list[Action] = []
-        self._named = 0
 
     def actions(self) -> tuple[Action, ...]:
         """What is to be done, in this order."""
@@ -80,8 +79,8 @@ class Step:
 
     def identity(self, what: str) -> str:
         """A name that no other decision has, and that a replay gives again."""
-        self._named += 1
-        text = f"{self.state.name}\0{self.now_us}\0{what}\0{self._named}"
+        number = self.state.next_number()
+        text = f"{self.state.name}\0{self.now_us}\0{what}\0{number}"
         return f"{what}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
     def wait(self, pending: PendingAction) -> None:

@@ -76,6 +76,7 @@ class World:
             self.tell(
                 events.EntityChanged(now_us=self.now_us, key=entity_key(entity), entity=entity, owner=owner)
             )
+        self.tell(events.CaughtUp(now_us=self.now_us))
 
     def tell(self, event: events.Event) -> None:
         """Tells the manager something, and does what it wants done."""

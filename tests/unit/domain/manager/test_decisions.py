@@ -647,3 +647,21 @@ def test_distance_decides_among_hosts_with_room() -> None:
     (where,) = hosts_of(made)
     assert where == "b"
     assert distance_m(EUROPE, ASIA) > 5_000_000
+
+
+def test_two_hosts_that_fail_in_the_same_instant_leave_no_container_behind() -> None:
+    made = world(*(host(name, EUROPE) for name in "abcd"), front(minimum_replicas=20), seconds=30)
+    lost = sorted({each.host for each in made.running.values()})[:2]
+    made.fail(lost)
+    names = [launch.container.name for launch in made.actions(act.Launch)]
+    assert len(names) == len(set(names))
+    made.run(10)
+    assert len(made.running) == 14, "two hosts of 8 GiB hold seven each below 90 %"
+
+
+def test_a_manager_decides_nothing_before_it_has_read_all_that_there_is() -> None:
+    made = World([])
+    made.state.is_caught_up = False
+    made.tell(events.EntityChanged(now_us=FIRST_US, key="service/front", entity=front(), owner="master"))
+    made.tell(events.TimePassed(now_us=FIRST_US + SECOND_US))
+    assert not any(made.decisions)
