@@ -79,6 +79,14 @@ class Hosts:
             if length != len(self.names):
                 msg = f"column {column.name} has {length} rows for {len(self.names)} hosts; give one a host"
                 raise InvalidInput(msg)
+        is_place = (np.abs(self.latitude) <= 90) & (np.abs(self.longitude) <= 180)
+        if not is_place.all():
+            row = int(np.argmin(is_place))
+            msg = (
+                f"host {self.names[row]} is at latitude {self.latitude[row]:g}, longitude "
+                f"{self.longitude[row]:g}; give degrees from -90 to 90 north and from -180 to 180 east"
+            )
+            raise InvalidInput(msg)
 
     def __len__(self) -> int:
         return len(self.names)

@@ -180,8 +180,9 @@ def choose_host_of_region(
         raise InvalidInput(msg)
     distances = distances_m(region.centre.latitude, region.centre.longitude, hosts.latitude, hosts.longitude)
     reasons = _reasons(hosts, need, excluded)
-    is_elsewhere = regions_of(hosts.latitude, hosts.longitude, regions) != regions.index(region)
-    reasons[(reasons == FARTHER) & is_elsewhere] = OTHER_REGION
+    able = np.flatnonzero(reasons == FARTHER)
+    found = regions_of(hosts.latitude[able], hosts.longitude[able], regions)
+    reasons[able[found != regions.index(region)]] = OTHER_REGION
     for group in (hosts.is_node, ~hosts.is_node):
         index = _nearest(hosts, distances, group & (reasons == FARTHER))
         if index is not None:
@@ -195,7 +196,9 @@ def _reasons(hosts: Hosts, need: Need, excluded: Collection[str]) -> Int8:
     """Why each host can't be taken; FARTHER where it can."""
     reasons = _OF_ROOM[room(hosts, need)]
     reasons[hosts.is_node & ~hosts.is_ready] = NOT_READY
-    reasons[[place for place, name in enumerate(hosts.names) if name in excluded]] = EXCLUDED
+    if excluded:
+        names = frozenset(excluded)
+        reasons[[place for place, name in enumerate(hosts.names) if name in names]] = EXCLUDED
     return reasons
 
 

@@ -37,6 +37,7 @@ class Outcome:
             conditions of a rule).
         serial: of the entity that was in the slot, see `Measurements.serial`.
         measured_us: when its newest value was measured, see `Measurements.measured_us`.
+        is_simulated: whether any of its values was simulated, shape (slots,).
         held: by name of each rule with a margin, sorted serials of the entities whose conditions held.
     """
 
@@ -46,6 +47,7 @@ class Outcome:
     values: Float64
     serial: Int64
     measured_us: Int64
+    is_simulated: Bools
     held: Mapping[str, Int64]
 
     def decided(self, slot: int) -> Decided:
@@ -119,6 +121,7 @@ def evaluate(
         values=values,
         serial=measurements.serial.copy(),
         measured_us=measurements.measured_us.copy(),
+        is_simulated=np.logical_or.reduce(~np.isnan(measurements.simulated), axis=0),
         held=held,
     )
 

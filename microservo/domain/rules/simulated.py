@@ -99,7 +99,9 @@ def simulated_values(
             slots = slots[np.isnan(measurements.values[row, slots])]
         drawn = _drawn(metric.name, measurements.keys[slots], seed, at_us)
         # Not minimum + share x width: the width of two large bounds may be infinite.
-        simulated[row, slots] = metric.minimum * (1.0 - drawn) + metric.maximum * drawn
+        between = metric.minimum * (1.0 - drawn) + metric.maximum * drawn
+        # Rounding may leave the bounds.
+        simulated[row, slots] = np.clip(between, metric.minimum, metric.maximum)
     return simulated
 
 

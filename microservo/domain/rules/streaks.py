@@ -39,7 +39,8 @@ class Streaks:
     """Counters of consecutive decisions, in the slots of the outcomes.
 
     An outcome that rests on no newer measurement than the one before says nothing new and is not counted;
-    one with another decision, or of another entity in the slot, begins at 1.
+    simulated values are new at every instant. One with another decision, or of another entity in the slot,
+    begins at 1.
 
     Raises:
         InvalidInput: a policy with a number that is out of range.
@@ -54,6 +55,7 @@ class Streaks:
         self._serial = np.zeros(0, np.int64)
         self._measured_us = np.zeros(0, np.int64)
         self._acted_us = np.zeros(0, np.int64)
+        self._at_us = int(NEVER_US)
 
     @property
     def count(self) -> Int64:
@@ -70,6 +72,9 @@ class Streaks:
         self._forget_others(outcome)
         is_same = outcome.decision == self._decision
         is_news = outcome.measured_us > self._measured_us
+        if at_us > self._at_us:
+            is_news |= outcome.is_simulated
+        self._at_us = max(at_us, self._at_us)
         self._count = np.where(is_same, self._count + is_news, 1)
         self._decision = outcome.decision.copy()
         self._measured_us = outcome.measured_us.copy()
@@ -77,7 +82,13 @@ class Streaks:
         return np.flatnonzero((self._count >= self._needed[self._decision]) & is_cool)
 
     def acted(self, slots: Int64, at_us: int) -> None:
-        """Begins anew for entities that were acted on, as all containers of a service are, and cools down."""
+        """Begins anew for entities that were acted on, as all containers of a service are, and cools down.
+
+        Args:
+            slots: those that came since the last outcome have nothing to begin anew.
+            at_us: event time, epoch microseconds.
+        """
+        slots = slots[slots < len(self._count)]
         self._decision[slots] = 0
         self._count[slots] = 0
         self._acted_us[slots] = at_us
