@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from microservo.domain.geography import SEVEN_REGIONS, Coordinates, distance_m
 from microservo.domain.manager import actions as act
 from microservo.domain.manager import events
+from microservo.domain.manager.decide import decide
 from microservo.domain.manager.entities import (
     App,
     AppService,
@@ -26,9 +28,11 @@ from microservo.domain.manager.entities import (
     Service,
     Settings,
     Worker,
+    entity_key,
 )
 from microservo.domain.manager.simulation import Delays, Demand, Origin, World
 from microservo.domain.manager.simulation.world import FIRST_US, SECOND_US
+from microservo.domain.manager.state import SystemState
 from schemas.records import ControlAction, ControlCommand, ControlEvent
 
 GIB = float(1 << 30)
@@ -665,3 +669,61 @@ def test_a_manager_decides_nothing_before_it_has_read_all_that_there_is() -> Non
     made.tell(events.EntityChanged(now_us=FIRST_US, key="service/front", entity=front(), owner="master"))
     made.tell(events.TimePassed(now_us=FIRST_US + SECOND_US))
     assert not any(made.decisions)
+
+
+def test_an_anomaly_score_triggers_a_rule() -> None:
+    condition = NamedCondition(name="odd", field="anomaly-score/robust-z", operator=">", value=3.0)
+    named = NamedRule(
+        name="odd-rule", scope="service", generic=True, decision="replicate", conditions=("odd",)
+    )
+    made = world(host("a", EUROPE), front(), container("c", "a", EUROPE), condition, named)
+    for _ in range(2):
+        score = {"front": 5.5}
+        made.tell(events.ServicesScored(now_us=made.now_us, field="anomaly-score/robust-z", by_service=score))
+        made.run(2)
+    (decided,) = reports(made, "replicate")
+    assert (decided.rule, decided.fields, decided.values) == ("odd-rule", ("anomaly-score/robust-z",), (5.5,))
+
+
+def worker_state() -> SystemState:
+    state = SystemState("w-asia")
+    found: list[Entity] = [*host("a", EUROPE), *host("b", ASIA, worker="w-asia"), front(minimum_replicas=2)]
+    found += [container("c-1", "a", EUROPE), container("c-2", "b", ASIA, managed_by="w-asia")]
+    for entity in found:
+        key = entity_key(entity)
+        decide(state, events.EntityChanged(now_us=FIRST_US, key=key, entity=entity, owner="master"))
+    decide(state, events.Heartbeat(now_us=FIRST_US, name="master"))
+    decide(state, events.CaughtUp(now_us=FIRST_US))
+    measured = {name: np.array([value]) for name, value in (("cpu-%", 1.0), ("ram-available", 8 * GIB))}
+    measured["disk-available"] = np.array([100 * GIB])
+    decide(state, events.HostsMeasured(now_us=FIRST_US + 1, names=("b",), columns=measured))
+    return state
+
+
+def launched(actions: tuple[act.Action, ...]) -> list[str]:
+    return [each.container.host for each in actions if isinstance(each, act.Launch)]
+
+
+def test_a_worker_brings_its_own_containers_back_whether_the_master_is_heard_or_not() -> None:
+    state = worker_state()
+    ended = events.ContainerEnded(now_us=FIRST_US + 2, container="c-2", reason="killed")
+    assert launched(decide(state, ended)) == ["b"]
+    assert not decide(state, events.ContainerEnded(now_us=FIRST_US + 3, container="c-1"))
+
+
+def test_a_worker_that_hears_no_master_for_a_minute_decides_for_itself_on_its_own_hosts() -> None:
+    state = worker_state()
+    assert not launched(decide(state, events.TimePassed(now_us=FIRST_US + 59 * SECOND_US)))
+    alone = decide(state, events.TimePassed(now_us=FIRST_US + 60 * SECOND_US))
+    assert launched(alone) == ["b"], "what the master managed counts as down"
+    assert state.decides_for_services
+    decide(state, events.Heartbeat(now_us=FIRST_US + 61 * SECOND_US, name="master"))
+    assert not state.decides_for_services
+
+
+def test_a_worker_launches_what_the_master_wants_on_its_hosts() -> None:
+    state = worker_state()
+    wanted = container("c-9", "b", ASIA, managed_by="w-asia", state="waiting", started_at_us=0)
+    given = events.EntityChanged(now_us=FIRST_US + 5, key="container/c-9", entity=wanted, owner="w-asia")
+    assert launched(decide(state, given)) == ["b"]
+    assert launched(decide(state, given)) == []

@@ -40,7 +40,7 @@ def rules() -> list[Entity]:
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    origins = {
+    origins: dict[str, tuple[Origin, ...]] = {
         f"s-{number}": (Origin(place=CENTRES[number % len(CENTRES)], requests_per_s=40_000.0),)
         for number in range(SERVICES)
     }
