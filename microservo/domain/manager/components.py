@@ -63,7 +63,7 @@ def _ensure(step: Step, service: Service, region: str) -> None:
     )
     cause = Cause(rule=REGION_COMPONENTS, reason=f"{region} has containers and no {service.component}")
     if isinstance(choice, NoHost):
-        state.unsettled_later[region] = None
+        state.retries.regions[region] = None
         return
     launch_on(step, service, choice.host, cause, action="launch")
 

@@ -15,8 +15,9 @@ from microservo.domain.manager.commands import receive
 from microservo.domain.manager.components import remove_components, settle_regions
 from microservo.domain.manager.entities import entity_key
 from microservo.domain.manager.host_decisions import decide_hosts
+from microservo.domain.manager.indexes import Measured
 from microservo.domain.manager.service_decisions import decide_services, settle, stop_with_databases
-from microservo.domain.manager.state import Measured, SystemState
+from microservo.domain.manager.state import SystemState
 from microservo.domain.manager.step import Cause, Step
 from microservo.domain.rules import Outcome, evaluate, simulated_values
 
@@ -141,11 +142,12 @@ def _time_passed(step: Step, event: events.TimePassed) -> None:
         if state.ticked_us < prediction.start_us <= event.now_us:
             state.unsettled[prediction.service] = None
     state.ticked_us = event.now_us
-    if event.now_us >= state.retry_us:
-        state.retry_us = event.now_us + _RETRY_US
-        state.unsettled.update(state.short)
-        state.unsettled_regions.update(state.unsettled_later)
-        state.short, state.unsettled_later = {}, {}
+    if event.now_us >= state.retries.due_us:
+        state.retries.due_us = event.now_us + _RETRY_US
+        state.unsettled.update(state.retries.services)
+        state.unsettled_regions.update(state.retries.regions)
+        state.retries.services, state.retries.regions = {}, {}
+        recovery.recover_homeless(step)
     if event.now_us >= state.evaluated_us + state.settings.evaluation_us:
         _evaluate(step)
 

@@ -79,6 +79,8 @@ def caught_up(step: Step) -> None:
         elif container.state == "starting" and state.manages(container):
             # Launched in an earlier life: it is heard of in time, or counts as failed.
             state.deadlines[container.name] = step.now_us + LAUNCH_TIMEOUT_US
+        elif container.state == "down" and state.manages(container):
+            state.retries.containers[container.name] = None
         elif container.state == "stopping" and state.manages(container):
             step.do(Stop(container=container.name, host=container.host))
 

@@ -134,7 +134,21 @@ def _next_incarnation(
         launch_on(step, service, container.host, cause, action="recover", like=like)
         return
     target = Coordinates(container.latitude, container.longitude)
-    launch_near(step, service, target, cause, action="recover", like=like)
+    if launch_near(step, service, target, cause, action="recover", like=like) is None:
+        # There is no room for now: it is kept, so that it comes back when there is.
+        step.put(replace(like, state="down", recovers=container.name))
+        step.state.retries.containers[container.name] = None
+
+
+def recover_homeless(step: Step) -> None:
+    """Tries again where there was no room for a container."""
+    names, step.state.retries.containers = list(step.state.retries.containers), {}
+    for name in names:
+        container = step.state.containers.get(name)
+        service = step.state.services.get(container.service) if container is not None else None
+        if container is not None and service is not None and container.state == "down":
+            cause = Cause(rule=RECOVERY, reason="there was no room before")
+            _next_incarnation(step, service, container, container, cause)
 
 
 def _give_up(step: Step, container: Container, reason: str) -> None:

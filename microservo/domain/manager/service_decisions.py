@@ -191,7 +191,7 @@ def settle(step: Step) -> None:
         if service is None or service.component:
             continue
         if not _fill(step, service):
-            state.short[name] = None
+            state.retries.services[name] = None
 
 
 def _fill(step: Step, service: Service) -> bool:
@@ -201,7 +201,7 @@ def _fill(step: Step, service: Service) -> bool:
     if not minimum:
         return True
     there = state.replicas(service.name)
-    for _ in range(minimum - there - state.given_up(service.name)):
+    for _ in range(minimum - there - state.kept_places(service.name)):
         reason = f"{there} of at least {minimum} replicas"
         cause = Cause(rule=MINIMUM_REPLICAS, reason=reason)
         if launch_near(step, service, _target(step, service), cause, action="launch") is None:

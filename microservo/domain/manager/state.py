@@ -7,14 +7,13 @@ each event. It is a function of the events alone.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
-
-import numpy as np
 
 from microservo.domain.geography import Coordinates, DemandWindow, Region, region_of
 from microservo.domain.manager.changes import MASTER
 from microservo.domain.manager.entities import (
+    GONE,
     App,
     Container,
     Dependency,
@@ -34,14 +33,13 @@ from microservo.domain.manager.entities import (
     rules_of,
 )
 from microservo.domain.manager.host_columns import HostColumns
+from microservo.domain.manager.indexes import Measured, Names, Retries, add_entry, discard_entry, set_entry
 from microservo.domain.placement import Need
 from microservo.domain.rules import (
     HOST_STREAKS,
     SERVICE_STREAKS,
     Field,
     Measurements,
-    Membership,
-    Outcome,
     Rule,
     SimulatedMetric,
     Streaks,
@@ -52,26 +50,6 @@ COMMANDS_KEPT = 10_000
 """How many command ids are remembered: so far back the same one is carried out once."""
 _RULE_KINDS = ("rule", "condition", "field")
 _NO_SETTINGS = Settings()
-
-Names = dict[str, None]
-"""A set that keeps the order in which names came."""
-
-
-class Measured:
-    """What is measured of hosts, or of containers, and what the rules last said of it."""
-
-    def __init__(self, metrics: Measurements, streaks: Streaks) -> None:
-        self.metrics = metrics
-        self.streaks = streaks
-        self.membership = Membership()
-        self.outcome: Outcome | None = None
-        self.is_news = False
-        """Whether something was measured since the last evaluation."""
-
-    def slots(self, names: Iterator[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """The slots of those that are known."""
-        found = (self.metrics.slot_of(name) for name in names)
-        return np.array([slot for slot in found if slot is not None], np.int64)
 
 
 class SystemState:
@@ -110,11 +88,7 @@ class SystemState:
         self.demand: dict[str, DemandWindow] = {}
         self.unsettled: Names = {}
         """Services that may have fewer replicas than they need."""
-        self.short: Names = {}
-        """Services for which there was no room; tried again when `retry_us` has come."""
-        self.unsettled_later: Names = {}
-        """Regions without room for a component; likewise."""
-        self.retry_us = 0
+        self.retries = Retries()
         self.unsettled_regions: Names = {}
         self.deadlines: OrderedDict[str, int] = OrderedDict()
         """When a container has to have started, the earliest first."""
@@ -203,9 +177,9 @@ class SystemState:
             return Need()
         return Need(memory_bytes=found.memory_bytes, cpu_cores=found.cores, disk_bytes=found.disk_bytes)
 
-    def given_up(self, service: str) -> int:
-        """Containers of a service that were given up, each of which takes the place of a replica."""
-        return sum(self.containers[name].state == "given_up" for name in self.by_service.get(service, ()))
+    def kept_places(self, service: str) -> int:
+        """Containers of a service that were given up, or wait for room or a volume: each keeps a place."""
+        return sum(self.containers[name].state in GONE for name in self.by_service.get(service, ()))
 
     def place_of(self, container: Container) -> Coordinates:
         """Where its host is, or else where it is wanted."""
@@ -299,33 +273,33 @@ class SystemState:
         if index is not None:
             index(identity, entity)
         elif kind == "pending-action":
-            _set(self.pending, identity, entity)
+            set_entry(self.pending, identity, entity)
         elif kind == "prediction":
-            _set(self.predictions, identity, entity)
+            set_entry(self.predictions, identity, entity)
             self.unsettled.update(dict.fromkeys(self.services))
 
     def _index_container(self, name: str, container: Container | None) -> None:
         before = self.containers.get(name)
         if before is not None:
-            _discard(self.by_service, before.service, name)
-            _discard(self.by_host, before.host, name)
-            _discard(self.by_region, before.region, name)
-            _discard(self.waiting_for, before.host, name)
+            discard_entry(self.by_service, before.service, name)
+            discard_entry(self.by_host, before.host, name)
+            discard_entry(self.by_region, before.region, name)
+            discard_entry(self.waiting_for, before.host, name)
             if self.replaced_by.get(before.replaces) == name:
                 del self.replaced_by[before.replaces]
             self._unsettle(before)
-        _set(self.containers, name, container)
+        set_entry(self.containers, name, container)
         if container is None:
             self._forget_container(name)
             return
         self._unsettle(container)
-        _add(self.by_service, container.service, name)
-        _add(self.by_host, container.host, name)
+        add_entry(self.by_service, container.service, name)
+        add_entry(self.by_host, container.host, name)
         service = self.services.get(container.service)
         if container.takes_part and container.region and (service is None or service.type != "system"):
-            _add(self.by_region, container.region, name)
+            add_entry(self.by_region, container.region, name)
         if container.state == "waiting":
-            _add(self.waiting_for, container.host, name)
+            add_entry(self.waiting_for, container.host, name)
         if container.replaces and container.takes_part:
             self.replaced_by[container.replaces] = name
         self._measure_container(container)
@@ -361,7 +335,7 @@ class SystemState:
             self.columns.release(container.name)
 
     def _index_host(self, name: str, host: Host | None) -> None:
-        _set(self.hosts, name, host)
+        set_entry(self.hosts, name, host)
         if host is None:
             self.of_hosts.metrics.remove(name)
         else:
@@ -372,7 +346,7 @@ class SystemState:
         self.refresh_columns(name)
 
     def _index_node(self, name: str, node: Node | None) -> None:
-        _set(self.nodes, name, node)
+        set_entry(self.nodes, name, node)
         self.refresh_columns(name)
 
     def refresh_columns(self, name: str) -> None:
@@ -386,7 +360,7 @@ class SystemState:
             self.columns.put(host, self.nodes.get(name))
 
     def _index_service(self, name: str, service: Service | None) -> None:
-        _set(self.services, name, service)
+        set_entry(self.services, name, service)
         self.unsettled[name] = None
         for container in self.containers_of(name):
             self._measure_container(container)
@@ -394,34 +368,15 @@ class SystemState:
             self.unsettled_regions.update(dict.fromkeys(self.by_region))
 
     def _index_app(self, name: str, app: App | None) -> None:
-        _set(self.apps, name, app)
+        set_entry(self.apps, name, app)
         apps = {each.name: [one.service for one in each.services] for each in self.apps.values()}
         self.of_containers.membership.apps = apps
 
     def _index_dependencies(self, _: str, __: Dependency | None) -> None:
         self.dependencies, self.dependents = {}, {}
         for dependency in self.of_kind("dependency").values():
-            _add(self.dependencies, dependency.service, dependency.dependency)
-            _add(self.dependents, dependency.dependency, dependency.service)
+            add_entry(self.dependencies, dependency.service, dependency.dependency)
+            add_entry(self.dependents, dependency.dependency, dependency.service)
 
     def _index_regions(self, _: str, __: RegionCentre | None) -> None:
         self.regions = regions_of_world(self.of_kind("region").values())
-
-
-def _set(found: dict[str, Any], name: str, value: Any) -> None:
-    if value is None:
-        found.pop(name, None)
-    else:
-        found[name] = value
-
-
-def _add(index: dict[str, Names], key: str, name: str) -> None:
-    index.setdefault(key, {})[name] = None
-
-
-def _discard(index: dict[str, Names], key: str, name: str) -> None:
-    names = index.get(key)
-    if names is not None and name in names:
-        del names[name]
-        if not names:
-            del index[key]

@@ -727,3 +727,16 @@ def test_a_worker_launches_what_the_master_wants_on_its_hosts() -> None:
     given = events.EntityChanged(now_us=FIRST_US + 5, key="container/c-9", entity=wanted, owner="w-asia")
     assert launched(decide(state, given)) == ["b"]
     assert launched(decide(state, given)) == []
+
+
+def test_a_container_that_finds_no_room_comes_back_when_there_is_some() -> None:
+    made = world(host("a", EUROPE), front(minimum_replicas=0), container("c", "a", EUROPE))
+    made.fail(["a"])
+    made.run(20)
+    assert not made.running
+    for entity in host("b", EUROPE):
+        made.tell(
+            events.EntityChanged(now_us=made.now_us, key=entity_key(entity), entity=entity, owner="master")
+        )
+    made.run(20)
+    assert hosts_of(made) == ["b"]
