@@ -29,6 +29,7 @@ _COMPACTED = {
     # Who reads a state from its beginning is done within seconds, and so has seen what was deleted meanwhile.
     "delete.retention.ms": "60000",
 }
+_WHOLE = ("min.compaction.lag.ms", "delete.retention.ms")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,8 @@ class Topic:
             topics are co-partitioned.
         joined: whether every message is stamped, for the join by event time.
         dead_letters: whether there is a topic beside it for what can't be read.
+        kept_whole: of a state, for how long messages stay that were superseded, and those that delete; an
+            age in days, `2d`. Empty for as long as a reader of the whole topic takes.
     """
 
     name: str
@@ -75,6 +78,7 @@ class Topic:
     partitions: int | None = None
     joined: bool = False
     dead_letters: bool = False
+    kept_whole: str = ""
 
     def physical(self, prefix: str = "") -> str:
         """The name on the broker."""
@@ -83,7 +87,8 @@ class Topic:
     @property
     def config(self) -> Mapping[str, str]:
         """The broker's settings for this topic."""
-        return {**_retention_config(self.retention), **_COMMON}
+        whole_ms = {} if not self.kept_whole else {name: str(_age_ms(self.kept_whole)) for name in _WHOLE}
+        return {**_retention_config(self.retention), **whole_ms, **_COMMON}
 
     @property
     def dead_letter_config(self) -> Mapping[str, str]:
@@ -97,9 +102,13 @@ def _retention_config(retention: str) -> Mapping[str, str]:
         return _COMPACTED
     if retention == _FOREVER:
         return {"retention.ms": "-1"}
-    if days := re.fullmatch(r"(\d+)d", retention):
-        return {"retention.ms": str(int(days[1]) * _DAY_MS)}
-    msg = f"retention {retention!r}; expected {_FOREVER!r}, {_NEWEST!r} or an age in days like '30d'"
+    return {"retention.ms": str(_age_ms(retention))}
+
+
+def _age_ms(age: str) -> int:
+    if days := re.fullmatch(r"(\d+)d", age):
+        return int(days[1]) * _DAY_MS
+    msg = f"retention {age!r}; expected {_FOREVER!r}, {_NEWEST!r} or an age in days like '30d'"
     raise ValueError(msg)
 
 
@@ -163,3 +172,7 @@ FAILURE_CLASSES = "failure-classes"
 SOURCE_CURSORS = "source-cursors"
 COLLECTED_MINUTES = "collected-minutes"
 EXPERIMENTS = "experiments"
+SYSTEM_STATE = "system-state"
+CONTROL_COMMANDS = "control-commands"
+CONTROL_EVENTS = "control-events"
+REQUEST_LOCATIONS = "request-locations"

@@ -12,6 +12,8 @@ AttemptState = Literal["claimed", "running", "paused", "released", "interrupted"
 CampaignEventKind = Literal["started", "resumed", "steady", "began", "load", "requested", "over", "unsteady", "aborted", "rolled_back", "interrupted", "done"]
 CampaignState = Literal["running", "interrupted", "done", "aborted"]
 CaseOrigin = Literal["alarm", "oracle"]
+ControlAction = Literal["create", "update", "delete", "launch", "launch_app", "replicate", "migrate", "stop", "drain", "activate", "join", "leave", "assign"]
+ControlState = Literal["decided", "started", "done", "failed", "refused", "given_up"]
 EffectVerdict = Literal["pending", "confirmed", "ineffective", "inconclusive"]
 EvaluationAction = Literal["evaluate", "pause", "resume", "interrupt", "rerun"]
 FaultAction = Literal["inject", "stop", "declare"]
@@ -289,6 +291,86 @@ class CollectedMinute:
     """Queries that the store can't answer."""
     collected_at_us: int
     """Microseconds UTC: when it was noted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlCommand:
+    """A command to the manager. Refused with the reason before anything is touched if it can't be carried out."""
+
+    command_id: str
+    """Identity of the command, chosen by who gives it: the same one is carried out once."""
+    entity: str
+    """Kind and id of the entity that it is about, with a slash between."""
+    action: ControlAction
+    """What to do."""
+    requested_at_us: int
+    """Microseconds UTC: when the command was given."""
+    requested_by: str = ""
+    """Who gave it, for the record."""
+    arguments: dict[str, str] = field(default_factory=dict)
+    """What the action needs besides, for example host or latitude and longitude."""
+    document: str = ""
+    """For create and update: the entity as a JSON object; empty otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlEvent:
+    """A fact: what the manager decided and why, and what came of it."""
+
+    entity: str
+    """Kind and id of the entity that it is about, with a slash between."""
+    decision_id: str
+    """Identity of the decision; all events of one have the same."""
+    state: ControlState
+    """How far the decision has come."""
+    at_us: int
+    """Microseconds UTC: when it came so far."""
+    manager: str
+    """Who decided: master, or the name of a worker."""
+    action: str
+    """What is done, for example replicate."""
+    rule: str = ""
+    """Name of the rule, or of the duty, that led to it; empty for a command."""
+    command_id: str = ""
+    """The command that asked for it; empty where nobody did."""
+    service: str = ""
+    """Service that it is about; empty for hosts."""
+    container: str = ""
+    """Container that it is about; empty where there is none."""
+    from_host: str = ""
+    """Host that is left; empty where none is."""
+    to_host: str = ""
+    """Host that is chosen; empty where none is."""
+    fields: tuple[str, ...] = ()
+    """Fields that the rule looked at, sorted."""
+    values: tuple[float, ...] = ()
+    """Value of each; NaN where there was none."""
+    reason: str = ""
+    """Why, or what went wrong, in a sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntityChange:
+    """State: one entity of the manager, as whoever owns it changed it. A reader accepts it only if it follows what the reader holds; a message without a value deletes, and says the rest in its headers."""
+
+    entity: str
+    """Kind and id of the entity, with a slash between."""
+    version: int
+    """1, and one more with each accepted change, deletions too."""
+    epoch: int
+    """How often the entity has had an owner given to it: 1, and one more with each."""
+    owner: str
+    """Who alone may change it from then on: master, or the name of a worker."""
+    writer: str
+    """Who changed it."""
+    updated_at_us: int
+    """Microseconds UTC: when it was changed."""
+    document: str
+    """The entity as a JSON object, with sorted keys."""
+    base: str = ""
+    """Identity of the change that this one follows; empty where the writer knew none."""
+    corrects: str = ""
+    """Identity of a refused change that this one says again what holds instead of; empty otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -969,6 +1051,26 @@ class MetricBatch:
     """int64 little-endian, one per record: microseconds before time_us that the value is a rate over; 0 for one that is no rate. Empty if none is."""
     age_us: bytes = b""
     """int64 little-endian, one per record: microseconds before time_us when the value was measured, where it is the last one of a series that comes seldom; 0 for a point as it came. Empty if all came so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestLocationBatch:
+    """A fact: from where a service was asked for or called, counted over some time."""
+
+    service: str
+    """Service that was asked for."""
+    reporter: str
+    """Who counted: a registry, a balancer or a client."""
+    from_us: int
+    """Microseconds UTC: begin of the time that was counted over."""
+    to_us: int
+    """Microseconds UTC: its end; the counts belong to this instant."""
+    latitudes: tuple[float, ...]
+    """Degrees north of each place."""
+    longitudes: tuple[float, ...]
+    """Degrees east of each place."""
+    counts: tuple[int, ...]
+    """Requests from each place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,7 @@ def problem(error: ValidationError, *, secret: bool = False) -> str:
     expected = expected[:1].lower() + expected[1:]
     if first["type"] == "missing":
         expected = "expected a value, got none"
-    elif first["type"] == "extra_forbidden":
+    elif first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         expected = "this is no known key"
     elif first["type"] != "value_error" and not secret and where:
         found = repr(first["input"])

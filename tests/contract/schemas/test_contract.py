@@ -106,6 +106,13 @@ def test_a_topic_may_be_kept_for_some_days_and_its_dead_letters_as_long() -> Non
         _ = replace(topic, retention="a while").config
 
 
+def test_a_state_may_keep_what_was_superseded_or_deleted_for_some_days() -> None:
+    config = catalogue.catalogue()[catalogue.SYSTEM_STATE].config
+    days_ms = str(2 * 24 * 3600 * 1000)
+    assert (config["min.compaction.lag.ms"], config["delete.retention.ms"]) == (days_ms, days_ms)
+    assert "min.compaction.lag.ms" not in catalogue.catalogue()[catalogue.EXPERIMENTS].config
+
+
 def test_every_field_says_what_it_means_and_instants_their_unit() -> None:
     for key, schema in avro_schemas().items():
         assert schema["doc"], key

@@ -1,0 +1,117 @@
+"""What deciding costs: `python -m benchmarks.manager`, two minutes.
+
+Processor time of one process: 10,000 hosts, 100,000 containers of 1,000 services, in virtual time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.facts import machine_facts, time_fact
+from benchmarks.figures import Figure, figure, show, write
+from microservo.domain.geography import SEVEN_REGIONS
+from microservo.domain.manager import events
+from microservo.domain.manager.entities import Entity, NamedCondition, NamedRule
+from microservo.domain.manager.simulation import Demand, Origin, World, fleet
+from microservo.domain.manager.simulation.world import SECOND_US
+
+COMMAND = "python -m benchmarks.manager"
+_HOSTS, _SERVICES, _CONTAINERS = 10_000, 1_000, 100_000
+_FIELDS = ("cpu-%", "rx-bytes-per-sec")
+_TURNS = 5
+_ASKED_S = 1.0
+_LOST = 20
+
+
+def figures() -> Iterator[Figure]:
+    """An evaluation of all containers, of all hosts beside it, and what bringing a container back costs."""
+    world, size = _world(), f"{_CONTAINERS:,} containers, {_HOSTS:,} hosts, 20 rules"
+    costs = []
+    for _ in range(_TURNS):
+        world.now_us += 5 * SECOND_US
+        measure_s = _cpu_s(world.measure)
+        costs.append((_cpu_s(lambda: world.tell(events.TimePassed(now_us=world.now_us))), measure_s))
+    evaluate_s, measure_s = min(costs)
+    yield figure(
+        f"an evaluation: {size}",
+        evaluate_s,
+        "s of CPU",
+        peer="asked for",
+        peer_value=_ASKED_S,
+        command=COMMAND,
+    )
+    yield figure(
+        "taking in what is measured of them",
+        measure_s,
+        "s of CPU",
+        peer="the evaluation",
+        peer_value=evaluate_s,
+        command=COMMAND,
+    )
+    lost = [f"h-{number}" for number in range(1, 1 + _LOST)]
+    containers = sum(len(world.state.by_host[host]) for host in lost)
+    cost_s = _cpu_s(lambda: world.fail(lost))
+    yield figure(
+        f"bringing a container of a failed host back, {_HOSTS:,} hosts to choose from",
+        1000 * cost_s / containers,
+        "ms of CPU",
+        peer="a tick without anything to do",
+        peer_value=1000 * _cpu_s(lambda: world.tell(events.TimePassed(now_us=world.now_us))),
+        command=COMMAND,
+    )
+
+
+def _world() -> World:
+    europe = SEVEN_REGIONS[0].centre
+    origins: dict[str, tuple[Origin, ...]] = {
+        f"s-{number}": (Origin(place=europe, requests_per_s=10_000.0),) for number in range(_SERVICES)
+    }
+    entities = fleet(hosts=_HOSTS, services=_SERVICES, containers=_CONTAINERS, minimum_replicas=50)
+    return World([*entities, *_rules()], demand=Demand(origins=origins))
+
+
+def _rules() -> Iterator[Entity]:
+    """Twenty, half of which match; what they decide is that nothing is to be done."""
+    for number in range(20):
+        name, field = f"r-{number}", _FIELDS[number // 2 % len(_FIELDS)]
+        least = 0.0 if number % 2 else 1e12
+        yield NamedCondition(name=name, field=field, operator=">", value=least)
+        yield NamedRule(
+            name=name,
+            scope="host" if number % 5 == 0 else "service",
+            generic=True,
+            priority=number,
+            decision="none",
+            conditions=(name,),
+        )
+
+
+def _cpu_s(work: Callable[[], object]) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def main() -> int:
+    """Measures, prints the table, and writes it to a folder with `--out`."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
+    parser.add_argument("--out", type=Path, help="folder to write to, e.g. benchmarks/results")
+    out = parser.parse_args().out
+    started_s, load_before = time.monotonic(), os.getloadavg()[0]
+    found = list(figures())
+    show(found, Console(), title="What the manager's decisions cost")
+    if out is not None:
+        facts = [time_fact(time.monotonic() - started_s, load_before), *machine_facts()]
+        write(found, facts, out, name="manager", title="What the manager's decisions cost")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
