@@ -1,0 +1,106 @@
+"""Hosts in columns, and which of them has room for one more container."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microservo.domain.telemetry import Float64
+from microservo.errors import InvalidInput
+
+CEILING_PERCENT: Final = 90.0
+"""Of memory and processor; a host stays below it."""
+
+Bools = NDArray[np.bool_]
+Int8 = NDArray[np.int8]
+
+FITS, UNKNOWN, MEMORY, PROCESSOR, DISK = range(5)
+"""Why a host has no room."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """What a container will take, 0 where it isn't known.
+
+    Attributes:
+        memory_bytes: memory that its service is expected to use.
+        cpu_cores: processors that it is expected to keep busy.
+        disk_bytes: what its image takes, where the host doesn't have it yet.
+    """
+
+    memory_bytes: float = 0.0
+    cpu_cores: float = 0.0
+    disk_bytes: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hosts:
+    """Hosts in columns of shape (hosts,). NaN in a measured column: nobody measured it.
+
+    Attributes:
+        names: unique.
+        latitude: degrees.
+        longitude: degrees.
+        is_edge: an edge host; otherwise one of the cloud.
+        is_node: it is joined to the cluster.
+        is_ready: it answers and takes containers: not down, paused or drained. Only looked at in nodes.
+        is_running: the machine is on; one that isn't has to be started before it can be joined.
+        cpu_percent: how busy its processors are, 0 to 100, all of them together.
+        cores: how many it has.
+        memory_total: bytes.
+        memory_available: bytes.
+        disk_available: bytes.
+        reserved_memory: bytes for containers that are still starting and so can't be seen in what is
+            measured; likewise `reserved_cores` and `reserved_disk`.
+    """
+
+    names: tuple[str, ...]
+    latitude: Float64
+    longitude: Float64
+    is_edge: Bools
+    is_node: Bools
+    is_ready: Bools
+    is_running: Bools
+    cpu_percent: Float64
+    cores: Float64
+    memory_total: Float64
+    memory_available: Float64
+    disk_available: Float64
+    reserved_memory: Float64
+    reserved_cores: Float64
+    reserved_disk: Float64
+
+    def __post_init__(self) -> None:
+        for column in fields(self):
+            length = len(getattr(self, column.name))
+            if length != len(self.names):
+                msg = f"column {column.name} has {length} rows for {len(self.names)} hosts; give one a host"
+                raise InvalidInput(msg)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def with_reservation(self, host: int, need: Need) -> Hosts:
+        """The same with room kept on a host (its place in the columns) for a container that will start."""
+        raise NotImplementedError
+
+
+def room(hosts: Hosts, need: Need) -> Int8:
+    """Whether each host has room, as FITS, or why not: UNKNOWN, MEMORY, PROCESSOR, DISK; shape (hosts,).
+
+    A host has room where all of these hold::
+
+        (1 - (available - reserved - expected) / total) x 100   < 90     memory
+        busy + (reserved + expected) / cores x 100              < 90     processors, busy in per cent of all
+        available - reserved                                    >= image disk
+
+    A ready node of which one of these was not measured has none. Other hosts are measured by nobody, so what
+    is not known of them is taken to be enough, and all memory of one that is off to be available.
+
+    usmanager divided how busy the processors are, a share of all, by their number once more, looked at no
+    disk, and reserved nothing.
+    """
+    raise NotImplementedError
