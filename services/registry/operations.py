@@ -118,11 +118,12 @@ def _endpoints(registry: Registry, call: Call) -> InstancesDocument:
 
 
 def _report(registry: Registry, call: Call) -> CountedDocument:
-    return CountedDocument(counted=registry.count([_counted(call.body)]))
+    return CountedDocument(counted=registry.count([_counted(call.body, registry.place)]))
 
 
 def _report_many(registry: Registry, call: Call) -> CountedDocument:
-    return CountedDocument(counted=registry.count([_counted(each) for each in call.body.root]))
+    places = [_counted(each, registry.place) for each in call.body.root]
+    return CountedDocument(counted=registry.count(places))
 
 
 def _locations(registry: Registry, call: Call) -> LocationsAnswer:
@@ -133,7 +134,9 @@ def _health(_: Registry, __: Call) -> HealthDocument:
     return HealthDocument()
 
 
-def _counted(document: LocationDocument) -> Place:
+def _counted(document: LocationDocument, default: Coordinates) -> Place:
+    if document.latitude is None or document.longitude is None:
+        return Place(document.service, default.latitude, default.longitude, document.count)
     return Place(document.service, document.latitude, document.longitude, document.count)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, NamedTuple, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -56,6 +56,7 @@ class Answers(Generic[K, V]):
         kept = self._kept.get(question)
         return None if kept is None else Answer(kept[0], at_s - kept[1])
 
-    def forget(self, question: K) -> None:
-        """Removes an answer that has proved wrong, if there is one."""
-        self._kept.pop(question, None)
+    def forget_where(self, is_wrong: Callable[[K], bool]) -> None:
+        """Removes the answers to questions of which this holds."""
+        for question in [each for each in self._kept if is_wrong(each)]:
+            del self._kept[question]

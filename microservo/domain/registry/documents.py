@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Self
+from typing import Annotated, Protocol, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, model_validator
@@ -41,6 +41,29 @@ class Document(BaseModel):
     """A JSON object without unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True, populate_by_name=True)
+
+
+class _Placed(Protocol):
+    @property
+    def latitude(self) -> float | None: ...
+
+    @property
+    def longitude(self) -> float | None: ...
+
+
+P = TypeVar("P", bound=_Placed)
+
+
+def refuse_half_a_place(document: P) -> P:
+    """Refuses a document with one coordinate and not the other.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if (document.latitude is None) != (document.longitude is None):
+        msg = "expected latitude and longitude, or neither"
+        raise ValueError(msg)
+    return document
 
 
 class ConditionDocument(Document):
@@ -86,11 +109,10 @@ class RegistrationDocument(ConditionDocument):
         default={}, max_length=_MOST_METADATA, description="What it says of itself besides."
     )
 
+    _is_whole = model_validator(mode="after")(refuse_half_a_place)
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if (self.latitude is None) != (self.longitude is None):
-            msg = "expected latitude and longitude, or neither"
-            raise ValueError(msg)
         if self.health_url is not None:
             refuse_foreign_health_url(self.health_url, self.endpoint)
         return self
@@ -177,12 +199,7 @@ class PlaceQuestion(Document):
     latitude: Latitude | None = Field(default=None, description="Of who asks, degrees north.")
     longitude: Longitude | None = Field(default=None, description="Of who asks, degrees east.")
 
-    @model_validator(mode="after")
-    def _is_whole(self) -> Self:
-        if (self.latitude is None) != (self.longitude is None):
-            msg = "expected latitude and longitude, or neither"
-            raise ValueError(msg)
-        return self
+    _is_whole = model_validator(mode="after")(refuse_half_a_place)
 
 
 class EndpointQuestion(PlaceQuestion):
@@ -226,9 +243,11 @@ class LocationDocument(Document):
     """So many requests to a service from a place."""
 
     service: Name
-    latitude: Latitude
-    longitude: Longitude
+    latitude: Latitude | None = Field(default=None, description="By default where the registry is.")
+    longitude: Longitude | None = Field(default=None, description="By default where the registry is.")
     count: Count = 1
+
+    _is_whole = model_validator(mode="after")(refuse_half_a_place)
 
 
 class LocationsDocument(RootModel[list[LocationDocument]]):
@@ -258,18 +277,19 @@ class LocationsQuestion(Document):
     limit: int = Field(default=1_000, ge=1, le=10_000, description="Most rows; counts without aggregation.")
 
 
-class LocationRowDocument(LocationDocument):
-    """So many requests to a service from a place, in an interval of a second or less."""
-
-    until_us: LongInteger = Field(description="End of the interval, microseconds UTC.")
-
-
 class PlaceDocument(Document):
     """So many requests from a place."""
 
     latitude: float
     longitude: float
     count: LongInteger
+
+
+class LocationRowDocument(PlaceDocument):
+    """So many requests to a service from a place, in an interval of a second or less."""
+
+    service: str
+    until_us: LongInteger = Field(description="End of the interval, microseconds UTC.")
 
 
 class LocationsAnswer(Document):
