@@ -17,6 +17,7 @@ from microservo.domain.registry.documents import (
     Document,
     EndpointQuestion,
     ErrorDocument,
+    HealthDocument,
     InstanceDocument,
     InstancesDocument,
     LocationsDocument,
@@ -91,6 +92,10 @@ class RegistryApi:
         """Counts requests from many places; returns how many."""
         answer = self._call("POST", "/location/requests", body=locations)
         return _document(CountedDocument, answer).counted
+
+    def age_s(self) -> float:
+        """Seconds since the registry last heard of the broker; many where what it knows may be old."""
+        return _document(HealthDocument, self._call("GET", "/healthz")).age_s
 
     def close(self) -> None:
         """Closes its connections."""

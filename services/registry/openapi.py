@@ -48,7 +48,7 @@ def openapi() -> Json:
             "description": "Service discovery of one region, and from where services are asked for.",
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },
-        "servers": [{"url": "http://127.0.0.1:8761"}],
+        "servers": [{"url": "http://127.0.0.1:{port}", "variables": {"port": {"default": "8761"}}}],
         "security": [{"token": []}],
         "paths": paths,
         "components": {
@@ -111,8 +111,7 @@ def _query_parameters(operation: Operation) -> Iterator[Json]:
         "properties"
     ].items():
         described = {"description": schema.pop("description")} if "description" in schema else {}
-        may_be_empty = {"allowEmptyValue": True} if schema["type"] == "boolean" else {}
-        yield {"name": name, "in": "query", "schema": schema, **described, **may_be_empty}
+        yield {"name": name, "in": "query", "schema": schema, **described}
 
 
 def _headers(operation: Operation) -> Iterator[Json]:

@@ -130,8 +130,8 @@ def _locations(registry: Registry, call: Call) -> LocationsAnswer:
     return registry.locations(call.query)
 
 
-def _health(_: Registry, __: Call) -> HealthDocument:
-    return HealthDocument()
+def _health(registry: Registry, _: Call) -> HealthDocument:
+    return HealthDocument(age_s=registry.age_s)
 
 
 def _counted(document: LocationDocument, default: Coordinates) -> Place:

@@ -304,6 +304,7 @@ class HealthDocument(Document):
     """A registry that answers."""
 
     status: str = "ok"
+    age_s: float = Field(description="Seconds since it last heard of the broker, as in X-Registry-Age.")
 
 
 class ErrorDocument(Document):

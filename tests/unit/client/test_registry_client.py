@@ -60,7 +60,7 @@ def test_heartbeats_keep_an_instance_and_say_how_it_is(served: Served, client: R
             eventually(lambda: client.endpoints("cart")[0].load == load, timeout_s=30, what="a heartbeat")  # noqa: B023
             assert served.registry.advance() == []
         registered.update(draining=True)
-        eventually(lambda: client.endpoint("cart") is None, timeout_s=30, what="the drain")
+        eventually(lambda: client.endpoints("cart")[0].state == "draining", timeout_s=30, what="the drain")
 
 
 def test_an_instance_that_the_registry_has_forgotten_is_registered_again(

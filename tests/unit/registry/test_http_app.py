@@ -76,9 +76,8 @@ def test_the_place_of_who_asks_is_in_the_query_or_in_headers_or_that_of_the_regi
     assert asked(headers=in_asia) == "far"
     assert asked("?latitude=0&longitude=0", in_asia) == "near", "the query counts more"
     assert asked(headers={"X-Latitude": "", "X-Longitude": ""}) == "near"
-    assert asked(headers={"X-Latitude": "-1", "X-Longitude": "-1"}) == "near", (
-        "what usmanager sends if unknown"
-    )
+    unknown_to_usmanager = {"X-Latitude": "-1", "X-Longitude": "-1"}
+    assert asked(headers=unknown_to_usmanager) == "near"
 
 
 def test_all_endpoints_are_listed_with_their_states_the_closest_first(served: Served) -> None:
@@ -152,6 +151,7 @@ def test_ten_thousand_locations_in_one_request_are_counted_as_often_as_each_says
 
 def test_old_requests_are_not_in_the_window(served: Served) -> None:
     call(served, "POST", "/metrics", {"service": "cart", "latitude": 0, "longitude": 0})
+    served.clock.advance(1 * S)
     served.registry.advance()
     served.clock.advance(10 * S)
     served.registry.advance()
@@ -165,7 +165,7 @@ def test_old_requests_are_not_in_the_window(served: Served) -> None:
         ("/services/cart/endpoint?among=2&distance=5", "give one of them"),
         (
             "/services/cart/endpoint?distance=-3",
-            "distance: expected greater than or equal to 0.001, got '-3'",
+            "distance: expected greater than or equal to 0.001",
         ),
         ("/services/cart/endpoint?distance=nan", "distance: expected"),
         ("/services/cart/endpoint?distance=5&factor=1", "factor: expected greater than or equal to 1.1"),
@@ -230,7 +230,7 @@ def test_without_the_token_nothing_is_answered_but_health(served: Served) -> Non
     for method, path in (("GET", "/services"), ("POST", "/metrics"), ("DELETE", "/services/a/instances/b")):
         status, answer, _ = call(served, method, path, token="wrong")
         assert (status, "token" in answer["error"]) == (401, True), path
-    assert call(served, "GET", "/healthz", token="")[:2] == (200, {"status": "ok"})
+    assert call(served, "GET", "/healthz", token="")[:2] == (200, {"status": "ok", "age_s": 0})
 
 
 def test_a_page_of_another_host_gets_nothing(served: Served) -> None:
