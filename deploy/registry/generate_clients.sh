@@ -27,7 +27,7 @@ for language in "$@"; do
     typescript)
       mkdir -p "$out/typescript"
       npx --yes --package openapi-typescript@7.13.0 --package typescript@5.9.3 \
-        openapi-typescript "$document" --output "$out/typescript/registry.ts" > /dev/null
+        openapi-typescript "$document" --default-non-nullable false --output "$out/typescript/registry.ts" > /dev/null
       ;;
     *)
       echo "no client in '$language'; choose java, go, cpp, csharp or typescript" >&2

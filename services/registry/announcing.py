@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 
 from microservo.adapters.broker import Broker, Producer
@@ -10,13 +11,15 @@ from microservo.errors import Fatal, Retryable, Unavailable
 from microservo.log.publisher import Publisher
 from microservo.runtime.metrics import RECORDS_TOTAL
 from schemas.catalogue import REGISTRATIONS, REQUEST_LOCATIONS
-from schemas.records import Registration
+from schemas.records import Registration, RequestLocations
 from services.registry.registry import Outgoing, Registry
 
 logger = logging.getLogger(__name__)
 
 _FLUSH_S = 0.5
 _LINGER_MS = 2
+
+_Item = tuple[str, Registration | None] | RequestLocations
 
 
 class Announcements:
@@ -41,8 +44,8 @@ class Announcements:
         self._clock = clock
         self._producer: Producer | None = None
         self._publisher: Publisher | None = None
-        self._batch = Outgoing(changes={}, locations=())
-        self._is_sent = True
+        self._batch = Outgoing(changes={})
+        self._waiting: deque[_Item] = deque()
 
     def advance(self) -> None:
         """Publishes what is new, once what was before is durable.
@@ -51,13 +54,13 @@ class Announcements:
             Retryable: the broker does not take it for now; call again.
         """
         self._finish()
-        self._batch, self._is_sent = self._registry.outgoing(), False
+        self._begin(self._registry.outgoing())
         self._finish()
 
     def say_goodbye(self, key: str) -> None:
         """Says that this registry ends; raises as `advance`."""
         self._finish()
-        self._batch, self._is_sent = Outgoing(changes={key: None}, locations=()), False
+        self._begin(Outgoing(changes={key: None}))
         self._finish()
 
     def close(self) -> None:
@@ -66,19 +69,22 @@ class Announcements:
             self._producer.close()
         self._producer = self._publisher = None
 
+    def _begin(self, batch: Outgoing) -> None:
+        self._batch = batch
+        self._waiting = deque([*batch.changes.items(), *batch.locations])
+
     def _finish(self) -> None:
         try:
             publisher = self._connected()
-            if not self._is_sent:
-                self._send(publisher)
+            self._send(publisher)
             publisher.flush(_FLUSH_S)
         except (Fatal, Unavailable) as error:
             self.close()
-            self._is_sent = False
+            self._begin(self._batch)
             msg = f"the broker does not take what is registered ({error}); it is sent again"
             raise Retryable(msg) from error
         self._count()
-        self._batch = Outgoing(changes={}, locations=())
+        self._begin(Outgoing(changes={}))
 
     def _connected(self) -> Publisher:
         if self._publisher is None:
@@ -89,14 +95,16 @@ class Announcements:
         return self._publisher
 
     def _send(self, publisher: Publisher) -> None:
-        for key, record in self._batch.changes.items():
-            if record is None:
-                publisher.delete(Registration, key)
+        """What was taken by a full queue before stays taken."""
+        while self._waiting:
+            item = self._waiting[0]
+            if isinstance(item, RequestLocations):
+                publisher.publish(item)
+            elif item[1] is None:
+                publisher.delete(Registration, item[0])
             else:
-                publisher.publish(record)
-        for locations in self._batch.locations:
-            publisher.publish(locations)
-        self._is_sent = True
+                publisher.publish(item[1])
+            self._waiting.popleft()
 
     def _count(self) -> None:
         if self._batch.changes:
@@ -104,3 +112,6 @@ class Announcements:
         if self._batch.locations:
             rows = sum(len(each.counts) for each in self._batch.locations)
             RECORDS_TOTAL.labels("registry", REQUEST_LOCATIONS, "out").inc(rows)
+        if self._batch.lost:
+            logger.warning("%d places of requests were given up, since too many waited", self._batch.lost)
+            RECORDS_TOTAL.labels("registry", REQUEST_LOCATIONS, "dropped").inc(self._batch.lost)

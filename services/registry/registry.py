@@ -32,10 +32,11 @@ INTERVAL_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """What is to be written to the log."""
+    """What is to be written to the log, and how many rows of locations will never be."""
 
     changes: Changes
-    locations: Sequence[RequestLocations]
+    locations: Sequence[RequestLocations] = ()
+    lost: int = 0
 
 
 class Registry:
@@ -74,7 +75,11 @@ class Registry:
         return self._monotonic_s() - self._heard_at_s
 
     def register(self, document: RegistrationDocument) -> InstanceDocument:
-        """Registers an instance, or again with what is new of it."""
+        """Registers an instance, or again with what is new of it.
+
+        Raises:
+            InvalidInput: it is none, or there are too many.
+        """
         if document.service == REGISTRY_SERVICE:
             msg = (
                 f"the service {REGISTRY_SERVICE!r} is that of the registries themselves; choose another name"
@@ -82,6 +87,9 @@ class Registry:
             raise InvalidInput(msg)
         record = self._record_of(document)
         with self._lock:
+            if len(self._directory.instances) >= MOST_INSTANCES:
+                msg = f"{MOST_INSTANCES} instances are registered, and more can't be; remove some"
+                raise InvalidInput(msg)
             self._directory.register(record, self._monotonic_s())
             return self._document(record)
 
@@ -187,11 +195,11 @@ class Registry:
                 presence = self._directory.presence(self._clock())
                 changes[presence.registration_id] = presence
                 self._said_at_s = at_s
-            return Outgoing(changes=changes, locations=self._locations.take_unwritten())
-
-    def lost_locations(self) -> int:
-        """Rows of locations that were given up because the broker was away for too long."""
-        return self._locations.lost
+            return Outgoing(
+                changes=changes,
+                locations=self._locations.take_unwritten(),
+                lost=self._locations.take_lost(),
+            )
 
     def watched(self) -> list[Registration]:
         """The instances that this registry watches."""

@@ -87,8 +87,6 @@ def run(
 
         def keep_house() -> None:
             pulse.beat()
-            for key in registry.advance():
-                logger.info("%s is gone: nothing was heard of it for %g s", key, settings.lease_s)
             announcements.advance()
 
         consume_loop(

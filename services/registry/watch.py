@@ -1,4 +1,4 @@
-"""Looking after instances that don't send heartbeats: is the process there, what does its health URL say."""
+"""Looking after instances: who has fallen silent, whose process has ended, what health URLs say."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ def health_of(url: str, timeout_s: float = TIMEOUT_S) -> Health:
 
 
 class Watch:
-    """Looks after the instances that a registry watches, from a thread of its own until it is closed.
+    """Looks after the instances of a registry, from a thread of its own until it is closed.
+
+    It waits for nobody, so that an instance which ends is gone whatever becomes of the broker.
 
     Args:
         registry: whose instances they are.
@@ -85,6 +87,8 @@ class Watch:
 
     def look(self) -> None:
         """Looks once at all of them."""
+        for key in self._registry.advance():
+            logger.info("%s is gone: it is silent", key)
         watched = {record.registration_id: record for record in self._registry.watched()}
         for key in [key for key in self._asked if key not in watched]:
             del self._asked[key]

@@ -120,11 +120,17 @@ class Instances:
     def __init__(self) -> None:
         self._by_service: dict[str, dict[str, Registration]] = {}
         self._columns: dict[str, InstanceColumns] = {}
+        self._number = 0
         self.silent: frozenset[str] = frozenset()
+
+    def __len__(self) -> int:
+        return self._number
 
     def put(self, record: Registration) -> None:
         """Enters an instance, or what is new of it."""
-        self._by_service.setdefault(record.service, {})[record.registration_id] = record
+        of_service = self._by_service.setdefault(record.service, {})
+        self._number += record.registration_id not in of_service
+        of_service[record.registration_id] = record
         self._columns.pop(record.service, None)
 
     def remove(self, key: str) -> None:
@@ -132,6 +138,7 @@ class Instances:
         service = key.partition("/")[0]
         of_service = self._by_service.get(service, {})
         if of_service.pop(key, None) is not None:
+            self._number -= 1
             self._columns.pop(service, None)
             if not of_service:
                 del self._by_service[service]

@@ -33,9 +33,6 @@ class LocationCounts:
         most_open: see `MOST_OPEN_PLACES`.
         most_kept: rows of closed intervals that are kept, likewise of those that wait to be written.
         kept_us: how long those of closed intervals are kept.
-
-    Attributes:
-        lost: rows that were given up before they were written, because there were too many.
     """
 
     def __init__(
@@ -57,7 +54,7 @@ class LocationCounts:
         self._kept_rows = 0
         self._unwritten: deque[RequestLocations] = deque()
         self._unwritten_rows = 0
-        self.lost = 0
+        self._lost_rows = 0
 
     def add(self, places: Iterable[Place], now_us: int) -> None:
         """Counts requests, each as often as its place says."""
@@ -83,6 +80,11 @@ class LocationCounts:
         """The records to be written to the log, in their order; asked again, those that came since."""
         taken, self._unwritten, self._unwritten_rows = list(self._unwritten), deque(), 0
         return taken
+
+    def take_lost(self) -> int:
+        """How many rows were given up before they were written, because there were too many; then 0."""
+        lost, self._lost_rows = self._lost_rows, 0
+        return lost
 
     def newest(self, most: int, now_us: int) -> list[tuple[int, Place]]:
         """The newest rows with the ends of their intervals, in microseconds, newest first."""
@@ -126,7 +128,7 @@ class LocationCounts:
         while self._unwritten_rows > self._most_kept:
             dropped = len(self._unwritten.popleft().counts)
             self._unwritten_rows -= dropped
-            self.lost += dropped
+            self._lost_rows += dropped
 
     def _rows_backwards(self, now_us: int) -> Iterator[tuple[int, Place]]:
         for record in (*reversed(self._open_records(now_us)), *reversed(self._kept)):
