@@ -86,7 +86,7 @@ def plan_of(count: int, seed: int, topology: str) -> list[CampaignFault]:
             for number in range(count)
         ]
     rng.shuffle(found)
-    return list(_apart(found))
+    return _apart(found)
 
 
 def sessions_of(plan: Sequence[CampaignFault]) -> list[Sequence[CampaignFault]]:
@@ -187,10 +187,17 @@ def called_services(topology: str) -> list[str]:
     return sorted(set(read_topology(topology).services) - OUTSIDE)
 
 
-def _apart(faults: Sequence[CampaignFault]) -> Iterator[CampaignFault]:
-    """The same faults, each the next in order that is on another service than the one before."""
-    left, before = list(faults), ""
-    while left:
-        at = next((at for at, each in enumerate(left) if each.service != before), 0)
-        before = left[at].service
-        yield left.pop(at)
+def _apart(faults: Sequence[CampaignFault]) -> list[CampaignFault]:
+    """The same faults, each the next in order that is on another service than the one before.
+
+    Those that are left over in the end go to the first place where they fit.
+    """
+    left = list(faults)
+    found: list[CampaignFault] = []
+    while fitting := [at for at, each in enumerate(left) if not found or each.service != found[-1].service]:
+        found.append(left.pop(fitting[0]))
+    for fault in left:
+        places = range(1, len(found))
+        free = (at for at in places if fault.service not in {each.service for each in found[at - 1 : at + 1]})
+        found.insert(next(free, len(found)), fault)
+    return found

@@ -8,6 +8,7 @@ from typing import Literal
 
 from microservo.domain.faults.base import Contract, Fault
 from microservo.domain.faults.catalogue import KINDS
+from microservo.domain.faults.places import goes_anywhere
 from microservo.platforms.local.mechanisms import kinds_of_local_targets
 
 Strength = Literal["weak", "default", "strong"]
@@ -15,39 +16,69 @@ STRENGTHS: tuple[Strength, ...] = ("weak", "default", "strong")
 
 _WEAK: Mapping[str, Mapping[str, str]] = {
     "app-exception": {"ratio": "1%"},
+    "bad-deploy": {"latency": "1ms", "ratio": "0.1%"},
+    "cache-penetration": {"ratio": "1%"},
+    "clock-skew": {"offset": "1ms"},
+    "connection-pool-exhaustion": {"ratio": "10%"},
     "connection-reset": {"ratio": "1%"},
     "cpu-hog": {"workers": "1", "load": "1%"},
+    "cpu-limit": {"cores": "100%"},
+    "db-slow-query": {"database": "shop", "latency": "1ms"},
+    "disk-error": {"volume": "/data", "ratio": "0.1%"},
+    "disk-full": {"left": "7MiB"},
+    "disk-slow": {"volume": "/data", "delay": "1ms"},
+    "fd-exhaustion": {"left": "500"},
+    "gc-pause": {"pause": "1ms", "interval": "60s"},
     "http-abort": {"ratio": "1%"},
     "http-delay": {"delay": "1ms"},
+    "http-truncate": {"ratio": "1%"},
+    "lock-contention": {"hold": "1ms"},
+    "log-flood": {"lines": "1"},
     "memory-hog": {"size": "1MiB"},
+    "memory-leak": {"size": "1KiB", "most": "1MiB"},
+    "memory-limit": {"size": "1GiB"},
     "network-bandwidth": {"rate": "1Gbit/s"},
+    "network-corrupt": {"ratio": "0.1%"},
     "network-delay": {"latency": "1ms"},
     "network-loss": {"ratio": "0.1%"},
+    "network-reorder": {"latency": "1ms"},
+    "slow-close": {"delay": "1ms"},
+    "thread-leak": {"most": "1"},
+    "wrong-answer": {"ratio": "1%"},
 }
 _STRONG: Mapping[str, Mapping[str, str]] = {
     "app-exception": {"ratio": "100%"},
     "connection-reset": {"ratio": "100%"},
     "http-abort": {"ratio": "100%"},
+    "db-slow-query": {"database": "shop", "latency": "2s"},
+    "disk-slow": {"volume": "/data", "delay": "1s"},
     "http-delay": {"delay": "1s"},
+    "lock-contention": {"hold": "1s"},
     "memory-hog": {"size": "512MiB"},
+    "http-truncate": {"ratio": "100%"},
     "network-bandwidth": {"rate": "8kbit/s"},
+    "network-corrupt": {"ratio": "60%"},
     "network-delay": {"latency": "1s", "jitter": "100ms"},
     "network-loss": {"ratio": "60%"},
 }
 
 
 def kinds_of_services() -> tuple[str, ...]:
-    """The kinds that a local target carries, but what is done to telemetry alone.
+    """The kinds that a local target carries at any service, but what is done to telemetry alone.
 
     That has no counterpart in a twin: its service does what it does there.
     """
-    return tuple(kind for kind in kinds_of_local_targets() if not KINDS[kind].on_telemetry)
+    return tuple(
+        kind
+        for kind in kinds_of_local_targets()
+        if not KINDS[kind].on_telemetry and goes_anywhere(KINDS[kind])
+    )
 
 
 def parameters(kind: str, strength: Strength) -> Mapping[str, str]:
     """The parameters as people write them; kinds without any have but one strength."""
     if strength == "weak":
-        return _WEAK.get(kind, {})
+        return _WEAK.get(kind, KINDS[kind].strong)
     # What a campaign injects is the default: clear at a few requests per second.
     return KINDS[kind].strong if strength == "default" else _STRONG.get(kind, KINDS[kind].strong)
 

@@ -6,6 +6,7 @@ Exports run in the SDK's own threads from bounded queues; while a collector is d
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import logging
 import os
@@ -25,13 +26,14 @@ from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExp
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs._internal import SynchronousMultiLogRecordProcessor
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import Span, SpanKind, Tracer, format_span_id, format_trace_id, set_span_in_context
 
 from microservo.adapters.otlp.resource import KIND, TARGET
@@ -42,6 +44,16 @@ _BATCH = 512
 _EXPORT_EVERY_MS = 500
 _METRICS_EVERY_MS = 1000
 _EXPORT_TIMEOUT_S = 3.0
+FIRST_VERSION = "1.0.0"
+"""`service.version` of a process that has just been started."""
+_TIMED = (
+    "opentelemetry.sdk.trace",
+    "opentelemetry.sdk._logs._internal",
+    "opentelemetry.sdk.metrics._internal._view_instrument_match",
+    "opentelemetry.sdk.metrics._internal.instrument",
+    "opentelemetry.sdk.metrics._internal.metric_reader_storage",
+)
+"""The modules of the SDK that read the clock for what they send."""
 _SEVERITY = {"INFO": SeverityNumber.INFO, "WARNING": SeverityNumber.WARN, "ERROR": SeverityNumber.ERROR}
 
 Reading = Callable[[], float | None]
@@ -55,30 +67,71 @@ class Instrumentation:
         instance: `service.instance.id`.
         otlp_url: base address of the collector, as in `http://127.0.0.1:4318`.
         kind: what the process is.
+        clock_ns: the times of everything that is sent, epoch nanoseconds UTC; the machine's if not given.
     """
 
-    def __init__(self, *, service: str, instance: str, otlp_url: str, kind: Kind = "service") -> None:
+    def __init__(
+        self,
+        *,
+        service: str,
+        instance: str,
+        otlp_url: str,
+        kind: Kind = "service",
+        clock_ns: Callable[[], int] | None = None,
+    ) -> None:
         _quieten_exporters()
         _forget_environment()
         self._names = {"service": service, "instance": instance}
+        self._kind: Kind = kind
+        self._base = otlp_url.rstrip("/")
+        self._clock_ns = clock_ns or time.time_ns
+        if clock_ns is not None:
+            _set_clock(clock_ns)
+        self._ids = _GivenTraceIds()
+        # Of all versions, so that a span that begins with one and ends with the next is sent too.
+        self._span_processor = _span_processor(f"{self._base}/v1/traces")
+        self._log_processor = _log_processor(f"{self._base}/v1/logs")
+        self._counters: dict[str, Reading] = {}
+        self._gauges: dict[str, tuple[Reading, str]] = {}
+        self._start(FIRST_VERSION)
+
+    def _start(self, version: str) -> None:
+        self.version = version
         resource = Resource.create(
             {
-                "service.name": service,
-                "service.instance.id": instance,
+                "service.name": self._names["service"],
+                "service.instance.id": self._names["instance"],
+                "service.version": version,
                 "host.name": platform.node(),
                 "process.pid": os.getpid(),
-                KIND: kind,
+                KIND: self._kind,
                 TARGET: True,
             }
         )
-        base = otlp_url.rstrip("/")
-        self._ids = _GivenTraceIds()
-        self._traces = _tracer_provider(resource, f"{base}/v1/traces", self._ids)
-        self._logs = _logger_provider(resource, f"{base}/v1/logs")
-        self._metrics = _meter_provider(resource, f"{base}/v1/metrics")
+        self._traces = TracerProvider(
+            resource=resource,
+            shutdown_on_exit=False,
+            id_generator=self._ids,
+            active_span_processor=self._span_processor,
+        )
+        self._logs = LoggerProvider(
+            resource=resource, shutdown_on_exit=False, multi_log_record_processor=self._log_processor
+        )
+        self._metrics = _meter_provider(resource, f"{self._base}/v1/metrics")
         self.tracer: Tracer = self._traces.get_tracer("microservo.target")
         self._logger = self._logs.get_logger("microservo.target")
         self._meter = self._metrics.get_meter("microservo.target")
+        for name, read in self._counters.items():
+            self._meter.create_observable_counter(name, callbacks=[_callback(read)])
+        for name, (read, unit) in self._gauges.items():
+            self._meter.create_observable_gauge(name, callbacks=[_callback(read)], unit=unit)
+
+    def release(self, version: str) -> None:
+        """Everything that begins from now on bears another `service.version`."""
+        before = self._metrics
+        self._start(version)
+        # Sends once more what the earlier version measured, which may take seconds.
+        threading.Thread(target=before.shutdown, daemon=True).start()
 
     def start_trace(self, name: str, trace_id: int, *, kind: SpanKind, attributes: Mapping[str, str]) -> Span:
         """Starts the first span of a trace whose id is given; from one thread only."""
@@ -92,7 +145,7 @@ class Instrumentation:
 
         The level is INFO, WARNING or ERROR.
         """
-        now_ns = time.time_ns()
+        now_ns = self._clock_ns()
         record = LogRecord(
             timestamp=now_ns,
             observed_timestamp=now_ns,
@@ -110,10 +163,12 @@ class Instrumentation:
 
     def counter(self, name: str, read: Reading) -> None:
         """Reports a sum that only grows, as `read` gives it at each export."""
+        self._counters[name] = read
         self._meter.create_observable_counter(name, callbacks=[_callback(read)])
 
     def gauge(self, name: str, read: Reading, unit: str = "") -> None:
         """Reports a value as `read` gives it at each export; None reports nothing."""
+        self._gauges[name] = (read, unit)
         self._meter.create_observable_gauge(name, callbacks=[_callback(read)], unit=unit)
 
     def shutdown(self, timeout_s: float) -> bool:
@@ -164,12 +219,12 @@ class _GivenTraceIds(RandomIdGenerator):
         return super().generate_trace_id() if given is None else given
 
 
-def _tracer_provider(resource: Resource, url: str, ids: IdGenerator) -> TracerProvider:
+def _span_processor(url: str) -> SynchronousMultiSpanProcessor:
     exporter = OTLPSpanExporter(
         endpoint=url, timeout=_EXPORT_TIMEOUT_S, compression=Compression.Gzip, session=_direct()
     )
-    provider = TracerProvider(resource=resource, shutdown_on_exit=False, id_generator=ids)
-    provider.add_span_processor(
+    processor = SynchronousMultiSpanProcessor()  # type: ignore[no-untyped-call]
+    processor.add_span_processor(
         BatchSpanProcessor(
             exporter,
             max_queue_size=_QUEUE,
@@ -177,15 +232,15 @@ def _tracer_provider(resource: Resource, url: str, ids: IdGenerator) -> TracerPr
             max_export_batch_size=_BATCH,
         )
     )
-    return provider
+    return processor
 
 
-def _logger_provider(resource: Resource, url: str) -> LoggerProvider:
+def _log_processor(url: str) -> SynchronousMultiLogRecordProcessor:
     exporter = OTLPLogExporter(
         endpoint=url, timeout=_EXPORT_TIMEOUT_S, compression=Compression.Gzip, session=_direct()
     )
-    provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
-    provider.add_log_record_processor(
+    processor = SynchronousMultiLogRecordProcessor()  # type: ignore[no-untyped-call]
+    processor.add_log_record_processor(
         BatchLogRecordProcessor(
             exporter,
             max_queue_size=_QUEUE,
@@ -193,7 +248,7 @@ def _logger_provider(resource: Resource, url: str) -> LoggerProvider:
             max_export_batch_size=_BATCH,
         )
     )
-    return provider
+    return processor
 
 
 def _meter_provider(resource: Resource, url: str) -> MeterProvider:
@@ -204,6 +259,12 @@ def _meter_provider(resource: Resource, url: str) -> MeterProvider:
         exporter, export_interval_millis=_METRICS_EVERY_MS, export_timeout_millis=_METRICS_EVERY_MS
     )
     return MeterProvider(metric_readers=[reader], resource=resource, shutdown_on_exit=False)
+
+
+def _set_clock(clock_ns: Callable[[], int]) -> None:
+    """Has the SDK, which takes no clock as an argument, read another one in all of this process."""
+    for name in _TIMED:
+        vars(importlib.import_module(name))["time_ns"] = clock_ns
 
 
 def _callback(read: Reading) -> Callable[[CallbackOptions], Iterable[Observation]]:

@@ -2,8 +2,8 @@
 
 Stands outside of the target, as users do, and knows nothing of Kafka:
 
-- consumes: HTTP answers of the entry service; its rate on the control port.
+- consumes: HTTP answers of the entry service; its rate, and faults of it, on the control port.
 - produces: HTTP requests; CLIENT spans, logs and metrics as service `loadgen`; JSON lines on stdout.
-- state: none but the journeys under way.
+- state: the journeys under way, the rate and the faults in force, in memory.
 - guarantee: same seed, same requests in the same order at the same relative times, whatever the target does.
 """

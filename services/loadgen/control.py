@@ -1,4 +1,4 @@
-"""The control port of the load generator: the rate, health, metrics."""
+"""The control port of the load generator: the rate, faults, health, metrics."""
 
 from __future__ import annotations
 
@@ -10,14 +10,24 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from microservo.errors import InvalidInput
-from microservo.platforms.local.control import application, json_object
+from microservo.platforms.local.control import control_application, json_object
+from services.loadgen.faults import LoadFaults
 from services.loadgen.pace import Pace
 
 _EXAMPLE = '{"journeys_per_s": 8}'
 
 
-def control_application(pace: Pace, metrics_text: Callable[[], str], *, token: str) -> ASGIApp:
-    """The control API; `token` is what callers must show, but for /healthz and /metrics."""
+def control_of_users(
+    pace: Pace, metrics_text: Callable[[], str], *, token: str, clock: Callable[[], int]
+) -> ASGIApp:
+    """The control API of faults (`microservo.platforms.local.control`), and the rate beside it.
+
+    Args:
+        pace: of the users.
+        metrics_text: the page of /metrics, in Prometheus' text format.
+        token: what callers must show, but for /healthz and /metrics.
+        clock: epoch microseconds UTC.
+    """
 
     async def put_rate(request: Request) -> Response:
         pace.change(_rate(await json_object(request, _EXAMPLE)))
@@ -27,7 +37,8 @@ def control_application(pace: Pace, metrics_text: Callable[[], str], *, token: s
         return JSONResponse({"journeys_per_s": pace.rate})
 
     routes = [Route("/rate", put_rate, methods=["PUT"]), Route("/rate", get_rate)]
-    return application(routes, metrics_text, token=token)
+    faults = LoadFaults(pace, clock)
+    return control_application(faults, metrics_text, token=token, clock=clock, beside=routes)
 
 
 def _rate(body: Mapping[str, object]) -> float:

@@ -27,6 +27,7 @@ class Pace:
 
     def __init__(self, rate: float, curve: Callable[[float], float]) -> None:
         self._rate = _checked(rate)
+        self._times = 1.0
         self._curve = curve
         self._changed = asyncio.Event()
         self._begin_s = self._due_s = time.monotonic()
@@ -37,9 +38,14 @@ class Pace:
         return self._rate
 
     @property
+    def times(self) -> float:
+        """What that is multiplied by now."""
+        return self._times
+
+    @property
     def current(self) -> float:
         """Journeys per second at this moment of the curve."""
-        return self._rate * self._curve(time.monotonic() - self._begin_s)
+        return self._rate * self._times * self._curve(time.monotonic() - self._begin_s)
 
     def change(self, rate: float) -> None:
         """Sets the rate; the wait under way is stretched or shortened with it.
@@ -47,7 +53,18 @@ class Pace:
         Raises:
             InvalidInput: the rate is out of bounds; the old one stays.
         """
+        _checked(rate * self._times)
         self._rate = _checked(rate)
+        self._changed.set()
+
+    def multiply(self, times: float) -> None:
+        """Sets what the rate is multiplied by, likewise.
+
+        Raises:
+            InvalidInput: the product is out of bounds; nothing changes.
+        """
+        _checked(self._rate * times)
+        self._times = times
         self._changed.set()
 
     @property
@@ -59,7 +76,7 @@ class Pace:
         """Returns `gap` mean gaps after the end of the last wait."""
         while True:
             # A gap is short against what the curve moves in.
-            rate = self._rate * self._curve(self._due_s - self._begin_s)
+            rate = self._rate * self._times * self._curve(self._due_s - self._begin_s)
             self._changed.clear()
             if await self._idle(self._due_s + gap / rate if rate else None):
                 self._due_s += gap / rate

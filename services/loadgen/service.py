@@ -8,11 +8,13 @@ from collections.abc import Callable, Coroutine, Iterator
 
 import aiohttp
 
+from microservo.adapters.clock import now_us
 from microservo.adapters.opentelemetry_sdk import Instrumentation, prometheus_text
 from microservo.domain.topology import Topology
+from microservo.platforms.local.request_headers import CALLER
 from microservo.platforms.local.topology_files import read_topology
 from microservo.runtime.http import listen, serve
-from services.loadgen.control import control_application
+from services.loadgen.control import control_of_users
 from services.loadgen.curve import LoadCurve
 from services.loadgen.handlers import JourneyHandler
 from services.loadgen.pace import Pace
@@ -20,6 +22,7 @@ from services.loadgen.schedule import Arrival, arrivals
 from services.loadgen.settings import Settings
 from services.loadgen.tally import Tally, report
 
+_NAME = "loadgen"
 _FLUSH_S = 1.0
 _LATEST_S = 1.0
 """A journey that can't begin within so long after it is due is not made."""
@@ -34,7 +37,7 @@ def run(settings: Settings) -> None:
     topology = read_topology(settings.topology)
     coming = arrivals(topology.journeys, settings.seed)
     telemetry = Instrumentation(
-        service="loadgen", instance="loadgen-0", otlp_url=settings.otlp, kind="load_generator"
+        service=_NAME, instance=f"{_NAME}-0", otlp_url=settings.otlp, kind="load_generator"
     )
     try:
         asyncio.run(_serve(settings, topology, coming, telemetry))
@@ -50,7 +53,9 @@ async def _serve(
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     tally, pace = Tally(), Pace(settings.rate, LoadCurve(topology.load, settings.seed))
     report(tally, lambda: pace.current, telemetry)
-    app = control_application(pace, lambda: prometheus_text(tally.values()), token=settings.control_token)
+    app = control_of_users(
+        pace, lambda: prometheus_text(tally.values()), token=settings.control_token, clock=now_us
+    )
     control = asyncio.create_task(serve(app, listen(settings.control_port), stop))
     async with _session() as session:
         handler = JourneyHandler(
@@ -98,7 +103,9 @@ def _leave(tally: Tally) -> None:
 
 def _session() -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(limit=0, use_dns_cache=False)
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    return aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers={CALLER: _NAME}
+    )
 
 
 async def _until_first(stop: asyncio.Event, driving: asyncio.Task[None]) -> None:

@@ -2,8 +2,11 @@
 
 ::
 
-    callers ──► listen port ──[ requests: http-delay, http-abort, connection-reset ]──► instance
-            ◄────────────────[ bytes: network-delay, -loss, -bandwidth ]◄──────────────
+    callers ──► listen port ──[ requests: http-delay, -abort, connection-reset, -abort ]────► instance
+            ◄─[ bytes: network-* ]◄─[ answers: http-replace, -patch, -truncate, slow-close ]◄─
+
+The port itself is what connection-limit and port-refuse act on. Callers are told apart by the name that each
+gives as user agent.
 
 Consumes and produces no topic: it is controlled over HTTP (`PUT|GET|DELETE /faults`) on its admin
 port, by who knows the token (`microservo.platforms.local.control`). State: the faults in force, in memory

@@ -8,11 +8,11 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable
-from http import HTTPStatus
 
+from services.sidecar.answers import Answers, Part, reason_of
 from services.sidecar.fault_set import ActiveFault, FaultSet, Hit
 from services.sidecar.faults.base import SEGMENT_BYTES
-from services.sidecar.framing import Frame, Framer, RequestFramer, ResponseFramer
+from services.sidecar.framing import Frame, Framer, Head, RequestFramer, ResponseFramer
 from services.sidecar.lane import Lane, Piece
 from services.sidecar.traffic import Traffic
 
@@ -82,6 +82,7 @@ class Connection:
         traffic: counts what passes.
         upstream: address of the instance.
         closed: called once when both sockets are gone.
+        is_refused: it is reset as soon as it is there.
     """
 
     def __init__(
@@ -91,21 +92,24 @@ class Connection:
         *,
         upstream: tuple[str, int],
         closed: Callable[[Connection], None],
+        is_refused: bool = False,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._faults = faults
         self._traffic = traffic
         self._upstream_address = upstream
         self._closed = closed
+        self._is_refused = is_refused
         self._connecting: asyncio.Task[None] | None = None
         self._over = False
-        self._asked: deque[str] = deque()
+        self._asked: deque[Head] = deque()
+        self._peer = ""
         self._begun_s: deque[float] = deque()
-        self._status = 0
         self._aborting = 0
         self._met: set[ActiveFault] = set()
         self._requests_in: Framer = RequestFramer()
-        self._responses_in: Framer = ResponseFramer(lambda: self._asked[0] if self._asked else "")
+        self._responses_in: Framer = ResponseFramer(lambda: self._asked[0].method if self._asked else "")
+        self._answers = Answers(faults)
         self.caller = Side(self, self._from_caller)
         self._instance = Side(self, self._from_instance)
         self._requests = Lane(self._loop, deliver=self._to_instance, source=lambda: self.caller.transport)
@@ -137,6 +141,9 @@ class Connection:
 
     def made(self, side: Side) -> None:
         assert side.outgoing is not None
+        if side is self.caller and self._is_refused:
+            self._refuse()
+            return
         if side is self.caller:
             self._connecting = self._loop.create_task(self._connect())
         side.outgoing.unblock()
@@ -145,8 +152,13 @@ class Connection:
         is_caller = side is self.caller
         framer = self._requests_in if is_caller else self._responses_in
         lane = self._requests if is_caller else self._responses
+        if is_caller and lane.is_cut_off:
+            # What never arrived is not sent any more: who opened it has given up.
+            self.close()
+            return
         # A stream that ends inside a head: what was kept back still belongs to the other side.
-        lane.push(Piece(framer.flush(), self._loop.time(), eof=True))
+        hits = () if is_caller else self._answers.end()
+        lane.push(Piece(framer.flush(), self._loop.time(), hits, eof=True))
 
     def lost(self) -> None:
         self.close()
@@ -156,9 +168,12 @@ class Connection:
         try:
             await self._loop.create_connection(lambda: self._instance, host, port)
         except OSError:
-            # Nobody listens: the caller finds a connection that is reset, as soon as may be.
-            self._traffic.refusals += 1
-            self.close()
+            self._refuse()
+
+    def _refuse(self) -> None:
+        """Nobody takes the connection: the caller finds it reset, as soon as may be."""
+        self._traffic.refusals += 1
+        self.close()
 
     # Caller to instance.
 
@@ -172,6 +187,7 @@ class Connection:
             if frame.head is not None:
                 self._traffic.begin()
                 self._begun_s.append(now_s)
+                self._peer = frame.head.peer
             self._requests.push(
                 Piece(frame.data, now_s, self._request_hits(frame), frame.head, ends=frame.ends)
             )
@@ -190,7 +206,7 @@ class Connection:
         if piece.head is not None:
             self._aborting = piece.abort_status
             if not self._aborting:
-                self._asked.append(piece.head.method)
+                self._asked.append(piece.head)
         if self._aborting:
             return self._swallow(piece)
         if piece.data:
@@ -208,8 +224,7 @@ class Connection:
         # HTTP/1.1 answers in the order of the requests: earlier answers go first.
         if self._asked and not self._responses_in.opaque:
             return False
-        self._status = self._aborting
-        self._answer(_refusal(self._aborting), ends=True)
+        self._answer(Part(_refusal(self._aborting), ends=True, status=self._aborting))
         self._aborting = 0
         return True
 
@@ -217,23 +232,28 @@ class Connection:
 
     def _from_instance(self, data: bytes) -> None:
         for frame in self._responses_in.feed(data):
-            self._status = frame.status or self._status
-            self._answer(frame.data, ends=frame.ends)
+            if self._over:
+                # The answer was cut.
+                return
+            for part in self._answers.parts(frame, self._asked[0] if self._asked else None):
+                self._answer(part)
             if frame.ends and self._asked:
                 self._asked.popleft()
         # An abort may have waited for the last answer.
         self._requests.pump()
 
-    def _answer(self, data: bytes, *, ends: bool) -> None:
+    def _answer(self, part: Part) -> None:
         now_s = self._loop.time()
-        status = self._status if ends else 0
+        data, status = part.data, part.status if part.ends else 0
         if not self._faults.touches_segments:
-            self._responses.push(Piece(data, now_s, status=status))
+            self._responses.push(Piece(data, now_s, part.hits, status=status))
             return
-        for start in range(0, len(data), SEGMENT_BYTES):
+        # One that is empty has something to say all the same: that the answer is cut here.
+        for start in range(0, len(data) or 1, SEGMENT_BYTES):
             segment = data[start : start + SEGMENT_BYTES]
-            hits = self._faults.segment_hits(len(segment), now_s)
             is_last = start + SEGMENT_BYTES >= len(data)
+            hits = self._faults.segment_hits(len(segment), now_s, self._peer)
+            hits += part.hits if is_last else ()
             self._responses.push(Piece(segment, now_s, hits, status=status if is_last else 0))
 
     def _to_caller(self, piece: Piece) -> bool:
@@ -245,6 +265,9 @@ class Connection:
         if piece.data:
             self._traffic.bytes_out += len(piece.data)
             self._write(self.caller, piece.data)
+        if piece.hits and piece.is_cut:
+            self.close(reset=False)
+            return True
         if piece.eof:
             self._end(self.caller)
         return True
@@ -260,9 +283,6 @@ class Connection:
 
 
 def _refusal(status: int) -> bytes:
-    try:
-        reason = HTTPStatus(status).phrase
-    except ValueError:
-        reason = "Error"
+    reason = reason_of(status)
     head = f"HTTP/1.1 {status} {reason}\r\nContent-Type: text/plain\r\nContent-Length: {len(reason)}\r\n\r\n"
     return (head + reason).encode("ascii")

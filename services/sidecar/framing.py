@@ -15,15 +15,19 @@ from typing import NamedTuple
 
 import httptools
 
+from microservo.platforms.local.request_headers import CALLER
+
 MAX_HEAD_BYTES = 65_536
+_CALLER = CALLER.encode("ascii")
 _BLANK_LINE = b"\r\n\r\n"
 
 
 class Head(NamedTuple):
-    """What faults may know of a request."""
+    """What faults may know of a request; `peer` is the service that makes it, "" where it does not say."""
 
     method: str
     endpoint: str
+    peer: str = ""
 
 
 class Frame(NamedTuple):
@@ -79,6 +83,8 @@ class Framer(ABC):
             self._length = int(value)
         elif lowered == b"transfer-encoding" and b"chunked" in value.lower():
             self._chunked = True
+        elif lowered == _CALLER:
+            self._caller = value
 
     def on_headers_complete(self) -> None:
         self._headed = True
@@ -91,7 +97,7 @@ class Framer(ABC):
         self._begin()
 
     def _begin(self) -> None:
-        self._url = b""
+        self._url = self._caller = b""
         self._length = 0
         self._chunked = self._headed = self._complete = False
 
@@ -181,7 +187,8 @@ class RequestFramer(Framer):
 
     def _describe(self) -> Head:
         path = self._url.partition(b"?")[0].decode("latin-1")
-        return Head(self._parser.get_method().decode("ascii"), path.strip("/"))
+        method, peer = self._parser.get_method().decode("ascii"), self._caller.decode("latin-1")
+        return Head(method, path.strip("/"), peer)
 
 
 class ResponseFramer(Framer):

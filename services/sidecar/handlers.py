@@ -20,10 +20,14 @@ class ProxyFaults:
 
     async def apply(self, fault_id: str, kind: str, parameters: Mapping[str, object]) -> Confirmation:
         began_us = self._proxy.clock()
-        active = self._proxy.apply(fault_id, kind, parameters)
+        active = await self._proxy.apply(fault_id, kind, parameters)
         if active.applied_at_us >= began_us:
             active.applied_within_us = active.applied_at_us - began_us
-        evidence = f"in force on the listener and {self._proxy.open_connections} open connections"
+        evidence = (
+            "the port is closed, and all connections are reset"
+            if active.hits is None
+            else f"in force on the listener and {self._proxy.open_connections} open connections"
+        )
         _log.info("%s %s is %s", kind, fault_id, evidence)
         return Confirmation(
             at_us=active.applied_at_us,
@@ -34,7 +38,7 @@ class ProxyFaults:
 
     async def recover(self, fault_id: str) -> Confirmation | None:
         began_us = self._proxy.clock()
-        ended, recovered_at_us = self._proxy.recover(fault_id)
+        ended, recovered_at_us = await self._proxy.recover(fault_id)
         if ended is None:
             return None
         evidence = _account(ended)
@@ -60,5 +64,7 @@ class ProxyFaults:
 
 
 def _account(ended: ActiveFault) -> str:
+    if ended.hits is None:
+        return f"{ended.kind} is over; the port is open again"
     what = "segments" if ended.kind.startswith("network-") else "requests or connections"
     return f"{ended.kind} acted on {ended.hits} {what}; what it held back has been sent on"

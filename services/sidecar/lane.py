@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from services.sidecar.fault_set import Hit
+from services.sidecar.faults.base import UNTIL_RECOVERY_S
 from services.sidecar.framing import Head
 
 HIGH_WATER_BYTES = 262_144
@@ -46,8 +47,18 @@ class Piece:
         return self.arrived_s + sum(hit.effect.hold_s for hit in self.hits if hit.by.active)
 
     @property
+    def is_cut_off(self) -> bool:
+        """Whether it gets nowhere while a fault is in force."""
+        return any(hit.effect.hold_s >= UNTIL_RECOVERY_S for hit in self.hits if hit.by.active)
+
+    @property
     def is_reset(self) -> bool:
         return any(hit.effect.reset for hit in self.hits if hit.by.active)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether nothing is to follow."""
+        return any(hit.effect.cut for hit in self.hits if hit.by.active)
 
     @property
     def abort_status(self) -> int:
@@ -81,6 +92,11 @@ class Lane:
         self._paused = False
         self._pumping = False
         self._closed = False
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the next piece waits for nothing but the end of a fault."""
+        return bool(self._queue) and self._queue[0].is_cut_off
 
     def push(self, piece: Piece) -> None:
         if self._closed:

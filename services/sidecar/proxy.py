@@ -24,8 +24,11 @@ class Proxy:
         self.traffic = Traffic()
         self._upstream = upstream
         self.clock = clock
-        self._connections: set[Connection] = set()
+        # In the order in which they came.
+        self._connections: dict[Connection, None] = {}
         self._server: asyncio.Server | None = None
+        self._port: int | None = None
+        self._turn = asyncio.Lock()
 
     @property
     def open_connections(self) -> int:
@@ -35,7 +38,8 @@ class Proxy:
         """Accepts callers on this port of the loopback interface (0: any) and returns the port."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._accept, "127.0.0.1", port, backlog=1024)
-        return int(self._server.sockets[0].getsockname()[1])
+        self._port = int(self._server.sockets[0].getsockname()[1])
+        return self._port
 
     async def close(self) -> None:
         """Stops listening and resets what is open, as the kernel would for a process that dies."""
@@ -46,27 +50,49 @@ class Proxy:
         if self._server is not None:
             await self._server.wait_closed()
 
-    def apply(self, fault_id: str, kind: str, parameters: Mapping[str, object]) -> ActiveFault:
+    async def apply(self, fault_id: str, kind: str, parameters: Mapping[str, object]) -> ActiveFault:
         """Puts a fault in force and stamps it once it is: from then on no byte passes without it.
 
         Raises what `FaultSet.apply` raises.
         """
-        active = self.faults.apply(fault_id, kind, parameters)
-        active.applied_at_us = active.applied_at_us or self.clock()
-        return active
+        async with self._turn:
+            active = self.faults.apply(fault_id, kind, parameters)
+            await self._settle()
+            active.applied_at_us = active.applied_at_us or self.clock()
+            return active
 
-    def recover(self, fault_id: str) -> tuple[ActiveFault | None, int]:
+    async def recover(self, fault_id: str) -> tuple[ActiveFault | None, int]:
         """Ends a fault, sends on what it held back, and returns it with the instant of its end."""
-        ended = self.faults.remove(fault_id)
-        if ended is not None:
-            for connection in list(self._connections):
-                connection.pump()
-        return ended, self.clock()
+        async with self._turn:
+            ended = self.faults.remove(fault_id)
+            # Also when there was none: the port may not have been to be had the last time.
+            await self._settle()
+            if ended is not None:
+                for connection in list(self._connections):
+                    connection.pump()
+            return ended, self.clock()
+
+    async def _settle(self) -> None:
+        """Has the port be open or closed, and as many connections as may be."""
+        if self.faults.closes_port and self._server is not None:
+            self._server.close()
+            self._server = None
+        elif not self.faults.closes_port and self._server is None and self._port is not None:
+            await self.listen(self._port)
+        while self._connections and self.faults.refusal(len(self._connections)) is not None:
+            next(reversed(self._connections)).close()
 
     def _accept(self) -> Side:
         self.traffic.connections += 1
         connection = Connection(
-            self.faults, self.traffic, upstream=self._upstream, closed=self._connections.discard
+            self.faults,
+            self.traffic,
+            upstream=self._upstream,
+            closed=self._forget,
+            is_refused=self.faults.refusal(len(self._connections) + 1) is not None,
         )
-        self._connections.add(connection)
+        self._connections[connection] = None
         return connection.caller
+
+    def _forget(self, connection: Connection) -> None:
+        self._connections.pop(connection, None)

@@ -1,4 +1,4 @@
-"""The core of an instance: like a container that may use one, it runs there with all that it starts.
+"""What an instance may use: like a container's, a core, on which it runs with all that it starts, and files.
 
 Linux only. Elsewhere nothing can be pinned, so an instance and its hogs take what cores are free.
 """
@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import sys
+
+from microservo.platforms.local.state import OPEN_FILES
 
 
 def pin(number: int) -> None:
@@ -21,15 +24,26 @@ def pin(number: int) -> None:
         os.sched_setaffinity(0, {cores[number % len(cores)]})
 
 
+def limit_open_files() -> None:
+    """Lets this process open `OPEN_FILES` files and connections at once, wherever it was started from."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 class SharedCore:
     """Has this process wait for its turn while others of its own burn its core.
 
     The kernel lets a thread that sleeps much interrupt one that computes, so that a server hardly notices a
     process that burns its core. Under a limit of processor time that both share, as in a container, it
     would: nobody is let in first there. SCHED_BATCH is that, at the same priority; children inherit it.
+
+    Attributes:
+        limits: who limits its processor time by the one timer that a process has for that.
     """
 
     def __init__(self) -> None:
+        self.limits: set[str] = set()
         self._users = 0
 
     def enter(self) -> None:

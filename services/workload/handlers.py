@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable
+from email.utils import formatdate
 
 from aiohttp import web
 from opentelemetry.trace import Span, SpanKind, StatusCode
@@ -17,8 +18,10 @@ from microservo.domain.topology import Call, Endpoint, Service
 from microservo.platforms.local.request_headers import REQUEST_ID, deadline_of
 from services.workload.cache import Caches
 from services.workload.calls import Caller, CallFailed
+from services.workload.database import Database
 from services.workload.fate import Fate, fate_of
 from services.workload.heap import GarbageHeap
+from services.workload.hooks import Hooks
 from services.workload.request import Request
 from services.workload.traffic import Traffic
 from services.workload.work import burn, record_of, render
@@ -29,9 +32,6 @@ _FAILED = 500
 _BUSY = 503
 _EXPIRED = 504
 
-# Given the name of an endpoint: whether the record of this request is to come out broken.
-Spoiler = Callable[[str], bool]
-
 
 class RequestHandler:
     """Serves the endpoints of one service.
@@ -41,9 +41,8 @@ class RequestHandler:
 
     Args:
         seed: of the service; decides with a request's id what befalls it.
-        spoilers: asked for every request; one that says True leaves a field out of the record, and the code
-            that needs it fails by itself, as it does where the record of a request is broken anyway. (The
-            traceback must look like any other bug's.)
+        hooks: called for every request.
+        clock: what the instance reads: epoch microseconds UTC.
     """
 
     def __init__(
@@ -55,8 +54,9 @@ class RequestHandler:
         traffic: Traffic,
         caches: Caches,
         heap: GarbageHeap,
+        database: Database,
         seed: str,
-        spoilers: dict[str, Spoiler],
+        hooks: Hooks,
         clock: Callable[[], int] = now_us,
     ) -> None:
         self._service = service
@@ -65,8 +65,9 @@ class RequestHandler:
         self._traffic = traffic
         self._caches = caches
         self._heap = heap
+        self._database = database
         self._seed = seed
-        self._spoilers = spoilers
+        self._hooks = hooks
         self._clock = clock
         self._unnamed = itertools.count()
 
@@ -88,7 +89,9 @@ class RequestHandler:
         finally:
             self._traffic.end(time.perf_counter() - started_s, failed=status >= _FAILED)
             span.end()
-        return web.Response(status=status, body=body)
+        return web.Response(
+            status=status, body=body, headers={"Date": formatdate(self._clock() / 1e6, usegmt=True)}
+        )
 
     async def _serve(
         self, endpoint: Endpoint, request: web.BaseRequest, span: Span, started_s: float
@@ -97,7 +100,7 @@ class RequestHandler:
         served = Request(
             endpoint=endpoint,
             id=request.headers.get(REQUEST_ID) or self._new_id(),
-            key=request.query.get("key", ""),
+            key=self._key(request),
             span=span,
             deadline_us=deadline_of(request.headers),
         )
@@ -124,6 +127,12 @@ class RequestHandler:
         duration_ms = 1000 * (time.perf_counter() - started_s)
         self._telemetry.log("INFO", f"{endpoint.name} served in {duration_ms:.1f} ms", span)
         return _OK, body
+
+    def _key(self, request: web.BaseRequest) -> str:
+        key = request.query.get("key", "")
+        for rename in self._hooks.renamers.values():
+            key = rename(key)
+        return key
 
     def _new_id(self) -> str:
         """For a request that came without."""
@@ -156,16 +165,23 @@ class RequestHandler:
 
     async def _work(self, served: Request, fate: Fate) -> bytes:
         endpoint = served.endpoint
+        for begin in list(self._hooks.beginnings.values()):
+            await begin(served)
         burn(fate.cpu_s)
         self._heap.leave_garbage()
+        await self._database.find(endpoint.name, served.key)
         await self._read(served)
         for number, (call, is_made) in enumerate(zip(endpoint.calls, fate.makes, strict=True), start=1):
             if is_made:
                 await self._make(call, served, number)
+        await self._database.put(endpoint.name, served.key, f"{served.key} {served.id}\n".encode())
         record = record_of(endpoint.name, served.key, endpoint.response_bytes)
         # A list, so that every spoiler draws its own chance whatever the others say.
-        if any([fate.outcome == "broken", *(spoils(endpoint.name) for spoils in self._spoilers.values())]):
+        spoilers = self._hooks.spoilers.values()
+        if any([fate.outcome == "broken", *(spoils(endpoint.name) for spoils in spoilers)]):
             del record["payload"]
+        for answer in self._hooks.answerers.values():
+            answer(record)
         return render(record)
 
     async def _read(self, served: Request) -> None:

@@ -29,6 +29,7 @@ class Settings:
     otlp: str
     seed: int
     core: int
+    data: Path
     control_token: str = field(repr=False)
 
     @classmethod
@@ -45,6 +46,9 @@ class Settings:
         parser.add_argument("--seed", type=int, default=0)
         parser.add_argument(
             "--core", type=int, default=0, help="number of its core, counted on over those there are"
+        )
+        parser.add_argument(
+            "--data", type=Path, required=True, help="folder of its own for its files; emptied at the start"
         )
         given = vars(parser.parse_args(arguments))
         return cls(**given, control_token=token_or_exit(environment, "workload"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from microservo.adapters.opentelemetry_sdk import Instrumentation
+from services.workload.pool import ConnectionPool
+from services.workload.volume import Volume
 
 
 class Traffic:
@@ -44,7 +46,13 @@ class Traffic:
         }
 
 
-def report(traffic: Traffic, hit_ratio: Callable[[], float | None], telemetry: Instrumentation) -> None:
+def report(
+    traffic: Traffic,
+    hit_ratio: Callable[[], float | None],
+    pool: ConnectionPool,
+    volume: Volume,
+    telemetry: Instrumentation,
+) -> None:
     """Has the metrics of an instance read at every export."""
     telemetry.counter("http.server.request.count", lambda: traffic.requests)
     telemetry.counter("http.server.request.errors", lambda: traffic.errors)
@@ -52,3 +60,5 @@ def report(traffic: Traffic, hit_ratio: Callable[[], float | None], telemetry: I
     telemetry.gauge("http.server.active_requests", lambda: traffic.active)
     telemetry.gauge("http.server.duration", traffic.mean_ms, unit="ms")
     telemetry.gauge("cache.hit_ratio", hit_ratio)
+    telemetry.gauge("db.client.connection.count", lambda: pool.used)
+    telemetry.gauge("system.filesystem.utilization", volume.used_share)

@@ -13,12 +13,21 @@ from collections.abc import Iterator, Mapping
 _BLOCK = bytes(1024)
 _PATTERN_BYTES = 1 << 16
 _STEP_BYTES = 1 << 20
+# As `render` begins them.
+_RECORD = b'{"endpoint": "'
 
 
 def burn(cpu_s: float) -> None:
     """Keeps this thread's processor busy until it has spent `cpu_s` seconds of processor time."""
     end_s = time.thread_time() + cpu_s
     while time.thread_time() < end_s:
+        hashlib.sha256(_BLOCK)
+
+
+def compute(length_s: float) -> None:
+    """Computes for `length_s` seconds of the clock, however much of a processor that gets."""
+    end_s = time.monotonic() + length_s
+    while time.monotonic() < end_s:
         hashlib.sha256(_BLOCK)
 
 
@@ -57,3 +66,13 @@ def render(record: Mapping[str, str]) -> bytes:
     """The answer to a request, as JSON."""
     head = {"endpoint": record["endpoint"], "key": record["key"]}
     return json.dumps({**head, "payload": record["payload"]}).encode()
+
+
+def is_record_of(body: bytes, endpoint: str) -> bool:
+    """Whether an answer is a record of this endpoint, or none of any (refusals have no record).
+
+    Example:
+        >>> is_record_of(render(record_of("GetCart", "user-1", 3)), "GetCart")
+        True
+    """
+    return not body.startswith(_RECORD) or body.startswith(b'%s%s"' % (_RECORD, endpoint.encode()))

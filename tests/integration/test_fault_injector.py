@@ -60,6 +60,32 @@ PARAMETERS = {
     "http-delay": {"delay": "50ms", "endpoint": "Get"},
     "http-abort": {"status": "503", "ratio": "50%"},
     "app-exception": {"ratio": "50%", "endpoint": "Get"},
+    "dns-delay": {"delay": "50ms"},
+    "http-patch": {"field": "endpoint"},
+    "network-corrupt": {"ratio": "10%"},
+    "network-partition": {"peer": "front"},
+    "network-reorder": {"latency": "50ms"},
+    "slow-close": {"delay": "50ms"},
+    "clock-skew": {"offset": "-1min"},
+    "db-slow-query": {"database": "shop", "latency": "50ms"},
+    "disk-error": {"volume": "/data", "ratio": "10%"},
+    "disk-slow": {"volume": "/data", "delay": "10ms"},
+    "memory-leak": {"size": "64KiB", "most": "4MiB"},
+    "oom-kill": {"size": "16MiB"},
+}
+
+
+EXPOSED = {
+    "back": {
+        ("back", "root", "root_cause"),
+        ("front", "caller", "exposed"),
+        ("loadgen", "user", "exposed"),
+    },
+    "front": {
+        ("front", "root", "root_cause"),
+        ("loadgen", "user", "exposed"),
+        ("back", "callee", "exposed"),
+    },
 }
 
 
@@ -125,9 +151,9 @@ class Lab:
         status = self.status(fault_id)
         return "" if status is None else status.state(instance)
 
-    def wait_for(self, fault_id: str, *states: str) -> FaultStatus:
+    def wait_for(self, fault_id: str, *states: str, instance: str = "back-0") -> FaultStatus:
         eventually(
-            lambda: self.state(fault_id) in states,
+            lambda: self.state(fault_id, instance) in states,
             timeout_s=PATIENCE_S,
             what=f"{fault_id} to be {' or '.join(states)}",
         )
@@ -202,18 +228,15 @@ def test_every_kind_is_applied_confirmed_and_recovered(lab: Lab, start: Start) -
     assert carried == {kind for kind in kinds_of_local_targets() if not KINDS[kind].on_telemetry}
     with start():
         for kind in sorted(carried):
-            lab.ask(kind, kind)
-            times = lab.wait_for(kind, "recovered", "failed").times()
-            assert lab.state(kind) == "recovered", lab.status(kind)
+            service = "front" if KINDS[kind].needs else "back"
+            lab.ask(kind, kind, service=service)
+            times = lab.wait_for(kind, "recovered", "failed", instance=f"{service}-0").times()
+            assert lab.state(kind, f"{service}-0") == "recovered", lab.status(kind)
             assert times["applied_at_us"] is not None
             assert times["recovered_at_us"] is not None
             assert times["applied_at_us"] < times["recovered_at_us"]
             services = {(each.service, each.relation, each.role) for each in lab.faults(kind)}
-            assert services == {
-                ("back", "root", "root_cause"),
-                ("front", "caller", "exposed"),
-                ("loadgen", "user", "exposed"),
-            }
+            assert services == EXPOSED[service], kind
             for name in ("applied_within_us", "recovered_within_us"):
                 assert times[name] is not None, f"{kind}: {name} was not measured"
                 assert times[name] < 5 * SECOND_US, f"{kind}: {name} is {times[name]}"

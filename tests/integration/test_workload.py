@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import re
@@ -16,17 +15,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from otlp_receiver import Receiver, attributes
 
 from microservo.adapters.clock import now_us
 from microservo.adapters.ports import free_ports
@@ -42,64 +37,6 @@ SERVICES = ("front", "middle", "store")
 TOPOLOGY = Path(__file__).with_name("workload_row.toml")
 # Without a proxy, whatever the environment says.
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-class Receiver:
-    """Everything that was exported so far, by service."""
-
-    def __init__(self) -> None:
-        self.spans: list[tuple[str, Span]] = []
-        self.logs: list[tuple[str, Any]] = []
-        self.metrics: list[tuple[str, str, float]] = []
-        self.compressed = True
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.compressed &= self.headers["Content-Encoding"] == "gzip"
-                receiver.take(self.path, gzip.decompress(body))
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        # A killed instance resets its connection; that is no error of the receiver.
-        self.server.handle_error = lambda request, client_address: None  # type: ignore[method-assign]
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-    def take(self, path: str, body: bytes) -> None:
-        {"/v1/traces": self._spans, "/v1/logs": self._logs, "/v1/metrics": self._metrics}[path](body)
-
-    def _spans(self, body: bytes) -> None:
-        for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-            service = attributes(resource.resource.attributes)["service.name"]
-            self.spans += [(service, span) for scope in resource.scope_spans for span in scope.spans]
-
-    def _logs(self, body: bytes) -> None:
-        for resource in ExportLogsServiceRequest.FromString(body).resource_logs:
-            service = attributes(resource.resource.attributes)["service.name"]
-            self.logs += [(service, record) for scope in resource.scope_logs for record in scope.log_records]
-
-    def _metrics(self, body: bytes) -> None:
-        for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
-            service = attributes(resource.resource.attributes)["service.name"]
-            for metric in (metric for scope in resource.scope_metrics for metric in scope.metrics):
-                points = metric.sum.data_points or metric.gauge.data_points
-                self.metrics += [(service, metric.name, point.as_int or point.as_double) for point in points]
-
-
-def attributes(pairs: Any) -> dict[str, Any]:
-    def value(pair: KeyValue) -> Any:
-        return getattr(pair.value, pair.value.WhichOneof("value") or "string_value")
-
-    return {pair.key: value(pair) for pair in pairs}
 
 
 class Row:
@@ -118,6 +55,7 @@ class Row:
         arguments = [sys.executable, "-m", "services.workload", "--topology", str(TOPOLOGY)]
         arguments += ["--service", name, "--instance", f"{name}-0", "--port", str(port), "--seed", "7"]
         arguments += ["--control-port", str(control_port), "--peers", str(self.folder / "peers.json")]
+        arguments += ["--data", str(self.folder / "data" / name)]
         arguments += ["--otlp", self.receiver.url]
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(arguments, stdout=log, env=ENVIRONMENT)

@@ -35,6 +35,7 @@ class Change:
         failing: they fail at once and never reach the root.
         is_paused: nothing is answered until the end; callers wait for a second at most.
         cores: burnt beside the root; likewise `held_bytes`.
+        times: as many users come.
     """
 
     from_s: float = 0.0
@@ -46,6 +47,12 @@ class Change:
     is_paused: bool = False
     cores: float = 0.0
     held_bytes: float = 0.0
+    times: float = 1.0
+
+    def inside(self, seconds: NDArray[np.int64]) -> FloatArray:
+        """Which part of each second lies in it."""
+        begin, end = np.maximum(seconds, self.from_s), np.minimum(seconds + 1, self.until_s)
+        return np.clip(end - begin, 0, 1)
 
 
 @dataclass(kw_only=True)
@@ -87,6 +94,8 @@ class Simulation:
         seconds = np.arange(self.seconds)
         load = self.per_second * (1 + 0.3 * np.sin(2 * np.pi * seconds / 600 + rng.uniform(0, 6)))
         load = load * np.exp(_wandering(rng, self.seconds, 0.9, 0.25))
+        for change in self.changes:
+            load = load * (1 + (change.times - 1) * change.inside(seconds))
         counts = rng.poisson(load)
         begin_s = np.sort(np.repeat(seconds, counts) + rng.uniform(0, 1, counts.sum()))
         level = np.exp(_wandering(rng, self.seconds, 0.97, 0.15))
@@ -119,9 +128,7 @@ class Simulation:
         cores = np.maximum(0.001, 0.08 * np.exp(_wandering(rng, self.seconds, 0.7, 0.3)))
         memory = 60e6 + 8e6 * ((seconds % 47) / 47) + _wandering(rng, self.seconds, 0.9, 3e5)
         for change in self.changes:
-            inside = np.clip(
-                np.minimum(seconds + 1, change.until_s) - np.maximum(seconds, change.from_s), 0, 1
-            )
+            inside = change.inside(seconds)
             cores += change.cores * inside
             memory += change.held_bytes * (inside > 0.5)
         return {"process.cpu.utilization": cores, "process.memory.usage": memory}
@@ -156,6 +163,9 @@ class _Calls:
             "network.request.duration.p50": quantiles[0],
             "network.request.duration.p99": quantiles[1],
             "network.responses.5xx": failures,
+            "network.requests.count": np.bincount(made.second_begun, minlength=seconds)[:seconds].astype(
+                np.float64
+            ),
         }
 
     def user(self) -> _Rows:
@@ -176,6 +186,11 @@ class _Rows(NamedTuple):
     begin_us: NDArray[np.int64]
     duration_us: NDArray[np.int64]
     failed: NDArray[np.bool_]
+
+    @property
+    def second_begun(self) -> NDArray[np.int64]:
+        """In which second of the simulation each began."""
+        return (self.begin_us - START_US) // SECOND_US
 
     def halved(self) -> _Rows:
         """Calls that take half of the time and never fail."""

@@ -10,6 +10,8 @@ from itertools import islice
 from typing import TypeVar
 
 from microservo.domain.faults.catalogue import KINDS
+from microservo.domain.faults.places import goes_anywhere, must_name, named, places
+from microservo.domain.graph import Edge
 from microservo.domain.topology import Call, Topology
 from microservo.errors import InvalidInput
 
@@ -19,8 +21,11 @@ _DURATIONS_S = (12, 13, 14, 15)
 _GAPS_S = (10, 11, 12)
 _NO_WEIGHTS: Mapping[str, int] = {}
 _NO_LADDERS: Mapping[str, Sequence[Mapping[str, str]]] = {}
+_NO_EDGES: Sequence[Edge] = ()
 _LONG_GAPS_S = (20, 22, 24)
 """Of a balanced campaign: the more windows are fault-free, the less weighs who is often affected."""
+_OTHERS = 4.5
+"""For each fault that stays with its service, there are so many others in a balanced campaign."""
 _SHORT_S = (3, 4, 5)
 _LONG_S = (50, 55, 60, 65)
 _WINDOW_S = 5
@@ -46,6 +51,7 @@ def campaign(
     *,
     idle: Collection[str] = (),
     callers: Mapping[str, Collection[str]] | None = None,
+    edges: Sequence[Edge] = _NO_EDGES,
     weights: Mapping[str, int] = _NO_WEIGHTS,
     ladders: Mapping[str, Sequence[Mapping[str, str]]] = _NO_LADDERS,
     durations_s: Sequence[int] = _DURATIONS_S,
@@ -68,13 +74,15 @@ def campaign(
         count: how many faults.
         idle: services with so few requests that most kinds would not show.
         callers: of each service, those that call it.
+        edges: (caller, callee) of the target, by which some kinds choose their services, and their peers;
+            empty where nothing is known of them.
         weights: how often kinds come in a round; those that are not there come once.
         ladders: parameters that the faults of a kind take in turn; others have what shows clearly.
         durations_s: to choose from, in seconds, where the campaign is not balanced.
         gaps_s: likewise.
 
     Raises:
-        InvalidInput: a negative count, or nothing to choose from.
+        InvalidInput: a negative count, or nothing to choose from; or a kind can be at none of the services.
 
     Example:
         >>> [fault.kind for fault in campaign(7, ["cpu-hog"], ["cartservice"], 2)]
@@ -86,14 +94,22 @@ def campaign(
         )
         raise InvalidInput(msg)
     rng = random.Random(seed)
+    if callers is not None and not weights:
+        weights = _balancing(kinds)
     slots = [(kind, slot) for kind in dict.fromkeys(kinds) for slot in range(weights.get(kind, 1))]
+    fit = {kind: _fit(kind, services, edges) for kind in dict.fromkeys(kinds)}
     kind_order, line = _rounds(rng, slots), _Line(_rounds(rng, services), len(set(services)))
     balance = None if callers is None else _Balance(rng, services, callers)
     taken: Counter[str] = Counter()
     faults = []
     for _ in range(count):
         kind, _slot = next(kind_order)
-        if balance is None:
+        if fit[kind]:
+            service = line.take_this(_in_turn(fit[kind], taken[kind], line.last))
+            duration_s = rng.choice(durations_s if balance is None else _SHORT_S)
+            if balance is not None:
+                balance.add(balance.waiting_for(service), duration_s)
+        elif balance is None:
             service, duration_s = line.take(_passed_over(kind, idle)), rng.choice(durations_s)
         elif _stays_local(kind):
             service, duration_s = line.take_this(balance.least_affected(line.last)), rng.choice(_LONG_S)
@@ -106,13 +122,49 @@ def campaign(
             CampaignFault(
                 kind=kind,
                 service=service,
-                parameters=ladder[taken[kind] % len(ladder)],
+                parameters=_with_peer(rng, ladder[taken[kind] % len(ladder)], kind, service, edges),
                 duration_s=duration_s,
                 gap_s=rng.choice(gaps_s if balance is None else _LONG_GAPS_S),
             )
         )
         taken[kind] += 1
     return faults
+
+
+def _fit(kind: str, services: Sequence[str], edges: Sequence[Edge]) -> Sequence[str]:
+    """The services that a kind has to choose from; none where any will do, or nothing is known."""
+    if not edges or kind not in KINDS or goes_anywhere(KINDS[kind]):
+        return ()
+    found = [name for name in dict.fromkeys(services) if name in places(KINDS[kind], edges)]
+    if not found:
+        msg = f"{kind} can be at none of {', '.join(services)}; leave it out, or take other services"
+        raise InvalidInput(msg)
+    return found
+
+
+def _in_turn(names: Sequence[str], turn: int, last: str) -> str:
+    """One after another; not the last one if there is another."""
+    others = [name for name in names if name != last] or names
+    return others[turn % len(others)]
+
+
+def _with_peer(
+    rng: random.Random, parameters: Mapping[str, str], kind: str, service: str, edges: Sequence[Edge]
+) -> Mapping[str, str]:
+    """The parameters with a service that is connected with the target, where one has to be named."""
+    name = must_name(KINDS[kind]) if kind in KINDS else ""
+    if not name or not edges:
+        return parameters
+    field = next(each.field for each in KINDS[kind].parameters if each.name == name)
+    there = named(KINDS[kind], field, service, edges)
+    return parameters if parameters.get(name) in there else {**parameters, name: rng.choice(sorted(there))}
+
+
+def _balancing(kinds: Sequence[str]) -> Mapping[str, int]:
+    """How often kinds come, so that there are enough that stay with their service to balance the others."""
+    local = {kind for kind in kinds if _stays_local(kind)}
+    others = len(set(kinds) - local)
+    return dict.fromkeys(local, max(1, round(others / (_OTHERS * len(local))))) if local else {}
 
 
 def _stays_local(kind: str) -> bool:

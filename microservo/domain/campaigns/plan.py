@@ -13,6 +13,8 @@ from microservo.domain.campaigns.choice import CampaignFault, campaign, requests
 from microservo.domain.campaigns.definition import MOST_FAULTS, SECOND_US, Bounds, Definition, LoadStep
 from microservo.domain.documents import problem
 from microservo.domain.faults.catalogue import KINDS
+from microservo.domain.faults.places import places
+from microservo.domain.graph import OUTSIDE, Edge
 from microservo.domain.topology import Topology
 from microservo.errors import InvalidInput
 
@@ -171,26 +173,32 @@ def _chosen(
     services = _services(definition, topology)
     journeys_per_s = min(step.journeys_per_s for step in definition.load)
     load = requests_per_journey(topology)
+    edges = [*((users, topology.entry) for users in sorted(OUTSIDE)), *topology.edges()]
     given = {
         "durations_s": _seconds(definition.duration_us),
         "gaps_s": _seconds(definition.gap_us),
     }
     return campaign(
         seed,
-        [each.kind for each in definition.mix] or _on_services(kinds),
+        [each.kind for each in definition.mix] or _on_services(kinds, services, edges),
         services,
         definition.count or _most_faults(definition),
         idle=[name for name in services if load[name] * journeys_per_s < _IDLE_PER_S],
         callers=topology.callers() if definition.is_balanced else None,
+        edges=edges,
         weights={each.kind: each.weight for each in definition.mix},
         ladders={each.kind: each.ladder for each in definition.mix},
         **{name: seconds for name, seconds in given.items() if seconds is not None},
     )
 
 
-def _on_services(kinds: Sequence[str]) -> list[str]:
-    """Those that do something to services; the others are there for those who ask for them."""
-    return [kind for kind in kinds if kind != _CONTROL and not KINDS[kind].on_telemetry]
+def _on_services(kinds: Sequence[str], services: Sequence[str], edges: Sequence[Edge]) -> list[str]:
+    """Those that do something to one of these services; others are there for those who ask for them."""
+    return [
+        kind
+        for kind in kinds
+        if kind != _CONTROL and not KINDS[kind].on_telemetry and places(KINDS[kind], edges) & set(services)
+    ]
 
 
 def _services(definition: Definition, topology: Topology) -> list[str]:

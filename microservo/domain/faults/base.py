@@ -15,6 +15,10 @@ _LEAST_SHARE = 0.02
 """What moves fewer records than this is no effect that anybody would publish."""
 
 Wire = tuple[str, Mapping[str, Value]]
+Need = Literal["", "callees", "users"]
+"""What a service must have to be a target of a kind."""
+Named = Literal["callers", "callees", "neighbours"]
+"""Services that a parameter can name, by how they are connected with the target."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +162,9 @@ class Fault(ABC):
         stays_local: it shows at its service, and at those that call it hardly.
         on_telemetry: it acts on what is said of a service and not on the service, so that nobody else is
             exposed to it, and nobody's users notice.
+        needs: what a service must have to be its target: services that it calls, or users that come to it.
+        names: which services a parameter can name, by its field: callers of the target, what the target
+            calls, or both.
     """
 
     kind: ClassVar[str]
@@ -169,6 +176,8 @@ class Fault(ABC):
     shows_idle: ClassVar[bool] = False
     stays_local: ClassVar[bool] = False
     on_telemetry: ClassVar[bool] = False
+    needs: ClassVar[Need] = ""
+    names: ClassVar[Mapping[str, Named]] = {}
 
     @property
     @abstractmethod
@@ -201,7 +210,7 @@ class Fault(ABC):
             InvalidInput: they are not those of this kind.
         """
         try:
-            return cls._of({p.field: p.unit.number(values[p.field]) for p in cls.parameters})
+            return cls._of({p.field: cls._recorded(p, values) for p in cls.parameters})
         except (KeyError, ValueError) as error:
             msg = f"{dict(values)} are no canonical parameters of {cls.kind}: {error}"
             raise InvalidInput(msg) from error
@@ -217,6 +226,13 @@ class Fault(ABC):
     @classmethod
     def _of(cls, values: Mapping[str, Any]) -> Self:
         return cls(**values)
+
+    @classmethod
+    def _recorded(cls, parameter: Parameter, values: Mapping[str, str]) -> Value:
+        if parameter.field not in values and parameter.default is not None:
+            # The record is older than the parameter.
+            return parameter.read(parameter.default)
+        return parameter.unit.number(values[parameter.field])
 
     @classmethod
     def _value(cls, parameter: Parameter, given: Mapping[str, str]) -> Value:

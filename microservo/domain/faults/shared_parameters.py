@@ -17,6 +17,13 @@ SHARE_OF_REQUESTS = Parameter(
 ENDPOINT = Parameter(
     name="endpoint", field="endpoint", unit=TEXT, doc="only this one; empty: all", default=""
 )
+PEER = Parameter(
+    name="peer", field="peer", unit=TEXT, doc="only towards this service; empty: all", default=""
+)
+CALLEE = Parameter(
+    name="peer", field="peer", unit=TEXT, doc="only this service that it calls; empty: all", default=""
+)
+LOOKED_UP = Parameter(name="name", field="name", unit=TEXT, doc="only this name; empty: all", default="")
 SIGNALS = Parameter(
     name="signals",
     field="signals",
@@ -35,7 +42,7 @@ SHARE_OF_RECORDS = Parameter(
     high=1,
 )
 VOLUME = Parameter(
-    name="volume", field="volume", unit=TEXT, doc="folder in the container that a volume is mounted on"
+    name="volume", field="volume", unit=TEXT, doc="folder that a volume is mounted on; on this machine /data"
 )
 FILE = Parameter(
     name="path", field="path", unit=TEXT, doc="only this file; empty: all below the volume", default=""

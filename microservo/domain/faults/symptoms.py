@@ -30,7 +30,7 @@ def slow(delay_ms: float, ratio: float = 1.0, *, some_endpoints: bool = False) -
     Args:
         delay_ms: what one slowed call takes longer.
         ratio: share of slowed calls.
-        some_endpoints: only calls of one endpoint are slowed, an unknown share of all.
+        some_endpoints: only calls of one endpoint, or one caller, are slowed, an unknown share of all.
     """
     part = 0.05 if some_endpoints else 0.4
     return Measure(
@@ -50,6 +50,16 @@ def failed(ratio: float, *, some_endpoints: bool = False) -> Measure:
 def fewer(ratio: float) -> Measure:
     """The service sees fewer requests: half of the share `ratio` that should stay away do."""
     return Measure(of="requests", statistic="count", direction="down", least=max(0.5 * ratio, 0.1))
+
+
+def more(ratio: float) -> Measure:
+    """The service sees more requests: half of those that should come beside the usual ones do."""
+    return Measure(of="requests", statistic="count", least=max(0.5 * ratio, 0.1))
+
+
+def made(measure: Measure) -> Measure:
+    """The same of the calls that the service makes."""
+    return replace(measure, of="calls")
 
 
 def served(measure: Measure) -> Measure:
@@ -90,7 +100,41 @@ def resets() -> Measure:
     return level("network.connections.reset", RARE_PER_S)
 
 
-def towards_users(*measures: Measure, root: tuple[Measure, ...] = ()) -> Contract:
+def requested(times: float) -> Measure:
+    """The service's network carries more requests, `times` as many as those that are rare."""
+    return level("network.requests.count", RARE_PER_S * (times - 1))
+
+
+def reconnected() -> Measure:
+    """Callers open connections to the service, for they have lost others."""
+    return level("network.connections.accepted", RARE_PER_S)
+
+
+def refused() -> Measure:
+    """The service does not take connections."""
+    return level("network.connections.refused", RARE_PER_S)
+
+
+def at_root(*measures: Measure) -> Contract:
+    """The contract of a fault that shows in what the root uses; its callers are only slower, if at all.
+
+    Args:
+        measures: of the root itself.
+    """
+    slower = slow(10.0, 0.4)
+    return Contract(
+        root=measures,
+        callers=(slower,),
+        users=(slower.diluted(USERS),),
+        callees=(fewer(STARVED),),
+    )
+
+
+def towards_users(
+    *measures: Measure,
+    root: tuple[Measure, ...] = (),
+    callees: tuple[Measure, ...] = (fewer(STARVED),),
+) -> Contract:
     """The contract of a fault that shows in the calls to the root, from caller to caller up to the users.
 
     Services behind the root, or behind callers that give up, may get fewer requests.
@@ -98,12 +142,13 @@ def towards_users(*measures: Measure, root: tuple[Measure, ...] = ()) -> Contrac
     Args:
         measures: of calls.
         root: of the root itself.
+        callees: of the services behind it.
     """
     return Contract(
         root=root,
         callers=measures,
         users=tuple(measure.diluted(USERS) for measure in measures),
-        callees=(fewer(STARVED),),
+        callees=callees,
     )
 
 

@@ -59,7 +59,12 @@ class Faults(Protocol):
 
 
 def control_application(
-    faults: Faults, metrics_text: Callable[[], str], *, token: str, clock: Callable[[], int]
+    faults: Faults,
+    metrics_text: Callable[[], str],
+    *,
+    token: str,
+    clock: Callable[[], int],
+    beside: Sequence[Route] = (),
 ) -> ASGIApp:
     """The control API.
 
@@ -68,12 +73,14 @@ def control_application(
         metrics_text: the page of /metrics, in Prometheus' text format.
         token: what callers must show, but for /healthz and /metrics.
         clock: epoch microseconds UTC.
+        beside: further routes, behind the token too.
     """
     control = _Control(faults, clock)
     routes = [
         Route("/faults", control.listing, methods=["GET"]),
         Route("/faults/{fault_id}", control.apply, methods=["PUT"]),
         Route("/faults/{fault_id}", control.recover, methods=["DELETE"]),
+        *beside,
     ]
     return application(routes, metrics_text, token=token)
 

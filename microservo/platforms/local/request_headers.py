@@ -15,6 +15,10 @@ it. Clocks of several machines must agree to well below the shortest time limit,
 """
 
 
+CALLER = "user-agent"
+"""Which service makes the request, by its name, as the products of a user agent are (RFC 9110, 10.1.5)."""
+
+
 def deadline_of(headers: Mapping[str, str]) -> int | None:
     """When the caller of a request stops waiting; None where it does not say so, or not in a number."""
     text = headers.get(DEADLINE, "")

@@ -10,6 +10,7 @@ Ports are chosen once and stay through every restart; so do the entries of the s
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -65,6 +66,7 @@ class LocalTargetRunner:
         self._topology_path = topology_path
         self._state_file = state_file
         self._peers_file = state_file.with_name("peers.json")
+        self._data_dir = state_file.with_name("data")
         self._otlp_url = otlp_url
         self._log_dir = log_dir
         self._seed = seed
@@ -105,8 +107,12 @@ class LocalTargetRunner:
         self._supervisor.wait_ready(self.names, timeout_s)
 
     def close(self) -> None:
-        """Removes the state file, so that no target is found; call it when the supervisor has stopped it."""
+        """Removes the state file, so that no target is found; call it when the supervisor has stopped it.
+
+        So it does what instances that were killed have left on their disks.
+        """
         self._state_file.unlink(missing_ok=True)
+        shutil.rmtree(self._data_dir, ignore_errors=True)
 
     def _plan(self) -> TargetState:
         names = [
@@ -155,6 +161,7 @@ class LocalTargetRunner:
             *("--instance", instance.id, "--port", str(instance.port)),
             *("--control-port", _port(instance.control_url), "--peers", str(self._peers_file)),
             *("--otlp", self._otlp_url, "--seed", str(self._seed), "--core", str(core)),
+            *("--data", str(self._data_dir / instance.id)),
         )
 
     def _sidecar_argv(self, instance: LocalInstance) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ from pydantic import TypeAdapter, ValidationError
 from microservo.domain.documents import problem
 from microservo.errors import InvalidInput, Unavailable
 
+OPEN_FILES = 1024
+"""How many files and connections an instance may have open, where its machine allows as many."""
 _OWNER_ONLY = 0o600
 
 

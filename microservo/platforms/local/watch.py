@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from microservo.errors import InvalidInput, Unavailable
-from microservo.platforms.local.state import Collector, LocalInstance, read_state
+from microservo.platforms.local.state import LocalInstance, TargetState, read_state
 from microservo.platforms.platform import Instance, InstanceChange
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class _Watcher:
         self._clock = clock
         self._stamp: _Stamp = _UNKNOWN
         self._before: Mapping[str, LocalInstance] = {}
-        self._collector: Collector | None = None
+        self._shared: Mapping[str, int] = {}
         self._trouble = ""
 
     def run(self, stopping: threading.Event) -> None:
@@ -70,19 +70,19 @@ class _Watcher:
         try:
             state = read_state(self._state_file)
         except Unavailable:
-            return self._compared({}, None, self._clock())
+            return self._compared({}, {}, self._clock())
         except (InvalidInput, OSError) as error:
             self._warn(str(error))
             return []
         instances = {each.id: each for each in state.instances}
-        return self._compared(instances, state.collector, state.updated_at_us)
+        return self._compared(instances, _shared(state), state.updated_at_us)
 
     def _compared(
-        self, after: Mapping[str, LocalInstance], collector: Collector | None, updated_at_us: int
+        self, after: Mapping[str, LocalInstance], shared: Mapping[str, int], updated_at_us: int
     ) -> list[InstanceChange]:
         before, self._before, self._trouble = self._before, after, ""
-        known, self._collector = self._collector, collector
-        is_anew = known is not None and collector is not None and collector.pid not in (None, known.pid)
+        is_anew = any(pid != self._shared.get(name, pid) for name, pid in shared.items())
+        self._shared = {**self._shared, **shared}
         return list(_changes(before, after, updated_at_us, is_anew=is_anew))
 
     def _warn(self, trouble: str) -> None:
@@ -96,6 +96,12 @@ class _Watcher:
         except Exception:
             # The defect of a callback must not end the watching.
             logger.exception("%s %s could not be reported", change.instance.id, change.state)
+
+
+def _shared(state: TargetState) -> Mapping[str, int]:
+    """The processes that carry faults of several instances, by name; without those that are down."""
+    processes = {"loadgen": state.loadgen, "collector": state.collector}
+    return {name: each.pid for name, each in processes.items() if each is not None and each.pid is not None}
 
 
 def _stamp(path: Path) -> _Stamp:
@@ -120,7 +126,7 @@ def _changes(
     *,
     is_anew: bool,
 ) -> Iterator[InstanceChange]:
-    """What has changed; `is_anew` says that the collector has, which carries faults of all instances."""
+    """What has changed; `is_anew` says that what carries faults of several instances was started anew."""
     for name, old in before.items():
         new = after.get(name)
         if old.pid is not None and (new is None or new.pid != old.pid):

@@ -29,6 +29,7 @@ class NetworkBandwidth:
     def from_parameters(cls, parameters: Mapping[str, object], chance: random.Random) -> Self:
         read = Parameters(cls.kind, parameters)
         bytes_per_s = read.whole("bytes_per_s", least=1, most=MAX_BYTES_PER_S)
+        read.peer()
         read.finish()
         return cls(bytes_per_s=bytes_per_s)
 

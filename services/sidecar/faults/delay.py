@@ -30,6 +30,7 @@ class NetworkDelay:
         read = Parameters(cls.kind, parameters)
         latency_us = read.whole("latency_us", least=0, most=MAX_WAIT_US)
         jitter_us = read.whole("jitter_us", least=0, most=MAX_WAIT_US)
+        read.peer()
         read.finish()
         return cls(latency_us=latency_us, jitter_us=jitter_us, chance=chance)
 

@@ -35,6 +35,7 @@ class NetworkLoss:
     def from_parameters(cls, parameters: Mapping[str, object], chance: random.Random) -> Self:
         read = Parameters(cls.kind, parameters)
         ratio = read.ratio()
+        read.peer()
         read.finish()
         return cls(ratio=ratio, chance=chance)
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, TypeVar
 
+from microservo.adapters.opentelemetry_sdk import Instrumentation
+from services.workload.cache import Caches
+from services.workload.calls import Caller
+from services.workload.clock import InstanceClock
 from services.workload.core import SharedCore
+from services.workload.database import Database
 from services.workload.faults.parameters import Parameters
+from services.workload.heap import GarbageHeap
+from services.workload.hooks import Hooks
+from services.workload.outgoing import Outgoing
+from services.workload.volume import Volume
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,14 +25,25 @@ class FaultSite:
     Args:
         seed: of the instance; a fault draws from `random.Random(f"{seed}/{fault_id}")`.
         endpoints: names that the instance serves.
-        spoilers: by fault id; see `RequestHandler`.
-        core: of the instance.
+        callees: names of the services that it calls.
+        outgoing: what is in force on its calls.
+
+    The rest is the instance itself.
     """
 
     seed: str
     endpoints: frozenset[str]
-    spoilers: dict[str, Callable[[str], bool]]
+    callees: frozenset[str]
+    hooks: Hooks
     core: SharedCore
+    clock: InstanceClock
+    telemetry: Instrumentation
+    caller: Caller
+    outgoing: Outgoing
+    caches: Caches
+    heap: GarbageHeap
+    volume: Volume
+    database: Database
 
 
 class Fault(Protocol):

@@ -14,7 +14,7 @@ from services.workload.work import Ballast
 
 _MAX_BYTES = 2**40
 # What must stay free, or the kernel ends another process.
-_RESERVE_BYTES = 256 * 2**20
+RESERVE_BYTES = 256 * 2**20
 
 
 @fault
@@ -30,13 +30,13 @@ class MemoryHog:
 
     async def apply(self) -> str:
         available = psutil.virtual_memory().available
-        if self._size_bytes + _RESERVE_BYTES > available:
+        if self._size_bytes + RESERVE_BYTES > available:
             msg = (
                 f"{self.kind}: bytes is {self._size_bytes}, but only {available} are available and "
-                f"{_RESERVE_BYTES} must stay free; ask for less"
+                f"{RESERVE_BYTES} must stay free; ask for less"
             )
             raise InvalidInput(msg)
-        before = _resident_bytes()
+        before = resident_bytes()
         try:
             self._ballast = Ballast(self._size_bytes)
             # On the loop rather than on a thread, which would stay behind.
@@ -45,14 +45,15 @@ class MemoryHog:
         except (OSError, MemoryError) as error:
             msg = f"{self.kind}: the system refused {self._size_bytes} bytes ({error}); ask for less"
             raise InvalidInput(msg) from error
-        return f"resident memory went from {before} to {_resident_bytes()} bytes"
+        return f"resident memory went from {before} to {resident_bytes()} bytes"
 
     async def recover(self) -> str:
-        before = _resident_bytes()
+        before = resident_bytes()
         if self._ballast is not None:
             self._ballast.release()
-        return f"resident memory went from {before} to {_resident_bytes()} bytes"
+        return f"resident memory went from {before} to {resident_bytes()} bytes"
 
 
-def _resident_bytes() -> int:
+def resident_bytes() -> int:
+    """Memory of this process, in bytes."""
     return psutil.Process().memory_info().rss

@@ -41,6 +41,18 @@ class Parameters:
             raise InvalidInput(msg)
         return str(value)
 
+    def text(self, name: str) -> str:
+        """Any text.
+
+        Raises:
+            InvalidInput: it is missing, or no text.
+        """
+        value = self._left.pop(name, None)
+        if not isinstance(value, str):
+            msg = f"{self._kind}: {name} is {value!r}; give a text"
+            raise InvalidInput(msg)
+        return value
+
     def refuse_leftovers(self) -> None:
         if self._left:
             msg = f"{self._kind}: unknown parameters {sorted(self._left)}; leave them out"

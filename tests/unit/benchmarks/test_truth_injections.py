@@ -10,6 +10,7 @@ from benchmarks.truth.exposure import Exposure
 from benchmarks.truth.injections import CONTROL, PER_SESSION, called_services, plan_of, sessions_of
 from benchmarks.truth.overlaps import PER_ROUND, ROUNDS_PER_SESSION, rounds_of, sessions_of_rounds
 from microservo.domain.faults.catalogue import KINDS
+from microservo.domain.faults.places import goes_anywhere
 from microservo.domain.telemetry import CLIENT_SPAN, SERVER_SPAN
 from microservo.platforms.local.mechanisms import kinds_of_local_targets
 from schemas.records import SpanBatch
@@ -42,12 +43,18 @@ def test_every_kind_is_injected_as_often_and_half_of_the_faults_last_two_seconds
     plan = plan_of(20, 7, TOPOLOGY)
     assert plan == plan_of(20, 7, TOPOLOGY)
     assert plan != plan_of(20, 8, TOPOLOGY)
-    kinds = {name for name in kinds_of_local_targets() if name != CONTROL and not KINDS[name].on_telemetry}
+    kinds = {
+        name
+        for name in kinds_of_local_targets()
+        if name != CONTROL and not KINDS[name].on_telemetry and goes_anywhere(KINDS[name])
+    }
     assert Counter(fault.kind for fault in plan) == dict.fromkeys(kinds, 20)
     assert Counter(fault.kind for fault in plan if fault.duration_s == 2) == dict.fromkeys(kinds, 10)
     assert {fault.service for fault in plan} == set(called_services(TOPOLOGY))
     assert sum(map(len, sessions_of(plan))) == len(plan)
-    assert {len(each) for each in sessions_of(plan)} == {PER_SESSION}
+    *full, last = map(len, sessions_of(plan))
+    assert set(full) == {PER_SESSION}
+    assert 0 < last <= PER_SESSION
 
 
 def test_no_service_is_hit_twice_in_a_row() -> None:

@@ -142,10 +142,11 @@ def test_a_demo_has_no_twin_unless_asked_for(kept: list[Any], tmp_path: Path) ->
 def test_faults_that_callers_suffer_from_are_short_in_a_balanced_demo(
     given: list[str], most_s: int, tmp_path: Path
 ) -> None:
-    result = CliRunner().invoke(cli, ["demo", "--faults", "11", *given, "--out", str(tmp_path / "dataset")])
+    result = CliRunner().invoke(cli, ["demo", "--faults", "60", *given, "--out", str(tmp_path / "dataset")])
     assert result.exit_code == 0, result.output
-    (reset,) = (fault for fault in FakeDemo.plan.faults if fault.kind == "connection-reset")
-    assert most_s - 3 <= reset.duration_s <= most_s
+    resets = [fault.duration_s for fault in FakeDemo.plan.faults if fault.kind == "connection-reset"]
+    assert resets
+    assert most_s - 3 <= min(resets) <= max(resets) <= most_s
 
 
 @pytest.mark.usefixtures("kept")

@@ -54,7 +54,7 @@ def test_times_are_those_that_the_mechanism_confirmed(world: World, running: Run
     assert 0 <= late_us <= 100_000
     assert last.recovered_at_us > last.recovery_commanded_at_us
     assert last.recovery_evidence == "out of force"
-    assert last.parameters == {"latency_us": "300000", "jitter_us": "0"}
+    assert last.parameters == {"latency_us": "300000", "jitter_us": "0", "peer": ""}
 
 
 def test_a_kill_is_over_when_the_instance_is_back(world: World, running: Running) -> None:
@@ -100,7 +100,7 @@ def test_every_exposed_service_gets_a_record_and_so_do_the_users(world: World, r
     assert root[0].applied_at_us is None
     assert root[1].applied_at_us == NOW_US + 10
     assert root[3].recovered_at_us is not None
-    assert root[3].parameters == {"latency_us": "300000", "jitter_us": "0"}
+    assert root[3].parameters == {"latency_us": "300000", "jitter_us": "0", "peer": ""}
 
 
 def test_a_record_says_on_which_instances_the_fault_is_in_force_since_when(

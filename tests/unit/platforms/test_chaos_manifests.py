@@ -241,6 +241,24 @@ def test_a_partition_names_all_pods_of_the_other_side_in_their_namespaces() -> N
     assert found["spec"]["target"] == {"mode": "all", "selector": {"pods": pods}}
 
 
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        ("network-delay", {"latency": "1s"}),
+        ("network-loss", {"ratio": "1"}),
+        ("network-bandwidth", {"rate": "1Mbit/s"}),
+    ],
+)
+def test_what_leaves_a_pod_can_be_concerned_towards_one_service_alone(
+    kind: str, given: dict[str, str]
+) -> None:
+    one = experiment_of(KINDS[kind].from_text({**given, "peer": "front"}), POD)
+    everybody = experiment_of(KINDS[kind].from_text(given), POD)
+    assert (one.peer, everybody.peer) == ("front", "")
+    assert one.spec == everybody.spec
+    assert one.spec["direction"] == "to"
+
+
 def test_ids_that_differ_in_letters_alone_have_objects_of_their_own() -> None:
     names = {name_of("F1", "shop/cart-0"), name_of("f1", "shop/cart-0"), name_of("f1", "shop/cart-1")}
     assert len(names) == 3

@@ -8,6 +8,7 @@ from platform import node
 import pytest
 from target_states import local_instance, target_state
 
+from microservo.domain.faults.base import Wire
 from microservo.domain.faults.catalogue import KINDS
 from microservo.errors import InvalidInput, Unavailable
 from microservo.platforms.local.mechanisms import kinds_of_local_targets
@@ -135,6 +136,44 @@ def test_a_collector_that_was_started_anew_has_lost_the_faults_of_all_instances_
         collector_has(2, 200)
         assert next_change(changes) == ("cart-0", "up", 200)
     assert changes.empty()
+
+
+def test_users_that_were_started_anew_have_lost_the_faults_of_the_instances_they_come_to(
+    state_file: Path, platform: LocalPlatform
+) -> None:
+    changes: queue.SimpleQueue[InstanceChange] = queue.SimpleQueue()
+
+    def users_have(pid: int | None, at_us: int) -> None:
+        state = target_state(local_instance("front-0", started_at_us=5), updated_at_us=at_us)
+        write_state(state_file, replace(state, loadgen=replace(state.loadgen, pid=pid)))
+
+    users_have(1, 100)
+    with platform.watch(changes.put):
+        assert next_change(changes) == ("front-0", "up", 5)
+        users_have(None, 200)
+        users_have(2, 300)
+        assert next_change(changes) == ("front-0", "up", 300)
+    assert changes.empty()
+
+
+@pytest.mark.parametrize(
+    ("wire", "sentence"),
+    [
+        (("load-spike", {"times": 3}), "no users come to it; take one of front"),
+        (("dns-failure", {"name": ""}), "it calls nobody; take one of front"),
+        (("network-partition", {"peer": "cart"}), "none of the neighbours of cart; there are front"),
+        (("network-delay", {"latency_us": 1, "jitter_us": 0, "peer": "x"}), "callers of cart"),
+    ],
+)
+def test_a_fault_that_an_instance_can_not_have_is_refused_before_anybody_is_asked(
+    state_file: Path, platform: LocalPlatform, wire: Wire, sentence: str
+) -> None:
+    state = target_state(local_instance("cart-0"), local_instance("front-0"))
+    write_state(state_file, replace(state, edges=(("loadgen", "front"), ("front", "cart"))))
+    (mechanism,) = platform.mechanisms(wire[0])
+    # Nothing answers at the addresses of this target: who was asked would be waited for.
+    with pytest.raises(InvalidInput, match=sentence):
+        mechanism.apply("cart-0", "f1", wire)
 
 
 def test_a_callback_that_fails_does_not_end_the_watching(state_file: Path, platform: LocalPlatform) -> None:

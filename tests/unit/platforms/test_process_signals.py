@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 import psutil
 import pytest
@@ -261,3 +265,56 @@ def test_an_instance_that_the_target_does_not_have_is_waited_for_and_holds_nothi
     assert lab.signals.release_unowned("cart-9", dict) == []
     assert "gone" in lab.signals.recover("cart-9", "f-1", PAUSE).evidence
     assert "gone" in lab.signals.recover("cart-9", "f-2", KILL).evidence
+
+
+OOM: Wire = ("oom-kill", {"bytes": 2**20})
+
+
+class Instance(BaseHTTPRequestHandler):
+    """The control API of an instance that takes memory, or refuses to."""
+
+    refuses = False
+    asked: ClassVar[list[tuple[str, object]]] = []
+
+    def do_PUT(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.asked.append((self.path, body))
+        taken = {"applied_at_us": 1, "within_us": 1, "acted": None, "evidence": "memory went up"}
+        answer = json.dumps({"error": "no room"} if self.refuses else taken).encode()
+        self.send_response(422 if self.refuses else 200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def hungry(lab: Lab) -> Iterator[Lab]:
+    """A target whose instance takes memory when it is told to."""
+    Instance.asked.clear()
+    Instance.refuses = False
+    with ThreadingHTTPServer(("127.0.0.1", 0), Instance) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        lab.cart = replace(lab.cart, control_url=f"http://127.0.0.1:{server.server_port}")
+        yield lab
+        server.shutdown()
+        thread.join()
+
+
+def test_a_kill_for_want_of_memory_comes_after_the_memory_was_taken(hungry: Lab) -> None:
+    confirmed = hungry.signals.apply(CART, "f-1", OOM)
+    assert Instance.asked == [("/faults/f-1", {"kind": "memory-hog", "parameters": {"bytes": 2**20}})]
+    assert confirmed.evidence == f"memory went up; process {hungry.child.pid} is gone"
+    assert hungry.child.wait(10) == -signal.SIGKILL
+    assert hungry.signals.apply(CART, "f-1", OOM) == confirmed
+    assert len(Instance.asked) == 1, "who asks again kills no second process"
+
+
+def test_an_instance_that_has_not_that_much_memory_is_not_killed(hungry: Lab) -> None:
+    Instance.refuses = True
+    with pytest.raises(InvalidInput, match="no room"):
+        hungry.signals.apply(CART, "f-1", OOM)
+    assert hungry.child.poll() is None

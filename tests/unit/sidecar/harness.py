@@ -18,7 +18,7 @@ TOKEN = "token-of-the-test"
 
 
 class Instance(ThreadingHTTPServer):
-    """Answers every request with its path and body; `/bytes/N` with N bytes."""
+    """Answers every request with its path and body; `/bytes/N` with N bytes, `/json` with an object."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -51,8 +51,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, body: bytes) -> None:
         self.server.seen.append(self.path)
-        asked = self.path.startswith("/bytes/")
-        content = bytes(int(self.path.removeprefix("/bytes/"))) if asked else self.path.encode() + body
+        content = self.path.encode() + body
+        if self.path.startswith("/bytes/"):
+            content = bytes(int(self.path.removeprefix("/bytes/")))
+        if self.path == "/json":
+            content = b'{"endpoint": "json", "price": 5}'
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()

@@ -12,10 +12,13 @@ from microservo.platforms.local.control import Conflict
 from services.sidecar.fault_set import ActiveFault, FaultSet
 from services.sidecar.faults import KINDS
 from services.sidecar.faults.bandwidth import NetworkBandwidth
+from services.sidecar.faults.base import AnswerEffect
+from services.sidecar.faults.corrupt import NetworkCorrupt
 from services.sidecar.faults.delay import NetworkDelay
 from services.sidecar.faults.http_abort import HttpAbort
 from services.sidecar.faults.http_delay import HttpDelay
 from services.sidecar.faults.loss import MAX_LOSSES, NetworkLoss
+from services.sidecar.faults.reorder import NetworkReorder
 from services.sidecar.faults.reset import ConnectionReset
 from services.sidecar.framing import Head
 
@@ -116,7 +119,7 @@ def test_an_id_is_applied_once() -> None:
 @pytest.mark.parametrize(
     ("kind", "parameters", "sentence"),
     [
-        ("disk-full", {}, "can't make 'disk-full'; it can make connection-reset"),
+        ("disk-full", {}, "can't make 'disk-full'; it can make connection-abort"),
         ("network-delay", {"latency_us": 5}, "needs the parameter 'jitter_us'"),
         (
             "network-delay",
@@ -137,6 +140,24 @@ def test_an_id_is_applied_once() -> None:
             "endpoint is 3, expected an endpoint's name",
         ),
         ("http-abort", {"status": 200, "ratio": 1}, "status is 200, expected a whole number from 400 to 599"),
+        ("http-replace", {"status": 204, "endpoint": ""}, "status 204 has no body"),
+        ("http-replace", {"status": 199, "endpoint": ""}, "status is 199, expected a whole number from 200"),
+        ("http-patch", {"field": "", "value": "1"}, "field is '', expected a text"),
+        ("http-patch", {"field": "price"}, "needs the parameter 'value'"),
+        ("http-truncate", {"after_bytes": -1, "ratio": 1}, "after_bytes is -1, expected a whole number"),
+        ("slow-close", {"delay_us": "1s"}, "delay_us is '1s'"),
+        ("connection-abort", {"endpoint": "", "ratio": 1}, "has no parameter 'ratio'"),
+        ("connection-limit", {"connections": 0}, "connections is 0, expected a whole number from 1"),
+        ("port-refuse", {"port": 80}, "has no parameter 'port'"),
+        ("network-partition", {}, "needs the parameter 'peer'"),
+        ("network-partition", {"peer": ""}, "peer is '', expected a text"),
+        (
+            "network-delay",
+            {"latency_us": 1, "jitter_us": 0, "peer": 3},
+            "peer is 3, expected a service's name",
+        ),
+        ("network-corrupt", {"ratio": 2}, "ratio is 2"),
+        ("network-reorder", {"latency_us": 1, "ratio": 1, "gap": 0}, "gap is 0"),
     ],
 )
 def test_wrong_requests_are_refused_by_name(
@@ -149,14 +170,81 @@ def test_wrong_requests_are_refused_by_name(
     assert len(some) == 0
     assert not some.touches_segments
     assert not some.touches_requests
+    assert not some.touches_answers
+    assert not some.closes_port
 
 
-def test_there_are_six_kinds() -> None:
-    assert sorted(KINDS) == [
+def test_these_are_the_kinds() -> None:
+    assert list(KINDS) == [
+        "connection-abort",
+        "connection-limit",
         "connection-reset",
         "http-abort",
         "http-delay",
+        "http-patch",
+        "http-replace",
+        "http-truncate",
         "network-bandwidth",
+        "network-corrupt",
         "network-delay",
         "network-loss",
+        "network-partition",
+        "network-reorder",
+        "port-refuse",
+        "slow-close",
     ]
+
+
+def test_damage_costs_what_a_loss_does() -> None:
+    damaged, lost = (kind(ratio=0.5, chance=random.Random(1)) for kind in (NetworkCorrupt, NetworkLoss))
+    assert [damaged.on_segment(1000, 5.0) for _ in range(50)] == [
+        lost.on_segment(1000, 5.0) for _ in range(50)
+    ]
+
+
+def test_one_segment_in_so_many_overtakes() -> None:
+    fault = NetworkReorder(latency_us=100_000, ratio=1.0, gap=3, chance=random.Random(1))
+    held = [effect.hold_s if (effect := fault.on_segment(1000, 5.0)) else 0.0 for _ in range(6)]
+    assert held == [0.1, 0.1, 0.0, 0.1, 0.1, 0.0]
+
+
+def test_a_fault_towards_one_caller_leaves_the_others_alone() -> None:
+    some = faults()
+    some.apply("f1", "network-delay", {"latency_us": 100_000, "jitter_us": 0, "peer": "front"})
+    assert len(some.segment_hits(1000, 5.0, "front")) == 1
+    assert some.segment_hits(1000, 5.0, "checkout") == []
+    assert some.segment_hits(1000, 5.0) == []
+    some.apply("f2", "network-partition", {"peer": "front"})
+    assert len(some.request_hits(Head("GET", "GetCart", "front"))) == 1
+    assert some.request_hits(Head("GET", "GetCart", "checkout")) == []
+    assert some.stream_hits(set()) == []
+
+
+def test_answers_are_chosen_by_endpoint_and_share() -> None:
+    some, cart, other = faults(), Head("GET", "GetCart"), Head("GET", "EmptyCart")
+    some.apply("f1", "http-replace", {"status": 500, "endpoint": "GetCart"})
+    some.apply("f2", "http-patch", {"field": "price", "value": "0", "endpoint": "GetCart"})
+    assert [hit.effect for hit in some.answer_hits(cart)] == [
+        AnswerEffect(status=500),
+        AnswerEffect(patch=("price", "0")),
+    ]
+    assert some.answer_hits(other) == []
+    some.remove("f1")
+    some.remove("f2")
+    assert not some.touches_answers
+    some.apply("f3", "http-truncate", {"after_bytes": 10, "ratio": 0.3})
+    assert 200 < sum(bool(some.answer_hits(cart)) for _ in range(1000)) < 400
+    assert some.answer_hits(None) == []
+
+
+def test_a_limit_counts_whom_it_refuses_and_a_closed_port_does_not() -> None:
+    some = faults()
+    limit = some.apply("f1", "connection-limit", {"connections": 2})
+    assert some.refusal(2) is None
+    assert some.refusal(3) is limit
+    assert limit.hits == 1
+    some.remove("f1")
+    closed = some.apply("f2", "port-refuse", {})
+    assert some.closes_port
+    assert some.refusal(1) is closed
+    assert closed.hits is None

@@ -283,7 +283,7 @@ def test_a_fault_is_applied_once_and_its_name_is_taken(faults: FaultSet, clock: 
     ("name", "kind", "parameters", "problem"),
     [
         (NAME, "http-delay", {}, "a collector can't make 'http-delay'; it can make telemetry-clock-skew,"),
-        (NAME, "telemetry-drop", {"ratio": 0.5}, "no canonical parameters of telemetry-drop"),
+        (NAME, "telemetry-drop", {"ratio": "half"}, "no canonical parameters of telemetry-drop"),
         (NAME, "telemetry-drop", {"ratio": 7, "signals": "all"}, "ratio: 7.0 is out of range"),
         (NAME, "telemetry-drop", {"ratio": 1, "signals": "spans"}, "signals: 'spans' is none of them"),
         ("f-1", "telemetry-drop", {"ratio": 1, "signals": "all"}, "'f-1' names no instance"),

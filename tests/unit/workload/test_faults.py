@@ -6,31 +6,35 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from pathlib import Path
 
+import instance_site
 import psutil
 import pytest
+from instance_site import site_in
 
 from microservo.adapters.clock import now_us
 from microservo.errors import InvalidInput
 from microservo.platforms.local.control import Conflict
 from microservo.testing import eventually
 from services.workload.active_faults import WorkloadFaults
-from services.workload.core import SharedCore
 from services.workload.faults.base import FaultSite
 
+SUPPORT = str(Path(instance_site.__file__).parent)
 EXCEPTION: dict[str, object] = {"ratio": 0.5, "endpoint": "Get"}
 
 
-def make_site() -> FaultSite:
-    spoilers: dict[str, Callable[[str], bool]] = {}
-    endpoints = frozenset({"Get", "Set"})
-    return FaultSite(seed="7/back-0", endpoints=endpoints, spoilers=spoilers, core=SharedCore())
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[FaultSite]:
+    """What faults act on."""
+    with site_in(tmp_path) as made:
+        yield made
 
 
-def test_asking_twice_for_the_same_fault_answers_the_same() -> None:
+def test_asking_twice_for_the_same_fault_answers_the_same(site: FaultSite) -> None:
     async def twice() -> None:
-        faults = WorkloadFaults(make_site())
+        faults = WorkloadFaults(site)
         first = await faults.apply("f1", "app-exception", EXCEPTION)
         assert await faults.apply("f1", "app-exception", dict(EXCEPTION)) is first
         assert [fault["id"] for fault in faults.listing()] == ["f1"]
@@ -39,9 +43,10 @@ def test_asking_twice_for_the_same_fault_answers_the_same() -> None:
     asyncio.run(twice())
 
 
-def test_a_fault_took_effect_within_the_bounds_that_are_given_and_counts_what_it_acted_on() -> None:
+def test_a_fault_took_effect_within_the_bounds_that_are_given_and_counts_what_it_acted_on(
+    site: FaultSite,
+) -> None:
     async def life() -> None:
-        site = make_site()
         faults = WorkloadFaults(site)
         before_us = now_us()
         applied = await faults.apply("f1", "memory-hog", {"bytes": 2**20})
@@ -49,8 +54,8 @@ def test_a_fault_took_effect_within_the_bounds_that_are_given_and_counts_what_it
         assert before_us <= applied.at_us - applied.within_us <= applied.at_us <= now_us()
         assert applied.acted is None
         assert (await faults.apply("f2", "app-exception", {"ratio": 1.0})).acted == 0
-        assert site.spoilers["f2"]("Get")
-        assert site.spoilers["f2"]("Set")
+        assert site.hooks.spoilers["f2"]("Get")
+        assert site.hooks.spoilers["f2"]("Set")
         recovered = await faults.recover("f2")
         assert recovered is not None
         assert recovered.acted == 2
@@ -59,9 +64,9 @@ def test_a_fault_took_effect_within_the_bounds_that_are_given_and_counts_what_it
     asyncio.run(life())
 
 
-def test_the_same_id_with_another_body_is_a_conflict() -> None:
+def test_the_same_id_with_another_body_is_a_conflict(site: FaultSite) -> None:
     async def conflict() -> None:
-        faults = WorkloadFaults(make_site())
+        faults = WorkloadFaults(site)
         await faults.apply("f1", "app-exception", EXCEPTION)
         with pytest.raises(Conflict, match="recover it first"):
             await faults.apply("f1", "app-exception", {"ratio": 0.6, "endpoint": "Get"})
@@ -69,8 +74,8 @@ def test_the_same_id_with_another_body_is_a_conflict() -> None:
     asyncio.run(conflict())
 
 
-def test_recovering_what_is_not_active_says_so() -> None:
-    assert asyncio.run(WorkloadFaults(make_site()).recover("f9")) is None
+def test_recovering_what_is_not_active_says_so(site: FaultSite) -> None:
+    assert asyncio.run(WorkloadFaults(site).recover("f9")) is None
 
 
 @pytest.mark.parametrize(
@@ -89,7 +94,7 @@ def test_recovering_what_is_not_active_says_so() -> None:
     ],
 )
 def test_a_bad_fault_is_refused_and_nothing_is_touched(
-    kind: str, parameters: dict[str, object], told: str
+    site: FaultSite, kind: str, parameters: dict[str, object], told: str
 ) -> None:
     async def refused() -> None:
         faults = WorkloadFaults(site)
@@ -97,20 +102,18 @@ def test_a_bad_fault_is_refused_and_nothing_is_touched(
             await faults.apply("f1", kind, parameters)
         assert faults.listing() == []
 
-    site = make_site()
     asyncio.run(refused())
-    assert site.spoilers == {}
+    assert site.hooks.spoilers == {}
 
 
-def test_an_exception_strikes_its_endpoint_only_and_its_share_of_requests() -> None:
+def test_an_exception_strikes_its_endpoint_only_and_its_share_of_requests(site: FaultSite) -> None:
     async def strike() -> list[bool]:
-        site = make_site()
         faults = WorkloadFaults(site)
         await faults.apply("f1", "app-exception", EXCEPTION)
-        assert not any(site.spoilers["f1"]("Set") for _ in range(100))
-        struck = [site.spoilers["f1"]("Get") for _ in range(1000)]
+        assert not any(site.hooks.spoilers["f1"]("Set") for _ in range(100))
+        struck = [site.hooks.spoilers["f1"]("Get") for _ in range(1000)]
         await faults.recover("f1")
-        assert site.spoilers == {}
+        assert site.hooks.spoilers == {}
         return struck
 
     struck = asyncio.run(strike())
@@ -118,15 +121,14 @@ def test_an_exception_strikes_its_endpoint_only_and_its_share_of_requests() -> N
     assert struck == asyncio.run(strike()), "the same seed and fault strike the same requests"
 
 
-def test_two_exceptions_at_once_are_both_in_force() -> None:
+def test_two_exceptions_at_once_are_both_in_force(site: FaultSite) -> None:
     async def both() -> None:
-        site = make_site()
         faults = WorkloadFaults(site)
         await faults.apply("f1", "app-exception", {"ratio": 1, "endpoint": "Get"})
         await faults.apply("f2", "app-exception", {"ratio": 1, "endpoint": "Set"})
-        assert set(site.spoilers) == {"f1", "f2"}
+        assert set(site.hooks.spoilers) == {"f1", "f2"}
         await faults.recover("f1")
-        assert set(site.spoilers) == {"f2"}
+        assert set(site.hooks.spoilers) == {"f2"}
 
     asyncio.run(both())
 
@@ -135,9 +137,9 @@ def children() -> list[psutil.Process]:
     return psutil.Process().children(recursive=True)
 
 
-def test_a_cpu_hog_burns_in_processes_that_are_gone_when_it_is_recovered() -> None:
+def test_a_cpu_hog_burns_in_processes_that_are_gone_when_it_is_recovered(site: FaultSite) -> None:
     async def hog() -> None:
-        faults = WorkloadFaults(make_site())
+        faults = WorkloadFaults(site)
         before = footprint()
         await faults.apply("f1", "cpu-hog", {"workers": 2, "load_ratio": 1})
         assert len(children()) == 2
@@ -158,9 +160,9 @@ def footprint() -> tuple[int, int]:
     return process.num_threads(), process.num_fds()
 
 
-def test_a_cpu_hog_takes_its_share_of_the_time() -> None:
+def test_a_cpu_hog_takes_its_share_of_the_time(site: FaultSite) -> None:
     async def hog() -> float:
-        faults = WorkloadFaults(make_site())
+        faults = WorkloadFaults(site)
         await faults.apply("f1", "cpu-hog", {"workers": 1, "load_ratio": 0.2})
         (burning,) = children()
         begin_s = time.monotonic()
@@ -175,12 +177,12 @@ def test_a_cpu_hog_takes_its_share_of_the_time() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets threads give up their turn")
-def test_an_instance_waits_for_its_turn_as_long_as_one_of_its_hogs_burns() -> None:
+def test_an_instance_waits_for_its_turn_as_long_as_one_of_its_hogs_burns(site: FaultSite) -> None:
     def policies() -> set[int]:
         return {os.sched_getscheduler(int(thread)) for thread in os.listdir("/proc/self/task")}
 
     async def hogs() -> list[set[int]]:
-        faults, seen = WorkloadFaults(make_site()), [policies()]
+        faults, seen = WorkloadFaults(site), [policies()]
         for fault_id in ("f1", "f2"):
             await faults.apply(fault_id, "cpu-hog", {"workers": 1, "load_ratio": 0.1})
             seen.append(policies())
@@ -194,23 +196,26 @@ def test_an_instance_waits_for_its_turn_as_long_as_one_of_its_hogs_burns() -> No
 
 
 INSTANCE = """
-import asyncio
+import asyncio, pathlib, sys
+from instance_site import site_in
 from services.workload.active_faults import WorkloadFaults
-from services.workload.core import SharedCore
-from services.workload.faults.base import FaultSite
 
 async def burn():
-    site = FaultSite(seed="", endpoints=frozenset(), spoilers={}, core=SharedCore())
-    await WorkloadFaults(site).apply("f", "cpu-hog", {"workers": 2, "load_ratio": 1})
-    print("burning", flush=True)
-    await asyncio.Event().wait()
+    with site_in(pathlib.Path(sys.argv[1])) as site:
+        await WorkloadFaults(site).apply("f", "cpu-hog", {"workers": 2, "load_ratio": 1})
+        print("burning", flush=True)
+        await asyncio.Event().wait()
 
 asyncio.run(burn())
 """
 
 
-def test_a_cpu_hog_stands_still_with_its_instance_and_dies_with_it() -> None:
-    with subprocess.Popen([sys.executable, "-c", INSTANCE], stdout=subprocess.PIPE) as instance:
+def test_a_cpu_hog_stands_still_with_its_instance_and_dies_with_it(tmp_path: Path) -> None:
+    command, environment = (
+        [sys.executable, "-c", INSTANCE, str(tmp_path)],
+        {**os.environ, "PYTHONPATH": SUPPORT},
+    )
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as instance:
         try:
             assert instance.stdout
             assert instance.stdout.readline() == b"burning\n"
@@ -238,12 +243,12 @@ def is_there(process: psutil.Process) -> bool:
         return False
 
 
-def test_a_memory_hog_holds_its_bytes_and_gives_them_all_back() -> None:
+def test_a_memory_hog_holds_its_bytes_and_gives_them_all_back(site: FaultSite) -> None:
     def resident() -> int:
         return psutil.Process().memory_info().rss
 
     async def hog() -> None:
-        faults = WorkloadFaults(make_site())
+        faults = WorkloadFaults(site)
         size = 64 * 2**20
         before, threads = resident(), footprint()
         await faults.apply("f1", "memory-hog", {"bytes": size})
@@ -256,9 +261,9 @@ def test_a_memory_hog_holds_its_bytes_and_gives_them_all_back() -> None:
     asyncio.run(hog())
 
 
-def test_what_is_active_when_the_process_stops_is_recovered() -> None:
+def test_what_is_active_when_the_process_stops_is_recovered(site: FaultSite) -> None:
     async def stop() -> None:
-        faults = WorkloadFaults(make_site())
+        faults = WorkloadFaults(site)
         await faults.apply("f1", "app-exception", EXCEPTION)
         await faults.apply("f2", "cpu-hog", {"workers": 1, "load_ratio": 0.1})
         await faults.recover_all()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -19,9 +21,12 @@ from microservo.adapters.opentelemetry_sdk import Instrumentation
 from microservo.domain.topology import Call, Endpoint, Heap, Service
 from services.workload.cache import Caches
 from services.workload.calls import Caller
+from services.workload.database import Database
 from services.workload.handlers import RequestHandler
 from services.workload.heap import GarbageHeap
+from services.workload.hooks import Hooks
 from services.workload.traffic import Traffic
+from services.workload.volume import Volume
 
 DEADLINE = "x-request-deadline"
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -54,20 +59,22 @@ async def instance_of(back: Answer, *, max_active: int = 64, retries: int = 0) -
             name="front", max_active=max_active, endpoints={"Page": Endpoint(name="Page", calls=(call,))}
         )
         telemetry = Instrumentation(service="front", instance="front-0", otlp_url="http://127.0.0.1:1")
-        traffic = Traffic()
+        traffic, caches, volume = Traffic(), Caches(()), Volume(Path(tempfile.mkdtemp()) / "data")
         handler = RequestHandler(
             service,
             Caller({"back": [back_url]}, session, telemetry, random.Random(7)),
             telemetry,
             traffic=traffic,
-            caches=Caches(()),
+            caches=caches,
             heap=GarbageHeap(Heap()),
+            database=Database(volume, caches.rows),
             seed="7/front",
-            spoilers={},
+            hooks=Hooks(),
         )
         async with listening(handler) as url:
             yield Instance(url, traffic, came)
         telemetry.shutdown(0.1)
+        volume.close()
 
 
 @asynccontextmanager

@@ -25,7 +25,7 @@ class ClockSkew(Fault):
     """
 
     kind: ClassVar[str] = "clock-skew"
-    mechanisms: ClassVar[tuple[str, ...]] = ("chaos-mesh",)
+    mechanisms: ClassVar[tuple[str, ...]] = ("workload", "chaos-mesh")
     strong: ClassVar[Mapping[str, str]] = {"offset": "-10min"}
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(

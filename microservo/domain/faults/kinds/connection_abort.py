@@ -20,7 +20,7 @@ class ConnectionAbort(Fault):
     """
 
     kind: ClassVar[str] = "connection-abort"
-    mechanisms: ClassVar[tuple[str, ...]] = ("chaos-mesh",)
+    mechanisms: ClassVar[tuple[str, ...]] = ("sidecar", "chaos-mesh")
     parameters: ClassVar[tuple[Parameter, ...]] = (ENDPOINT,)
 
     endpoint: str

@@ -1,4 +1,4 @@
-"""db-slow-query: queries of a Java program to MySQL take longer."""
+"""db-slow-query: queries of the instance to its database take longer."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ _FULL_SEVERITY_US = 1_000_000
 @register
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DbSlowQuery(Fault):
-    """Queries that a Java program sends to MySQL take longer, by its driver."""
+    """Queries of the instance to its database take longer, each on a connection meanwhile.
+
+    In a cluster those that a Java program sends to MySQL, by its driver.
+    """
 
     kind: ClassVar[str] = "db-slow-query"
-    mechanisms: ClassVar[tuple[str, ...]] = ("chaos-mesh",)
+    mechanisms: ClassVar[tuple[str, ...]] = ("workload", "chaos-mesh")
     strong: ClassVar[Mapping[str, str]] = {"database": "shop", "latency": "300ms"}
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(

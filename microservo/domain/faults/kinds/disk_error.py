@@ -19,7 +19,7 @@ class DiskError(Fault):
     """Calls of the file system on a volume of the instance fail."""
 
     kind: ClassVar[str] = "disk-error"
-    mechanisms: ClassVar[tuple[str, ...]] = ("chaos-mesh",)
+    mechanisms: ClassVar[tuple[str, ...]] = ("workload", "chaos-mesh")
     strong: ClassVar[Mapping[str, str]] = {"volume": "/data"}
     parameters: ClassVar[tuple[Parameter, ...]] = (
         VOLUME,

@@ -21,7 +21,7 @@ class DiskSlow(Fault):
     """Calls of the file system on a volume of the instance take longer."""
 
     kind: ClassVar[str] = "disk-slow"
-    mechanisms: ClassVar[tuple[str, ...]] = ("chaos-mesh",)
+    mechanisms: ClassVar[tuple[str, ...]] = ("workload", "chaos-mesh")
     strong: ClassVar[Mapping[str, str]] = {"volume": "/data", "delay": "200ms"}
     parameters: ClassVar[tuple[Parameter, ...]] = (
         VOLUME,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Contract, Fault, Parameter
+from microservo.domain.faults.base import Contract, Fault, Named, Need, Parameter
 from microservo.domain.faults.registry import register
+from microservo.domain.faults.shared_parameters import LOOKED_UP
 from microservo.domain.faults.symptoms import failed, served, towards_users
-from microservo.domain.faults.units import TEXT
 
 _SHARE = 0.3
 """Of the requests, those that open a connection; how many that are is not known beforehand."""
@@ -19,20 +20,15 @@ _SHARE = 0.3
 class DnsFailure(Fault):
     """Names that the instance looks up are answered with an error.
 
-    Connections that are open already go on.
+    Where they are looked up for each connection, those that are open already go on; an instance of a local
+    target looks them up for each call.
     """
 
     kind: ClassVar[str] = "dns-failure"
-    mechanisms: ClassVar[tuple[str, ...]] = ("chaos-mesh",)
-    parameters: ClassVar[tuple[Parameter, ...]] = (
-        Parameter(
-            name="name",
-            field="name",
-            unit=TEXT,
-            doc="only this name; empty: all",
-            default="",
-        ),
-    )
+    mechanisms: ClassVar[tuple[str, ...]] = ("workload", "chaos-mesh")
+    needs: ClassVar[Need] = "callees"
+    names: ClassVar[Mapping[str, Named]] = {"name": "callees"}
+    parameters: ClassVar[tuple[Parameter, ...]] = (LOOKED_UP,)
 
     name: str
 

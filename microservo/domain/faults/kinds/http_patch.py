@@ -22,8 +22,8 @@ class HttpPatch(Fault):
     """
 
     kind: ClassVar[str] = "http-patch"
-    mechanisms: ClassVar[tuple[str, ...]] = ("chaos-mesh",)
-    strong: ClassVar[Mapping[str, str]] = {"field": "price"}
+    mechanisms: ClassVar[tuple[str, ...]] = ("sidecar", "chaos-mesh")
+    strong: ClassVar[Mapping[str, str]] = {"field": "endpoint"}
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(
             name="field",

@@ -21,7 +21,7 @@ class HttpReplace(Fault):
     """
 
     kind: ClassVar[str] = "http-replace"
-    mechanisms: ClassVar[tuple[str, ...]] = ("chaos-mesh",)
+    mechanisms: ClassVar[tuple[str, ...]] = ("sidecar", "chaos-mesh")
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(
             name="status",

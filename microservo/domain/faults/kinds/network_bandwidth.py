@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Contract, Fault, Parameter
+from microservo.domain.faults.base import Contract, Fault, Named, Parameter
 from microservo.domain.faults.registry import register
+from microservo.domain.faults.shared_parameters import PEER
 from microservo.domain.faults.symptoms import delayed
 from microservo.domain.faults.units import RATE
 
@@ -29,6 +30,7 @@ class NetworkBandwidth(Fault):
     kind: ClassVar[str] = "network-bandwidth"
     strong: ClassVar[Mapping[str, str]] = {"rate": "32kbit/s"}
     mechanisms: ClassVar[tuple[str, ...]] = ("sidecar", "chaos-mesh")
+    names: ClassVar[Mapping[str, Named]] = {"peer": "callers"}
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(
             name="rate",
@@ -38,13 +40,16 @@ class NetworkBandwidth(Fault):
             low=125,
             high=1_250_000_000,
         ),
+        PEER,
     )
 
     bytes_per_s: int
+    peer: str
 
     @property
     def severity(self) -> float:
         return _HALF_SEVERITY_BYTES_PER_S / (_HALF_SEVERITY_BYTES_PER_S + self.bytes_per_s)
 
     def contract(self) -> Contract:
-        return delayed(max(_NOISE_MS, 1000 * _ANSWER_BYTES / self.bytes_per_s))
+        late_ms = max(_NOISE_MS, 1000 * _ANSWER_BYTES / self.bytes_per_s)
+        return delayed(late_ms, some_endpoints=self.peer != "")

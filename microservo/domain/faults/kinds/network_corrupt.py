@@ -24,7 +24,7 @@ class NetworkCorrupt(Fault):
     """
 
     kind: ClassVar[str] = "network-corrupt"
-    mechanisms: ClassVar[tuple[str, ...]] = ("chaos-mesh",)
+    mechanisms: ClassVar[tuple[str, ...]] = ("sidecar", "chaos-mesh")
     strong: ClassVar[Mapping[str, str]] = {"ratio": "30%"}
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(

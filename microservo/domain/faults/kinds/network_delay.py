@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Contract, Fault, Parameter
+from microservo.domain.faults.base import Contract, Fault, Named, Parameter
 from microservo.domain.faults.registry import register
+from microservo.domain.faults.shared_parameters import PEER
 from microservo.domain.faults.symptoms import delayed
 from microservo.domain.faults.units import DURATION
 
@@ -26,6 +27,7 @@ class NetworkDelay(Fault):
     kind: ClassVar[str] = "network-delay"
     strong: ClassVar[Mapping[str, str]] = {"latency": "300ms", "jitter": "50ms"}
     mechanisms: ClassVar[tuple[str, ...]] = ("sidecar", "chaos-mesh")
+    names: ClassVar[Mapping[str, Named]] = {"peer": "callers"}
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(
             name="latency",
@@ -44,14 +46,16 @@ class NetworkDelay(Fault):
             low=0,
             high=_MOST_US,
         ),
+        PEER,
     )
 
     latency_us: int
     jitter_us: int
+    peer: str
 
     @property
     def severity(self) -> float:
         return min(1.0, self.latency_us / _FULL_SEVERITY_US)
 
     def contract(self) -> Contract:
-        return delayed(self.latency_us / 1000)
+        return delayed(self.latency_us / 1000, some_endpoints=self.peer != "")

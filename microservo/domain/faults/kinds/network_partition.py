@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from microservo.domain.faults.base import Contract, Fault, Parameter
+from microservo.domain.faults.base import Contract, Fault, Named, Parameter
 from microservo.domain.faults.registry import register
 from microservo.domain.faults.symptoms import STARVED, USERS, failed, fewer, served
 from microservo.domain.faults.units import TEXT
@@ -21,7 +21,8 @@ class NetworkPartition(Fault):
     """No packet passes between the instance and the instances of another service, either way."""
 
     kind: ClassVar[str] = "network-partition"
-    mechanisms: ClassVar[tuple[str, ...]] = ("chaos-mesh",)
+    mechanisms: ClassVar[tuple[str, ...]] = ("network", "chaos-mesh")
+    names: ClassVar[Mapping[str, Named]] = {"peer": "neighbours"}
     strong: ClassVar[Mapping[str, str]] = {"peer": "back"}
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(

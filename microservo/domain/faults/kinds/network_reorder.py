@@ -20,7 +20,7 @@ class NetworkReorder(Fault):
     """Packets that leave the instance are late, but for a share that is sent at once and overtakes."""
 
     kind: ClassVar[str] = "network-reorder"
-    mechanisms: ClassVar[tuple[str, ...]] = ("chaos-mesh",)
+    mechanisms: ClassVar[tuple[str, ...]] = ("sidecar", "chaos-mesh")
     strong: ClassVar[Mapping[str, str]] = {"latency": "300ms"}
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(

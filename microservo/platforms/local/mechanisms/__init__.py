@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from microservo.domain.faults.catalogue import KINDS
+from microservo.domain.graph import OUTSIDE
+from microservo.platforms.local.mechanisms.both_ways import BothWays
 from microservo.platforms.local.mechanisms.control_api import ControlApi
 from microservo.platforms.local.mechanisms.process import ProcessSignals
-from microservo.platforms.local.state import TargetState
+from microservo.platforms.local.mechanisms.process_limits import ProcessLimits
+from microservo.platforms.local.state import LocalInstance, TargetState
 from microservo.platforms.mechanism import Mechanism
 from microservo.platforms.noop import NoopMechanism
 
 COLLECTOR = "collector"
-NAMES = frozenset({"none", "process", "workload", "sidecar", COLLECTOR})
+USERS = "loadgen"
+NAMES = frozenset({"none", "process", "limits", "workload", "sidecar", "network", USERS, COLLECTOR})
 """The names of the mechanisms of a local target."""
 
 
@@ -28,13 +32,24 @@ def local_mechanisms(state: Callable[[], TargetState], clock: Callable[[], int])
         state: the target at this moment; raises `Unavailable` while none runs.
         clock: epoch microseconds UTC.
     """
+    workload = ControlApi("workload", lambda _, instance: instance.control_url, state, clock)
+    sidecar = ControlApi("sidecar", lambda _, instance: instance.sidecar_url, state, clock)
     return [
         NoopMechanism(clock),
         ProcessSignals(state, clock),
-        ControlApi("workload", lambda _, instance: instance.control_url, state, clock),
-        ControlApi("sidecar", lambda _, instance: instance.sidecar_url, state, clock),
+        ProcessLimits(state, clock),
+        workload,
+        sidecar,
+        BothWays("network", (workload, sidecar)),
+        ControlApi(USERS, _users_url, state, clock, is_shared=True),
         ControlApi(COLLECTOR, lambda target, _: _collector_url(target), state, clock, is_shared=True),
     ]
+
+
+def _users_url(target: TargetState, instance: LocalInstance) -> str:
+    """Of the load generator, for the instances that its users come to."""
+    come = any(caller in OUTSIDE and callee == instance.service for caller, callee in target.edges)
+    return target.loadgen.control_url if come else ""
 
 
 def _collector_url(target: TargetState) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from microservo.domain.faults.base import Wire
+from microservo.domain.faults.catalogue import KINDS
+from microservo.domain.faults.places import check_place
 from microservo.errors import InvalidInput, Retryable
 from microservo.platforms.absent import absent, gone
 from microservo.platforms.local.state import LocalInstance, TargetState
@@ -51,6 +53,7 @@ class ControlApi:
         self._clock = clock
 
     def apply(self, instance: str, fault_id: str, wire: Wire) -> Confirmation:
+        self._check_place(instance, wire)
         api = self._find(instance)
         if api is None:
             raise absent(instance)
@@ -58,7 +61,7 @@ class ControlApi:
         body = {"kind": kind, "parameters": dict(parameters)}
         path = self._path(instance, fault_id)
         answer = api.call("PUT", path, body=body, timeout_s=_APPLY_TIMEOUT_S)
-        return _confirmation(answer, "applied_at_us")
+        return confirmation_of(answer, "applied_at_us")
 
     def recover(self, instance: str, fault_id: str, wire: Wire) -> Confirmation:
         api = self._find(instance)
@@ -82,6 +85,12 @@ class ControlApi:
             self._end(api, instance, fault_id)
         return unowned
 
+    def _check_place(self, instance: str, wire: Wire) -> None:
+        state = self._state()
+        found, kind = state.instance(instance), KINDS.get(wire[0])
+        if found is not None and kind is not None:
+            check_place(kind, wire[1], found.service, state.edges)
+
     def _find(self, instance: str) -> ControlClient | None:
         state = self._state()
         found = state.instance(instance)
@@ -89,7 +98,7 @@ class ControlApi:
         return ControlClient(address, state.control_token) if address else None
 
     def _end(self, api: ControlClient, instance: str, fault_id: str) -> Confirmation:
-        return _confirmation(api.call("DELETE", self._path(instance, fault_id)), "recovered_at_us")
+        return confirmation_of(api.call("DELETE", self._path(instance, fault_id)), "recovered_at_us")
 
     def _active(self, api: ControlClient, instance: str) -> dict[str, int | None]:
         """What each fault in force on an instance has acted on so far, by id."""
@@ -168,7 +177,8 @@ def _active(api: ControlClient) -> dict[str, int | None]:
         raise Retryable(msg) from error
 
 
-def _confirmation(answer: Any, key: str) -> Confirmation:
+def confirmation_of(answer: Any, key: str) -> Confirmation:
+    """What an answer says, its instant under `key`; `Retryable` where it makes no sense."""
     try:
         return Confirmation(
             at_us=int(answer[key]),

@@ -1,5 +1,7 @@
 """The mechanism of faults that are signals to the instance's process: SIGKILL, SIGSTOP, SIGCONT.
 
+A kill for want of memory begins with the memory, which the instance itself takes.
+
 A signal is only sent to a process that was created when the target says the instance was: never to another
 one that was given the same pid. What it leads to is looked for again and again, and the instant is that of
 the first look that saw it::
@@ -14,6 +16,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
+from urllib.parse import quote
 
 import psutil
 
@@ -21,16 +24,20 @@ from microservo.domain.faults.base import Wire
 from microservo.domain.remembered import Remembered
 from microservo.errors import InvalidInput, Retryable
 from microservo.platforms.absent import absent, gone
+from microservo.platforms.local.mechanisms.control_api import ControlClient, confirmation_of
 from microservo.platforms.local.state import LocalInstance, TargetState
 from microservo.platforms.mechanism import Confirmation, Owned
 from microservo.retry import retry
 from microservo.runtime.probe import is_healthy
 
 KILL = "process-kill"
+OOM = "oom-kill"
 PAUSE = "process-pause"
 
 # psutil takes a process's age from the boot time, which the kernel reports in whole seconds.
 _SAME_PROCESS_US = 5_000_000
+_KILLS = frozenset({KILL, OOM})
+_GROW_TIMEOUT_S = 20.0
 _CONFIRM_TIMEOUT_S = 5.0
 _CONFIRM_INTERVAL_S = 0.001
 REPLACED_WITHIN_S = 2.0
@@ -75,15 +82,18 @@ class ProcessSignals:
             raise absent(instance)
         key = (instance, fault_id)
         pid, before = self._applied.get(key) or (None, None)
-        if before is not None and wire[0] == KILL:
+        if before is not None and wire[0] in _KILLS:
             return before
-        process = _process(found)
+        process = process_of(found)
         if process is None:
             msg = f"{instance} is down, so {wire[0]} can't be applied; try again when it is up"
             raise InvalidInput(msg)
         if before is not None and pid == process.pid and _is_stopped(process):
             return before
-        confirmed = self._kill(process) if wire[0] == KILL else self._pause(process, key)
+        if wire[0] in _KILLS:
+            confirmed = self._kill(process, self._grown(found, fault_id, wire) if wire[0] == OOM else "")
+        else:
+            confirmed = self._pause(process, key)
         self._applied[key] = (process.pid, confirmed)
         self._recovered.forget(key)
         return confirmed
@@ -92,17 +102,19 @@ class ProcessSignals:
         key = (instance, fault_id)
         confirmed = self._recovered.get(key)
         if confirmed is None:
-            confirmed = self._replaced(key) if wire[0] == KILL else self._resume(instance, fault_id)
+            confirmed = self._replaced(key) if wire[0] in _KILLS else self._resume(instance, fault_id)
+            if wire[0] == OOM:
+                self._shrink(instance, fault_id)
             self._recovered[key] = confirmed
             self._applied.forget(key)
         return confirmed
 
     def holds(self, instance: str, fault_id: str, wire: Wire) -> bool:
         found = self._state().instance(instance)
-        if wire[0] == KILL:
-            return found is not None and _process(found) is None
+        if wire[0] in _KILLS:
+            return found is not None and process_of(found) is None
         with self._lock:
-            process = None if found is None else _process(found)
+            process = None if found is None else process_of(found)
             if process is None or not _is_stopped(process):
                 return False
             self._pausers.setdefault(instance, set()).add(fault_id)
@@ -114,7 +126,7 @@ class ProcessSignals:
     def release_unowned(self, instance: str, owned: Owned) -> list[str]:
         found = self._state().instance(instance)
         with self._lock:
-            process = None if found is None else _process(found)
+            process = None if found is None else process_of(found)
             if process is None or not _is_stopped(process) or PAUSE in owned().values():
                 return []
             _signal(process, signal.SIGCONT)
@@ -126,14 +138,33 @@ class ProcessSignals:
             )
             return [f"pause of process {process.pid}"]
 
-    def _kill(self, process: psutil.Process) -> Confirmation:
+    def _grown(self, instance: LocalInstance, fault_id: str, wire: Wire) -> str:
+        """Has the instance take memory, which ends with it; what it says of that.
+
+        Raises:
+            InvalidInput: the machine has not that much to spare.
+        """
+        body = {"kind": "memory-hog", "parameters": dict(wire[1])}
+        answer = self._client(instance).call("PUT", _path(fault_id), body=body, timeout_s=_GROW_TIMEOUT_S)
+        return f"{confirmation_of(answer, 'applied_at_us').evidence}; "
+
+    def _shrink(self, instance: str, fault_id: str) -> None:
+        """Has an instance that was not killed after all give the memory back."""
+        found = self._state().instance(instance)
+        if found is not None:
+            self._client(found).call("DELETE", _path(fault_id))
+
+    def _client(self, instance: LocalInstance) -> ControlClient:
+        return ControlClient(instance.control_url, self._state().control_token)
+
+    def _kill(self, process: psutil.Process, before: str) -> Confirmation:
         since_us = self._clock()
         _signal(process, signal.SIGKILL)
         return self._seen(
             lambda: not _is_alive(process),
             since_us,
             problem=f"process {process.pid} is still there after SIGKILL",
-            evidence=f"process {process.pid} is gone",
+            evidence=f"{before}process {process.pid} is gone",
         )
 
     def _replaced(self, key: _Key) -> Confirmation:
@@ -149,7 +180,7 @@ class ProcessSignals:
         found = self._state().instance(instance)
         if found is None:
             return gone(self._clock())
-        process = _process(found)
+        process = process_of(found)
         if process is None or not is_healthy(found.control_url):
             self._unseen[key] = looked_us
             problem = "been started again" if process is None else f"become healthy as process {process.pid}"
@@ -181,7 +212,7 @@ class ProcessSignals:
             since_us = self._clock()
             pausers = self._pausers.get(instance, set())
             pausers.discard(fault_id)
-            process = None if found is None else _process(found)
+            process = None if found is None else process_of(found)
             if process is None or not _is_stopped(process):
                 # It went on, or ended, when nobody looked.
                 what = "the paused process is gone" if process is None else f"process {process.pid} goes on"
@@ -224,7 +255,11 @@ class ProcessSignals:
         return Confirmation(at_us=at_us, evidence=evidence, within_us=at_us - unseen_us)
 
 
-def _process(instance: LocalInstance) -> psutil.Process | None:
+def _path(fault_id: str) -> str:
+    return f"/faults/{quote(fault_id)}"
+
+
+def process_of(instance: LocalInstance) -> psutil.Process | None:
     """The instance's process, or None when it is gone or its pid is another process's by now."""
     if instance.pid is None:
         return None

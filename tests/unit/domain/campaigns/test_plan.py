@@ -48,16 +48,16 @@ def test_a_shipped_campaign_gives_the_same_bytes_for_the_same_seed_and_others_fo
 
 def test_the_bytes_of_a_plan_are_these_on_every_machine() -> None:
     assert planned("[faults]\ncount = 5\n", 7).sha256 == (
-        "1ea39a3ffc9b7729bfff4f21abaae68f53d1ed32fb915049cefaf969d0b4540a"
+        "220ba6e25be11f04d973c0cc41204e0b5ffb614f8c6de8664f60cf44656ed16b"
     )
 
 
 @pytest.mark.parametrize(
     ("name", "sha256"),
     [
-        ("all-kinds", "a250d39b693c2471b3a6f99b348cff0faa33bb93755af75016e3bd7b729fce59"),
-        ("concurrent", "a70f26019ed245c02732540e3351acf85d77751ff59a35557c47ff6080bfe14d"),
-        ("night", "042b8acd144ea3b44ba42b5206ef19abee1a19a63c121ea8ce90eb0a06697089"),
+        ("all-kinds", "687e42d11f4ec00b8b6d3627674814a27905ee9a03861a11eacbba872f12d629"),
+        ("concurrent", "cfb3462484bafc09e9740057bd9a913475333d0cf47366c8c75bdbca1981918b"),
+        ("night", "8982da66adb5b2b4fc51ebe9bcecfc82b1f6db2495f9011652ad2eab7efe3021"),
         ("severity-ladder", "c3a867336be92d2ac89dd770a8a32669c986367602c7372cbc2d832c87c268ad"),
         ("smoke", "29c43f9481924d031e5aa18638f9b9edb280228987a7aaf5baa51d65892bcd39"),
     ],

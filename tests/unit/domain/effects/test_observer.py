@@ -37,6 +37,16 @@ DEFAULTS: list[tuple[str, dict[str, str], Change]] = [
     ("http-abort", {}, Change(share=0.5, failing=True)),
     ("connection-reset", {}, Change(share=0.5, failing=True)),
     ("app-exception", {}, Change(share=0.5, failing=True)),
+    ("connection-abort", {}, Change(failing=True)),
+    ("connection-limit", {}, Change(share=0.5, failing=True)),
+    ("dns-failure", {}, Change(share=0.5, failing=True)),
+    ("http-replace", {}, Change(failing=True)),
+    ("http-truncate", {}, Change(share=0.5, failing=True)),
+    ("network-corrupt", {"ratio": "30%"}, Change(delay_ms=200.0, share=0.3)),
+    ("network-partition", {"peer": "frontend"}, Change(share=0.5, failing=True)),
+    ("network-reorder", {"latency": "300ms"}, Change(delay_ms=300.0, share=0.75)),
+    ("port-refuse", {}, Change(failing=True)),
+    ("slow-close", {"delay": "400ms"}, Change(delay_ms=400.0)),
     ("process-pause", {}, Change(is_paused=True)),
     ("cpu-hog", {}, Change(cores=0.8, delay_ms=10.0)),
     ("memory-hog", {}, Change(held_bytes=128.0 * 2**20)),
@@ -86,6 +96,21 @@ def test_a_fault_of_default_strength_is_confirmed_also_when_it_is_short(
     assert instant_us(BEGIN_S) <= found.effect_seen_at_us < instant_us(BEGIN_S + 1.6)
     assert abs(found.normal_at_us - instant_us(until_s)) < 2 * SECOND_US
     assert all(record.is_final for record in effects(published).values())
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "change"),
+    [("load-spike", {"times": "4"}, Change(times=4.0)), ("load-drop", {}, Change(times=0.1))],
+)
+def test_users_who_come_or_stay_away_are_seen_where_it_is_known_how_their_number_wanders(
+    kind: str, parameters: dict[str, str], change: Change
+) -> None:
+    run = simulation(replace(change, from_s=500.3, until_s=520.3), seconds=560)
+    published = observe(run, injected("f-1", kind, 500.3, 520.3, **parameters))
+    assert verdict(published).verdict == "confirmed"
+    assert {"metric/network.requests.count/mean", "request/*/count", "call/cart/count"} & {
+        record.series for record in effects(published).values() if record.finding == "visible"
+    }
 
 
 def test_the_effect_is_seen_with_the_first_record_that_differs_from_a_run_without_the_fault() -> None:

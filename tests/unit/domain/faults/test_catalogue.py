@@ -29,10 +29,10 @@ EXAMPLES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "memory-hog": ({"size": "64MiB"}, {"bytes": 64 * 2**20}),
     "network-delay": (
         {"latency": "300ms", "jitter": "50ms"},
-        {"latency_us": 300_000, "jitter_us": 50_000},
+        {"latency_us": 300_000, "jitter_us": 50_000, "peer": ""},
     ),
-    "network-loss": ({"ratio": "30%"}, {"ratio": 0.3}),
-    "network-bandwidth": ({"rate": "1Mbit/s"}, {"bytes_per_s": 125_000}),
+    "network-loss": ({"ratio": "30%", "peer": "frontend"}, {"ratio": 0.3, "peer": "frontend"}),
+    "network-bandwidth": ({"rate": "1Mbit/s"}, {"bytes_per_s": 125_000, "peer": ""}),
     "connection-reset": ({}, {"ratio": 0.5}),
     "http-delay": ({"delay": "1.5s"}, {"delay_us": 1_500_000, "ratio": 1.0, "endpoint": ""}),
     "http-abort": (
@@ -59,6 +59,15 @@ EXAMPLES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "connection-abort": ({}, {"endpoint": ""}),
     "http-replace": ({"status": "500"}, {"status": 500, "endpoint": ""}),
     "http-patch": ({"field": "price", "value": "0"}, {"field": "price", "value": "0", "endpoint": ""}),
+    "http-truncate": ({"after": "1kB"}, {"after_bytes": 1000, "ratio": 0.5}),
+    "slow-close": ({"delay": "300ms"}, {"delay_us": 300_000}),
+    "connection-limit": ({}, {"connections": 1}),
+    "port-refuse": ({}, {}),
+    "dns-delay": ({"delay": "2s", "name": "redis-cart"}, {"delay_us": 2_000_000, "name": "redis-cart"}),
+    "dependency-blackhole": ({"peer": "redis-cart"}, {"peer": "redis-cart"}),
+    "retry-storm": ({"retries": "3"}, {"retries": 3, "after_us": 3000, "peer": ""}),
+    "load-spike": ({"times": "4"}, {"times": 4}),
+    "load-drop": ({}, {"ratio": 0.9}),
     "pod-kill": ({}, {}),
     "pod-failure": ({}, {}),
     "disk-slow": (
@@ -95,6 +104,23 @@ EXAMPLES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
         {"database": "shop", "table": "carts", "latency": "1s"},
         {"database": "shop", "table": "carts", "latency_us": 1000000, "connector": 8},
     ),
+    "bad-deploy": ({"ratio": "0"}, {"latency_us": 50000, "ratio": 0.0}),
+    "cache-failure": ({}, {}),
+    "cache-penetration": ({"ratio": "80%"}, {"ratio": 0.8}),
+    "config-error": ({"setting": "timeout"}, {"setting": "timeout"}),
+    "connection-pool-exhaustion": ({}, {"ratio": 1.0}),
+    "cpu-limit": ({"cores": "20%"}, {"cores": 0.2}),
+    "deadlock": ({}, {}),
+    "disk-full": ({"left": "1kB"}, {"volume": "/data", "left_bytes": 1000}),
+    "fd-exhaustion": ({"left": "3"}, {"left": 3}),
+    "gc-pause": ({"pause": "50ms"}, {"pause_us": 50000, "interval_us": 1000000}),
+    "lock-contention": ({"hold": "20ms"}, {"hold_us": 20000}),
+    "log-flood": ({}, {"lines": 100}),
+    "memory-leak": ({"size": "1MiB"}, {"bytes": 2**20, "most_bytes": 256 * 2**20}),
+    "memory-limit": ({"size": "64KiB"}, {"bytes": 65536}),
+    "oom-kill": ({"size": "16MiB"}, {"bytes": 16 * 2**20}),
+    "thread-leak": ({"most": "50"}, {"most": 50}),
+    "wrong-answer": ({"endpoint": "GetCart"}, {"ratio": 0.5, "endpoint": "GetCart"}),
     "kernel-fault": ({}, {"fails": 0, "ratio": 1.0, "times": 1}),
     "block-delay": (
         {"volume": "data", "latency": "200ms"},
@@ -111,6 +137,16 @@ BAD = [
     ("network-delay", {"latency": "300"}, "latency: '300' is not understood"),
     ("network-delay", {"latency": "-3ms"}, "latency: -3ms is out of range; give 1ms to 60s"),
     ("network-delay", {"latency": "3ms", "speed": "9"}, "no parameter 'speed'; it takes latency, jitter"),
+    ("http-truncate", {"after": "2MiB"}, "after: 2MiB is out of range; give 0B to 1MiB"),
+    ("slow-close", {}, "needs the parameter 'delay'"),
+    ("connection-limit", {"connections": "0"}, "connections: 0 is out of range; give 1 to 10000"),
+    ("port-refuse", {"port": "80"}, "port-refuse has no parameter 'port'"),
+    ("dns-delay", {"delay": "2"}, "delay: '2' is not understood"),
+    ("dependency-blackhole", {"peer": "a b"}, "peer: 'a b' is not understood"),
+    ("retry-storm", {"retries": "99"}, "retries: 99 is out of range; give 1 to 50"),
+    ("load-spike", {"times": "1"}, "times: 1 is out of range; give 2 to 50"),
+    ("load-spike", {"times": "1.5"}, "times: '1.5' is not understood"),
+    ("load-drop", {"ratio": "0"}, "ratio: 0.0 is out of range; give 0.001 to 1"),
     ("network-loss", {}, "needs the parameter 'ratio'"),
     ("network-loss", {"ratio": "0"}, "ratio: 0.0 is out of range"),
     ("network-bandwidth", {"rate": "1Mbps"}, "rate: '1Mbps' is not understood"),
@@ -130,6 +166,21 @@ BAD = [
     ("telemetry-reorder", {"within": "2"}, "within: '2' is not understood"),
     ("telemetry-clock-skew", {"offset": "-2min"}, "offset: -2min is out of range; give -60s to 3s"),
     ("telemetry-schema-drift", {}, "needs the parameter 'metric'; add for example metric=GetCart"),
+    ("bad-deploy", {"ratio": "110%"}, "ratio: 1.1 is out of range; give 0.0 to 1"),
+    ("cache-penetration", {"ratio": "0"}, "ratio: 0.0 is out of range"),
+    ("config-error", {"setting": "port"}, "'port' is none of them; give database or address or timeout"),
+    ("connection-pool-exhaustion", {"ratio": "5"}, "ratio: 5.0 is out of range"),
+    ("cpu-limit", {"cores": "0.1%"}, "cores: 0.001 is out of range; give 0.01 to 1"),
+    ("disk-full", {"left": "-1B"}, "left: -1B is out of range; give 0"),
+    ("fd-exhaustion", {"left": "2000"}, "left: 2000 is out of range; give 0 to 1000"),
+    ("gc-pause", {"pause": "3s"}, "pause: 3s is out of range; give 1ms to 2s"),
+    ("lock-contention", {"hold": "0ms"}, "out of range; give 1ms to 10s"),
+    ("log-flood", {"lines": "1000"}, "lines: 1000 is out of range; give 1 to 500"),
+    ("memory-leak", {"size": "1GiB"}, "size: 1GiB is out of range; give 1KiB to 64MiB"),
+    ("memory-limit", {"size": "1"}, "size: '1' is not understood"),
+    ("oom-kill", {"size": "1kB"}, "size: 1kB is out of range; give 1MiB to 16GiB"),
+    ("thread-leak", {"most": "0"}, "most: 0 is out of range; give 1 to 1000"),
+    ("wrong-answer", {"ratio": "2"}, "ratio: 2.0 is out of range"),
     ("noop", {"ratio": "1"}, "noop has no parameter 'ratio'; it takes none"),
     ("process-kill", {"signal": "9"}, "process-kill has no parameter 'signal'"),
     ("process-pause", {"for": "9s"}, "process-pause has no parameter 'for'"),
@@ -176,6 +227,17 @@ def test_a_fault_is_rebuilt_from_its_record(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_fault_is_rebuilt_from_a_record_that_is_older_than_a_parameter_with_a_default(kind: str) -> None:
+    fault = example(kind)
+    optional = {each.field for each in fault.parameters if each.default is not None}
+    record = {name: value for name, value in fault.canonical().items() if name not in optional}
+    again = KINDS[kind].from_canonical(record)
+    assert again == KINDS[kind].from_text(
+        {each.name: EXAMPLES[kind][0][each.name] for each in fault.parameters if each.default is None}
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_fields_and_parameters_are_the_same(kind: str) -> None:
     assert [p.field for p in KINDS[kind].parameters] == [entry.name for entry in fields(KINDS[kind])]
 
@@ -191,7 +253,7 @@ def test_a_contract_measures_every_service_that_a_call_connects_with_the_root_ca
     if KINDS[kind].on_telemetry:
         assert contract == Contract(root=contract.root)
         return
-    assert contract.is_empty == (kind == "noop")
+    assert contract.is_empty == (kind in ("noop", "wrong-answer"))
     if not contract.is_empty:
         assert all((contract.root, contract.callers, contract.users, contract.callees))
 
@@ -302,7 +364,7 @@ def test_the_description_names_everything_that_people_need() -> None:
     assert described["noop"].available
     assert described["network-delay"].available is False
     assert describe()[0].available is None
-    latency, jitter = described["network-delay"].parameters
+    latency, jitter, _ = described["network-delay"].parameters
     assert (latency.default, latency.allowed, latency.unit) == (None, "1ms to 60s", "duration")
     assert jitter.default == "0ms"
     assert all(kind.summary for kind in described.values())

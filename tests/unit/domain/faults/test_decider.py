@@ -35,7 +35,7 @@ APPLY_DUE = TimerDue(now_us=1, timer=Timer(task="apply", fault_id="f-1"))
 CONFIRMED = ApplyConfirmed(now_us=2, fault_id="f-1", instance="cart-0", at_us=2, evidence="in force")
 DUE = TimerDue(now_us=3, timer=Timer(task="recover", fault_id="f-1", instance="cart-0"))
 DOWN = InstanceChanged(now_us=2, instance="cart-0", is_up=False)
-WIRE: Wire = ("network-delay", {"latency_us": 300_000, "jitter_us": 0})
+WIRE: Wire = ("network-delay", {"latency_us": 300_000, "jitter_us": 0, "peer": ""})
 UP = InstanceChanged(now_us=2, instance="cart-0", is_up=True)
 
 

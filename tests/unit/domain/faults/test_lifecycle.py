@@ -24,7 +24,7 @@ from schemas.records import FaultEvent, FaultSnapshot, FaultState
 
 PLANNED = PlannedFault(
     fault_id="f-1",
-    fault=NetworkDelay(latency_us=300_000, jitter_us=0),
+    fault=NetworkDelay(latency_us=300_000, jitter_us=0, peer=""),
     service="cart",
     instances=("cart-0", "cart-1"),
     start_at_us=100,

@@ -26,11 +26,11 @@ _QUEUE_BYTES = 20 * 2**20
 
 
 def _delay(fault: NetworkDelay, _pod: Pod) -> Experiment:
-    return _leaving("delay", delay=_latency(fault.latency_us, fault.jitter_us))
+    return _leaving("delay", fault.peer, delay=_latency(fault.latency_us, fault.jitter_us))
 
 
 def _loss(fault: NetworkLoss, _pod: Pod) -> Experiment:
-    return _leaving("loss", loss={"loss": percent(fault.ratio), "correlation": _NO_CORRELATION})
+    return _leaving("loss", fault.peer, loss={"loss": percent(fault.ratio), "correlation": _NO_CORRELATION})
 
 
 def _duplicate(fault: NetworkDuplicate, _pod: Pod) -> Experiment:
@@ -52,15 +52,15 @@ def _bandwidth(fault: NetworkBandwidth, _pod: Pod) -> Experiment:
     burst = max(_LEAST_BURST_BYTES, fault.bytes_per_s // _TICKS_PER_S)
     # In Chaos Mesh "bps" are bytes per second.
     rate = {"rate": f"{fault.bytes_per_s}bps", "limit": _QUEUE_BYTES, "buffer": burst}
-    return _leaving("bandwidth", bandwidth=rate)
+    return _leaving("bandwidth", fault.peer, bandwidth=rate)
 
 
 def _partition(fault: NetworkPartition, _pod: Pod) -> Experiment:
     return Experiment(kind=OBJECT, spec={"action": "partition", "direction": "both"}, peer=fault.peer)
 
 
-def _leaving(action: str, **spec: Mapping[str, Any]) -> Experiment:
-    return Experiment(kind=OBJECT, spec={"action": action, "direction": "to", **spec})
+def _leaving(action: str, peer: str = "", **spec: Mapping[str, Any]) -> Experiment:
+    return Experiment(kind=OBJECT, spec={"action": action, "direction": "to", **spec}, peer=peer)
 
 
 def _latency(latency_us: int, jitter_us: int) -> Mapping[str, str]:
