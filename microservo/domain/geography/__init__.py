@@ -1,4 +1,4 @@
-"""Places: distance, regions, and where the demand for a service comes from. Pure, in columns where it is hot."""
+"""Places: distance, regions, and where the demand for a service comes from. Pure, in columns."""
 
 from microservo.domain.geography.aws import AWS_REGIONS, AwsRegion, main_aws_region, nearest_aws_region
 from microservo.domain.geography.coordinates import (

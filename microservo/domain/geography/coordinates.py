@@ -82,7 +82,8 @@ def unit_vectors(latitudes: ArrayLike, longitudes: ArrayLike) -> tuple[Float64, 
     """Places as x, y and z on the sphere of radius 1: x towards 0 0, y towards 0 90 east, z to the north."""
     phi = np.radians(np.asarray(latitudes, np.float64))
     lam = np.radians(np.asarray(longitudes, np.float64))
-    return np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)
+    across = np.cos(phi)
+    return across * np.cos(lam), across * np.sin(lam), np.sin(phi)
 
 
 def place_of(x: float, y: float, z: float) -> Coordinates:

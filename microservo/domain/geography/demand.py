@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -13,12 +13,14 @@ from microservo.errors import InvalidInput
 
 LEAST_CONCENTRATION: Final = 0.01
 """Below it, where the mean lies is up to chance: demand surrounds the earth, or is at antipodes."""
-MOST_REQUESTS: Final = 1_000_000_000
-"""In one row: what a sum of them in 64 bits has room for."""
-_CELLS_PER_DEGREE: Final = 1
+MOST_REQUESTS: Final = 10_000_000
+"""In one batch: sums of hundreds of such have room in 64 bits."""
+_LEAST_SLICE_US: Final = 1_000
 # Sums of whole numbers don't depend on the order or the batches in which rows came, as those of floats do.
-# One unit is 0.4 m on the ground.
-_SCALE: Final = 1 << 24
+# One unit is 6 mm on the ground.
+_SCALE: Final = 1 << 30
+# One degree each, 180 rows from south to north of 360.
+_CELLS: Final = 180 * 360
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +30,7 @@ class RequestCounts:
     Attributes:
         latitude: degrees, as of `Coordinates`; 0 is a latitude like any other.
         longitude: degrees, likewise.
-        count: how many requests, 0 to `MOST_REQUESTS`.
+        count: how many requests, 0 or more, and no more than `MOST_REQUESTS` in all rows.
         at_us: when, in epoch microseconds UTC.
 
     Raises:
@@ -47,6 +49,9 @@ class RequestCounts:
             raise InvalidInput(msg)
         is_place = (np.abs(self.latitude) <= 90) & (np.abs(self.longitude) <= 180)
         is_right = is_place & (self.count >= 0) & (self.count <= MOST_REQUESTS)
+        if is_right.all() and self.count.sum() > MOST_REQUESTS:
+            msg = f"{self.count.sum()} requests at once can't be counted; give up to {MOST_REQUESTS} a batch"
+            raise InvalidInput(msg)
         if not is_right.all():
             row = int(np.argmin(is_right))
             msg = (
@@ -86,10 +91,18 @@ def demand_centre(counts: RequestCounts) -> DemandCentre | None:
         >>> found = demand_centre(
         ...     RequestCounts(latitude=latitude, longitude=longitude, count=count, at_us=at_us)
         ... )
-        >>> round(found.coordinates.longitude, 9), round(found.concentration, 4)
+        >>> round(found.coordinates.longitude, 6), round(found.concentration, 4)
         (10.0, 0.9853)
     """
-    raise NotImplementedError
+    places = np.stack((counts.latitude, counts.longitude), axis=1)
+    distinct, inverse = np.unique(places, axis=0, return_inverse=True)
+    sums = np.zeros((len(distinct), 4), np.int64)
+    np.add.at(sums, inverse, _weighted(counts))
+    found = _mean(sums)
+    if found is None or not found.is_degenerate:
+        return found
+    most = distinct[int(np.argmax(sums[:, 0]))]
+    return replace(found, coordinates=Coordinates(float(most[0]), float(most[1])))
 
 
 class DemandWindow:
@@ -97,15 +110,36 @@ class DemandWindow:
 
     Time is cut into slices, and the earth into cells of one degree. Of each slice and cell the number of
     requests and the sum of their unit vectors is kept, in whole numbers, so the centre is as exact as of the
-    rows themselves (0.4 m), and the same in whatever order and batches they come.
+    rows themselves (6 mm), and the same in whatever order and batches they come. Where demand has no
+    centre, the place of most demand is the middle of what comes from the cell of most demand.
 
     Args:
         window_us: length in microseconds.
-        slices: it moves on in steps of window_us / slices.
+        slices: it moves on in steps of window_us / slices, which are at least a millisecond.
+
+    Attributes:
+        late: requests that were older than the window when they came, and so never counted.
+        ahead: those that were more than a window ahead of their time, likewise.
+
+    Raises:
+        InvalidInput: such steps would be too short.
     """
 
     def __init__(self, *, window_us: int, slices: int = 12) -> None:
-        raise NotImplementedError
+        if not (slices >= 1 and window_us >= slices * _LEAST_SLICE_US):
+            msg = (
+                f"a window of {window_us} us can't move on in {slices} steps; give at least one step, "
+                f"and {_LEAST_SLICE_US} us for each"
+            )
+            raise InvalidInput(msg)
+        self.late = 0
+        self.ahead = 0
+        self._slice_us = window_us // slices
+        self._slices = slices
+        self._now_us: int | None = None
+        # Sorted by slice, then cell.
+        self._keys = np.zeros(0, np.int64)
+        self._sums = np.zeros((0, 4), np.int64)
 
     def add(self, counts: RequestCounts, *, now_us: int) -> None:
         """Takes rows in.
@@ -115,8 +149,77 @@ class DemandWindow:
                 count as `late` and `ahead` and for nothing else.
             now_us: event time of what brought them, epoch microseconds; the window ends at the newest.
         """
-        raise NotImplementedError
+        self._now_us = now_us if self._now_us is None else max(now_us, self._now_us)
+        number = counts.at_us // self._slice_us
+        first, end = self._bounds(self._now_us)
+        is_late, is_ahead = number < first, number >= end + self._slices
+        self.late += int(counts.count[is_late].sum())
+        self.ahead += int(counts.count[is_ahead].sum())
+        taken = ~is_late & ~is_ahead & (counts.count > 0)
+        keys = number[taken] * _CELLS + _cells(counts.latitude[taken], counts.longitude[taken])
+        kept = self._keys >= first * _CELLS
+        self._keys, self._sums = _summed(
+            np.concatenate((self._keys[kept], keys)),
+            np.concatenate((self._sums[kept], _weighted(counts)[taken])),
+        )
 
     def centre(self, *, now_us: int) -> DemandCentre | None:
-        """The centre of the requests of the window that ends then; see `demand_centre`."""
-        raise NotImplementedError
+        """The centre of the requests of the window that ends then, or at the newest `now_us`.
+
+        Args:
+            now_us: event time, epoch microseconds.
+
+        Returns:
+            As `demand_centre` says; None where the window is empty.
+        """
+        first, _ = self._bounds(now_us if self._now_us is None else max(now_us, self._now_us))
+        kept = self._keys >= first * _CELLS
+        _, sums = _summed(self._keys[kept] % _CELLS, self._sums[kept])
+        found = _mean(sums)
+        if found is None or not found.is_degenerate:
+            return found
+        most = sums[int(np.argmax(sums[:, 0]))]
+        return replace(found, coordinates=place_of(*most[1:].astype(np.float64).tolist()))
+
+    def _bounds(self, now_us: int) -> tuple[int, int]:
+        """First slice of the window that ends then, and the one after its last."""
+        end = now_us // self._slice_us + 1
+        return end - self._slices, end
+
+
+def _weighted(counts: RequestCounts) -> Int64:
+    """Requests, and the sums of their unit vectors, shape (rows, 4)."""
+    vectors = np.stack(unit_vectors(counts.latitude, counts.longitude), axis=1)
+    return np.column_stack((counts.count, np.rint(vectors * _SCALE).astype(np.int64) * counts.count[:, None]))
+
+
+def _mean(sums: Int64) -> DemandCentre | None:
+    """The mean direction of sums of shape (places, 4)."""
+    requests = int(sums[:, 0].sum())
+    if not requests:
+        return None
+    # Floats, since the sum of all places may have no room in 64 bits.
+    mean = sums[:, 1:].astype(np.float64).sum(axis=0) / (_SCALE * requests)
+    concentration = min(1.0, float(np.sqrt((mean**2).sum())))
+    return DemandCentre(
+        coordinates=place_of(*mean.tolist()),
+        concentration=concentration,
+        requests=requests,
+        is_degenerate=concentration < LEAST_CONCENTRATION,
+    )
+
+
+def _cells(latitude: Float64, longitude: Float64) -> Int64:
+    """The cell of each place, counted from the south pole, and there from 180 west."""
+    row = np.minimum(np.floor(latitude).astype(np.int64) + 90, 179)
+    return row * 360 + (np.floor(longitude).astype(np.int64) + 180) % 360
+
+
+def _summed(keys: Int64, sums: Int64) -> tuple[Int64, Int64]:
+    """One row a key, in order of keys."""
+    if not len(keys):
+        return keys, sums
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    begins = np.flatnonzero(np.diff(ordered, prepend=ordered[0] - 1))
+    return ordered[begins], np.add.reduceat(sums[order], begins, axis=0)

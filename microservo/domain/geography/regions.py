@@ -60,7 +60,8 @@ def regions_of(
     by_name = sorted(range(len(regions)), key=lambda index: regions[index].name)
     distances = distances_from(latitudes, longitudes, [regions[index].centre for index in by_name])
     # The first of equal ones is taken, and they are in the order of their names.
-    return np.array(by_name, np.int64)[np.argmin(distances, axis=1)]
+    found: Int64 = np.array(by_name, np.int64)[np.argmin(distances, axis=1)]
+    return found
 
 
 def distances_from(latitudes: ArrayLike, longitudes: ArrayLike, centres: Sequence[Coordinates]) -> Float64:

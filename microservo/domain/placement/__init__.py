@@ -11,6 +11,7 @@ from microservo.domain.placement.hosts import (
     NoHost,
     choose_host,
     choose_host_of_region,
+    choose_node,
 )
 from microservo.domain.placement.overload import Containers, Relief, rank_reliefs
 from microservo.domain.placement.ports import first_free_port
@@ -31,6 +32,7 @@ __all__ = [
     "Relief",
     "choose_host",
     "choose_host_of_region",
+    "choose_node",
     "first_free_port",
     "plan_drain",
     "rank_reliefs",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import numpy as np
@@ -79,13 +79,26 @@ class Hosts:
             if length != len(self.names):
                 msg = f"column {column.name} has {length} rows for {len(self.names)} hosts; give one a host"
                 raise InvalidInput(msg)
+        is_place = (np.abs(self.latitude) <= 90) & (np.abs(self.longitude) <= 180)
+        if not is_place.all():
+            row = int(np.argmin(is_place))
+            msg = (
+                f"host {self.names[row]} is at latitude {self.latitude[row]:g}, longitude "
+                f"{self.longitude[row]:g}; give degrees from -90 to 90 north and from -180 to 180 east"
+            )
+            raise InvalidInput(msg)
 
     def __len__(self) -> int:
         return len(self.names)
 
     def with_reservation(self, host: int, need: Need) -> Hosts:
         """The same with room kept on a host (its place in the columns) for a container that will start."""
-        raise NotImplementedError
+        return replace(
+            self,
+            reserved_memory=_added(self.reserved_memory, host, need.memory_bytes),
+            reserved_cores=_added(self.reserved_cores, host, need.cpu_cores),
+            reserved_disk=_added(self.reserved_disk, host, need.disk_bytes),
+        )
 
 
 def room(hosts: Hosts, need: Need) -> Int8:
@@ -103,4 +116,50 @@ def room(hosts: Hosts, need: Need) -> Int8:
     usmanager divided how busy the processors are, a share of all, by their number once more, looked at no
     disk, and reserved nothing.
     """
-    raise NotImplementedError
+    is_node = hosts.is_node
+    # What is started will have all of its memory.
+    available = np.where(hosts.is_running, hosts.memory_available, hosts.memory_total)
+    memory = memory_forecast_percent(available - hosts.reserved_memory, hosts.memory_total, need.memory_bytes)
+    processor = _processor_forecast_percent(hosts, need)
+    disk = hosts.disk_available - hosts.reserved_disk - need.disk_bytes
+    found = np.full(len(hosts), FITS, np.int8)
+    # From the last that is told to the first.
+    found[disk < 0] = DISK
+    found[processor >= CEILING_PERCENT] = PROCESSOR
+    found[memory >= CEILING_PERCENT] = MEMORY
+    found[is_node & (np.isnan(memory) | np.isnan(processor) | np.isnan(disk))] = UNKNOWN
+    return found
+
+
+def memory_forecast_percent(available: Float64, total: Float64, expected: float) -> Float64:
+    """How full memory will be with a container that takes `expected` bytes, in per cent; NaN of no memory.
+
+    Example:
+        >>> memory_forecast_percent(np.array([4e9]), np.array([16e9]), 1e9).tolist()
+        [81.25]
+    """
+    forecast = np.full(total.shape, np.nan)
+    np.divide(available - expected, total, out=forecast, where=total > 0)
+    return (1.0 - forecast) * 100.0
+
+
+def percent_of(amounts: Float64, whole: float) -> Float64:
+    """Shares of a whole in per cent; 0 where nobody knows how large that is."""
+    return np.nan_to_num(100.0 * amounts / whole) if whole > 0 else np.zeros(len(amounts))
+
+
+def _processor_forecast_percent(hosts: Hosts, need: Need) -> Float64:
+    """How busy processors will be; where there is nothing to add, their number need not be known."""
+    added = hosts.reserved_cores + need.cpu_cores
+    share = np.full(len(hosts), np.nan)
+    np.divide(added, hosts.cores, out=share, where=hosts.cores > 0)
+    share[added == 0] = 0.0
+    # One that is off is idle.
+    busy = np.where(hosts.is_running, hosts.cpu_percent, 0.0)
+    return busy + 100.0 * share
+
+
+def _added(column: Float64, host: int, amount: float) -> Float64:
+    more = column.copy()
+    more[host] += amount
+    return more

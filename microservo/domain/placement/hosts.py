@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from microservo.domain.geography import (
     AWS_REGIONS,
@@ -15,8 +14,14 @@ from microservo.domain.geography import (
     AwsRegion,
     Coordinates,
     Region,
+    distance_m,
+    distances_m,
+    nearest_aws_region,
+    regions_of,
 )
-from microservo.domain.placement.capacity import Hosts, Need
+from microservo.domain.placement.capacity import Bools, Hosts, Int8, Need, room
+from microservo.domain.telemetry import Float64
+from microservo.errors import InvalidInput
 
 INACTIVE_FACTOR: Final = 1.25
 """A node may be so many times as far away as an inactive host, which has to be joined first."""
@@ -25,6 +30,18 @@ NEW_FACTOR: Final = 1.5
 
 ChoiceKind = Literal["node", "edge", "cloud", "new"]
 
+(
+    CHOSEN,
+    EXCLUDED,
+    NOT_READY,
+    NOT_MEASURED,
+    NO_MEMORY,
+    NO_PROCESSOR,
+    NO_DISK,
+    FARTHER,
+    OTHER_REGION,
+    INACTIVE,
+) = range(10)
 PASSED_OVER: Final[tuple[str, ...]] = (
     "chosen",
     "excluded",
@@ -35,8 +52,11 @@ PASSED_OVER: Final[tuple[str, ...]] = (
     "disk",
     "farther",
     "other region",
+    "inactive",
 )
 """Why a host was not chosen. *farther*: it has room, but another one was nearer by the factors."""
+# In the order of what `room` says: FITS, UNKNOWN, MEMORY, PROCESSOR, DISK.
+_OF_ROOM: Final = np.array([FARTHER, NOT_MEASURED, NO_MEMORY, NO_PROCESSOR, NO_DISK], np.int8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +81,7 @@ class Choice:
     distance_m: float
     must_start: bool
     must_join: bool
-    reasons: NDArray[np.int8]
+    reasons: Int8
 
     def reason(self, index: int) -> str:
         """Why the host at a place in the columns was passed over."""
@@ -72,11 +92,12 @@ class Choice:
 class NoHost:
     """Nowhere to put a container, with the reasons for each host as in `Choice`."""
 
-    reasons: NDArray[np.int8]
+    reasons: Int8
 
     def counts(self) -> Mapping[str, int]:
         """How many hosts were passed over for which reason."""
-        raise NotImplementedError
+        counts = np.bincount(self.reasons, minlength=len(PASSED_OVER))
+        return {reason: int(count) for reason, count in zip(PASSED_OVER, counts, strict=True) if count}
 
 
 def choose_host(
@@ -89,8 +110,8 @@ def choose_host(
 ) -> Choice | NoHost:
     """The host for a container that is wanted near a place.
 
-    With dN, dE, dC the metres to the nearest ready node, inactive edge and inactive cloud host that have room,
-    and dA to the nearest enabled region of the cloud, all infinite where there is none:
+    With dN, dE, dC the metres to the nearest ready node, inactive edge and inactive cloud host that have
+    room, and dA to the nearest enabled region of the cloud, all infinite where there is none:
 
     1. the node, if dN <= 1.25 dE, dN <= 1.25 dC and dN <= 1.5 dA;
     2. else the nearer of the two inactive ones, of equal ones the edge host, if it is within 1.5 dA;
@@ -108,7 +129,24 @@ def choose_host(
         excluded: names of hosts that it must not go to: the source of a migration, hosts that have failed.
         aws_regions: where instances can be launched; empty where none may be.
     """
-    raise NotImplementedError
+    distances = distances_m(target.latitude, target.longitude, hosts.latitude, hosts.longitude)
+    reasons = _reasons(hosts, need, excluded)
+    launch = nearest_aws_region(target, aws_regions)
+    index = _nearest_of_all(hosts, distances, reasons, np.inf if launch is None else launch[1])
+    if index is not None:
+        return _existing(hosts, index, distances, reasons)
+    return NoHost(reasons=reasons) if launch is None else _new(launch[0], launch[1], reasons)
+
+
+def choose_node(
+    target: Coordinates, hosts: Hosts, need: Need, *, excluded: Collection[str] = ()
+) -> Choice | NoHost:
+    """The nearest ready node with room, where nothing is to be started or joined; see `choose_host`."""
+    distances = distances_m(target.latitude, target.longitude, hosts.latitude, hosts.longitude)
+    reasons = _reasons(hosts, need, excluded)
+    reasons[(reasons == FARTHER) & ~hosts.is_node] = INACTIVE
+    index = _nearest(hosts, distances, reasons == FARTHER)
+    return NoHost(reasons=reasons) if index is None else _existing(hosts, index, distances, reasons)
 
 
 def choose_host_of_region(
@@ -133,5 +171,88 @@ def choose_host_of_region(
         regions: all regions; a host is in the one whose centre is nearest.
         excluded: names of hosts that it must not go to.
         aws_region: where to launch an instance, see `main_aws_region`; None where none may be.
+
+    Raises:
+        InvalidInput: `region` is none of `regions`.
     """
-    raise NotImplementedError
+    if region not in regions:
+        msg = f"{region.name[:80]!r} is no region; take one of {', '.join(each.name for each in regions)}"
+        raise InvalidInput(msg)
+    distances = distances_m(region.centre.latitude, region.centre.longitude, hosts.latitude, hosts.longitude)
+    reasons = _reasons(hosts, need, excluded)
+    able = np.flatnonzero(reasons == FARTHER)
+    found = regions_of(hosts.latitude[able], hosts.longitude[able], regions)
+    reasons[able[found != regions.index(region)]] = OTHER_REGION
+    for group in (hosts.is_node, ~hosts.is_node):
+        index = _nearest(hosts, distances, group & (reasons == FARTHER))
+        if index is not None:
+            return _existing(hosts, index, distances, reasons)
+    if aws_region is None:
+        return NoHost(reasons=reasons)
+    return _new(aws_region, distance_m(region.centre, aws_region.centre), reasons)
+
+
+def _reasons(hosts: Hosts, need: Need, excluded: Collection[str]) -> Int8:
+    """Why each host can't be taken; FARTHER where it can."""
+    reasons = _OF_ROOM[room(hosts, need)]
+    reasons[hosts.is_node & ~hosts.is_ready] = NOT_READY
+    if excluded:
+        names = frozenset(excluded)
+        reasons[[place for place, name in enumerate(hosts.names) if name in names]] = EXCLUDED
+    return reasons
+
+
+def _nearest_of_all(hosts: Hosts, distances: Float64, reasons: Int8, launch_m: float) -> int | None:
+    """By the rules of `choose_host`; None for a new instance, or where there is no host."""
+    has_room = reasons == FARTHER
+    node = _nearest(hosts, distances, has_room & hosts.is_node)
+    edge = _nearest(hosts, distances, has_room & ~hosts.is_node & hosts.is_edge)
+    cloud = _nearest(hosts, distances, has_room & ~hosts.is_node & ~hosts.is_edge)
+    node_m, edge_m, cloud_m = (np.inf if each is None else distances[each] for each in (node, edge, cloud))
+    if (
+        node_m <= INACTIVE_FACTOR * edge_m
+        and node_m <= INACTIVE_FACTOR * cloud_m
+        and node_m <= NEW_FACTOR * launch_m
+        and node is not None
+    ):
+        return node
+    inactive, inactive_m = (edge, edge_m) if edge_m <= cloud_m else (cloud, cloud_m)
+    return inactive if inactive_m <= NEW_FACTOR * launch_m else None
+
+
+def _nearest(hosts: Hosts, distances: Float64, among: Bools) -> int | None:
+    """The nearest of some hosts, the first by name of those at the same distance."""
+    places = np.flatnonzero(among)
+    if not len(places):
+        return None
+    nearest = places[distances[places] == distances[places].min()]
+    return int(min(nearest, key=lambda place: hosts.names[place]))
+
+
+def _existing(hosts: Hosts, index: int, distances: Float64, reasons: Int8) -> Choice:
+    reasons[index] = CHOSEN
+    is_node = bool(hosts.is_node[index])
+    kind: ChoiceKind = "node" if is_node else "edge" if hosts.is_edge[index] else "cloud"
+    return Choice(
+        kind=kind,
+        host=hosts.names[index],
+        index=index,
+        aws_region="",
+        distance_m=float(distances[index]),
+        must_start=not is_node and not hosts.is_running[index],
+        must_join=not is_node,
+        reasons=reasons,
+    )
+
+
+def _new(region: AwsRegion, distance: float, reasons: Int8) -> Choice:
+    return Choice(
+        kind="new",
+        host="",
+        index=-1,
+        aws_region=region.code,
+        distance_m=distance,
+        must_start=True,
+        must_join=True,
+        reasons=reasons,
+    )

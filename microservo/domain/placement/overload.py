@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from microservo.domain.placement.capacity import CEILING_PERCENT, Hosts, Need
+from microservo.domain.geography import Coordinates
+from microservo.domain.placement.capacity import CEILING_PERCENT, Hosts, Need, percent_of
 from microservo.domain.telemetry import Float64
 
 
@@ -37,6 +38,10 @@ class Containers:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def place(self, index: int) -> Coordinates:
+        """Where the container at a place in the columns is wanted."""
+        return Coordinates(float(self.latitude[index]), float(self.longitude[index]))
 
     def need(self, index: int) -> Need:
         """What the container at a place in the columns will take elsewhere."""
@@ -93,4 +98,26 @@ def rank_reliefs(
         containers: those on it.
         ceiling_percent: of memory and processor.
     """
-    raise NotImplementedError
+    total = float(hosts.memory_total[host])
+    memory = percent_of(containers.memory_bytes, total)
+    processor = percent_of(containers.cpu_cores, float(hosts.cores[host]))
+    used = percent_of(total - hosts.memory_available[[host]], total)
+    memory_excess = max(0.0, float(used[0]) - ceiling_percent)
+    processor_excess = max(0.0, float(np.nan_to_num(hosts.cpu_percent[host])) - ceiling_percent)
+    if not memory_excess + processor_excess:
+        memory_excess, processor_excess = float(memory.sum()), float(processor.sum())
+    excess = memory_excess + processor_excess
+    taken = np.minimum(memory, memory_excess) + np.minimum(processor, processor_excess)
+    relief = taken / excess if excess else np.zeros(len(containers))
+    requests = float(containers.requests_per_s.sum())
+    cost = 1.0 + (containers.requests_per_s / requests if requests else 0.0) + memory / 100.0
+    found = [
+        Relief(
+            index=int(index),
+            name=containers.names[index],
+            relief=float(relief[index]),
+            cost=float(cost[index]),
+        )
+        for index in np.flatnonzero(containers.can_move & (relief > 0))
+    ]
+    return tuple(sorted(found, key=lambda each: (-each.worth, each.cost, each.name)))

@@ -28,6 +28,7 @@ from microservo.domain.rules.rule import (
     Scope,
     check_rules,
 )
+from microservo.domain.rules.shipped import SHIPPED_RULES
 from microservo.domain.rules.simulated import SimulatedMetric, check_simulated, simulated_values
 from microservo.domain.rules.streaks import HOST_STREAKS, SERVICE_STREAKS, StreakPolicy, Streaks
 
@@ -43,6 +44,7 @@ __all__ = [
     "SCOPES",
     "SERVICE_DECISIONS",
     "SERVICE_STREAKS",
+    "SHIPPED_RULES",
     "Condition",
     "Decided",
     "EntityKind",

@@ -11,7 +11,7 @@ from microservo.errors import InvalidInput
 ANOMALY_SCORE: Final = "anomaly-score/"
 """Followed by the name of a deployed detector: its newest score of the service."""
 ROOT_CAUSE_RANK: Final = "root-cause-rank/"
-"""Followed by the name of a deployed ranker: the place of the service in its newest ranking, 1 the likeliest."""
+"""Followed by the name of a deployed ranker: the service's place in its newest ranking, 1 the likeliest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,8 @@ def check_field(name: str, *, queries: Collection[str] = ()) -> None:
     if any(name.startswith(prefix) and name != prefix for prefix in (ANOMALY_SCORE, ROOT_CAUSE_RANK)):
         return
     msg = (
-        f"there is no field {name[:80]!r}; take one of {', '.join(sorted(_NAMES))}, {ANOMALY_SCORE}<algorithm> "
-        f"or {ROOT_CAUSE_RANK}<algorithm>, or register a Prometheus query under that name"
+        f"there is no field {name[:80]!r}; take one of {', '.join(sorted(_NAMES))}, "
+        f"{ANOMALY_SCORE}<algorithm> or {ROOT_CAUSE_RANK}<algorithm>, or register a Prometheus query under "
+        "that name"
     )
     raise InvalidInput(msg)
