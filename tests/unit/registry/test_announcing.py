@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from registry_server import new_registry
 
-from microservo.adapters.broker import Producer
 from microservo.adapters.memory import MemoryBroker
+from microservo.adapters.memory.producer import MemoryProducer
 from microservo.domain.registry.documents import RegistrationDocument
 from microservo.errors import Fatal, Retryable, Unavailable
 from microservo.log.reader import read_state
@@ -26,7 +26,7 @@ class FailingBroker(MemoryBroker):
         self.failures: list[Exception] = []
         self.producers = 0
 
-    def producer(self, *, linger_ms: int = 5) -> Producer:
+    def producer(self, *, linger_ms: int = 5) -> MemoryProducer:
         self.producers += 1
         found = super().producer(linger_ms=linger_ms)
         flush: Callable[[float], None] = found.flush
