@@ -19,8 +19,9 @@ from microservo.log.reader import ranges_from
 from microservo.retry import retry
 from microservo.runtime.health import HealthServer
 from microservo.runtime.http import HttpServer
+from microservo.runtime.log_limit import LogLimit
 from microservo.runtime.loop import consume_loop
-from microservo.runtime.metrics import RECORDS_TOTAL
+from microservo.runtime.metrics import RECORDS_TOTAL, RETRIES_TOTAL
 from microservo.runtime.pulse import Pulse
 from microservo.runtime.shutdown import Shutdown
 from schemas.catalogue import REGISTRATIONS
@@ -59,6 +60,7 @@ def run(
     writing = broker or KafkaBroker(settings.kafka.model_copy(update=give_up))
     pulse = Pulse()
     is_ready = threading.Event()
+    limit = LogLimit()
     port = settings.registry_port or free_ports(1)[0]
     registry = Registry(
         _own_registration(settings, port, clock()),
@@ -87,7 +89,12 @@ def run(
 
         def keep_house() -> None:
             pulse.beat()
-            announcements.advance()
+            try:
+                announcements.advance()
+            except Retryable as error:
+                RETRIES_TOTAL.labels("housekeeping").inc()
+                if (rest := limit.end_of_line(REGISTRATIONS, "away")) is not None:
+                    logger.warning("%s%s", error, rest)
 
         consume_loop(
             consumer,
