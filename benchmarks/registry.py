@@ -1,7 +1,7 @@
 """What a question costs a registry that knows 1,000 services of 100 instances each, in CPU time.
 
-`python -m benchmarks.registry`, a few seconds of CPU. Asked are all services in turn; the first time, and after
-a change, the columns of each service are made anew. By HTTP it is the time of the server alone.
+`python -m benchmarks.registry`, a few seconds of CPU. Asked are all services in turn; the first time, and
+after a change, the columns of each service are made anew. By HTTP it is the time of the server alone.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _ask(registry: Registry, question: EndpointQuestion) -> None:
 
 def _change_and_ask(registry: Registry, known: list[Registration]) -> None:
     for service in range(SERVICES):
-        _observe(registry, known[service * INSTANCES :][:1])
+        _observe(registry, [known[service * INSTANCES]])
         registry.endpoint(f"s{service}", QUESTIONS["closest"], PLACE)
 
 
