@@ -3,7 +3,9 @@
 Every request is answered once a broker of its own has what it holds. Both ways are measured in turn, several
 times, and the medians are shown: on a busy machine one turn says little. The collector, the broker and the
 senders share the machine, so what it takes a second also tells what sending costs; the collector's own
-processor time for a span does not.
+processor time for a span does not. Beside it, OpenTelemetry's Collector with its Kafka exporter, set to do
+the same: it answers when all replicas have the bytes, and compresses them likewise. It decodes and encodes
+them; ours also makes columns of them and finds services, callees and doubles.
 """
 
 from __future__ import annotations
@@ -16,17 +18,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import pytest
 from rich.console import Console
 
 from benchmarks.facts import machine_facts, time_fact
 from benchmarks.figures import Figure, figure, show, write
-from benchmarks.load import create_topics
+from benchmarks.load import PARTITIONS, create_topics
 from benchmarks.processes import measure, own_python
+from benchmarks.real_systems import VERSION, running_collector
+from microservo.adapters.broker import TopicSpec
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
 from microservo.adapters.kafka.embedded import running_broker
 from microservo.adapters.ports import free_ports
@@ -43,6 +48,11 @@ _SDK_CASE = "the exporter of the Python SDK, 512 spans a request"
 _SDK_SPANS = 512
 _ASKED_SPANS_PER_S = 20_000.0
 """Of one exporter that waits for each answer."""
+_PEER = f"OpenTelemetry Collector {VERSION}, kafka exporter"
+_PEER_SETTINGS = {
+    "sending_queue": {"enabled": False},
+    "producer": {"required_acks": -1, "compression": "lz4", "linger": "5ms"},
+}
 _QUIET_SERVICES = 11
 _QUIET = f"{_QUIET_SERVICES} services that export each signal twice a second"
 _QUIET_SECONDS = 20
@@ -75,14 +85,15 @@ class _Speed:
 
 def figures(bootstrap_servers: str, log: Path) -> Iterator[Figure]:
     """Spans a second of each case and what they cost, gRPC against HTTP; and what a quiet collector costs."""
-    with _collector(bootstrap_servers, log) as collector:
+    with _collector(bootstrap_servers, log) as collector, _peer(bootstrap_servers, log.parent) as peer:
         for title, (senders, spans) in _CASES.items():
             arguments = (str(senders), str(spans), str(_SECONDS))
-            http, grpc = _in_turn(collector, "benchmarks.senders", arguments)
+            http, grpc, *theirs = _in_turn("benchmarks.senders", arguments, collector, peer)
             if senders == 1:
                 yield _asked_of_one(title, http)
             yield from _figures_of(title, http, grpc)
-        http, grpc = _in_turn(collector, "benchmarks.sdk_sender", (str(_SDK_SPANS), str(_SECONDS)))
+            yield from _beside_peer(title, (http, grpc), theirs)
+        http, grpc = _in_turn("benchmarks.sdk_sender", (str(_SDK_SPANS), str(_SECONDS)), collector)
         yield from _figures_of(_SDK_CASE, http, grpc)
         yield figure(
             f"CPU of the collector, {_QUIET}",
@@ -94,15 +105,14 @@ def figures(bootstrap_servers: str, log: Path) -> Iterator[Figure]:
         )
 
 
-def _in_turn(
-    collector: _Collector, module: str, arguments: Sequence[str]
-) -> tuple[Sequence[_Speed], Sequence[_Speed]]:
-    """The turns by HTTP and those by gRPC of a sender."""
-    found: dict[str, list[_Speed]] = {"http": [], "grpc": []}
+def _in_turn(module: str, arguments: Sequence[str], *collectors: _Collector | None) -> list[Sequence[_Speed]]:
+    """The turns of a sender by HTTP and those by gRPC, of each collector that there is."""
+    ways = [(each, kind) for each in collectors if each is not None for kind in ("http", "grpc")]
+    found: list[list[_Speed]] = [[] for _ in ways]
     for _ in range(_TURNS):
-        for kind, speeds in found.items():
+        for speeds, (collector, kind) in zip(found, ways, strict=True):
             speeds.append(_speed(collector, module, kind, arguments))
-    return found["http"], found["grpc"]
+    return [*found]
 
 
 def _asked_of_one(title: str, http: Sequence[_Speed]) -> Figure:
@@ -126,6 +136,25 @@ def _figures_of(title: str, http: Sequence[_Speed], grpc: Sequence[_Speed]) -> I
             unit,
             peer="OTLP/HTTP",
             peer_value=values[0],
+            command=COMMAND,
+        )
+
+
+def _beside_peer(
+    title: str, ours: Sequence[Sequence[_Speed]], theirs: Sequence[Sequence[_Speed]]
+) -> Iterator[Figure]:
+    """Spans for a second of a processor; those of the peer are None where it could not be had."""
+    for at, way in enumerate(("HTTP", "gRPC")):
+        rates = [
+            1e6 / statistics.median(each.cpu_us for each in speeds[at]) if speeds else None
+            for speeds in (ours, theirs)
+        ]
+        yield figure(
+            f"OTLP/{way}, {title}, for a second of the collector's processor time",
+            rates[0],
+            "spans/CPU s",
+            peer=_PEER,
+            peer_value=rates[1],
             command=COMMAND,
         )
 
@@ -179,6 +208,23 @@ def _collector(bootstrap_servers: str, log: Path) -> Iterator[_Collector]:
     finally:
         process.terminate()
         process.wait(30)
+
+
+@contextmanager
+def _peer(bootstrap_servers: str, folder: Path) -> Iterator[_Collector | None]:
+    """OpenTelemetry's own; None where it can't be built, which is said."""
+    with ExitStack() as stack:
+        try:
+            spans = TopicSpec(name="otlp_spans", partitions=PARTITIONS, config={})
+            KafkaBroker(KafkaSettings(bootstrap_servers=bootstrap_servers)).admin().ensure_topics([spans])
+            process, ports = stack.enter_context(
+                running_collector(folder / "peer", bootstrap_servers, _PEER_SETTINGS)
+            )
+        except pytest.skip.Exception as error:
+            print(error, file=sys.stderr)
+            yield None
+        else:
+            yield _Collector(process=process, ports=ports)
 
 
 def main() -> int:

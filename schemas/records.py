@@ -753,6 +753,10 @@ class FaultSchedule:
     """Microseconds UTC: when the first version was made."""
     instances: tuple[str, ...] = ()
     """Target instances by id; empty means every instance of the service."""
+    mode: str = "all"
+    """How many of the instances that are named, or else of all, each fault hits: all, one, a number, or a percentage like 50%."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """Labels that the target instances must have, where the target's platform knows labels."""
     parameters: dict[str, str] = field(default_factory=dict)
     """Parameters of the kind as people write them, with units, for example latency=300ms."""
     at_us: int | None = None

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import HealthCheck, settings
-from kubernetes_cluster import Cluster, running_cluster
+from kubernetes_cluster import Cluster, shared_cluster
 
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
 from microservo.adapters.kafka.embedded import running_broker
@@ -45,9 +43,10 @@ def kafka_broker(kafka_settings: KafkaSettings) -> KafkaBroker:
 
 @pytest.fixture(scope="session")
 def kubernetes_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A real API server with Chaos Mesh's kinds of objects; take namespaces of your own."""
-    # A path of sockets must be short.
-    with TemporaryDirectory(prefix="kube-") as folder, running_cluster(Path(folder)) as cluster:
+    """A real API server with Chaos Mesh's kinds of objects, one for all; take namespaces of your own."""
+    own = tmp_path_factory.getbasetemp()
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    with shared_cluster(own.parent if is_worker else own) as cluster:
         yield cluster
 
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from microservo.application.connection import Connection
-from microservo.domain.campaigns.plan import PlannedStep, fault_id
+from microservo.domain.campaigns.plan import PlannedStep, fault_id, request_of
 from microservo.domain.faults.lifecycle import LAST_STATES
 from microservo.log.faults import in_order, keep_newest, latest_events
 from microservo.log.publisher import Publisher
@@ -55,18 +55,7 @@ class CampaignFaults:
         Raises:
             Retryable: the broker is away for now.
         """
-        self._publisher.publish(
-            FaultRequest(
-                fault_id=self.id_of(step),
-                action="inject",
-                requested_at_us=requested_at_us,
-                kind=step.kind,
-                service=step.service,
-                parameters=dict(step.parameters),
-                duration_us=step.duration_us,
-                requested_by=f"campaign {self._campaign_id}",
-            )
-        )
+        self._publisher.publish(request_of(self._campaign_id, step, requested_at_us))
         self._publisher.flush(FLUSH_S)
 
     def stop(self, steps: Iterable[PlannedStep]) -> None:

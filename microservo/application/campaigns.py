@@ -10,20 +10,28 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from microservo.application.campaign_targets import check_faults, cluster_target
 from microservo.application.command import Command, Context
 from microservo.application.faults import ListFaults, list_faults
 from microservo.application.runs import running_run
 from microservo.domain import campaigns
 from microservo.domain.campaigns.choice import CampaignFault
 from microservo.domain.campaigns.course import Course
-from microservo.domain.campaigns.definition import Definition, load_definition
-from microservo.domain.campaigns.plan import CampaignPlan, PlannedStep, fault_id, plan_campaign
+from microservo.domain.campaigns.definition import CLUSTER, Definition, load_definition
+from microservo.domain.campaigns.plan import (
+    CampaignPlan,
+    PlannedStep,
+    fault_id,
+    plan_campaign,
+)
+from microservo.domain.campaigns.target import CampaignTarget
 from microservo.domain.faults.catalogue import check_id
 from microservo.errors import InvalidInput, Unavailable
 from microservo.log.campaigns import read_campaigns, read_journal
 from microservo.platforms.local.mechanisms import kinds_of_local_targets
 from microservo.platforms.local.topology_files import read_topology
-from microservo.platforms.platform import LoadedPlatform, kinds_here
+from microservo.platforms.platform import LoadedPlatform
+from microservo.platforms.target import kinds_of_clusters
 from schemas.records import CampaignEvent, CampaignRun, Experiment, FaultEvent
 
 if TYPE_CHECKING:
@@ -65,7 +73,7 @@ class CampaignReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanCampaign(Command[CampaignPlan]):
-    """Asks for the plan of a campaign; needs no running system.
+    """Asks for the plan of a campaign; needs no running system, but for one of all services of a cluster.
 
     Attributes:
         name: of a shipped one, or path of a file that ends in .toml.
@@ -113,16 +121,20 @@ class ListShippedCampaigns(Command[tuple[Definition, ...]]):
     """Asks for the campaigns that come with MicroServo; needs no running system."""
 
 
-def plan_of_campaign(command: PlanCampaign, _context: Context) -> CampaignPlan:
+def plan_of_campaign(command: PlanCampaign, context: Context) -> CampaignPlan:
     """The plan.
 
     Raises:
         InvalidInput: there is no such campaign, or it asks for something that can't be.
+        Unavailable: it is of all services of a cluster, and none is attached.
     """
     definition = _definition(command.name)
-    return plan_campaign(
-        definition, read_topology(definition.topology), kinds_of_local_targets(), command.seed
-    )
+    if definition.is_on_cluster:
+        return plan_campaign(
+            definition, cluster_target(definition, context), kinds_of_clusters(), command.seed
+        )
+    target = CampaignTarget.of(read_topology(definition.topology))
+    return plan_campaign(definition, target, kinds_of_local_targets(), command.seed)
 
 
 def run_campaign(command: RunCampaign, context: Context) -> CampaignReport:
@@ -236,17 +248,18 @@ def _checked_run(plan: CampaignPlan, context: Context) -> Experiment:
     if experiment is None:
         msg = "no run goes on, so there is nothing to break; `microservo up` begins one"
         raise Unavailable(msg)
-    if experiment.target != plan.target:
+    # In a cluster, the namespaces stand behind.
+    is_on_cluster = experiment.target.partition(" ")[0] == CLUSTER
+    if plan.target != (CLUSTER if is_on_cluster else experiment.target):
+        name_it = 'platform = "kubernetes"' if is_on_cluster else "this topology"
         msg = (
             f"campaign {plan.name} is for {plan.target}, and what runs is {experiment.target}; start that "
-            "target, or name this topology in the campaign's file"
+            f"target, or write {name_it} under [target] in the campaign's file"
         )
         raise InvalidInput(msg)
     platform = context.connection.platform()
-    lacking = set() if platform is None else {step.kind for step in plan.steps} - kinds_here(platform)
-    if lacking:
-        msg = f"the running target can't carry {', '.join(sorted(lacking))}; leave them out of the mix"
-        raise InvalidInput(msg)
+    if platform is not None:
+        check_faults(plan, platform)
     return experiment
 
 
@@ -292,7 +305,7 @@ def _carried_out(
             plan=plan,
             journal=journal,
             faults=faults,
-            health=stack.enter_context(TargetHealth(connection, experiment.run_id)),
+            health=stack.enter_context(TargetHealth(connection, experiment.run_id, plan.entry)),
             progress=context.progress,
             set_load=lambda journeys_per_s: _set_load(journeys_per_s, context),
             load_now=_load_of(experiment) if is_new else None,

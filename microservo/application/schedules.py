@@ -23,7 +23,7 @@ from microservo.domain.schedules import (
 )
 from microservo.errors import InvalidInput
 from microservo.log.reader import read_state
-from microservo.platforms.platform import kinds_here, services_of
+from microservo.platforms.platform import kinds_here, labels_of, services_of
 from schemas.catalogue import FAULT_SCHEDULES, SCHEDULE_PROGRESS
 from schemas.codec import SchemaError
 from schemas.records import FaultSchedule, ScheduledFault, ScheduleProgress
@@ -80,7 +80,8 @@ class AddSchedule(Command[ScheduleStatus]):
     """Asks for a schedule.
 
     Attributes:
-        kind: of fault, as of `RequestFault`; so are service, instances, parameters and duration.
+        kind: of fault, as of `RequestFault`; so are service, instances, mode, labels, parameters
+            and duration.
         when: its faults begin.
         grace: how late a fault may begin where nobody could request it in time; later, it is skipped.
         schedule_id: identity; made up if not given.
@@ -90,6 +91,8 @@ class AddSchedule(Command[ScheduleStatus]):
     service: str
     when: When
     instances: tuple[str, ...] = ()
+    mode: str = "all"
+    labels: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
     duration: str | timedelta | None = None
     grace: str | timedelta = GRACE
@@ -129,6 +132,8 @@ class EditSchedule(Command[ScheduleStatus]):
     kind: str | None = None
     service: str | None = None
     instances: tuple[str, ...] | None = None
+    mode: str | None = None
+    labels: Mapping[str, str] | None = None
     parameters: Mapping[str, str] | None = None
     duration: str | timedelta | None = None
     grace: str | timedelta | None = None
@@ -176,6 +181,8 @@ def add_schedule(command: AddSchedule, context: Context) -> ScheduleStatus:
         kind=command.kind,
         service=command.service,
         instances=command.instances,
+        mode=command.mode,
+        labels=dict(command.labels),
         parameters=dict(command.parameters),
         duration_us=duration_us(command.duration),
         grace_us=duration_us(command.grace),
@@ -244,6 +251,8 @@ def edit_schedule(command: EditSchedule, context: Context) -> ScheduleStatus:
         "kind": command.kind,
         "service": command.service,
         "instances": command.instances,
+        "mode": command.mode,
+        "labels": None if command.labels is None else dict(command.labels),
         "parameters": None if command.parameters is None else dict(command.parameters),
         "duration_us": None if command.duration is None else duration_us(command.duration),
         "grace_us": None if command.grace is None else duration_us(command.grace),
@@ -310,7 +319,8 @@ def _put(schedule: FaultSchedule, context: Context) -> ScheduleStatus:
     if platform is None:
         check_schedule(schedule)
     else:
-        check_schedule(schedule, services_of(platform), kinds_here(platform))
+        labels = labels_of(platform.instances())
+        check_schedule(schedule, services_of(platform), kinds_here(platform), labels=labels)
     return _send(schedule, context)
 
 

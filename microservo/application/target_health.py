@@ -12,22 +12,25 @@ from microservo.log.subscription import Subscription
 from schemas.catalogue import FEATURE_WINDOWS
 from schemas.records import FeatureWindow
 
-_CALLS = "call/*"
+_CALLS, _REQUESTS = "call/*", "request/*"
 _STALE_US = 30_000_000
 """A window that is older says nothing of now: the pipeline may be down, not the target."""
 
 
 class TargetHealth:
-    """Follows the windows of the users' calls; use it as a context.
+    """Follows the windows of the users' calls, or of the requests that users make; use it as a context.
 
     Args:
         connection: to the broker and the running system.
         run_id: windows of other runs say nothing of this target; empty accepts all.
+        entry: the service that users come to, where no load generator of ours says how they fare.
     """
 
-    def __init__(self, connection: Connection, run_id: str) -> None:
+    def __init__(self, connection: Connection, run_id: str, entry: str = "") -> None:
         self._connection = connection
         self._run_id = run_id
+        self._entry = entry
+        self._group = _REQUESTS if entry else _CALLS
         self._windows = Subscription(connection.broker, connection.topic(FEATURE_WINDOWS))
         self._newest: FeatureWindow | None = None
 
@@ -47,9 +50,9 @@ class TargetHealth:
         features = dict(zip(newest.names, newest.values, strict=True))
         length_s = (newest.end_us - newest.start_us) / 1e6
         return Health(
-            error_share=features.get(f"{_CALLS}/error_share"),
-            p99_ms=features.get(f"{_CALLS}/p99_ms"),
-            requests_per_s=features.get(f"{_CALLS}/count", 0.0) / length_s,
+            error_share=features.get(f"{self._group}/error_share"),
+            p99_ms=features.get(f"{self._group}/p99_ms"),
+            requests_per_s=features.get(f"{self._group}/count", 0.0) / length_s,
             down=self._down(),
         )
 
@@ -58,11 +61,16 @@ class TargetHealth:
         self._windows.close()
 
     def _is_newer(self, window: FeatureWindow) -> bool:
-        is_of_users = window.service_kind == "load_generator" and self._run_id in ("", window.run_id)
-        return is_of_users and (self._newest is None or window.start_us >= self._newest.start_us)
+        is_of_users = (
+            window.service == self._entry if self._entry else window.service_kind == "load_generator"
+        )
+        is_of_run = self._run_id in ("", window.run_id)
+        return (
+            is_of_users and is_of_run and (self._newest is None or window.start_us >= self._newest.start_us)
+        )
 
     def _down(self) -> tuple[str, ...]:
-        """Instances that are down, where the target runs on this machine."""
+        """Instances that are down, where this process finds the target."""
         try:
             platform = self._connection.platform()
             instances = () if platform is None else platform.instances()

@@ -21,6 +21,7 @@ from microservo.cli.declare import declare
 from microservo.cli.lines import describe
 from microservo.cli.output import print_document, print_line, print_table
 from microservo.cli.session import Session, pass_session
+from microservo.cli.target_options import instance_options, labels_of
 from microservo.cli.times import after, clock_time, date_time
 from microservo.cli.values import InstantType, Target, TargetType, parameters_of
 from microservo.domain.faults.catalogue import KindInfo
@@ -63,20 +64,7 @@ fault.add_command(declare)
     metavar="service=NAME[,instance=ID]",
     help="What to hit: every instance of a service, or the named ones.",
 )
-@click.option(
-    "--mode",
-    default="all",
-    show_default=True,
-    metavar="all|one|N|N%",
-    help="How many of these instances to hit; the id of the fault decides which.",
-)
-@click.option(
-    "--label",
-    "labels",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Label that an instance must have to be hit, in a cluster; repeat.",
-)
+@instance_options("all")
 @click.option("--param", "pairs", multiple=True, metavar="NAME=VALUE", help="Parameter of the kind; repeat.")
 @click.option("--duration", metavar="TIME", help="How long, for example 20s or 2min.")
 @click.option(
@@ -117,7 +105,7 @@ def request(
             service=target.service,
             instances=target.instances,
             mode=mode,
-            labels=parameters_of(labels, "--label", "app=cart"),
+            labels=labels_of(labels),
             parameters=parameters_of(pairs),
             duration=duration,
             start_at=start_at,

@@ -26,6 +26,7 @@ from microservo.application.schedules import (
 from microservo.application.when import When
 from microservo.cli.output import Cell, print_document, print_line, print_table
 from microservo.cli.session import Session, pass_session
+from microservo.cli.target_options import instance_options, labels_of
 from microservo.cli.text import styled
 from microservo.cli.times import date_time
 from microservo.cli.values import InstantType, Target, TargetType, parameters_of
@@ -69,6 +70,7 @@ def schedule() -> None:
 @click.option(
     "--target", required=True, type=TargetType(), metavar="service=NAME[,instance=ID]", help="What to hit."
 )
+@instance_options("all")
 @click.option("--param", "pairs", multiple=True, metavar="NAME=VALUE", help="Parameter of the kind; repeat.")
 @click.option("--duration", metavar="TIME", help="How long each lasts, for example 20s or 2min.")
 @_when_options
@@ -86,6 +88,8 @@ def add(
     kind: str,
     *,
     target: Target,
+    mode: str,
+    labels: tuple[str, ...],
     pairs: tuple[str, ...],
     duration: str | None,
     grace: str,
@@ -106,12 +110,16 @@ def add(
       microservo schedule add process-kill --target service=cartservice --at 2027-01-31T12:00:00Z
       microservo schedule add cpu-hog --target service=adservice --duration 1min \\
           --cron '*/15 8-17 * * MON-FRI'
+      microservo schedule add pod-kill --target service=cart --mode one --label track=canary \\
+          --daily 02:30
     """
     status = session.execute(
         AddSchedule(
             kind=kind,
             service=target.service,
             instances=target.instances,
+            mode=mode,
+            labels=labels_of(labels),
             parameters=parameters_of(pairs),
             duration=duration,
             when=_when(at, daily, weekly, cron, time_zone),
@@ -220,6 +228,7 @@ def resume(session: Session, schedule_id: str) -> None:
 @click.argument("schedule_id", metavar="ID")
 @click.option("--kind", help="Kind of fault.")
 @click.option("--target", type=TargetType(), metavar="service=NAME[,instance=ID]", help="What to hit.")
+@instance_options(None)
 @click.option("--param", "pairs", multiple=True, metavar="NAME=VALUE", help="All parameters anew; repeat.")
 @click.option("--duration", metavar="TIME", help="How long each lasts.")
 @_when_options
@@ -231,6 +240,8 @@ def edit(
     *,
     kind: str | None,
     target: Target | None,
+    mode: str | None,
+    labels: tuple[str, ...],
     pairs: tuple[str, ...],
     duration: str | None,
     grace: str | None,
@@ -259,6 +270,8 @@ def edit(
             kind=kind,
             service=None if target is None else target.service,
             instances=None if target is None else target.instances,
+            mode=mode,
+            labels=labels_of(labels) if labels else None,
             parameters=parameters_of(pairs) if pairs else None,
             duration=duration,
             grace=grace,

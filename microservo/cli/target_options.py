@@ -1,12 +1,13 @@
-"""The options that say where the target is."""
+"""The options that say where the target is, and which of a service's instances a fault hits."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
 
+from microservo.cli.values import parameters_of
 from microservo.errors import InvalidInput
 from microservo.system.options import ClusterOptions
 
@@ -38,6 +39,37 @@ def target_options(command: Decorated) -> Decorated:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def instance_options(mode: str | None) -> Callable[[Decorated], Decorated]:
+    """Adds the options that choose among the instances of a service; `mode` is the default."""
+
+    def added(command: Decorated) -> Decorated:
+        for option in (
+            click.option(
+                "--label",
+                "labels",
+                multiple=True,
+                metavar="NAME=VALUE",
+                help="Label that an instance must have to be hit, in a cluster; repeat.",
+            ),
+            click.option(
+                "--mode",
+                default=mode,
+                show_default=mode is not None,
+                metavar="all|one|N|N%",
+                help="How many of these instances to hit; the id of the fault decides which.",
+            ),
+        ):
+            command = option(command)
+        return command
+
+    return added
+
+
+def labels_of(pairs: Sequence[str]) -> Mapping[str, str]:
+    """The labels that were given; raises as `parameters_of`."""
+    return parameters_of(pairs, "--label", "app=cart")
 
 
 def cluster_of(target: str, namespaces: tuple[str, ...], context: str | None) -> ClusterOptions | None:

@@ -41,6 +41,8 @@ class Schedules:
         time_zone: str = "UTC",
         duration: str | timedelta | None = None,
         instances: Sequence[str] = (),
+        mode: str = "all",
+        labels: Mapping[str, str] | None = None,
         parameters: Mapping[str, object] | None = None,
         grace: str | timedelta = GRACE,
         schedule_id: str | None = None,
@@ -57,6 +59,9 @@ class Schedules:
             time_zone: that daily, weekly and cron are meant in.
             duration: of each fault, for example "20s".
             instances: ids of the instances to hit.
+            mode: how many of these to hit: all, one, a number like "2", or a percentage like "50%"; the id of
+                each fault decides which.
+            labels: those that an instance must have to be hit.
             parameters: of the kind, as people write them.
             grace: how late a fault may begin where nobody could request it in time; later, it is skipped.
             schedule_id: identity; made up if not given.
@@ -69,6 +74,8 @@ class Schedules:
             service=service,
             when=When(at=at, daily=daily, weekly=weekly, cron=cron, time_zone=time_zone),
             instances=tuple(instances),
+            mode=mode,
+            labels=dict(labels or {}),
             parameters={name: str(value) for name, value in (parameters or {}).items()},
             duration=duration,
             grace=grace,
@@ -109,6 +116,8 @@ class Schedules:
         time_zone: str = "UTC",
         duration: str | timedelta | None = None,
         instances: Sequence[str] | None = None,
+        mode: str | None = None,
+        labels: Mapping[str, str] | None = None,
         parameters: Mapping[str, object] | None = None,
         grace: str | timedelta | None = None,
     ) -> ScheduleStatus:
@@ -123,6 +132,8 @@ class Schedules:
             when=when if is_given else None,
             duration=duration,
             instances=None if instances is None else tuple(instances),
+            mode=mode,
+            labels=labels,
             parameters=given,
             grace=grace,
         )

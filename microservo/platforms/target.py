@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from microservo.adapters.clock import now_us
+from microservo.domain.faults.catalogue import KINDS
 from microservo.errors import InvalidInput
 from microservo.platforms.local.platform import LocalPlatform
 from microservo.platforms.platform import Platform
@@ -91,11 +92,17 @@ def kubernetes_api(context: str | None) -> KubernetesApi:
     return connect(context)
 
 
+def kinds_of_clusters() -> tuple[str, ...]:
+    """The kinds that can be carried in a cluster with all of Chaos Mesh, in order of the catalogue."""
+    return tuple(name for name, kind in KINDS.items() if _CLUSTER_MECHANISMS.intersection(kind.mechanisms))
+
+
 def cluster_variables() -> dict[str, str]:
     """What this process' environment says of the way to a cluster: its kubeconfig, credentials, proxies."""
     return {name: value for name, value in os.environ.items() if _VARIABLE.fullmatch(name)}
 
 
+_CLUSTER_MECHANISMS = frozenset({"noop", "chaos-mesh"})
 _VARIABLE = re.compile(
     "KUBECONFIG|KUBERNETES_SERVICE_.*|(AWS|AZURE|CLOUDSDK|GOOGLE)_.*|(HTTPS_PROXY|https_proxy|NO_PROXY|no_proxy)"
 )

@@ -10,6 +10,7 @@ from microservo.adapters.clock import now_us
 from microservo.application.progress import Progress
 from microservo.domain.campaigns.definition import Definition, LoadStep
 from microservo.domain.campaigns.plan import CampaignPlan, plan_campaign
+from microservo.domain.campaigns.target import CampaignTarget
 from microservo.errors import InvalidInput
 from microservo.platforms.local.mechanisms import kinds_of_local_targets
 from microservo.platforms.local.topology_files import read_topology
@@ -139,4 +140,6 @@ def plan_of(options: SystemOptions, faults: int, *, is_balanced: bool = False) -
         count=faults,
         is_balanced=is_balanced,
     )
-    return plan_campaign(definition, read_topology(options.topology), kinds_of_local_targets())
+    return plan_campaign(
+        definition, CampaignTarget.of(read_topology(options.topology)), kinds_of_local_targets()
+    )

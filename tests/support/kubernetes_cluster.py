@@ -7,22 +7,26 @@ It has no scheduler, no kubelet and no controllers: pods are records; what makes
 from __future__ import annotations
 
 import base64
+import csv
+import fcntl
 import hashlib
 import os
 import secrets
 import shutil
 import signal
 import subprocess
-import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import psutil
 import pytest
 import requests
 import yaml
 from filelock import FileLock
+from go_programs import BUILD_S, go
 from kubernetes import config
 from kubernetes.client import ApiClient, Configuration
 from needed import cache, missing
@@ -41,7 +45,6 @@ API_SERVER_VERSION = "v1.36.3"
 
 _SOURCE = Path(__file__).with_name("api_server")
 _HELM_VERSION = "v3.22.0"
-_BUILD_S = 3600
 _START_S = 180.0
 
 
@@ -93,7 +96,7 @@ def helm_binary() -> Path:
         if not (folder / "helm").exists():
             module = f"helm.sh/helm/v3/cmd/helm@{_HELM_VERSION}"
             argv = ["install", "-trimpath", "-gcflags=all=-dwarf=false", "-ldflags", "-s -w", module]
-            _go(argv, _SOURCE.parent, {"GOBIN": str(folder)}, f"Helm; or set {HELM}")
+            go(argv, _SOURCE.parent, {"GOBIN": str(folder)}, f"Helm; or set {HELM}")
     return folder / "helm"
 
 
@@ -106,36 +109,42 @@ def chaos_mesh_crds() -> Path:
 
 
 class Cluster:
-    """A server that runs; `admin` may do everything.
+    """A server; `admin` may do everything.
 
     Args:
-        folder: gets its state and its log; a fresh one for each server.
+        folder: gets its state and its log; a fresh one for each server, or that of one that runs.
         binary: the program.
         flags: more flags of kube-apiserver.
     """
 
     def __init__(self, folder: Path, binary: Path, flags: tuple[str, ...] = ()) -> None:
-        self._folder = folder
+        self.folder = folder
         self._binary = binary
         self._flags = flags
-        self._address = "127.0.0.1:0"
-        self._tokens = {name: secrets.token_hex(16) for name in ("admin", "nobody")}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: psutil.Process | None = None
+        tokens = folder / "tokens.csv"
+        if tokens.exists():
+            self._tokens = {user: token for token, user, *_ in csv.reader(tokens.read_text().splitlines())}
+            self._process = psutil.Process(int((folder / "pid").read_text()))
+        else:
+            self._tokens = {name: secrets.token_hex(16) for name in ("admin", "nobody")}
 
     def start(self) -> None:
         """Starts it, again on the same port with the same data after `kill`."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         groups = {"admin": ",system:masters", "nobody": ""}
         lines = (f"{token},{name},uid-{name}{groups[name]}\n" for name, token in self._tokens.items())
-        (self._folder / "tokens.csv").write_text("".join(lines))
-        (self._folder / "addr").unlink(missing_ok=True)
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [self._binary, self._folder, self._address, *self._flags],
+        (self.folder / "tokens.csv").write_text("".join(lines))
+        address = self._address
+        (self.folder / "addr").unlink(missing_ok=True)
+        with (self.folder / "log").open("ab") as log:
+            self._process = psutil.Popen(
+                [self._binary, self.folder, address, *self._flags],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
+        (self.folder / "pid").write_text(str(self._process.pid))
         eventually(self._is_ready, timeout_s=_START_S, interval_s=0.05, what="the API server to be ready")
 
     def kill(self) -> None:
@@ -185,15 +194,20 @@ class Cluster:
             eventually(lambda path=path: _serves(api, path), timeout_s=30, what=f"{path} to be served")  # type: ignore[misc]
 
     @property
+    def _address(self) -> str:
+        """Where it listens; any port before it did."""
+        found = self.folder / "addr"
+        return (found.read_text() if found.exists() else "") or "127.0.0.1:0"
+
+    @property
     def _certificate(self) -> Path:
-        return self._folder / "certs" / "apiserver.crt"
+        return self.folder / "certs" / "apiserver.crt"
 
     def _is_ready(self) -> bool:
         assert self._process is not None
-        if self._process.poll() is not None:
-            pytest.fail(f"the API server ended: {(self._folder / 'log').read_text()[-2000:]}")
+        if not self._is_running():
+            pytest.fail(f"the API server ended: {(self.folder / 'log').read_text()[-2000:]}")
         try:
-            self._address = (self._folder / "addr").read_text() or self._address
             answer = requests.get(
                 f"https://{self._address}/readyz",
                 headers={"Authorization": f"Bearer {self._tokens['admin']}"},
@@ -206,12 +220,19 @@ class Cluster:
 
     def stop(self) -> None:
         """Ends it."""
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and self._is_running():
             self._process.terminate()
             try:
-                self._process.wait(20)
-            except subprocess.TimeoutExpired:
-                self.kill()
+                eventually(lambda: not self._is_running(), timeout_s=20, interval_s=0.05)
+            except AssertionError:
+                self._process.kill()
+
+    def _is_running(self) -> bool:
+        assert self._process is not None
+        # What has ended is a zombie until who started it has waited, which may be another worker.
+        with suppress(psutil.NoSuchProcess):
+            return self._process.is_running() and self._process.status() != psutil.STATUS_ZOMBIE
+        return False
 
 
 @contextmanager
@@ -225,6 +246,48 @@ def running_cluster(folder: Path, *, flags: tuple[str, ...] = ()) -> Iterator[Cl
         yield cluster
     finally:
         cluster.stop()
+
+
+@contextmanager
+def shared_cluster(common: Path) -> Iterator[Cluster]:
+    """The server that all who name the same folder use together: the first starts it, the last ends it.
+
+    Each holds a lock that the kernel lets go of however it ends: nobody waits for a worker that crashed.
+    """
+    place = common / "kube-apiserver"
+    with (common / "kube-apiserver.users").open("a") as users:
+        with FileLock(common / "kube-apiserver.lock", timeout=BUILD_S):
+            fcntl.flock(users, fcntl.LOCK_SH)
+            if place.exists():
+                cluster = Cluster(Path(place.read_text()), api_server_binary())
+            else:
+                cluster = _started()
+                place.write_text(str(cluster.folder))
+        try:
+            yield cluster
+        finally:
+            with FileLock(common / "kube-apiserver.lock", timeout=BUILD_S):
+                fcntl.flock(users, fcntl.LOCK_UN)
+                _end_if_unused(cluster, users, place)
+
+
+def _started() -> Cluster:
+    crds, binary = chaos_mesh_crds(), api_server_binary()
+    # A path of sockets must be short.
+    cluster = Cluster(Path(tempfile.mkdtemp(prefix="kube-")), binary)
+    cluster.start()
+    cluster.install(crds)
+    return cluster
+
+
+def _end_if_unused(cluster: Cluster, users: IO[str], place: Path) -> None:
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    cluster.stop()
+    shutil.rmtree(cluster.folder)
+    place.unlink()
 
 
 def new_namespace(api: KubernetesApi, prefix: str = "shop") -> str:
@@ -250,34 +313,13 @@ def _build(binary: Path) -> None:
     binary.parent.mkdir(parents=True, exist_ok=True)
     # Without debugging information it is built in a third of the time.
     argv = ["build", "-trimpath", "-gcflags=all=-dwarf=false", "-ldflags", f"-s -w {flags}"]
-    _go([*argv, "-o", f"{binary}.new", "."], _SOURCE, {}, f"the API server; or set {BINARY}")
+    go([*argv, "-o", f"{binary}.new", "."], _SOURCE, {}, f"the API server; or set {BINARY}")
     Path(f"{binary}.new").rename(binary)
-
-
-def _go(argv: list[str], folder: Path, variables: dict[str, str], what: str) -> None:
-    """Builds with Go; skips where that can't be done."""
-    beside = Path(sys.executable).parent
-    # That beside is the version of constraints.txt; another one on the path may be too old.
-    go = shutil.which("go", path=str(beside)) or shutil.which("go")
-    if go is None:
-        missing(f"Go 1.26 or later is not installed, which builds {what}")
-        return
-    built = subprocess.run(
-        [go, *argv],
-        cwd=folder,
-        env={**os.environ, "CGO_ENABLED": "0", **variables},
-        capture_output=True,
-        text=True,
-        timeout=_BUILD_S,
-        check=False,
-    )
-    if built.returncode:
-        missing(f"Go could not build {what}: {built.stderr[-2000:]}")
 
 
 def _locked(folder: Path) -> FileLock:
     folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / "lock", timeout=_BUILD_S)
+    return FileLock(folder / "lock", timeout=BUILD_S)
 
 
 def pod_manifest(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -19,11 +19,14 @@ from pydantic import (
 
 from microservo.domain.documents import problem
 from microservo.domain.faults.catalogue import LONGEST_US, kind_named
+from microservo.domain.faults.targets import check_mode
 from microservo.domain.faults.units import parse_duration
 from microservo.errors import InvalidInput
 
 SECOND_US = 1_000_000
 MOST_FAULTS = 10_000
+CLUSTER = "kubernetes"
+"""What a target in a cluster is called, whatever its namespaces."""
 _NAME = r"^[a-z][a-z0-9-]{0,23}$"
 
 
@@ -57,6 +60,19 @@ class LoadStep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which instances of a service are hit; None leaves that to whoever is asked next.
+
+    Attributes:
+        mode: how many, as of a request.
+        labels: that they must have.
+    """
+
+    mode: str | None = None
+    labels: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mix:
     """Which faults there are of a kind.
 
@@ -64,11 +80,13 @@ class Mix:
         kind: of fault.
         weight: how often it comes in a round of all kinds.
         ladder: parameters, mildest first, that are taken in turn.
+        choice: of instances; what it leaves open is as the target's.
     """
 
     kind: str
     weight: int
     ladder: tuple[Mapping[str, str], ...]
+    choice: Choice = Choice()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +97,14 @@ class Definition:
         name: of the campaign.
         summary: what it is for, in a sentence.
         seed: of all choices, where no other is given.
+        is_on_cluster: whether the target runs in a cluster, so that it has no topology, and no load of ours.
         topology: name of the target's topology, or path of its file.
         services: to hit; all of the target if empty.
         without: services that are left out.
-        load: journeys over time; at least one step, the first at 0.
+        entry: the service whose requests are those of the users, in a cluster; empty where it is not named.
+        choice: of each service's instances.
+        instances: the only ones to hit, of services that have such.
+        load: journeys over time; the first at 0; none in a cluster.
         mix: kinds of faults; if empty, every kind that the target carries but the control and what is done to
             telemetry alone.
         count: how many faults; 0 for as many as `lasts_us` has room for.
@@ -101,9 +123,13 @@ class Definition:
     name: str
     summary: str = ""
     seed: int = 7
+    is_on_cluster: bool = False
     topology: str = "online-boutique"
     services: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    entry: str = ""
+    choice: Choice = Choice()
+    instances: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     load: tuple[LoadStep, ...] = (LoadStep(at_us=0, journeys_per_s=8.0),)
     mix: tuple[Mix, ...] = ()
     count: int = 0
@@ -178,10 +204,38 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class _TargetTable(_Table):
+def _mode(value: str) -> str:
+    """As of a request; pydantic wants another error than ours."""
+    try:
+        check_mode(value)
+    except InvalidInput as error:
+        raise ValueError(str(error)) from error
+    return value
+
+
+class _ChoiceTable(_Table):
+    mode: Annotated[str, AfterValidator(_mode)] | None = None
+    labels: dict[str, str] | None = None
+
+    def choice(self) -> Choice:
+        return Choice(mode=self.mode, labels=self.labels)
+
+
+class _TargetTable(_ChoiceTable):
+    platform: Literal["local", "kubernetes"] = "local"
     topology: str = "online-boutique"
     services: list[str] = []
     without: list[str] = []
+    entry: str = ""
+    instances: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
+
+    @model_validator(mode="after")
+    def _is_of_one_platform(self) -> Self:
+        of_the_other = "topology" if self.platform == CLUSTER else "entry"
+        if of_the_other in self.model_fields_set:
+            msg = f"{of_the_other} is nothing that a target on {self.platform} has; leave it out"
+            raise ValueError(msg)
+        return self
 
 
 class _LoadStepTable(_Table):
@@ -213,7 +267,7 @@ class _FaultsTable(_Table):
         return self
 
 
-class _MixTable(_Table):
+class _MixTable(_ChoiceTable):
     kind: str
     weight: int = Field(1, ge=1, le=100)
     severities: list[dict[str, str]] = []
@@ -223,7 +277,7 @@ class _MixTable(_Table):
         ladder = self.severities or [dict(kind.strong)]
         for parameters in ladder:
             kind.from_text(parameters)
-        return Mix(kind=self.kind, weight=self.weight, ladder=tuple(ladder))
+        return Mix(kind=self.kind, weight=self.weight, ladder=tuple(ladder), choice=self.choice())
 
 
 class _BoundsTable(_Table):
@@ -234,6 +288,11 @@ class _BoundsTable(_Table):
     # "for" is no name in Python.
     for_: _Duration = Field(0, alias="for")
     within: _Duration = 0
+
+    @property
+    def of_users(self) -> bool:
+        """Whether anything is asked of the users' requests."""
+        return (self.error_share, self.p99, self.requests_per_s) != (None, None, None)
 
     def bounds(self) -> Bounds:
         return Bounds(
@@ -265,16 +324,39 @@ class _CampaignFile(_Table):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _asks_a_cluster_for_what_it_has(self) -> Self:
+        if self.target.platform != CLUSTER:
+            return self
+        if "load" in self.model_fields_set:
+            msg = "load: the users of a target in a cluster are its own, whose load nobody here can change; "
+            raise ValueError(msg + "leave it out")
+        if not self.mix:
+            msg = "mix: in a cluster, name the kinds: whether a pod is a JVM, say, or has a volume, "
+            raise ValueError(msg + "isn't known beforehand")
+        if self.faults.balanced:
+            msg = "faults.balanced: who calls whom in a cluster isn't known beforehand; leave it out"
+            raise ValueError(msg)
+        if not self.target.entry and (self.steady.of_users or self.abort.of_users):
+            msg = "target.entry: name the service that users come to, whose requests the bounds are of; "
+            raise ValueError(msg + "or bound instances_up alone")
+        return self
+
     def definition(self) -> Definition:
-        faults = self.faults
+        faults, is_on_cluster = self.faults, self.target.platform == CLUSTER
+        load = [] if is_on_cluster else self.load
         return Definition(
             name=self.name,
             summary=self.summary,
             seed=self.seed,
+            is_on_cluster=is_on_cluster,
             topology=self.target.topology,
             services=tuple(self.target.services),
             without=tuple(self.target.without),
-            load=tuple(LoadStep(at_us=each.at, journeys_per_s=each.journeys_per_s) for each in self.load),
+            entry=self.target.entry,
+            choice=self.target.choice(),
+            instances={name: tuple(ids) for name, ids in self.target.instances.items()},
+            load=tuple(LoadStep(at_us=each.at, journeys_per_s=each.journeys_per_s) for each in load),
             mix=tuple(each.mix() for each in self.mix),
             count=faults.count,
             lasts_us=faults.lasts,

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from pydantic import TypeAdapter, ValidationError
 
-from microservo.domain.campaigns.choice import CampaignFault, campaign, requests_per_journey
-from microservo.domain.campaigns.definition import MOST_FAULTS, SECOND_US, Bounds, Definition, LoadStep
+from microservo.domain.campaigns.choice import CampaignFault, campaign
+from microservo.domain.campaigns.definition import (
+    MOST_FAULTS,
+    SECOND_US,
+    Bounds,
+    Choice,
+    Definition,
+    LoadStep,
+)
+from microservo.domain.campaigns.target import CampaignTarget
 from microservo.domain.documents import problem
 from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.faults.places import places
-from microservo.domain.graph import OUTSIDE, Edge
-from microservo.domain.topology import Topology
+from microservo.domain.graph import Edge
 from microservo.errors import InvalidInput
+from schemas.records import FaultRequest
 
 _CONTROL = "noop"
 """A kind that shows nothing."""
@@ -34,6 +42,7 @@ class PlannedStep:
     Attributes:
         number: from 1 on, in the order in which they begin.
         gap_us: quiet time after it, before what is planned to come behind it.
+        mode: how many of the service's instances it hits, as of a request; so are labels and instances.
     """
 
     number: int
@@ -43,6 +52,9 @@ class PlannedStep:
     parameters: Mapping[str, str]
     duration_us: int
     gap_us: int
+    mode: str = "all"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    instances: tuple[str, ...] = ()
 
     @property
     def quiet_at_us(self) -> int:
@@ -57,12 +69,13 @@ class CampaignPlan:
     Attributes:
         name: of the campaign.
         seed: of all choices.
-        target: name of the topology that the target must have.
+        target: name of the topology that the target must have; `CLUSTER` for one in a cluster.
         steps: faults, by when they begin.
         load: journeys over time; empty where the load stays what it is.
         lasts_us: microseconds from the beginning to the end.
         steady: what the target must be like before the first fault.
         abort: what ends the campaign where the target leaves it.
+        entry: the service whose requests are those of the users; empty where they are ours.
     """
 
     name: str
@@ -73,10 +86,11 @@ class CampaignPlan:
     lasts_us: int = 0
     steady: Bounds = field(default_factory=Bounds)
     abort: Bounds = field(default_factory=Bounds)
+    entry: str = ""
 
     def to_bytes(self) -> bytes:
         """The plan as canonical JSON: equal plans give equal bytes."""
-        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=True, separators=(",", ":")).encode()
+        return json.dumps(_document(self), sort_keys=True, ensure_ascii=True, separators=(",", ":")).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> CampaignPlan:
@@ -117,6 +131,8 @@ class CampaignPlan:
 
 
 _PLAN = TypeAdapter(CampaignPlan)
+_LEFT_OUT: Mapping[str, object] = {"mode": "all", "labels": {}, "instances": (), "entry": ""}
+"""What the bytes of a plan leave out: it came later, and plans without it keep their bytes."""
 
 
 def fault_id(campaign_id: str, step: PlannedStep) -> str:
@@ -131,14 +147,31 @@ def fault_id(campaign_id: str, step: PlannedStep) -> str:
     return f"{campaign_id}-{step.number:03}"
 
 
+def request_of(campaign_id: str, step: PlannedStep, requested_at_us: int) -> FaultRequest:
+    """The request of a fault of a campaign; made again, it is the same to the last byte."""
+    return FaultRequest(
+        fault_id=fault_id(campaign_id, step),
+        action="inject",
+        requested_at_us=requested_at_us,
+        kind=step.kind,
+        service=step.service,
+        instances=step.instances,
+        mode=step.mode,
+        labels=dict(step.labels),
+        parameters=dict(step.parameters),
+        duration_us=step.duration_us,
+        requested_by=f"campaign {campaign_id}",
+    )
+
+
 def plan_campaign(
-    definition: Definition, topology: Topology, kinds: Sequence[str], seed: int | None = None
+    definition: Definition, target: CampaignTarget, kinds: Sequence[str], seed: int | None = None
 ) -> CampaignPlan:
     """The plan for a target.
 
     Args:
         definition: what it is to be like.
-        topology: of the target.
+        target: to be hit.
         kinds: of faults that the target carries, to choose from where the definition names none.
         seed: instead of the definition's own.
 
@@ -146,17 +179,18 @@ def plan_campaign(
         InvalidInput: a service is not of the target, or there is no time for what is asked for.
     """
     seed = definition.seed if seed is None else seed
-    faults = _chosen(definition, topology, kinds, seed)
-    steps = _laid_out(definition, faults)
+    faults = _chosen(definition, target, kinds, seed)
+    steps = _choosing(definition, _laid_out(definition, faults))
     return CampaignPlan(
         name=definition.name,
         seed=seed,
-        target=topology.name,
+        target=target.name,
         steps=steps,
         load=definition.load,
         lasts_us=_lasts_us(definition, steps),
         steady=definition.steady,
         abort=definition.abort,
+        entry=definition.entry,
     )
 
 
@@ -168,24 +202,25 @@ def one_after_another(name: str, seed: int, target: str, faults: Sequence[Campai
 
 
 def _chosen(
-    definition: Definition, topology: Topology, kinds: Sequence[str], seed: int
+    definition: Definition, target: CampaignTarget, kinds: Sequence[str], seed: int
 ) -> list[CampaignFault]:
-    services = _services(definition, topology)
-    journeys_per_s = min(step.journeys_per_s for step in definition.load)
-    load = requests_per_journey(topology)
-    edges = [*((users, topology.entry) for users in sorted(OUTSIDE)), *topology.edges()]
+    services = _services(definition, target)
+    named = [each.kind for each in definition.mix]
+    _refuse_not_carried(named, target, kinds)
+    journeys_per_s = min((step.journeys_per_s for step in definition.load), default=0.0)
+    load = target.per_journey
     given = {
         "durations_s": _seconds(definition.duration_us),
         "gaps_s": _seconds(definition.gap_us),
     }
     return campaign(
         seed,
-        [each.kind for each in definition.mix] or _on_services(kinds, services, edges),
+        named or _on_services(kinds, services, target.edges),
         services,
         definition.count or _most_faults(definition),
-        idle=[name for name in services if load[name] * journeys_per_s < _IDLE_PER_S],
-        callers=topology.callers() if definition.is_balanced else None,
-        edges=edges,
+        idle=[name for name in services if name in load and load[name] * journeys_per_s < _IDLE_PER_S],
+        callers=target.callers if definition.is_balanced else None,
+        edges=target.edges,
         weights={each.kind: each.weight for each in definition.mix},
         ladders={each.kind: each.ladder for each in definition.mix},
         **{name: seconds for name, seconds in given.items() if seconds is not None},
@@ -201,14 +236,37 @@ def _on_services(kinds: Sequence[str], services: Sequence[str], edges: Sequence[
     ]
 
 
-def _services(definition: Definition, topology: Topology) -> list[str]:
-    for name in (*definition.services, *definition.without):
-        if name not in topology.services:
-            known = ", ".join(topology.services)
-            msg = f"{topology.name} has no service {name!r}; choose among {known}"
+def _refuse_not_carried(named: Sequence[str], target: CampaignTarget, kinds: Collection[str]) -> None:
+    lacking = [kind for kind in named if kind not in kinds]
+    if lacking:
+        msg = f"{target.name} can't carry {', '.join(lacking)}; leave them out of the mix"
+        raise InvalidInput(msg)
+
+
+def _services(definition: Definition, target: CampaignTarget) -> list[str]:
+    for name in (*definition.services, *definition.without, *definition.instances):
+        if name not in target.services:
+            known = ", ".join(target.services)
+            msg = f"{target.name} has no service {name!r}; choose among {known}"
             raise InvalidInput(msg)
-    chosen = definition.services or tuple(topology.services)
+    chosen = definition.services or target.services
     return [name for name in chosen if name not in definition.without]
+
+
+def _choosing(definition: Definition, steps: Sequence[PlannedStep]) -> tuple[PlannedStep, ...]:
+    """The steps with what they are to hit of their services."""
+    of_kind = {each.kind: each.choice for each in definition.mix}
+
+    def chosen(step: PlannedStep) -> PlannedStep:
+        own, target = of_kind.get(step.kind, Choice()), definition.choice
+        return replace(
+            step,
+            mode=own.mode or target.mode or "all",
+            labels=(target.labels or {}) if own.labels is None else own.labels,
+            instances=definition.instances.get(step.service, ()),
+        )
+
+    return tuple(chosen(step) for step in steps)
 
 
 def _seconds(bounds: tuple[int, int] | None) -> Sequence[int] | None:
@@ -310,3 +368,12 @@ def _covered_us(steps: Sequence[PlannedStep]) -> int:
         covered_us += max(0, over_us - max(step.at_us, end_us))
         end_us = max(end_us, over_us)
     return covered_us
+
+
+def _document(plan: CampaignPlan) -> dict[str, object]:
+    """The fields of a plan, without those that say nothing."""
+
+    def told(fields: Mapping[str, object]) -> dict[str, object]:
+        return {name: each for name, each in fields.items() if _LEFT_OUT.get(name, ...) != each}
+
+    return {**told(asdict(plan)), "steps": [told(asdict(step)) for step in plan.steps]}

@@ -70,6 +70,7 @@ def parse_request(
     carried: Collection[str] | None = None,
     *,
     labels: Mapping[str, Labels] = _NO_LABELS,
+    down: Collection[str] = (),
     now_us: int | None = None,
 ) -> PlannedFault:
     """What a request to inject asks for, if it can be carried out.
@@ -79,6 +80,7 @@ def parse_request(
         known_services: instances by service; None leaves the judgement of the target to others.
         carried: kinds that the target can carry; None leaves that judgement to others.
         labels: of instances, where the platform knows them.
+        down: instances that don't run.
         now_us: epoch microseconds, to judge the start by; the time of the request if not given.
 
     Raises:
@@ -98,7 +100,7 @@ def parse_request(
         fault_id=request.fault_id,
         fault=kind.from_text(request.parameters),
         service=request.service,
-        instances=_targets(request, known_services, labels),
+        instances=_targets(request, known_services, labels, down),
         start_at_us=start_us,
         duration_us=request.duration_us,
         requested_at_us=request.requested_at_us,
@@ -168,12 +170,15 @@ def _check_duration(kind: type[Fault], duration_us: int) -> None:
 
 
 def _targets(
-    request: FaultRequest, known: Mapping[str, Sequence[str]] | None, labels: Mapping[str, Labels]
+    request: FaultRequest,
+    known: Mapping[str, Sequence[str]] | None,
+    labels: Mapping[str, Labels],
+    down: Collection[str],
 ) -> tuple[str, ...]:
     if not request.service:
         _refuse("no target was given; name a service")
     check_mode(request.mode)
-    return request.instances if known is None else targets_of(request, known, labels)
+    return request.instances if known is None else targets_of(request, known, labels, down)
 
 
 def _refuse(message: str) -> NoReturn:

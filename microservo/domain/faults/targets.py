@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from microservo.errors import InvalidInput
 from schemas.records import FaultRequest
@@ -25,16 +25,21 @@ def check_mode(mode: str) -> None:
 
 
 def targets_of(
-    request: FaultRequest, services: Mapping[str, Sequence[str]], labels: Mapping[str, Labels] = _NO_LABELS
+    request: FaultRequest,
+    services: Mapping[str, Sequence[str]],
+    labels: Mapping[str, Labels] = _NO_LABELS,
+    down: Collection[str] = (),
 ) -> tuple[str, ...]:
     """The ids of the instances that a request means; of the same target always the same.
 
-    Where not all are meant, the id of the fault decides which: another fault of the same mode meets others.
+    Where not all are meant, the id of the fault decides which, among those that run if these are enough:
+    another fault of the same mode meets others.
 
     Args:
         request: with action inject.
         services: instances by service.
         labels: of instances, where the platform knows them.
+        down: instances that don't run: one that goes while its successor comes, say.
 
     Raises:
         InvalidInput: there are none, or not so many.
@@ -56,7 +61,7 @@ def targets_of(
         msg = f"{request.service} has no instances now; try again when it has"
         raise InvalidInput(msg)
     candidates = tuple(dict.fromkeys(request.instances)) or tuple(instances)
-    return _some_of(_labelled(candidates, request, labels), request)
+    return _some_of(_labelled(candidates, request, labels), request, down)
 
 
 def unknown(what: str, name: str, names: Sequence[str]) -> str:
@@ -83,7 +88,7 @@ def _labelled(
     return found
 
 
-def _some_of(candidates: tuple[str, ...], request: FaultRequest) -> tuple[str, ...]:
+def _some_of(candidates: tuple[str, ...], request: FaultRequest, down: Collection[str]) -> tuple[str, ...]:
     check_mode(request.mode)
     if request.mode == "all":
         return candidates
@@ -91,7 +96,9 @@ def _some_of(candidates: tuple[str, ...], request: FaultRequest) -> tuple[str, .
     if wanted > len(candidates):
         msg = f"{request.service} has {len(candidates)} such instances, not {wanted}; take fewer, or all"
         raise InvalidInput(msg)
-    chosen = random.Random(request.fault_id).sample(sorted(candidates), wanted)
+    running = [each for each in candidates if each not in down]
+    among = running if len(running) >= wanted else candidates
+    chosen = random.Random(request.fault_id).sample(sorted(among), wanted)
     return tuple(sorted(chosen))
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from itertools import takewhile
 
 from microservo.domain.faults.catalogue import LATEST_START_US, parse_request
+from microservo.domain.faults.targets import Labels
 from microservo.domain.faults.units import format_duration
 from microservo.domain.schedules.recurrence import (
     SECOND_US,
@@ -25,6 +26,7 @@ MOST_GRACE_US = LATEST_START_US - 10 * SECOND_US
 LEAD_US = SECOND_US
 """How long before it begins a fault is requested, so that it begins on time."""
 
+_NO_LABELS: Mapping[str, Labels] = {}
 _ID = re.compile(r"[A-Za-z0-9_-]{1,40}", re.ASCII)
 _DAILY = re.compile(r"(?P<minute>\d+) (?P<hour>\d+) \* \* (?P<days>\*|[A-Z,]+)", re.ASCII)
 
@@ -40,6 +42,8 @@ def check_schedule(
     schedule: FaultSchedule,
     known_services: Mapping[str, Sequence[str]] | None = None,
     carried: Collection[str] | None = None,
+    *,
+    labels: Mapping[str, Labels] = _NO_LABELS,
 ) -> None:
     """Refuses a schedule whose faults could not be carried out.
 
@@ -47,6 +51,7 @@ def check_schedule(
         schedule: to be added or changed.
         known_services: as of `parse_request`.
         carried: likewise.
+        labels: likewise.
 
     Raises:
         InvalidInput: that, or there is no time at which one would begin.
@@ -66,7 +71,7 @@ def check_schedule(
         at = datetime.fromtimestamp((schedule.at_us or 0) / 1e6, UTC)
         msg = f"{at:%Y-%m-%d %H:%M:%SZ} lies in the past, so nothing would begin; give a later time"
         raise InvalidInput(msg)
-    parse_request(request_of(schedule, first.at_us), known_services, carried)
+    parse_request(request_of(schedule, first.at_us), known_services, carried, labels=labels)
 
 
 def next_occurrences(
@@ -98,6 +103,8 @@ def request_of(schedule: FaultSchedule, at_us: int) -> FaultRequest:
         kind=schedule.kind,
         service=schedule.service,
         instances=schedule.instances,
+        mode=schedule.mode,
+        labels=dict(schedule.labels),
         parameters=dict(schedule.parameters),
         duration_us=schedule.duration_us,
         start_at_us=at_us,

@@ -23,7 +23,7 @@ Json = dict[str, Any]
 
 CONNECT_S = 5.0
 ANSWER_S = 15.0
-_PAGE = "250"
+_PAGE = "100"
 _CONNECTIONS = 64
 """Each watch keeps one open."""
 _NOT_FOUND, _CONFLICT, _GONE, _UNAUTHORIZED, _TOO_MANY = 404, 409, 410, 401, 429

@@ -39,6 +39,7 @@ class Discovery:
         self._held: dict[str, Pod] = {}
         self._ended = Remembered[str, int]()
         self._gone = Remembered[str, Pod]()
+        self._on_gone: list[Callable[[str], None]] = []
         self._followers = 0
         self._is_complete = False
         self._lock = threading.Lock()
@@ -88,6 +89,23 @@ class Discovery:
         with self._lock:
             return self._ended.get(uid)
 
+    def gone_us(self, instance: str) -> int | None:
+        """When the last pod of this id ended; None while there is one, or where a watch has not seen that."""
+        with self._lock:
+            pod = None if instance in self._held else self._gone.get(instance)
+            return None if pod is None else self._ended.get(pod.uid)
+
+    @contextmanager
+    def telling_ends(self, on_gone: Callable[[str], None]) -> Iterator[None]:
+        """Calls `on_gone` with the id of each pod that a watch of `following` sees end, from its thread."""
+        with self._lock:
+            self._on_gone.append(on_gone)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._on_gone.remove(on_gone)
+
     @contextmanager
     def following(self, on_change: Callable[[InstanceChange], None]) -> Iterator[None]:
         """Calls `on_change` as `Platform.watch` says."""
@@ -122,8 +140,12 @@ class Discovery:
                 self._held.pop(pod.id, None)
                 self._gone[pod.id] = pod
                 self._ended[pod.uid] = pod.ended_at_us or self._clock()
+                listeners = tuple(self._on_gone)
             else:
                 self._held[pod.id] = pod
+                listeners = ()
+        for on_gone in listeners:
+            on_gone(pod.id)
 
     def _listed(self, done: threading.Event, all_of_them: Sequence[threading.Event]) -> None:
         done.set()

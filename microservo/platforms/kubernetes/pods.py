@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from sys import intern
 from typing import Any
 
 from microservo.domain.faults.targets import Labels
@@ -68,7 +69,7 @@ class Pod:
 
 
 def pod_of(found: Json) -> Pod:
-    """What is kept of a pod of the API."""
+    """What is kept of a pod of the API: of texts that many pods have, one for all of them."""
     metadata, spec, status = found["metadata"], found["spec"], found.get("status", {})
     annotations = metadata.get("annotations") or {}
     containers = _containers(spec["containers"], annotations.get(_MAIN_CONTAINER, ""))
@@ -77,15 +78,15 @@ def pod_of(found: Json) -> Pod:
     phase = status.get("phase", "Pending")
     ready: Json = next((each for each in status.get("conditions") or [] if each["type"] == "Ready"), {})
     return Pod(
-        namespace=metadata["namespace"],
+        namespace=intern(metadata["namespace"]),
         name=metadata["name"],
         uid=metadata["uid"],
-        service=annotations.get(SERVICE_ANNOTATION, ""),
+        service=intern(annotations.get(SERVICE_ANNOTATION, "")),
         owner=controller_of(metadata),
-        node=spec.get("nodeName", ""),
-        containers=tuple(each["name"] for each in containers),
+        node=intern(spec.get("nodeName", "")),
+        containers=tuple(intern(each["name"]) for each in containers),
         port=next((port["containerPort"] for port in containers[0].get("ports") or []), 0),
-        phase=phase,
+        phase=intern(phase),
         is_up=(
             phase == "Running"
             and len(running) == len(containers)
@@ -96,7 +97,7 @@ def pod_of(found: Json) -> Pod:
         started_at_us=max((instant_us(each.get("startedAt")) for each in running), default=0),
         ended_at_us=_deleted_us(metadata) or max((_ended_us(each) for each in states), default=0),
         ready_at_us=instant_us(ready.get("lastTransitionTime")),
-        labels=metadata.get("labels") or {},
+        labels={intern(name): intern(value) for name, value in (metadata.get("labels") or {}).items()},
     )
 
 
@@ -105,7 +106,10 @@ def controller_of(metadata: Json) -> Owner:
     for each in metadata.get("ownerReferences") or ():
         if each.get("controller"):
             return Owner(
-                kind=each["kind"], name=each["name"], uid=each["uid"], api_version=each["apiVersion"]
+                kind=intern(each["kind"]),
+                name=intern(each["name"]),
+                uid=intern(each["uid"]),
+                api_version=intern(each["apiVersion"]),
             )
     return Owner()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -67,7 +67,10 @@ def decode_messages(messages: Sequence[Message], formats: Mapping[str, Format], 
             else:
                 media = Media.JSON if is_json(value) else Media.PROTOBUF
                 body = decode_body(SIGNALS[known], media, value, Instants(now_us=now_us), _MAX_RECORDS)
-                found.add(SIGNALS[known], body.rows, body.refused)
+                refused = [
+                    replace(each, reason=_read_as(each.reason, known, message)) for each in body.refused
+                ]
+                found.add(SIGNALS[known], body.rows, refused)
         except (InvalidMessage, TooLarge) as error:
             signal = SIGNALS.get(declared, "logs")
             found.add(signal, (), [Refused(reason=str(error), document=value, content_type=_type(value))])
@@ -77,6 +80,15 @@ def decode_messages(messages: Sequence[Message], formats: Mapping[str, Format], 
     if samples:
         found.add("metrics", _sampled(samples))
     return found
+
+
+def _read_as(reason: str, known: Format, message: Message) -> str:
+    """The reason with how the message was read: another signal on a topic gives errors of any sort."""
+    others = ", ".join(sorted({"otlp_spans", "otlp_metrics", "otlp_logs"} - {known}))
+    return (
+        f"{reason}; a message of {message.topic} was read as {known}: "
+        f"if it is one of {others}, say so in formats.{message.topic}"
+    )
 
 
 def _type(value: bytes) -> str:

@@ -24,7 +24,7 @@ from microservo.platforms.kubernetes.discovery import Discovery
 from microservo.platforms.kubernetes.platform import KubernetesPlatform
 from microservo.platforms.kubernetes.pods import SERVICE_ANNOTATION
 from microservo.platforms.mechanism import Confirmation, Mechanism
-from microservo.platforms.platform import labels_of, services_of
+from microservo.platforms.platform import InstanceChange, labels_of, services_of
 from microservo.retry import retry
 from microservo.testing import eventually
 from schemas.records import FaultRequest
@@ -301,6 +301,19 @@ def test_what_others_do_is_declared_with_its_instants_and_ended_when_it_ends(sho
         assert (stopped.fault_id, stopped.action) == (declared.fault_id, "stop")
         assert stopped.end_at_us == max(shop.stamped_us("Recover", pod)[0] for pod in shop.cart)
     assert seen.empty()
+
+
+def test_a_fault_of_others_is_over_when_its_pods_were_replaced_though_its_object_stays(shop: Shop) -> None:
+    seen: queue.SimpleQueue[FaultRequest] = queue.SimpleQueue()
+    up: queue.SimpleQueue[InstanceChange] = queue.SimpleQueue()
+    with shop.platform.watch(up.put), shop.platform.watch_faults(seen.put):
+        of_others(shop)
+        declared = seen.get(timeout=PATIENCE_S)
+        eventually(lambda: shop.stamped_us("Apply", shop.cart[1]), what="it to be in force on both")
+        for each in shop.cart:
+            shop.workloads.delete(each.split("/")[1])
+        stopped = seen.get(timeout=PATIENCE_S)
+    assert (stopped.fault_id, stopped.action) == (declared.fault_id, "stop")
 
 
 def test_what_others_have_in_force_already_is_declared_and_ours_is_not(shop: Shop) -> None:

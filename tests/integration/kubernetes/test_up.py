@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from cluster_world import ChaosController, Workloads
@@ -149,3 +150,77 @@ def test_what_the_cluster_can_not_carry_is_refused_and_says_what_it_can(running:
     fault_id = running.client.faults.request("app-exception", service="redis-cart", duration="1s")
     with pytest.raises(InvalidInput, match=r"which the target lacks; it can carry .*pod-kill"):
         running.client.faults.wait(fault_id, "active", PATIENCE_S)
+
+
+def test_a_fault_that_is_stopped_is_taken_from_the_cluster_before_its_time(running: Running) -> None:
+    faults = running.client.faults
+    faults.request(DELAY, service="front", latency="300ms", duration="30min", fault_id="stopped")
+    faults.wait("stopped", "active", PATIENCE_S)
+    faults.stop("stopped")
+    faults.wait("stopped", "stopped", PATIENCE_S)
+    (event,) = running.events("stopped")
+    assert event.recovered_at_us == running.controller.stamped_us[event.instance, "Recover"][-1]
+    assert running.workloads.api.get(collection(running.workloads.namespace, "NetworkChaos"))["items"] == []
+
+
+def test_each_fault_of_a_schedule_is_an_object_of_its_own_on_as_many_pods_as_its_mode_says(
+    running: Running,
+) -> None:
+    client = running.client
+    client.schedules.add(
+        DELAY,
+        service="redis-cart",
+        mode="one",
+        parameters={"latency": "1ms"},
+        duration="1s",
+        schedule_id="one",
+    )
+    done = eventually(lambda: client.schedules.show("one").recent, timeout_s=PATIENCE_S, what="its fault")
+    client.faults.wait(done[0].fault_id, "recovered", PATIENCE_S)
+    assert len(running.events(done[0].fault_id)) == 1
+
+
+CAMPAIGN = """
+name = "pods"
+[target]
+platform = "kubernetes"
+services = ["redis-cart"]
+mode = "one"
+[faults]
+count = 2
+duration = ["1s", "1s"]
+gap = ["1s", "1s"]
+[[mix]]
+kind = "network-delay"
+[[mix]]
+kind = "pod-kill"
+[steady]
+instances_up = true
+within = "1min"
+"""
+
+
+def test_a_campaign_breaks_pods_of_the_cluster_and_its_faults_have_chaos_meshs_instants(
+    running: Running, tmp_path: Path
+) -> None:
+    path = tmp_path / "pods.toml"
+    path.write_text(CAMPAIGN)
+    client = running.client
+    report = client.campaigns.run(client.campaigns.plan(str(path)), campaign_id="pods-1")
+    assert report.status.standing == "done"
+    assert {event.kind for event in report.faults} == {"network-delay", "pod-kill"}
+    assert len(report.faults) == 2, "of two pods, one is hit"
+    for event in report.faults:
+        assert event.applied_at_us in running.controller.stamped_us[event.instance, "Apply"]
+
+
+def test_a_campaign_for_a_topology_or_with_a_load_is_refused_on_a_cluster(
+    running: Running, tmp_path: Path
+) -> None:
+    client = running.client
+    with pytest.raises(InvalidInput, match="is for online-boutique, and what runs is kubernetes"):
+        client.campaigns.run(client.campaigns.plan("smoke"))
+    path = tmp_path / "loaded.toml"
+    path.write_text(f"{CAMPAIGN}\n[[load]]\njourneys_per_s = 4.0\n")
+    with pytest.raises(InvalidInput, match="load: the users of a target in a cluster are its own"):
+        client.campaigns.plan(str(path))

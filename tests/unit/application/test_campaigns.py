@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from fault_states import state_of
 from recorded_progress import RecordedProgress
 
 from microservo.adapters.clock import now_us
@@ -81,7 +82,10 @@ class Injector:
                 request = received.record
                 self.requests.append(request)
                 for event in self._events(request):
-                    producer.send("fault-events", key=event.fault_id.encode(), value=encode(event))
+                    key = event.fault_id.encode()
+                    producer.send("fault-events", key=key, value=encode(event))
+                    # As the injector does, so that who comes later knows of it.
+                    producer.send("faults", key=key, value=encode(state_of(event)))
 
     def _events(self, request: FaultRequest) -> Iterator[FaultEvent]:
         if request.action == "stop":

@@ -46,6 +46,18 @@ def test_a_schedule_is_added_listed_shown_and_removed(run: Run) -> None:
     assert "no schedules yet" in run("schedule", "list").stdout
 
 
+def test_a_schedule_keeps_how_many_instances_with_which_labels_its_faults_hit(run: Run) -> None:
+    add(run, "--daily", "02:30", "--id", "nightly", "--mode", "50%", "--label", "track=canary")
+    found = shown(run)["schedule"]
+    assert (found["mode"], found["labels"]) == ("50%", {"track": "canary"})
+    assert run("schedule", "edit", "nightly", "--mode", "one").exit_code == 0
+    found = shown(run)["schedule"]
+    assert (found["mode"], found["labels"]) == ("one", {"track": "canary"})
+    refused = run("schedule", "add", *DELAY, "--mode", "half")
+    assert refused.exit_code != 0
+    assert "'half' is no mode" in refused.output
+
+
 def test_the_coming_week_is_shown_over_all_schedules_and_a_change_of_the_clock_is_told(run: Run) -> None:
     add(run, "--daily", "02:30", "--zone", "Europe/Berlin", "--id", "nightly")
     add(run, "--weekly", "mon 12:00", "--id", "mondays")

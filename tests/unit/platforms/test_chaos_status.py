@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -178,8 +179,14 @@ def service_of(instance: str) -> str | None:
     return {"cart-0": "cart", "cart-1": "cart", "redis-cart-0": "redis-cart"}.get(name)
 
 
-def told(chaos: dict[str, Any], *events: CoreEvent, gone_us: int | None = None) -> list[FaultRequest]:
-    return list(requests_of(chaos, events, service_of, gone_us=gone_us))
+def told(
+    chaos: dict[str, Any],
+    *events: CoreEvent,
+    gone_us: int | None = None,
+    pods_gone_us: Mapping[str, int] | None = None,
+) -> list[FaultRequest]:
+    gone = (pods_gone_us or {}).get
+    return list(requests_of(chaos, events, service_of, gone_us=gone_us, pod_gone_us=gone))
 
 
 def test_a_fault_of_others_is_declared_once_for_each_service_that_it_acts_on() -> None:
@@ -213,6 +220,17 @@ def test_what_was_in_force_when_its_object_went_is_over_then() -> None:
     gone_us = NOON_US + 20 * SECOND_US
     _, stop = told(found(record(event("Apply", 5))), gone_us=gone_us)
     assert (stop.end_at_us, stop.within_us) == (gone_us, SECOND_US)
+
+
+def test_a_fault_of_others_ends_with_the_last_pod_that_it_acts_on_but_a_kill_does_not() -> None:
+    records = (record(event("Apply", 5)), record(event("Apply", 5), pod="shop/cart-1"))
+    ends_us = {"shop/cart-0": NOON_US + 8 * SECOND_US, "shop/cart-1": NOON_US + 9 * SECOND_US}
+    first = dict(list(ends_us.items())[:1])
+    assert [each.action for each in told(found(*records), pods_gone_us=first)] == ["declare"]
+    _, stop = told(found(*records), pods_gone_us=ends_us)
+    assert (stop.action, stop.end_at_us) == ("stop", NOON_US + 9 * SECOND_US)
+    kill = found(*records, spec={"action": "pod-kill"})
+    assert [each.action for each in told(kill, pods_gone_us=ends_us)] == ["declare"]
 
 
 def test_a_fault_of_others_that_was_paused_and_resumed_is_two_faults() -> None:

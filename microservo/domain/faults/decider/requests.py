@@ -52,7 +52,14 @@ def _planned(step: Step, request: FaultRequest) -> PlannedFault:
     target = step.state.target
     if target is None:
         raise Unavailable(step.state.problem)
-    return parse_request(request, target.services, target.kinds, labels=target.labels, now_us=step.now_us)
+    return parse_request(
+        request,
+        target.services,
+        target.kinds,
+        labels=target.labels,
+        down=target.down,
+        now_us=step.now_us,
+    )
 
 
 def _declared(step: Step, request: FaultRequest) -> Declaration:

@@ -11,16 +11,17 @@ always the same: who reads it again, in another process too, says nothing new.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from microservo.platforms.kubernetes.api import Json
 from microservo.platforms.kubernetes.chaos.experiment import MANAGER
-from microservo.platforms.kubernetes.chaos.instants import CoreEvent, Cycle, Instant, cycles
+from microservo.platforms.kubernetes.chaos.instants import SECOND_US, CoreEvent, Cycle, Instant, cycles
 from microservo.platforms.kubernetes.chaos.status import status_of
 from microservo.platforms.kubernetes.pods import instant_us
 from schemas.records import FaultRequest
 
 _UID_SHOWN = 18
+_KILLS = ("pod-kill", "container-kill")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,7 @@ def requests_of(
     service_of: Callable[[str], str | None],
     *,
     gone_us: int | None = None,
+    pod_gone_us: Callable[[str], int | None] = lambda _: None,
 ) -> Iterator[FaultRequest]:
     """What is to be declared of an object by now: that it is in force, and that it no longer is.
 
@@ -54,8 +56,11 @@ def requests_of(
         events: what the cluster's events say of it.
         service_of: the service of an instance; None where it is none of the target's.
         gone_us: when the object itself was gone; what is still in force then is over.
+        pod_gone_us: when an instance was gone, and what was in force on it with it; None where it is not.
     """
-    for part in _parts(found, events, service_of):
+    # A kill is in force after its pod has gone.
+    is_kill = found["spec"].get("action") in _KILLS
+    for part in _parts(found, events, service_of, (lambda _: None) if is_kill else pod_gone_us):
         fault_id = f"{found['metadata']['uid'][:_UID_SHOWN]}-{part.service[:24]}-{part.number}"
         yield _declaration(found, part, fault_id)
         ended = part.recovered or (Instant(at_us=gone_us, within_us=1_000_000) if gone_us else None)
@@ -97,19 +102,31 @@ def _declaration(found: Json, part: _Part, fault_id: str) -> FaultRequest:
 
 
 def _parts(
-    found: Json, events: Sequence[CoreEvent], service_of: Callable[[str], str | None]
+    found: Json,
+    events: Sequence[CoreEvent],
+    service_of: Callable[[str], str | None],
+    pod_gone_us: Callable[[str], int | None],
 ) -> Iterator[_Part]:
     by_service: dict[str, dict[str, Sequence[Cycle]]] = {}
     for record in status_of(found).carriers:
         service = service_of(record.instance)
         if service is not None:
-            by_service.setdefault(service, {})[record.instance] = cycles(record, events)
+            ended = _ended_by(cycles(record, events), pod_gone_us(record.instance))
+            by_service.setdefault(service, {})[record.instance] = ended
     for service, found_cycles in sorted(by_service.items()):
         for number in range(max(map(len, found_cycles.values()))):
             at_that_time = {
                 instance: each[number] for instance, each in found_cycles.items() if number < len(each)
             }
             yield _part(number + 1, service, at_that_time)
+
+
+def _ended_by(found: Sequence[Cycle], gone_us: int | None) -> Sequence[Cycle]:
+    """The cycles, with none in force any more when its pod was gone: Chaos Mesh's record stays as it was."""
+    if gone_us is None or not found or found[-1].recovered is not None:
+        return found
+    gone = Instant(at_us=max(gone_us, found[-1].applied.at_us), within_us=SECOND_US)
+    return [*found[:-1], replace(found[-1], recovered=gone)]
 
 
 def _part(number: int, service: str, found: Mapping[str, Cycle]) -> _Part:

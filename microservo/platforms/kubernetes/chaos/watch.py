@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 from microservo.platforms.kubernetes.api import Json, KubernetesApi
 from microservo.platforms.kubernetes.chaos.experiment import PLURALS, collection
@@ -15,6 +17,12 @@ from microservo.platforms.kubernetes.reflector import Reflector
 from schemas.records import FaultRequest
 
 OnRequest = Callable[[FaultRequest], None]
+
+
+class Requests(Protocol):
+    """Gives what is to be declared of an object; raises as `KubernetesApi.get`."""
+
+    def __call__(self, found: Json, *, is_last: bool) -> Iterator[FaultRequest]: ...
 
 
 class OthersFaults:
@@ -45,40 +53,68 @@ class OthersFaults:
     @contextmanager
     def following(self, on_request: OnRequest) -> Iterator[None]:
         """Calls `on_request` with each declaration, once, from threads of this, while the context lasts."""
+        told = _Told(self._requests, on_request)
         reflectors = [
-            self._reflector(namespace, kind, on_request)
+            Reflector(
+                self._api,
+                collection(namespace, kind),
+                kept=lambda found, kind=kind: {**found, "kind": kind},  # type: ignore[misc]
+                on_change=told.changed,
+            )
             for namespace in self._namespaces
             for kind in PLURALS
             if kind in self._objects.kinds()
         ]
-        for reflector in reflectors:
-            reflector.start()
-        try:
-            yield
-        finally:
+        with self._discovery.telling_ends(told.pod_gone):
             for reflector in reflectors:
-                reflector.stop()
-
-    def _reflector(self, namespace: str, kind: str, on_request: OnRequest) -> Reflector[Json]:
-        told: set[tuple[str, str]] = set()
-
-        def changed(_before: Json | None, found: Json, is_last: bool) -> None:
-            if is_ours(found) or not status_of(found).records:
-                return
-            for request in self._requests({**found, "kind": kind}, is_last=is_last):
-                key = (request.fault_id, request.action)
-                if key not in told:
-                    told.add(key)
-                    on_request(request)
-
-        return Reflector(self._api, collection(namespace, kind), kept=dict, on_change=changed)
+                reflector.start()
+            try:
+                yield
+            finally:
+                for reflector in reflectors:
+                    reflector.stop()
 
     def _requests(self, found: Json, *, is_last: bool) -> Iterator[FaultRequest]:
         metadata = found["metadata"]
         events = self._objects.events(metadata["namespace"], metadata["name"], metadata["uid"])
         gone_us = self._clock() if is_last else None
-        return requests_of(found, events, self._service, gone_us=gone_us)
+        return requests_of(found, events, self._service, gone_us=gone_us, pod_gone_us=self._discovery.gone_us)
 
     def _service(self, instance: str) -> str | None:
         pod = self._discovery.known(instance)
         return None if pod is None else self._discovery.service(pod)
+
+
+class _Told:
+    """Says what is to be declared of objects, once each, when they or the pods that they act on change."""
+
+    def __init__(self, requests: Requests, on_request: OnRequest) -> None:
+        self._requests = requests
+        self._on_request = on_request
+        self._told: set[tuple[str, str]] = set()
+        self._objects: dict[str, Json] = {}
+        self._lock = threading.Lock()
+
+    def changed(self, _before: Json | None, found: Json, is_last: bool) -> None:
+        if is_ours(found) or not status_of(found).records:
+            return
+        uid = found["metadata"]["uid"]
+        with self._lock:
+            if is_last:
+                self._objects.pop(uid, None)
+            else:
+                self._objects[uid] = found
+            self._tell(found, is_last=is_last)
+
+    def pod_gone(self, instance: str) -> None:
+        with self._lock:
+            for found in self._objects.values():
+                if any(record.instance == instance for record in status_of(found).carriers):
+                    self._tell(found, is_last=False)
+
+    def _tell(self, found: Json, *, is_last: bool) -> None:
+        for request in self._requests(found, is_last=is_last):
+            key = (request.fault_id, request.action)
+            if key not in self._told:
+                self._told.add(key)
+                self._on_request(request)

@@ -23,6 +23,7 @@ from microservo.domain.campaigns.course import (
 )
 from microservo.domain.campaigns.definition import SECOND_US, Definition
 from microservo.domain.campaigns.plan import CampaignPlan, one_after_another, plan_campaign
+from microservo.domain.campaigns.target import CampaignTarget
 from microservo.platforms.local.mechanisms import kinds_of_local_targets
 from microservo.platforms.local.topology_files import read_topology
 from schemas.records import CampaignEvent
@@ -113,7 +114,7 @@ def test_with_any_delays_and_crashes_each_fault_begins_once_in_order_and_apart(
     rng = random.Random(seed)
     plan = plan_campaign(
         Definition(name="any", count=12, concurrency=concurrency, warm_up_us=SECOND_US),
-        read_topology("online-boutique"),
+        CampaignTarget.of(read_topology("online-boutique")),
         kinds_of_local_targets(),
         seed,
     )

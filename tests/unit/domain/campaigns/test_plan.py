@@ -21,27 +21,29 @@ from microservo.domain.campaigns.plan import (
     one_after_another,
     plan_campaign,
 )
+from microservo.domain.campaigns.target import CampaignTarget
 from microservo.domain.faults.catalogue import KINDS
 from microservo.errors import InvalidInput
 from microservo.platforms.local.mechanisms import kinds_of_local_targets
 from microservo.platforms.local.topology_files import read_topology
 
 TOPOLOGY = read_topology("online-boutique")
+TARGET = CampaignTarget.of(TOPOLOGY)
 LOCAL = kinds_of_local_targets()
 SHIPPED = sorted((Path(campaigns.__file__).parent / "shipped").glob("*.toml"))
 HEAD = 'name = "mine"\n'
 
 
 def planned(text: str, seed: int | None = None) -> CampaignPlan:
-    return plan_campaign(load_definition(HEAD + text, "mine.toml"), TOPOLOGY, LOCAL, seed)
+    return plan_campaign(load_definition(HEAD + text, "mine.toml"), TARGET, LOCAL, seed)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_a_shipped_campaign_gives_the_same_bytes_for_the_same_seed_and_others_for_another(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    first, again = (plan_campaign(load_definition(text, path.name), TOPOLOGY, LOCAL, 11) for _ in range(2))
+    first, again = (plan_campaign(load_definition(text, path.name), TARGET, LOCAL, 11) for _ in range(2))
     assert first.to_bytes() == again.to_bytes()
-    assert first.sha256 != plan_campaign(load_definition(text, path.name), TOPOLOGY, LOCAL, 12).sha256
+    assert first.sha256 != plan_campaign(load_definition(text, path.name), TARGET, LOCAL, 12).sha256
     assert first.name == path.stem
     assert CampaignPlan.from_bytes(first.to_bytes()) == first
 
@@ -72,14 +74,14 @@ def test_without_a_mix_a_campaign_chooses_from_what_the_target_carries_that_does
     None
 ):
     definition = load_definition(HEAD + "[faults]\ncount = 9\n", "mine.toml")
-    plan = plan_campaign(definition, TOPOLOGY, ["noop", "pod-kill", "network-delay", "telemetry-drop"])
+    plan = plan_campaign(definition, TARGET, ["noop", "pod-kill", "network-delay", "telemetry-drop"])
     assert {step.kind for step in plan.steps} == {"pod-kill", "network-delay"}
 
 
 def test_the_file_that_the_documentation_shows_is_a_campaign() -> None:
     document = (Path(campaigns.__file__).parents[3] / "docs" / "campaigns.md").read_text(encoding="utf-8")
     text = document.partition("```toml\n")[2].partition("```")[0]
-    plan = plan_campaign(load_definition(text, "docs/campaigns.md"), TOPOLOGY, LOCAL)
+    plan = plan_campaign(load_definition(text, "docs/campaigns.md"), TARGET, LOCAL)
     assert (plan.name, len(plan.steps)) == ("mine", 12)
     delays = [step.parameters["latency"] for step in plan.steps]
     assert delays[:2] == ["50ms", "500ms"]
@@ -87,7 +89,7 @@ def test_the_file_that_the_documentation_shows_is_a_campaign() -> None:
 
 def shipped(name: str, seed: int = 7) -> CampaignPlan:
     path = next(path for path in SHIPPED if path.stem == name)
-    return plan_campaign(load_definition(path.read_text(encoding="utf-8"), path.name), TOPOLOGY, LOCAL, seed)
+    return plan_campaign(load_definition(path.read_text(encoding="utf-8"), path.name), TARGET, LOCAL, seed)
 
 
 def test_all_kinds_has_each_kind_twice_and_half_the_time_without_faults() -> None:
@@ -150,7 +152,7 @@ def test_whatever_is_asked_for_is_kept(  # noqa: PLR0917  # Hypothesis gives the
         duration_us=(SECOND_US, longest * SECOND_US),
         gap_us=(gap * SECOND_US, 2 * gap * SECOND_US),
     )
-    plan = plan_campaign(definition, TOPOLOGY, LOCAL, seed)
+    plan = plan_campaign(definition, TARGET, LOCAL, seed)
     assert [step.number for step in plan.steps] == list(range(1, count + 1))
     assert [step.at_us for step in plan.steps] == sorted(step.at_us for step in plan.steps)
     assert most_at_once(plan) <= concurrency

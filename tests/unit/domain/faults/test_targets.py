@@ -49,6 +49,26 @@ def test_the_order_in_which_the_platform_names_them_changes_nothing() -> None:
     assert targets_of(request, {"cart": CARTS[::-1]}) == hit(mode="3")
 
 
+def test_a_mode_passes_over_instances_that_do_not_run_unless_too_few_are_left() -> None:
+    def chosen(mode: str, down: set[str]) -> set[str]:
+        requests = [
+            FaultRequest(
+                fault_id=f"f{number}",
+                action="inject",
+                requested_at_us=0,
+                kind="noop",
+                service="cart",
+                mode=mode,
+            )
+            for number in range(200)
+        ]
+        return {each for request in requests for each in targets_of(request, {"cart": CARTS}, down=down)}
+
+    assert chosen("one", {CARTS[0]}) == set(CARTS[1:])
+    assert chosen("one", set(CARTS)) == set(CARTS)
+    assert chosen("all", {CARTS[0]}) == set(CARTS)
+
+
 def test_labels_leave_those_that_have_all_of_them_and_a_mode_chooses_among_these() -> None:
     assert hit(labels={"app": "cart", "track": "canary"}) == CARTS[:3]
     assert set(hit(labels={"track": "canary"}, mode="2")) < set(CARTS[:3])

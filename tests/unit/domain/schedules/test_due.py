@@ -66,6 +66,17 @@ def test_a_fault_is_requested_a_second_before_it_begins_and_not_earlier() -> Non
     assert found.next_us == first_us + MINUTE_US - LEAD_US
 
 
+def test_a_fault_of_a_schedule_hits_what_its_schedule_says() -> None:
+    some = schedule(mode="one", labels={"track": "canary"}, instances=("cart-0",))
+    (request,) = due(some, None, NOON_US + MINUTE_US).requests
+    assert (request.mode, request.labels, request.instances) == ("one", {"track": "canary"}, ("cart-0",))
+    with pytest.raises(InvalidInput, match="'half' is no mode"):
+        check_schedule(schedule(mode="half"))
+    pods = {"cart": ["cart-0", "cart-1"]}
+    with pytest.raises(InvalidInput, match="no instance of cart has the labels track=canary"):
+        check_schedule(some, pods, labels={"cart-0": {"track": "stable"}})
+
+
 def test_what_was_done_is_not_done_again_and_what_was_not_recorded_is_asked_for_in_the_same_bytes() -> None:
     now_us = NOON_US + MINUTE_US
     found = due(schedule(), None, now_us)

@@ -1,9 +1,14 @@
-"""Messages of OpenTelemetry, Jaeger, Filebeat, Fluent Bit and Prometheus' adapter, as these write them."""
+"""Messages of OpenTelemetry, Jaeger, Filebeat, Fluent Bit and Prometheus' adapter.
+
+Those of `tests/golden/kafka` were written by a real OpenTelemetry Collector (tests/support/otel_collector),
+which has the encodings of Jaeger too; Filebeat, Fluent Bit and the adapter are as they document themselves.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -153,6 +158,14 @@ def test_opentelemetrys_protobuf_is_of_the_signal_that_its_topic_says() -> None:
     assert len(declared.rows["logs"]) == 1
 
 
+def test_lines_on_a_topic_of_spans_are_refused_with_how_they_were_read() -> None:
+    body = logs([line(T0_US, "hello")], resource("cart")).SerializeToString()
+    found = decode_messages([message(body, "otlp_spans")], {}, NOW_US)
+    (refused,) = found.refused["traces"]
+    assert "a message of otlp_spans was read as otlp_spans" in refused.reason
+    assert "one of otlp_logs, otlp_metrics, say so in formats.otlp_spans" in refused.reason
+
+
 def test_a_line_of_filebeat_is_of_the_pods_app_and_keeps_its_instant() -> None:
     (row,) = decoded(FILEBEAT, "logs-kubernetes").rows["logs"]
     assert isinstance(row, LogRows)
@@ -249,3 +262,35 @@ def test_topics_are_followed_from_their_end_and_a_restart_goes_on_where_all_was_
     put(broker, "logs", FILEBEAT | {"message": "second"})
     assert lines(again, cursor)[0] == ["second"]
     again.close()
+
+
+GOLDEN = Path(__file__).resolve().parents[3] / "golden" / "kafka"
+
+
+@pytest.mark.parametrize("name", ["otlp_spans.proto", "otlp_spans.json", "jaeger.proto", "jaeger.json"])
+def test_a_span_that_opentelemetrys_collector_wrote_to_kafka_is_read(name: str) -> None:
+    found = decoded((GOLDEN / name).read_bytes(), name)
+    assert not found.refused["traces"]
+    (row,) = found.rows["traces"]
+    assert isinstance(row, SpanRows)
+    sent = span()
+    assert (row.service, row.endpoint.names) == ("cart", (sent.name,))
+    assert row.trace_id[0].tobytes() == sent.trace_id
+    assert row.span_id[0].tobytes() == sent.span_id
+    assert row.start_us[0] == sent.start_time_unix_nano // 1000
+    assert row.duration_us[0] == (sent.end_time_unix_nano - sent.start_time_unix_nano) // 1000
+    assert row.kind[0] == sent.kind
+
+
+@pytest.mark.parametrize("name", ["otlp_metrics.proto", "otlp_metrics.json"])
+def test_a_point_that_opentelemetrys_collector_wrote_to_kafka_is_read(name: str) -> None:
+    (row,) = decoded((GOLDEN / name).read_bytes(), name).rows["metrics"]
+    assert isinstance(row, PointRows)
+    assert (row.service, row.time_us.tolist(), row.value.tolist()) == ("cart", [T0_US], [3.0])
+
+
+@pytest.mark.parametrize("name", ["otlp_logs.proto", "otlp_logs.json"])
+def test_a_line_that_opentelemetrys_collector_wrote_to_kafka_is_read(name: str) -> None:
+    (row,) = decoded((GOLDEN / name).read_bytes(), name).rows["logs"]
+    assert isinstance(row, LogRows)
+    assert (row.service, row.time_us.tolist(), row.bodies) == ("cart", [T0_US], ("hello",))

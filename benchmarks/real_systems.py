@@ -1,0 +1,25 @@
+"""The real systems that tests start, for benchmarks: `tests/support` is no package."""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks.processes import ROOT
+
+sys.path.append(str(ROOT / "tests" / "support"))
+
+from cluster_world import ChaosController, Workloads  # found by what stands above
+from kubernetes_cluster import Cluster, new_namespace, running_cluster  # likewise
+from otel_collector import VERSION, running_collector  # likewise
+from recorded_progress import RecordedProgress  # likewise
+
+__all__ = [
+    "VERSION",
+    "ChaosController",
+    "Cluster",
+    "RecordedProgress",
+    "Workloads",
+    "new_namespace",
+    "running_cluster",
+    "running_collector",
+]
