@@ -1,6 +1,6 @@
 """MicroServo: an event-driven testbed for operating microservices.
 
-The library that users import; `Client` is where to begin.
+The library that users import; `Client` is where to begin, `RegistryClient` finds and registers services.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from microservo.application.topics import Received
     from microservo.client import Client
+    from microservo.client.registry import RegistryClient
 
-__all__ = ["Client", "Received"]
+__all__ = ["Client", "Received", "RegistryClient"]
 
 
 def __getattr__(name: str) -> Any:
@@ -24,6 +25,10 @@ def __getattr__(name: str) -> Any:
         from microservo.client import Client  # noqa: PLC0415
 
         return Client
+    if name == "RegistryClient":
+        from microservo.client.registry import RegistryClient  # noqa: PLC0415
+
+        return RegistryClient
     if name == "Received":
         from microservo.application.topics import Received  # noqa: PLC0415
 

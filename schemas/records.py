@@ -1054,21 +1054,59 @@ class MetricBatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RequestLocationBatch:
-    """A fact: from where a service was asked for or called, counted over some time."""
+class Registration:
+    """State: an instance of a service that a registry gives out; without a value it is gone."""
+
+    registration_id: str
+    """Service and instance, with / between."""
+    service: str
+    """Name of the service; 'registry' are the registries themselves."""
+    instance: str
+    """Identity of the instance among those of its service."""
+    endpoint: str
+    """Where it is called: a URL, or host:port."""
+    latitude: float
+    """Degrees north, -90 to 90: where it runs."""
+    longitude: float
+    """Degrees east, -180 to 180: where it runs."""
+    region: str
+    """Region that it runs in."""
+    registry: str
+    """Name of the registry that it keeps in touch with; only this one says that it is gone."""
+    healthy: bool
+    """Whether it can answer; one that can't is not given out."""
+    draining: bool
+    """Whether it shall get no new requests; one that is drained is not given out."""
+    registered_at_us: int
+    """Microseconds UTC: when it was registered."""
+    updated_at_us: int
+    """Microseconds UTC: when this was so; a registry says it of itself every other second."""
+    load: float | None = None
+    """Share of its capacity that is in use, from 0; null where it does not say."""
+    pid: int | None = None
+    """Process on the registry's machine whose end is the instance's; null for none."""
+    health_url: str = ""
+    """URL that the registry asks whether the instance is healthy; empty for none."""
+    metadata: dict[str, str] = field(default_factory=dict)
+    """What the instance says of itself besides."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestLocations:
+    """A fact: from where a service was asked for during an interval, in columns."""
 
     service: str
-    """Service that was asked for."""
-    reporter: str
-    """Who counted: a registry, a balancer or a client."""
+    """Name of the service."""
+    registry: str
+    """Name of the registry that was asked, or told."""
     from_us: int
-    """Microseconds UTC: begin of the time that was counted over."""
+    """Microseconds UTC: start of the interval."""
     to_us: int
-    """Microseconds UTC: its end; the counts belong to this instant."""
+    """Microseconds UTC: end of the interval; none of its requests is later."""
     latitudes: tuple[float, ...]
-    """Degrees north of each place."""
+    """Degrees north, -90 to 90, of each place."""
     longitudes: tuple[float, ...]
-    """Degrees east of each place."""
+    """Degrees east, -180 to 180, of each place."""
     counts: tuple[int, ...]
     """Requests from each place."""
 

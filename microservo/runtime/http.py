@@ -180,7 +180,11 @@ def _config(app: ASGIApp, loop: Loop = "asyncio") -> uvicorn.Config:
 
 
 def guarded(
-    app: ASGIApp, token: str, *, open_paths: frozenset[str] = frozenset({"/healthz", "/metrics"})
+    app: ASGIApp,
+    token: str,
+    *,
+    open_paths: frozenset[str] = frozenset({"/healthz", "/metrics"}),
+    checks_host: bool = True,
 ) -> ASGIApp:
     """The application behind a check of `Host` and of a bearer token.
 
@@ -188,10 +192,13 @@ def guarded(
         app: what answers once both are right.
         token: what `Authorization: Bearer ...` must hold; empty asks for none.
         open_paths: those that need no token; `Host` is checked for them too.
+        checks_host: False where other machines may ask, by whatever name they have for this one.
     """
 
     async def checked(scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = _refusal(scope, token, open_paths) if scope["type"] == "http" else None
+        refusal = None
+        if scope["type"] == "http":
+            refusal = _refusal(scope, token, open_paths, checks_host=checks_host)
         await (refusal or app)(scope, receive, send)
 
     return checked
@@ -205,8 +212,8 @@ def foreign_host(scope: Scope) -> str | None:
     return f"host {host[:80]!r} is not served; call 127.0.0.1"
 
 
-def _refusal(scope: Scope, token: str, open_paths: frozenset[str]) -> ASGIApp | None:
-    if (error := foreign_host(scope)) is not None:
+def _refusal(scope: Scope, token: str, open_paths: frozenset[str], *, checks_host: bool) -> ASGIApp | None:
+    if checks_host and (error := foreign_host(scope)) is not None:
         return _answer(403, error)
     if not token or scope["path"] in open_paths:
         return None

@@ -1,0 +1,110 @@
+"""What a question costs a registry that knows 1,000 services of 100 instances each, in CPU time.
+
+`python -m benchmarks.registry`, a few seconds of CPU. Asked are all services in turn; the first time, and
+after a change, the columns of each service are made anew. By HTTP it is the time of the server alone.
+"""
+
+from __future__ import annotations
+
+import http.client
+import random
+import time
+from collections.abc import Callable, Iterator
+
+from microservo.domain.geography import Coordinates
+from microservo.domain.registry.documents import EndpointQuestion
+from microservo.domain.registry.instances import registration_id
+from microservo.runtime.http import HttpServer
+from schemas.records import Registration
+from services.registry.http_app import http_app
+from services.registry.registry import Registry
+
+SERVICES = 1_000
+INSTANCES = 100
+PLACE = Coordinates(52.5, 13.4)
+QUESTIONS = {
+    "closest": EndpointQuestion(),
+    "among the 5 closest": EndpointQuestion(among=5),
+    "within 100 km and so on": EndpointQuestion(distance=100),
+    "by load": EndpointQuestion(by="load"),
+}
+
+
+def main() -> None:
+    registry = Registry(
+        _registration("registry", "europe", random.Random(0)),
+        clock=lambda: time.time_ns() // 1_000,
+        monotonic_s=time.monotonic,
+        seed=0,
+        lease_s=4.0,
+    )
+    known = list(_known())
+    print(f"100,000 instances from the log   {_cpu_s(lambda: _observe(registry, known)):8.3f} s")
+    print(f"{'closest, the first time':32} {_cpu_s(lambda: _ask(registry, EndpointQuestion())):8.3f} ms")
+    for name, question in QUESTIONS.items():
+        print(f"{name:32} {_cpu_s(lambda: _ask(registry, question)):8.3f} ms")  # noqa: B023
+    print(f"{'closest, after a change':32} {_cpu_s(lambda: _change_and_ask(registry, known)):8.3f} ms")
+    with HttpServer(http_app(registry, token="", checks_host=True), port=0) as server:
+        asked_s = time.thread_time()
+        both_s = _cpu_s(lambda: _ask_by_http(server.port))
+        asked_s = time.thread_time() - asked_s
+    print(f"{'closest, by HTTP':32} {both_s - asked_s:8.3f} ms")
+
+
+def _cpu_s(act: Callable[[], None]) -> float:
+    """Seconds of CPU, which are milliseconds for each of a thousand services."""
+    began_s = time.process_time()
+    act()
+    return time.process_time() - began_s
+
+
+def _known() -> Iterator[Registration]:
+    chance = random.Random(1)
+    for service in range(SERVICES):
+        for instance in range(INSTANCES):
+            yield _registration(f"s{service}", f"i{instance}", chance)
+
+
+def _registration(service: str, instance: str, chance: random.Random) -> Registration:
+    return Registration(
+        registration_id=registration_id(service, instance),
+        service=service,
+        instance=instance,
+        endpoint="127.0.0.1:9000",
+        latitude=chance.uniform(-90, 90),
+        longitude=chance.uniform(-180, 180),
+        region="Europe",
+        registry="asia",
+        healthy=True,
+        draining=False,
+        load=chance.random(),
+        registered_at_us=0,
+        updated_at_us=0,
+    )
+
+
+def _observe(registry: Registry, known: list[Registration]) -> None:
+    registry.observe((each.registration_id, each) for each in known)
+
+
+def _ask(registry: Registry, question: EndpointQuestion) -> None:
+    for service in range(SERVICES):
+        registry.endpoint(f"s{service}", question, PLACE)
+
+
+def _change_and_ask(registry: Registry, known: list[Registration]) -> None:
+    for service in range(SERVICES):
+        _observe(registry, [known[service * INSTANCES]])
+        registry.endpoint(f"s{service}", QUESTIONS["closest"], PLACE)
+
+
+def _ask_by_http(port: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    for service in range(SERVICES):
+        connection.request("GET", f"/services/s{service}/endpoint?latitude=52.5&longitude=13.4")
+        connection.getresponse().read()
+    connection.close()
+
+
+if __name__ == "__main__":
+    main()

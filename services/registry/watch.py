@@ -1,0 +1,148 @@
+"""Looking after instances: who has fallen silent, whose process has ended, what health URLs say."""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+import psutil
+
+from microservo.domain.registry.instances import Condition
+from microservo.errors import InvalidInput
+from schemas.records import Registration
+from services.registry.registry import Registry
+
+logger = logging.getLogger(__name__)
+
+Health = Literal["healthy", "unhealthy", "no answer"]
+
+LOOK_S = 0.2
+ASK_S = 1.0
+TIMEOUT_S = 0.5
+MOST_SILENCE = 3
+"""Questions without an answer, one after the other, after which an instance is gone."""
+_ASKING = 16
+_STARTED_LATER_S = 1.0
+"""By how much the clocks may differ by which a process and its registration are dated."""
+
+
+def is_running(record: Registration) -> bool:
+    """Whether the process of a registration runs, and is not a later one of the same number."""
+    try:
+        process = psutil.Process(record.pid)
+        started_s = process.create_time()
+        return (
+            process.status() != psutil.STATUS_ZOMBIE
+            and started_s <= record.registered_at_us / 1e6 + _STARTED_LATER_S
+        )
+    except psutil.NoSuchProcess:
+        return False
+
+
+def health_of(url: str, timeout_s: float = TIMEOUT_S) -> Health:
+    """What a health URL says; never through a proxy, and where it leads to is not followed."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+    path = parts.path or "/"
+    try:
+        connection.request("GET", f"{path}?{parts.query}" if parts.query else path)
+        return "healthy" if connection.getresponse().status == http.client.OK else "unhealthy"
+    except (OSError, http.client.HTTPException):
+        return "no answer"
+    finally:
+        connection.close()
+
+
+class Watch:
+    """Looks after the instances of a registry, from a thread of its own until it is closed.
+
+    It waits for nobody, so that an instance which ends is gone whatever becomes of the broker.
+
+    Args:
+        registry: whose instances they are.
+        monotonic_s: seconds of a clock that only runs forward.
+    """
+
+    def __init__(self, registry: Registry, *, monotonic_s: Callable[[], float]) -> None:
+        self._registry = registry
+        self._monotonic_s = monotonic_s
+        self._closed = threading.Event()
+        self._asked: dict[str, tuple[float, Future[Health] | None]] = {}
+        self._silent: dict[str, int] = {}
+        self._pool = ThreadPoolExecutor(_ASKING, thread_name_prefix="health")
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the watch."""
+        self._closed.set()
+        self._thread.join()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def look(self) -> None:
+        """Looks once at all of them."""
+        for key in self._registry.advance():
+            logger.info("%s is gone: it is silent", key)
+        watched = {record.registration_id: record for record in self._registry.watched()}
+        for key in [key for key in self._asked if key not in watched]:
+            del self._asked[key]
+            self._silent.pop(key, None)
+        for key, record in watched.items():
+            if record.pid is not None and not is_running(record):
+                self._remove(record, f"process {record.pid} has ended")
+            elif record.health_url:
+                self._ask(key, record)
+
+    def _ask(self, key: str, record: Registration) -> None:
+        asked_at_s, answer = self._asked.get(key, (-ASK_S, None))
+        if answer is not None and answer.done():
+            self._asked[key] = (asked_at_s, None)
+            self._heed(key, record, answer.result())
+        elif answer is None and self._monotonic_s() - asked_at_s >= ASK_S:
+            self._asked[key] = (self._monotonic_s(), self._pool.submit(health_of, record.health_url))
+
+    def _heed(self, key: str, record: Registration, health: Health) -> None:
+        self._silent[key] = self._silent.get(key, 0) + 1 if health == "no answer" else 0
+        if self._silent[key] >= MOST_SILENCE:
+            self._remove(record, f"{record.health_url} did not answer {MOST_SILENCE} times")
+        elif (health == "healthy") != record.healthy:
+            self._tell(record, healthy=health == "healthy")
+
+    def _tell(self, record: Registration, *, healthy: bool) -> None:
+        try:
+            self._registry.change(record.service, record.instance, Condition(healthy=healthy))
+        except InvalidInput as error:
+            # It was deregistered, or moved, since it was looked at.
+            logger.info("health is not entered: %s", error)
+
+    def _remove(self, record: Registration, reason: str) -> None:
+        try:
+            self._registry.remove(record.service, record.instance)
+        except InvalidInput as error:
+            logger.info("%s, but: %s", reason, error)
+        else:
+            logger.info("%s is gone: %s", record.registration_id, reason)
+
+    def _run(self) -> None:
+        while not self._closed.wait(LOOK_S):
+            try:
+                self.look()
+            except Exception:
+                logger.exception("a look at the watched instances failed; the next one follows")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
