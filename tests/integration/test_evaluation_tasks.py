@@ -333,8 +333,8 @@ def test_a_pause_takes_effect_within_a_second_in_the_middle_of_a_window_and_cost
         evaluator = started.start()
         task = tasks.request("slower", "run-1")
         eventually(lambda: fenced_of(evaluator), timeout_s=120, what="the algorithm's process")
-        # Its first answer comes eight seconds after it was asked, so it is in the middle of that.
-        time.sleep(4)
+        # Its first answer comes eight seconds after it was asked, so from now on it is in the middle of that.
+        eventually(lambda: tasks.show(task.task_id).windows_total, timeout_s=60, what="it to be asked")
         begun_s = time.monotonic()
         tasks.pause(task.task_id)
         until(system, task.task_id, "paused")

@@ -74,7 +74,7 @@ CASES: Mapping[str, Sequence[Case]] = {
         Case("cache-penetration", {"ratio": "80%"}),
     ],
     "core": [
-        Case("cpu-limit", {"cores": "3%"}),
+        Case("cpu-limit", {"cores": "1%"}),
         Case("gc-pause", {"pause": "250ms", "interval": "100ms"}, gap_s=0.05),
         Case("oom-kill", {"size": "64MiB"}),
     ],
@@ -307,9 +307,10 @@ def test_pauses_hold_requests_up_and_take_the_processor(told: Told) -> None:
     assert story.acted is not None
     assert story.acted >= 4
     assert max(story.during.asked_ms) >= 150
+    # Where others want the processors too, it gets a part only of the 70 % that it asks for.
     assert (
         story.during.metrics["process.cpu.utilization"]
-        > story.before.metrics["process.cpu.utilization"] + 0.1
+        > 1.5 * story.before.metrics["process.cpu.utilization"]
     )
 
 
