@@ -63,6 +63,7 @@ class Pair:
         ):
             options = ["--service", name, "--instance", f"{name}-0", "--core", str(core)]
             options += ["--peers", str(self._folder / "peers.json"), "--port", str(port)]
+            options += ["--data", str(self._folder / name)]
             self._start("workload", name, control_port, options)
         options = ["--entry-url", f"http://127.0.0.1:{self._front[0]}", "--rate", "1"]
         self._start("loadgen", "users", self._users[0], options)
