@@ -116,6 +116,11 @@ class Target:
         while not stop.wait(0.5):
             self.readings = dict(meter.read())
 
+    def is_measured(self) -> bool:
+        """Whether all was read of every process, rates too, which take two looks."""
+        instances = read_state(self.state_file).instances
+        return all("process.cpu.utilization" in self.readings.get(each.id, {}) for each in instances)
+
     def ask(self, service: str, key: str, timeout_s: float = 10.0) -> tuple[int, str, str, str]:
         """Status, key of the answer, its date and the trace id; status 0 where there is no answer."""
         trace_id = os.urandom(16).hex()
@@ -241,6 +246,7 @@ def running(home: Path, topology: str) -> Iterator[Target]:
         runner.wait_ready(PATIENCE_S)
         meter = threading.Thread(target=target.meter, args=(stop,))
         meter.start()
+        eventually(target.is_measured, timeout_s=PATIENCE_S, what="a rate of every process")
         yield target
         stop.set()
         meter.join()
