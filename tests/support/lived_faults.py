@@ -185,6 +185,11 @@ class Target:
             metrics={**metrics(), **self.readings.get(f"{service}-0", {})},
         )
 
+    def newest(self, service: str, metric: str) -> float | None:
+        """Its value in the newest export; None where there is none."""
+        found = [value for of, name, value in self.receiver.metrics if (of, name) == (service, metric)]
+        return found[-1] if found else None
+
     def live_through(self, service: str, case: Case) -> Story:
         """A fault of the kind, with a look before, during and after it."""
         mechanism, wire = (
@@ -209,7 +214,12 @@ class Target:
         return Story(before, during, after, applied, recovered, acted, self.left_on(service))
 
     def left_on(self, service: str) -> list[str]:
-        """What faults have left on an instance."""
+        """What faults have left on an instance, once it has given all connections back."""
+        eventually(
+            lambda: self.newest(service, "db.client.connection.count") == 0,
+            timeout_s=PATIENCE_S,
+            what=f"connections of {service} to be given back",
+        )
         client = ControlClient(self.instance(service).control_url, read_state(self.state_file).control_token)
         faults = [each["id"] for each in again(lambda: client.call("GET", "/faults"))["faults"]]
         files = [each.name for each in self.data_of(service).iterdir() if each.name != "rows.log"]
