@@ -64,7 +64,12 @@ def lab() -> Lab:
     return Lab()
 
 
-@pytest.mark.parametrize("name", newest_schemas())
+def published() -> list[str]:
+    """The newest schemas that a process publishes; some are declared before there is one."""
+    return [name for name in newest_schemas() if catalogue.topic_of(name).producers]
+
+
+@pytest.mark.parametrize("name", published())
 def test_every_record_lands_on_its_topic_under_its_key_as_an_event(lab: Lab, name: str) -> None:
     record, topic = NEWEST[name], catalogue.topic_of(name)
     publisher = lab.publisher(topic.producers[0])
