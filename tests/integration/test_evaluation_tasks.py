@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -118,7 +118,7 @@ def system(
         pytest.skip(str(error))
     folder = tmp_path_factory.mktemp("tasks")
     (folder / "slow.py").write_text(SLOW)
-    prefix = f"tasks-{os.getpid()}-"
+    prefix = f"tasks-{uuid.uuid4().hex[:12]}-"
     environments = environments_of_tests()
     environments.mkdir(parents=True, exist_ok=True)
     (folder / "environments").symlink_to(environments)

@@ -6,9 +6,9 @@ The run is as odd as runs are, and two of its algorithms are killed in the middl
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,13 +37,14 @@ import random
 
 class ByChance:
     def __init__(self) -> None:
-        self.levels = {}
+        self.levels, self.chance = {}, 0.0
 
     def score_one(self, x):
         apart = [abs(math.log1p(abs(x[name])) - level) for name, level in self.levels.items() if name in x]
-        return math.fsum(apart) + 0.01 * random.random()
+        return math.fsum(apart) + self.chance
 
     def learn_one(self, x) -> None:
+        self.chance = 0.01 * random.random()
         for name, value in x.items():
             found = math.log1p(abs(value))
             self.levels[name] = 0.9 * self.levels.get(name, found) + 0.1 * found
@@ -84,7 +85,7 @@ def system(
     (folder / "environments").symlink_to(environments)
     with algorithm_system(
         kafka_bootstrap_servers,
-        f"scores-{os.getpid()}-",
+        f"scores-{uuid.uuid4().hex[:12]}-",
         folder,
         environments,
         MICROSERVO_HOME=str(folder),

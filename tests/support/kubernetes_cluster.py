@@ -46,6 +46,8 @@ API_SERVER_VERSION = "v1.36.3"
 _SOURCE = Path(__file__).with_name("api_server")
 _HELM_VERSION = "v3.22.0"
 _START_S = 180.0
+_CHILDREN: list[psutil.Popen] = []
+"""Servers that this process started: others may use one on when whoever asked for it is done with it."""
 
 
 # On the paths of metrics-server, which is no part of the API server itself.
@@ -144,6 +146,7 @@ class Cluster:
                 stdout=log,
                 stderr=log,
             )
+        _CHILDREN.append(self._process)
         (self.folder / "pid").write_text(str(self._process.pid))
         eventually(self._is_ready, timeout_s=_START_S, interval_s=0.05, what="the API server to be ready")
 
