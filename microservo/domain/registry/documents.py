@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from ipaddress import ip_address
 from typing import Annotated, Protocol, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -113,6 +114,7 @@ class RegistrationDocument(ConditionDocument):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        refuse_unreachable(self.endpoint)
         if self.health_url is not None:
             refuse_foreign_health_url(self.health_url, self.endpoint)
         return self
@@ -122,6 +124,35 @@ class RegistrationDocument(ConditionDocument):
         """Its identity."""
         text = f"{self.service}_{self.endpoint}"
         return self.instance or hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def refuse_unreachable(endpoint: str) -> None:
+    """Refuses an endpoint that nobody could call, for whoever is given it would only find out then.
+
+    Raises:
+        ValueError: it is one: no host, a port that is none, an IPv6 address without brackets, or the address
+            by which a process listens everywhere.
+    """
+    is_url = "://" in endpoint
+    try:
+        parts = urlsplit(endpoint if is_url else f"//{endpoint}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or port == 0 or (port is None and not is_url):
+        msg = f"endpoint {endpoint!r}: expected a URL, or host:port with a port from 1 to 65535; IPv6 in []"
+        raise ValueError(msg)
+    if _is_unspecified(host):
+        msg = f"endpoint {endpoint!r}: {host} is where it listens; give the address by which others reach it"
+        raise ValueError(msg)
+
+
+def _is_unspecified(host: str) -> bool:
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:
+        # A name.
+        return False
 
 
 def refuse_foreign_health_url(health_url: str, endpoint: str) -> None:

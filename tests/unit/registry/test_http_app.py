@@ -188,11 +188,27 @@ def test_a_question_that_can_not_be_is_refused_with_what_is_expected(
 
 
 @pytest.mark.parametrize(
+    "endpoint", ["cart:1", "[2601:547::172f]:9000", "https://cart/api", "http://[::1]:8080"]
+)
+def test_an_endpoint_is_a_url_or_a_host_with_a_port(served: Served, endpoint: str) -> None:
+    status, answer, _ = call(served, "POST", "/register", {**CART, "endpoint": endpoint})
+    assert (status, answer["endpoint"]) == (201, endpoint)
+
+
+@pytest.mark.parametrize(
     ("fields", "error"),
     [
         ({"service": "a/b"}, "service: "),
         ({"service": "registry"}, "the service 'registry' is that of the registries themselves"),
         ({"endpoint": "http://127.0.0.1:9000 x"}, "endpoint: "),
+        ({"endpoint": "0.0.0.0:9000"}, "0.0.0.0 is where it listens; give the address by which others"),
+        ({"endpoint": "http://[::]:9000"}, ":: is where it listens; give the address by which others"),
+        ({"endpoint": "2601:547::172f:9000"}, "expected a URL, or host:port with a port from 1 to 65535"),
+        ({"endpoint": "cart"}, "expected a URL, or host:port"),
+        ({"endpoint": ":9000"}, "expected a URL, or host:port"),
+        ({"endpoint": "http://"}, "expected a URL, or host:port"),
+        ({"endpoint": "cart:0"}, "expected a URL, or host:port"),
+        ({"endpoint": "cart:70000"}, "expected a URL, or host:port"),
         ({"latitude": 5}, "expected latitude and longitude, or neither"),
         ({"latitude": 5, "longitude": 181}, "longitude: expected less than or equal to 180, got 181"),
         ({"load": -1}, "load: expected greater than or equal to 0, got -1"),
