@@ -9,10 +9,8 @@ time as they come live.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,10 +20,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 from numpy.typing import NDArray
-from rich.console import Console
 
-from benchmarks.facts import machine_facts, time_fact
-from benchmarks.figures import Figure, figure, show, write
+from benchmarks.command import run
+from benchmarks.figures import Figure, figure
 from microservo.algorithms import Plugin, Session, resolve
 from microservo.algorithms.fenced.adapters import OneByOne
 from microservo.algorithms.fenced.detectors import Chance, Watch
@@ -155,20 +152,12 @@ def _rows(windows: int) -> NDArray[np.float64]:
 def main() -> int:
     """Measures, prints the table, and writes it to a folder with `--out`."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--out", type=Path, help="folder to write to, e.g. benchmarks/results")
-    out = parser.parse_args().out
-    started_s, load_before = time.monotonic(), os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as folder:
-        # The user of a fence reads what lies in it.
-        Path(folder).chmod(0o755)
-        found = list(figures(Path(folder)))
-    show(found, Console())
-    if out is not None:
-        facts = [time_fact(time.monotonic() - started_s, load_before), *machine_facts()]
-        write(
-            found, facts, out, name="algorithms", title="What running an algorithm in its own process costs"
-        )
-    return 0
+    return run(
+        parser,
+        lambda folder, _: figures(folder),
+        name="algorithms",
+        title="What running an algorithm in its own process costs",
+    )
 
 
 if __name__ == "__main__":

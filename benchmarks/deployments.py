@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,10 +18,9 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from rich.console import Console
 
-from benchmarks.facts import machine_facts, time_fact
-from benchmarks.figures import Figure, figure, show, write
+from benchmarks.command import run
+from benchmarks.figures import Figure, figure
 from microservo import Client
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
@@ -242,23 +239,15 @@ def _forget_checks(folder: Path) -> None:
         path.unlink()
 
 
+def _on_a_broker(folder: Path, _: argparse.Namespace) -> Iterator[Figure]:
+    with running_broker(folder / "broker") as process:
+        yield from figures(process.bootstrap_servers, folder)
+
+
 def main() -> int:
     """Measures, prints the table, and writes it to a folder with `--out`."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--out", type=Path, help="folder to write to, e.g. benchmarks/results")
-    out = parser.parse_args().out
-    started_s, load_before = time.monotonic(), os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        # The user of a fence reads what lies in it.
-        folder.chmod(0o755)
-        with running_broker(folder / "broker") as process:
-            found = list(figures(process.bootstrap_servers, folder))
-    show(found, Console())
-    if out is not None:
-        facts = [time_fact(time.monotonic() - started_s, load_before), *machine_facts()]
-        write(found, facts, out, name="deployments", title="What a deployed algorithm costs")
-    return 0
+    return run(parser, _on_a_broker, name="deployments", title="What a deployed algorithm costs")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ The history is that of one fault, carried through all its states by `decide`, wr
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 import tempfile
@@ -17,10 +16,8 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rich.console import Console
-
-from benchmarks.facts import machine_facts, time_fact
-from benchmarks.figures import Figure, figure, show, write
+from benchmarks.command import run
+from benchmarks.figures import Figure, figure
 from microservo.adapters.broker import Broker, Producer
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
@@ -262,20 +259,15 @@ def _seconds(act: Callable[[], object]) -> float:
     return time.perf_counter() - started_s
 
 
+def _on_a_broker(folder: Path, _: argparse.Namespace) -> list[Figure]:
+    with running_broker(folder / "broker") as process:
+        return figures(KafkaBroker(KafkaSettings(bootstrap_servers=process.bootstrap_servers)))
+
+
 def main() -> int:
-    """Measures on a broker of its own, prints the table, and writes it to a folder with `--out`."""
+    """Measures, prints the table, and writes it to a folder with `--out`."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--out", type=Path, help="folder to write to, e.g. benchmarks/results")
-    out = parser.parse_args().out
-    started_s, load_before = time.monotonic(), os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as folder, running_broker(Path(folder) / "broker") as process:
-        broker = KafkaBroker(KafkaSettings(bootstrap_servers=process.bootstrap_servers))
-        found = figures(broker)
-    show(found, Console())
-    if out is not None:
-        facts = [time_fact(time.monotonic() - started_s, load_before), *machine_facts()]
-        write(found, facts, out, name="fault_history", title="Faults behind a long history")
-    return 0
+    return run(parser, _on_a_broker, name="fault_history", title="Faults behind a long history")
 
 
 if __name__ == "__main__":

@@ -12,16 +12,13 @@ import resource
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
-
-from benchmarks.facts import machine_facts, time_fact
-from benchmarks.figures import Figure, figure, show, write
+from benchmarks.command import run
+from benchmarks.figures import Figure, figure
 from microservo.supervision.fence import Fence
 from microservo.supervision.fence_process import FencedProcess
 from microservo.supervision.fence_unfenced import Unfenced
@@ -137,17 +134,7 @@ def _cpu_used_s() -> float:
 def main() -> int:
     """Measures, prints the table, and writes it to a folder with `--out`."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--out", type=Path, help="folder to write to, e.g. benchmarks/results")
-    out = parser.parse_args().out
-    started_s, load_before = time.monotonic(), os.getloadavg()[0]
-    title = "What a fence costs"
-    with tempfile.TemporaryDirectory() as folder:
-        found = list(figures(Path(folder)))
-    show(found, Console(), title=title)
-    if out is not None:
-        facts = [time_fact(time.monotonic() - started_s, load_before), *machine_facts()]
-        write(found, facts, out, name="fence", title=title)
-    return 0
+    return run(parser, lambda folder, _: figures(folder), name="fence", title="What a fence costs")
 
 
 if __name__ == "__main__":

@@ -19,10 +19,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from rich.console import Console
-
-from benchmarks.facts import machine_facts, time_fact
-from benchmarks.figures import Figure, figure, show, write
+from benchmarks.command import run
+from benchmarks.figures import Figure, figure
 from benchmarks.kubernetes_watch import peak_mb
 from benchmarks.load import create_topics
 from benchmarks.processes import measure, own_python
@@ -186,28 +184,20 @@ def _late_ms(client: Client, fault_id: str) -> float:
     return (read_us - record.applied_at_us) / 1000
 
 
+def _in_a_cluster(folder: Path, given: argparse.Namespace) -> Iterator[Figure]:
+    with tempfile.TemporaryDirectory(prefix="kube-") as place, running_cluster(Path(place)) as cluster:
+        if given.pods:
+            yield from watch_figures(cluster, folder, given.pods)
+        if given.faults:
+            yield from label_figures(cluster, folder, given.faults)
+
+
 def main() -> int:
     """Measures, prints the table, and writes it to a folder with `--out`."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--out", type=Path, help="folder to write to, e.g. benchmarks/results")
     parser.add_argument("--pods", type=int, default=5000, help="to be watched; 0 leaves that part out")
     parser.add_argument("--faults", type=int, default=100, help="to be labelled; likewise")
-    given = parser.parse_args()
-    started_s, load_before = time.monotonic(), os.getloadavg()[0]
-    with (
-        tempfile.TemporaryDirectory(prefix="kube-") as place,
-        tempfile.TemporaryDirectory() as folder,
-        running_cluster(Path(place)) as cluster,
-    ):
-        found = [
-            *(watch_figures(cluster, Path(folder), given.pods) if given.pods else ()),
-            *(label_figures(cluster, Path(folder), given.faults) if given.faults else ()),
-        ]
-    show(found, Console())
-    if given.out is not None:
-        facts = [time_fact(time.monotonic() - started_s, load_before), *machine_facts()]
-        write(found, facts, given.out, name="kubernetes", title="A target in a cluster")
-    return 0
+    return run(parser, _in_a_cluster, name="kubernetes", title="A target in a cluster")
 
 
 if __name__ == "__main__":

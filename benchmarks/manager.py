@@ -6,16 +6,12 @@ Processor time of one process: 10,000 hosts, 100,000 containers of 1,000 service
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
-from rich.console import Console
-
-from benchmarks.facts import machine_facts, time_fact
-from benchmarks.figures import Figure, figure, show, write
+from benchmarks.command import run
+from benchmarks.cpu import cpu_s
+from benchmarks.figures import Figure, figure
 from microservo.domain.geography import SEVEN_REGIONS
 from microservo.domain.manager import events
 from microservo.domain.manager.entities import Entity, NamedCondition, NamedRule
@@ -36,8 +32,8 @@ def figures() -> Iterator[Figure]:
     costs = []
     for _ in range(_TURNS):
         world.now_us += 5 * SECOND_US
-        measure_s = _cpu_s(world.measure)
-        costs.append((_cpu_s(lambda: world.tell(events.TimePassed(now_us=world.now_us))), measure_s))
+        measure_s = cpu_s(world.measure)
+        costs.append((cpu_s(lambda: world.tell(events.TimePassed(now_us=world.now_us))), measure_s))
     evaluate_s, measure_s = min(costs)
     yield figure(
         f"an evaluation: {size}",
@@ -57,13 +53,13 @@ def figures() -> Iterator[Figure]:
     )
     lost = [f"h-{number}" for number in range(1, 1 + _LOST)]
     containers = sum(len(world.state.by_host[host]) for host in lost)
-    cost_s = _cpu_s(lambda: world.fail(lost))
+    cost_s = cpu_s(lambda: world.fail(lost))
     yield figure(
         f"bringing a container of a failed host back, {_HOSTS:,} hosts to choose from",
         1000 * cost_s / containers,
         "ms of CPU",
         peer="a tick without anything to do",
-        peer_value=1000 * _cpu_s(lambda: world.tell(events.TimePassed(now_us=world.now_us))),
+        peer_value=1000 * cpu_s(lambda: world.tell(events.TimePassed(now_us=world.now_us))),
         command=COMMAND,
     )
 
@@ -93,24 +89,10 @@ def _rules() -> Iterator[Entity]:
         )
 
 
-def _cpu_s(work: Callable[[], object]) -> float:
-    start = time.process_time()
-    work()
-    return time.process_time() - start
-
-
 def main() -> int:
     """Measures, prints the table, and writes it to a folder with `--out`."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--out", type=Path, help="folder to write to, e.g. benchmarks/results")
-    out = parser.parse_args().out
-    started_s, load_before = time.monotonic(), os.getloadavg()[0]
-    found = list(figures())
-    show(found, Console(), title="What the manager's decisions cost")
-    if out is not None:
-        facts = [time_fact(time.monotonic() - started_s, load_before), *machine_facts()]
-        write(found, facts, out, name="manager", title="What the manager's decisions cost")
-    return 0
+    return run(parser, lambda *_: figures(), name="manager", title="What the manager's decisions cost")
 
 
 if __name__ == "__main__":

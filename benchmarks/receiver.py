@@ -11,11 +11,9 @@ them; ours also makes columns of them and finds services, callees and doubles.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,10 +22,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from rich.console import Console
 
-from benchmarks.facts import machine_facts, time_fact
-from benchmarks.figures import Figure, figure, show, write
+from benchmarks.command import run
+from benchmarks.figures import Figure, figure
 from benchmarks.load import PARTITIONS, create_topics
 from benchmarks.processes import measure, own_python
 from benchmarks.real_systems import VERSION, running_collector
@@ -227,20 +224,16 @@ def _peer(bootstrap_servers: str, folder: Path) -> Iterator[_Collector | None]:
             yield _Collector(process=process, ports=ports)
 
 
-def main() -> int:
-    """Measures on a broker of its own, prints the table, and writes it to a folder with `--out`."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--out", type=Path, help="folder to write to, e.g. benchmarks/results")
-    out = parser.parse_args().out
-    started_s, load_before = time.monotonic(), os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as folder, running_broker(Path(folder) / "broker") as process:
+def _on_a_broker(folder: Path, _: argparse.Namespace) -> Iterator[Figure]:
+    with running_broker(folder / "broker") as process:
         create_topics(KafkaBroker(KafkaSettings(bootstrap_servers=process.bootstrap_servers)))
-        found = list(figures(process.bootstrap_servers, Path(folder) / "collector.log"))
-    show(found, Console())
-    if out is not None:
-        facts = [time_fact(time.monotonic() - started_s, load_before), *machine_facts()]
-        write(found, facts, out, name="receiver", title="What the collector takes")
-    return 0
+        yield from figures(process.bootstrap_servers, folder / "collector.log")
+
+
+def main() -> int:
+    """Measures, prints the table, and writes it to a folder with `--out`."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
+    return run(parser, _on_a_broker, name="receiver", title="What the collector takes")
 
 
 if __name__ == "__main__":

@@ -6,11 +6,17 @@ after a change, the columns of each service are made anew. By HTTP it is the tim
 
 from __future__ import annotations
 
+import argparse
 import http.client
 import random
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 
+from benchmarks.command import run
+from benchmarks.cpu import cpu_s
+from benchmarks.figures import Figure, figure
 from microservo.domain.geography import Coordinates
 from microservo.domain.registry.documents import EndpointQuestion
 from microservo.domain.registry.instances import registration_id
@@ -19,6 +25,7 @@ from schemas.records import Registration
 from services.registry.http_app import http_app
 from services.registry.registry import Registry
 
+COMMAND = "python -m benchmarks.registry"
 SERVICES = 1_000
 INSTANCES = 100
 PLACE = Coordinates(52.5, 13.4)
@@ -29,8 +36,11 @@ QUESTIONS = {
     "by load": EndpointQuestion(by="load"),
 }
 
+_ASKED_MS = 1.0
 
-def main() -> None:
+
+def figures() -> Iterator[Figure]:
+    """A question of each sort against what is asked for, and what reading the log costs beside it."""
     registry = Registry(
         _registration("registry", "europe", random.Random(0)),
         clock=lambda: time.time_ns() // 1_000,
@@ -39,23 +49,30 @@ def main() -> None:
         lease_s=4.0,
     )
     known = list(_known())
-    print(f"100,000 instances from the log   {_cpu_s(lambda: _observe(registry, known)):8.3f} s")
-    print(f"{'closest, the first time':32} {_cpu_s(lambda: _ask(registry, EndpointQuestion())):8.3f} ms")
+    log_s = cpu_s(partial(_observe, registry, known))
+    yield _question("closest, the first time", cpu_s(partial(_ask, registry, EndpointQuestion())))
     for name, question in QUESTIONS.items():
-        print(f"{name:32} {_cpu_s(lambda: _ask(registry, question)):8.3f} ms")  # noqa: B023
-    print(f"{'closest, after a change':32} {_cpu_s(lambda: _change_and_ask(registry, known)):8.3f} ms")
+        yield _question(name, cpu_s(partial(_ask, registry, question)))
+    yield _question("closest, after a change", cpu_s(partial(_change_and_ask, registry, known)))
     with HttpServer(http_app(registry, token="", checks_host=True), port=0) as server:
         asked_s = time.thread_time()
-        both_s = _cpu_s(lambda: _ask_by_http(server.port))
+        both_s = cpu_s(partial(_ask_by_http, server.port))
         asked_s = time.thread_time() - asked_s
-    print(f"{'closest, by HTTP':32} {both_s - asked_s:8.3f} ms")
+    yield _question("closest, by HTTP", both_s - asked_s)
+    yield figure(
+        f"{SERVICES * INSTANCES:,} instances from the log",
+        log_s,
+        "s of CPU",
+        peer=f"{SERVICES:,} questions by HTTP",
+        peer_value=both_s - asked_s,
+        command=COMMAND,
+    )
 
 
-def _cpu_s(act: Callable[[], None]) -> float:
-    """Seconds of CPU, which are milliseconds for each of a thousand services."""
-    began_s = time.process_time()
-    act()
-    return time.process_time() - began_s
+def _question(name: str, all_s: float) -> Figure:
+    """What one of a question to each service costs."""
+    of_one = 1000 * all_s / SERVICES
+    return figure(name, of_one, "ms of CPU", peer="asked for", peer_value=_ASKED_MS, command=COMMAND)
 
 
 def _known() -> Iterator[Registration]:
@@ -106,5 +123,11 @@ def _ask_by_http(port: int) -> None:
     connection.close()
 
 
+def main() -> int:
+    """Measures, prints the table, and writes it to a folder with `--out`."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
+    return run(parser, lambda *_: figures(), name="registry", title="What a question costs a registry")
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

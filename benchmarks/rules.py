@@ -7,18 +7,15 @@ wall time.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 
-from benchmarks.facts import machine_facts, time_fact
-from benchmarks.figures import Figure, figure, show, write
+from benchmarks.command import run
+from benchmarks.cpu import cpu_s
+from benchmarks.figures import Figure, figure
 from microservo.domain.geography import Coordinates
 from microservo.domain.placement import Hosts, Need, choose_host
 from microservo.domain.rules import (
@@ -56,7 +53,7 @@ def figures() -> Iterator[Figure]:
     check_rules(rules)
     before = evaluate(rules, measurements, membership)
     size = f"{_CONTAINERS:,} containers, {len(_FIELDS)} fields, {_RULES} rules of 3 conditions"
-    evaluation_s = _cpu_s(partial(evaluate, rules, measurements, membership, before))
+    evaluation_s = cpu_s(partial(evaluate, rules, measurements, membership, before), turns=_TURNS)
     yield figure(
         f"evaluation: {size}",
         evaluation_s,
@@ -78,18 +75,13 @@ def figures() -> Iterator[Figure]:
     ]
     for name, work in parts:
         yield figure(
-            name, _cpu_s(work), "s of CPU", peer="the evaluation", peer_value=evaluation_s, command=COMMAND
+            name,
+            cpu_s(work, turns=_TURNS),
+            "s of CPU",
+            peer="the evaluation",
+            peer_value=evaluation_s,
+            command=COMMAND,
         )
-
-
-def _cpu_s(work: Callable[[], object]) -> float:
-    """The least processor time of several turns."""
-    used_s = []
-    for _ in range(_TURNS):
-        started_s = time.process_time()
-        work()
-        used_s.append(time.process_time() - started_s)
-    return min(used_s)
 
 
 def _containers(chance: np.random.Generator) -> tuple[Measurements, Membership]:
@@ -209,15 +201,7 @@ def _streaks(outcome: Outcome) -> int:
 def main() -> int:
     """Measures, prints the table, and writes it to a folder with `--out`."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--out", type=Path, help="folder to write to, e.g. benchmarks/results")
-    out = parser.parse_args().out
-    started_s, load_before = time.monotonic(), os.getloadavg()[0]
-    found = list(figures())
-    show(found, Console(), title="What an evaluation of rules costs")
-    if out is not None:
-        facts = [time_fact(time.monotonic() - started_s, load_before), *machine_facts()]
-        write(found, facts, out, name="rules", title="What an evaluation of rules costs")
-    return 0
+    return run(parser, lambda *_: figures(), name="rules", title="What an evaluation of rules costs")
 
 
 if __name__ == "__main__":

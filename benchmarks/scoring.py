@@ -7,20 +7,17 @@ wall time. VUS-PR is worked out by TSB-AD as well, in an environment of its own;
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
-from benchmarks.facts import machine_facts, time_fact
-from benchmarks.figures import Figure, figure, show, write
+from benchmarks.command import run
+from benchmarks.cpu import cpu_s
+from benchmarks.figures import Figure, figure
 from benchmarks.peers.tsb_volume import BUFFER, WINDOWS, windows
 from benchmarks.processes import ROOT, Outcome, measure, peers_python
 from microservo.domain.evaluation import Read, RunEvaluation
@@ -48,7 +45,7 @@ def figures() -> Iterator[Figure]:
     """
     score, truth = (np.array(column) for column in windows())
     both = partial(volumes, score, truth.astype(np.bool_), np.array([0, WINDOWS]), buffer=BUFFER)
-    volume_s, peer = _cpu_s(both), _peer()
+    volume_s, peer = cpu_s(both, turns=_TURNS), _peer()
     if peer.result is None:
         print(f"no result of TSB-AD: {peer.reason}", file=sys.stderr)
     else:
@@ -60,7 +57,7 @@ def figures() -> Iterator[Figure]:
     board = [_row(seed) for seed in range(_ALGORITHMS)]
     yield figure(
         f"board update: {_ALGORITHMS} algorithms, {_SERVICES} services, {_ROWS:,} windows each",
-        1000 * _cpu_s(lambda: [evaluate_detector(*row) for row in board]),
+        1000 * cpu_s(lambda: [evaluate_detector(*row) for row in board], turns=_TURNS),
         "ms of CPU",
         peer="asked for",
         peer_value=_ASKED_UPDATE_MS,
@@ -69,7 +66,7 @@ def figures() -> Iterator[Figure]:
     gathered = _gathered(board)
     yield figure(
         "the same from the records of a run, with hashes, as it is published",
-        1000 * _cpu_s(partial(_updated, gathered, count(1))),
+        1000 * cpu_s(partial(_updated, gathered, count(1)), turns=_TURNS),
         "ms of CPU",
         peer="asked for",
         peer_value=_ASKED_UPDATE_MS,
@@ -77,22 +74,12 @@ def figures() -> Iterator[Figure]:
     )
     yield figure(
         "one of them with all metrics, breakdown and intervals",
-        1000 * _cpu_s(lambda: evaluate_detector(*board[0], cost="batch")),
+        1000 * cpu_s(lambda: evaluate_detector(*board[0], cost="batch"), turns=_TURNS),
         "ms of CPU",
         peer="its live metrics",
-        peer_value=1000 * _cpu_s(lambda: evaluate_detector(*board[0])),
+        peer_value=1000 * cpu_s(lambda: evaluate_detector(*board[0]), turns=_TURNS),
         command=COMMAND,
     )
-
-
-def _cpu_s(work: Callable[[], object]) -> float:
-    """The least processor time of several turns."""
-    used_s = []
-    for _ in range(_TURNS):
-        started_s = time.process_time()
-        work()
-        used_s.append(time.process_time() - started_s)
-    return min(used_s)
 
 
 def _peer() -> Outcome:
@@ -259,15 +246,7 @@ def _said(algorithm: str, series: list[Series], alarms: list[Alarm]) -> Iterator
 def main() -> int:
     """Measures, prints the table, and writes it to a folder with `--out`."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--out", type=Path, help="folder to write to, e.g. benchmarks/results")
-    out = parser.parse_args().out
-    started_s, load_before = time.monotonic(), os.getloadavg()[0]
-    found = list(figures())
-    show(found, Console(), title="What the metrics of the board cost")
-    if out is not None:
-        facts = [time_fact(time.monotonic() - started_s, load_before), *machine_facts()]
-        write(found, facts, out, name="scoring", title="What the metrics of the board cost")
-    return 0
+    return run(parser, lambda *_: figures(), name="scoring", title="What the metrics of the board cost")
 
 
 if __name__ == "__main__":
