@@ -339,8 +339,9 @@ def test_a_pause_takes_effect_soon_in_the_middle_of_a_window_and_costs_it_nothin
         eventually(lambda: tasks.show(task.task_id).windows_total, timeout_s=60, what="it to be asked")
         begun_s = time.monotonic()
         tasks.pause(task.task_id)
-        until(system, task.task_id, "paused")
+        paused = until(system, task.task_id, "paused")
         took_s = time.monotonic() - begun_s
+        assert paused.windows_done == 0, "it did not wait for the answer"
         eventually(lambda: is_stopped(fenced_of(evaluator)), timeout_s=10, what="it to stand still")
         # Longer than these windows may take: that time must not count.
         time.sleep(12)

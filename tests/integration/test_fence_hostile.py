@@ -291,11 +291,11 @@ def test_cpu_seconds_are_bounded_over_all_processes(attack: Attack) -> None:
 
 
 def test_all_processes_together_get_no_more_than_their_share_of_the_processors(attack: Attack) -> None:
-    answer = attack("burn.py", "3", limits={"cpus": 0.1}, seconds=4)
-    # 0.4 s, what may be saved up, and what two processors do until it is seen.
-    assert answer["cpu_s"] < 1
-    # On a machine that others keep busy there is less to hold it back from.
-    assert answer["paused_s"] > 0.1
+    # Long enough to be held back on a machine that others keep busy, too.
+    answer = attack("burn.py", "3", limits={"cpus": 0.1}, seconds=8)
+    # 0.8 s, what may be saved up, and what two processors do until it is seen.
+    assert answer["cpu_s"] < 1.4
+    assert answer["paused_s"] > 1
     assert answer["reason"] == "took too long"
 
 
