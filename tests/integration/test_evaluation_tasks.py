@@ -50,8 +50,8 @@ class Slow:
         self.seen += 1
 """
 
-SOON_S = 5.0
-"""Less than what it is asked at once takes."""
+WITHIN_S = 1.5
+"""A second, and half of one for a machine that other tests keep busy."""
 SLOWER = SLOW.replace("0.03", "0.5")
 """What it is asked at once, sixteen windows of a service, takes eight times as long as a pause may."""
 
@@ -290,7 +290,7 @@ def test_a_task_on_a_part_is_a_scenario_of_its_own_and_begins_when_it_shall(
     assert [row.name for row in found.rows] == ["n-sigma@1"]
 
 
-def test_a_pause_and_an_interruption_take_effect_soon(
+def test_a_pause_and_an_interruption_take_effect_within_a_second(
     system: AlgorithmSystem, undisturbed: str, tmp_path: Path
 ) -> None:
     tasks = system.client.tasks
@@ -318,8 +318,7 @@ def test_a_pause_and_an_interruption_take_effect_soon(
         until(system, task.task_id, "interrupted")
         took["interruption"] = time.monotonic() - begun_s
         eventually(lambda: gone(children), timeout_s=10)
-        # A second where other tests leave it the processors.
-        assert max(took.values()) < SOON_S, took
+        assert max(took.values()) < WITHIN_S, took
         refused = command_line(system, "board", "tasks", "pause", task.task_id)
         assert refused.returncode == 2
         assert "is interrupted, so there is nothing to pause" in refused.stderr
@@ -327,7 +326,7 @@ def test_a_pause_and_an_interruption_take_effect_soon(
         assert task.task_id in listed.stdout
 
 
-def test_a_pause_takes_effect_soon_in_the_middle_of_a_window_and_costs_it_nothing(
+def test_a_pause_takes_effect_within_a_second_in_the_middle_of_a_window_and_costs_it_nothing(
     system: AlgorithmSystem, tmp_path: Path
 ) -> None:
     tasks = system.client.tasks
@@ -352,7 +351,7 @@ def test_a_pause_takes_effect_soon_in_the_middle_of_a_window_and_costs_it_nothin
         assert (done.state, done.attempt) == ("running", 1)
         tasks.interrupt(task.task_id)
         until(system, task.task_id, "interrupted")
-    assert took_s < SOON_S
+    assert took_s < WITHIN_S
 
 
 def test_two_evaluators_share_the_tasks_and_one_that_is_killed_leaves_its_own_to_the_other(
