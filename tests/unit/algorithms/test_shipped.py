@@ -202,3 +202,30 @@ def test_a_request_that_fails_now_and_then_is_less_odd_to_robust_z_each_time() -
     scores = scored(RobustZ(), windows)
     assert scores[19] > 7
     assert max(scores[80:]) < 5
+
+
+USUAL_SPANS = {"request/*/p90_ms": 20.0, "request/*/error_share": 0.01, "request/*/count": 50.0}
+SHIFTS: Mapping[str, tuple[Callable[[], _Detector], Callable[[int], dict[str, float]]]] = {
+    "slower": (
+        TraceDeviation,
+        lambda at: {**USUAL_SPANS, "request/*/p90_ms": (60.0 if at >= 200 else 20.0) + at % 3},
+    ),
+    "failing": (
+        TraceDeviation,
+        lambda at: {**USUAL_SPANS, "request/*/error_share": 0.3 if at >= 200 else 0.01},
+    ),
+    "more lines": (LogSurprise, lambda at: {"log/template/a": (60.0 if at >= 200 else 20.0) + at % 3}),
+    "new lines": (
+        LogSurprise,
+        lambda at: {"log/template/a": 20.0} | ({"log/template/b": 20.0} if at >= 200 else {}),
+    ),
+    "no lines": (LogSurprise, lambda at: {"log/template/a": 0.0 if at >= 200 else 20.0 + at % 3}),
+}
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_a_level_that_stays_is_odd_at_first_and_usual_after_two_memories(shift: str) -> None:
+    kind, window = SHIFTS[shift]
+    scores = scored(kind(), [window(at) for at in range(200 + 2 * 120)])
+    assert min(scores[200:206]) > 4
+    assert scores[-1] < 1
