@@ -7,7 +7,7 @@ FAULTS ?= 6
 OUT ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-fast check format bench clean
+.PHONY: help install demo up test check hunt format bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ check: install ## the quick half: format, lint, types, import contracts, unit te
 test: check ## everything, on a real broker and real processes
 	$(BIN)/pytest tests/contract tests/integration -m integration -q -n 4 --dist worksteal
 	$(BIN)/pytest tests/e2e -m e2e -q
+
+hunt: install ## try the rules of the domain on thousands of new examples, which takes long
+	MICROSERVO_TEST_EXAMPLES=hunt $(BIN)/pytest tests/unit -m hypothesis -q -n 2
 
 format: install ## put the code into the house's format
 	$(BIN)/ruff format .

@@ -13,11 +13,15 @@ from kubernetes_cluster import Cluster, shared_cluster
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
 from microservo.adapters.kafka.embedded import running_broker
 
-# How long an example takes is up to the machine. All else is as Hypothesis has it, in CI or elsewhere.
+# How long an example takes is up to the machine. Which ones are tried is not: what passes once passes again.
 settings.register_profile(
-    "any-machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "any-machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
-settings.load_profile("any-machine")
+# `make hunt` looks for examples that nobody has seen.
+settings.register_profile(
+    "hunt", settings.get_profile("any-machine"), derandomize=False, max_examples=2000, print_blob=True
+)
+settings.load_profile(os.environ.get("MICROSERVO_TEST_EXAMPLES", "any-machine"))
 
 
 @pytest.fixture(scope="session")
