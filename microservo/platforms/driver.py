@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from microservo.domain.geography.coordinates import Coordinates
+from microservo.errors import InvalidInput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,3 +140,25 @@ class Driver(Protocol):
 
         What is on hosts that are down or cut off is not seen.
         """
+
+
+def check_host(plan: HostPlan) -> None:
+    """Refuses a plan of a machine that can't be.
+
+    Raises:
+        InvalidInput: it has no name, or nothing to run anything with.
+    """
+    if not plan.name or plan.cpus <= 0 or plan.memory_bytes <= 0:
+        msg = f"{plan} is no machine; it needs a name, and more than 0 of cpus and memory_bytes"
+        raise InvalidInput(msg)
+
+
+def check_same(plan: HostPlan | ContainerPlan, known: HostPlan | ContainerPlan) -> None:
+    """Refuses a plan that has the name of what was planned otherwise.
+
+    Raises:
+        InvalidInput: they differ.
+    """
+    if plan != known:
+        msg = f"there is {known} already, which is not {plan}; stop that, or take another name"
+        raise InvalidInput(msg)
