@@ -1,9 +1,9 @@
 """What tests of programs on MicroServo need: a broker in memory, a manual clock, a wait with a deadline.
 
 An extension proves itself with the checks that ours must pass: `check_algorithm` here, `check_broker` in
-`testing.brokers`, `check_platform` in `testing.platforms`, `check_source` in `testing.sources`. They need no
-pytest; with it, parametrize a test by the `CHECKS` of the same module. `try_algorithm` says what an algorithm
-gets on a recorded run.
+`testing.brokers`, `check_platform` in `testing.platforms`, `check_driver` in `testing.drivers`,
+`check_source` in `testing.sources`. They need no pytest; with it, parametrize a test by the `CHECKS` of the
+same module. `try_algorithm` says what an algorithm gets on a recorded run.
 """
 
 from __future__ import annotations

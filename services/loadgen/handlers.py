@@ -13,6 +13,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from microservo.adapters.clock import now_us
 from microservo.adapters.opentelemetry_sdk import Instrumentation
 from microservo.domain.topology import Step
+from microservo.platforms.local.peers import Peers
 from microservo.platforms.local.request_headers import DEADLINE, REQUEST_ID
 from services.loadgen.schedule import Arrival
 from services.loadgen.tally import Tally
@@ -29,7 +30,7 @@ class JourneyHandler:
 
     Args:
         entry: name of the entry service.
-        entry_url: its base address.
+        peers: where it is.
         timeout_ms: how long a user waits for an answer.
         clock: epoch microseconds UTC.
     """
@@ -41,7 +42,7 @@ class JourneyHandler:
         tally: Tally,
         *,
         entry: str,
-        entry_url: str,
+        peers: Peers,
         timeout_ms: float,
         clock: Callable[[], int] = now_us,
     ) -> None:
@@ -49,7 +50,7 @@ class JourneyHandler:
         self._telemetry = telemetry
         self._tally = tally
         self._entry = entry
-        self._url = entry_url.rstrip("/")
+        self._peers = peers
         self._timeout_ms = timeout_ms
         self._clock = clock
 
@@ -87,12 +88,15 @@ class JourneyHandler:
         self, step: Step, user: str, request_id: str, span: Span
     ) -> tuple[str, Exception | None]:
         """What went wrong, as the user would say it; "" when nothing did."""
+        url = self._peers.next(self._entry)
+        if url is None:
+            return "had no address to go to", None
         deadline_us = self._clock() + round(self._timeout_ms * 1000)
         headers = {REQUEST_ID: request_id, DEADLINE: str(deadline_us)}
         _PROPAGATOR.inject(headers, set_span_in_context(span))
         try:
             async with self._session.post(
-                f"{self._url}/{step.endpoint}",
+                f"{url}/{step.endpoint}",
                 params={"key": user},
                 headers=headers,
                 timeout=aiohttp.ClientTimeout(total=self._timeout_ms / 1000),

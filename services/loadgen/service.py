@@ -11,6 +11,7 @@ import aiohttp
 from microservo.adapters.clock import now_us
 from microservo.adapters.opentelemetry_sdk import Instrumentation, prometheus_text
 from microservo.domain.topology import Topology
+from microservo.platforms.local.peers import FollowedPeers, Peers
 from microservo.platforms.local.request_headers import CALLER
 from microservo.platforms.local.topology_files import read_topology
 from microservo.runtime.http import listen, serve
@@ -63,13 +64,19 @@ async def _serve(
             telemetry,
             tally,
             entry=topology.entry,
-            entry_url=settings.entry_url,
+            peers=_peers(settings, topology),
             timeout_ms=settings.timeout_ms,
         )
         driving = asyncio.create_task(drive(coming, pace, handler, tally, max_active=settings.max_active))
         await _until_first(stop, driving)
     stop.set()
     await control
+
+
+def _peers(settings: Settings, topology: Topology) -> Peers:
+    if settings.peers is not None:
+        return FollowedPeers(settings.peers)
+    return Peers({topology.entry: [settings.entry_url.rstrip("/")]})
 
 
 async def drive(

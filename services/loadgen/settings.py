@@ -9,6 +9,7 @@ import argparse
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Self
 
 from microservo.platforms.local.token import token_or_exit
@@ -20,6 +21,7 @@ class Settings:
 
     topology: str
     entry_url: str
+    peers: Path | None
     rate: float
     seed: int
     otlp: str
@@ -33,7 +35,9 @@ class Settings:
         """Reads the command line, and the token from the environment; exits with a message if wrong."""
         parser = argparse.ArgumentParser(prog="python -m services.loadgen", description=__doc__)
         parser.add_argument("--topology", required=True, help="file (.toml), or name of a shipped topology")
-        parser.add_argument("--entry-url", required=True, help="base address of the entry service")
+        entry = parser.add_mutually_exclusive_group(required=True)
+        entry.add_argument("--entry-url", default="", help="base address of the entry service")
+        entry.add_argument("--peers", type=Path, help="JSON file in which it stands, as the workload's")
         parser.add_argument("--rate", type=float, default=8.0, help="journeys per second")
         parser.add_argument("--seed", type=int, default=0)
         parser.add_argument("--otlp", default="http://127.0.0.1:4318", help="base address of the collector")

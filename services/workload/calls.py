@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import random
 import socket
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable
 
 import aiohttp
 from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
@@ -22,7 +20,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from microservo.adapters.clock import now_us
 from microservo.adapters.opentelemetry_sdk import Instrumentation
 from microservo.domain.topology import Call
-from microservo.errors import InvalidInput, MicroServoError
+from microservo.errors import MicroServoError
+from microservo.platforms.local.peers import Peers
 from microservo.platforms.local.request_headers import DEADLINE, REQUEST_ID
 from services.workload.outgoing import Impatience, Outgoing
 from services.workload.request import Request
@@ -43,27 +42,11 @@ class CallFailed(MicroServoError):
         self.retryable = retryable
 
 
-def read_peers(path: Path | None) -> dict[str, list[str]]:
-    """The base addresses of each service's instances; {} without a file.
-
-    Raises:
-        InvalidInput: the file isn't a JSON object of lists of addresses.
-    """
-    if path is None:
-        return {}
-    try:
-        peers = json.loads(path.read_text(encoding="utf-8"))
-        return {str(service): [str(url).rstrip("/") for url in urls] for service, urls in peers.items()}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        msg = f'peers file {path} is unusable ({error}); write {{"service": ["http://127.0.0.1:port"]}}'
-        raise InvalidInput(msg) from error
-
-
 class Caller:
     """Makes the calls of one instance.
 
     Args:
-        peers: base addresses of each service's instances.
+        peers: where the services are.
         session: of the client.
         chance: of the waits before retries.
         outgoing: what is in force on calls.
@@ -76,7 +59,7 @@ class Caller:
 
     def __init__(
         self,
-        peers: Mapping[str, Sequence[str]],
+        peers: Peers,
         session: aiohttp.ClientSession,
         telemetry: Instrumentation,
         chance: random.Random,
@@ -84,9 +67,7 @@ class Caller:
         outgoing: Outgoing | None = None,
         clock: Callable[[], int] = now_us,
     ) -> None:
-        self._urls: dict[str, Iterator[str]] = {
-            name: itertools.cycle(urls) for name, urls in peers.items() if urls
-        }
+        self._peers = peers
         self._session = session
         self._telemetry = telemetry
         self._chance = chance
@@ -211,8 +192,8 @@ class Caller:
         return url, max(0.001, until_s - loop.time())
 
     def _url(self, service: str) -> str:
-        urls = self._urls.get(service)
-        if urls is None:
+        url = self._peers.next(service)
+        if url is None:
             message = f"{service} has no known address"
             raise CallFailed(message, retryable=False)
-        return next(iter(self.addresses.values()), "") or next(urls)
+        return next(iter(self.addresses.values()), url)

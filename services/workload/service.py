@@ -17,12 +17,13 @@ from microservo.adapters.opentelemetry_sdk import Instrumentation, prometheus_te
 from microservo.domain.topology import Service
 from microservo.errors import InvalidInput
 from microservo.platforms.local.control import control_application
+from microservo.platforms.local.peers import FollowedPeers
 from microservo.platforms.local.request_headers import CALLER
 from microservo.platforms.local.topology_files import read_topology
 from microservo.runtime.http import LOOPBACK, listen, serve
 from services.workload.active_faults import WorkloadFaults
 from services.workload.cache import Caches
-from services.workload.calls import Caller, read_peers
+from services.workload.calls import Caller
 from services.workload.clock import InstanceClock
 from services.workload.core import SharedCore, limit_open_files, pin
 from services.workload.database import Database
@@ -135,7 +136,7 @@ def _build(
 ) -> _Instance:
     seed = f"{settings.seed}/{settings.instance}"
     traffic, caches = Traffic(), Caches(service.endpoints.values())
-    peers, chance = read_peers(settings.peers), random.Random(f"{seed}/calls")
+    peers, chance = FollowedPeers.of(settings.peers), random.Random(f"{seed}/calls")
     outgoing = Outgoing()
     site = FaultSite(
         seed=seed,

@@ -41,7 +41,11 @@ class Settings:
         parser.add_argument("--instance", required=True, help="id of this instance, as in cartservice-0")
         parser.add_argument("--port", type=int, required=True, help="where requests come in")
         parser.add_argument("--control-port", type=int, required=True, help="where faults come in")
-        parser.add_argument("--peers", type=Path, help="JSON file: service -> list of base addresses")
+        parser.add_argument(
+            "--peers",
+            type=Path,
+            help="JSON file: service -> list of base addresses, looked at again while it runs",
+        )
         parser.add_argument("--otlp", default="http://127.0.0.1:4318", help="base address of the collector")
         parser.add_argument("--seed", type=int, default=0)
         parser.add_argument(

@@ -16,6 +16,7 @@ from opentelemetry.trace import Span
 from microservo.adapters.opentelemetry_sdk import Instrumentation
 from microservo.domain.faults.catalogue import KINDS
 from microservo.domain.topology import Endpoint, Heap
+from microservo.platforms.local.peers import Peers
 from services.workload.active_faults import WorkloadFaults
 from services.workload.cache import Caches
 from services.workload.calls import Caller
@@ -40,7 +41,9 @@ def site_in(folder: Path, *, callees: Collection[str] = ("back",)) -> Iterator[F
     telemetry = Instrumentation(service="back", instance="back-0", otlp_url=NOWHERE)
     # A session needs a loop, and none is used.
     outgoing = Outgoing()
-    caller = Caller({}, cast("aiohttp.ClientSession", None), telemetry, random.Random(7), outgoing=outgoing)
+    caller = Caller(
+        Peers({}), cast("aiohttp.ClientSession", None), telemetry, random.Random(7), outgoing=outgoing
+    )
     heap = GarbageHeap(Heap(garbage_kb=64, collect_mb=4))
     try:
         yield FaultSite(

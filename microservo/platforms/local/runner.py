@@ -9,7 +9,6 @@ Ports are chosen once and stay through every restart; so do the entries of the s
 
 from __future__ import annotations
 
-import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from microservo.adapters.clock import now_us
 from microservo.adapters.ports import free_ports
 from microservo.adapters.processes import python_argv
 from microservo.domain.topology import Topology
+from microservo.platforms.local.peers import write_peers
 from microservo.platforms.local.state import Collector, Loadgen, LocalInstance, TargetState, write_state
 from microservo.platforms.local.token import VARIABLE, new_token
 from microservo.runtime.probe import is_healthy
@@ -91,8 +91,7 @@ class LocalTargetRunner:
 
     def start(self) -> None:
         """Starts everything: callees and callers at once, the load last, so that it is stopped first."""
-        self._peers_file.parent.mkdir(parents=True, exist_ok=True)
-        self._peers_file.write_text(json.dumps(self._peers()), encoding="utf-8")
+        write_peers(self._peers_file, self._peers())
         self._supervisor.add_listener(self._on_change)
         if self._collector is not None:
             # It runs already; later changes come by the listener.
@@ -173,10 +172,9 @@ class LocalTargetRunner:
         )
 
     def _loadgen_argv(self) -> tuple[str, ...]:
-        entry_url = self._peers()[self._topology.entry][0]
         return (
             *_command("loadgen"),
-            *("--topology", str(self._topology_path), "--entry-url", entry_url),
+            *("--topology", str(self._topology_path), "--peers", str(self._peers_file)),
             *("--rate", str(self._journeys_per_s), "--seed", str(self._seed)),
             *("--otlp", self._otlp_url, "--control-port", _port(self._state.loadgen.control_url)),
         )

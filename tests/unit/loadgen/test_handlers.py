@@ -11,6 +11,7 @@ from aiohttp import web
 
 from microservo.adapters.opentelemetry_sdk import Instrumentation
 from microservo.domain.topology import Journey, Step
+from microservo.platforms.local.peers import Peers
 from services.loadgen.handlers import JourneyHandler
 from services.loadgen.schedule import arrivals
 from services.loadgen.tally import Tally
@@ -50,7 +51,7 @@ async def requests_of(answer: int | None) -> tuple[list[Seen], Tally]:
             telemetry,
             tally,
             entry="front",
-            entry_url=f"http://127.0.0.1:{port}",
+            peers=Peers({"front": [f"http://127.0.0.1:{port}"]}),
             timeout_ms=1500 if answer is None else 30_000,
         )
         await asyncio.gather(*(handler(each) for each in islice(arrivals((JOURNEY,), 7), 3)))

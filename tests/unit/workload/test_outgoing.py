@@ -19,6 +19,7 @@ from instance_site import site_in
 
 from microservo.domain.topology import Call, Endpoint
 from microservo.errors import InvalidInput
+from microservo.platforms.local.peers import Peers
 from services.workload.active_faults import WorkloadFaults
 from services.workload.calls import Caller, CallFailed
 from services.workload.faults.base import FaultSite
@@ -83,7 +84,7 @@ async def site(answer: Answer = well) -> AsyncIterator[Site]:
     peers = {"back": [url], "side": [url]}
     with TemporaryDirectory() as folder, site_in(Path(folder), callees=peers) as found:
         async with aiohttp.ClientSession() as session:
-            caller = Caller(peers, session, found.telemetry, random.Random(7), outgoing=found.outgoing)
+            caller = Caller(Peers(peers), session, found.telemetry, random.Random(7), outgoing=found.outgoing)
             yield Site(replace(found, caller=caller), came)
     await runner.cleanup()
 

@@ -19,6 +19,7 @@ from aiohttp import web
 from microservo.adapters.clock import now_us
 from microservo.adapters.opentelemetry_sdk import Instrumentation
 from microservo.domain.topology import Call, Endpoint, Heap, Service
+from microservo.platforms.local.peers import Peers
 from services.workload.cache import Caches
 from services.workload.calls import Caller
 from services.workload.database import Database
@@ -62,7 +63,7 @@ async def instance_of(back: Answer, *, max_active: int = 64, retries: int = 0) -
         traffic, caches, volume = Traffic(), Caches(()), Volume(Path(tempfile.mkdtemp()) / "data")
         handler = RequestHandler(
             service,
-            Caller({"back": [back_url]}, session, telemetry, random.Random(7)),
+            Caller(Peers({"back": [back_url]}), session, telemetry, random.Random(7)),
             telemetry,
             traffic=traffic,
             caches=caches,

@@ -8,7 +8,7 @@ import pytest
 
 from microservo.adapters.opentelemetry_sdk import prometheus_text
 from microservo.errors import InvalidInput
-from services.workload.calls import read_peers
+from microservo.platforms.local.peers import read_peers
 from services.workload.traffic import Traffic
 from services.workload.work import burn, record_of, render
 
@@ -54,4 +54,3 @@ def test_a_peers_file_that_is_no_object_of_lists_is_refused(tmp_path: Path) -> N
         read_peers(path)
     path.write_text('{"back": ["http://127.0.0.1:1/"]}')
     assert read_peers(path) == {"back": ["http://127.0.0.1:1"]}
-    assert read_peers(None) == {}
