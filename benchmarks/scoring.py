@@ -65,7 +65,7 @@ def figures() -> Iterator[Figure]:
     )
     gathered = _gathered(board)
     yield figure(
-        "the same from the records of a run, with hashes, as it is published",
+        "the same from records made up as those of a run, with hashes, as it is published",
         1000 * cpu_s(partial(_updated, gathered, count(1)), turns=_TURNS),
         "ms of CPU",
         peer="asked for",

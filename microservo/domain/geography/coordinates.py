@@ -72,8 +72,9 @@ def distances_m(
     """
     here = unit_vectors(latitudes, longitudes)
     there = unit_vectors(other_latitudes, other_longitudes)
-    apart = np.sqrt(sum((u - v) ** 2 for u, v in zip(here, there, strict=True)))
-    together = np.sqrt(sum((u + v) ** 2 for u, v in zip(here, there, strict=True)))
+    # `** 2` of one number and of a column are rounded by different functions, `square` is one for both.
+    apart = np.sqrt(sum(np.square(u - v) for u, v in zip(here, there, strict=True)))
+    together = np.sqrt(sum(np.square(u + v) for u, v in zip(here, there, strict=True)))
     found: Float64 = 2.0 * EARTH_RADIUS_M * np.arctan2(apart, together)
     return found
 

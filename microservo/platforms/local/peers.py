@@ -101,13 +101,24 @@ def read_peers(path: Path) -> dict[str, list[str]]:
     """
     try:
         peers = json.loads(path.read_text(encoding="utf-8"))
-        if not all(isinstance(urls, list) for urls in peers.values()):
-            msg = "not every service has a list"
-            raise TypeError(msg)
-        return {str(service): [str(url).rstrip("/") for url in urls] for service, urls in peers.items()}
+        return {service: [_checked(url) for url in _list(urls)] for service, urls in peers.items()}
     except (OSError, ValueError, AttributeError, TypeError) as error:
         msg = f'peers file {path} is unusable ({error}); write {{"service": ["http://127.0.0.1:port"]}}'
         raise InvalidInput(msg) from error
+
+
+def _list(urls: object) -> list[object]:
+    if not isinstance(urls, list):
+        msg = f"{urls!r} is no list"
+        raise TypeError(msg)
+    return urls
+
+
+def _checked(url: object) -> str:
+    if not isinstance(url, str) or not url.startswith(("http://", "https://")):
+        msg = f"{url!r} is no address"
+        raise TypeError(msg)
+    return url.rstrip("/")
 
 
 def write_peers(path: Path, peers: Mapping[str, Sequence[str]]) -> None:

@@ -52,13 +52,20 @@ def test_services_come_and_go_and_the_others_go_on_in_turn(tmp_path: Path) -> No
     assert peers.next("back") == B
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        *('{"back": "not a list"}', '{"back": [null]}', '{"back": ["127.0.0.1:80"]}'),
+        *('{"back": ["http://127', "[]", "null", ""),
+    ],
+)
 def test_a_broken_file_changes_nothing_and_the_next_good_one_counts(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    broken: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path, clock = tmp_path / "peers.json", Clock()
     write_peers(path, {"back": [A]})
     peers = FollowedPeers(path, now_s=clock)
-    path.write_text('{"back": "not a list"}')
+    path.write_text(broken)
     clock.now_s += LOOK_S
     assert peers.next("back") == A
     assert "is unusable" in caplog.text

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from registrations import registration
 
-from microservo.domain.geography import Coordinates, distances_m
+from microservo.domain.geography import Coordinates, distance_m
 from microservo.domain.registry.instances import columns_of
 from microservo.domain.registry.selection import Found, Selection, choose
 from microservo.errors import InvalidInput
@@ -143,10 +143,7 @@ def test_whatever_is_chosen_is_among_those_that_may_be(
         for number, each in enumerate(where)
     ]
     columns = columns_of(records)
-    # In a column, as it is measured: vector instructions round another way than one number alone.
-    away = sorted(
-        distances_m(place.latitude, place.longitude, columns.latitudes, columns.longitudes).tolist()
-    )
+    away = sorted(distance_m(place, each) for each in where)
 
     def metres(selection: Selection) -> float:
         found = choose(columns, place, selection, Random(seed))
