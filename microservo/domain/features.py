@@ -47,6 +47,7 @@ from microservo.domain.telemetry import (
     PROTOCOLS,
     SERVER_SPAN,
     Float64,
+    Signal,
 )
 from microservo.domain.window_rows import MetricRows, SpanRows, WindowRows, Windows
 
@@ -58,6 +59,14 @@ LEVEL_STATISTICS = ("/count", "/min", "/max", "/mean", "/last", "/slope", "/age_
 RATE_STATISTICS = ("/count", "/min", "/max", "/sum", "/last", "/age_s")
 _STATISTICS = (LEVEL_STATISTICS, RATE_STATISTICS, ("/count", "/last", "/age_s"))
 SPAN_STATISTICS = ("/count", "/error_share", "/p50_ms", "/p90_ms", "/p99_ms")
+_SIGNAL_OF: dict[str, Signal] = {
+    "call": "traces",
+    "consume": "traces",
+    "internal": "traces",
+    "log": "logs",
+    "metric": "metrics",
+    "request": "traces",
+}
 _SHARES = np.array([[0.50], [0.90], [0.99]])
 LEVELS = ("trace", "debug", "info", "warn", "error", "fatal", "unknown")
 # OpenTelemetry severity numbers come in ranges of four: 1-4 trace, 5-8 debug, ... 21-24 fatal.
@@ -192,6 +201,11 @@ def _joined(parts: Sequence[tuple[_Layout, NDArray[Any]]]) -> Features:
     names = itertools.chain.from_iterable(layout.names for layout, _ in parts)
     values = np.concatenate([numbers for _, numbers in parts], dtype=np.float64)
     return dict(zip(names, values.tolist(), strict=True))
+
+
+def signal_of_feature(name: str) -> Signal:
+    """The signal whose records alone a feature of what came depends on."""
+    return _SIGNAL_OF[name.partition("/")[0]]
 
 
 def same_features(one: Features, other: Features) -> bool:

@@ -12,6 +12,7 @@ from microservo.domain.blocks import Block, keep
 from microservo.domain.fault_versions import FaultVersions
 from microservo.domain.features import Features
 from microservo.domain.identity import Kind
+from microservo.domain.rendered import NOTHING_CAME, Rendered
 from microservo.domain.telemetry import SIGNALS, Signal
 from microservo.domain.truth import NO_FAULTS, WindowTruth
 from microservo.domain.watermarks import Cut, Passed, Watermarks
@@ -47,7 +48,7 @@ class OpenWindow:
             for.
         received: how many rows came that are not too late, repeated ones included.
         service_kind: what those say of themselves who sent what is in it.
-        distinct_on_time: how many rows revision 0 has.
+        rendered: what came for revision 0.
         is_published: whether there was a revision.
         is_kept: whether nothing can reach it any more, and only its labels are not settled.
     """
@@ -61,7 +62,7 @@ class OpenWindow:
     undecided: list[Rows] = field(default_factory=list)
     inventories: list[tuple[Passed, ServiceInventory]] = field(default_factory=list)
     received: dict[Signal, int] = field(default_factory=_zeros)
-    distinct_on_time: dict[Signal, int] = field(default_factory=_zeros)
+    rendered: Rendered = NOTHING_CAME
     service_kind: Kind = "service"
     features: Features = field(default_factory=dict)
     truth: WindowTruth = NO_FAULTS
@@ -116,10 +117,21 @@ class OpenWindow:
         """The inventories that a cut knows."""
         return [each for late, each in self.inventories if cut.is_in_time(late)]
 
+    def late_signals(self) -> list[Signal]:
+        """The signals of which records came late."""
+        return [signal for signal in SIGNALS if self.late[signal]]
+
+    def late_in_all(self) -> dict[Signal, list[Block]]:
+        """All that came, of those signals alone of which records came late."""
+        found = _blocks()
+        for signal in self.late_signals():
+            found[signal] = self.on_time[signal] + self.late[signal]
+        return found
+
     def drop_rows(self) -> None:
         """Frees what came, and was counted: after revision 1 only labels may change."""
         self.on_time, self.late, self.received = _blocks(), _blocks(), _zeros()
-        self.inventories = []
+        self.inventories, self.rendered = [], NOTHING_CAME
 
 
 class OpenRun:
@@ -144,7 +156,7 @@ class OpenRun:
         # Each waits in turn for its end to be passed, for revision 0, and for revision 1 and those after it.
         self._unsettled: list[tuple[int, str]] = []
         self._first: list[tuple[int, int, str]] = []
-        self._later: list[tuple[Cut, tuple[int, str]]] = []
+        self._later: list[tuple[Cut, int, str]] = []
         self._ends: list[tuple[int, str]] = []
         """Ends of the windows that are not final, and of some that are."""
 
@@ -188,7 +200,7 @@ class OpenRun:
             window = self._windows[key]
             yield window, window.settle()
             heapq.heappush(self._first, (window.cut(0).due_us, *key))
-            heapq.heappush(self._later, (window.cut(1), key))
+            heapq.heappush(self._later, (window.cut(1), *key))
 
     def past_first_cut(self) -> Iterator[list[OpenWindow]]:
         """Windows whose revision 0 is due, those that end together at a time."""
@@ -200,18 +212,24 @@ class OpenRun:
         for _, together in groupby(sorted(due), key=lambda key: key[0]):
             yield [self._windows[key] for key in together]
 
-    def past_final_cut(self) -> Iterator[tuple[Cut, OpenWindow]]:
-        """Windows that a revision after 0 is due of; each is final then, or to be kept for the next."""
+    def past_final_cut(self) -> Iterator[tuple[Cut, list[OpenWindow]]]:
+        """Windows that a revision after 0 is due of, those of one cut that end together at a time.
+
+        Each is final then, or to be kept for the next.
+        """
         final_us = self.watermarks.passed.final_us
         while self._later and self._later[0][0].due_us <= final_us:
-            cut, key = heapq.heappop(self._later)
-            yield cut, self._windows[key]
+            cut, end_us, _ = self._later[0]
+            together = []
+            while self._later and self._later[0][:2] == (cut, end_us):
+                together.append(self._windows[end_us, heapq.heappop(self._later)[2]])
+            yield cut, together
 
     def keep(self, window: OpenWindow, cut: Cut) -> None:
         """Keeps a window for the cut after this one."""
         window.is_kept = True
         following = Cut(cut.due_us + self._between_cuts_us, cut.revision + 1)
-        heapq.heappush(self._later, (following, (window.end_us, window.service)))
+        heapq.heappush(self._later, (following, window.end_us, window.service))
 
     def finish(self, window: OpenWindow) -> None:
         """Drops a window that is final."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
 from microservo.domain.blocks import Block
@@ -13,6 +14,7 @@ from microservo.domain.joined_topics import SOURCE_OF
 from microservo.domain.labels import Span
 from microservo.domain.ledger import Counts, Ledger
 from microservo.domain.open_run import OpenRun, OpenWindow
+from microservo.domain.rendered import NOTHING_CAME, Rendered
 from microservo.domain.silence import with_silence
 from microservo.domain.telemetry import SIGNALS, Signal
 from microservo.domain.truth import WindowTruth
@@ -44,41 +46,48 @@ class Revisions:
     def first(self, run: OpenRun, windows: Sequence[OpenWindow]) -> Iterator[ClosedWindow]:
         """Revisions 0 of windows that end together; none for a window of which everything is late."""
         rendered = self._render([window.on_time for window in windows], windows[0].start_us)
-        for window, (counts, as_it_came, features) in zip(windows, rendered, strict=True):
+        for window, came in zip(windows, rendered, strict=True):
             cut = window.cut(0)
             inventories = window.inventories_at(cut)
-            window.distinct_on_time = counts
-            window.features = with_silence(features, as_it_came, inventories, self._policy.size_us)
-            window.service_kind = _kind(window.on_time, inventories)
+            window.rendered = came
+            window.features = self._features(came, inventories)
+            window.service_kind = _kind([window.on_time], inventories)
             window.truth, _ = self._judged(run, window, cut)
-            window.is_published = bool(inventories) or any(counts.values())
+            window.is_published = bool(inventories) or any(came.distinct.values())
             if window.is_published:
                 yield self._closed(run, window, revision=0, features_changed=True)
 
-    def revise(self, run: OpenRun, window: OpenWindow, cut: Cut) -> ClosedWindow | None:
-        """The revision that a final cut makes of a window, if it says anything that those before did not."""
-        is_new = cut.revision == 1 and self._accept_late(run, window, cut)
-        before = window.truth
-        window.truth, is_settled = self._judged(run, window, cut)
-        if is_settled or not window.is_published or cut.revision == MOST_CUTS:
-            run.finish(window)
-        else:
-            run.keep(window, cut)
-        if not window.is_published or (window.truth == before and not is_new):
-            return None
-        return self._closed(run, window, revision=cut.revision, features_changed=is_new)
+    def revise(self, run: OpenRun, windows: Sequence[OpenWindow], cut: Cut) -> Iterator[ClosedWindow]:
+        """The revisions that a final cut makes of windows that end together.
 
-    def _accept_late(self, run: OpenRun, window: OpenWindow, cut: Cut) -> bool:
+        One that says nothing that those before did not is left out.
+        """
+        late = self._late(windows) if cut.revision == 1 else itertools.repeat(NOTHING_CAME, len(windows))
+        for window, came in zip(windows, late, strict=True):
+            is_new = cut.revision == 1 and self._accept_late(run, window, cut, came)
+            before = window.truth
+            window.truth, is_settled = self._judged(run, window, cut)
+            if is_settled or not window.is_published or cut.revision == MOST_CUTS:
+                run.finish(window)
+            else:
+                run.keep(window, cut)
+            if window.is_published and (is_new or window.truth != before):
+                yield self._closed(run, window, revision=cut.revision, features_changed=is_new)
+
+    def _late(self, windows: Sequence[OpenWindow]) -> Iterator[Rendered]:
+        """What all rows come to, of the signals that came late for a window."""
+        return self._render([window.late_in_all() for window in windows], windows[0].start_us)
+
+    def _accept_late(self, run: OpenRun, window: OpenWindow, cut: Cut, came: Rendered) -> bool:
         """Takes in what came late; whether the features are others than in revision 0, or the first ones."""
         before, kind, was_published = window.features, window.service_kind, window.is_published
-        accepted, inventories = window.distinct_on_time, window.inventories_at(cut)
-        if any(window.late.values()) or len(inventories) > len(window.inventories_at(window.cut(0))):
-            everything = {signal: window.on_time[signal] + window.late[signal] for signal in SIGNALS}
-            ((accepted, as_it_came, features),) = self._render([everything], window.start_us)
-            window.features = with_silence(features, as_it_came, inventories, self._policy.size_us)
-            window.service_kind = _kind(everything, inventories)
-        self._settle(run, window, accepted)
-        window.is_published = bool(inventories) or any(accepted.values())
+        inventories, signals = window.inventories_at(cut), window.late_signals()
+        accepted = window.rendered.updated(came, signals)
+        if signals or len(inventories) > len(window.inventories_at(window.cut(0))):
+            window.features = self._features(accepted, inventories)
+            window.service_kind = _kind([window.on_time, window.late], inventories)
+        self._settle(run, window, accepted.distinct)
+        window.is_published = bool(inventories) or any(accepted.distinct.values())
         window.drop_rows()
         is_same = was_published and window.service_kind == kind and same_features(before, window.features)
         return window.is_published and not is_same
@@ -86,7 +95,7 @@ class Revisions:
     def _settle(self, run: OpenRun, window: OpenWindow, accepted: dict[Signal, int]) -> None:
         """Enters where each record of a final window went."""
         for signal in SIGNALS:
-            received, on_time = window.received[signal], window.distinct_on_time[signal]
+            received, on_time = window.received[signal], window.rendered.distinct[signal]
             if received:
                 counts = self._counts(run, window, signal)
                 counts.in_windows += on_time
@@ -102,13 +111,13 @@ class Revisions:
     def _counts(self, run: OpenRun, window: OpenWindow, signal: Signal) -> Counts:
         return self._ledger.counts(run.run_id, SOURCE_OF[signal], window.service, window.start_us)
 
-    def _render(
-        self, windows: Sequence[Mapping[Signal, list[Block]]], start_us: int
-    ) -> Iterator[tuple[dict[Signal, int], dict[Signal, int], Features]]:
-        """Distinct rows of each window by signal, those without repeated points, and its features."""
+    def _render(self, windows: Sequence[Mapping[Signal, list[Block]]], start_us: int) -> Iterator[Rendered]:
         rows = WindowRows.of(windows, self._dictionary)
         counts = rows.counts()
-        return zip(counts, rows.as_it_came(counts), self._maker.features(rows, start_us), strict=True)
+        return map(Rendered, counts, rows.as_it_came(counts), self._maker.features(rows, start_us))
+
+    def _features(self, came: Rendered, inventories: Sequence[ServiceInventory]) -> Features:
+        return with_silence(came.features, came.as_it_came, inventories, self._policy.size_us)
 
     def _judged(self, run: OpenRun, window: OpenWindow, cut: Cut) -> tuple[WindowTruth, bool]:
         """The truth about a window as known at a cut, and whether nothing will change it any more."""
@@ -135,7 +144,7 @@ class Revisions:
         )
 
 
-def _kind(blocks: Mapping[Signal, Sequence[Block]], inventories: Sequence[ServiceInventory]) -> Kind:
+def _kind(came: Sequence[Mapping[Signal, Sequence[Block]]], inventories: Sequence[ServiceInventory]) -> Kind:
     """What a service is, by what came for a window and what was known of it then."""
-    said = {block.kind for each in blocks.values() for block in each}
+    said = {block.kind for blocks in came for each in blocks.values() for block in each}
     return kind_of(said.union(inventory.service_kind for inventory in inventories))

@@ -222,10 +222,8 @@ class Windower:
                 self._revisions.count_dropped(run, window, dropped)
             for together in run.past_first_cut():
                 yield from self._revisions.first(run, together)
-            for cut, window in run.past_final_cut():
-                closed = self._revisions.revise(run, window, cut)
-                if closed is not None:
-                    yield closed
+            for cut, together in run.past_final_cut():
+                yield from self._revisions.revise(run, together, cut)
 
     def ends_us(self, run_id: str, service: str, fault_id: str) -> int:
         """Until when a fault may have a label at a service, by what is known now.
