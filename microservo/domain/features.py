@@ -361,7 +361,10 @@ def _slopes(
 
 
 def _latencies(rows: SpanRows) -> _Groups:
-    """Of the spans of each kind and endpoint or peer, of all of each kind, and of those of each protocol."""
+    """Of the spans of each kind and endpoint or peer, of all of each kind, and of those of each protocol.
+
+    Groups of one kind follow one another.
+    """
     kind = _COUNTED_AS[rows.kind]
     number = np.where(_BY_ENDPOINT[rows.kind], rows.endpoint, rows.peer)
     # Every span is there twice: once in the group of all; and once more where it is by another protocol than
@@ -372,13 +375,13 @@ def _latencies(rows: SpanRows) -> _Groups:
     kind = np.concatenate((kind, kind, kind[other]))
     window = np.concatenate((rows.window, rows.window, rows.window[other]))
     duration_us = np.concatenate((rows.duration_us, rows.duration_us, rows.duration_us[other]))
-    failed = np.concatenate((rows.error, rows.error, rows.error[other])) != 0
-    order = order_by(duration_us, number, kind, window)
+    failed = (np.concatenate((rows.error, rows.error, rows.error[other])) != 0).astype(np.int64)
+    order = order_by(duration_us, number, window, kind)
     window, kind, number = window[order], kind[order], number[order]
     duration_us, failed = duration_us[order], failed[order]
-    starts = _group_starts(window, kind, number)
+    starts = _group_starts(kind, window, number)
     counts = _lengths(starts, len(order))
-    failures = np.add.reduceat(failed, starts, dtype=np.intp)
+    failures = np.add.reduceat(failed, starts)
     ranks = np.ceil(_SHARES * counts).astype(np.intp) - 1
     quantiles_ms = duration_us[starts + ranks] / 1000
     key = kind[starts] << _KIND_SHIFT | number[starts] & np.int64(_GROUP_MASK)
@@ -388,10 +391,11 @@ def _latencies(rows: SpanRows) -> _Groups:
 def _by_kind(groups: _Groups) -> dict[int, _Groups]:
     """The groups of spans by their kind, of those kinds that are there."""
     kinds = groups.keys >> _KIND_SHIFT
+    starts = _group_starts(kinds)
+    edges = itertools.pairwise([*starts.tolist(), len(kinds)])
     return {
-        kind: _Groups(groups.windows[of_kind], groups.keys[of_kind], groups.numbers[:, of_kind])
-        for kind in np.unique(kinds).tolist()
-        for of_kind in [(kinds == kind).nonzero()[0]]
+        kind: _Groups(groups.windows[begin:end], groups.keys[begin:end], groups.numbers[:, begin:end])
+        for kind, (begin, end) in zip(kinds[starts].tolist(), edges, strict=True)
     }
 
 
