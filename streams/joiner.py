@@ -223,6 +223,7 @@ class Joiner:
 
 def _needed(processed: Processed) -> int | _OfFault:
     record = processed.record
-    if isinstance(record, ServiceFault | FaultEffect):
+    # A tuple: a union would be made anew for each message.
+    if isinstance(record, (ServiceFault, FaultEffect)):
         return _OfFault(record.service, record.fault_id, processed.late.final_us)
     return processed.newest_end_us

@@ -86,15 +86,14 @@ def process_stamped(
     except SchemaError as error:
         windower.heartbeat(source, stamp)
         raise InvalidMessage(str(error)) from error
+    # Most are telemetry, so it is asked for first.
+    if isinstance(record, (MetricBatch, LogBatch, SpanBatch)):
+        return Processed(*windower.telemetry(record, stamp), record)
+    if isinstance(record, ServiceInventory):
+        return Processed(*windower.inventory(record, stamp), record)
     if isinstance(record, ServiceFault):
         return Processed(late=windower.fault(record, stamp), record=record)
-    if isinstance(record, FaultEffect | FaultVerdict):
-        return Processed(late=windower.effect(record, stamp), record=record)
-    if isinstance(record, ServiceInventory):
-        newest_end_us, late = windower.inventory(record, stamp)
-    else:
-        newest_end_us, late = windower.telemetry(record, stamp)
-    return Processed(newest_end_us=newest_end_us, late=late, record=record)
+    return Processed(late=windower.effect(record, stamp), record=record)
 
 
 def _decoded(source: str, value: bytes) -> Joined:

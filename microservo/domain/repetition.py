@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microservo.domain.ordering import order_by
-
 Rows = NDArray[np.intp]
 Keys = Callable[[Rows], Sequence[NDArray[Any]]]
 
@@ -32,12 +30,14 @@ def repeats(hint: NDArray[np.uint64], *, identity: Keys, choice: Keys) -> Rows:
         choice: gives, for some rows, columns by which the lowest of one identity stays, the most significant
             first. They must not depend on the order in which rows came.
     """
-    order = order_by(hint)
-    in_order = hint[order]
+    in_order = np.sort(hint)
     same = equals_before(in_order)
     same &= in_order[1:] != 0
     if not np.logical_or.reduce(same):
         return np.empty(0, np.intp)
+    order = np.argsort(hint)
+    same = equals_before(hint[order])
+    same &= hint[order[1:]] != 0
     suspects = order[in_runs(same)]
     keys = [*identity(suspects), *choice(suspects)]
     within = np.lexsort(keys[::-1])

@@ -35,12 +35,11 @@ import numpy as np
 
 from microservo.domain.bounded_names import OTHER
 from microservo.domain.features import (
-    LEVEL_STATISTICS,
     LEVELS,
-    RATE_STATISTICS,
     SPAN_STATISTICS,
     Features,
 )
+from microservo.domain.point_statistics import LEVEL_STATISTICS, RATE_STATISTICS
 from microservo.domain.telemetry import Signal
 from schemas.records import ServiceInventory
 
