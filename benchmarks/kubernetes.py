@@ -54,26 +54,35 @@ _PATIENCE_S = 300.0
 
 def watch_figures(cluster: Cluster, folder: Path, pods: int) -> Iterator[Figure]:
     """Memory of a process that follows so many pods and does nothing else, and of an injector that does."""
-    namespace = _deployed(cluster, pods)
+    namespace, small = _deployed(cluster, pods, _SERVICES), _deployed(cluster, 1, 1)
     kubeconfig = folder / "kubeconfig"
     kubeconfig.write_text(json.dumps(cluster.kubeconfig()))
     arguments = ("--namespace", namespace, "--kubeconfig", str(kubeconfig))
     outcome = measure(own_python(), "benchmarks.kubernetes_watch", *arguments, timeout_s=_PATIENCE_S)
     if outcome.result is None or outcome.result["pods"] != pods:
         raise RuntimeError(outcome.reason or f"{outcome.result} of {pods} pods were seen")
+    of_one_mb, of_all_mb = _injector_mb(small, folder / "small"), _injector_mb(namespace, folder / "large")
     found = {
-        "a process that watches": outcome.result["peak_mb"],
-        "an injector": _injector_mb(namespace, folder),
+        f"peak resident memory of a process that watches, {pods:,} pods": outcome.result["peak_mb"],
+        f"memory of an injector that {pods:,} pods take, rather than one pod": of_all_mb - of_one_mb,
     }
-    for who, memory_mb in found.items():
+    for what, memory_mb in found.items():
         yield figure(
-            f"peak resident memory of {who}, {pods:,} pods",
+            what,
             memory_mb,
             "MiB",
             peer="asked for, at the most",
             peer_value=_MOST_MB,
             command=COMMAND,
         )
+    yield figure(
+        f"peak resident memory of an injector, {pods:,} pods",
+        of_all_mb,
+        "MiB",
+        peer="the injector with one pod",
+        peer_value=of_one_mb,
+        command=COMMAND,
+    )
     before_mb = outcome.result["before_mb"]
     yield figure(
         f"memory of {pods:,} pods alone",
@@ -85,17 +94,18 @@ def watch_figures(cluster: Cluster, folder: Path, pods: int) -> Iterator[Figure]
     )
 
 
-def _deployed(cluster: Cluster, pods: int) -> str:
+def _deployed(cluster: Cluster, pods: int, services: int) -> str:
     """A namespace with so many pods that run."""
     workloads = Workloads(cluster.api(), new_namespace(cluster.api()))
     with ThreadPoolExecutor(2) as threads:
-        each = pods // _SERVICES
-        list(threads.map(lambda number: workloads.deploy(f"service-{number}", each), range(_SERVICES)))
+        each = pods // services
+        list(threads.map(lambda number: workloads.deploy(f"service-{number}", each), range(services)))
     return workloads.namespace
 
 
 def _injector_mb(namespace: str, folder: Path) -> float:
     """Peak memory of an injector, once it knows all pods."""
+    folder.mkdir()
     state = folder / "target.json"
     state.write_text(KubernetesTarget(namespaces=(namespace,)).model_dump_json())
     with running_broker(folder / "broker") as broker:
@@ -103,7 +113,7 @@ def _injector_mb(namespace: str, folder: Path) -> float:
         (health,) = free_ports(1)
         environment = child_environment(
             {
-                "KUBECONFIG": str(folder / "kubeconfig"),
+                "KUBECONFIG": str(folder.parent / "kubeconfig"),
                 "MICROSERVO_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
                 "MICROSERVO_RUN_ID": "kubernetes",
                 "MICROSERVO_TARGET_STATE": str(state),
@@ -196,7 +206,7 @@ def main() -> int:
     """Measures, prints the table, and writes it to a folder with `--out`."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.add_argument("--pods", type=int, default=5000, help="to be watched; 0 leaves that part out")
-    parser.add_argument("--faults", type=int, default=100, help="to be labelled; likewise")
+    parser.add_argument("--faults", type=int, default=200, help="to be labelled; likewise")
     return run(parser, _in_a_cluster, name="kubernetes", title="A target in a cluster")
 
 

@@ -11,6 +11,8 @@ sys.path.append(str(ROOT / "tests" / "support"))
 from cluster_world import ChaosController, Workloads  # found by what stands above
 from kubernetes_cluster import Cluster, new_namespace, running_cluster  # likewise
 from otel_collector import VERSION, running_collector  # likewise
+from real_elasticsearch import real_elasticsearch  # likewise
+from real_prometheus import real_prometheus  # likewise
 from recorded_progress import RecordedProgress  # likewise
 
 __all__ = [
@@ -20,6 +22,8 @@ __all__ = [
     "RecordedProgress",
     "Workloads",
     "new_namespace",
+    "real_elasticsearch",
+    "real_prometheus",
     "running_cluster",
     "running_collector",
 ]

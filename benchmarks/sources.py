@@ -1,7 +1,7 @@
-"""`python -m benchmarks.sources`: reading stores as sources do, beside their plain clients, on the same data.
+"""Reading stores as sources do, beside their plain clients, on the same data: `python -m benchmarks.sources`.
 
-Both run one after the other, round by round, so that what else the machine does meets both. Start the stores
-yourself and give their addresses; see `tests/support/real_elasticsearch.py` and `real_prometheus.py`.
+Both run one after the other, round by round, so that what else the machine does meets both. The stores are
+those of the tests (Elasticsearch of Maven's artefacts, Debian's Prometheus), or yours by their addresses.
 """
 
 from __future__ import annotations
@@ -10,15 +10,20 @@ import argparse
 import itertools
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from elasticsearch import Elasticsearch
 from elasticsearch.helpers import bulk
 from prometheus_api_client import PrometheusConnect
 
+from benchmarks.command import run
+from benchmarks.figures import Figure, figure
+from benchmarks.real_systems import real_elasticsearch, real_prometheus
 from microservo.adapters.clock import now_us
 from microservo.sources.documents.logs import LOG_FIELDS
 from microservo.sources.elasticsearch.settings import ElasticsearchSettings
@@ -26,6 +31,7 @@ from microservo.sources.elasticsearch.tail import ElasticsearchTail
 from microservo.sources.prometheus.settings import PrometheusSettings, Query
 from microservo.sources.prometheus.tail import PrometheusTail
 
+COMMAND = "python -m benchmarks.sources"
 _INDEX = "benchmark-logs"
 _PAGE = 5000
 _EXPRS = tuple(f'label_replace(vector(time() + {each}), "job", "shop", "", "")' for each in range(8))
@@ -33,34 +39,46 @@ _EXPRS = tuple(f'label_replace(vector(time() + {each}), "job", "shop", "", "")' 
 _STEPS = 11_000
 
 
-def main() -> None:
-    """Measures and prints a line for each store."""
-    arguments = _arguments()
-    if arguments.elasticsearch:
-        client = Elasticsearch(arguments.elasticsearch, request_timeout=120)
-        _fill(client, arguments.documents)
-        _compare(
-            "elasticsearch tail against the plain client's paging",
-            arguments.rounds,
-            lambda: _tail(arguments.elasticsearch),
+def _elasticsearch_figures(url: str, given: argparse.Namespace) -> Iterator[Figure]:
+    """Documents a second that a tail reads from an index, against paging through it."""
+    with Elasticsearch(url, request_timeout=120) as client:
+        _fill(client, given.documents)
+        yield from _compared(
+            f"Elasticsearch tail, {given.documents:,} documents",
+            "paging of the plain client",
+            given.rounds,
+            lambda: _tail(url),
             lambda: sum(map(len, _pages(client))),
         )
-        client.close()
-    if arguments.prometheus:
-        last_s = int(time.time()) - 60
-        tail, connect = _prometheus(arguments.prometheus), PrometheusConnect(url=arguments.prometheus)
-        _compare(
-            "prometheus range read against custom_query_range",
-            arguments.rounds,
+
+
+def _prometheus_figures(url: str, given: argparse.Namespace) -> Iterator[Figure]:
+    """Points a second of a range read, against the plain client's."""
+    last_s = int(time.time()) - 60
+    tail, connect = _prometheus(url), PrometheusConnect(url=url)
+    try:
+        yield from _compared(
+            f"Prometheus range read, {_STEPS * len(_EXPRS):,} points",
+            "custom_query_range of the plain client",
+            given.rounds,
             lambda: _range(tail, last_s),
             lambda: _plain_range(connect, last_s),
         )
+    finally:
         tail.close()
 
 
-def _compare(what: str, rounds: int, ours: Callable[[], int], plain: Callable[[], int]) -> None:
-    ours()
-    plain()
+def _compared(
+    what: str, peer: str, rounds: int, ours: Callable[[], int], plain: Callable[[], int]
+) -> Iterator[Figure]:
+    """The medians of both, by the clock and by this process's processor time.
+
+    Raises:
+        RuntimeError: they did not read the same number of records.
+    """
+    if (mine := ours()) != (theirs := plain()):
+        msg = f"{what}: {mine} records were read, and {theirs} by the {peer}"
+        raise RuntimeError(msg)
     speeds: dict[str, list[float]] = {"ours": [], "plain": []}
     cpu: dict[str, list[float]] = {"ours": [], "plain": []}
     for _ in range(rounds):
@@ -69,13 +87,15 @@ def _compare(what: str, rounds: int, ours: Callable[[], int], plain: Callable[[]
             count = read()
             speeds[name].append(count / (time.perf_counter() - begin_s))
             cpu[name].append(count / (time.process_time() - begin_cpu_s))
-    middle = {name: statistics.median(found) for name, found in speeds.items()}
-    middle_cpu = {name: statistics.median(found) for name, found in cpu.items()}
-    print(
-        f"{what}: {middle['ours']:,.0f} of {middle['plain']:,.0f} records/s "
-        f"({middle['ours'] / middle['plain']:.0%}); by CPU second {middle_cpu['ours']:,.0f} of "
-        f"{middle_cpu['plain']:,.0f} ({middle_cpu['ours'] / middle_cpu['plain']:.0%}); {rounds} rounds"
-    )
+    for found, unit in ((speeds, "records/s"), (cpu, "records/CPU s")):
+        yield figure(
+            what if found is speeds else f"{what}, for a second of this process's processor time",
+            statistics.median(found["ours"]),
+            unit,
+            peer=f"{peer}, {rounds} rounds",
+            peer_value=statistics.median(found["plain"]),
+            command=COMMAND,
+        )
 
 
 def _fill(client: Elasticsearch, documents: int) -> None:
@@ -159,14 +179,28 @@ def _plain_range(connect: PrometheusConnect, last_s: int) -> int:
     return sum(len(series["values"]) for each in found for series in each)
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--elasticsearch", help="address, for example http://127.0.0.1:9200")
-    parser.add_argument("--prometheus", help="address, for example http://127.0.0.1:9090")
+def _of_stores(folder: Path, given: argparse.Namespace) -> Iterator[Figure]:
+    if given.elasticsearch:
+        yield from _elasticsearch_figures(given.elasticsearch, given)
+    else:
+        with real_elasticsearch(folder / "elasticsearch") as store:
+            yield from _elasticsearch_figures(store.url, given)
+    if given.prometheus:
+        yield from _prometheus_figures(given.prometheus, given)
+    else:
+        with real_prometheus(folder / "prometheus") as running:
+            yield from _prometheus_figures(running.url, given)
+
+
+def main() -> int:
+    """Measures, prints the table, and writes it to a folder with `--out`."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
+    parser.add_argument("--elasticsearch", help="address of one to use, for example http://127.0.0.1:9200")
+    parser.add_argument("--prometheus", help="likewise, for example http://127.0.0.1:9090")
     parser.add_argument("--documents", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5)
-    return parser.parse_args()
+    return run(parser, _of_stores, name="sources", title="Reading stores")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -194,12 +194,15 @@ class ChaosMesh:
             InvalidInput: it can't be, and why.
         """
         patience, place = self._patience, (pod.namespace, kind, name)
-        if self._awaited(place, lambda status: status.selected, patience.selected) is None:
+        found = self._awaited(place, lambda status: status.selected, patience.selected)
+        if found is None:
             problem = (
                 f"it selected no pod within {patience.selected:g} s; is chaos-controller-manager running?"
             )
         else:
-            found = self._awaited(place, lambda status: status.is_injected, patience.injected)
+            # What selects often injects in the same step; to ask once more would make the label later.
+            if not status_of(found).is_injected:
+                found = self._awaited(place, lambda status: status.is_injected, patience.injected)
             if found is not None:
                 return self._in_force(found, asked_us)
             problem = f"it was not injected within {patience.injected:g} s"
