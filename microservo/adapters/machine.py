@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
@@ -13,6 +14,13 @@ import psutil
 from schemas.records import RunMachine
 
 _CLOCK_SOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
+_CONTROL_GROUPS = (
+    Path("/sys/fs/cgroup"),
+    Path("/sys/fs/cgroup/memory"),
+)
+"""Where a container's own limit is told, in version 2 and version 1."""
+_LIMIT_FILES = ("memory.max", "memory.limit_in_bytes")
+_USAGE_FILES = ("memory.current", "memory.usage_in_bytes")
 _HASH_DIGITS = 12
 
 
@@ -37,6 +45,31 @@ def cpu_model() -> str:
     lines = _text(Path("/proc/cpuinfo")).splitlines()
     models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(models, "") or platform.processor() or platform.machine()
+
+
+def available_memory_bytes(groups: Iterable[Path] = _CONTROL_GROUPS) -> int:
+    """Memory that new processes can take without others being swapped out or killed.
+
+    Args:
+        groups: folders of control groups, whose limits count as well; for tests.
+    """
+    left = (_left_bytes(group) for group in groups)
+    return min([psutil.virtual_memory().available, *(each for each in left if each is not None)])
+
+
+def _left_bytes(group: Path) -> int | None:
+    """What a control group has left of its limit, and of file cache to give up; None if unlimited."""
+    for limit_file, usage_file in zip(_LIMIT_FILES, _USAGE_FILES, strict=True):
+        limit, usage = _text(group / limit_file).strip(), _text(group / usage_file).strip()
+        if limit.isdecimal() and usage.isdecimal():
+            return max(0, int(limit) - int(usage) + _inactive_file_bytes(group))
+    return None
+
+
+def _inactive_file_bytes(group: Path) -> int:
+    lines = (line.split() for line in _text(group / "memory.stat").splitlines())
+    found = {words[0]: int(words[1]) for words in lines if len(words) == 2 and words[1].isdecimal()}
+    return found.get("total_inactive_file", found.get("inactive_file", 0))
 
 
 def clock_difference_us() -> int:

@@ -135,6 +135,12 @@ from microservo.application.topics import (
     list_topics,
     subscribe,
 )
+from microservo.application.topologies import (
+    ListTopologies,
+    ShowTopology,
+    list_topologies,
+    show_topology,
+)
 
 T = TypeVar("T")
 
@@ -175,6 +181,8 @@ HANDLERS: Mapping[type[Command[Any]], Callable[[Any, Context], Any]] = {
     HashDataset: hash_dataset,
     CheckCluster: check_cluster,
     CheckMachine: check_machine,
+    ListTopologies: list_topologies,
+    ShowTopology: show_topology,
     DeployAlgorithm: deploy_algorithm,
     WaitForAlgorithm: wait_for_algorithm,
     ReadAlgorithmLogs: read_algorithm_logs,

@@ -1,4 +1,4 @@
-"""What a shell completes for names of algorithms and tasks; quick and silent, so it asks no broker."""
+"""What a shell completes for names of algorithms, tasks, topologies; quick, silent, and without a broker."""
 
 from __future__ import annotations
 
@@ -21,6 +21,14 @@ def complete_kind(_ctx: click.Context, _param: click.Parameter, incomplete: str)
 
     kinds = Session().execute(ListAlgorithmKinds())
     return [CompletionItem(each.name, help=each.title) for each in kinds if each.name.startswith(incomplete)]
+
+
+def complete_topology(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The topologies that are shipped, and files."""
+    from microservo.application.topologies import shipped_topologies  # noqa: PLC0415  # loads pydantic
+
+    names = [CompletionItem(name) for name in shipped_topologies() if name.startswith(incomplete)]
+    return [*names, CompletionItem(incomplete, type="file")]
 
 
 def complete_spec(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

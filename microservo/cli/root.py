@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = {
     "demo": "microservo.cli.demo:demo",
     "up": "microservo.cli.up:up",
     "target": "microservo.cli.target:target",
+    "topology": "microservo.cli.topology:topology",
     "fault": "microservo.cli.fault:fault",
     "schedule": "microservo.cli.schedule:schedule",
     "campaign": "microservo.cli.campaign:campaign",

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from microservo.application.topics import DEFAULT_PARTITIONS
+from microservo.cli.completions import complete_topology
 from microservo.cli.session import Session
 from microservo.errors import InvalidInput
 from microservo.supervision.system_file import DEFAULT_SYSTEM
@@ -37,7 +38,8 @@ _OPTIONS = (
         default="online-boutique",
         show_default=True,
         metavar="NAME|FILE.toml",
-        help="Target system to run.",
+        shell_complete=complete_topology,
+        help="Target system to run; `microservo topology list` shows which there are.",
     ),
 )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from microservo.application.topics import DEFAULT_PARTITIONS
+from microservo.cli.completions import complete_topology
 from microservo.cli.output import console, print_line
 from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, pass_session
@@ -23,6 +24,7 @@ from microservo.system.target import TargetOptions, TargetSystem
     default="online-boutique",
     show_default=True,
     metavar="NAME|FILE.toml",
+    shell_complete=complete_topology,
     help="Target system to run.",
 )
 @click.option(

@@ -15,6 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
+
+ServiceType = Literal["frontend", "backend", "database"]
+"""What a service is for those who launch it: users come to it, others call it, or it keeps their data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +50,7 @@ class Noise:
         error_share: meet a broken record and are answered 500.
         busy_share: are turned away with 503, so that callers may try again.
         reset_share: lose their connection, likewise.
+        crash_share: end the process that serves them, which is then started again.
         slow_share: wait before they are served; how long is exponential with mean `slow_ms`.
         warning_share: have one of the service's warnings logged.
         work_sigma: standard deviation of the logarithm of their processor time; the median is `cpu_ms`.
@@ -54,6 +59,7 @@ class Noise:
     error_share: float = 0.0
     busy_share: float = 0.0
     reset_share: float = 0.0
+    crash_share: float = 0.0
     slow_share: float = 0.0
     slow_ms: float = 100.0
     warning_share: float = 0.0
@@ -109,11 +115,17 @@ class Service:
     """One service; `memory_mb` (mebibytes) is held by each of its `replicas`.
 
     Args:
+        type: what it is for those who launch it.
+        launch_order: of two services that call each other, the one with the smaller is launched first.
+        output_label: placeholder under which the launch arguments of others get its address; empty for none.
         max_active: requests that each of them serves at once; further ones are turned away with 503.
         warnings: what it may log on a request; `{key}` in one is the request's key.
     """
 
     name: str
+    type: ServiceType = "backend"
+    launch_order: int = 0
+    output_label: str = ""
     replicas: int = 1
     max_active: int = 64
     memory_mb: float = 0.0

@@ -17,6 +17,7 @@ from microservo.domain.topology import (
     Load,
     Noise,
     Service,
+    ServiceType,
     Step,
     Topology,
 )
@@ -25,6 +26,7 @@ from microservo.errors import InvalidInput
 _Name = Annotated[str, StringConstraints(min_length=1)]
 _ServiceName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$")]
 _EndpointName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+_Label = Annotated[str, StringConstraints(pattern=r"^([a-z][a-z0-9_-]*)?$")]
 _TimeoutMs = Annotated[float, Field(ge=1, le=600_000)]
 _Retries = Annotated[int, Field(ge=0, le=10)]
 _Share = Annotated[float, Field(ge=0, le=1)]
@@ -55,6 +57,7 @@ class _NoiseTable(_Table):
     error_share: _Share = 0.0
     busy_share: _Share = 0.0
     reset_share: _Share = 0.0
+    crash_share: _Share = 0.0
     slow_share: _Share = 0.0
     slow_ms: float = Field(100.0, ge=0, le=60_000)
     warning_share: _Share = 0.0
@@ -124,6 +127,9 @@ class _EndpointTable(_Table):
 
 
 class _ServiceTable(_Table):
+    type: ServiceType = "backend"
+    launch_order: int = Field(0, ge=0, le=1000)
+    output_label: _Label = ""
     replicas: int = Field(1, ge=1, le=100)
     max_active: int = Field(64, ge=1, le=100_000)
     memory_mb: float = Field(0.0, ge=0, le=65_536)
@@ -136,6 +142,9 @@ class _ServiceTable(_Table):
         own = _narrowed(noise, self.noise)
         return Service(
             name=name,
+            type=self.type,
+            launch_order=self.launch_order,
+            output_label=self.output_label,
             replicas=self.replicas,
             max_active=self.max_active,
             memory_mb=self.memory_mb,

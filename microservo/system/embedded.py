@@ -29,6 +29,7 @@ from microservo.system.claim import claimed
 from microservo.system.first_telemetry import FirstTelemetry
 from microservo.system.launchers import launcher_of
 from microservo.system.logs import fresh_logs
+from microservo.system.memory import beside_bytes, check_memory
 from microservo.system.options import SystemOptions
 from microservo.system.processes import (
     COLLECTOR,
@@ -106,9 +107,14 @@ class EmbeddedSystem:
 
         Raises:
             InvalidInput: the name is taken, or a topic has other partitions than asked for.
-            Unavailable: the home can't be written, a part did not get ready (the message has the end of its
-                log), or a service of the target sends nothing.
+            Unavailable: the machine has too little memory for it, the home can't be written, a part did not
+                get ready (the message has the end of its log), or a service of the target sends nothing.
         """
+        check_memory(
+            self._launcher.name,
+            target_bytes=self._launcher.memory_bytes,
+            beside_bytes=beside_bytes(self.options),
+        )
         self._stack.enter_context(claimed(self.options.name))
         with self._writable():
             kill_leftovers(self._folders.processes)

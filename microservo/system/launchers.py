@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from microservo.adapters.files import write_whole
+from microservo.domain.target_memory import topology_memory_bytes
 from microservo.domain.topology import Topology
 from microservo.platforms.local.runner import LocalTargetRunner
 from microservo.platforms.local.token import new_token
@@ -17,6 +18,8 @@ from microservo.supervision.supervisor import Supervisor
 from microservo.system.options import ClusterOptions, SystemOptions
 
 _START_S = 120.0
+_START_S_PER_INSTANCE = 8.0
+"""Two processes for each, which load Python and what they need; a busy machine takes long to start many."""
 
 
 class Launcher(Protocol):
@@ -33,6 +36,10 @@ class Launcher(Protocol):
     @property
     def entry(self) -> str | None:
         """The service that users call; None where that is not known."""
+
+    @property
+    def memory_bytes(self) -> int:
+        """What it will take of this machine's memory before any fault; 0 for one that runs elsewhere."""
 
     @property
     def control_token(self) -> str:
@@ -80,6 +87,7 @@ class LocalLauncher:
         self.name = self._topology.name
         self.services = frozenset(self._topology.services)
         self.entry: str | None = self._topology.entry
+        self.memory_bytes = topology_memory_bytes(self._topology)
         self.control_token = new_token()
 
     def prepare(self) -> None:
@@ -102,7 +110,8 @@ class LocalLauncher:
             collector=collector,
         )
         self._runner.start()
-        self._runner.wait_ready(_START_S)
+        instances = len(self._runner.state.instances)
+        self._runner.wait_ready(max(_START_S, _START_S_PER_INSTANCE * instances))
         return f"{self.name}: {len(self.services)} services under load"
 
     @property
@@ -121,6 +130,7 @@ class ClusterLauncher:
 
     services: frozenset[str] = frozenset()
     entry: str | None = None
+    memory_bytes = 0
     # No mechanism there makes faults in the collector.
     control_token = ""
 

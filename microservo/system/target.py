@@ -24,6 +24,7 @@ from microservo.platforms.target import kubernetes_target
 from microservo.runtime.health import HealthServer
 from microservo.supervision.supervisor import Supervisor
 from microservo.system.launchers import launcher_of
+from microservo.system.memory import check_memory
 from microservo.system.options import ClusterOptions, SystemOptions
 from microservo.system.run_record import RunRecord
 from schemas.records import RunStatus
@@ -82,9 +83,10 @@ class TargetSystem:
 
         Raises:
             InvalidInput: the run is over already.
-            Unavailable: no broker answers, the state can't be written, or a process did not get ready; then
-                the message has the end of its log.
+            Unavailable: the machine has too little memory for it, no broker answers, the state can't be
+                written, or a process did not get ready; then the message has the end of its log.
         """
+        check_memory(self._launcher.name, target_bytes=self._launcher.memory_bytes, beside_bytes=0)
         with self._writable():
             if self._cluster is None:
                 check_writable(self.options.state_file.parent)

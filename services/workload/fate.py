@@ -12,6 +12,8 @@ from typing import Literal
 
 from microservo.domain.topology import Endpoint
 
+_Outcome = Literal["served", "broken", "busy", "reset", "crashed"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fate:
@@ -20,14 +22,15 @@ class Fate:
     Args:
         cpu_s: processor time that it takes.
         wait_s: how long it waits before it is served.
-        outcome: `broken` meets a broken record, `busy` is turned away, `reset` loses its connection.
+        outcome: `broken` meets a broken record, `busy` is turned away, `reset` loses its connection,
+            `crashed` ends the process.
         warning: which of the service's warnings is logged, as a part (0..1) of the list; None for none.
         makes: for each of the endpoint's calls, whether it is made.
     """
 
     cpu_s: float
     wait_s: float
-    outcome: Literal["served", "broken", "busy", "reset"]
+    outcome: _Outcome
     warning: float | None
     makes: tuple[bool, ...]
 
@@ -55,14 +58,19 @@ def fate_of(endpoint: Endpoint, seed: str, request_id: str) -> Fate:
     )
 
 
-def _outcome(endpoint: Endpoint, drawn: float) -> Literal["served", "broken", "busy", "reset"]:
+def _outcome(endpoint: Endpoint, drawn: float) -> _Outcome:
     noise = endpoint.noise
-    if drawn < noise.error_share:
-        return "broken"
-    if drawn < noise.error_share + noise.busy_share:
-        return "busy"
-    if drawn < noise.error_share + noise.busy_share + noise.reset_share:
-        return "reset"
+    shares: tuple[tuple[_Outcome, float], ...] = (
+        ("broken", noise.error_share),
+        ("busy", noise.busy_share),
+        ("reset", noise.reset_share),
+        ("crashed", noise.crash_share),
+    )
+    limit = 0.0
+    for outcome, share in shares:
+        limit += share
+        if drawn < limit:
+            return outcome
     return "served"
 
 

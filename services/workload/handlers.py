@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import time
 from collections.abc import Callable
 from email.utils import formatdate
@@ -31,6 +32,8 @@ _OK = 200
 _FAILED = 500
 _BUSY = 503
 _EXPIRED = 504
+_CRASHED = 70
+"""Exit code of an instance that its request has ended: EX_SOFTWARE of sysexits.h."""
 
 
 class RequestHandler:
@@ -115,6 +118,9 @@ class RequestHandler:
         if fate.outcome == "reset":
             self._close_connection(request)
             return self._refuse(served, _BUSY, "lost its connection, the worker is recycled"), b""
+        if fate.outcome == "crashed":
+            # As a program does that can't go on: nothing is drained, and what is buffered is lost.
+            os._exit(_CRASHED)
         if served.is_expired(self._clock()):
             return self._refuse(served, _EXPIRED, "given up, its deadline has passed"), b""
         try:

@@ -16,6 +16,9 @@ entry = "front"
 cpu_ms = 1.5
 calls = [{ service = "back", endpoint = "Get", share = 0.5, times = 2, timeout_ms = 100, retries = 1 }]
 [services.back]
+type = "database"
+launch_order = 1
+output_label = "back"
 replicas = 2
 max_active = 20
 memory_mb = 8
@@ -42,6 +45,9 @@ def test_a_topology_has_what_its_file_says() -> None:
     assert topology.services["back"].replicas == 2
     assert (topology.services["back"].max_active, topology.services["front"].max_active) == (20, 64)
     assert topology.journeys[0].steps[0].think_ms == 5.0
+    front, back = topology.services["front"], topology.services["back"]
+    assert (back.type, back.launch_order, back.output_label) == ("database", 1, "back")
+    assert (front.type, front.launch_order, front.output_label) == ("backend", 0, "")
 
 
 def test_the_datastore_of_a_cache_is_a_call_and_an_edge() -> None:
@@ -125,6 +131,9 @@ def test_online_boutique_is_noisy_everywhere_but_modestly() -> None:
             "max_active = 0",
             "services.back.max_active: expected greater than or equal to 1",
         ),
+        ("launch_order = 1", "launch_order = -1", "services.back.launch_order: expected greater than"),
+        ('type = "database"', 'type = "db"', "services.back.type: expected"),
+        ('output_label = "back"', 'output_label = "${back}"', "services.back.output_label: "),
         ("replicas = 2", "replcas = 2", "services.back.replcas: this is no known key"),
         ('datastore = "store"', "", "cache 'things' has nothing to read"),
         ("[services.store.", "[services.Store.", "services.Store"),

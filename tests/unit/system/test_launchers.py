@@ -7,7 +7,9 @@ from typing import cast
 
 import pytest
 
+from microservo.domain.target_memory import topology_memory_bytes
 from microservo.platforms.local.state import Collector, read_state
+from microservo.platforms.local.topology_files import read_topology
 from microservo.supervision.supervisor import Supervisor
 from microservo.system.launchers import launcher_of
 from microservo.system.options import ClusterOptions, SystemOptions
@@ -45,3 +47,10 @@ def test_the_injector_finds_the_token_that_the_collector_was_given_and_where_it_
 def test_the_collector_of_a_target_in_a_cluster_has_no_token(tmp_path: Path) -> None:
     options = SystemOptions(cluster=ClusterOptions(namespaces=("shop",)))
     assert not launcher_of(options, tmp_path / "target.json", tmp_path).control_token
+
+
+def test_only_a_target_of_this_machine_takes_of_its_memory(tmp_path: Path) -> None:
+    here = launcher_of(SystemOptions(topology="sock-shop"), tmp_path / "target.json", tmp_path)
+    assert here.memory_bytes == topology_memory_bytes(read_topology("sock-shop"))
+    options = SystemOptions(cluster=ClusterOptions(namespaces=("shop",)))
+    assert launcher_of(options, tmp_path / "target.json", tmp_path).memory_bytes == 0

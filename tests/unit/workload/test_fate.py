@@ -13,6 +13,7 @@ NOISE = Noise(
     error_share=0.02,
     busy_share=0.03,
     reset_share=0.01,
+    crash_share=0.04,
     slow_share=0.1,
     slow_ms=50.0,
     warning_share=0.05,
@@ -34,7 +35,7 @@ def test_the_same_request_meets_the_same_in_every_run_of_a_seed_and_another_else
 
 def test_shares_are_those_of_the_topology() -> None:
     found = fates()
-    for outcome, share in (("broken", 0.02), ("busy", 0.03), ("reset", 0.01)):
+    for outcome, share in (("broken", 0.02), ("busy", 0.03), ("reset", 0.01), ("crashed", 0.04)):
         assert sum(fate.outcome == outcome for fate in found) / len(found) == pytest.approx(share, rel=0.2)
     assert sum(fate.warning is not None for fate in found) / len(found) == pytest.approx(0.05, rel=0.2)
     assert sum(fate.makes[0] for fate in found) / len(found) == pytest.approx(0.3, rel=0.1)

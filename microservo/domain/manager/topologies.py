@@ -1,0 +1,38 @@
+"""Topologies as applications of the manager."""
+
+from __future__ import annotations
+
+from microservo.domain.manager.entities import App, AppService, Dependency, Entity, Service
+from microservo.domain.target_memory import instance_memory_bytes
+from microservo.domain.topology import Topology
+
+
+def application_of(topology: Topology) -> tuple[Entity, ...]:
+    """The app that a topology is, its services, and a dependency for each service that calls another.
+
+    Services keep their names, under which telemetry and drivers know them too; so of two topologies that
+    have a service of one name only one can be among the entities of a manager.
+
+    Returns:
+        The services by name, then the dependencies, then the app: each after what it names.
+    """
+    services = tuple(
+        Service(
+            name=each.name,
+            type=each.type,
+            output_label=each.output_label,
+            minimum_replicas=each.replicas,
+            memory_bytes=float(instance_memory_bytes(each)),
+            is_stateful=each.type == "database",
+        )
+        for _, each in sorted(topology.services.items())
+    )
+    dependencies = tuple(Dependency(service=name, dependency=other) for name, other in topology.edges())
+    app = App(
+        name=topology.name,
+        services=tuple(
+            AppService(service=name, launch_order=each.launch_order)
+            for name, each in sorted(topology.services.items())
+        ),
+    )
+    return (*services, *dependencies, app)

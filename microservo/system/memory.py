@@ -1,0 +1,51 @@
+"""Whether this machine has the memory that a system takes; asked before anything is started."""
+
+from __future__ import annotations
+
+from microservo.adapters.machine import available_memory_bytes
+from microservo.errors import Unavailable
+from microservo.system.options import SystemOptions
+
+_MIB = 2**20
+_GIB = 2**30
+# Measured as in `microservo.domain.target_memory`, 40 s after the start: the broker 206 MiB, the pipeline and
+# this process 412 MiB together, an algorithm of ours with its host 63 MiB. What they keep grows with the run,
+# and libraries that other algorithms load are larger, so these have room.
+BROKER_BYTES = 500 * _MIB
+PIPELINE_BYTES = 700 * _MIB
+ALGORITHM_BYTES = 130 * _MIB
+
+
+def beside_bytes(options: SystemOptions) -> int:
+    """What a system takes beside its target: pipeline, algorithms, and the broker unless it is one's own."""
+    broker = 0 if options.bootstrap_servers else BROKER_BYTES
+    return broker + PIPELINE_BYTES + ALGORITHM_BYTES * len(options.algorithms)
+
+
+def check_memory(
+    target: str, *, target_bytes: int, beside_bytes: int, available_bytes: int | None = None
+) -> None:
+    """Refuses what this machine can't hold.
+
+    Args:
+        target: its name.
+        target_bytes: what it takes.
+        beside_bytes: what else is started.
+        available_bytes: what there is; this machine's if not given.
+
+    Raises:
+        Unavailable: there is less; with the figures.
+    """
+    available = available_memory_bytes() if available_bytes is None else available_bytes
+    if target_bytes + beside_bytes <= available:
+        return
+    beside = f", and {_gib(beside_bytes)} for what runs beside it" if beside_bytes else ""
+    msg = (
+        f"{target} takes {_gib(target_bytes)} of memory{beside}, and {_gib(available)} are available here; "
+        "close other programs, or choose a smaller one of `microservo topology list` with --topology"
+    )
+    raise Unavailable(msg)
+
+
+def _gib(size_bytes: int) -> str:
+    return f"{size_bytes / _GIB:.1f} GiB"
