@@ -182,7 +182,8 @@ def test_nothing_is_left_open_or_behind(place: Fence | Unfenced, tmp_path: Path)
         with pytest.raises(Unavailable):
             place.start(("/usr/bin/no-such-python",), folders=[], log=tmp_path / "log")
     after = len(os.listdir("/proc/self/fd")), threading.active_count(), len(psutil.Process().children())
-    assert after == before
+    # What tests before this one left is let go of at any time, so it may be less.
+    assert all(now <= then for now, then in zip(after, before, strict=True)), (before, after)
 
 
 def test_what_is_held_is_said(tmp_path: Path) -> None:

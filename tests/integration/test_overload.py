@@ -149,8 +149,12 @@ def test_a_target_that_was_asked_for_too_much_is_itself_again_soon_after(pair: P
     eventually(lambda: pair.failed_share(2.0) < 0.1, timeout_s=STARTED_WITHIN_S, what="users are served")
     capacity = pair.capacity()
 
-    pair.change_rate(OVERLOAD * capacity)
-    under_overload = pair.failed_share(OVERLOAD_S)
+    rate = OVERLOAD * capacity
+    pair.change_rate(rate)
+    while (under_overload := pair.failed_share(OVERLOAD_S)) <= 0.2 and rate < 16 * OVERLOAD * capacity:
+        # Others kept the machine busy when its capacity was measured, and don't now.
+        rate *= 2
+        pair.change_rate(rate)
     pair.change_rate(NORMAL * capacity)
     assert under_overload > 0.2, "it was no overload"
     eventually(lambda: pair.failed_share(3.0) < 0.1, timeout_s=BACK_WITHIN_S, what="users are served again")
