@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from microservo.application.command import Command, Context
 from microservo.application.manager_commands import ANSWER_S, GiveCommand, Outcome, give_command
 from microservo.domain.manager.changes import Change
-from microservo.domain.manager.entities import KINDS, document_of, entity_key, entity_of
-from microservo.domain.manager.topologies import application_of
 from microservo.errors import InvalidInput
 from microservo.log.system_state import read_system_state
 from microservo.platforms.local.topology_files import read_topology
@@ -190,6 +188,9 @@ def seed_topology(command: SeedTopology, context: Context) -> tuple[str, ...]:
         InvalidInput: there is no such topology, or the manager refuses a part of it.
         Unavailable: no manager answers.
     """
+    from microservo.domain.manager.entities import document_of, entity_key  # noqa: PLC0415  # as below
+    from microservo.domain.manager.topologies import application_of  # noqa: PLC0415
+
     connection = context.connection
     entities = {
         entity_key(entity): document_of(entity) for entity in application_of(read_topology(command.topology))
@@ -207,6 +208,8 @@ def _write(
     key: str, values: Mapping[str, object], answer_s: float, context: Context, *, is_new: bool
 ) -> Outcome:
     """Has it checked here first, so that nothing is sent that can't be."""
+    from microservo.domain.manager.entities import document_of, entity_of  # noqa: PLC0415  # as below
+
     document = document_of(entity_of(key, json.dumps(values)))
     action: ControlAction = "create" if is_new else "update"
     return give_command(GiveCommand(action=action, entity=key, document=document, answer_s=answer_s), context)
@@ -239,6 +242,8 @@ def _parts(key: str) -> Sequence[str]:
 
 
 def _check_kind(kind: str) -> None:
+    from microservo.domain.manager.entities import KINDS  # noqa: PLC0415  # loads NumPy, as rules do
+
     if kind not in KINDS:
         msg = f"there is no kind {kind[:80]!r} of entity; take one of {', '.join(KINDS)}"
         raise InvalidInput(msg)
