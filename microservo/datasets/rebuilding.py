@@ -15,6 +15,7 @@ from microservo.adapters.kafka import KafkaBroker
 from microservo.datasets.collector import FactCollector
 from microservo.datasets.draft import draft, writing
 from microservo.datasets.files import TableFile, file_hash, write_table
+from microservo.datasets.garbage import seldom_collected
 from microservo.datasets.merge import Merge, Stored, merged_outcome
 from microservo.datasets.report import write_report
 from microservo.datasets.share import Faults, Final, Outcome, Read, Settled, Share
@@ -85,6 +86,7 @@ def rebuild(
     """
     most = most_processes(broker) if processes is None else processes
     with (
+        seldom_collected(),
         draft(out_dir) as (folder, scratch),
         Workers(most) as workers,
         broker.consumer(group_id=None) as consumer,

@@ -171,8 +171,8 @@ def _unique(rows: pa.Table, column: int) -> list[str]:
 def _add_windows(found: dict[str, ServiceSeries], span: Span, rows: pa.Table) -> None:
     starts, ends = values_of(rows.column("start")), values_of(rows.column("end"))
     names, numbers = _numbered(rows.column("service"))
-    for number, service in enumerate(names):
-        series = found.setdefault(service, ServiceSeries(span))
+    for number in np.flatnonzero(np.bincount(numbers)).tolist():
+        series = found.setdefault(names[number], ServiceSeries(span))
         own = numbers == number
         series.middles.add(starts[own], (starts[own] + ends[own]) / 2)
     for feature, places, values in _features(rows):
@@ -193,7 +193,7 @@ def _add_windows(found: dict[str, ServiceSeries], span: Span, rows: pa.Table) ->
 
 
 def _numbered(texts: pa.ChunkedArray) -> tuple[list[str], Instants]:
-    """The different texts of a column, and the place of each row's text among them."""
+    """Texts of a column, each once, and the place of each row's text among them; some may have no row."""
     encoded = texts.combine_chunks().dictionary_encode()
     return encoded.dictionary.to_pylist(), values_of(encoded.indices)
 
