@@ -97,6 +97,24 @@ from microservo.application.faults import (
     wait_for_fault,
 )
 from microservo.application.machine import CheckMachine, check_machine
+from microservo.application.manager_commands import (
+    FollowControlEvents,
+    GiveCommand,
+    follow_control_events,
+    give_command,
+)
+from microservo.application.manager_entities import (
+    AssociateEntities,
+    ListEntities,
+    SeedTopology,
+    ShowEntity,
+    WriteEntity,
+    associate_entities,
+    list_entities,
+    seed_topology,
+    show_entity,
+    write_entity,
+)
 from microservo.application.runs import (
     ListReadUntil,
     ListRuns,
@@ -181,6 +199,13 @@ HANDLERS: Mapping[type[Command[Any]], Callable[[Any, Context], Any]] = {
     HashDataset: hash_dataset,
     CheckCluster: check_cluster,
     CheckMachine: check_machine,
+    ListEntities: list_entities,
+    ShowEntity: show_entity,
+    WriteEntity: write_entity,
+    AssociateEntities: associate_entities,
+    SeedTopology: seed_topology,
+    GiveCommand: give_command,
+    FollowControlEvents: follow_control_events,
     ListTopologies: list_topologies,
     ShowTopology: show_topology,
     DeployAlgorithm: deploy_algorithm,

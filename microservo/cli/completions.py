@@ -31,6 +31,20 @@ def complete_topology(_ctx: click.Context, _param: click.Parameter, incomplete: 
     return [*names, CompletionItem(incomplete, type="file")]
 
 
+def complete_entity_kind(
+    _ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The kinds of the manager's entities."""
+    from microservo.domain.manager.entities import KINDS  # noqa: PLC0415  # loads pydantic
+
+    return [CompletionItem(kind) for kind in KINDS if kind.startswith(incomplete)]
+
+
+def complete_entity(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The kinds of the manager's entities, each with the slash that stands before the name."""
+    return [CompletionItem(f"{each.value}/") for each in complete_entity_kind(ctx, param, incomplete)]
+
+
 def complete_spec(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The kinds that are shipped, and files and folders."""
     return [*complete_kind(ctx, param, incomplete), CompletionItem(incomplete, type="file")]

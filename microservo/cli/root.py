@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, str] = {
     "up": "microservo.cli.up:up",
     "target": "microservo.cli.target:target",
     "topology": "microservo.cli.topology:topology",
+    "manage": "microservo.cli.manage:manage",
     "fault": "microservo.cli.fault:fault",
     "schedule": "microservo.cli.schedule:schedule",
     "campaign": "microservo.cli.campaign:campaign",

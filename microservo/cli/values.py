@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -74,6 +75,26 @@ class StartType(InstantType):
         if value == "earliest":
             return "earliest"
         return "latest" if value == "latest" else super().convert(value, param, ctx)
+
+
+class PlaceType(click.ParamType):
+    """`LATITUDE,LONGITUDE` in degrees, as two numbers."""
+
+    name = "place"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float]:
+        if isinstance(value, tuple):
+            return value
+        latitude, _, longitude = str(value).partition(",")
+        try:
+            place = float(latitude), float(longitude)
+        except ValueError:
+            place = math.nan, math.nan
+        if not (-90 <= place[0] <= 90 and -180 <= place[1] <= 180):
+            self.fail(f"{value!r} is no place; write LATITUDE,LONGITUDE, for example 52.5,13.4", param, ctx)
+        return place
 
 
 class DelayType(click.ParamType):

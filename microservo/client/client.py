@@ -26,6 +26,7 @@ from microservo.client.board import Boards
 from microservo.client.campaigns import Campaigns
 from microservo.client.datasets import Datasets
 from microservo.client.faults import Faults
+from microservo.client.manager import Manager
 from microservo.client.runs import Runs
 from microservo.client.schedules import Schedules
 from microservo.client.tasks import EvaluationTasks
@@ -50,6 +51,7 @@ class Client:
         runs: list them and their writers, retire a writer.
         datasets: rebuild, verify and hash them.
         algorithms: deploy them, wait for them, list, stop, start and remove them, read their logs.
+        manager: what it knows, does and decided; launch, move and stop containers.
         board: show who is better than whom, compare, count medals, export.
         tasks: have algorithms evaluated on recorded runs, now or later; pause, resume, interrupt, rerun.
 
@@ -79,6 +81,7 @@ class Client:
         self.runs = Runs(context)
         self.datasets = Datasets(context)
         self.algorithms = Algorithms(context)
+        self.manager = Manager(context)
         self.board = Boards(context)
         self.tasks = EvaluationTasks(context)
 

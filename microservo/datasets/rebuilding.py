@@ -15,6 +15,7 @@ from microservo.adapters.kafka import KafkaBroker
 from microservo.datasets.collector import FactCollector
 from microservo.datasets.draft import draft, writing
 from microservo.datasets.files import TableFile, file_hash, write_table
+from microservo.datasets.garbage import seldom_collected
 from microservo.datasets.merge import Merge, Stored, merged_outcome
 from microservo.datasets.report import write_report
 from microservo.datasets.share import Faults, Final, Outcome, Read, Settled, Share
@@ -33,7 +34,6 @@ from microservo.datasets.workers import (
 from microservo.domain.datasets.card import dataset_card
 from microservo.domain.datasets.ledger import LedgerRow
 from microservo.domain.datasets.manifest import MANIFEST, FileEntry, Manifest, RunFacts, tables_hash
-from microservo.domain.evaluation.board import Board, boards
 from microservo.domain.joined_topics import SOURCES
 from microservo.domain.window_policy import WindowPolicy
 from microservo.log.evaluations import evaluations
@@ -41,7 +41,7 @@ from microservo.log.ranges import BATCH, RangeReader, Ranges
 from microservo.log.runs import FACTS, RunLog, run_log
 from microservo.retry import retry
 from schemas.files import schema_ids
-from schemas.records import Experiment
+from schemas.records import Evaluation, Experiment
 
 Progress = Callable[[int, int], None]
 """Called with messages read so far and in all."""
@@ -86,6 +86,7 @@ def rebuild(
     """
     most = most_processes(broker) if processes is None else processes
     with (
+        seldom_collected(),
         draft(out_dir) as (folder, scratch),
         Workers(most) as workers,
         broker.consumer(group_id=None) as consumer,
@@ -105,7 +106,7 @@ def rebuild(
                 build.add_facts(messages)
                 steps.done(len(messages))
             # Read here because the workers, if there are any, have hardly begun.
-            found = boards(evaluations(broker, run_id, topic_prefix))
+            found = evaluations(broker, run_id, topic_prefix)
             numbered = workers.steps() if shares else in_this_process(broker, share)
             outcome = _joined(numbered, max(1, len(shares)), build, steps)
             return build.finish(outcome, found)
@@ -204,8 +205,8 @@ class _Build:
             for name, rows in tables.items():
                 self._files[name].append(rows)
 
-    def finish(self, outcome: Outcome, boards: Sequence[Board]) -> Manifest:
-        """Writes what is left, and all about it; boards go into the report."""
+    def finish(self, outcome: Outcome, found: Sequence[Evaluation]) -> Manifest:
+        """Writes what is left, and all about it; what was found of algorithms goes into the report."""
         with writing(self._out_dir):
             with ThreadPoolExecutor() as pool:
                 # All that there was to read is read: the processors are free.
@@ -214,7 +215,7 @@ class _Build:
                 files = [write_table(self._folder / name, TABLES[name], rows) for name, rows in tables]
                 files += closed
             manifest = self._manifest(tuple(sorted(files, key=lambda file: file.name)), outcome)
-            return _described(self._folder, manifest, boards)
+            return _described(self._folder, manifest, found)
 
     def __enter__(self) -> Self:
         return self
@@ -245,10 +246,10 @@ class _Build:
         )
 
 
-def _described(folder: Path, manifest: Manifest, boards: Sequence[Board]) -> Manifest:
+def _described(folder: Path, manifest: Manifest, found: Sequence[Evaluation]) -> Manifest:
     """The manifest with the card and the report, all written."""
     (folder / "README.md").write_text(dataset_card(manifest), "utf-8")
-    write_report(folder, manifest, boards)
+    write_report(folder, manifest, found)
     described = []
     for name in ("README.md", "report.html"):
         size_bytes, sha256 = file_hash(folder / name)

@@ -7,14 +7,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from microservo.datasets.board_page import board_sections
 from microservo.datasets.facts import ledger_rows
 from microservo.datasets.files import read_columns
 from microservo.datasets.pages import instant, own, template
 from microservo.datasets.timeline import TRUTHS, rows_in_us, timeline
 from microservo.domain.datasets.ledger import COUNTS, LedgerRow
 from microservo.domain.datasets.manifest import Manifest, RunFacts
-from microservo.domain.evaluation.board import Board
+from schemas.records import Evaluation
 
 Sums = dict[tuple[str, str], list[int]]
 """Counts by source and service."""
@@ -31,8 +30,8 @@ _EVIDENCE = ("apply_evidence", "recovery_evidence", "effect_evidence", "reason")
 _MEASURED = ("baseline", "value", "samples", "p_value")
 
 
-def write_report(folder: Path, manifest: Manifest, boards: Sequence[Board] = ()) -> None:
-    """Writes `report.html`; a function of the tables in `folder` and of the run's boards alone."""
+def write_report(folder: Path, manifest: Manifest, evaluations: Sequence[Evaluation] = ()) -> None:
+    """Writes `report.html`; a function of the tables in `folder` and of the run's evaluations alone."""
     sums, broken_rows = _summed(ledger_rows(folder / "ledger.parquet"))
     windows = manifest.file("windows.parquet")
     page = template("page/page.html.jinja").render(
@@ -50,13 +49,23 @@ def write_report(folder: Path, manifest: Manifest, boards: Sequence[Board] = ())
         files=manifest.files,
         content_hash=manifest.content_hash,
         timeline=timeline(folder),
-        boards=board_sections(boards) if boards else "",
+        boards=_boards(evaluations),
         css=own("page/page.css") + own("page/board.css"),
         js=own("page/page.js"),
         uplot_css=own("vendor/uPlot.min.css"),
         uplot_js=own("vendor/uPlot.iife.min.js"),
     )
     (folder / "report.html").write_text(page, "utf-8")
+
+
+def _boards(evaluations: Sequence[Evaluation]) -> str:
+    """The boards of a run; of one that nobody judged, none, and nothing that makes them is loaded."""
+    if not evaluations:
+        return ""
+    from microservo.datasets.board_page import board_sections  # noqa: PLC0415
+    from microservo.domain.evaluation.board import boards  # noqa: PLC0415
+
+    return board_sections(boards(evaluations))
 
 
 def _facts(manifest: Manifest) -> dict[str, str]:

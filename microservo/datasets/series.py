@@ -170,25 +170,32 @@ def _unique(rows: pa.Table, column: int) -> list[str]:
 
 def _add_windows(found: dict[str, ServiceSeries], span: Span, rows: pa.Table) -> None:
     starts, ends = values_of(rows.column("start")), values_of(rows.column("end"))
-    services = values_of(rows.column("service"))
-    for service in _unique(rows, 0):
-        series = found.setdefault(service, ServiceSeries(span))
-        own = services == service
+    names, numbers = _numbered(rows.column("service"))
+    for number in np.flatnonzero(np.bincount(numbers)).tolist():
+        series = found.setdefault(names[number], ServiceSeries(span))
+        own = numbers == number
         series.middles.add(starts[own], (starts[own] + ends[own]) / 2)
     for feature, places, values in _features(rows):
-        for service in np.unique(services[places]).tolist():
-            own = services[places] == service
-            shown = found[service].features.setdefault(feature, Series(span))
+        there = numbers[places]
+        for number in np.flatnonzero(np.bincount(there)).tolist():
+            own = there == number
+            shown = found[names[number]].features.setdefault(feature, Series(span))
             shown.add(starts[places[own]], values[own])
     truths = rows.column("truth").to_pylist()
-    for service, start_us, end_us, truth in zip(
-        services, starts.tolist(), ends.tolist(), truths, strict=True
+    for number, start_us, end_us, truth in zip(
+        numbers.tolist(), starts.tolist(), ends.tolist(), truths, strict=True
     ):
-        stretches = found[service].truths
+        stretches = found[names[number]].truths
         if stretches and (stretches[-1].to_us, stretches[-1].truth) == (start_us, truth):
             stretches[-1].to_us = end_us
         else:
             stretches.append(Stretch(start_us, end_us, truth))
+
+
+def _numbered(texts: pa.ChunkedArray) -> tuple[list[str], Instants]:
+    """Texts of a column, each once, and the place of each row's text among them; some may have no row."""
+    encoded = texts.combine_chunks().dictionary_encode()
+    return encoded.dictionary.to_pylist(), values_of(encoded.indices)
 
 
 def _features(rows: pa.Table) -> Iterator[tuple[str, NDArray[np.intp], Values]]:

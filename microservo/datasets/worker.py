@@ -5,7 +5,6 @@ It is a plain program and no `multiprocessing` child, so a script that rebuilds 
 
 from __future__ import annotations
 
-import gc
 import os
 import pickle
 import sys
@@ -14,19 +13,15 @@ from typing import BinaryIO
 
 from microservo.adapters.kafka.consumer import KafkaConsumer
 from microservo.datasets.draft import writing
+from microservo.datasets.garbage import seldom_collected
 from microservo.datasets.share import Sliced, Step, Task, read_share
 from microservo.datasets.slices import Kept, store
 from microservo.errors import MicroServoError
 
-_GARBAGE_EVERY = 50_000
-"""New objects between two looks for cycles, of which there are next to none here."""
-
 
 def main() -> int:
     """Works one share off; slices go into files, and what else there is to say, to stdout."""
-    gc.freeze()
-    gc.set_threshold(_GARBAGE_EVERY)
-    with _own_stdout() as out:
+    with seldom_collected(), _own_stdout() as out:
         try:
             task: Task = pickle.load(sys.stdin.buffer)  # noqa: S301  # from the process that started this one
         except EOFError:

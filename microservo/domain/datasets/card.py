@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from html import escape
 
 from microservo.domain.datasets.manifest import FileEntry, Manifest, RunFacts
-from microservo.domain.faults.catalogue import KINDS
+from microservo.domain.faults.kinds import shipped_names
 from microservo.domain.text import printable
 from microservo.domain.truth import RULE
 
@@ -47,7 +47,7 @@ _CODES = {
     "`kind` of `traces`": "internal, server, client, producer, consumer",
     "`protocol` of `traces`": "http, rpc, messaging, database",
     "`service_kind`, `kind` of `instances`": "service, host, load_generator",
-    "`kind` of `faults`, `fault_kind`": ", ".join(sorted(KINDS)) + "; declared ones may have others",
+    "`kind` of `faults`, `fault_kind`": ", ".join(shipped_names()) + "; declared ones may have others",
 }
 """What the words and numbers in columns mean."""
 

@@ -17,12 +17,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from microservo.domain.faults.catalogue import PlannedFault, kind_named
-from microservo.domain.faults.declared import Declaration
 from microservo.errors import InvalidInput
 from schemas.records import EffectVerdict, FaultEvent, FaultState, FaultVerdict, Relation, ServiceFault
+
+if TYPE_CHECKING:
+    from microservo.domain.faults.catalogue import PlannedFault
+    from microservo.domain.faults.declared import Declaration
 
 WHOLE = ""
 """Stands for the instance in events about the whole fault."""
@@ -281,7 +283,9 @@ def rejection(event: FaultEvent, status: FaultStatus | None) -> tuple[FaultEvent
 def _severity(event: FaultEvent) -> float:
     if event.severity is not None:
         return event.severity
-    # A record from before version 2.
+    # A record from before version 2; to load all kinds for it takes long, and most readers need none.
+    from microservo.domain.faults.catalogue import kind_named  # noqa: PLC0415
+
     return kind_named(event.kind).from_canonical(event.parameters).severity
 
 

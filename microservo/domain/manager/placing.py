@@ -71,7 +71,7 @@ def launch_near(
             entity_key(service), action, replace(cause, reason=reason), state="failed", service=service.name
         )
         return None
-    container = _made(step, service, target, choice.host, like)
+    container = _made(step, service, target, choice.host, like=like, cause=cause)
     if choice.kind == "new":
         _say(step, container, cause, action, like)
         return _launched_on_instance(step, container, choice.aws_region)
@@ -92,10 +92,13 @@ def launch_on(
     target = Coordinates(known.latitude, known.longitude)
     if like is not None:
         target = Coordinates(like.latitude, like.longitude)
-    return _launched(step, service, _made(step, service, target, host, like), cause, action=action, like=like)
+    made = _made(step, service, target, host, like=like, cause=cause)
+    return _launched(step, service, made, cause, action=action, like=like)
 
 
-def _made(step: Step, service: Service, target: Coordinates, host: str, like: Container | None) -> Container:
+def _made(
+    step: Step, service: Service, target: Coordinates, host: str, *, like: Container | None, cause: Cause
+) -> Container:
     known = step.state.hosts.get(host)
     place = target if known is None else Coordinates(known.latitude, known.longitude)
     values = {
@@ -108,6 +111,8 @@ def _made(step: Step, service: Service, target: Coordinates, host: str, like: Co
         "region": step.state.region_of(place),
         "managed_by": step.state.name if known is None else known.worker or MASTER,
         "started_at_us": 0,
+        # A rule or recovery of later is not what the command asked for.
+        "command_id": cause.command_id,
     }
     if like is not None:
         return replace(like, **values)  # type: ignore[arg-type]

@@ -10,8 +10,10 @@ from microservo.domain.topology import Topology
 def application_of(topology: Topology) -> tuple[Entity, ...]:
     """The app that a topology is, its services, and a dependency for each service that calls another.
 
-    Services keep their names, under which telemetry and drivers know them too; so of two topologies that
-    have a service of one name only one can be among the entities of a manager.
+    None has a minimum of replicas, which the manager would launch at once: where an app is launched is said
+    when it is. Services keep their names, under which telemetry and drivers know them too; so of two
+    topologies that have a service of one name only one can be among the entities of a
+    manager.
 
     Returns:
         The services by name, then the dependencies, then the app: each after what it names.
@@ -21,7 +23,6 @@ def application_of(topology: Topology) -> tuple[Entity, ...]:
             name=each.name,
             type=each.type,
             output_label=each.output_label,
-            minimum_replicas=each.replicas,
             memory_bytes=float(instance_memory_bytes(each)),
             is_stateful=each.type == "database",
         )

@@ -18,7 +18,6 @@ from synthetic import START_US, Story
 from microservo.datasets import read_manifest, rebuild
 from microservo.datasets.report import write_report
 from microservo.datasets.series import Series, bins_of, points_per_series
-from microservo.domain.evaluation.board import boards
 from microservo.domain.text import printable
 from microservo.testing import MemoryBroker
 from schemas.codec import decode_as
@@ -91,7 +90,7 @@ def test_only_a_run_that_goes_on_is_said_to_go_on(dataset: Path, status: str, wo
 
 def test_the_board_of_the_run_stands_in_its_report(dataset: Path) -> None:
     evaluation = decode_as(Evaluation, example_bytes()["evaluation", 1]["detector"])
-    write_report(dataset, read_manifest(dataset), boards([evaluation]))
+    write_report(dataset, read_manifest(dataset), [evaluation])
     page = (dataset / "report.html").read_text("utf-8")
     assert "n-sigma@1" in page
     assert "AUC-PR" in page

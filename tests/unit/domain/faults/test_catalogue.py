@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from microservo.domain.faults import kinds
 from microservo.domain.faults.base import Contract, Fault
 from microservo.domain.faults.catalogue import (
     KINDS,
@@ -375,3 +376,8 @@ def test_defaults_are_within_the_range(kind: str) -> None:
     for parameter in KINDS[kind].parameters:
         if parameter.default is not None:
             parameter.read(parameter.default)
+
+
+def test_the_names_of_shipped_kinds_are_known_without_loading_them() -> None:
+    own = [name for name, kind in KINDS.items() if kind.__module__.startswith(kinds.__name__)]
+    assert list(kinds.shipped_names()) == own
