@@ -81,7 +81,8 @@ class SystemRows:
     until its partition has gone on without it, by as much as it lagged before. A window that nobody waits for
     is in no row: the first ones of a service, the first behind a gap, and what comes too late. So rows follow
     from the order of each partition, and not from how partitions are read or how many windows at a time; a
-    partition with a service that nobody knew must not lie `SETTLES_WINDOWS` behind others then.
+    partition with a service that nobody knew must not lie `SETTLES_WINDOWS` behind others then, so windows
+    that lie on the log already are read in one order of time over all partitions.
 
     A partition is waited for as long as what it holds back is kept. Where it is further behind, its services
     are gone, or its windows come too late for any row; what waited for it is given without.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -13,6 +13,9 @@ from microservo.log.ranges import Ranges, read_ranges
 from schemas.codec import SchemaError, decode_as
 from schemas.envelope import HEARTBEAT_KEY
 from schemas.records import FeatureWindow
+
+Reject = Callable[[Message, str], None]
+"""Takes a message that can't be read, and the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +46,17 @@ def read_window(message: Message, run_id: str) -> FeatureWindow | None:
     return window if window.revision == 0 and window.run_id == run_id else None
 
 
-def past_windows(broker: Broker, ranges: Ranges, run_id: str) -> Iterator[Received]:
+def past_windows(
+    broker: Broker, ranges: Ranges, run_id: str, *, reject: Reject | None = None
+) -> Iterator[Received]:
     """The windows of a run in these ranges, those of all partitions in one order of time.
 
-    What can't be read is passed over: it lies on the dead-letter topic since it was first met.
+    Args:
+        broker: where they are.
+        ranges: what is read.
+        run_id: of the run.
+        reject: takes what can't be read, and why; by default it is passed over, for it lies on the
+            dead-letter topic since it was first met.
 
     Raises:
         Retryable: the broker stopped giving messages.
@@ -54,19 +64,23 @@ def past_windows(broker: Broker, ranges: Ranges, run_id: str) -> Iterator[Receiv
     with ExitStack() as stack:
         # A reader for each: one consumer would give one partition in large pieces, hours ahead of others.
         readers = [
-            _windows(stack, broker, {partition: bounds}, run_id)
+            _windows(stack, broker, {partition: bounds}, run_id, reject)
             for partition, bounds in sorted(ranges.items())
             if bounds[0] < bounds[1]
         ]
         yield from heapq.merge(*readers, key=lambda each: (each.window.start_us, each.window.service))
 
 
-def _windows(stack: ExitStack, broker: Broker, ranges: Ranges, run_id: str) -> Iterator[Received]:
+def _windows(
+    stack: ExitStack, broker: Broker, ranges: Ranges, run_id: str, reject: Reject | None
+) -> Iterator[Received]:
     consumer = stack.enter_context(broker.consumer(group_id=None))
     for message in read_ranges(consumer, ranges, compacted=True):
         try:
             window = read_window(message, run_id)
-        except InvalidMessage:
+        except InvalidMessage as error:
+            if reject is not None:
+                reject(message, str(error))
             continue
         if window is not None:
             yield Received(window=window, message=message)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import count
 
 from microservo.adapters.broker import Consumer, Message, Partition
@@ -62,7 +62,7 @@ def consume_loop(
         consumer.close()
 
 
-def next_offsets(batch: list[Message]) -> dict[Partition, int]:
+def next_offsets(batch: Iterable[Message]) -> dict[Partition, int]:
     """Where to go on reading after a batch, for each partition that occurs in it."""
     return {Partition(message.topic, message.partition): message.offset + 1 for message in batch}
 

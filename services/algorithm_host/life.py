@@ -6,12 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from microservo.adapters.broker import Broker, Message, Partition
+from microservo.adapters.broker import Broker, Consumer, Message, Partition
 from microservo.algorithms.running import Running
 from microservo.errors import AlgorithmEnded, InvalidMessage
 from microservo.log.dead_letters import DeadLetters
 from microservo.log.feature_windows import Received, past_windows, read_window
-from microservo.runtime.loop import consume_loop
+from microservo.runtime.loop import consume_loop, next_offsets
 from microservo.runtime.metrics import RECORDS_TOTAL
 from microservo.runtime.pulse import Pulse
 from microservo.runtime.shutdown import Shutdown
@@ -73,6 +73,7 @@ class Life(ABC):
     def __init__(self, around: Surroundings, running: Running) -> None:
         self.around = around
         self.running = running
+        self._next: dict[Partition, int] = {}
         self.run: Experiment = read_run(around.settings, around.broker)
 
     def live(self, shutdown: Shutdown) -> None:
@@ -104,10 +105,11 @@ class Life(ABC):
             if shutdown.requested:
                 return
         around.states.change(phase="running", learned_windows=to_learn)
-        ends = {partition: end for partition, (_, end) in past.items()}
+        self._next = {partition: end for partition, (_, end) in past.items()} | others
+        consumer = follow(around.broker, self._next)
         consume_loop(
-            follow(around.broker, {**ends, **others}),
-            self._handle,
+            consumer,
+            lambda messages: self._handle(consumer, messages, shutdown),
             shutdown=shutdown,
             timeout_s=COMPANY_S,
             idle_s=IDLE_S,
@@ -140,22 +142,56 @@ class Life(ABC):
     def remember(self) -> None:
         """Puts away what was learned, where that can be done."""
 
-    def _handle(self, messages: Sequence[Message]) -> None:
+    def _handle(self, consumer: Consumer, messages: Sequence[Message], shutdown: Shutdown) -> None:
         windows = self.around.topic(FEATURE_WINDOWS)
-        for message in messages:
-            if message.topic != windows:
-                self.take_other(message)
-        read = (self._read(message) for message in messages if message.topic == windows)
-        self.take([each for each in read if each is not None], is_live=True)
+        others = [message for message in messages if message.topic != windows]
+        for message in others:
+            self.take_other(message)
+        received, unreadable = self._read(message for message in messages if message.topic == windows)
+        if _are_of_the_past(received):
+            self._catch_up(consumer, windows, shutdown)
+            self._next |= next_offsets(others)
+            consumer.assign(self._next)
+            return
+        for message, reason in unreadable:
+            self._reject(message, reason)
+        self.take(received, is_live=True)
+        self._next |= next_offsets(messages)
 
-    def _read(self, message: Message) -> Received | None:
-        try:
-            window = read_window(message, self.run.run_id)
-        except InvalidMessage as error:
-            self.around.dead_letters.reject(message, str(error))
-            RECORDS_TOTAL.labels(SERVICE, FEATURE_WINDOWS, "rejected").inc()
-            return None
-        return None if window is None else Received(window=window, message=message)
+    def _catch_up(self, consumer: Consumer, topic: str, shutdown: Shutdown) -> None:
+        """Takes the windows that have come by now as those of the past: all partitions in one order of time.
+
+        A consumer gives one partition in large pieces, far ahead of others, and what is decided of a whole
+        system would be decided without them.
+        """
+        around = self.around
+        here = {partition: offset for partition, offset in self._next.items() if partition.topic == topic}
+        ranges = {
+            partition: (offset, consumer.offset_range(partition)[1]) for partition, offset in here.items()
+        }
+        for batch in _batches(past_windows(around.broker, ranges, self.run.run_id, reject=self._reject)):
+            self.take(batch, is_live=True)
+            self._keep_house()
+            if shutdown.requested:
+                return
+        self._next |= {partition: end for partition, (_, end) in ranges.items()}
+
+    def _read(self, messages: Iterable[Message]) -> tuple[list[Received], list[tuple[Message, str]]]:
+        """The windows of messages, and those that can't be read, with the reason."""
+        received, unreadable = [], []
+        for message in messages:
+            try:
+                window = read_window(message, self.run.run_id)
+            except InvalidMessage as error:
+                unreadable.append((message, str(error)))
+                continue
+            if window is not None:
+                received.append(Received(window=window, message=message))
+        return received, unreadable
+
+    def _reject(self, message: Message, reason: str) -> None:
+        self.around.dead_letters.reject(message, reason)
+        RECORDS_TOTAL.labels(SERVICE, FEATURE_WINDOWS, "rejected").inc()
 
     def _keep_house(self) -> None:
         self.around.pulse.beat()
@@ -167,6 +203,12 @@ class Life(ABC):
         )
         self.keep_house()
         self.around.states.tick()
+
+
+def _are_of_the_past(received: Sequence[Received]) -> bool:
+    """Whether more has come than the newest window of each service: the log is ahead."""
+    services = [each.window.service for each in received]
+    return len(set(services)) < len(services)
 
 
 def _batches(received: Iterable[Received]) -> Iterator[list[Received]]:

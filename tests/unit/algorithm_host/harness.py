@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from scored_run import BEGIN_US, ScoredRun
 
+from microservo.adapters.broker import Message
 from microservo.adapters.files import write_whole
+from microservo.adapters.memory.consumer import MemoryConsumer
 from microservo.adapters.memory.producer import MemoryProducer
 from microservo.errors import Retryable
 from microservo.runtime.shutdown import Shutdown
@@ -55,6 +57,30 @@ class BusyBroker(MemoryBroker):
 
     def producer(self, *, linger_ms: int = 5) -> MemoryProducer:
         return BusyProducer(super().producer(linger_ms=linger_ms), self)
+
+
+class HeldConsumer(MemoryConsumer):
+    """A consumer that is given nothing while its broker holds everything back."""
+
+    held: threading.Event
+
+    def _next_messages(self, wanted: int) -> list[Message]:
+        return [] if self.held.is_set() else super()._next_messages(wanted)
+
+
+class HoldingBroker(MemoryBroker):
+    """A broker that may hold back what comes, so that consumers find all of it at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = threading.Event()
+
+    def consumer(
+        self, *, group_id: str | None, start: Literal["earliest", "latest"] = "earliest"
+    ) -> MemoryConsumer:
+        consumer = HeldConsumer(self._store, group_id=group_id, start=start)
+        consumer.held = self.held
+        return consumer
 
 
 class World(ScoredRun):

@@ -16,10 +16,10 @@ from microservo.errors import InvalidInput
 from microservo.log.algorithm_files import publish_file
 from microservo.log.publisher import Publisher
 from microservo.testing import eventually
-from schemas.catalogue import CASES
+from schemas.catalogue import CASES, DEAD_LETTER_SUFFIX, FEATURE_WINDOWS
 from schemas.codec import encode
 from schemas.records import Alarm, AlgorithmState, AnomalyScore, Case, FailureClass, RootCause
-from tests.unit.algorithm_host.harness import BusyBroker, World
+from tests.unit.algorithm_host.harness import BusyBroker, HoldingBroker, World
 
 N_SIGMA = {"object": "shipped.n_sigma:NSigma", "features": "raw"}
 ODD = range(50, 54)
@@ -86,6 +86,30 @@ def test_an_odd_window_after_the_fault_free_time_opens_an_alarm_and_a_case(world
     state = world.state()
     assert state is not None
     assert set(state.thresholds) == {"", *SERVICES}
+
+
+def test_windows_that_come_all_at_once_are_taken_in_order_of_time_and_alarms_are_as_else(
+    tmp_path: Path, environments: Path
+) -> None:
+    (tmp_path / "environments").symlink_to(environments)
+    broker = HoldingBroker()
+    world = World(tmp_path, broker)
+    world.deploy(N_SIGMA)
+    with world.host():
+        world.until("running")
+        broker.held.set()
+        # It is given more of cart's partition than fault-free time is long, before any window of the other.
+        world.put(FEATURE_WINDOWS, b"ads", b"no window", partition=0)
+        world.add_windows(range(600), ODD)
+        broker.held.clear()
+        eventually(lambda: world.scored() == once(range(600)), timeout_s=30)
+        eventually(lambda: len(world.records(Alarm)) == 2, timeout_s=20, what="an alarm and its end")
+        world.add_windows(range(600, 602))
+        eventually(lambda: world.scored() == once(range(602)), timeout_s=20)
+    opened, closed = world.records(Alarm)
+    assert (opened.service, opened.opened_us) == ("cart", BEGIN_US + (ODD[0] + 1) * SIZE_US)
+    assert closed.closed_us is not None
+    assert len(world.messages(FEATURE_WINDOWS + DEAD_LETTER_SUFFIX)) == 1
 
 
 def test_a_fault_that_ends_the_fault_free_time_early_spoils_no_threshold(world: World) -> None:
