@@ -15,6 +15,11 @@ _SMALLEST_LOG_SIGMA = 0.1
 """A tenth more or less is no news, however steady an endpoint is."""
 _SMALLEST_FAILURES = 0.5
 _SMALLEST_MS = 1e-3
+_SHARE = "/error_share"
+_SILENT = "telemetry/silent"
+
+_Span = tuple[str, float, float, bool]
+"""Name, value (of latencies the logarithm), number of spans, and whether it is a share of failures."""
 
 
 class TraceDeviation:
@@ -23,7 +28,7 @@ class TraceDeviation:
     A latency is compared by its logarithm with its own running mean and deviation: twice as long is as odd
     for 2 ms as for 2 s. It counts the less, by the root, the fewer spans it is of than usually. Failures are
     compared with as many as the running share gives for this number of spans. Faster and fewer failures count
-    nothing.
+    nothing. Where a service has fallen silent, all that it usually answers and calls in a window has failed.
 
     Args:
         top_k: how many endpoints and peers are averaged.
@@ -58,9 +63,10 @@ class TraceDeviation:
         self._counts: dict[str, Moments] = {}
 
     def score_one(self, x: Mapping[str, float]) -> float:
+        spans = self._unheard() if x.get(_SILENT, 0.0) > 0 else _spans(x)
         found = (
             (name, self._failing(past, value, count) if is_share else self._slow(past, name, value, count))
-            for name, value, count, is_share in _spans(x)
+            for name, value, count, is_share in spans
             if (past := self._known.get(name)) is not None and past.seen >= self._warm_up
         )
         return mean_of_largest(((name, max(0.0, away)) for name, away in found), self._top_k)
@@ -70,6 +76,12 @@ class TraceDeviation:
             for name, value, count, _ in _spans(window):
                 self._known.setdefault(name, Moments()).add(value, self._forgetting)
                 self._counts.setdefault(name, Moments()).add(count, self._forgetting)
+
+    def _unheard(self) -> Iterator[_Span]:
+        """As many spans as usual of each endpoint and peer, all of them failed."""
+        for name in self._known:
+            if name.endswith(_SHARE):
+                yield name, 1.0, self._counts[name].mean, True
 
     def _slow(self, past: Moments, name: str, value: float, count: float) -> float:
         evidence = min(1.0, math.sqrt(count / max(self._counts[name].mean, 1.0)))
@@ -81,14 +93,13 @@ class TraceDeviation:
         return (share * count - expected) / math.sqrt(expected * (1 - past.mean) + _SMALLEST_FAILURES)
 
 
-def _spans(x: Mapping[str, float]) -> Iterator[tuple[str, float, float, bool]]:
-    """Name, value (of latencies the logarithm), number of spans, and whether it is a share of failures."""
+def _spans(x: Mapping[str, float]) -> Iterator[_Span]:
     for name, value in x.items():
         if not name.startswith(_FAMILIES) or not usable(value):
             continue
         group, _, statistic = name.rpartition("/")
         count = x.get(f"{group}/count", 0.0)
-        if statistic == "error_share":
+        if name.endswith(_SHARE):
             yield name, value, count, True
         elif statistic in _LATENCIES:
             yield name, math.log(max(value, _SMALLEST_MS)), count, False

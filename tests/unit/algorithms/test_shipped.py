@@ -118,6 +118,30 @@ def test_latencies_count_by_their_ratio_and_failures_by_their_number() -> None:
     assert math.isnan(detector.score_one({"request/*/p90_ms": math.nan}))
 
 
+@pytest.mark.parametrize(("count", "is_odd"), [(50.0, True), (0.3, False)], ids=["busy", "hardly asked"])
+def test_a_service_that_falls_silent_has_failed_in_all_that_it_usually_answers(
+    count: float, *, is_odd: bool
+) -> None:
+    usual = {
+        "request/*/p90_ms": 10.0,
+        "request/*/error_share": 0.0,
+        "request/*/count": count,
+        "telemetry/silent": 0.0,
+    }
+    silent = {
+        "request/*/p90_ms": math.nan,
+        "request/*/error_share": math.nan,
+        "request/*/count": 0.0,
+        "telemetry/silent": 1.0,
+    }
+    detector = TraceDeviation()
+    assert math.isnan(detector.score_one(silent))
+    scored(detector, [usual] * 40)
+    assert (detector.score_one(silent) > 8) == is_odd
+    # Nobody asked: that it was not asked is no failure of its own.
+    assert math.isnan(detector.score_one({**silent, "telemetry/silent": 0.0}))
+
+
 @pytest.mark.parametrize("kind", [NSigma, RobustZ, LogSurprise, TraceDeviation])
 def test_parameters_that_can_not_be_are_refused(kind: Callable[..., object]) -> None:
     with pytest.raises(ValueError, match="all must be above 0"):
