@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from microservo.application.command import Command, Context
 from microservo.application.manager_commands import ANSWER_S, GiveCommand, Outcome, give_command
-from microservo.domain.manager.changes import Change
+from microservo.domain.manager.changes import MASTER, Change
 from microservo.errors import InvalidInput
 from microservo.log.system_state import read_system_state
 from microservo.platforms.local.topology_files import read_topology
@@ -217,6 +217,12 @@ def _write(
 
 def _view(change: Change) -> EntityView:
     kind, _, name = change.entity.partition("/")
+    values = json.loads(change.document or "{}")
+    # As `entities.owned`: a host or container changes hands without being written.
+    if kind == "host":
+        values["worker"] = "" if change.owner == MASTER else change.owner
+    elif kind == "container" and values.get("managed_by"):
+        values["managed_by"] = change.owner
     return EntityView(
         key=change.entity,
         kind=kind,
@@ -224,7 +230,7 @@ def _view(change: Change) -> EntityView:
         owner=change.owner,
         version=change.version,
         updated_at_us=change.updated_at_us,
-        values=json.loads(change.document or "{}"),
+        values=values,
     )
 
 

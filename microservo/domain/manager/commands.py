@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -10,7 +10,7 @@ from microservo.domain.geography import Coordinates
 from microservo.domain.manager.actions import JoinHost, StartHost
 from microservo.domain.manager.app_launches import launch_app
 from microservo.domain.manager.changes import MASTER
-from microservo.domain.manager.entities import App, Container, Host, Service, entity_key, entity_of
+from microservo.domain.manager.entities import App, Container, Host, Service, entity_key, entity_of, owned
 from microservo.domain.manager.host_decisions import drain, leave
 from microservo.domain.manager.ownership import assign
 from microservo.domain.manager.placing import launch_near, launch_on, service_of
@@ -29,14 +29,20 @@ def receive(step: Step, command: ControlCommand) -> None:
     state = step.state
     if command.command_id in state.commands or not _is_for_us(step, command):
         return
-    state.commands[command.command_id] = None
-    while len(state.commands) > COMMANDS_KEPT:
-        state.commands.popitem(last=False)
+    remember(step, (command.command_id,))
     cause = Cause(command_id=command.command_id, reason=f"asked for by {command.requested_by or 'somebody'}")
     try:
         _HANDLERS[command.action](step, command, cause)
     except InvalidInput as error:
         step.report(command.entity, command.action, replace(cause, reason=str(error)), state="refused")
+
+
+def remember(step: Step, command_ids: Iterable[str]) -> None:
+    """Knows commands as carried out."""
+    commands = step.state.commands
+    commands.update(dict.fromkeys(command_ids))
+    while len(commands) > COMMANDS_KEPT:
+        commands.popitem(last=False)
 
 
 def _is_for_us(step: Step, command: ControlCommand) -> bool:
@@ -174,11 +180,15 @@ def _leave(step: Step, command: ControlCommand, cause: Cause) -> None:
 def _assign(step: Step, command: ControlCommand, cause: Cause) -> None:
     host: Host = _known(command, step.state.hosts, "host")
     worker = command.arguments.get("worker", "")
-    if worker and worker not in step.state.of_kind("worker"):
+    _check_worker(step, worker)
+    assign(step, host, "" if worker == MASTER else worker, cause)
+
+
+def _check_worker(step: Step, worker: str) -> None:
+    if worker not in ("", MASTER) and worker not in step.state.of_kind("worker"):
         known = ", ".join(sorted(step.state.of_kind("worker"))) or "none"
         msg = f"there is no worker {worker!r}; take one of {known}, or nothing for the master"
         raise InvalidInput(msg)
-    assign(step, host, "" if worker == MASTER else worker, cause)
 
 
 def _create(step: Step, command: ControlCommand, cause: Cause) -> None:
@@ -206,7 +216,11 @@ def _write(step: Step, command: ControlCommand, cause: Cause) -> None:
         msg = f"{command.entity!r} can't be written; launch, migrate or stop containers"
         raise InvalidInput(msg)
     step.state.rules_with({command.entity: entity})
-    step.put(entity)
+    owner = step.state.owners.get(command.entity, "")
+    if isinstance(entity, Host):
+        _check_worker(step, entity.worker)
+        owner = owner or entity.worker
+    step.put(owned(entity, owner or MASTER), owner or MASTER)
     step.report(command.entity, command.action, cause, state="done")
 
 

@@ -11,9 +11,9 @@ from microservo.domain.geography import DemandWindow
 from microservo.domain.manager import events, ownership, recovery
 from microservo.domain.manager.actions import Action
 from microservo.domain.manager.app_launches import go_on_with_all
-from microservo.domain.manager.commands import receive
+from microservo.domain.manager.commands import receive, remember
 from microservo.domain.manager.components import remove_components, settle_regions
-from microservo.domain.manager.entities import entity_key
+from microservo.domain.manager.entities import entity_key, owned
 from microservo.domain.manager.host_decisions import decide_hosts
 from microservo.domain.manager.indexes import Measured
 from microservo.domain.manager.service_decisions import decide_services, settle, stop_with_databases
@@ -52,7 +52,7 @@ def _entity_changed(step: Step, event: events.EntityChanged) -> None:
     if event.entity is None:
         step.state.remove(event.key)
     else:
-        step.state.put(event.entity, event.owner)
+        step.state.put(owned(event.entity, event.owner), event.owner)
         if step.state.is_caught_up:
             ownership.entity_changed(step, event.key)
 
@@ -192,6 +192,7 @@ def _outcome(step: Step, measured: Measured) -> Outcome:
 
 _HANDLERS: Mapping[type[events.Event], Callable[[Step, Any], None]] = {
     events.EntityChanged: _entity_changed,
+    events.CommandsKnown: lambda step, event: remember(step, event.command_ids),
     events.CaughtUp: lambda step, event: ownership.caught_up(step),
     events.ContainersMeasured: _containers_measured,
     events.HostsMeasured: _hosts_measured,

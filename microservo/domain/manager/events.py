@@ -34,6 +34,13 @@ class EntityChanged(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CommandsKnown(Event):
+    """Commands that an earlier life of the process carried out; told before any other is given."""
+
+    command_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CaughtUp(Event):
     """All of `system-state` was told that was there when the manager started; it decides nothing before."""
 

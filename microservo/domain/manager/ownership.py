@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from microservo.domain.manager import recovery
 from microservo.domain.manager.actions import Stop
 from microservo.domain.manager.changes import MASTER
-from microservo.domain.manager.entities import Host, entity_key
+from microservo.domain.manager.entities import Entity, Host, entity_key
 from microservo.domain.manager.placing import LAUNCH_TIMEOUT_US, begin
 from microservo.domain.manager.step import Cause, Step
 
@@ -59,14 +57,11 @@ def assign(step: Step, host: Host, worker: str, cause: Cause) -> None:
     state = step.state
     owner = worker or MASTER
     step.report(entity_key(host), "assign", cause, from_host=host.name)
-    for key in (entity_key(host), f"node/{host.name}"):
-        if state.entity(key) is not None:
-            step.assign(key, owner)
-    step.put(replace(host, worker=worker), owner)
-    for container in state.containers_on(host.name):
-        if container.managed_by:
-            step.assign(entity_key(container), owner)
-            step.put(replace(container, managed_by=owner), owner)
+    given: list[Entity | None] = [host, state.nodes.get(host.name)]
+    given += [each for each in state.containers_on(host.name) if each.managed_by]
+    for entity in given:
+        if entity is not None:
+            step.assign(entity, owner)
 
 
 def caught_up(step: Step) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from microservo.domain.manager.actions import Action, Assign, Order, Put, Remove, Report, Stop
 from microservo.domain.manager.changes import MASTER
-from microservo.domain.manager.entities import Container, Entity, PendingAction, entity_key
+from microservo.domain.manager.entities import Container, Entity, PendingAction, entity_key, owned
 from microservo.domain.manager.state import SystemState
 from microservo.domain.rules import Evidence
 from schemas.records import ControlAction, ControlCommand, ControlEvent, ControlState
@@ -72,9 +72,10 @@ class Step:
         self.state.remove(key)
         self.do(Remove(key=key))
 
-    def assign(self, key: str, owner: str) -> None:
-        """Gives an entity to a process."""
-        self.state.owners[key] = owner
+    def assign(self, entity: Entity, owner: str) -> None:
+        """Gives an entity to a process; it is not written, but managed by that one from then on."""
+        key = entity_key(entity)
+        self.state.put(owned(entity, owner), owner)
         self.do(Assign(key=key, owner=owner))
 
     def identity(self, what: str) -> str:

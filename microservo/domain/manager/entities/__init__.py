@@ -25,6 +25,7 @@ from microservo.domain.manager.entities.documents import (
     entity_of,
     id_of,
     kind_of,
+    owned,
 )
 from microservo.domain.manager.entities.hosts import Host, HostState, Node, Place
 from microservo.domain.manager.entities.pending import PendingAction
@@ -64,6 +65,7 @@ __all__ = [
     "expand_launch",
     "id_of",
     "kind_of",
+    "owned",
     "regions_of_world",
     "rules_of",
 ]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from microservo.domain.documents import problem
+from microservo.domain.manager.changes import MASTER
 from microservo.domain.manager.entities.applications import App, Dependency, Prediction, Service
 from microservo.domain.manager.entities.components import (
     LoadBalancer,
@@ -125,6 +126,20 @@ def entity_of(key: str, document: str) -> Entity:
     if id_of(entity) != identity:
         msg = f"{key[:80]!r} has a document of {entity_key(entity)[:80]!r}; give both the same name"
         raise InvalidInput(msg)
+    return entity
+
+
+def owned(entity: Entity, owner: str) -> Entity:
+    """The entity with its owner as who manages it: a host or container changes hands without being written.
+
+    Args:
+        entity: as it was written last, maybe by an owner before.
+        owner: whose it is.
+    """
+    if isinstance(entity, Host):
+        return replace(entity, worker="" if owner == MASTER else owner)
+    if isinstance(entity, Container) and entity.managed_by:
+        return replace(entity, managed_by=owner)
     return entity
 
 

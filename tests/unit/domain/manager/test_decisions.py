@@ -691,7 +691,8 @@ def worker_state() -> SystemState:
     found += [container("c-1", "a", EUROPE), container("c-2", "b", ASIA, managed_by="w-asia")]
     for entity in found:
         key = entity_key(entity)
-        decide(state, events.EntityChanged(now_us=FIRST_US, key=key, entity=entity, owner="master"))
+        owner = getattr(entity, "managed_by", "") or getattr(entity, "worker", "") or "master"
+        decide(state, events.EntityChanged(now_us=FIRST_US, key=key, entity=entity, owner=owner))
     decide(state, events.Heartbeat(now_us=FIRST_US, name="master"))
     decide(state, events.CaughtUp(now_us=FIRST_US))
     measured = {name: np.array([value]) for name, value in (("cpu-%", 1.0), ("ram-available", 8 * GIB))}
