@@ -1026,6 +1026,40 @@ class LogBatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ManagerHeartbeat:
+    """State: the master or a worker lives, and what it manages runs."""
+
+    name: str
+    """Of the process: master, or the name of a worker."""
+    life_us: int
+    """Microseconds UTC: when the process was started; of two of one name the later one counts, and the other ends."""
+    at_us: int
+    """Microseconds UTC: when it said so."""
+    region: str
+    """That a worker is for; empty for the master."""
+    running: tuple[str, ...]
+    """Names of the containers that it manages and that do run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagerInput:
+    """A fact: what a manager was told, in the order in which it was. Told again, it decides the same."""
+
+    manager: str
+    """Who was told: master, or the name of a worker."""
+    life_us: int
+    """Microseconds UTC: when the process was started; each life begins with an empty state."""
+    number: int
+    """From 0, and one more with each input of a life."""
+    at_us: int
+    """Microseconds UTC: the instant that the decision counts from."""
+    event: str
+    """Kind of the event, as ContainerEnded."""
+    document: str
+    """The fields of the event as a JSON object, with sorted keys."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MetricBatch:
     """Packed metric points of one service. Columns are bytes (docs/decisions/0003-columns.md)."""
 
