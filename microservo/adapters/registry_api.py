@@ -9,14 +9,12 @@ from urllib.parse import quote
 import requests
 from pydantic import ValidationError
 
-from microservo.domain.documents import problem
+from microservo.domain.documents import Document, ErrorDocument, problem
 from microservo.domain.geography import Coordinates
 from microservo.domain.registry.documents import (
     ConditionDocument,
     CountedDocument,
-    Document,
     EndpointQuestion,
-    ErrorDocument,
     HealthDocument,
     InstanceDocument,
     InstancesDocument,
