@@ -35,7 +35,7 @@ class ResendingPublisher:
         clock: epoch microseconds UTC.
     """
 
-    def __init__(self, broker: Broker, process: str, *, topic_prefix: str, clock: Callable[[], int]) -> None:
+    def __init__(self, broker: Broker, *, process: str, topic_prefix: str, clock: Callable[[], int]) -> None:
         self._broker = broker
         self._process = process
         self._topic_prefix = topic_prefix

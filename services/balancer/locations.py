@@ -18,7 +18,6 @@ MOST_BYTES = 8 * 1024 * 1024
 CHUNK_BYTES = 1024 * 1024
 LATE_S = 5.0
 """How long lines are still expected in a file that was replaced."""
-_UNKNOWN = b"-"
 
 
 class LocationsLog:
@@ -84,7 +83,7 @@ class LocationsLog:
 
     def _place(self, line: bytes) -> Place:
         service, latitude, longitude = line.split(b" ")
-        if _UNKNOWN in (latitude, longitude):
+        if not (latitude and longitude):
             return Place(service.decode(), self._default.latitude, self._default.longitude, 1)
         try:
             where = Coordinates(float(latitude), float(longitude))

@@ -67,7 +67,9 @@ def run(
         prepared_folder(folder)
         balancer = Balancer(folder / "state.json", own_address=settings.listen, version=program.version)
         entry = _entry(settings, stack)
-        publisher = ResendingPublisher(writing, "balancer", topic_prefix=settings.topic_prefix, clock=clock)
+        publisher = ResendingPublisher(
+            writing, process="balancer", topic_prefix=settings.topic_prefix, clock=clock
+        )
         stack.enter_context(closing(publisher))
         nginx = NginxProcess(program, folder, address=settings.balancer_host, port=settings.balancer_port)
         log = LocationsLog(folder / LOCATIONS_LOG, default=settings.place, reopen=nginx.reopen_log)

@@ -29,7 +29,9 @@ class Announcements:
         self, broker: Broker, registry: Registry, *, topic_prefix: str, clock: Callable[[], int]
     ) -> None:
         self._registry = registry
-        self._publisher = ResendingPublisher(broker, "registry", topic_prefix=topic_prefix, clock=clock)
+        self._publisher = ResendingPublisher(
+            broker, process="registry", topic_prefix=topic_prefix, clock=clock
+        )
         self._batch = Outgoing(changes={})
 
     def advance(self) -> None:
