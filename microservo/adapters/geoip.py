@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import threading
@@ -12,6 +13,8 @@ import maxminddb
 
 from microservo.domain.geography import Coordinates
 from microservo.errors import InvalidInput, Unavailable
+
+logger = logging.getLogger(__name__)
 
 _WITHOUT_PLACES = re.compile(r"Country|ASN|ISP|Domain|Connection|Anonymous", re.IGNORECASE)
 
@@ -37,7 +40,6 @@ class GeoDatabase:
 
         Raises:
             InvalidInput: it is no address.
-            Unavailable: the file was replaced by one that can't be used.
         """
         try:
             wanted = ip_address(address)
@@ -46,8 +48,7 @@ class GeoDatabase:
             raise InvalidInput(msg) from error
         with self._lock:
             if self._identity() != self._read_at:
-                self._reader.close()
-                self._reader = self._opened()
+                self._replace()
             # A database of IPv4 alone refuses to be asked for IPv6.
             knows = wanted.version <= self._reader.metadata().ip_version
             return _coordinates(self._reader.get(wanted)) if knows else None
@@ -56,6 +57,16 @@ class GeoDatabase:
         """Closes the file."""
         with self._lock:
             self._reader.close()
+
+    def _replace(self) -> None:
+        """Goes on with the old one where the new one can't be used, and says so once."""
+        try:
+            new = self._opened()
+        except Unavailable as error:
+            logger.warning("the database that was read before is used on: %s", error)
+            return
+        self._reader.close()
+        self._reader = new
 
     def _identity(self) -> tuple[int, int]:
         try:

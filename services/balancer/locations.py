@@ -38,14 +38,14 @@ class LocationsLog:
         *,
         default: Coordinates,
         reopen: Callable[[], None],
-        most_bytes: int = MOST_BYTES,
+        most_bytes: int | None = None,
         late_s: float = LATE_S,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = path
         self._default = default
         self._reopen = reopen
-        self._most_bytes = most_bytes
+        self._most_bytes = MOST_BYTES if most_bytes is None else most_bytes
         self._late_s = late_s
         self._monotonic_s = monotonic_s
         self._current: _Lines | None = None

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,28 +47,16 @@ class Balanced:
     folder: Path
     broker: MemoryBroker
 
-    def get(self, path: str, *, client: str = "127.0.0.1", **headers: str) -> requests.Response:
-        """What a user is answered, who comes from an address of loopback."""
-        return self.ask("GET", path, client=client, headers=headers)
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> requests.Response:
+        """What a user is answered."""
+        return self.ask("GET", path, headers=headers)
 
-    def ask(self, method: str, path: str, *, client: str = "127.0.0.1", **given: Any) -> requests.Response:
+    def ask(self, method: str, path: str, **given: Any) -> requests.Response:
         with requests.Session() as session:
             session.trust_env = False
-            session.mount("http://", _From(client))
             return session.request(
                 method, self.url + path, timeout=PATIENCE_S, allow_redirects=False, **given
             )
-
-
-class _From(requests.adapters.HTTPAdapter):
-    """Connections from one address."""
-
-    def __init__(self, client: str) -> None:
-        self._client = client
-        super().__init__()
-
-    def init_poolmanager(self, *args: Any, **given: Any) -> None:
-        super().init_poolmanager(*args, source_address=(self._client, 0), **given)
 
 
 def need_nginx() -> None:

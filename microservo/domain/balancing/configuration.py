@@ -152,13 +152,16 @@ def _entrance(entry: Entry, generation: int) -> Iterator[str]:
     if entry.trusted_proxies:
         yield "real_ip_header X-Forwarded-For;"
         yield "real_ip_recursive on;"
-    yield 'set $balanced "";'
     yield f"access_log {LOCATIONS_LOG} place if=$balanced;"
     yield from _proxying()
     if entry.place_port:
         yield from _place_of_address(entry.place_port)
-    yield f'location = {GENERATION_PATH} {{ {_no_place(entry)}return 200 "{generation}"; }}'
-    yield f"location / {{ {_no_place(entry)}return 404 '{_error('there is no such service')}'; }}"
+    yield f'location = {GENERATION_PATH} {{ access_log off; {_no_place(entry)}return 200 "{generation}"; }}'
+    # Not for the whole server: the question where an address is would set it too, for the request as well.
+    yield "location / {"
+    yield '  set $balanced "";'
+    yield f"  {_no_place(entry)}return 404 '{_error('there is no such service')}';"
+    yield "}"
 
 
 def _proxying() -> Iterator[str]:
@@ -202,6 +205,7 @@ def _place_of_address(port: int) -> Iterator[str]:
     yield "  proxy_cache_key $remote_addr;"
     yield f"  proxy_cache_valid 200 {PLACE_KEPT_S}s;"
     yield "  proxy_cache_use_stale error timeout updating http_500 http_502 http_503;"
+    yield "  proxy_intercept_errors on;"
     yield "  error_page 403 404 422 500 502 503 504 =204 @nowhere;"
     yield "}"
     yield "location @nowhere { internal; auth_request off; access_log off; return 204; }"
