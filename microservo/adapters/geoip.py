@@ -32,7 +32,7 @@ class GeoDatabase:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._read_at: tuple[int, int] = (0, 0)
+        self._read_at: tuple[int, int, int] = (0, 0, 0)
         self._reader = self._opened()
 
     def place(self, address: str) -> Coordinates | None:
@@ -40,6 +40,7 @@ class GeoDatabase:
 
         Raises:
             InvalidInput: it is no address.
+            Unavailable: the file is damaged.
         """
         try:
             wanted = ip_address(address)
@@ -51,7 +52,12 @@ class GeoDatabase:
                 self._replace()
             # A database of IPv4 alone refuses to be asked for IPv6.
             knows = wanted.version <= self._reader.metadata().ip_version
-            return _coordinates(self._reader.get(wanted)) if knows else None
+            try:
+                return _coordinates(self._reader.get(wanted)) if knows else None
+            except maxminddb.InvalidDatabaseError as error:
+                # As of a file that was read while somebody wrote it; once that is done it is read again.
+                msg = f"{self._path} is damaged: {error}"
+                raise Unavailable(msg) from error
 
     def close(self) -> None:
         """Closes the file."""
@@ -68,13 +74,13 @@ class GeoDatabase:
         self._reader.close()
         self._reader = new
 
-    def _identity(self) -> tuple[int, int]:
+    def _identity(self) -> tuple[int, int, int]:
         try:
             status = self._path.stat()
         except OSError:
             # While it is being replaced by some other means than renaming, the old one goes on.
             return self._read_at
-        return (status.st_ino, status.st_mtime_ns)
+        return (status.st_ino, status.st_mtime_ns, status.st_size)
 
     def _opened(self) -> maxminddb.Reader:
         way_out = "give the file of a database of cities, such as GeoLite2-City.mmdb"

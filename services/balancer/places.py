@@ -10,7 +10,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from microservo.adapters.geoip import GeoDatabase
-from microservo.errors import InvalidInput
+from microservo.errors import InvalidInput, Unavailable
 from microservo.runtime.http import guarded
 
 
@@ -25,6 +25,8 @@ def places_app(database: GeoDatabase) -> ASGIApp:
             found = database.place(request.path_params["address"])
         except InvalidInput as error:
             raise HTTPException(404, str(error)) from error
+        except Unavailable as error:
+            raise HTTPException(503, str(error)) from error
         if found is None:
             return Response()
         return Response(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 from backends import Backend, backends
-from balancer_server import PATIENCE_S, Balanced, balancing, nginx_folder
+from balancer_server import PATIENCE_S, Balanced, balancing, nginx_folder, nginx_workers
 
 from microservo.domain.balancing.documents import ServerDocument, ServersDocument
 from microservo.errors import InvalidInput
@@ -202,6 +202,39 @@ def test_servers_survive_a_restart_and_nginx_ends_with_its_balancer(folder: Path
         with balancing(folder) as balanced:
             assert balanced.get("/cart/").json()["port"] == cart.port
             assert [each.server for each in balanced.api.servers("cart")] == [cart.address]
+
+
+def test_a_server_that_is_not_there_keeps_nothing_from_starting(folder: Path) -> None:
+    with Backend() as cart, Backend() as gone:
+        with balancing(folder) as balanced:
+            add(balanced, "cart", cart)
+            add(balanced, "front", gone)
+        gone.close()
+        with balancing(folder) as balanced:
+            assert balanced.get("/cart/").json()["port"] == cart.port
+            assert balanced.get("/front/").status_code in (502, 503)
+
+
+def test_former_workers_do_not_stay_for_ever_for_the_sake_of_a_request(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("microservo.domain.balancing.configuration.DRAIN_S", 1)
+    with (
+        balancing(folder, balancer_workers=1) as balanced,
+        backends(2) as (first, second),
+        ThreadPoolExecutor(4) as users,
+    ):
+        add(balanced, "cart", first)
+        endless = [users.submit(balanced.get, "/cart/slow")]
+        eventually(lambda: first.waiting == 1, timeout_s=PATIENCE_S, what="a request without an end")
+        for _ in range(3):
+            add(balanced, "cart", second)
+            balanced.api.remove("cart", second.address)
+        eventually(
+            lambda: len(nginx_workers(folder)) == 1, timeout_s=PATIENCE_S, what="the end of former workers"
+        )
+        first.release.set()
+        assert isinstance(endless[0].exception(PATIENCE_S), requests.ConnectionError)
 
 
 def test_two_balancers_do_not_work_in_one_folder(folder: Path) -> None:

@@ -14,6 +14,7 @@ from places import BERLIN, IN_BERLIN, IN_TOKYO, NOWHERE, TOKYO, write_database
 
 from microservo.adapters.geoip import GeoDatabase
 from microservo.adapters.memory import MemoryBroker
+from microservo.adapters.ports import free_ports
 from microservo.domain.balancing.documents import ServerDocument, ServersDocument
 from microservo.domain.geography import Coordinates
 from microservo.errors import Unavailable
@@ -116,7 +117,15 @@ def test_users_are_found_by_their_address_unless_they_say_where_they_are(
             assert sent(balanced, {"X-Forwarded-For": unknown}) == (None, None)
         posted = balanced.ask("POST", "/cart/", headers={"X-Forwarded-For": IN_BERLIN}, data=b"x" * 100_000)
         assert (posted.status_code, posted.json()["body"]) == (200, 100_000)
-    assert counted(broker) == {
+        balanced.api.add("front", ServersDocument([ServerDocument(server=f"127.0.0.1:{free_ports(1)[0]}")]))
+        eventually(
+            lambda: balanced.get("/front/", {"X-Forwarded-For": IN_TOKYO}).status_code == 503,
+            timeout_s=PATIENCE_S,
+            what="a service without servers",
+        )
+    found = counted(broker)
+    assert found.pop(("front", TOKYO)) >= 1, "where they ask in vain they are wanted most"
+    assert found == {
         ("cart", BERLIN): 4,
         ("cart", TOKYO): 1,
         ("cart", Coordinates(1.5, -2.5)): 1,
@@ -163,7 +172,7 @@ def test_every_request_is_counted_once_though_the_log_of_them_is_begun_anew(
     asked = 0
     with balancing(folder, broker=broker) as balanced:
         add(balanced, cart)
-        files = set()
+        files: set[int] = set()
         done = threading.Event()
 
         def watch() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import threading
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import requests
 from needed import missing
 
@@ -130,15 +130,24 @@ def answers(api: BalancerApi) -> bool:
         return False
 
 
-def nginx_processes(folder: Path) -> list[int]:
-    """The numbers of the processes that work in a folder."""
-    found = []
-    for each in Path("/proc").glob("[0-9]*"):
-        try:
-            argv = (each / "cmdline").read_bytes().replace(b"\0", b" ")
-            cwd = os.readlink(each / "cwd")
-        except OSError:
-            continue
-        if b"nginx" in argv and (os.fsencode(folder) in argv or cwd == str(folder)):
-            found.append(int(each.name))
-    return found
+def nginx_processes(folder: Path) -> list[psutil.Process]:
+    """The nginx that works in a folder, with its workers."""
+    masters = [
+        each
+        for each in psutil.process_iter()
+        if f"{folder}/" in " ".join(cmdline := title(each)) and cmdline[:1] == ["nginx:"]
+    ]
+    return [*masters, *(child for master in masters for child in master.children())]
+
+
+def nginx_workers(folder: Path) -> list[psutil.Process]:
+    """Its workers, those that are ending too."""
+    return [each for each in nginx_processes(folder) if "worker" in title(each)]
+
+
+def title(process: psutil.Process) -> list[str]:
+    """The words that a process calls itself by."""
+    try:
+        return " ".join(process.cmdline()).split()
+    except psutil.Error:
+        return []

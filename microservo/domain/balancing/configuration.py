@@ -87,7 +87,9 @@ def configuration(entry: Entry, services: Mapping[str, Sequence[Upstream]], gene
             _indented(
                 line
                 for number, (service, servers) in numbered
-                for line in _location(number, service, any(server.is_up for server in servers))
+                for line in _location(
+                    entry, number, service, is_served=any(server.is_up for server in servers)
+                )
             )
         ),
         "  }",
@@ -211,7 +213,7 @@ def _place_of_address(port: int) -> Iterator[str]:
     yield "location @nowhere { internal; auth_request off; access_log off; return 204; }"
 
 
-def _location(number: int, service: str, is_served: bool) -> Iterator[str]:
+def _location(entry: Entry, number: int, service: str, *, is_served: bool) -> Iterator[str]:
     yield f"location = /{service} {{ rewrite ^ /{service}/ last; }}"
     yield f"location /{service}/ {{"
     # By dots and slashes that nginx resolves another service may stand in the raw path.
@@ -223,8 +225,12 @@ def _location(number: int, service: str, is_served: bool) -> Iterator[str]:
         yield f'  proxy_redirect "~^/(?!/|{name}(?:[/?]|$))(.*)$" /{service}/$1;'
         yield f"  proxy_pass http://service-{number}/$wanted_rest;"
     else:
-        yield f"  return 503 '{_error(f'no server of {service} is up')}';"
+        # By a detour, since `return` would answer before it is known where the user is.
+        yield f"  try_files /_/none @unserved-{number};"
     yield "}"
+    if not is_served:
+        reason = _error(f"no server of {service} is up")
+        yield f"location @unserved-{number} {{ {_no_place(entry)}return 503 '{reason}'; }}"
 
 
 def _error(reason: str) -> str:

@@ -7,7 +7,7 @@ address or a path.
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, RootModel, model_validator
@@ -44,7 +44,9 @@ def canonical_address(text: str) -> str:
         raise ValueError(msg)
     host, _, port = text.rpartition(":")
     try:
-        address = ip_address(host.strip("[]"))
+        address: IPv4Address | IPv6Address = (
+            IPv6Address(host[1:-1]) if host.startswith("[") else IPv4Address(host)
+        )
     except ValueError as error:
         msg = f"server {text!r}: {host} is no IP address"
         raise ValueError(msg) from error
@@ -54,7 +56,7 @@ def canonical_address(text: str) -> str:
     if address.is_unspecified or address.is_multicast:
         msg = f"server {text!r}: nobody answers at {address}; give the address by which it is reached"
         raise ValueError(msg)
-    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+    return f"[{address}]:{port}" if host.startswith("[") else f"{address}:{port}"
 
 
 class ServerDocument(Document):
