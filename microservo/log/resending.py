@@ -51,11 +51,13 @@ class ResendingPublisher:
         self._waiting = deque(self._batch)
 
     def finish(self) -> None:
-        """Publishes what is left of the batch, and waits until it is durable.
+        """Publishes what is left of the batch, and waits until it is durable; an empty one needs no broker.
 
         Raises:
             Retryable: the broker does not take it for now; call again.
         """
+        if not self._batch:
+            return
         try:
             publisher = self._connected()
             self._send(publisher)

@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 _ROUND_S = 0.2
 _INTERVAL_S = 1.0
+_CONNECTED_WITHIN_S = 2.0
 _GIVE_UP_S = 5.0
 """After so long a producer gives a message up, and gets a successor; it must not hold up the end either."""
 
@@ -60,7 +61,10 @@ def run(
     program = find_nginx(_modules(settings))
     folder = settings.folder
     pulse = Pulse()
-    give_up = {"delivery_timeout_s": min(_GIVE_UP_S, settings.kafka.delivery_timeout_s)}
+    give_up = {
+        "connect_timeout_s": min(_CONNECTED_WITHIN_S, settings.kafka.connect_timeout_s),
+        "delivery_timeout_s": min(_GIVE_UP_S, settings.kafka.delivery_timeout_s),
+    }
     writing = broker or KafkaBroker(settings.kafka.model_copy(update=give_up))
     with ExitStack() as stack:
         stack.enter_context(_claimed(folder))

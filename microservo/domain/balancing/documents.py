@@ -62,8 +62,8 @@ def canonical_address(text: str) -> str:
 class ServerDocument(Document):
     """A server of a service."""
 
-    server: Annotated[str, Field(pattern=ADDRESS), AfterValidator(canonical_address)] = Field(
-        description="IP address and port; IPv6 in []."
+    server: Annotated[str, AfterValidator(canonical_address)] = Field(
+        description="IP address and port; IPv6 in [].", json_schema_extra={"pattern": ADDRESS}
     )
     latitude: Latitude | None = Field(default=None, description="Where it runs.")
     longitude: Longitude | None = Field(default=None, description="Where it runs.")
