@@ -118,9 +118,11 @@ class Balancer:
             changed = {name: dict(each) for name, each in self._services.items()}
             changed.setdefault(service, {}).update((each.server, each) for each in servers)
             _refuse_too_many(changed)
-            self._keep(changed)
-            # Asked before long: until then it is taken at its word.
-            self._down -= {(service, each.server) for each in servers}
+            # Whoever says the same again and again shall not reload nginx again and again.
+            if changed != self._services:
+                self._keep(changed)
+                # Asked before long: until then it is taken at its word.
+                self._down -= {(service, each.server) for each in servers}
             self._wait_served(self._generation)
             return self._documents(service) if service in self._services else []
 

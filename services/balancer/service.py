@@ -184,7 +184,7 @@ def _entry(settings: BalancerSettings, stack: ExitStack) -> Entry:
 @contextmanager
 def _claimed(folder: Path) -> Iterator[None]:
     """Keeps other balancers out of the folder: each would end the other's nginx."""
-    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
+    lock = FileLock(folder / "lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)

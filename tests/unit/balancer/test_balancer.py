@@ -97,6 +97,19 @@ def test_health_is_a_new_generation_only_where_it_changes(state: Path) -> None:
     assert balancer.wanted().generation == generation + 1
 
 
+def test_what_is_known_already_is_no_new_generation(state: Path) -> None:
+    balancer = new(state)
+    put(balancer, "cart", ONE, OTHER)
+    balancer.judge(Watched(service="cart", address=ONE.server, health_path=None), is_up=False)
+    generation = balancer.wanted().generation
+    put(balancer, "cart", OTHER)
+    put(balancer, "cart", ONE)
+    assert balancer.wanted().generation == generation
+    assert [each.state for each in balancer.servers("cart")] == ["down", "up"]
+    put(balancer, "cart", ONE.model_copy(update={"region": "Africa"}))
+    assert balancer.wanted().generation == generation + 1
+
+
 def test_the_last_server_takes_its_service_along(state: Path) -> None:
     balancer = new(state)
     put(balancer, "cart", ONE)
