@@ -20,9 +20,10 @@ from benchmarks.figures import Figure, figure
 from microservo.domain.geography import Coordinates
 from microservo.domain.registry.documents import EndpointQuestion
 from microservo.domain.registry.instances import registration_id
+from microservo.runtime.api import api_app
 from microservo.runtime.http import HttpServer
 from schemas.records import Registration
-from services.registry.http_app import http_app
+from services.registry.operations import API
 from services.registry.registry import Registry
 
 COMMAND = "python -m benchmarks.registry"
@@ -54,7 +55,7 @@ def figures() -> Iterator[Figure]:
     for name, question in QUESTIONS.items():
         yield _question(name, cpu_s(partial(_ask, registry, question)))
     yield _question("closest, after a change", cpu_s(partial(_change_and_ask, registry, known)))
-    with HttpServer(http_app(registry, token="", checks_host=True), port=0) as server:
+    with HttpServer(api_app(API, registry, token="", checks_host=True), port=0) as server:
         asked_s = time.thread_time()
         both_s = cpu_s(partial(_ask_by_http, server.port))
         asked_s = time.thread_time() - asked_s

@@ -1,6 +1,7 @@
 """MicroServo: an event-driven testbed for operating microservices.
 
-The library that users import; `Client` is where to begin, `RegistryClient` finds and registers services.
+The library that users import; `Client` is where to begin, `RegistryClient` finds and registers services,
+`BalancerClient` says to a load balancer which servers they have.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from microservo.application.topics import Received
     from microservo.client import Client
+    from microservo.client.balancer import BalancerClient
     from microservo.client.registry import RegistryClient
 
-__all__ = ["Client", "Received", "RegistryClient"]
+__all__ = ["BalancerClient", "Client", "Received", "RegistryClient"]
 
 
 def __getattr__(name: str) -> Any:
@@ -25,6 +27,10 @@ def __getattr__(name: str) -> Any:
         from microservo.client import Client  # noqa: PLC0415
 
         return Client
+    if name == "BalancerClient":
+        from microservo.client.balancer import BalancerClient  # noqa: PLC0415
+
+        return BalancerClient
     if name == "RegistryClient":
         from microservo.client.registry import RegistryClient  # noqa: PLC0415
 

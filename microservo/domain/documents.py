@@ -1,12 +1,24 @@
-"""What is wrong with a document that pydantic refuses, in one line."""
+"""Documents that are exchanged as JSON, and what is wrong with one that pydantic refuses, in one line."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 _SHOWN = 80
+
+
+class Document(BaseModel):
+    """A JSON object without unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True, populate_by_name=True)
+
+
+class ErrorDocument(Document):
+    """What was wrong, what was expected, and the way out."""
+
+    error: str
 
 
 def problem(error: ValidationError, *, secret: bool = False) -> str:

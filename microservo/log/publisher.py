@@ -99,8 +99,13 @@ class Publisher:
             on_delivery=on_delivery,
         )
 
-    def delete(self, record_type: type, key: str) -> None:
+    def delete(self, record_type: type, key: str, headers: Headers = ()) -> None:
         """Queues a message without a value: the state of this key is deleted.
+
+        Args:
+            record_type: whose topic it is.
+            key: of the state.
+            headers: what there is to say of the deletion.
 
         Raises:
             InvalidInput: the record is no state, or not this process's to write.
@@ -111,7 +116,7 @@ class Publisher:
         if topic.kind != "state":
             msg = f"{topic.name} holds {topic.kind}s, which stay as they are; only states can be deleted"
             raise InvalidInput(msg)
-        self._producer.send(topic.physical(self._prefix), key=key.encode(), value=None)
+        self._producer.send(topic.physical(self._prefix), key=key.encode(), value=None, headers=headers)
 
     def flush(self, timeout_s: float, topic: str | None = None) -> None:
         """Waits until what was published is durable; raises as `Producer.flush`.

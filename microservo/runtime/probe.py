@@ -1,16 +1,19 @@
-"""Asks a process of this machine whether it is healthy, and what it has counted."""
+"""Asks a process whether it is healthy, and what it has counted."""
 
 from __future__ import annotations
 
 import http.client
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Literal
 from urllib.parse import urlsplit
 
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 TIMEOUT_S = 0.5
+
+Health = Literal["healthy", "unhealthy", "no answer"]
 
 
 def is_healthy(url: str, *, timeout_s: float = TIMEOUT_S) -> bool:
@@ -21,6 +24,25 @@ def is_healthy(url: str, *, timeout_s: float = TIMEOUT_S) -> bool:
         timeout_s: how long to wait for each step of the answer.
     """
     return _get(url, "/healthz", timeout_s) is not None
+
+
+def health_of(url: str, timeout_s: float = TIMEOUT_S) -> Health:
+    """What a health URL says; never through a proxy, and where it leads to is not followed.
+
+    Args:
+        url: the whole of it; 200 is healthy.
+        timeout_s: how long to wait for each step of the answer.
+    """
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+    path = parts.path or "/"
+    try:
+        connection.request("GET", f"{path}?{parts.query}" if parts.query else path)
+        return "healthy" if connection.getresponse().status == http.client.OK else "unhealthy"
+    except (OSError, http.client.HTTPException):
+        return "no answer"
+    finally:
+        connection.close()
 
 
 def counted(

@@ -30,7 +30,8 @@ class ProcessSpec:
         log: file that gets stdout and stderr, appended.
         cwd: its working directory; the supervisor's own where None.
         restart: `always` starts it again whenever it ends, with a growing delay; `never` lets it end.
-        stop_timeout_s: how long it may take to follow SIGTERM before it is killed.
+        stop_signal: what asks it to end.
+        stop_timeout_s: how long it may take to follow that before it is killed.
         ready: whether it can be used; called often, must answer quickly. None: as soon as it runs.
     """
 
@@ -40,6 +41,7 @@ class ProcessSpec:
     log: Path
     cwd: Path | None = None
     restart: Literal["always", "never"] = "always"
+    stop_signal: signal.Signals = signal.SIGTERM
     stop_timeout_s: float = 5
     ready: Callable[[], bool] | None = None
 
@@ -68,11 +70,11 @@ def start_process(spec: ProcessSpec) -> subprocess.Popen[bytes]:
         raise Unavailable(message) from error
 
 
-def terminate(process: subprocess.Popen[bytes]) -> None:
-    """Sends SIGTERM to the process alone, which then ends its own children in its own order."""
+def terminate(process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGTERM) -> None:
+    """Signals the process alone to end, which then ends its own children in its own order."""
     # Not Popen.terminate: that reaps a process which has just ended, from under the thread that waits for it.
     with contextlib.suppress(ProcessLookupError):
-        os.kill(process.pid, signal.SIGTERM)
+        os.kill(process.pid, number)
 
 
 def signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -116,7 +116,7 @@ class Supervisor:
         self._call(lambda: self._add(wanted))
 
     def stop(self, name: str) -> None:
-        """Stops a process and forgets it: SIGTERM, then SIGKILL after its `stop_timeout_s`; waits.
+        """Stops a process and forgets it: its `stop_signal`, then SIGKILL after its `stop_timeout_s`; waits.
 
         Raises:
             InvalidInput: there is none of this name.
@@ -316,15 +316,18 @@ class Supervisor:
         if process is None:
             self._forget(child)
             return stopped
-        # One that is paused would not see SIGTERM.
+        # One that is paused would not see the signal.
         signal_group(process, signal.SIGCONT)
-        terminate(process)
+        terminate(process, child.spec.stop_signal)
         self._later(child.spec.stop_timeout_s, lambda: self._kill_if_there(child, process))
         return stopped
 
     def _kill_if_there(self, child: SupervisedProcess, process: subprocess.Popen[bytes]) -> None:
         if child.process is process:
-            _log.warning("%s did not follow SIGTERM within %g s", child.spec.name, child.spec.stop_timeout_s)
+            spec = child.spec
+            _log.warning(
+                "%s did not follow %s within %g s", spec.name, spec.stop_signal.name, spec.stop_timeout_s
+            )
             signal_group(process, signal.SIGKILL)
 
     def _forget(self, child: SupervisedProcess) -> None:

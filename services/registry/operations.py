@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
-
-from pydantic import BaseModel
-
 from microservo.domain.geography import Coordinates
-from microservo.domain.registry.directory import NotRegistered
+from microservo.domain.registry.directory import NotRegistered, RegisteredElsewhere
 from microservo.domain.registry.documents import (
+    NAME,
     ConditionDocument,
     CountedDocument,
     EndpointQuestion,
@@ -21,62 +16,14 @@ from microservo.domain.registry.documents import (
     LocationsAnswer,
     LocationsDocument,
     LocationsQuestion,
+    PlaceHeaders,
     PlaceQuestion,
     RegistrationDocument,
     ServicesDocument,
 )
 from microservo.domain.registry.locations import Place
+from microservo.runtime.api import AnswerHeader, Api, Call, Operation, PathParameter
 from services.registry.registry import Registry
-
-Method = Literal["get", "post", "patch", "delete"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One request, checked.
-
-    Attributes:
-        path: the parameters in its path.
-        query: the document of its query, where the operation has one.
-        body: the document of its body, likewise.
-        place: of who asks, where the headers say it; else of the registry.
-    """
-
-    path: Mapping[str, str]
-    query: Any
-    body: Any
-    place: Coordinates
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """One thing that can be asked of a registry.
-
-    Attributes:
-        name: its id in the document, in camel case as generated clients have it.
-        summary: what it does.
-        handle: does it; what it returns is the body of the answer, None for none.
-        status: of an answer that went well, with `answer` as its document.
-        refusals: what other statuses mean, beside those that each operation has.
-        query: document of the query.
-        body: document of the body.
-        knows_place: whether headers may say where who asks is.
-        is_open: whether it needs no token.
-    """
-
-    name: str
-    method: Method
-    path: str
-    summary: str
-    handle: Callable[[Registry, Call], BaseModel | None]
-    status: int = 200
-    answer: type[BaseModel] | None = None
-    refusals: Mapping[int, str] = field(default_factory=dict)
-    query: type[BaseModel] | None = None
-    body: type[BaseModel] | None = None
-    needs_body: bool = True
-    knows_place: bool = False
-    is_open: bool = False
 
 
 def _register(registry: Registry, call: Call) -> InstanceDocument:
@@ -102,7 +49,7 @@ def _services(registry: Registry, _: Call) -> ServicesDocument:
 
 def _endpoint(registry: Registry, call: Call) -> InstanceDocument:
     service = call.path["service"]
-    found = registry.endpoint(service, call.query, _place_of(call))
+    found = registry.endpoint(service, call.query, _place_of(registry, call))
     if found is None:
         msg = f"no instance of {service!r} is up; register one, or ask again later"
         raise NotRegistered(msg)
@@ -110,7 +57,7 @@ def _endpoint(registry: Registry, call: Call) -> InstanceDocument:
 
 
 def _endpoints(registry: Registry, call: Call) -> InstancesDocument:
-    found = registry.endpoints(call.path["service"], _place_of(call))
+    found = registry.endpoints(call.path["service"], _place_of(registry, call))
     if not found:
         msg = f"no instance of {call.path['service']!r} is registered; register one, or ask again later"
         raise NotRegistered(msg)
@@ -134,24 +81,30 @@ def _health(registry: Registry, _: Call) -> HealthDocument:
     return HealthDocument(age_s=registry.age_s)
 
 
+def _age_s(registry: Registry) -> float:
+    return registry.age_s
+
+
 def _counted(document: LocationDocument, default: Coordinates) -> Place:
     if document.latitude is None or document.longitude is None:
         return Place(document.service, default.latitude, default.longitude, document.count)
     return Place(document.service, document.latitude, document.longitude, document.count)
 
 
-def _place_of(call: Call) -> Coordinates:
-    question: PlaceQuestion = call.query
-    if question.latitude is None or question.longitude is None:
-        return call.place
-    return Coordinates(question.latitude, question.longitude)
+def _place_of(registry: Registry, call: Call) -> Coordinates:
+    """Where the query says, else the headers, else where the registry is."""
+    given: tuple[PlaceQuestion, PlaceHeaders] = (call.query, call.headers)
+    for each in given:
+        if each.latitude is not None and each.longitude is not None:
+            return Coordinates(each.latitude, each.longitude)
+    return registry.place
 
 
 _NOT_REGISTERED = {404: "There is no such instance; register it."}
 _NONE = {404: "There is no instance of the service."}
 _ELSEWHERE = {**_NOT_REGISTERED, 409: "The instance keeps in touch with another registry, which is named."}
 
-OPERATIONS = (
+_OPERATIONS: tuple[Operation[Registry], ...] = (
     Operation(
         name="register",
         method="post",
@@ -209,7 +162,7 @@ OPERATIONS = (
         answer=InstanceDocument,
         refusals=_NONE,
         query=EndpointQuestion,
-        knows_place=True,
+        headers=PlaceHeaders,
     ),
     Operation(
         name="listEndpoints",
@@ -220,7 +173,7 @@ OPERATIONS = (
         answer=InstancesDocument,
         refusals=_NONE,
         query=PlaceQuestion,
-        knows_place=True,
+        headers=PlaceHeaders,
     ),
     Operation(
         name="reportRequests",
@@ -260,12 +213,17 @@ OPERATIONS = (
     ),
 )
 
-HOST_REFUSAL: Mapping[int, str] = {403: "The Host header is not one that is served."}
-BODY_REFUSAL: Mapping[int, str] = {413: "The body is too large."}
-COMMON_REFUSALS: Mapping[int, str] = {
-    401: "The token is missing or wrong.",
-    422: "Something in the request can't be; the error says what, and what is expected.",
-}
-AGE_HEADER = "X-Registry-Age"
-"""Seconds since what this registry wrote last came back from the broker: many while that is away."""
-LATITUDE_HEADER, LONGITUDE_HEADER = "X-Latitude", "X-Longitude"
+_NAME = PathParameter(pattern=NAME, expected="1 to 200 letters, digits, '.', '_' and '-'")
+
+API = Api(
+    title="MicroServo registry",
+    description="Service discovery of one region, and from where services are asked for.",
+    port=8761,
+    operations=_OPERATIONS,
+    path_parameters={"service": _NAME, "instance": _NAME},
+    # How old what it says may be: many seconds while the broker is away.
+    answer_headers={
+        "X-Registry-Age": AnswerHeader(description="Seconds since it last heard of the broker.", value=_age_s)
+    },
+    statuses={NotRegistered: 404, RegisteredElsewhere: 409},
+)

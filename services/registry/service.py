@@ -17,6 +17,7 @@ from microservo.errors import MicroServoError, Retryable, Unavailable
 from microservo.log.ranges import read_ranges
 from microservo.log.reader import ranges_from
 from microservo.retry import retry
+from microservo.runtime.api import api_app
 from microservo.runtime.health import HealthServer
 from microservo.runtime.http import HttpServer
 from microservo.runtime.log_limit import LogLimit
@@ -28,7 +29,7 @@ from schemas.catalogue import REGISTRATIONS
 from schemas.codec import SchemaError, decode_as
 from schemas.records import Registration
 from services.registry.announcing import Announcements
-from services.registry.http_app import http_app
+from services.registry.operations import API
 from services.registry.registry import Registry
 from services.registry.settings import RegistrySettings
 from services.registry.watch import Watch
@@ -82,7 +83,7 @@ def run(
         )
         stack.enter_context(Watch(registry, monotonic_s=time.monotonic))
         token = settings.control_token.get_secret_value()
-        app = http_app(registry, token=token, checks_host=settings.is_local)
+        app = api_app(API, registry, token=token, checks_host=settings.is_local)
         stack.enter_context(HttpServer(app, port=port, hosts=(settings.registry_host,)))
         is_ready.set()
         logger.info("registry %s answers on port %d", settings.registry_name, port, extra={"port": port})

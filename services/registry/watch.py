@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import http.client
 import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Literal, Self
-from urllib.parse import urlsplit
+from typing import Self
 
 import psutil
 
 from microservo.domain.registry.instances import Condition
 from microservo.errors import InvalidInput
+from microservo.runtime.probe import Health, health_of
 from schemas.records import Registration
 from services.registry.registry import Registry
 
 logger = logging.getLogger(__name__)
 
-Health = Literal["healthy", "unhealthy", "no answer"]
-
 LOOK_S = 0.2
 ASK_S = 1.0
-TIMEOUT_S = 0.5
 MOST_SILENCE = 3
 """Questions without an answer, one after the other, after which an instance is gone."""
 _ASKING = 16
@@ -43,20 +39,6 @@ def is_running(record: Registration) -> bool:
         )
     except psutil.NoSuchProcess:
         return False
-
-
-def health_of(url: str, timeout_s: float = TIMEOUT_S) -> Health:
-    """What a health URL says; never through a proxy, and where it leads to is not followed."""
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
-    path = parts.path or "/"
-    try:
-        connection.request("GET", f"{path}?{parts.query}" if parts.query else path)
-        return "healthy" if connection.getresponse().status == http.client.OK else "unhealthy"
-    except (OSError, http.client.HTTPException):
-        return "no answer"
-    finally:
-        connection.close()
 
 
 class Watch:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from registrations import registry_itself
 
+from microservo.runtime.api import api_app
 from microservo.runtime.http import HttpServer
 from microservo.testing import ManualClock
-from services.registry.http_app import http_app
+from services.registry.operations import API
 from services.registry.registry import Registry
 
 S = 1_000_000
@@ -46,5 +47,5 @@ def serving(name: str = "europe", *, port: int = 0, token: str = TOKEN) -> Itera
     """Serves a registry that knows nothing yet."""
     clock = ManualClock(1_000 * S)
     registry = new_registry(clock, name)
-    with HttpServer(http_app(registry, token=token, checks_host=True), port=port) as server:
+    with HttpServer(api_app(API, registry, token=token, checks_host=True), port=port) as server:
         yield Served(registry=registry, clock=clock, port=server.port)

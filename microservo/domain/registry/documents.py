@@ -7,8 +7,9 @@ from ipaddress import ip_address
 from typing import Annotated, Protocol, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, model_validator
+from pydantic import BeforeValidator, Field, RootModel, model_validator
 
+from microservo.domain.documents import Document
 from microservo.domain.geography.demand import MOST_REQUESTS
 from microservo.domain.registry.instances import Condition, State
 from microservo.domain.registry.selection import (
@@ -27,6 +28,8 @@ _MOST_METADATA = 32
 _MOST_TEXT = 1024
 _NO_SPACE = r"^[!-~]{1,1024}$"
 _EARTH_KM = 20_038.0
+_UNKNOWN_PLACE = {"X-Latitude": "-1", "X-Longitude": "-1"}
+"""What usmanager's load balancer sends of users whose address is in no database."""
 
 Name = Annotated[str, Field(pattern=NAME)]
 Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
@@ -36,12 +39,6 @@ Count = Annotated[int, Field(ge=1, le=MOST_REQUESTS)]
 LongInteger = Annotated[int, Field(json_schema_extra={"format": "int64"})]
 """More than generated clients would make room for."""
 Text = Annotated[str, Field(max_length=_MOST_TEXT)]
-
-
-class Document(BaseModel):
-    """A JSON object without unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True, populate_by_name=True)
 
 
 class _Placed(Protocol):
@@ -233,6 +230,20 @@ class PlaceQuestion(Document):
     _is_whole = model_validator(mode="after")(refuse_half_a_place)
 
 
+class PlaceHeaders(Document):
+    """The same in headers."""
+
+    latitude: Latitude | None = Field(default=None, alias="X-Latitude")
+    longitude: Longitude | None = Field(default=None, alias="X-Longitude")
+
+    _is_whole = model_validator(mode="after")(refuse_half_a_place)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unknown_place(cls, given: object) -> object:
+        return {} if given == _UNKNOWN_PLACE else given
+
+
 class EndpointQuestion(PlaceQuestion):
     """Which instance is asked for; the closest one, where nothing is said."""
 
@@ -336,9 +347,3 @@ class HealthDocument(Document):
 
     status: str = "ok"
     age_s: float = Field(description="Seconds since it last heard of the broker, as in X-Registry-Age.")
-
-
-class ErrorDocument(Document):
-    """What was wrong, what was expected, and the way out."""
-
-    error: str

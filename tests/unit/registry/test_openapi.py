@@ -14,7 +14,9 @@ from openapi_spec_validator import validate
 from registrations import registration
 from registry_server import TOKEN, S, Served, serving
 
-from services.registry.openapi import DOCUMENT, text
+from microservo.runtime.openapi import openapi_text
+from services.registry.openapi import DOCUMENT
+from services.registry.operations import API
 
 CART = {"service": "cart", "instance": "cart-1", "endpoint": "http://127.0.0.1:9000"}
 ROW = {"service": "cart", "latitude": 1.5, "longitude": 2.5, "count": 3}
@@ -99,11 +101,11 @@ def check(api: OpenAPI, answer: requests.Response) -> None:
 
 
 def test_the_document_is_generated_from_the_operations() -> None:
-    assert DOCUMENT.read_text("ascii") == text(), "run `python -m services.registry.openapi`"
+    assert DOCUMENT.read_text("ascii") == openapi_text(API), "run `python -m services.registry.openapi`"
 
 
 def test_the_document_is_valid() -> None:
-    validate(json.loads(text()))
+    validate(json.loads(openapi_text(API)))
 
 
 def test_every_path_answers_as_the_document_says(api: OpenAPI, served: Served) -> None:
@@ -128,7 +130,7 @@ def test_every_refusal_of_strangers_is_as_the_document_says(api: OpenAPI, served
 
 
 def test_every_status_of_every_operation_is_asked_for() -> None:
-    document = json.loads(text())
+    document = json.loads(openapi_text(API))
     promised = {
         (method.upper(), path, int(status))
         for path, operations in document["paths"].items()

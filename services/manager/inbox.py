@@ -1,0 +1,111 @@
+"""Messages of all topics that a manager follows, as what its decider is told."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from microservo.adapters.broker import Message
+from microservo.domain.geography import RequestCounts
+from microservo.domain.manager import events
+from microservo.errors import Fatal, InvalidInput, InvalidMessage
+from microservo.log.dead_letters import DeadLetters
+from microservo.runtime.metrics import RECORDS_TOTAL
+from schemas.catalogue import (
+    ANOMALY_SCORES,
+    CONTROL_COMMANDS,
+    MANAGER_HEARTBEATS,
+    REQUEST_LOCATIONS,
+    ROOT_CAUSES,
+    SYSTEM_STATE,
+)
+from schemas.codec import SchemaError, decode
+from schemas.records import AnomalyScore, ControlCommand, ManagerHeartbeat, RequestLocations, RootCause
+from services.manager.shared import SharedState
+
+logger = logging.getLogger(__name__)
+
+FOLLOWED = (ANOMALY_SCORES, MANAGER_HEARTBEATS, REQUEST_LOCATIONS, ROOT_CAUSES)
+"""Topics of which only what comes from now on counts."""
+
+
+class Inbox:
+    """Reads messages.
+
+    Args:
+        name: of the manager.
+        life_us: when it was started.
+        shared: takes messages of `system-state`.
+        prefix: of the topics' names.
+        dead_letters: take what can't be read.
+        clock: epoch microseconds UTC.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        life_us: int,
+        *,
+        shared: SharedState,
+        prefix: str,
+        dead_letters: DeadLetters,
+        clock: Callable[[], int],
+    ) -> None:
+        self._name = name
+        self._life_us = life_us
+        self._shared = shared
+        self._prefix = prefix
+        self._dead_letters = dead_letters
+        self._clock = clock
+
+    def read(self, message: Message) -> Iterator[events.Event]:
+        """What a message tells.
+
+        Raises:
+            Fatal: a later process of this name lives.
+        """
+        topic = message.topic.removeprefix(self._prefix)
+        try:
+            if topic == SYSTEM_STATE:
+                yield from self._shared.read(message)
+            elif message.value is not None:
+                yield from self._told(decode(message.value))
+        except (InvalidMessage, InvalidInput, SchemaError) as error:
+            RECORDS_TOTAL.labels("manager", topic, "rejected").inc()
+            logger.warning("%s offset %d can't be read: %s", message.topic, message.offset, error)
+            if topic == CONTROL_COMMANDS:
+                self._dead_letters.reject(message, str(error))
+
+    def _told(self, record: object) -> Iterator[events.Event]:
+        now_us = self._clock()
+        if isinstance(record, ControlCommand):
+            yield events.CommandGiven(now_us=now_us, command=record)
+        elif isinstance(record, ManagerHeartbeat):
+            yield from self._heard(record, now_us)
+        elif isinstance(record, RequestLocations):
+            yield events.LocationsSeen(now_us=now_us, service=record.service, counts=_counts_of(record))
+        elif isinstance(record, AnomalyScore):
+            field = f"anomaly-score/{record.algorithm}"
+            yield events.ServicesScored(now_us=now_us, field=field, by_service={record.service: record.score})
+        elif isinstance(record, RootCause):
+            ranks = {service: float(place) for place, service in enumerate(record.ranks, start=1)}
+            field = f"root-cause-rank/{record.algorithm}"
+            yield events.ServicesScored(now_us=now_us, field=field, by_service=ranks)
+
+    def _heard(self, record: ManagerHeartbeat, now_us: int) -> Iterator[events.Event]:
+        if record.name != self._name:
+            yield events.Heartbeat(now_us=now_us, name=record.name, running=frozenset(record.running))
+        elif record.life_us > self._life_us:
+            msg = f"a later process manages as {self._name!r}, so this one ends; give one of them another name"
+            raise Fatal(msg)
+
+
+def _counts_of(record: RequestLocations) -> RequestCounts:
+    return RequestCounts(
+        latitude=np.asarray(record.latitudes, np.float64),
+        longitude=np.asarray(record.longitudes, np.float64),
+        count=np.asarray(record.counts, np.int64),
+        at_us=np.full(len(record.counts), record.to_us, np.int64),
+    )

@@ -1,0 +1,122 @@
+"""One manager: what it is told goes to the decider, and what that decides is written, published and done."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from itertools import count
+
+from microservo.domain.manager import actions as act
+from microservo.domain.manager import events
+from microservo.domain.manager.changes import MASTER
+from microservo.domain.manager.decide import decide
+from microservo.domain.manager.journal import input_of
+from microservo.domain.manager.state import SystemState
+from schemas.records import ControlCommand, ControlEvent, ManagerInput
+from services.manager.performing import Told
+from services.manager.shared import SharedState
+
+logger = logging.getLogger(__name__)
+
+Done = act.Launch | act.Stop | act.StartHost | act.JoinHost | act.LeaveHost | act.LaunchInstance
+"""What is done by a driver."""
+
+
+class Manager:
+    """The decider with all that it decides from and for; belongs to one thread.
+
+    Args:
+        name: master, or that of a worker.
+        shared: the entities.
+        clock: epoch microseconds UTC.
+        seed: of simulated metrics.
+
+    Attributes:
+        state: the decider's.
+        life_us: when this life began.
+    """
+
+    def __init__(self, name: str, shared: SharedState, *, clock: Callable[[], int], seed: int = 0) -> None:
+        self.state = SystemState(name, seed=seed)
+        self.life_us = clock()
+        self._shared = shared
+        self._clock = clock
+        self._numbers = count()
+        self._records: list[ManagerInput | ControlEvent | ControlCommand] = []
+        self._to_do: list[Done] = []
+
+    def tell(self, told: Told) -> None:
+        """Tells the decider something, now, and keeps what it wants."""
+        event = told(self._clock())
+        waiting = [event]
+        while waiting:
+            event = waiting.pop(0)
+            self._records.append(self._input(event))
+            for action in decide(self.state, event):
+                waiting += self._take(action)
+
+    def tell_all(self, found: Iterable[events.Event]) -> None:
+        """Tells events one after the other."""
+        for event in found:
+            self.tell(lambda _, event=event: event)  # type: ignore[misc]
+
+    def records(self) -> list[ManagerInput | ControlEvent | ControlCommand]:
+        """What is to be published since the last time; behind it what was decided may be done."""
+        found, self._records = self._records, []
+        return found
+
+    def to_do(self) -> list[Done]:
+        """What a driver is to do since the last time, in this order."""
+        found, self._to_do = self._to_do, []
+        return found
+
+    def silent(self) -> frozenset[str]:
+        """Processes that don't answer."""
+        return frozenset(self.state.silent)
+
+    def managed(self, running: Iterable[str]) -> tuple[str, ...]:
+        """Those of some running containers that this process manages, by name."""
+        found = self.state.containers
+        return tuple(
+            sorted(name for name in running if name in found and self.state.manages(found[name]))
+        )
+
+    def missing_hosts(self, up: frozenset[str]) -> list[str]:
+        """Hosts of this process that shall run, and of which the driver knows nothing."""
+        return [
+            host.name
+            for host in self.state.hosts.values()
+            if host.state in ("running", "starting") and self.state.is_mine(host.name) and host.name not in up
+        ]
+
+    def stop_all(self) -> None:
+        """Has all that managers started stopped; the master's, and nothing is launched in its place."""
+        self.state.is_caught_up = False
+        for container in sorted(self.state.containers.values(), key=lambda each: each.name):
+            if self.state.manages(container) and container.state in ("starting", "running", "stopping"):
+                self._to_do.append(act.Stop(container=container.name, host=container.host))
+        if self.state.name == MASTER:
+            mine = [host for host in self.state.hosts.values() if host.is_ours and host.state == "running"]
+            self._to_do += [act.LeaveHost(host=host.name, stops=True) for host in mine]
+
+    def _take(self, action: act.Action) -> Iterable[events.Event]:
+        if isinstance(action, act.Put | act.Remove | act.Assign):
+            return self._shared.write(action)
+        if isinstance(action, act.Report):
+            self._records.append(action.event)
+        elif isinstance(action, act.Order):
+            self._records.append(action.command)
+        else:
+            self._to_do.append(action)
+        return ()
+
+    def _input(self, event: events.Event) -> ManagerInput:
+        kind, document = input_of(event)
+        return ManagerInput(
+            manager=self.state.name,
+            life_us=self.life_us,
+            number=next(self._numbers),
+            at_us=event.now_us,
+            event=kind,
+            document=document,
+        )

@@ -1,0 +1,129 @@
+"""Looks at what a driver sees, and tells what is new: hosts that come and go, containers that start and end."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+from microservo.domain.manager import events
+from microservo.domain.manager.entities import Port
+from microservo.errors import MicroServoError
+from microservo.platforms.driver import ContainerSeen, Driver, HostSeen
+from services.manager.performing import Told
+
+logger = logging.getLogger(__name__)
+
+LOOK_S = 0.25
+
+
+class Watcher:
+    """Looks in a thread of its own until it is closed; at its first look, all that is there is told.
+
+    Args:
+        driver: that sees it.
+        told: takes what is new.
+        forget: takes the name of a container that has ended and was told of.
+    """
+
+    def __init__(
+        self, driver: Driver, told: queue.SimpleQueue[Told], *, forget: Callable[[str], None]
+    ) -> None:
+        self._driver = driver
+        self._told = told
+        self._forget = forget
+        self._hosts: Mapping[str, HostSeen] = {}
+        self._containers: dict[str, ContainerSeen] = {}
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+    def start(self) -> None:
+        """Begins to look."""
+        self._thread.start()
+
+    def running(self) -> frozenset[str]:
+        """Names of the containers that were running at the last look."""
+        return frozenset(name for name, each in self._containers.items() if each.exit_code is None)
+
+    def look(self) -> None:
+        """Looks once.
+
+        Raises:
+            MicroServoError: the driver does not answer.
+        """
+        hosts = {each.name: each for each in self._driver.hosts()}
+        containers = {each.id: each for each in self._driver.containers()}
+        before, self._hosts = self._hosts, hosts
+        for name, host in hosts.items():
+            if host.up and not (name in before and before[name].up):
+                self._tell_up(name, containers)
+        for name, host in before.items():
+            if host.up and not (name in hosts and hosts[name].up):
+                self._tell_down(name)
+        up = {name for name, host in hosts.items() if host.up}
+        self._compare(containers, up)
+
+    def close(self) -> None:
+        """Looks no more."""
+        self._closed.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _tell_up(self, host: str, containers: Mapping[str, ContainerSeen]) -> None:
+        running = frozenset(
+            each.id for each in containers.values() if each.host == host and each.exit_code is None
+        )
+        self._told.put(lambda now_us: events.HostUp(now_us=now_us, host=host))
+        self._told.put(lambda now_us: events.ContainersFound(now_us=now_us, host=host, running=running))
+
+    def _tell_down(self, host: str) -> None:
+        reason = "it does not answer"
+        self._told.put(lambda now_us: events.HostDown(now_us=now_us, host=host, reason=reason))
+        for name in [each.id for each in self._containers.values() if each.host == host]:
+            del self._containers[name]
+
+    def _compare(self, containers: Mapping[str, ContainerSeen], up: set[str]) -> None:
+        for name, each in containers.items():
+            known = self._containers.get(name)
+            if each.exit_code is not None:
+                if known is None or known.exit_code is None:
+                    self._tell_ended(name, f"it ended with exit code {each.exit_code}")
+                    self._forget(name)
+            elif each.ready and not (known is not None and known.ready):
+                self._tell_started(each)
+        for name, known in self._containers.items():
+            if name not in containers and known.exit_code is None and known.host in up:
+                self._tell_ended(name, "it is there no more")
+        self._containers = dict(containers)
+
+    def _tell_started(self, seen: ContainerSeen) -> None:
+        port = int(seen.address.rpartition(":")[2])
+        ports = (Port(internal=port, external=port),)
+        self._told.put(lambda now_us: events.ContainerStarted(now_us=now_us, container=seen.id, ports=ports))
+
+    def _tell_ended(self, name: str, reason: str) -> None:
+        self._told.put(lambda now_us: events.ContainerEnded(now_us=now_us, container=name, reason=reason))
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            try:
+                self.look()
+            except MicroServoError as error:
+                logger.warning("the driver does not answer: %s", error)
+            except Exception:
+                logger.exception("a look at hosts and containers failed; the next one follows")
+            self._closed.wait(LOOK_S)
