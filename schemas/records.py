@@ -1037,6 +1037,8 @@ class ManagerHeartbeat:
     """Microseconds UTC: when it said so."""
     region: str
     """That a worker is for; empty for the master."""
+    next_command: int
+    """Offset on control-commands from which a next life of the process is to go on."""
     running: tuple[str, ...]
     """Names of the containers that it manages and that do run."""
 

@@ -10,6 +10,7 @@ import numpy as np
 from microservo.adapters.broker import Message
 from microservo.domain.geography import RequestCounts
 from microservo.domain.manager import events
+from microservo.domain.manager.accounting import Accounts
 from microservo.errors import Fatal, InvalidInput, InvalidMessage
 from microservo.log.dead_letters import DeadLetters
 from microservo.runtime.metrics import RECORDS_TOTAL
@@ -20,14 +21,22 @@ from schemas.catalogue import (
     REQUEST_LOCATIONS,
     ROOT_CAUSES,
     SYSTEM_STATE,
+    TELEMETRY_METRICS,
 )
 from schemas.codec import SchemaError, decode
-from schemas.records import AnomalyScore, ControlCommand, ManagerHeartbeat, RequestLocations, RootCause
+from schemas.records import (
+    AnomalyScore,
+    ControlCommand,
+    ManagerHeartbeat,
+    MetricBatch,
+    RequestLocations,
+    RootCause,
+)
 from services.manager.shared import SharedState
 
 logger = logging.getLogger(__name__)
 
-FOLLOWED = (ANOMALY_SCORES, MANAGER_HEARTBEATS, REQUEST_LOCATIONS, ROOT_CAUSES)
+FOLLOWED = (ANOMALY_SCORES, MANAGER_HEARTBEATS, REQUEST_LOCATIONS, ROOT_CAUSES, TELEMETRY_METRICS)
 """Topics of which only what comes from now on counts."""
 
 
@@ -38,6 +47,7 @@ class Inbox:
         name: of the manager.
         life_us: when it was started.
         shared: takes messages of `system-state`.
+        accounts: takes points of metrics.
         prefix: of the topics' names.
         dead_letters: take what can't be read.
         clock: epoch microseconds UTC.
@@ -49,6 +59,7 @@ class Inbox:
         life_us: int,
         *,
         shared: SharedState,
+        accounts: Accounts,
         prefix: str,
         dead_letters: DeadLetters,
         clock: Callable[[], int],
@@ -56,6 +67,7 @@ class Inbox:
         self._name = name
         self._life_us = life_us
         self._shared = shared
+        self._accounts = accounts
         self._prefix = prefix
         self._dead_letters = dead_letters
         self._clock = clock
@@ -80,7 +92,9 @@ class Inbox:
 
     def _told(self, record: object) -> Iterator[events.Event]:
         now_us = self._clock()
-        if isinstance(record, ControlCommand):
+        if isinstance(record, MetricBatch):
+            self._accounts.add(record)
+        elif isinstance(record, ControlCommand):
             yield events.CommandGiven(now_us=now_us, command=record)
         elif isinstance(record, ManagerHeartbeat):
             yield from self._heard(record, now_us)
@@ -98,7 +112,9 @@ class Inbox:
         if record.name != self._name:
             yield events.Heartbeat(now_us=now_us, name=record.name, running=frozenset(record.running))
         elif record.life_us > self._life_us:
-            msg = f"a later process manages as {self._name!r}, so this one ends; give one of them another name"
+            msg = (
+                f"a later process manages as {self._name!r}, so this one ends; give one of them another name"
+            )
             raise Fatal(msg)
 
 

@@ -77,9 +77,7 @@ class Manager:
     def managed(self, running: Iterable[str]) -> tuple[str, ...]:
         """Those of some running containers that this process manages, by name."""
         found = self.state.containers
-        return tuple(
-            sorted(name for name in running if name in found and self.state.manages(found[name]))
-        )
+        return tuple(sorted(name for name in running if name in found and self.state.manages(found[name])))
 
     def missing_hosts(self, up: frozenset[str]) -> list[str]:
         """Hosts of this process that shall run, and of which the driver knows nothing."""

@@ -1,11 +1,10 @@
-"""Carries decisions out through a driver, each in a thread: several at once, but one after the other on one subject."""
+"""Carries decisions out through a driver: several at once, one after the other on one subject."""
 
 from __future__ import annotations
 
 import logging
 import queue
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -208,4 +207,3 @@ _DOERS: Mapping[type[Any], _Doer] = {
     act.LaunchInstance: lambda self, each: (each.container, lambda: self._no_cloud(each)),
 }
 """Subject of each action, and what is done."""
-__all__ = ["Performer", "Told", "plan_of"]

@@ -1,4 +1,4 @@
-"""Looks at what a driver sees, and tells what is new: hosts that come and go, containers that start and end."""
+"""Tells what is new of what a driver sees: hosts that come and go, containers that start and end."""
 
 from __future__ import annotations
 
@@ -47,6 +47,10 @@ class Watcher:
     def running(self) -> frozenset[str]:
         """Names of the containers that were running at the last look."""
         return frozenset(name for name, each in self._containers.items() if each.exit_code is None)
+
+    def up(self) -> frozenset[str]:
+        """Names of the hosts that were up at the last look."""
+        return frozenset(name for name, host in self._hosts.items() if host.up)
 
     def look(self) -> None:
         """Looks once.

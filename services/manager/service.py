@@ -1,0 +1,290 @@
+"""The process: it reads to the end of what is known, adopts what runs, and decides from then on."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import queue
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+
+from microservo.adapters.broker import Broker, Consumer, Message
+from microservo.adapters.clock import now_us
+from microservo.adapters.kafka import KafkaBroker
+from microservo.domain.manager import events
+from microservo.domain.manager.accounting import Accounts
+from microservo.domain.manager.state import COMMANDS_KEPT
+from microservo.errors import InvalidInput, Retryable
+from microservo.log.dead_letters import DeadLetters
+from microservo.log.ranges import read_ranges
+from microservo.log.reader import ranges_from, read_state, tail
+from microservo.log.resending import ResendingPublisher
+from microservo.platforms.driver import Driver
+from microservo.retry import retry
+from microservo.runtime.health import HealthServer
+from microservo.runtime.log_limit import LogLimit
+from microservo.runtime.pulse import Pulse
+from microservo.runtime.shutdown import Shutdown
+from schemas.catalogue import CONTROL_COMMANDS, CONTROL_EVENTS, MANAGER_HEARTBEATS, SYSTEM_STATE
+from schemas.codec import SchemaError, decode_as
+from schemas.records import ControlEvent, ManagerHeartbeat
+from services.manager.inbox import FOLLOWED, Inbox
+from services.manager.manager import Manager
+from services.manager.performing import Performer, Told
+from services.manager.settings import ManagerSettings
+from services.manager.shared import SharedState
+from services.manager.watching import Watcher
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 500
+_IDLE_S = 0.05
+_TICK_US = 1_000_000
+_GIVE_UP_S = 5.0
+"""After so long a producer gives a message up, and gets a successor; it must not hold up decisions."""
+_STOP_S = 30.0
+"""Within so long all that was started is stopped at an orderly end."""
+
+
+def run(
+    settings: ManagerSettings,
+    shutdown: Shutdown,
+    *,
+    driver: Driver | None = None,
+    broker: Broker | None = None,
+    clock: Callable[[], int] = now_us,
+) -> None:
+    """Manages until shutdown; what was started is stopped then.
+
+    Raises:
+        InvalidInput: a topic is missing, or no driver is named.
+        Fatal: a later process of the same name manages.
+    """
+    reading = broker or KafkaBroker(settings.kafka)
+    give_up = {"delivery_timeout_s": min(_GIVE_UP_S, settings.kafka.delivery_timeout_s)}
+    writing = broker or KafkaBroker(settings.kafka.model_copy(update=give_up))
+    driver = driver or _driver_of(settings)
+    with ExitStack() as stack:
+        pulse = Pulse()
+        stack.enter_context(HealthServer(settings.health_port, pulse.is_alive))
+        process = ManagerProcess(settings, driver, reading=reading, writing=writing, clock=clock, pulse=pulse)
+        stack.enter_context(closing(process))
+        process.run(shutdown)
+
+
+class ManagerProcess:
+    """A manager with its links to the log and to the driver; belongs to one thread.
+
+    Args:
+        settings: of the manager.
+        driver: of hosts and containers.
+        reading: broker to read from.
+        writing: broker whose producers give up soon.
+        clock: epoch microseconds UTC.
+        pulse: beats while it goes on.
+    """
+
+    def __init__(
+        self,
+        settings: ManagerSettings,
+        driver: Driver,
+        *,
+        reading: Broker,
+        writing: Broker,
+        clock: Callable[[], int],
+        pulse: Pulse,
+    ) -> None:
+        self._settings = settings
+        self._reading = reading
+        self._clock = clock
+        self._pulse = pulse
+        self._limit = LogLimit()
+        self._told: queue.SimpleQueue[Told] = queue.SimpleQueue()
+        name = settings.manager_name
+        self._shared = SharedState(name, clock)
+        self._accounts = Accounts()
+        self.manager = Manager(name, self._shared, clock=clock, seed=settings.manager_seed)
+        self._open = ExitStack()
+        self._publisher = self._open.enter_context(
+            closing(
+                ResendingPublisher(
+                    writing, process="manager", topic_prefix=settings.topic_prefix, clock=clock
+                )
+            )
+        )
+        state = self.manager.state
+        self._performer = self._open.enter_context(
+            Performer(
+                driver,
+                self._told,
+                host_of=state.hosts.get,
+                is_stateful=lambda service: service in state.services and state.services[service].is_stateful,
+            )
+        )
+        self._watcher = self._open.enter_context(Watcher(driver, self._told, forget=self._performer.forget))
+        rejecting = self._open.enter_context(writing.producer())
+        self._inbox = Inbox(
+            name,
+            self.manager.life_us,
+            shared=self._shared,
+            accounts=self._accounts,
+            prefix=settings.topic_prefix,
+            dead_letters=DeadLetters(rejecting, settings.topic_prefix),
+            clock=clock,
+        )
+        self._next_command = 0
+        self._ticked_us = 0
+        self._is_publishing = False
+
+    def run(self, shutdown: Shutdown) -> None:
+        """Catches up, then decides until shutdown."""
+        consumer = retry(self._caught_up, wait=shutdown.wait, on_failure=self._log_away)
+        with closing(consumer):
+            self._adopt()
+            while not shutdown.requested:
+                self._pulse.beat()
+                self._round(consumer.consume(_BATCH, _IDLE_S))
+        self._end()
+
+    def close(self) -> None:
+        """Looks and does no more; what runs goes on."""
+        self._open.close()
+
+    def _caught_up(self) -> Consumer:
+        """Tells what is on the log, and returns a consumer that goes on behind it.
+
+        Raises:
+            InvalidInput: a topic is missing.
+            Retryable: the broker is away for now.
+        """
+        topic, settings = self._settings.topic, self._settings
+        lives = read_state(self._reading, topic(MANAGER_HEARTBEATS), ManagerHeartbeat)
+        earlier = lives.get(settings.manager_name)
+        known = [
+            _command_in(message) for message in tail(self._reading, topic(CONTROL_EVENTS), COMMANDS_KEPT)
+        ]
+        with self._reading.consumer(group_id=None) as consumer:
+            ranges = ranges_from(consumer, topic(SYSTEM_STATE))
+            commands = ranges_from(consumer, topic(CONTROL_COMMANDS))
+            latest = {
+                partition: end
+                for name in FOLLOWED
+                for partition, (_, end) in ranges_from(consumer, topic(name)).items()
+            }
+            for message in read_ranges(consumer, ranges, compacted=True):
+                self._tell_message(message)
+        now = self._clock()
+        ids = tuple(dict.fromkeys(each for each in known if each))
+        self.manager.tell_all([events.CommandsKnown(now_us=now, command_ids=ids)])
+        positions = {partition: end for partition, (_, end) in ranges.items()} | latest
+        for partition, (first, end) in commands.items():
+            self._next_command = first if earlier is None else min(max(first, earlier.next_command), end)
+            positions[partition] = self._next_command
+        following = self._reading.consumer(group_id=None)
+        following.assign(positions)
+        return following
+
+    def _adopt(self) -> None:
+        """Finds out what runs before anything is decided."""
+        self._watcher.look()
+        self._watcher.start()
+        now = self._clock()
+        self.manager.tell_all([events.CaughtUp(now_us=now)])
+        self._drain()
+        for host in self.manager.missing_hosts(self._watcher.up()):
+            self.manager.tell_all(
+                [events.HostDown(now_us=now, host=host, reason="the driver knows nothing of it")]
+            )
+
+    def _round(self, messages: list[Message]) -> None:
+        topic = self._settings.topic
+        for message in messages:
+            self._tell_message(message)
+            if message.topic == topic(CONTROL_COMMANDS):
+                self._next_command = message.offset + 1
+        self._drain()
+        now = self._clock()
+        if now >= self._ticked_us + _TICK_US:
+            self._ticked_us = now
+            self.manager.tell_all(
+                [*self._accounts.measured(self.manager.state, now), events.TimePassed(now_us=now)]
+            )
+            self._publish(is_at_end=True, heartbeat=self._heartbeat(now))
+        else:
+            self._publish(is_at_end=not any(each.topic == topic(SYSTEM_STATE) for each in messages))
+        for action in self.manager.to_do():
+            self._performer.do(action)
+
+    def _tell_message(self, message: Message) -> None:
+        self.manager.tell_all(self._inbox.read(message))
+
+    def _drain(self) -> None:
+        """Tells what performer and watcher have to say."""
+        while True:
+            try:
+                told = self._told.get_nowait()
+            except queue.Empty:
+                return
+            self.manager.tell(told)
+
+    def _publish(self, *, is_at_end: bool, heartbeat: ManagerHeartbeat | None = None) -> None:
+        """Publishes what is new, once what was before is durable; while the broker is away, it waits."""
+        self._shared.silent = self.manager.silent()
+        try:
+            self._publisher.finish()
+            # State first: who reads that something was done finds it done.
+            batch = [*self._shared.outgoing(is_at_end=is_at_end), *self.manager.records()]
+            self._publisher.begin(batch if heartbeat is None else [*batch, heartbeat])
+            self._publisher.finish()
+        except Retryable as error:
+            self._log_away(error)
+
+    def _heartbeat(self, now: int) -> ManagerHeartbeat:
+        return ManagerHeartbeat(
+            name=self._settings.manager_name,
+            life_us=self.manager.life_us,
+            at_us=now,
+            region=self._settings.manager_region,
+            next_command=self._next_command,
+            running=self.manager.managed(self._watcher.running()),
+        )
+
+    def _end(self) -> None:
+        """Stops what was started, and says so."""
+        self.manager.stop_all()
+        for action in self.manager.to_do():
+            self._performer.do(action)
+        if not self._performer.wait_idle(_STOP_S):
+            logger.warning("not all that was started is stopped within %g s", _STOP_S)
+        self._drain()
+        self._publish(is_at_end=True)
+
+    def _log_away(self, error: Exception) -> None:
+        if (rest := self._limit.end_of_line(SYSTEM_STATE, "away")) is not None:
+            logger.warning("%s%s", error, rest)
+
+
+def _driver_of(settings: ManagerSettings) -> Driver:
+    """The driver that the settings name.
+
+    Raises:
+        InvalidInput: they name none, or there is none of that name.
+    """
+    module, _, name = settings.manager_driver.partition(":")
+    if not module:
+        msg = "no manager_driver is named; give module:function of what makes one from the managers' tag"
+        raise InvalidInput(msg)
+    try:
+        made: Driver = getattr(importlib.import_module(module), name)(settings.manager_tag)
+    except (ImportError, AttributeError) as error:
+        msg = f"manager_driver {settings.manager_driver!r} can't be had: {error}; name module:function"
+        raise InvalidInput(msg) from error
+    return made
+
+
+def _command_in(message: Message) -> str:
+    """The command that an event is of; empty for none."""
+    try:
+        return decode_as(ControlEvent, message.value or b"").command_id
+    except SchemaError:
+        return ""
