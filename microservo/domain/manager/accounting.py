@@ -28,6 +28,7 @@ class Accounts:
     def __init__(self) -> None:
         self._values: dict[tuple[str, str], tuple[int, float]] = {}
         self._counted_us = 0
+        self._hosts: frozenset[str] = frozenset()
 
     def add(self, batch: MetricBatch) -> None:
         """Takes points of metrics; those of instances that are no containers are left in the end."""
@@ -42,10 +43,12 @@ class Accounts:
                 self._values[key] = at_us, float(columns.value[row])
 
     def measured(self, state: SystemState, now_us: int) -> Iterator[events.Measured]:
-        """What is measured now, if it is time for it."""
-        if now_us < self._counted_us + EACH_US:
+        """What is measured now, if it is time for it, or there is a host that was not measured yet."""
+        hosts = [host for host in state.hosts.values() if host.state == "running" and host.cores > 0]
+        names = frozenset(host.name for host in hosts)
+        if now_us < self._counted_us + EACH_US and names <= self._hosts:
             return
-        self._counted_us = now_us
+        self._counted_us, self._hosts = now_us, names
         self._values = {key: value for key, value in self._values.items() if value[0] > now_us - OLD_US}
         running = [each for each in state.containers.values() if each.state == "running"]
         measured = [each for each in running if (each.name, CPU) in self._values and each.host in state.hosts]
@@ -53,7 +56,6 @@ class Accounts:
             yield _of_containers(
                 [(each, state.hosts[each.host], *self._used(each)) for each in measured], now_us
             )
-        hosts = [host for host in state.hosts.values() if host.state == "running" and host.cores > 0]
         if hosts:
             yield self._of_hosts(hosts, running, state, now_us)
 

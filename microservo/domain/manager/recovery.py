@@ -75,7 +75,10 @@ def _gone(step: Step, container: Container) -> None:
 
 
 def launch_failed(step: Step, name: str, reason: str) -> None:
-    """A container could not be launched: on another host, unless so many have failed already."""
+    """A container could not be launched: on another host, unless so many have failed already.
+
+    Where there is no other host it is tried there again, as one that ended, and as often.
+    """
     state = step.state
     container = state.containers.get(name)
     if container is None or not state.manages(container) or container.takes_part is False:
@@ -90,7 +93,8 @@ def launch_failed(step: Step, name: str, reason: str) -> None:
     step.remove(entity_key(container))
     like = replace(container, failed_hosts=failed)
     target = Coordinates(container.latitude, container.longitude)
-    launch_near(step, service, target, cause, action="launch", excluded=failed, like=like)
+    if launch_near(step, service, target, cause, action="launch", excluded=failed, like=like) is None:
+        _recover(step, container, reason, is_own_fault=True)
 
 
 def _recover(step: Step, container: Container, reason: str, *, is_own_fault: bool) -> None:
