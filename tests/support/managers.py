@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from microservo import Client
 from microservo.adapters.broker import Broker
 from microservo.adapters.clock import now_us
+from microservo.domain.manager.entities import Entity, entity_key
 from microservo.errors import MicroServoError
 from microservo.log.reader import read_topic
 from microservo.platforms.driver import Driver
+from microservo.runtime.pulse import Pulse
 from microservo.runtime.shutdown import Shutdown
 from microservo.testing import eventually
 from microservo.testing.memory_driver import MemoryDriver, MemoryInfrastructure
 from schemas.catalogue import MANAGER_INPUTS
 from schemas.codec import decode_as
 from schemas.records import ManagerInput
-from services.manager.service import run
+from services.manager.service import ManagerProcess
 from services.manager.settings import ManagerSettings
 
 GIB = 1 << 30
@@ -43,14 +45,14 @@ class RunningManager:
     """
 
     def __init__(self, broker: Broker, driver: Driver, *, prefix: str = "", name: str = "master") -> None:
-        self._broker = broker
-        self._driver = driver
-        self._settings = ManagerSettings(
-            topic_prefix=prefix, manager_name=name, manager_region="" if name == "master" else "Asia"
-        )
+        region = "" if name == "master" else "Asia"
+        settings = ManagerSettings(topic_prefix=prefix, manager_name=name, manager_region=region)
         self._shutdown = Shutdown(signals=())
         self._is_killed = threading.Event()
         self.errors: list[BaseException] = []
+        self.process = ManagerProcess(
+            settings, driver, reading=broker, writing=broker, clock=self._clock, pulse=Pulse()
+        )
         self._thread = threading.Thread(target=self._body, name=name, daemon=True)
         self._thread.start()
 
@@ -76,9 +78,19 @@ class RunningManager:
             raise Killed
         return now_us()
 
+    def entities(self) -> dict[str, tuple[str, Entity]]:
+        """All entities as it knows them, with their owners, by kind and id."""
+        state = self.process.manager.state
+        return {
+            entity_key(entity): (state.owner_of(entity_key(entity)), entity)
+            for of_kind in list(state.entities.values())
+            for entity in list(of_kind.values())
+        }
+
     def _body(self) -> None:
         try:
-            run(self._settings, self._shutdown, driver=self._driver, broker=self._broker, clock=self._clock)
+            with closing(self.process):
+                self.process.run(self._shutdown)
         except Killed:
             pass
         except MicroServoError as error:
@@ -102,9 +114,9 @@ class Fleet:
         self.driver = MemoryDriver(self.infrastructure, managed_by=TAG)
         self._managers: list[RunningManager] = []
 
-    def manager(self, name: str = "master", driver: Driver | None = None) -> RunningManager:
-        """Starts one."""
-        found = RunningManager(self.broker, driver or self.driver, prefix=self.prefix, name=name)
+    def manager(self, name: str = "master", broker: Broker | None = None) -> RunningManager:
+        """Starts one, maybe with a link of its own to the broker."""
+        found = RunningManager(broker or self.broker, self.driver, prefix=self.prefix, name=name)
         self._managers.append(found)
         return found
 
@@ -132,11 +144,11 @@ class Fleet:
         return {each.name for each in self.client.manager.list("node") if each.values["is_ready"]}
 
     def measured(self) -> set[str]:
-        """Names of the hosts that the managers know the use of."""
+        """Names of the hosts that the master knows the use of."""
         found: set[str] = set()
         for message in read_topic(self.broker, self.prefix + MANAGER_INPUTS):
             told = decode_as(ManagerInput, message.value or b"")
-            if told.event == "HostsMeasured":
+            if told.event == "HostsMeasured" and told.manager == "master":
                 found.update(json.loads(told.document)["names"])
         return found
 

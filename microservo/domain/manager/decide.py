@@ -109,7 +109,7 @@ def _container_started(step: Step, event: events.ContainerStarted) -> None:
 
 def _stop_failed(step: Step, event: events.StopFailed) -> None:
     container = step.state.containers.get(event.container)
-    if container is not None and container.state == "stopping":
+    if container is not None and container.state == "stopping" and step.state.manages(container):
         step.report(
             entity_key(container),
             "stop",

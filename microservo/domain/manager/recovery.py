@@ -18,7 +18,9 @@ def started(step: Step, name: str, ports: tuple[Port, ...]) -> None:
     """A container runs; what it replaces is stopped a little later, when callers know of the new one."""
     state = step.state
     container = state.containers.get(name)
-    if container is None or container.state not in ("starting", "waiting", "down"):
+    if container is None or not state.manages(container):
+        return
+    if container.state not in ("starting", "waiting", "down"):
         return
     state.deadlines.pop(name, None)
     running = step.change(
