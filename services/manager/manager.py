@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 
 from microservo.domain.manager import actions as act
@@ -12,9 +12,11 @@ from microservo.domain.manager.changes import MASTER
 from microservo.domain.manager.decide import decide
 from microservo.domain.manager.journal import input_of
 from microservo.domain.manager.state import SystemState
+from microservo.platforms.driver import ContainerSeen
 from schemas.records import ControlCommand, ControlEvent, ManagerInput
 from services.manager.performing import Told
 from services.manager.shared import SharedState
+from services.manager.watching import ports_of
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +88,31 @@ class Manager:
             for host in self.state.hosts.values()
             if host.state in ("running", "starting") and self.state.is_mine(host.name) and host.name not in up
         ]
+
+    def unheard(self, seen: Mapping[str, ContainerSeen], up: frozenset[str]) -> list[events.Event]:
+        """What is otherwise than it is recorded, of containers that this process manages.
+
+        It was told when another process managed them, and nobody will tell it again.
+
+        Args:
+            seen: what the driver sees, by name.
+            up: hosts that it reaches.
+        """
+        found: list[events.Event] = []
+        now_us = self._clock()
+        for container in self.state.containers.values():
+            if not self.state.manages(container) or container.host not in up:
+                continue
+            its = seen.get(container.name)
+            runs = its is not None and its.exit_code is None
+            if container.state in ("running", "stopping") and not runs:
+                reason = f"{container.host} runs it no more"
+                found.append(events.ContainerEnded(now_us=now_us, container=container.name, reason=reason))
+            elif container.state == "starting" and its is not None and runs and its.ready:
+                found.append(
+                    events.ContainerStarted(now_us=now_us, container=container.name, ports=ports_of(its))
+                )
+        return found
 
     def stop_all(self) -> None:
         """Has all that managers started stopped; the master's, and nothing is launched in its place."""

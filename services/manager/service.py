@@ -206,9 +206,9 @@ class ManagerProcess:
         now = self._clock()
         if now >= self._ticked_us + _TICK_US:
             self._ticked_us = now
-            self.manager.tell_all(
-                [*self._accounts.measured(self.manager.state, now), events.TimePassed(now_us=now)]
-            )
+            self.manager.tell_all(self.manager.unheard(self._watcher.seen(), self._watcher.up()))
+            self.manager.tell_all(self._accounts.measured(self.manager.state, now))
+            self.manager.tell_all([events.TimePassed(now_us=now)])
             self._publish(is_at_end=True, heartbeat=self._heartbeat(now))
         else:
             self._publish(is_at_end=not any(each.topic == topic(SYSTEM_STATE) for each in messages))

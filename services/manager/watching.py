@@ -48,6 +48,10 @@ class Watcher:
         """Names of the containers that were running at the last look."""
         return frozenset(name for name, each in self._containers.items() if each.exit_code is None)
 
+    def seen(self) -> Mapping[str, ContainerSeen]:
+        """The containers of the last look, by name."""
+        return self._containers
+
     def up(self) -> frozenset[str]:
         """Names of the hosts that were up at the last look."""
         return frozenset(name for name, host in self._hosts.items() if host.up)
@@ -101,22 +105,22 @@ class Watcher:
             del self._containers[name]
 
     def _compare(self, containers: Mapping[str, ContainerSeen], up: set[str]) -> None:
+        # What is told must not be newer than what can be seen.
+        before, self._containers = self._containers, dict(containers)
         for name, each in containers.items():
-            known = self._containers.get(name)
+            known = before.get(name)
             if each.exit_code is not None:
                 if known is None or known.exit_code is None:
                     self._tell_ended(name, f"it ended with exit code {each.exit_code}")
                     self._forget(name)
             elif each.ready and not (known is not None and known.ready):
                 self._tell_started(each)
-        for name, known in self._containers.items():
+        for name, known in before.items():
             if name not in containers and known.exit_code is None and known.host in up:
                 self._tell_ended(name, "it is there no more")
-        self._containers = dict(containers)
 
     def _tell_started(self, seen: ContainerSeen) -> None:
-        port = int(seen.address.rpartition(":")[2])
-        ports = (Port(internal=port, external=port),)
+        ports = ports_of(seen)
         self._told.put(lambda now_us: events.ContainerStarted(now_us=now_us, container=seen.id, ports=ports))
 
     def _tell_ended(self, name: str, reason: str) -> None:
@@ -131,3 +135,9 @@ class Watcher:
             except Exception:
                 logger.exception("a look at hosts and containers failed; the next one follows")
             self._closed.wait(LOOK_S)
+
+
+def ports_of(seen: ContainerSeen) -> tuple[Port, ...]:
+    """Where callers reach a container, inside and outside of it alike."""
+    port = int(seen.address.rpartition(":")[2])
+    return (Port(internal=port, external=port),)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from microservo.domain.manager import events
+from microservo.domain.manager.changes import MASTER
 from microservo.domain.manager.entities import Container, Host
 from microservo.domain.manager.state import SystemState
 from microservo.domain.telemetry import metric_columns
@@ -44,7 +45,7 @@ class Accounts:
 
     def measured(self, state: SystemState, now_us: int) -> Iterator[events.Measured]:
         """What is measured now, if it is time for it, or there is a host that was not measured yet."""
-        hosts = [host for host in state.hosts.values() if host.state == "running" and host.cores > 0]
+        hosts = [host for host in state.hosts.values() if _counts(host, state)]
         names = frozenset(host.name for host in hosts)
         if now_us < self._counted_us + EACH_US and names <= self._hosts:
             return
@@ -90,6 +91,12 @@ class Accounts:
                 "disk-available": np.array([host.disk_bytes - disk[host.name] for host in hosts]),
             },
         )
+
+
+def _counts(host: Host, state: SystemState) -> bool:
+    """Whether this manager may place something there: the master everywhere, a worker on what is its own."""
+    is_reached = state.name == MASTER or state.is_mine(host.name)
+    return host.state == "running" and host.cores > 0 and is_reached
 
 
 def _of_containers(
