@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import floor, isfinite, log10
 from typing import Any
@@ -12,6 +12,7 @@ from markupsafe import Markup
 from microservo.datasets.pages import own, template
 from microservo.domain.deployments import NO_FENCE
 from microservo.domain.evaluation.board import Board, BoardRow, groups_of, medals
+from microservo.domain.evaluation.breakdown import taken_for
 from microservo.domain.scoring import Metric
 
 _COLOURS = 8
@@ -63,6 +64,7 @@ def _board(board: Board) -> dict[str, Any]:
         "dots": _dots(board, styles),
         "budgets": _budgets(board, styles),
         "heat": _heat(board),
+        "answers": _answers(board),
     }
 
 
@@ -241,6 +243,26 @@ def _heat(board: Board) -> dict[str, Any] | None:
             for row in board.rows
         ],
     }
+
+
+def _answers(board: Board) -> dict[str, Any] | None:
+    """What each kind of fault was taken for; None where there is no classifier."""
+    by_row = {row.name: taken_for(row.evaluation) for row in board.rows}
+    kinds = sorted({kind for said in by_row.values() for kind in said})
+    if not kinds:
+        return None
+    return {
+        "names": list(by_row),
+        "rows": [
+            {"kind": kind, "cells": [_said(kind, said.get(kind, {})) for said in by_row.values()]}
+            for kind in kinds
+        ],
+    }
+
+
+def _said(kind: str, said: Mapping[str, int]) -> list[tuple[str, bool]]:
+    """Each kind that was said with how often, and whether it is right."""
+    return [(f"{name or 'no answer'} {count}", name == kind) for name, count in said.items()]
 
 
 def _heat_cell(value: float | None, metric: Metric) -> tuple[str, int]:

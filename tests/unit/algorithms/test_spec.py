@@ -122,6 +122,8 @@ def test_what_is_not_there_is_refused_with_what_could_be(spec: str, words: str) 
         ({"object": "a:b", "seed": -1}, "seed -1"),
         ({"object": "a:b", "sign": 2}, "sign 2; expected 1, -1"),
         ({"object": "a:b", "batch": {"size": 1}}, "warm_up, refit, buffer"),
+        ({"object": "a:b", "batch": {"refit": 0}}, "whole numbers of windows, above 0"),
+        ({"object": "a:b", "threshold": float("inf")}, "threshold inf; expected a finite score"),
         ({"object": "a:b", "pre": [{"params": {}}]}, "pre has"),
         ({"object": "os.system"}, "expected module:name"),
     ],

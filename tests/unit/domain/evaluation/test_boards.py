@@ -14,6 +14,7 @@ from evaluated_run import (
     alarms,
     deployment,
     experiment,
+    failure_class,
     labelled,
     root_cause,
     scores,
@@ -24,6 +25,7 @@ from evaluated_run import (
 from microservo.datasets.board_page import board_page
 from microservo.domain.evaluation import Read, RunEvaluation
 from microservo.domain.evaluation.board import Board, boards, compare, medals
+from microservo.domain.evaluation.breakdown import MEAN, breakdown
 from microservo.domain.evaluation.export import to_csv, to_json
 from microservo.errors import InvalidInput
 from schemas.records import Evaluation
@@ -139,6 +141,24 @@ def test_json_is_strict_and_says_what_chance_gets(found: list[Board]) -> None:
     assert len(document[0]["rows"][0]["input_sha256"]) == 64
 
 
+def test_a_metric_is_broken_down_where_it_was(found: list[Board]) -> None:
+    detectors, rankers = found
+    by_kind = breakdown(detectors, "kind")
+    assert by_kind is not None
+    assert (by_kind.metric.name, by_kind.groups) == ("auc_pr", ("cpu-hog", "network-delay"))
+    assert by_kind.values["oracle@1"] == {"cpu-hog": 1.0, "network-delay": 1.0}
+    by_service = breakdown(detectors, "service")
+    assert by_service is not None
+    assert by_service.groups == (MEAN, "ads", "cart", "frontend")
+    assert breakdown(rankers, "detector") is None, "nobody told the rankers of an alarm"
+    assert breakdown(boards(evaluations(cost="live"))[0], "kind") is None, "the run goes on"
+
+
+def test_json_has_what_was_broken_down(found: list[Board]) -> None:
+    best = json.loads(to_json(found))[0]["rows"][0]
+    assert best["groups"]["kind=cpu-hog"]["auc_pr"] == 1.0
+
+
 class Page(HTMLParser):
     """Tags, links and text of a page."""
 
@@ -168,6 +188,19 @@ def test_the_page_needs_nothing_but_itself_and_marks_who_is_a_control_or_has_no_
     # Rankers were not said to be deployed, and so nothing is known of a fence.
     assert page.texts.count("no fence") == 3
     assert {"cpu-hog", "network-delay", "gold", "final"} <= set(page.texts)
+
+
+def test_the_page_says_what_each_kind_of_fault_was_taken_for() -> None:
+    run = RunEvaluation("run-1")
+    for record in truths():
+        run.add(record)
+    cases = sorted(run.oracle_cases(now_us=start_us(WINDOWS)), key=lambda each: each.opened_us)
+    for case in cases:
+        run.add(case)
+    run.add(failure_class(cases[0], "cpu-hog"))
+    found = boards(run.evaluations(at_us=0, cost="batch"))
+    texts = Page(board_page(found)).texts
+    assert {"cpu-hog 1", "no answer 3", "no answer 4"} <= set(texts)
 
 
 def test_a_name_is_text_on_the_page_and_nothing_else(known: list[Evaluation]) -> None:
