@@ -352,6 +352,8 @@ def checked_threshold(score: float) -> float:
 def name_of_spec(spec: str) -> str:
     """A name for what a spec points at: of the file, the folder, or the object."""
     last = spec.rpartition(":")[2] if ":" in spec else Path(spec).stem
+    if spec.endswith(".whl"):
+        last = last.partition("-")[0]  # behind it are version and platform
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", last)
     return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
 

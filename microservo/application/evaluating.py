@@ -20,7 +20,7 @@ from microservo.application.command import Command, Context
 from microservo.application.documents import to_json
 from microservo.application.runs import LATEST_RUN, run_id_of
 from microservo.application.trained_on import training_for
-from microservo.errors import AlgorithmEnded, InvalidInput
+from microservo.errors import InvalidInput
 from microservo.log.reader import read_state
 from microservo.supervision.system_file import environments_folder
 from schemas.catalogue import ALGORITHM_FILES, ALGORITHMS
@@ -249,12 +249,8 @@ def _running(
     with context.progress.stage("environment"):
         environment = workplace.environment()
     with environment, workplace.running(environment) as running:
-        try:
-            running.session.open()
-            yield running
-        except AlgorithmEnded as error:
-            # The pipe only shows that it ended.
-            raise AlgorithmEnded(running.why_it_ended() or str(error)) from error
+        running.session.open()
+        yield running
 
 
 def _holding(process: FencedProcess, advance: Advance) -> Advance:

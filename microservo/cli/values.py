@@ -76,6 +76,20 @@ class StartType(InstantType):
         return "latest" if value == "latest" else super().convert(value, param, ctx)
 
 
+class DurationType(click.ParamType):
+    """A duration, as `90s` or `10m`, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        try:
+            return parse_duration(str(value)) / 1e6
+        except InvalidInput as error:
+            self.fail(str(error), param, ctx)
+
+
 class DelayType(click.ParamType):
     """`SERVICE=DURATION`, as a service and microseconds."""
 
