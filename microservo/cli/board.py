@@ -218,13 +218,11 @@ def export(
 
 def print_board(found: Board) -> None:
     """Prints a board as a table, and below it what chance gets."""
-    first = found.rows[0].evaluation
     state = "final" if found.is_final else "not final: the run goes on, intervals come at its end"
-    counted = (
-        f"{first.windows:,} windows, {first.cases} incidents" if first.windows else f"{first.cases} faults"
-    )
     revision = max(row.evaluation.label_revision for row in found.rows)
-    print_line(styled(found.scenario, bold=True), f" - {counted}, labels up to revision {revision}, {state}")
+    print_line(
+        styled(found.scenario, bold=True), f" - {found.counted}, labels up to revision {revision}, {state}"
+    )
     if not found.has_one_truth:
         print_line(styled("some rows were held against newer labels than others", fg="yellow"))
     titles = [f"{each.title} *" if each.is_headline else each.title for each in found.metrics]
@@ -283,7 +281,7 @@ def _row(found: Board, row: BoardRow) -> Sequence[Cell]:
         ),
         f"{known.peak_memory_bytes / 2**20:.0f} MiB",
         "yes" if known.is_fenced else styled("none", fg="red"),
-        (known.input_sha256[:_HASH], known.labels_sha256[:_HASH]),
+        (known.input_sha256[:_HASH], f"{known.labels_sha256[:_HASH]} r{known.label_revision}"),
     )
 
 

@@ -19,7 +19,8 @@ _COLOURS = 8
 """Of lines and dots, in the style sheet; controls are grey."""
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 420, 230, 42, 34, 10, 14
 _DOT_LINE = 26
-_DOT_LEFT = 140
+_DOT_LEFT = 164
+FENCED = "fenced"
 _LONGEST_NAME = 20
 """Characters that fit beside a line."""
 
@@ -58,8 +59,7 @@ def _board(board: Board) -> dict[str, Any]:
         "metrics": [_head(metric) for metric in board.metrics],
         "rows": [_row(board, row, styles[row.name]) for row in board.rows],
         "updated_at_us": max(row.evaluation.updated_at_us for row in board.rows),
-        "windows": max(row.evaluation.windows for row in board.rows),
-        "cases": max(row.evaluation.cases for row in board.rows),
+        "counted": board.counted,
         "label_revision": max(row.evaluation.label_revision for row in board.rows),
         "dots": _dots(board, styles),
         "budgets": _budgets(board, styles),
@@ -96,13 +96,14 @@ def _row(board: Board, row: BoardRow, style: str) -> dict[str, Any]:
         "name": row.name,
         "style": style,
         "is_control": found.is_control,
-        "fence_warning": "" if found.is_fenced else NO_FENCE,
+        "fence": FENCED if found.is_fenced else NO_FENCE,
+        "is_fenced": found.is_fenced,
         "cells": [(number(row.values[metric.name]), _interval(row, metric.name)) for metric in board.metrics],
         "cpu": "-" if row.cpu_us_per_window is None else f"{row.cpu_us_per_window / 1000:.2f} ms",
         "latency": "-" if found.latency_p99_us is None else f"{found.latency_p99_us / 1000:.0f} ms",
         "memory": f"{found.peak_memory_bytes / 2**20:.0f} MiB",
         "input": found.input_sha256[:8],
-        "labels": found.labels_sha256[:8],
+        "labels": f"{found.labels_sha256[:8]} r{found.label_revision}",
     }
 
 

@@ -100,6 +100,17 @@ def test_a_board_of_a_run_that_goes_on_is_not_final_and_shows_what_there_is() ->
     assert board.rows[0].intervals == {}
 
 
+@pytest.mark.parametrize(
+    ("windows", "cases", "words"),
+    [(1415, 1, "1,415 windows, 1 incident"), (0, 1, "1 fault"), (0, 0, "0 faults")],
+)
+def test_a_board_says_what_it_was_judged_on(
+    known: list[Evaluation], windows: int, cases: int, words: str
+) -> None:
+    (board,) = boards([replace(known[0], windows=windows, cases=cases)])
+    assert board.counted == words
+
+
 def test_rows_that_wait_for_newer_labels_are_told(known: list[Evaluation]) -> None:
     stale = [replace(each, labels_sha256="0" * 64) if each.algorithm == "good" else each for each in known]
     assert boards(known)[0].has_one_truth
@@ -187,6 +198,10 @@ def test_the_page_needs_nothing_but_itself_and_marks_who_is_a_control_or_has_no_
     assert page.texts.count("control") == len(CONTROLS)
     # Rankers were not said to be deployed, and so nothing is known of a fence.
     assert page.texts.count("no fence") == 3
+    assert page.texts.count("fenced") == len(CONTROLS) + 1
+    assert "r0" in {text.rpartition(" ")[2] for text in page.texts}, (
+        "each row names the revision of its labels"
+    )
     assert {"cpu-hog", "network-delay", "gold", "final"} <= set(page.texts)
 
 
