@@ -73,15 +73,8 @@ HOSTILE = {
     ),
     "prints": Hostile("[print('x' * (1 << 20)) for _ in range(1024)]", "bytes to stderr; it may write"),
     "deletes-its-code": Hostile("os.unlink(__file__)", "Device or resource busy"),
-    "allocates-at-import": Hostile(
-        "return 0.0",
-        "it may have 200 MiB",
-        declared={"memory": "200M"},
-        at_import="kept = [bytearray(1 << 22) for _ in iter(int, 1)]",
-    ),
     "sleeps-at-import": Hostile("return 0.0", "it can be opened: no answer", at_import="time.sleep(10_000)"),
 }
-AT_IMPORT = {name for name, hostile in HOSTILE.items() if hostile.at_import}
 NEVER_READY = Hostile("return float('nan')", "", behaves_for=0)
 
 
@@ -102,7 +95,7 @@ def system(
             path = folder / f"{name}.py".replace("-", "_")
             path.write_text(hostile.code)
             system.client.algorithms.deploy(str(path), name=name, **hostile.declared)
-        running = ("n-sigma", "never-ready", *HOSTILE.keys() - AT_IMPORT)
+        running = ("n-sigma", "never-ready", *HOSTILE.keys() - {"sleeps-at-import"})
         for name in running:
             system.until_state("running", f"{name}@1")
         numbers = system.numbers(60)
@@ -121,8 +114,8 @@ def test_what_does_harm_is_started_again_and_then_has_failed_with_a_reason(
     state = system.until_state("failed", f"{name}@1")
     assert HOSTILE[name].reason in state.reason
     assert "Traceback" not in state.reason
-    assert name in AT_IMPORT or state.reason.startswith("it broke down 5 times, the last time so: ")
-    if name not in AT_IMPORT:
+    assert name == "sleeps-at-import" or state.reason.startswith("it broke down 5 times, the last time so: ")
+    if name != "sleeps-at-import":
         assert state.restarts == 4
         assert set(system.scored(name).values()) == {1}
     eventually(lambda: not system.hosts(f"{name}@1"), timeout_s=30)
