@@ -416,7 +416,7 @@ class Evaluation:
     highs: tuple[float, ...]
     """Upper end of its 95 % interval over faults; NaN where there is none."""
     groups: tuple[str, ...]
-    """Groups that metrics were broken down by, as 'kind=…', 'severity=…', 'service=…' or 'detector=…'; 'service=*' is the mean over services."""
+    """Groups that metrics were broken down by, as 'kind=…', 'severity=…', 'service=…' or 'detector=…'; 'service=*' is the mean over services. Of 'actual=KIND' the metrics are the kinds that faults of KIND were taken for, '' for no answer, and the values how many."""
     group_metrics: tuple[str, ...]
     """Name of the metric of each part."""
     group_values: tuple[float, ...]

@@ -101,6 +101,9 @@ class Declaration:
                 raise InvalidInput(msg)
         for name, allowed in _WORDS.items():
             _check_words(name, getattr(self, name), allowed)
+        if not all(self.only):
+            msg = "only ''; expected patterns of features, as request/[*]/p90_ms"
+            raise InvalidInput(msg)
         if self.python and not _PYTHON.fullmatch(self.python):
             msg = f"python {self.python!r}; expected 3.11, 3.12 or 3.13, or leave it out"
             raise InvalidInput(msg)
@@ -117,6 +120,12 @@ class Declaration:
             raise InvalidInput(msg)
         if set(self.batch) - set(_BATCH):
             msg = f"batch {dict(self.batch)}; expected some of {', '.join(_BATCH)}"
+            raise InvalidInput(msg)
+        if any(type(windows) is not int or windows < 1 for windows in self.batch.values()):
+            msg = f"batch {dict(self.batch)}; expected whole numbers of windows, above 0"
+            raise InvalidInput(msg)
+        if self.threshold is not None and not math.isfinite(self.threshold):
+            msg = f"threshold {self.threshold}; expected a finite score, or leave it out to have it found"
             raise InvalidInput(msg)
 
     def document(self) -> dict[str, Any]:

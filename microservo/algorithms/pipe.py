@@ -54,9 +54,13 @@ class FilePipe:
     Args:
         stdin: what the process reads.
         stdout: what it writes.
+        why_ended: says why the process ended; nothing where that is not known.
     """
 
-    def __init__(self, stdin: IO[bytes], stdout: IO[bytes]) -> None:
+    def __init__(
+        self, stdin: IO[bytes], stdout: IO[bytes], why_ended: Callable[[], str] = lambda: ""
+    ) -> None:
+        self._why_ended = why_ended
         self.attend: Callable[[], None] = lambda: None
         self._stdin, self._stdout = stdin, stdout
         self._attended_s = 0.0
@@ -74,8 +78,7 @@ class FilePipe:
             except BlockingIOError:
                 self._wait(self._stdin, select.POLLOUT, deadline_s, _NOT_READ)
             except OSError as error:
-                msg = f"the process of the algorithm ended ({error.strerror}); its log says why"
-                raise AlgorithmEnded(msg) from error
+                raise self._ended() from error
 
     def receive(self, deadline_s: float) -> bytes:
         while True:
@@ -85,9 +88,13 @@ class FilePipe:
                 self._wait(self._stdout, select.POLLIN, deadline_s, _NOT_ANSWERED)
                 continue
             if not data:
-                msg = "the process of the algorithm ended without an answer; its log says why"
-                raise AlgorithmEnded(msg)
+                raise self._ended()
             return data
+
+    def _ended(self) -> AlgorithmEnded:
+        """What is raised then; the pipe itself only shows that it ended."""
+        unknown = "the process of the algorithm ended without an answer; its log says why"
+        return AlgorithmEnded(self._why_ended() or unknown)
 
     def _wait(self, file: IO[bytes], event: int, deadline_s: float, problem: str) -> None:
         # select would fail on a descriptor above 1023.

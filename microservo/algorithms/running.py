@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from microservo.algorithms.pipe import FilePipe
@@ -19,6 +20,8 @@ from microservo.supervision.fence_unfenced import Unfenced
 
 BUILD_DEADLINE_S = 900.0
 """Of an environment: a large library over a slow line."""
+_ENDING_S = 2.0
+"""Until all processes of one that closed its output are gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +30,6 @@ class Running:
 
     session: Session
     fenced: FencedProcess
-
-    def why_it_ended(self, wait_s: float = 2.0) -> str:
-        """In words; empty where it runs on."""
-        try:
-            return self.fenced.wait(wait_s).reason
-        except TimeoutError:
-            return ""
 
 
 class Workplace:
@@ -95,6 +91,14 @@ class Workplace:
             environment=ENVIRONMENT,
             limits=self._limits,
         ) as process:
-            pipe = FilePipe(process.stdin, process.stdout)
+            pipe = FilePipe(process.stdin, process.stdout, partial(_why_ended, process))
             code = [str(path) for path in self.plugin.code]
             yield Running(session=Session(pipe, self.plugin.declaration, code), fenced=process)
+
+
+def _why_ended(process: FencedProcess) -> str:
+    """In words; empty where it runs on."""
+    try:
+        return process.wait(_ENDING_S).reason
+    except TimeoutError:
+        return ""

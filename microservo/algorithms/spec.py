@@ -143,6 +143,7 @@ def _code_beside(folder: Path, reference: str) -> tuple[Path, ...]:
 
 
 def _of_file(path: Path, name: str, source: Source, changes: Mapping[str, Any]) -> Plugin:
+    _check_stands_alone(path)
     beside = path.with_suffix(".toml")
     document = read_toml(beside) if beside.is_file() else {}
     if name or "object" not in document:
@@ -185,14 +186,40 @@ def _entry_point(path: Path) -> str:
     return next(iter(found.values())).strip()
 
 
-def _found_in(path: Path, wanted: str) -> tuple[str, Task | None]:
-    """The name of the algorithm in a module, and its task as far as that can be seen without running it."""
+def _check_stands_alone(path: Path) -> None:
+    """Refuses a module that imports what lies beside it: of a `.py` file, only itself is sent."""
+    for name in _imported_by(_tree(path)):
+        is_module = (path.parent / f"{name}.py").is_file()
+        if not name or is_module or (path.parent / name / "__init__.py").is_file():
+            what = f"{name}, which lies beside it" if name else "from its own package"
+            way = "PACKAGE." if not name else ""
+            msg = (
+                f"{path} imports {what} and would stay behind: deploy the whole folder, with a file "
+                f"{DECLARATION} in it that says object = '{way}{path.stem}:NAME'"
+            )
+            raise InvalidInput(msg)
+
+
+def _imported_by(tree: ast.Module) -> Iterator[str]:
+    """The top names of modules that a module imports; an empty one for what is relative to it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (each.name.partition(".")[0] for each in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield "" if node.level else str(node.module).partition(".")[0]
+
+
+def _tree(path: Path) -> ast.Module:
     try:
-        tree = ast.parse(path.read_bytes(), filename=str(path))
+        return ast.parse(path.read_bytes(), filename=str(path))
     except (OSError, SyntaxError, ValueError) as error:
         msg = f"{path} can't be read ({error}); expected a module in Python"
         raise InvalidInput(msg) from error
-    tasks = dict(_tasks_in(tree))
+
+
+def _found_in(path: Path, wanted: str) -> tuple[str, Task | None]:
+    """The name of the algorithm in a module, and its task as far as that can be seen without running it."""
+    tasks = dict(_tasks_in(_tree(path)))
     if wanted:
         return wanted, tasks.get(wanted)
     if len(tasks) != 1:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,7 +139,11 @@ def deploy_algorithm(command: DeployAlgorithm, context: Context) -> AlgorithmDep
             source=plugin.source,
             files_sha256="",
             training_sha256="",
-            threshold=plugin.declaration.threshold if command.threshold is None else command.threshold,
+            threshold=(
+                plugin.declaration.threshold
+                if command.threshold is None
+                else checked_threshold(command.threshold)
+            ),
             alarms_per_hour=command.alarms_per_hour,
             is_fenced=command.is_fenced,
             is_control=plugin.declaration.control,
@@ -332,9 +337,23 @@ def _checked_name(name: str) -> str:
     return name
 
 
+def checked_threshold(score: float) -> float:
+    """A score that others can be above and below.
+
+    Raises:
+        InvalidInput: it is infinite or NaN.
+    """
+    if not isfinite(score):
+        msg = f"threshold {score}; expected a finite score, or none to have it found in fault-free time"
+        raise InvalidInput(msg)
+    return score
+
+
 def name_of_spec(spec: str) -> str:
     """A name for what a spec points at: of the file, the folder, or the object."""
     last = spec.rpartition(":")[2] if ":" in spec else Path(spec).stem
+    if spec.endswith(".whl"):
+        last = last.partition("-")[0]  # behind it are version and platform
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", last)
     return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
 

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from microservo.adapters.files import writable
-from microservo.application.algorithms import name_of_spec
+from microservo.application.algorithms import checked_threshold, name_of_spec
 from microservo.application.command import Command, Context
 from microservo.application.documents import to_json
 from microservo.application.runs import LATEST_RUN, run_id_of
 from microservo.application.trained_on import training_for
-from microservo.errors import AlgorithmEnded, InvalidInput
+from microservo.errors import InvalidInput
 from microservo.log.reader import read_state
 from microservo.supervision.system_file import environments_folder
 from schemas.catalogue import ALGORITHM_FILES, ALGORITHMS
@@ -182,10 +182,22 @@ def _subject(command: EvaluateAlgorithm, context: Context, folder: Path) -> _Sub
             from microservo.algorithms.deployed import plugin_of
 
             plugin = plugin_of(deployment, connection.broker, connection.topic(ALGORITHM_FILES), folder)
-            return _Subject(
-                plugin=plugin, deployment=deployment, training=_deployed_training(deployment, context, folder)
+            training = (
+                _deployed_training(deployment, context, folder)
+                if command.train_on is None
+                else training_for(plugin, command.train_on, context)
             )
+            return _Subject(plugin=plugin, deployment=_asked(deployment, command), training=training)
     return _resolved(command, context, folder)
+
+
+def _asked(deployment: AlgorithmDeployment, command: EvaluateAlgorithm) -> AlgorithmDeployment:
+    """What is deployed, with what is asked to be otherwise this time."""
+    return replace(
+        deployment,
+        threshold=deployment.threshold if command.threshold is None else checked_threshold(command.threshold),
+        is_fenced=deployment.is_fenced and command.is_fenced,
+    )
 
 
 def _resolved(command: EvaluateAlgorithm, context: Context, folder: Path) -> _Subject:
@@ -202,7 +214,9 @@ def _resolved(command: EvaluateAlgorithm, context: Context, folder: Path) -> _Su
         source=plugin.source,
         files_sha256="",
         training_sha256="",
-        threshold=declaration.threshold if command.threshold is None else command.threshold,
+        threshold=(
+            declaration.threshold if command.threshold is None else checked_threshold(command.threshold)
+        ),
         alarms_per_hour=command.alarms_per_hour,
         is_fenced=command.is_fenced,
         is_control=declaration.control,
@@ -235,12 +249,8 @@ def _running(
     with context.progress.stage("environment"):
         environment = workplace.environment()
     with environment, workplace.running(environment) as running:
-        try:
-            running.session.open()
-            yield running
-        except AlgorithmEnded as error:
-            # The pipe only shows that it ended.
-            raise AlgorithmEnded(running.why_it_ended() or str(error)) from error
+        running.session.open()
+        yield running
 
 
 def _holding(process: FencedProcess, advance: Advance) -> Advance:

@@ -23,6 +23,8 @@ from microservo.application.board import (
 )
 from microservo.application.runs import LATEST_RUN
 from microservo.cli.board_tasks import tasks
+from microservo.cli.breakdowns import By, print_breakdown
+from microservo.cli.completions import complete_deployed, complete_metric
 from microservo.cli.output import Cell, print_document, print_line, print_table
 from microservo.cli.session import Session, pass_session
 from microservo.cli.text import Styled, styled
@@ -49,7 +51,12 @@ def _scenario(default: str) -> Callable[[F], F]:
 
 
 _metrics = click.option(
-    "--metric", "metrics", multiple=True, metavar="NAME", help="Shown instead of the usual ones; repeat."
+    "--metric",
+    "metrics",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_metric,
+    help="Shown instead of the usual ones; repeat.",
 )
 _files = click.option(
     "--file",
@@ -81,16 +88,29 @@ board.add_command(tasks)
 @_scenario(LATEST_RUN)
 @_metrics
 @_files
+@click.option(
+    "--by",
+    type=click.Choice(["kind", "severity", "service", "detector", "answer"]),
+    help="The first metric by parts of the faults, or by whose alarms a ranker was told; by answer: what "
+    "each kind of fault was taken for.",
+)
 @click.option("--json", "as_json", is_flag=True, help="JSON, one evaluation per line.")
 @pass_session
 def show(
-    session: Session, *, scenario: str, metrics: tuple[str, ...], files: tuple[Path, ...], as_json: bool
+    session: Session,
+    *,
+    scenario: str,
+    metrics: tuple[str, ...],
+    files: tuple[Path, ...],
+    by: By | None,
+    as_json: bool,
 ) -> None:
     """Show the board of a scenario, ranked by its first metric.
 
     \b
     Examples:
       microservo board show
+      microservo board show --by kind --metric event_recall
       microservo board show --scenario all --metric vus_pr --metric delay_from_apply_p50_s
       microservo board show --json | jq -r .algorithm
     """
@@ -99,13 +119,15 @@ def show(
         if as_json:
             for row in each.rows:
                 print_document(row.evaluation)
+        elif by is not None:
+            print_breakdown(each, by)
         else:
             print_board(each)
 
 
 @board.command()
-@click.argument("first", metavar="A")
-@click.argument("second", metavar="B")
+@click.argument("first", metavar="A", shell_complete=complete_deployed)
+@click.argument("second", metavar="B", shell_complete=complete_deployed)
 @_scenario(LATEST_RUN)
 @_metrics
 @_files
@@ -196,13 +218,11 @@ def export(
 
 def print_board(found: Board) -> None:
     """Prints a board as a table, and below it what chance gets."""
-    first = found.rows[0].evaluation
     state = "final" if found.is_final else "not final: the run goes on, intervals come at its end"
-    counted = (
-        f"{first.windows:,} windows, {first.cases} incidents" if first.windows else f"{first.cases} faults"
-    )
     revision = max(row.evaluation.label_revision for row in found.rows)
-    print_line(styled(found.scenario, bold=True), f" - {counted}, labels up to revision {revision}, {state}")
+    print_line(
+        styled(found.scenario, bold=True), f" - {found.counted}, labels up to revision {revision}, {state}"
+    )
     if not found.has_one_truth:
         print_line(styled("some rows were held against newer labels than others", fg="yellow"))
     titles = [f"{each.title} *" if each.is_headline else each.title for each in found.metrics]
@@ -261,7 +281,7 @@ def _row(found: Board, row: BoardRow) -> Sequence[Cell]:
         ),
         f"{known.peak_memory_bytes / 2**20:.0f} MiB",
         "yes" if known.is_fenced else styled("none", fg="red"),
-        (known.input_sha256[:_HASH], known.labels_sha256[:_HASH]),
+        (known.input_sha256[:_HASH], f"{known.labels_sha256[:_HASH]} r{known.label_revision}"),
     )
 
 

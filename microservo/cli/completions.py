@@ -1,4 +1,4 @@
-"""What a shell completes for names of algorithms, tasks, topologies; quick, silent, and without a broker."""
+"""What a shell completes for names of algorithms, metrics, tasks, topologies; quick, and without a broker."""
 
 from __future__ import annotations
 
@@ -48,6 +48,14 @@ def complete_entity(ctx: click.Context, param: click.Parameter, incomplete: str)
 def complete_spec(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The kinds that are shipped, and files and folders."""
     return [*complete_kind(ctx, param, incomplete), CompletionItem(incomplete, type="file")]
+
+
+def complete_metric(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The metrics of boards, with their titles."""
+    from microservo.domain.scoring import METRICS  # noqa: PLC0415  # loads NumPy
+
+    found = METRICS.values()
+    return [CompletionItem(each.name, help=each.title) for each in found if each.name.startswith(incomplete)]
 
 
 def complete_deployed(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -14,7 +14,7 @@ from microservo.cli.signals import handled_signals, wait_for_signal
 from microservo.cli.system_options import chosen_name, options_of, system_options
 from microservo.cli.target_options import cluster_of, target_options
 from microservo.cli.text import styled
-from microservo.cli.values import DelayType
+from microservo.cli.values import DelayType, DurationType
 from microservo.supervision.system_file import DEFAULT_SYSTEM
 from microservo.system import EmbeddedSystem
 from microservo.system.options import declared_sources
@@ -44,6 +44,15 @@ OTLP_PORT, OTLP_GRPC_PORT = 4318, 4317
     default=OTLP_GRPC_PORT,
     show_default=True,
     help="Where to take OTLP/gRPC; another free port if that is taken, and for 0.",
+)
+@click.option(
+    "--fault-free",
+    "fault_free_s",
+    type=DurationType(),
+    default="2m",
+    show_default=True,
+    metavar="DURATION",
+    help="How long nothing is to be injected; thresholds are found in that time, the longer the better.",
 )
 @click.option(
     "--delay",
@@ -83,6 +92,7 @@ def up(
     otlp_host: str | None,
     otlp_port: int,
     otlp_grpc_port: int,
+    fault_free_s: float,
     delays: tuple[tuple[str, int], ...],
     sources: tuple[str, ...],
     sources_file: Path | None,
@@ -97,6 +107,7 @@ def up(
     Examples:
       microservo up
       microservo up --name second --journeys-per-s 4
+      microservo up --fault-free 10m
       microservo up --delay jshop=5s
       microservo up --source prometheus=http://127.0.0.1:9090
       microservo --bootstrap-servers kafka:9092 up
@@ -113,6 +124,7 @@ def up(
         otlp_host=otlp_host,
         otlp_port=otlp_port,
         otlp_grpc_port=otlp_grpc_port,
+        fault_free_s=fault_free_s,
         delays_us=dict(delays),
         sources=declared_sources(sources, sources_file),
     )

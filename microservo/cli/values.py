@@ -97,6 +97,20 @@ class PlaceType(click.ParamType):
         return place
 
 
+class DurationType(click.ParamType):
+    """A duration, as `90s` or `10m`, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        try:
+            return parse_duration(str(value)) / 1e6
+        except InvalidInput as error:
+            self.fail(str(error), param, ctx)
+
+
 class DelayType(click.ParamType):
     """`SERVICE=DURATION`, as a service and microseconds."""
 

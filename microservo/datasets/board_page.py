@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import floor, isfinite, log10
 from typing import Any
@@ -12,13 +12,15 @@ from markupsafe import Markup
 from microservo.datasets.pages import own, template
 from microservo.domain.deployments import NO_FENCE
 from microservo.domain.evaluation.board import Board, BoardRow, groups_of, medals
+from microservo.domain.evaluation.breakdown import taken_for
 from microservo.domain.scoring import Metric
 
 _COLOURS = 8
 """Of lines and dots, in the style sheet; controls are grey."""
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 420, 230, 42, 34, 10, 14
 _DOT_LINE = 26
-_DOT_LEFT = 140
+_DOT_LEFT = 164
+FENCED = "fenced"
 _LONGEST_NAME = 20
 """Characters that fit beside a line."""
 
@@ -57,12 +59,12 @@ def _board(board: Board) -> dict[str, Any]:
         "metrics": [_head(metric) for metric in board.metrics],
         "rows": [_row(board, row, styles[row.name]) for row in board.rows],
         "updated_at_us": max(row.evaluation.updated_at_us for row in board.rows),
-        "windows": max(row.evaluation.windows for row in board.rows),
-        "cases": max(row.evaluation.cases for row in board.rows),
+        "counted": board.counted,
         "label_revision": max(row.evaluation.label_revision for row in board.rows),
         "dots": _dots(board, styles),
         "budgets": _budgets(board, styles),
         "heat": _heat(board),
+        "answers": _answers(board),
     }
 
 
@@ -94,13 +96,14 @@ def _row(board: Board, row: BoardRow, style: str) -> dict[str, Any]:
         "name": row.name,
         "style": style,
         "is_control": found.is_control,
-        "fence_warning": "" if found.is_fenced else NO_FENCE,
+        "fence": FENCED if found.is_fenced else NO_FENCE,
+        "is_fenced": found.is_fenced,
         "cells": [(number(row.values[metric.name]), _interval(row, metric.name)) for metric in board.metrics],
         "cpu": "-" if row.cpu_us_per_window is None else f"{row.cpu_us_per_window / 1000:.2f} ms",
         "latency": "-" if found.latency_p99_us is None else f"{found.latency_p99_us / 1000:.0f} ms",
         "memory": f"{found.peak_memory_bytes / 2**20:.0f} MiB",
         "input": found.input_sha256[:8],
-        "labels": found.labels_sha256[:8],
+        "labels": f"{found.labels_sha256[:8]} r{found.label_revision}",
     }
 
 
@@ -241,6 +244,26 @@ def _heat(board: Board) -> dict[str, Any] | None:
             for row in board.rows
         ],
     }
+
+
+def _answers(board: Board) -> dict[str, Any] | None:
+    """What each kind of fault was taken for; None where there is no classifier."""
+    by_row = {row.name: taken_for(row.evaluation) for row in board.rows}
+    kinds = sorted({kind for said in by_row.values() for kind in said})
+    if not kinds:
+        return None
+    return {
+        "names": list(by_row),
+        "rows": [
+            {"kind": kind, "cells": [_said(kind, said.get(kind, {})) for said in by_row.values()]}
+            for kind in kinds
+        ],
+    }
+
+
+def _said(kind: str, said: Mapping[str, int]) -> list[tuple[str, bool]]:
+    """Each kind that was said with how often, and whether it is right."""
+    return [(f"{name or 'no answer'} {count}", name == kind) for name, count in said.items()]
 
 
 def _heat_cell(value: float | None, metric: Metric) -> tuple[str, int]:

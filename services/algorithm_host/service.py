@@ -13,7 +13,6 @@ from microservo.algorithms.deployed import plugin_of
 from microservo.algorithms.running import Workplace
 from microservo.algorithms.spec import Plugin
 from microservo.errors import (
-    AlgorithmEnded,
     AlgorithmFailed,
     AlgorithmRefused,
     InvalidInput,
@@ -197,12 +196,7 @@ class AlgorithmHost:
         with workplace.running(environment) as running:
             running.session.open()
             kind = DetectorLife if self._deployment.task == "detector" else CaseLife
-            life = kind(self._around, running)
-            try:
-                life.live(shutdown)
-            except AlgorithmEnded as error:
-                # The pipe only shows that it ended.
-                raise AlgorithmEnded(running.why_it_ended() or str(error)) from error
+            kind(self._around, running).live(shutdown)
 
 
 def _with_bound(reason: str, holds: Iterable[str]) -> str:

@@ -90,6 +90,7 @@ class Runner:
         for change in changes(self._deployed, self._running()):
             if isinstance(change, Start):
                 self._start(change.deployment)
+                self._resume_beside(change.deployment)
             else:
                 self._stop(change.deployment_id, change.phase)
         self._remove_leftovers()
@@ -141,6 +142,18 @@ class Runner:
             if newest is None or not newest.is_wanted or former.version >= newest.version:
                 continue
             if state is not None and state.phase in _BEFORE_THE_NEXT:
+                self._start(former)
+
+    def _resume_beside(self, newest: AlgorithmDeployment) -> None:
+        """Starts what ran beside a version when both were stopped, since that one had not taken over."""
+        for former in self._hosts.kept():
+            id_ = deployment_id(former)
+            state = self._states.get(id_)
+            if former.algorithm != newest.algorithm or former.version >= newest.version or state is None:
+                continue
+            # What was stopped before the next version was deployed did not run beside it.
+            ran_beside = state.phase == "stopped" and state.updated_at_us >= newest.deployed_at_us
+            if ran_beside and id_ not in self._started:
                 self._start(former)
 
     def _start(self, deployment: AlgorithmDeployment) -> None:

@@ -16,6 +16,7 @@ from schemas.records import (
     AnomalyScore,
     Case,
     Experiment,
+    FailureClass,
     FaultEffect,
     FaultVerdict,
     LabelledWindow,
@@ -212,6 +213,23 @@ def alarm_case(detector: str, service: str, first: int) -> Case:
         opened_us=opened_us,
         until_us=opened_us,
         published_at_us=opened_us + 3 * S,
+    )
+
+
+def failure_class(
+    case: Case, *kinds: str, probabilities: tuple[float, ...] = (), name: str = "classifier"
+) -> FailureClass:
+    return FailureClass(
+        run_id="run-1",
+        case_id=case.case_id,
+        algorithm=name,
+        algorithm_version=1,
+        kinds=kinds,
+        probabilities=probabilities or tuple(1.0 for _ in kinds),
+        reason="",
+        input_sha256="",
+        classified_at_us=0,
+        latency_us=0,
     )
 
 

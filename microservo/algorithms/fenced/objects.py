@@ -49,7 +49,14 @@ def _register(name: str, file: Path, folder: Path | None) -> None:
     module = importlib.util.module_from_spec(spec)
     # Before it runs: it may import itself, and memory is put away by the name of its module.
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except ModuleNotFoundError as error:
+        msg = (
+            f"{file.name} imports {error.name!r}, and there is no such module; name the package that has it "
+            "in `requires`, or deploy the folder that has both"
+        )
+        raise Refused(msg) from error
 
 
 def find(reference: str) -> Any:

@@ -50,8 +50,18 @@ def as_detector(
         batch: overrides `BATCH`.
 
     Raises:
-        Refused: it is no detector, or one that must be told the truth.
+        Refused: it is no detector, one that must be told the truth, or has no use for `batch`.
     """
+    found = _recognised(make, pre, batch or {})
+    if batch and found.style != "fit":
+        msg = f"batch {dict(batch)} for what learns one window at a time; it is for what is fitted on tables"
+        raise Refused(msg)
+    return found
+
+
+def _recognised(
+    make: Callable[[], Any], pre: Sequence[Callable[[], Any]], batch: Mapping[str, int]
+) -> Recognised:
     example, steps = make(), [each() for each in pre]
     if _has(example, "score_one", "learn_one"):
         _check_unsupervised(example)
@@ -63,10 +73,16 @@ def as_detector(
     if _has(example, "fit"):
         score, sign = _batch_score(example)
         step_methods(steps, ("fit", "transform"), "fit")
-        sizes = _sizes(batch or {})
+        sizes = _sizes(batch)
         scorer = partial(Batch, make, pre, score=score, sign=sign, **sizes)
         return Recognised("fit", sign, scorer)
     if callable(example):
+        if _must_have_more(example):
+            msg = (
+                f"{_name(example)} takes more than a window; a function of a window is a detector, one of "
+                "`data` and `inject_time` a ranker, which has to be declared: task = 'ranker'"
+            )
+            raise Refused(msg)
         if steps:
             msg = "steps before a function; let the function do what they do"
             raise Refused(msg)
@@ -126,7 +142,8 @@ def _batch_score(example: Any) -> tuple[str, int]:
         return "decision_function", 1
     msg = (
         f"{_what(example)} has `fit` but no score of outliers; expected score_samples or decision_function "
-        "of an outlier detector, or a density"
+        "of an outlier detector, or a density; one that tells kinds of failures apart has to be declared: "
+        "task = 'classifier'"
     )
     raise Refused(msg)
 
@@ -137,6 +154,10 @@ def _final_step(example: Any) -> Any:
         example = steps[-1][1]
         steps = getattr(example, "steps", None)
     return example
+
+
+def _name(function: Any) -> str:
+    return str(getattr(function, "__name__", None) or _what(function))
 
 
 def _what(example: Any) -> str:

@@ -77,6 +77,16 @@ class Board:
     rows: tuple[BoardRow, ...]
 
     @property
+    def counted(self) -> str:
+        """What its rows were judged on, in words."""
+        windows = max(row.evaluation.windows for row in self.rows)
+        cases = max(row.evaluation.cases for row in self.rows)
+        # A detector is judged by windows; those who are asked about cases, by faults.
+        what = "incident" if windows else "fault"
+        counted = f"{cases} {what}{'' if cases == 1 else 's'}"
+        return f"{windows:,} windows, {counted}" if windows else counted
+
+    @property
     def is_final(self) -> bool:
         """Whether all rows are."""
         return all(row.evaluation.is_final for row in self.rows)

@@ -11,6 +11,7 @@ from typing import Any
 
 from microservo.domain.evaluation.board import Board, BoardRow
 from microservo.domain.text import printable
+from schemas.records import Evaluation
 
 _COLUMNS = (
     *("scenario", "task", "rank", "algorithm", "version", "is_control", "is_fenced", "is_final"),
@@ -65,6 +66,7 @@ def to_json(boards: Sequence[Board]) -> str:
                 | {
                     "medal": row.medal,
                     "values": {name: _number(value) for name, value in row.values.items()},
+                    "groups": _groups(row.evaluation),
                     "intervals": {
                         name: [_number(each.low), _number(each.high)] for name, each in row.intervals.items()
                     },
@@ -98,6 +100,15 @@ def _facts(board: Board, row: BoardRow) -> dict[str, Any]:
         "labels_sha256": found.labels_sha256,
         "input_sha256": found.input_sha256,
     }
+
+
+def _groups(evaluation: Evaluation) -> dict[str, dict[str, float]]:
+    """Every metric that was broken down, by group; of 'actual=KIND', what faults of KIND were taken for."""
+    found: dict[str, dict[str, float]] = {}
+    parts = zip(evaluation.groups, evaluation.group_metrics, evaluation.group_values, strict=True)
+    for group, name, value in parts:
+        found.setdefault(group, {})[name] = value
+    return found
 
 
 def _number(value: float) -> float | None:

@@ -102,6 +102,7 @@ class Judgement:
         scored: of these, or of the cases, how many it had an answer for.
         cases: incidents or faults that counted.
         by_detector: of rankers, the chained metrics with the alarms of each detector.
+        taken_for: of classifiers, kind of fault to the kinds that were said and how often, "" for no answer.
         budgets: of detectors, what is found within several budgets of false alarms.
     """
 
@@ -117,6 +118,7 @@ class Judgement:
     cases: int
     evaluation: scoring.Evaluation
     by_detector: Mapping[str, Values] = field(default_factory=dict)
+    taken_for: Mapping[str, Values] = field(default_factory=dict)
     budgets: Sequence[scoring.BudgetPoint] = ()
 
 
@@ -182,6 +184,7 @@ def _series(
 def _judge_by_cases(algorithm: str, version: int, said: Said, scope: Scope, cost: Cost) -> Judgement:
     task: AlgorithmTask = said.task
     by_detector: dict[str, Values] = {}
+    taken_for: Mapping[str, Values] = {}
     if task == "ranker":
         rankings = [each for each in _rankings(said, scope) if each.detector not in scope.controls]
         evaluation = scoring.evaluate_ranker(
@@ -196,7 +199,9 @@ def _judge_by_cases(algorithm: str, version: int, said: Said, scope: Scope, cost
         given = {each.case_id: each.input_sha256 for each in said.root_causes.values()}
         answered = sum(bool(each.ranks) for each in said.root_causes.values())
     else:
-        evaluation = scoring.evaluate_classifier(scope.faults, _classified(said, scope), cost=cost)
+        classified = _classified(said, scope)
+        evaluation = scoring.evaluate_classifier(scope.faults, classified, cost=cost)
+        taken_for = _taken_for(scoring.confusion_matrix(scope.faults, classified))
         given = {each.case_id: each.input_sha256 for each in said.failure_classes.values()}
         answered = sum(bool(each.kinds) for each in said.failure_classes.values())
     return Judgement(
@@ -212,7 +217,17 @@ def _judge_by_cases(algorithm: str, version: int, said: Said, scope: Scope, cost
         cases=len(scope.faults),
         evaluation=evaluation,
         by_detector=by_detector,
+        taken_for=taken_for,
     )
+
+
+def _taken_for(matrix: scoring.ConfusionMatrix) -> dict[str, Values]:
+    said = (*matrix.classes, "")
+    return {
+        kind: {name: float(count) for name, count in zip(said, counts, strict=True) if count}
+        for kind, counts in zip(matrix.classes, matrix.counts.tolist(), strict=True)
+        if any(counts)
+    }
 
 
 @dataclass(frozen=True, slots=True)

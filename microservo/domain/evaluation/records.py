@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from math import nan
 
 from microservo.domain import scoring
+from microservo.domain.evaluation.breakdown import ACTUAL, MEAN
 from microservo.domain.evaluation.deployments import Traits
 from microservo.domain.evaluation.judgement import Judgement, Scope
 from schemas.records import Evaluation
-
-MEAN = "service=*"
-"""Group of the mean over services."""
 
 _Groups = Mapping[str, Mapping[str, float]]
 
@@ -66,11 +64,12 @@ def _parts(judgement: Judgement) -> Sequence[tuple[str, str, float]]:
     """Group, metric and value of each part of the breakdown; what is not defined says nothing."""
     found = judgement.evaluation
     groups: _Groups = {
-        MEAN: found.macro,
+        f"service={MEAN}": found.macro,
         **{f"service={name}": values for name, values in found.services.items()},
         **{f"kind={name}": values for name, values in found.kinds.items()},
         **{f"severity={name}": values for name, values in found.severities.items()},
         **{f"detector={name}": values for name, values in judgement.by_detector.items()},
+        **{f"{ACTUAL}={name}": values for name, values in judgement.taken_for.items()},
     }
     return [
         (group, name, value)

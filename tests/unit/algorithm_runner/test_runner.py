@@ -179,6 +179,35 @@ def test_what_is_not_wanted_is_stopped_and_started_again_when_it_is(machine: Mac
     assert machine.round() == ["start hst@1"]
 
 
+def test_what_ran_beside_a_version_that_failed_goes_on_when_both_are_started_again(machine: Machine) -> None:
+    machine.deploy()
+    machine.round()
+    machine.say("running")
+    deployed_at_us = machine.clock()
+    machine.deploy(version=2, deployed_at_us=deployed_at_us)
+    machine.round()
+    machine.say("failed", version=2)
+    machine.round()
+    machine.deploy(version=2, deployed_at_us=deployed_at_us, is_wanted=False)
+    assert machine.round() == ["stop hst@1"]
+    machine.deploy(version=2, deployed_at_us=deployed_at_us)
+    assert machine.round() == ["start hst@2", "start hst@1"]
+    machine.say("running")
+    machine.say("running", version=2)
+    assert machine.round() == ["stop hst@1"]
+
+
+def test_what_was_stopped_before_its_next_version_came_stays_so(machine: Machine) -> None:
+    machine.deploy()
+    machine.round()
+    machine.say("running")
+    machine.deploy(is_wanted=False)
+    machine.round()
+    machine.clock.advance(1)
+    machine.deploy(version=2, deployed_at_us=machine.clock())
+    assert machine.round() == ["start hst@2"]
+
+
 def test_what_was_removed_leaves_nothing_but_which_version_it_was(machine: Machine) -> None:
     machine.deploy()
     machine.round()

@@ -149,6 +149,10 @@ def test_an_odd_window_scores_high_whatever_the_library_thinks(make: Any, style:
     assert scorer.score(ORDER, (8.0, 8.0)) > scorer.score(ORDER, (0.1, 0.0))
 
 
+def _ranker(data: Any, inject_time: float) -> dict[str, list[str]]:
+    raise AssertionError((data, inject_time))
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -157,11 +161,17 @@ def test_an_odd_window_scores_high_whatever_the_library_thinks(make: Any, style:
         (SkLof, "novelty=true"),
         (Scale, "no score of outliers"),
         (dict, "no detector"),
+        (lambda: _ranker, "_ranker takes more than a window.*task = 'ranker'"),
     ],
 )
 def test_what_is_no_detector_is_refused_with_the_way_out(make: Any, words: str) -> None:
     with pytest.raises(Refused, match=words):
         as_detector(make)
+
+
+def test_sizes_of_batches_are_refused_where_there_are_none() -> None:
+    with pytest.raises(Refused, match="is for what is fitted on tables"):
+        as_detector(River, batch={"warm_up": 64})
 
 
 def test_steps_of_another_library_are_refused() -> None:

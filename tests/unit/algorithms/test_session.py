@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -224,6 +225,31 @@ def test_an_object_that_is_not_there_is_refused_with_what_is(tmp_path: Path) -> 
     plugin = resolve(str(tmp_path / "mine.py"), {"params": {"scales": 1}})
     with unfenced_session(plugin) as session, pytest.raises(AlgorithmRefused, match="it takes scale, seed"):
         session.open()
+
+
+def test_a_file_that_imports_what_is_not_there_says_which_module_and_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("import river_of_dreams\n" + SUM)
+    words = r"mine\.py imports 'river_of_dreams'.*`requires`"
+    with (
+        unfenced_session(resolve(str(tmp_path / "mine.py"))) as session,
+        pytest.raises(AlgorithmRefused, match=words),
+    ):
+        session.open()
+
+
+def test_a_process_that_ended_is_said_to_have_ended_as_it_did() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", ""], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.wait()
+        for why, words in (("its memory was full", "its memory was full"), ("", "its log says why")):
+            pipe = FilePipe(process.stdin, process.stdout, partial(str, why))
+            with pytest.raises(AlgorithmEnded, match=words):
+                pipe.receive(time.monotonic() + 5)
+            with pytest.raises(AlgorithmEnded, match=words):
+                pipe.send(b"?", time.monotonic() + 5)
 
 
 class Answers:

@@ -50,6 +50,26 @@ def test_of_several_algorithms_in_a_file_one_must_be_named(tmp_path: Path) -> No
     assert (declaration.object, declaration.task) == ("mine:blame", "ranker")
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("import helper", "imports helper, which lies beside it.*object = 'mine:NAME'"),
+        ("from kit.parts import Base", "imports kit, which lies beside it"),
+        ("from .helper import Base", r"imports from its own package.*object = 'PACKAGE\.mine:NAME'"),
+    ],
+)
+def test_a_file_that_needs_others_is_refused_before_it_is_sent(tmp_path: Path, line: str, words: str) -> None:
+    (tmp_path / "helper.py").write_text("Base = object\n")
+    (tmp_path / "kit").mkdir()
+    (tmp_path / "kit" / "__init__.py").write_text("")
+    path = tmp_path / "mine.py"
+    path.write_text(f"import math\nimport os.path\n{line}\n{DETECTOR}")
+    with pytest.raises(InvalidInput, match=words):
+        resolve(str(path))
+    (tmp_path / "algorithm.toml").write_text("object = 'mine:Mean'\n")
+    assert resolve(str(tmp_path)).code == (tmp_path,)
+
+
 def test_a_declaration_beside_a_file_says_the_rest(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(DETECTOR)
     (tmp_path / "mine.toml").write_text('signals = ["logs"]\nmemory = "1G"\n')
@@ -122,6 +142,8 @@ def test_what_is_not_there_is_refused_with_what_could_be(spec: str, words: str) 
         ({"object": "a:b", "seed": -1}, "seed -1"),
         ({"object": "a:b", "sign": 2}, "sign 2; expected 1, -1"),
         ({"object": "a:b", "batch": {"size": 1}}, "warm_up, refit, buffer"),
+        ({"object": "a:b", "batch": {"refit": 0}}, "whole numbers of windows, above 0"),
+        ({"object": "a:b", "threshold": float("inf")}, "threshold inf; expected a finite score"),
         ({"object": "a:b", "pre": [{"params": {}}]}, "pre has"),
         ({"object": "os.system"}, "expected module:name"),
     ],

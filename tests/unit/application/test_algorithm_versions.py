@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from microservo.application.algorithms import name_of_spec
 from microservo.client import Client
 from microservo.log.publisher import Publisher
 from microservo.log.reader import read_topic
@@ -56,3 +59,17 @@ def test_the_score_of_another_version_is_another_event() -> None:
         publisher.flush(5)
     ids = [message.header("ce_id") for message in read_topic(broker, ANOMALY_SCORES)]
     assert ids[0] != ids[1] == ids[2]
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ("dist/my_detector-1.2.0-py3-none-any.whl", "my-detector"),
+        ("./my-detector.zip", "my-detector"),
+        ("river.anomaly:HalfSpaceTrees", "half-space-trees"),
+        ("/work/mine.py:Best", "best"),
+        ("mine/", "mine"),
+    ],
+)
+def test_a_name_is_made_of_what_a_spec_points_at(spec: str, name: str) -> None:
+    assert name_of_spec(spec) == name

@@ -60,6 +60,32 @@ def test_a_seed_of_0_is_a_seed(run: Run) -> None:
     assert declaration(run, "--seed", "0", "--signals", "logs, traces")["signals"] == ["logs", "traces"]
 
 
+def test_whatever_a_declaration_may_say_can_be_said_by_an_option(run: Run) -> None:
+    found = declaration(
+        run,
+        *("--task", "detector", "--only", "request/*", "--only", "log/*", "--features", "raw"),
+        *("--kinds", "service, host", "--sign", "-1", "--batch", "warm_up=64", "--batch", "refit=8"),
+        *("--disk", "1M", "--deadline", "0.5"),
+    )
+    said = {key: found[key] for key in ("only", "features", "kinds", "sign", "batch", "disk", "deadline")}
+    assert said == {
+        "only": ["request/*", "log/*"],
+        "features": "raw",
+        "kinds": ["service", "host"],
+        "sign": -1,
+        "batch": {"warm_up": 64, "refit": 8},
+        "disk": 1 << 20,
+        "deadline": 0.5,
+    }
+
+
+def test_an_object_of_a_library_may_be_a_ranker(run: Run) -> None:
+    result = run("algorithm", "deploy", "fse_baro:robust_scorer", "--task", "ranker")
+    assert result.exit_code == 0, result.output
+    shown = json.loads(run("algorithm", "show", "robust-scorer").stdout)
+    assert (shown["deployment"]["task"], shown["declaration"]["deadline"]) == ("ranker", 10.0)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -68,6 +94,10 @@ def test_a_seed_of_0_is_a_seed(run: Run) -> None:
         (("--param", "n=1", "--param", "n=2"), "--param n was given twice"),
         (("--pre", "scaler"), "object 'scaler'; expected module:name"),
         (("--signals", "metric"), "metric"),
+        (("--batch", "size=7"), "expected some of warm_up, refit, buffer"),
+        (("--batch", "refit=often"), "expected whole numbers of windows"),
+        (("--threshold", "nan"), "threshold nan; expected a finite score"),
+        (("--only", ""), "only ''"),
     ],
 )
 def test_what_can_not_be_declared_is_refused_before_anything_is_sent(

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import Result
 from evaluated_run import WINDOWS, alarms, deployment, experiment, scores, start_us, truths
 
+from microservo.cli.root import cli
 from microservo.client.client import Client
 from microservo.domain.evaluation import RunEvaluation
 from microservo.log.publisher import Publisher
@@ -53,6 +55,28 @@ def test_metrics_of_ones_choice_are_shown_and_unknown_ones_refused(run: Run) -> 
     refused = run("board", "show", "--metric", "f2")
     assert refused.exit_code == 2
     assert "unknown metric 'f2'" in refused.output
+
+
+def test_a_board_is_broken_down_with_a_line_for_each_group(run: Run) -> None:
+    result = run("board", "show", "--by", "kind", "--metric", "event_recall")
+    assert result.exit_code == 0, result.output
+    heading, *lines = result.output.splitlines()
+    assert heading == "run-1/detector - Incidents found"
+    cells = [[cell.strip() for cell in line.strip("│┃").replace("┃", "│").split("│")] for line in lines]
+    assert ["kind of fault", "good@1", "random@1"] in cells
+    assert {"cpu-hog", "network-delay"} <= {row[0] for row in cells}
+    assert "mean of services" in run("board", "show", "--by", "service").output
+
+
+def test_what_was_not_broken_down_is_said(run: Run) -> None:
+    for by, what in (("answer", "kind of fault"), ("detector", "detector whose alarms it was told")):
+        assert f"nothing is known by {what}" in run("board", "show", "--by", by).output
+
+
+def test_metrics_are_completed() -> None:
+    shell = ShellComplete(cli, {}, "microservo", "_MICROSERVO_COMPLETE")
+    found = {each.value for each in shell.get_completions(["board", "show", "--metric"], "vus_")}
+    assert found == {"vus_pr", "vus_roc"}
 
 
 def test_a_scenario_that_is_not_there_is_refused_with_those_that_are(run: Run) -> None:

@@ -14,9 +14,11 @@ from microservo.application.connection import Connection
 from microservo.application.machine import CheckMachine
 from microservo.application.table import execute
 from microservo.cli.root import cli
+from microservo.errors import InvalidInput
 from microservo.runtime.health import HealthServer
 from microservo.runtime.metrics import DEAD_LETTERS_TOTAL
 from microservo.supervision.system_file import SystemFile, write_system
+from microservo.system import EmbeddedSystem
 from microservo.system.claim import claimed
 from schemas.catalogue import catalogue
 
@@ -207,3 +209,21 @@ def _write_running(name: str, ports: Mapping[str, int] | None = None) -> None:
 def test_a_delay_that_can_not_be_is_refused(given: str, reason: str) -> None:
     result = CliRunner().invoke(cli, ["up", "--delay", given])
     assert (result.exit_code, reason in result.stderr) == (2, True), result.stderr
+
+
+def test_how_long_nothing_is_injected_can_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+
+    class Stopped(EmbeddedSystem):
+        def start(self) -> None:
+            found.append(self.options.fault_free_s)
+            msg = "as far as this test goes"
+            raise InvalidInput(msg)
+
+    monkeypatch.setattr("microservo.cli.up.EmbeddedSystem", Stopped)
+    for given in ((), ("--fault-free", "10m")):
+        result = CliRunner().invoke(cli, ["up", *given])
+        assert "as far as this test goes" in result.stderr, result.output
+    assert found == [120.0, 600.0]
+    result = CliRunner().invoke(cli, ["up", "--fault-free", "soon"])
+    assert (result.exit_code, "soon" in result.stderr) == (2, True)

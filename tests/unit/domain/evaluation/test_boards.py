@@ -14,6 +14,7 @@ from evaluated_run import (
     alarms,
     deployment,
     experiment,
+    failure_class,
     labelled,
     root_cause,
     scores,
@@ -24,6 +25,7 @@ from evaluated_run import (
 from microservo.datasets.board_page import board_page
 from microservo.domain.evaluation import Read, RunEvaluation
 from microservo.domain.evaluation.board import Board, boards, compare, medals
+from microservo.domain.evaluation.breakdown import MEAN, breakdown
 from microservo.domain.evaluation.export import to_csv, to_json
 from microservo.errors import InvalidInput
 from schemas.records import Evaluation
@@ -98,6 +100,17 @@ def test_a_board_of_a_run_that_goes_on_is_not_final_and_shows_what_there_is() ->
     assert board.rows[0].intervals == {}
 
 
+@pytest.mark.parametrize(
+    ("windows", "cases", "words"),
+    [(1415, 1, "1,415 windows, 1 incident"), (0, 1, "1 fault"), (0, 0, "0 faults")],
+)
+def test_a_board_says_what_it_was_judged_on(
+    known: list[Evaluation], windows: int, cases: int, words: str
+) -> None:
+    (board,) = boards([replace(known[0], windows=windows, cases=cases)])
+    assert board.counted == words
+
+
 def test_rows_that_wait_for_newer_labels_are_told(known: list[Evaluation]) -> None:
     stale = [replace(each, labels_sha256="0" * 64) if each.algorithm == "good" else each for each in known]
     assert boards(known)[0].has_one_truth
@@ -139,6 +152,24 @@ def test_json_is_strict_and_says_what_chance_gets(found: list[Board]) -> None:
     assert len(document[0]["rows"][0]["input_sha256"]) == 64
 
 
+def test_a_metric_is_broken_down_where_it_was(found: list[Board]) -> None:
+    detectors, rankers = found
+    by_kind = breakdown(detectors, "kind")
+    assert by_kind is not None
+    assert (by_kind.metric.name, by_kind.groups) == ("auc_pr", ("cpu-hog", "network-delay"))
+    assert by_kind.values["oracle@1"] == {"cpu-hog": 1.0, "network-delay": 1.0}
+    by_service = breakdown(detectors, "service")
+    assert by_service is not None
+    assert by_service.groups == (MEAN, "ads", "cart", "frontend")
+    assert breakdown(rankers, "detector") is None, "nobody told the rankers of an alarm"
+    assert breakdown(boards(evaluations(cost="live"))[0], "kind") is None, "the run goes on"
+
+
+def test_json_has_what_was_broken_down(found: list[Board]) -> None:
+    best = json.loads(to_json(found))[0]["rows"][0]
+    assert best["groups"]["kind=cpu-hog"]["auc_pr"] == 1.0
+
+
 class Page(HTMLParser):
     """Tags, links and text of a page."""
 
@@ -167,7 +198,24 @@ def test_the_page_needs_nothing_but_itself_and_marks_who_is_a_control_or_has_no_
     assert page.texts.count("control") == len(CONTROLS)
     # Rankers were not said to be deployed, and so nothing is known of a fence.
     assert page.texts.count("no fence") == 3
+    assert page.texts.count("fenced") == len(CONTROLS) + 1
+    assert "r0" in {text.rpartition(" ")[2] for text in page.texts}, (
+        "each row names the revision of its labels"
+    )
     assert {"cpu-hog", "network-delay", "gold", "final"} <= set(page.texts)
+
+
+def test_the_page_says_what_each_kind_of_fault_was_taken_for() -> None:
+    run = RunEvaluation("run-1")
+    for record in truths():
+        run.add(record)
+    cases = sorted(run.oracle_cases(now_us=start_us(WINDOWS)), key=lambda each: each.opened_us)
+    for case in cases:
+        run.add(case)
+    run.add(failure_class(cases[0], "cpu-hog"))
+    found = boards(run.evaluations(at_us=0, cost="batch"))
+    texts = Page(board_page(found)).texts
+    assert {"cpu-hog 1", "no answer 3", "no answer 4"} <= set(texts)
 
 
 def test_a_name_is_text_on_the_page_and_nothing_else(known: list[Evaluation]) -> None:

@@ -17,6 +17,7 @@ from evaluated_run import (
     alarms,
     deployment,
     experiment,
+    failure_class,
     fault_records,
     labelled,
     root_cause,
@@ -26,9 +27,10 @@ from evaluated_run import (
 )
 
 from microservo.domain.evaluation import Read, RunEvaluation
+from microservo.domain.evaluation.breakdown import taken_for
 from microservo.domain.scoring import Interval, Row, metrics_of, standings
 from schemas.codec import decode_as, encode
-from schemas.records import Case, Evaluation, FailureClass
+from schemas.records import Case, Evaluation
 
 
 def evaluated(*parts: Iterable[Read], cost: str = "live", name: str = "") -> dict[str, Evaluation]:
@@ -299,23 +301,20 @@ def test_a_case_is_of_the_fault_that_shows_when_it_opens(
 
 def test_a_classifier_is_judged_by_its_likeliest_kind() -> None:
     cases = sorted(oracle_cases(), key=lambda each: each.opened_us)
-    said = [
-        FailureClass(
-            run_id="run-1",
-            case_id=case.case_id,
-            algorithm="classifier",
-            algorithm_version=1,
-            kinds=("cpu-hog", "network-delay"),
-            probabilities=(0.7, 0.3),
-            reason="",
-            input_sha256="",
-            classified_at_us=0,
-            latency_us=0,
-        )
-        for case in cases
-    ]
+    said = [failure_class(case, "cpu-hog", "network-delay", probabilities=(0.7, 0.3)) for case in cases]
     found = evaluated(truths(), cases, said)["classifier"]
     assert (found.task, value(found, "micro_f1")) == ("classifier", 0.5)
+    assert taken_for(found) == {"cpu-hog": {"cpu-hog": 4}, "network-delay": {"cpu-hog": 4}}
+
+
+def test_a_fault_that_a_classifier_did_not_answer_is_taken_for_nothing() -> None:
+    cases = sorted(oracle_cases(), key=lambda each: each.opened_us)
+    said = [failure_class(case, *(["cpu-hog"] if case is cases[0] else [])) for case in cases[:2]]
+    found = evaluated(truths(), cases, said)["classifier"]
+    taken = taken_for(found)
+    assert sum(count for counts in taken.values() for count in counts.values()) == len(FAULTS)
+    assert taken["cpu-hog"] == {"": 3, "cpu-hog": 1}
+    assert taken["network-delay"] == {"": 4}
 
 
 def test_a_dataset_gives_a_scenario_its_name() -> None:
