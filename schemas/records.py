@@ -1134,7 +1134,7 @@ class RequestLocations:
     service: str
     """Name of the service."""
     registry: str
-    """Name of the registry that was asked, or told."""
+    """Name of the registry that was asked or told, or of the load balancer that users came by."""
     from_us: int
     """Microseconds UTC: start of the interval."""
     to_us: int

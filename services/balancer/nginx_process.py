@@ -19,6 +19,8 @@ from microservo.adapters.files import write_whole
 from microservo.adapters.nginx import NginxProgram
 from microservo.domain.balancing.configuration import GENERATION_PATH, LOCATIONS_LOG
 from microservo.errors import InvalidInput, Retryable, Unavailable
+from microservo.retry import retry
+from microservo.runtime.http import listen
 from microservo.supervision.process import ProcessSpec
 from microservo.supervision.supervisor import Supervisor, kill_leftovers
 
@@ -26,6 +28,7 @@ _NAME = "nginx"
 _CONFIGURATION = "nginx.conf"
 _CANDIDATE = "nginx.conf.new"
 _STARTED_WITHIN_S = 30.0
+_PORT_FREE_WITHIN_S = 3.0
 _LOADED_WITHIN_S = 10.0
 _LOOK_S = 0.02
 _ASK_S = 1.0
@@ -96,8 +99,10 @@ class NginxProcess:
         """Starts it with a configuration, and waits until that is served.
 
         Raises:
-            Unavailable: nginx refuses it, or does not come up: its port may be taken.
+            Unavailable: its port is taken, or nginx refuses it or does not come up.
         """
+        # An nginx whose balancer was killed may still be ending.
+        retry(self._check_port, timeout_s=_PORT_FREE_WITHIN_S, passing=Unavailable)
         self._write(text)
         self._supervisor.start(
             ProcessSpec(
@@ -150,6 +155,11 @@ class NginxProcess:
     def close(self) -> None:
         """Ends it, with the requests that it has begun if they end within ten seconds."""
         self._supervisor.close()
+
+    def _check_port(self) -> None:
+        """Nginx itself would try for long, and say it in its log only."""
+        for each in listen(self._port, (self._address,)):
+            each.close()
 
     def _workers(self) -> list[psutil.Process]:
         try:

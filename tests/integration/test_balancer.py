@@ -12,11 +12,23 @@ from pathlib import Path
 import pytest
 import requests
 from backends import Backend, backends
-from balancer_server import PATIENCE_S, Balanced, balancing, nginx_folder, nginx_workers
+from balancer_server import (
+    PATIENCE_S,
+    Balanced,
+    balancing,
+    memory_broker,
+    need_nginx,
+    nginx_folder,
+    nginx_processes,
+    nginx_workers,
+)
 
 from microservo.domain.balancing.documents import ServerDocument, ServersDocument
-from microservo.errors import InvalidInput
+from microservo.errors import InvalidInput, Unavailable
+from microservo.runtime.shutdown import Shutdown
 from microservo.testing import eventually
+from services.balancer.service import run
+from services.balancer.settings import BalancerSettings
 
 pytestmark = pytest.mark.integration
 
@@ -26,6 +38,7 @@ GONE_S = 8.0
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
+    need_nginx()
     with nginx_folder() as found:
         yield found
 
@@ -235,6 +248,14 @@ def test_former_workers_do_not_stay_for_ever_for_the_sake_of_a_request(
         )
         first.release.set()
         assert isinstance(endless[0].exception(PATIENCE_S), requests.ConnectionError)
+
+
+def test_a_port_that_is_taken_is_said(folder: Path) -> None:
+    with Backend() as other:
+        settings = BalancerSettings(balancer_port=other.port, balancer_api_port=0, balancer_folder=folder)
+        with pytest.raises(Unavailable, match=f"port {other.port} of 127.0.0.1 can't be listened on"):
+            run(settings, Shutdown(signals=()), broker=memory_broker())
+    assert nginx_processes(folder) == []
 
 
 def test_two_balancers_do_not_work_in_one_folder(folder: Path) -> None:
