@@ -30,13 +30,17 @@ class FaultFreeTime:
         self._prefix = topic_prefix
         self._ends_us: float = inf if run_id else 0
 
+    def is_over(self, at_us: int) -> bool:
+        """Whether it is known to end before that instant, so that nothing is to be written."""
+        return at_us >= self._ends_us
+
     def end(self, at_us: int) -> None:
         """Writes into the run's record that a fault begins then, unless it is known to end before.
 
         Raises:
             Retryable: the broker is away for now; call it again.
         """
-        if at_us >= self._ends_us:
+        if self.is_over(at_us):
             return
 
         def earlier(run: Experiment) -> Experiment:

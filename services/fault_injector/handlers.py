@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from microservo.adapters.broker import Consumer, Message, Producer
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 RecordT = TypeVar("RecordT")
 _FLUSH_TIMEOUT_S = 5.0
 _MOST_OBSERVATIONS = 1000
+_ROUND_S = 0.01
 _SERVICE = "fault-injector"
 
 
@@ -76,7 +78,21 @@ class Handlers:
         self._injector.tick()
         self._producer.flush(_FLUSH_TIMEOUT_S)
         if begins_us:
-            self._fault_free.end(min(begins_us))
+            self._end_fault_free(min(begins_us))
+
+    def _end_fault_free(self, at_us: int) -> None:
+        """Ends the fault-free time durably, while faults go on.
+
+        The record of the run is read and written anew, which takes half a second on a busy machine: for so
+        long the fault that has just begun would be confirmed and not labelled.
+        """
+        if self._fault_free.is_over(at_us):
+            return
+        with ThreadPoolExecutor(1, thread_name_prefix="fault-free") as thread:
+            ended = thread.submit(self._fault_free.end, at_us)
+            while wait((ended,), _ROUND_S).not_done:
+                self._injector.tick()
+            ended.result()
 
     def observations(self, consumer: Consumer) -> None:
         """Processes the graphs and verdicts of this run, and the schedules, that lie on the log by now.

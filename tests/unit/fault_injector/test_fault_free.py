@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from microservo.adapters.broker import Broker
+from microservo.errors import Retryable
+from microservo.log import run_records
 from microservo.log.run_records import write_run
+from microservo.testing import eventually
 from schemas.codec import decode_as
 from schemas.records import Experiment
+from services.fault_injector import fault_free
 from tests.unit.fault_injector.harness import NOW_US, SECOND_US, Running, World, declaration, request
 
 DECLARED_US = NOW_US + 60 * SECOND_US
@@ -71,3 +77,45 @@ def test_where_none_was_declared_or_it_is_over_nothing_is_written(declared_us: i
     written = len(world.messages("experiments"))
     running.ask(request("f-1")).ask(request("f-2"))
     assert len(world.messages("experiments")) == written
+
+
+def test_a_fault_is_labelled_while_the_record_of_the_run_is_still_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    running = begin(world)
+    # What acts on the target is not done before the record is asked for.
+    running.workers.held = True
+
+    def once_labelled(broker: Broker, run_id: str, *given: Any, **named: Any) -> Experiment | None:
+        running.workers.held = False
+        eventually(
+            lambda: any(each.applied_at_us for each in world.faults("cart")),
+            timeout_s=30,
+            what="a label while the record is read",
+        )
+        return run_records.update_run(broker, run_id, *given, **named)
+
+    monkeypatch.setattr(fault_free, "update_run", once_labelled)
+    running.ask(request())
+    assert fault_free_until_us(world) == NOW_US
+
+
+def test_a_record_that_can_not_be_written_now_is_written_when_the_request_comes_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    running = begin(world)
+    sent = running.send(request())
+
+    def busy(*_given: Any, **_named: Any) -> None:
+        msg = "the broker is busy"
+        raise Retryable(msg)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fault_free, "update_run", busy)
+        with pytest.raises(Retryable, match="busy"):
+            running.handlers.requests(sent)
+    assert fault_free_until_us(world) == DECLARED_US
+    running.handlers.requests(sent)
+    assert fault_free_until_us(world) == NOW_US
