@@ -186,9 +186,9 @@ def _seen_by(kind: str, sample: Sample) -> Judged:
     truths = {service: np.full(length, MASKED, np.int8) for service in services}
     for each in scored:
         scores[each.service][(each.start_us - begin_us) // size_us] = each.score
-    for (service, start_us), truth in sample.truth.items():
+    for (service, at_us), truth in sample.truth.items():
         if service in truths:
-            truths[service][(start_us - begin_us) // size_us] = _CODES[truth]
+            truths[service][(at_us - begin_us) // size_us] = _CODES[truth]
     raised = {(each.alarm.service, each.alarm.opened_us): each.alarm for each in decisions}
     shifts_us = [turn * length * _WINDOW_US - begin_us for turn in range(_TIMES)]
     start_us = np.arange(length * _TIMES) * _WINDOW_US
