@@ -77,6 +77,11 @@ def gauges(url: str, name: str, label: str, *, timeout_s: float = TIMEOUT_S) -> 
     return {sample.labels[label]: sample.value for sample in _samples(url, name, timeout_s)}
 
 
+def sample(url: str, name: str, *, timeout_s: float = TIMEOUT_S) -> float | None:
+    """The value of a metric without labels, as on `/metrics`; None where it is not to be had in time."""
+    return next((each.value for each in _samples(url, name, timeout_s)), None)
+
+
 def _samples(url: str, name: str, timeout_s: float) -> Iterator[Sample]:
     text = _get(url, "/metrics", timeout_s) or b""
     for family in text_string_to_metric_families(text.decode()):

@@ -144,6 +144,15 @@ class Supervisor:
         """
         return self._known(name).restarts
 
+    def exit_code(self, name: str) -> int | None:
+        """How a process ended, -n where signal n ended it; None while it runs.
+
+        Raises:
+            InvalidInput: there is none of this name.
+        """
+        child = self._known(name)
+        return child.exit_code if child.process is None else None
+
     def wait_ready(self, names: Iterable[str], timeout_s: float) -> None:
         """Waits until all of these are ready.
 

@@ -17,16 +17,21 @@ from pathlib import Path
 
 from microservo.adapters.clock import now_us
 from microservo.adapters.ports import free_ports
-from microservo.adapters.processes import python_argv
 from microservo.domain.topology import Topology
+from microservo.platforms.local.commands import (
+    LOADGEN,
+    SIDECAR,
+    TargetCommands,
+    loopback_url,
+    new_instance,
+    renewed,
+)
 from microservo.platforms.local.peers import write_peers
-from microservo.platforms.local.state import Collector, Loadgen, LocalInstance, TargetState, write_state
+from microservo.platforms.local.state import Collector, Loadgen, TargetState, write_state
 from microservo.platforms.local.token import VARIABLE, new_token
 from microservo.runtime.probe import is_healthy
 from microservo.supervision.supervisor import ProcessSpec, Supervisor
 
-LOADGEN = "loadgen"
-_SIDECAR = "-sidecar"
 _PORTS_PER_INSTANCE = 4
 
 
@@ -63,13 +68,13 @@ class LocalTargetRunner:
     ) -> None:
         self._supervisor = supervisor
         self._topology = topology
-        self._topology_path = topology_path
         self._state_file = state_file
         self._peers_file = state_file.with_name("peers.json")
         self._data_dir = state_file.with_name("data")
-        self._otlp_url = otlp_url
         self._log_dir = log_dir
-        self._seed = seed
+        self._commands = TargetCommands(
+            topology_path=topology_path, peers=self._peers_file, otlp_url=otlp_url, seed=seed
+        )
         self._journeys_per_s = journeys_per_s
         self._control_token = control_token or new_token()
         self._collector = collector
@@ -124,8 +129,11 @@ class LocalTargetRunner:
             topology=self._topology.name,
             updated_at_us=self._clock(),
             edges=((LOADGEN, self._topology.entry), *self._topology.edges()),
-            instances=tuple(_instance(service, instance, ports) for service, instance in names),
-            loadgen=Loadgen(pid=None, control_url=_url(next(ports))),
+            instances=tuple(
+                new_instance(service, instance, (next(ports), next(ports), next(ports), next(ports)))
+                for service, instance in names
+            ),
+            loadgen=Loadgen(pid=None, control_url=loopback_url(next(ports))),
             control_token=self._control_token,
             collector=self._collector and Collector(pid=None, control_url=self._collector[1]),
         )
@@ -133,16 +141,19 @@ class LocalTargetRunner:
     def _peers(self) -> dict[str, list[str]]:
         peers: dict[str, list[str]] = {}
         for instance in self._state.instances:
-            peers.setdefault(instance.service, []).append(_url(instance.sidecar_port))
+            peers.setdefault(instance.service, []).append(loopback_url(instance.sidecar_port))
         return peers
 
     def _instance_specs(self) -> Iterator[ProcessSpec]:
         for number, instance in enumerate(self._state.instances):
-            yield self._spec(instance.id + _SIDECAR, self._sidecar_argv(instance), instance.sidecar_url)
-            yield self._spec(instance.id, self._workload_argv(instance, core=number), instance.control_url)
+            sidecar = self._commands.sidecar(instance)
+            workload = self._commands.workload(instance, self._data_dir / instance.id)
+            yield self._spec(instance.id + SIDECAR, sidecar, instance.sidecar_url)
+            yield self._spec(instance.id, (*workload, "--core", str(number)), instance.control_url)
 
     def _loadgen_spec(self) -> ProcessSpec:
-        return self._spec(LOADGEN, self._loadgen_argv(), self._state.loadgen.control_url)
+        control_url = self._state.loadgen.control_url
+        return self._spec(LOADGEN, self._commands.loadgen(control_url, self._journeys_per_s), control_url)
 
     def _spec(self, name: str, argv: tuple[str, ...], health_url: str) -> ProcessSpec:
         return ProcessSpec(
@@ -151,32 +162,6 @@ class LocalTargetRunner:
             env={VARIABLE: self._state.control_token},
             log=self._log_dir / f"{name}.log",
             ready=lambda: is_healthy(health_url),
-        )
-
-    def _workload_argv(self, instance: LocalInstance, *, core: int) -> tuple[str, ...]:
-        return (
-            *_command("workload"),
-            *("--topology", str(self._topology_path), "--service", instance.service),
-            *("--instance", instance.id, "--port", str(instance.port)),
-            *("--control-port", _port(instance.control_url), "--peers", str(self._peers_file)),
-            *("--otlp", self._otlp_url, "--seed", str(self._seed), "--core", str(core)),
-            *("--data", str(self._data_dir / instance.id)),
-        )
-
-    def _sidecar_argv(self, instance: LocalInstance) -> tuple[str, ...]:
-        return (
-            *_command("sidecar"),
-            *("--instance", instance.id, "--listen", str(instance.sidecar_port)),
-            *("--upstream", f"127.0.0.1:{instance.port}", "--admin-port", _port(instance.sidecar_url)),
-            *("--seed", str(self._seed)),
-        )
-
-    def _loadgen_argv(self) -> tuple[str, ...]:
-        return (
-            *_command("loadgen"),
-            *("--topology", str(self._topology_path), "--peers", str(self._peers_file)),
-            *("--rate", str(self._journeys_per_s), "--seed", str(self._seed)),
-            *("--otlp", self._otlp_url, "--control-port", _port(self._state.loadgen.control_url)),
         )
 
     def _on_change(self, name: str, pid: int | None) -> None:
@@ -199,45 +184,8 @@ class LocalTargetRunner:
         return self._collector is not None and name == self._collector[0]
 
 
-def _instance(service: str, instance: str, ports: Iterator[int]) -> LocalInstance:
-    return LocalInstance(
-        id=instance,
-        service=service,
-        pid=None,
-        started_at_us=0,
-        ended_at_us=0,
-        port=next(ports),
-        control_url=_url(next(ports)),
-        sidecar_pid=None,
-        sidecar_port=next(ports),
-        sidecar_url=_url(next(ports)),
-    )
-
-
 def _changed(state: TargetState, name: str, pid: int | None, now_us: int) -> TargetState:
     if name == LOADGEN:
         return replace(state, updated_at_us=now_us, loadgen=replace(state.loadgen, pid=pid))
-    instances = tuple(_renewed(each, name, pid, now_us) for each in state.instances)
+    instances = tuple(renewed(each, name, pid, now_us) for each in state.instances)
     return replace(state, updated_at_us=now_us, instances=instances)
-
-
-def _renewed(instance: LocalInstance, name: str, pid: int | None, now_us: int) -> LocalInstance:
-    if name == instance.id + _SIDECAR:
-        return replace(instance, sidecar_pid=pid)
-    if name != instance.id:
-        return instance
-    if pid is None:
-        return replace(instance, pid=None, ended_at_us=now_us)
-    return replace(instance, pid=pid, started_at_us=now_us)
-
-
-def _command(service: str) -> tuple[str, ...]:
-    return python_argv(f"services.{service}")
-
-
-def _url(port: int) -> str:
-    return f"http://127.0.0.1:{port}"
-
-
-def _port(url: str) -> str:
-    return url.rpartition(":")[2]

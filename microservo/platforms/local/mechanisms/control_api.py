@@ -134,7 +134,7 @@ class ControlClient:
             InvalidInput: the other side refused; its reason is in the message.
             Retryable: no answer, or none that makes sense.
         """
-        status, text = self._exchange(method, path, body, timeout_s)
+        status, text = self.exchange(method, path, body, timeout_s)
         what = f"{method} {self._address}{path}"
         if status in _REFUSED:
             msg = f"{what} was refused with {status}: {text[:500]}"
@@ -148,9 +148,14 @@ class ControlClient:
         msg = f"{what} answers {status}, expected 200; trying again"
         raise Retryable(msg)
 
-    def _exchange(
+    def exchange(
         self, method: str, path: str, body: Mapping[str, Any] | None, timeout_s: float
     ) -> tuple[int, str]:
+        """The status and the text of one answer, for who makes something else of a status than `call`.
+
+        Raises:
+            Retryable: no answer.
+        """
         parts = urlsplit(self._address)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}

@@ -1,0 +1,363 @@
+"""Hosts and containers of this machine: a container is an instance of the topology behind its sidecar.
+
+::
+
+    launch, stop ─► supervisor ─► workload + sidecar of each container
+                        │
+                        └─ started, ended ─► follower ─► target.json (faults, meter), peers.json (callers)
+
+Not done here: shares of processor and memory are not enforced, and there is no distance between hosts.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from microservo.adapters.clock import now_us
+from microservo.adapters.ports import free_ports
+from microservo.domain.topology import Topology
+from microservo.errors import InvalidInput, Unavailable
+from microservo.platforms.driver import (
+    ContainerPlan,
+    ContainerSeen,
+    HostPlan,
+    HostSeen,
+    check_host,
+    check_same,
+)
+from microservo.platforms.local.commands import (
+    LOADGEN,
+    SIDECAR,
+    TargetCommands,
+    loopback_url,
+    new_instance,
+    renewed,
+)
+from microservo.platforms.local.peers import LOOK_S, write_peers
+from microservo.platforms.local.state import Loadgen, LocalInstance, TargetState, write_state
+from microservo.platforms.local.token import VARIABLE
+from microservo.runtime.probe import is_healthy, sample
+from microservo.supervision.supervisor import ProcessSpec, Supervisor
+
+_ASK_S = 0.05
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalPlace:
+    """What all containers of a target share.
+
+    Attributes:
+        topology: that says what services are, in the file `topology_path` for the processes.
+        folder: gets `target.json`, `peers.json`, logs and data.
+        otlp_url: where telemetry goes.
+        control_token: what control APIs ask for.
+        start_s: how many seconds a host needs to start.
+        seed: of every chance.
+    """
+
+    topology: Topology
+    topology_path: Path
+    folder: Path
+    otlp_url: str
+    control_token: str
+    start_s: float = 2.0
+    seed: int = 0
+
+    @property
+    def peers(self) -> Path:
+        """The file of addresses (`microservo.platforms.local.peers`)."""
+        return self.folder / "peers.json"
+
+    @property
+    def state_file(self) -> Path:
+        """What platform, faults and meter find the target by (`microservo.platforms.local.state`)."""
+        return self.folder / "target.json"
+
+
+@dataclass(slots=True)
+class _Container:
+    plan: ContainerPlan
+    managed_by: str
+    launched_us: int
+    instance: LocalInstance
+    was_ready: bool = False
+    is_draining: bool = False
+
+
+class LocalContainers:
+    """The hosts and containers of one target; several threads may ask.
+
+    Args:
+        supervisor: keeps the processes, and ends them with itself.
+        place: what they share.
+        clock: epoch microseconds UTC.
+    """
+
+    def __init__(
+        self, supervisor: Supervisor, place: LocalPlace, *, clock: Callable[[], int] = now_us
+    ) -> None:
+        self._supervisor = supervisor
+        self._place = place
+        self._clock = clock
+        self._commands = TargetCommands(
+            topology_path=place.topology_path, peers=place.peers, otlp_url=place.otlp_url, seed=place.seed
+        )
+        # The supervisor waits for nobody while it reports, so it gets a lock that is held for moments only.
+        self._reports = threading.Lock()
+        self._reported: list[tuple[str, int | None, int]] = []
+        self._lock = threading.RLock()
+        self._hosts: dict[str, tuple[HostPlan, int]] = {}
+        self._containers: dict[str, _Container] = {}
+        self._loadgen = Loadgen(pid=None, control_url=loopback_url(free_ports(1)[0]))
+        self._closing = threading.Event()
+        self._changed = threading.Event()
+        self._write()
+        supervisor.add_listener(self._on_change)
+        self._follower = threading.Thread(target=self._follow, name="local-containers", daemon=True)
+        self._follower.start()
+
+    def start_users(self, journeys_per_s: float) -> None:
+        """Has users come at this rate, once.
+
+        Raises:
+            InvalidInput: they come already.
+        """
+        argv = self._commands.loadgen(self._loadgen.control_url, journeys_per_s)
+        self._supervisor.start(self._spec(LOADGEN, argv, LOADGEN))
+
+    def close(self) -> None:
+        """Removes the state file, so that no target is found; the supervisor ends the processes."""
+        self._closing.set()
+        self._changed.set()
+        self._follower.join()
+        self._place.state_file.unlink(missing_ok=True)
+
+    def start_host(self, plan: HostPlan) -> None:
+        """As `Driver.start_host`."""
+        check_host(plan)
+        with self._lock:
+            if plan.name in self._hosts:
+                check_same(plan, self._hosts[plan.name][0])
+                return
+            self._hosts[plan.name] = plan, self._clock() + round(self._place.start_s * 1e6)
+
+    def stop_host(self, name: str) -> None:
+        """As `Driver.stop_host`."""
+        with self._lock:
+            self._hosts.pop(name, None)
+            there = [key for key, each in self._containers.items() if each.plan.host == name]
+        self._end(there)
+
+    def hosts(self) -> list[HostSeen]:
+        """As `Driver.hosts`."""
+        now = self._clock()
+        with self._lock:
+            return [
+                HostSeen(name=name, up=up_us <= now, started_us=up_us if up_us <= now else 0)
+                for name, (_, up_us) in sorted(self._hosts.items())
+            ]
+
+    def launch(self, plan: ContainerPlan, managed_by: str) -> ContainerSeen:
+        """As `Driver.launch`, for this manager."""
+        with self._lock:
+            known = self._containers.get(plan.id)
+            if known is not None:
+                check_same(plan, known.plan)
+                return self._seen(known)
+            self._check(plan)
+            instance = new_instance(plan.service, plan.id, _four_ports())
+            new = _Container(plan, managed_by, self._clock(), instance)
+            self._supervisor.start_all(self._specs(new))
+            self._containers[plan.id] = new
+            self._changed.set()
+            return self._seen(new)
+
+    def stop(self, container_id: str, managed_by: str, drain_s: float) -> None:
+        """As `Driver.stop`, for this manager."""
+        with self._lock:
+            known = self._containers.get(container_id)
+            if known is None or known.managed_by != managed_by:
+                return
+            known.is_draining = True
+            self._write()
+        if known.was_ready and drain_s > 0:
+            self._drain(known, time.monotonic() + drain_s)
+        self._end([container_id])
+
+    def containers(self, managed_by: str) -> list[ContainerSeen]:
+        """As `Driver.containers`, for this manager."""
+        with self._lock:
+            return [
+                self._seen(each)
+                for _, each in sorted(self._containers.items())
+                if each.managed_by == managed_by
+            ]
+
+    def _check(self, plan: ContainerPlan) -> None:
+        services = self._place.topology.services
+        if not _ID.fullmatch(plan.id) or plan.id.endswith(SIDECAR) or plan.id == LOADGEN:
+            msg = f"{plan.id!r} can't be an id here; take letters, digits, '.', '_', '-', e.g. cart-7f3a"
+            raise InvalidInput(msg)
+        if plan.volume is not None:
+            msg = f"{plan.id} wants volume {plan.volume!r}; containers here keep nothing, so ask for none"
+            raise InvalidInput(msg)
+        if plan.service not in services:
+            msg = f"there is no service {plan.service!r}; choose one of {sorted(services)}"
+            raise InvalidInput(msg)
+        if plan.host not in self._hosts:
+            msg = f"there is no host {plan.host!r}; start it, or choose one of {sorted(self._hosts)}"
+            raise InvalidInput(msg)
+        if self._hosts[plan.host][1] > self._clock():
+            msg = f"host {plan.host} is not up; try again once it is"
+            raise Unavailable(msg)
+
+    def _drain(self, container: _Container, until_s: float) -> None:
+        """Waits until callers have looked again and the sidecar has passed on every answer."""
+        look_s = time.monotonic() + 2 * LOOK_S
+        while (now_s := time.monotonic()) < until_s:
+            if self._exit_code(container) is not None:
+                return
+            if now_s > look_s and sample(container.instance.sidecar_url, "sidecar_requests_active") == 0:
+                return
+            if self._closing.wait(_ASK_S):
+                return
+
+    def _end(self, ids: Iterable[str]) -> None:
+        with self._lock:
+            ended = [each for each in ids if self._containers.pop(each, None) is not None]
+            self._write()
+        self._supervisor.stop_all([name for each in ended for name in (each + SIDECAR, each)])
+
+    def _exit_code(self, container: _Container) -> int | None:
+        with self._lock:
+            is_known = container.plan.id in self._containers
+            return self._supervisor.exit_code(container.plan.id) if is_known else None
+
+    def _seen(self, container: _Container) -> ContainerSeen:
+        plan = container.plan
+        exit_code = self._supervisor.exit_code(plan.id)
+        return ContainerSeen(
+            id=plan.id,
+            service=plan.service,
+            host=plan.host,
+            address=f"127.0.0.1:{container.instance.sidecar_port}",
+            ready=container.was_ready and exit_code is None,
+            started_us=container.launched_us,
+            exit_code=exit_code,
+            managed_by=container.managed_by,
+        )
+
+    def _on_change(self, name: str, pid: int | None) -> None:
+        """Runs on the supervisor's thread."""
+        with self._reports:
+            self._reported.append((name, pid, self._clock()))
+        self._changed.set()
+
+    def _follow(self) -> None:
+        """Writes down what has started, got ready or ended."""
+        while not self._closing.is_set():
+            is_changed = self._changed.wait(_ASK_S)
+            self._changed.clear()
+            try:
+                if self._find_ready() or is_changed:
+                    with self._lock:
+                        self._write()
+            except OSError:
+                # Tried again at the next look; the disk may have room by then.
+                _log.exception("the state of the target can't be written")
+                self._closing.wait(_ASK_S)
+                self._changed.set()
+
+    def _find_ready(self) -> bool:
+        with self._lock:
+            waiting = [each for each in self._containers.values() if not each.was_ready]
+        ready = [each for each in waiting if _answers(each.instance)]
+        for each in ready:
+            each.was_ready = True
+        return bool(ready)
+
+    def _write(self) -> None:
+        """Brings both files up to date; with the lock held."""
+        with self._reports:
+            reported, self._reported = self._reported, []
+        for name, pid, at_us in reported:
+            if name == LOADGEN:
+                self._loadgen = replace(self._loadgen, pid=pid)
+            for each in self._containers.values():
+                each.instance = renewed(each.instance, name, pid, at_us)
+        peers: dict[str, list[str]] = {}
+        for each in self._containers.values():
+            if self._seen(each).ready and not each.is_draining:
+                peers.setdefault(each.plan.service, []).append(loopback_url(each.instance.sidecar_port))
+        write_peers(self._place.peers, peers)
+        write_state(self._place.state_file, self._state())
+
+    def _state(self) -> TargetState:
+        topology = self._place.topology
+        return TargetState(
+            topology=topology.name,
+            updated_at_us=self._clock(),
+            edges=((LOADGEN, topology.entry), *topology.edges()),
+            instances=tuple(each.instance for each in self._containers.values()),
+            loadgen=self._loadgen,
+            control_token=self._place.control_token,
+        )
+
+    def _specs(self, new: _Container) -> list[ProcessSpec]:
+        plan, data = new.plan, self._place.folder / "data" / new.plan.id
+        sidecar = self._spec(plan.id + SIDECAR, self._commands.sidecar(new.instance), plan.id)
+        workload = self._spec(plan.id, self._commands.workload(new.instance, data), plan.id)
+        return [sidecar, replace(workload, env={**plan.environment, **workload.env}, restart="never")]
+
+    def _spec(self, name: str, argv: tuple[str, ...], log: str) -> ProcessSpec:
+        place = self._place
+        env = {VARIABLE: place.control_token}
+        return ProcessSpec(name=name, argv=argv, env=env, log=place.folder / "logs" / f"{log}.log")
+
+
+def _answers(instance: LocalInstance) -> bool:
+    return is_healthy(instance.control_url) and is_healthy(instance.sidecar_url)
+
+
+def _four_ports() -> tuple[int, int, int, int]:
+    first, second, third, fourth = free_ports(4)
+    return first, second, third, fourth
+
+
+class LocalDriver:
+    """`Driver` of `LocalContainers`, in the same process.
+
+    Args:
+        containers: the hosts and containers.
+        managed_by: the manager's tag.
+    """
+
+    def __init__(self, containers: LocalContainers, *, managed_by: str) -> None:
+        self._local = containers
+        self._managed_by = managed_by
+
+    def start_host(self, plan: HostPlan) -> None:
+        self._local.start_host(plan)
+
+    def stop_host(self, name: str) -> None:
+        self._local.stop_host(name)
+
+    def hosts(self) -> list[HostSeen]:
+        return self._local.hosts()
+
+    def launch(self, plan: ContainerPlan) -> ContainerSeen:
+        return self._local.launch(plan, self._managed_by)
+
+    def stop(self, container_id: str, drain_s: float) -> None:
+        self._local.stop(container_id, self._managed_by, drain_s)
+
+    def containers(self) -> list[ContainerSeen]:
+        return self._local.containers(self._managed_by)

@@ -1,0 +1,53 @@
+"""Serves drivers until SIGTERM or SIGINT, and ends then all that it has started."""
+
+from __future__ import annotations
+
+import logging
+
+from microservo.platforms.local.containers import LocalContainers, LocalDriver, LocalPlace
+from microservo.platforms.local.driver_api import driver_application
+from microservo.platforms.local.topology_files import read_topology, topology_file
+from microservo.runtime.http import HttpServer
+from microservo.runtime.shutdown import Shutdown
+from microservo.supervision.supervisor import Supervisor, kill_leftovers
+from services.launcher.settings import LauncherSettings
+
+_LOOK_S = 3600.0
+_log = logging.getLogger(__name__)
+
+
+def run(settings: LauncherSettings) -> None:
+    """Runs until SIGTERM or SIGINT.
+
+    Raises:
+        InvalidInput: there is no such topology.
+        Unavailable: its port is taken, or the users can't be started.
+    """
+    shutdown = Shutdown()
+    record = settings.folder.absolute() / "launcher-processes.json"
+    for name in kill_leftovers(record):
+        _log.warning("%s was left by a launcher that was killed, and has been ended", name)
+    place = LocalPlace(
+        topology=read_topology(settings.topology),
+        topology_path=topology_file(settings.topology).absolute(),
+        folder=settings.folder.absolute(),
+        otlp_url=settings.otlp,
+        control_token=settings.control_token,
+        start_s=settings.host_start_s,
+        seed=settings.seed,
+    )
+    place.folder.mkdir(parents=True, exist_ok=True)
+    with Supervisor(record=record) as supervisor:
+        containers = LocalContainers(supervisor, place)
+        app = driver_application(
+            lambda tag: LocalDriver(containers, managed_by=tag), token=settings.control_token
+        )
+        try:
+            with HttpServer(app, port=settings.port) as server:
+                if settings.journeys_per_s > 0:
+                    containers.start_users(settings.journeys_per_s)
+                _log.info("drivers are answered on port %d", server.port)
+                while not shutdown.wait(_LOOK_S):
+                    pass
+        finally:
+            containers.close()

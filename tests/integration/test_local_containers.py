@@ -1,0 +1,181 @@
+"""Containers of this machine come, move and end while users ask, and faults find the one that moved."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from microservo.domain.faults.base import Wire
+from microservo.platforms.driver import ContainerPlan, ContainerSeen
+from microservo.platforms.local.containers import LocalContainers, LocalDriver, LocalPlace
+from microservo.platforms.local.platform import LocalPlatform
+from microservo.platforms.local.state import read_state
+from microservo.platforms.local.token import new_token
+from microservo.platforms.local.topology_files import read_topology
+from microservo.runtime.probe import sample
+from microservo.supervision.supervisor import Supervisor
+from microservo.testing import eventually
+from microservo.testing.drivers import container_plan, host_plan
+
+pytestmark = pytest.mark.integration
+
+TIMEOUT_S = 120.0
+MOVES = 2
+USERS = 8
+# No retries, so that each lost call is a failed request; and each takes a while, so that some are in flight.
+TOPOLOGY = """
+name = "pair"
+entry = "front"
+[services.front.endpoints.Page]
+calls = [{ service = "back", endpoint = "Work", timeout_ms = 60000 }]
+[services.back.endpoints.Work]
+cpu_ms = 1.0
+noise = { slow_share = 0.5, slow_ms = 50.0 }
+[[journeys]]
+name = "visit"
+steps = [{ endpoint = "Page" }]
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> LocalPlace:
+    path = tmp_path / "pair.toml"
+    path.write_text(TOPOLOGY)
+    return LocalPlace(
+        topology=read_topology(str(path)),
+        topology_path=path,
+        folder=tmp_path,
+        otlp_url="http://127.0.0.1:1",
+        control_token=new_token(),
+        start_s=0.2,
+    )
+
+
+@pytest.fixture
+def driver(place: LocalPlace) -> Iterator[LocalDriver]:
+    with Supervisor() as supervisor:
+        containers = LocalContainers(supervisor, place)
+        yield LocalDriver(containers, managed_by="manager")
+        containers.close()
+
+
+def start_host(driver: LocalDriver) -> str:
+    plan = host_plan()
+    driver.start_host(plan)
+    eventually(
+        lambda: any(each.name == plan.name and each.up for each in driver.hosts()),
+        timeout_s=TIMEOUT_S,
+        what="the host being up",
+    )
+    return plan.name
+
+
+def launch(driver: LocalDriver, plan: ContainerPlan) -> ContainerSeen:
+    driver.launch(plan)
+    return seen(driver, plan.id, lambda each: each.ready)
+
+
+def seen(driver: LocalDriver, container_id: str, is_it: Callable[[ContainerSeen], bool]) -> ContainerSeen:
+    def found() -> ContainerSeen | None:
+        return next((each for each in driver.containers() if each.id == container_id and is_it(each)), None)
+
+    container = eventually(found, timeout_s=TIMEOUT_S, what=f"{container_id} as it should be")
+    assert container is not None
+    return container
+
+
+async def use(url: str, stop: threading.Event) -> Counter[int]:
+    """Has users ask again and again; how often they got which status, 0 for none."""
+    statuses: Counter[int] = Counter()
+
+    async def user(session: aiohttp.ClientSession) -> None:
+        while not stop.is_set():
+            try:
+                async with session.post(f"{url}/Page") as answer:
+                    await answer.read()
+                    statuses[answer.status] += 1
+            except aiohttp.ClientError:
+                statuses[0] += 1
+
+    async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as users:
+        for _ in range(USERS):
+            users.create_task(user(session))
+    return statuses
+
+
+def wait_called(place: LocalPlace, container_id: str) -> None:
+    instance = read_state(place.state_file).instance(container_id)
+    assert instance is not None
+    eventually(
+        lambda: (sample(instance.sidecar_url, "sidecar_requests_active") or 0) > 0,
+        timeout_s=TIMEOUT_S,
+        what=f"calls of {container_id}",
+    )
+
+
+def test_a_move_from_host_to_host_under_load_loses_no_request(place: LocalPlace, driver: LocalDriver) -> None:
+    hosts = [start_host(driver) for _ in range(2)]
+    back = launch(driver, container_plan("back", hosts[0]))
+    front = launch(driver, container_plan("front", hosts[0]))
+    stop = threading.Event()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        load = pool.submit(asyncio.run, use(f"http://{front.address}", stop))
+        try:
+            for number in range(1, MOVES + 1):
+                wait_called(place, back.id)
+                moved = launch(driver, container_plan("back", hosts[number % 2]))
+                driver.stop(back.id, TIMEOUT_S)
+                back = moved
+            wait_called(place, back.id)
+        finally:
+            stop.set()
+        statuses = load.result(TIMEOUT_S)
+    assert set(statuses) == {200}, statuses
+    assert statuses[200] > USERS
+
+
+def test_a_killed_container_is_seen_with_the_signal_and_its_callers_are_sent_there_no_more(
+    place: LocalPlace, driver: LocalDriver
+) -> None:
+    host = start_host(driver)
+    back = launch(driver, container_plan("back", host))
+    instance = read_state(place.state_file).instance(back.id)
+    assert instance is not None
+    assert instance.pid is not None
+    os.kill(instance.pid, signal.SIGKILL)
+    ended = seen(driver, back.id, lambda each: each.exit_code is not None)
+    assert (ended.exit_code, ended.ready) == (-signal.SIGKILL, False)
+    eventually(lambda: back.address not in place.peers.read_text(), what="the address being gone")
+
+
+def test_a_fault_finds_the_container_where_it_has_moved_to_and_acts_there(
+    place: LocalPlace, driver: LocalDriver
+) -> None:
+    platform = LocalPlatform(place.state_file)
+    hosts = [start_host(driver) for _ in range(2)]
+    before = launch(driver, container_plan("back", hosts[0]))
+    after = launch(driver, container_plan("back", hosts[1]))
+    driver.stop(before.id, TIMEOUT_S)
+    [found] = platform.instances()
+    assert (found.id, found.service, found.is_up) == (after.id, "back", True)
+    [mechanism] = platform.mechanisms("http-abort")
+    wire: Wire = ("http-abort", {"status": 503, "ratio": 1.0, "endpoint": ""})
+    mechanism.apply(after.id, "fault-1", wire)
+    assert mechanism.holds(after.id, "fault-1", wire)
+    assert asyncio.run(status_of(f"http://{after.address}/Work")) == 503
+    mechanism.recover(after.id, "fault-1", wire)
+    assert asyncio.run(status_of(f"http://{after.address}/Work")) == 200
+
+
+async def status_of(url: str) -> int:
+    async with aiohttp.ClientSession() as session, session.post(url) as answer:
+        return answer.status
