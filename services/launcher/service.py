@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
+from pathlib import Path
 
+import filelock
+
+from microservo.errors import InvalidInput
 from microservo.platforms.local.containers import LocalContainers, LocalDriver, LocalPlace
 from microservo.platforms.local.driver_api import driver_application
 from microservo.platforms.local.topology_files import read_topology, topology_file
@@ -20,10 +26,31 @@ def run(settings: LauncherSettings) -> None:
     """Runs until SIGTERM or SIGINT.
 
     Raises:
-        InvalidInput: there is no such topology.
+        InvalidInput: there is no such topology, or another launcher has the folder.
         Unavailable: its port is taken, or the users can't be started.
     """
     shutdown = Shutdown()
+    with _claimed(settings.folder.absolute()):
+        _run(settings, shutdown)
+
+
+@contextlib.contextmanager
+def _claimed(folder: Path) -> Iterator[None]:
+    """Holds the folder: who begins there ends what the one before has left, so that one must be gone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / "lock", blocking=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        msg = f"another launcher runs with the folder {folder}; stop it, or give another folder"
+        raise InvalidInput(msg) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _run(settings: LauncherSettings, shutdown: Shutdown) -> None:
     record = settings.folder.absolute() / "launcher-processes.json"
     for name in kill_leftovers(record):
         _log.warning("%s was left by a launcher that was killed, and has been ended", name)
@@ -36,7 +63,6 @@ def run(settings: LauncherSettings) -> None:
         start_s=settings.host_start_s,
         seed=settings.seed,
     )
-    place.folder.mkdir(parents=True, exist_ok=True)
     with Supervisor(record=record) as supervisor:
         containers = LocalContainers(supervisor, place)
         app = driver_application(

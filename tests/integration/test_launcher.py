@@ -149,6 +149,26 @@ def pids_of(launcher: Launcher) -> list[int]:
     return both()
 
 
+def test_a_second_launcher_of_the_same_folder_is_refused_and_ends_nothing(launcher: Launcher) -> None:
+    driver = launcher.driver("manager")
+    plan = container_plan("cart", launcher.host_up(driver))
+    driver.launch(plan)
+    before = pids_of(launcher)
+    argv = [*python_argv("services.launcher"), "--topology", "crash-test", "--port", "0"]
+    argv += ["--folder", str(launcher.folder)]
+    second = subprocess.run(
+        argv,
+        env={**os.environ, VARIABLE: launcher.token},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert (second.returncode, "another launcher" in second.stderr) == (2, True), second.stderr
+    assert [each.exit_code for each in driver.containers()] == [None]
+    assert pids_of(launcher) == before
+
+
 def test_who_has_no_token_or_no_launcher_is_told_so(launcher: Launcher) -> None:
     with pytest.raises(InvalidInput, match="token"):
         RemoteDriver(launcher.url, "wrong", managed_by="manager").hosts()

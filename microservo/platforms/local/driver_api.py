@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -35,6 +36,8 @@ CONTAINER = TypeAdapter(ContainerSeen)
 
 _NOTHING = b"{}"
 _MOST_DRAIN_S = 3600.0
+_MOST_STOPS = 64
+"""At once; further ones wait for their turn."""
 Answer = TypeVar("Answer")
 
 
@@ -62,6 +65,8 @@ class _DriverApi:
 
     def __init__(self, driver_of: Callable[[str], Driver]) -> None:
         self._driver_of = driver_of
+        # Of their own, since they wait for requests in flight: all else must go on meanwhile.
+        self._stops = ThreadPoolExecutor(_MOST_STOPS, "stop-container")
 
     async def hosts(self, _: Request) -> Response:
         return _json(HOSTS.dump_json(await _on_thread(self._driver_of("").hosts)))
@@ -86,7 +91,7 @@ class _DriverApi:
 
     async def stop(self, request: Request) -> Response:
         driver, drain_s = self._driver(request), _drain_s(request)
-        await _on_thread(lambda: driver.stop(request.path_params["id"], drain_s))
+        await _on_thread(lambda: driver.stop(request.path_params["id"], drain_s), self._stops)
         return _json(_NOTHING)
 
     def _driver(self, request: Request) -> Driver:
@@ -97,9 +102,9 @@ class _DriverApi:
         return self._driver_of(tag)
 
 
-async def _on_thread(act: Callable[[], Answer]) -> Answer:
+async def _on_thread(act: Callable[[], Answer], threads: ThreadPoolExecutor | None = None) -> Answer:
     try:
-        return await asyncio.to_thread(act)
+        return await asyncio.get_running_loop().run_in_executor(threads, act)
     except Unavailable as error:
         raise HTTPException(503, str(error)) from error
 
