@@ -14,6 +14,7 @@ from microservo.domain.manager.entities import Entity, entity_key
 from microservo.errors import MicroServoError
 from microservo.log.reader import read_topic
 from microservo.platforms.driver import Driver
+from microservo.retry import retry
 from microservo.runtime.pulse import Pulse
 from microservo.runtime.shutdown import Shutdown
 from microservo.testing import eventually
@@ -103,15 +104,16 @@ class Fleet:
     Args:
         broker: with the topics.
         prefix: of their names.
+        driver: of their hosts and containers; by default, of ones in memory.
     """
 
-    def __init__(self, broker: Broker, prefix: str = "") -> None:
+    def __init__(self, broker: Broker, prefix: str = "", driver: Driver | None = None) -> None:
         self.broker = broker
         self.prefix = prefix
         self.client = Client(broker=broker, topic_prefix=prefix)
-        self.client.topics.ensure(partitions=2)
+        retry(lambda: self.client.topics.ensure(partitions=2), timeout_s=60)
         self.infrastructure = MemoryInfrastructure(("front", "back"))
-        self.driver = MemoryDriver(self.infrastructure, managed_by=TAG)
+        self.driver: Driver = driver or MemoryDriver(self.infrastructure, managed_by=TAG)
         self._managers: list[RunningManager] = []
 
     def manager(self, name: str = "master", broker: Broker | None = None) -> RunningManager:
@@ -173,9 +175,9 @@ class Fleet:
 
 
 @contextmanager
-def fleet(broker: Broker, prefix: str = "") -> Iterator[Fleet]:
+def fleet(broker: Broker, prefix: str = "", driver: Driver | None = None) -> Iterator[Fleet]:
     """A fleet whose managers end with the block."""
-    found = Fleet(broker, prefix)
+    found = Fleet(broker, prefix, driver)
     try:
         yield found
     finally:

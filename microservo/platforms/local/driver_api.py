@@ -1,4 +1,4 @@
-"""The driver's interface over HTTP, served by the process that owns the containers (decision 20).
+"""The driver's interface over HTTP, served by the process that owns the containers (decision 21).
 
 ::
 

@@ -1,7 +1,8 @@
-"""The driver of containers that another process of this machine owns (decision 20)."""
+"""The driver of containers that another process of this machine owns (decision 21)."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
@@ -12,8 +13,11 @@ from microservo.errors import InvalidInput, Retryable, Unavailable
 from microservo.platforms.driver import ContainerPlan, ContainerSeen, HostPlan, HostSeen
 from microservo.platforms.local.driver_api import CONTAINER, CONTAINER_PLAN, CONTAINERS, HOST_PLAN, HOSTS
 from microservo.platforms.local.mechanisms.control_api import ControlClient
+from microservo.platforms.local.token import VARIABLE
 
 Answer = TypeVar("Answer")
+LAUNCHER_URL = "MICROSERVO_LAUNCHER_URL"
+"""Where a launcher answers, as http://127.0.0.1:7070."""
 _TIMEOUT_S = 30.0
 """For an answer: processes are started before it, and after SIGTERM a process gets 5 s."""
 _REFUSED = frozenset({400, 401, 403, 404, 405, 413, 422})
@@ -64,6 +68,23 @@ class RemoteDriver:
         if status != 200:
             raise Retryable(msg)
         return text
+
+
+def from_environment(managed_by: str) -> RemoteDriver:
+    """The driver of the launcher that the environment names, for a manager's `manager_driver`.
+
+    Args:
+        managed_by: the managers' tag.
+
+    Raises:
+        InvalidInput: no launcher is named, or not its token.
+    """
+    url, token = os.environ.get(LAUNCHER_URL, ""), os.environ.get(VARIABLE, "")
+    if not url or not token:
+        missing = VARIABLE if url else LAUNCHER_URL
+        msg = f"{missing} is not set; give the address of a launcher and its token (docs/target.md)"
+        raise InvalidInput(msg)
+    return RemoteDriver(url, token, managed_by=managed_by)
 
 
 def _path(what: str, name: str) -> str:
