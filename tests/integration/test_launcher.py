@@ -142,8 +142,9 @@ def pids_of(launcher: Launcher) -> list[int]:
     """The pids of instances and sidecars, once they are written down."""
 
     def both() -> list[int]:
-        [instance] = read_state(launcher.folder / "target.json").instances
-        return [pid for pid in (instance.pid, instance.sidecar_pid) if pid is not None]
+        # What was launched is written down a moment later.
+        instances = read_state(launcher.folder / "target.json").instances
+        return [pid for each in instances for pid in (each.pid, each.sidecar_pid) if pid is not None]
 
     eventually(lambda: len(both()) == 2, timeout_s=TIMEOUT_S, what="both pids")
     return both()
