@@ -72,6 +72,12 @@ class Workloads:
         self._measure(name)
         return f"{self.namespace}/{name}"
 
+    def replace_by_name(self, name: str) -> None:
+        """Deletes a pod and makes another one of its name, as the controller of a StatefulSet does."""
+        owner = self.delete(name)
+        self.api.create(self._path("pods"), pod_manifest(self.namespace, name, owner=owner))
+        self.run(name)
+
     def run(self, name: str, *, at_s: float | None = None, is_ready: bool = True) -> None:
         """Has the container of a pod run since then."""
         at = stamp(time.time() if at_s is None else at_s)

@@ -22,9 +22,11 @@ def hit(number: int, at: str = "2026-01-31T12:00:00.000Z") -> dict[str, Any]:
     return {"_index": "logs", "_id": str(number), "fields": fields, "sort": [at, number]}
 
 
-def answer(hits: list[dict[str, Any]], *, failed: int = 0, timed_out: bool = False) -> dict[str, Any]:
-    """The answer to a search."""
-    shards = {"total": 2, "successful": 2 - failed, "skipped": 0, "failed": failed}
+def answer(
+    hits: list[dict[str, Any]], *, failed: int = 0, absent: int = 0, timed_out: bool = False
+) -> dict[str, Any]:
+    """The answer to a search; shards of which no copy is there are not among those that failed."""
+    shards = {"total": 2, "successful": 2 - failed - absent, "skipped": 0, "failed": failed}
     return {"pit_id": "pit-2", "took": 1, "timed_out": timed_out, "_shards": shards, "hits": {"hits": hits}}
 
 
@@ -34,11 +36,13 @@ class Stub:
 
     Attributes:
         answers: to searches, in order; each a status and a body. Later ones are empty pages.
+        count: the answer to each count.
         authorization: what a request must have, where it is given.
         product: whether it says that it is Elasticsearch.
     """
 
     answers: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    count: dict[str, Any] = field(default_factory=dict)
     authorization: str = ""
     product: bool = True
     searches: list[dict[str, Any]] = field(default_factory=list)
@@ -53,6 +57,8 @@ class Stub:
         if path == "/_pit":
             self.closed.append(body["id"])
             return 200, {"succeeded": True, "num_freed": 1}
+        if path.endswith("/_count"):
+            return 200, self.count
         self.searches.append(body)
         return self.answers.pop(0) if self.answers else (200, answer([]))
 

@@ -67,6 +67,17 @@ def test_modules_are_there(page: str) -> None:
         import_module(module)
 
 
+def test_each_weak_point_of_the_first_system_has_tests_that_are_there() -> None:
+    rows = re.findall(r"^\| (\d+): [^|]+\| ([^|]+) \|$", text_of("coming_from_microservo.md"), re.MULTILINE)
+    assert [int(number) for number, _ in rows] == [5, 6, 7, *range(13, 29)]
+    for number, cell in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", cell)
+        assert named, f"weak point {number} names no test"
+        for path, test in named:
+            source = (DOCS.parent / path).read_text(encoding="utf-8")
+            assert re.search(rf"^def {test}\(", source, re.MULTILINE), f"{path}::{test}"
+
+
 @every_page
 def test_topics_and_topologies_are_there(page: str) -> None:
     named = set(

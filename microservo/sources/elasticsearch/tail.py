@@ -125,8 +125,11 @@ class ElasticsearchTail:
                 ignore_unavailable=True,
                 expand_wildcards="open",
             ).body
-        if answer["_shards"]["failed"]:
-            msg = f"elasticsearch can't count documents: {answer['_shards']['failed']} shards failed"
+        shards = answer["_shards"]
+        # A shard of which no copy is there is not counted among those that failed.
+        missing = shards["total"] - shards["successful"]
+        if missing:
+            msg = f"elasticsearch can't count documents: {missing} of {shards['total']} shards did not answer"
             raise Retryable(msg)
         return int(answer["count"])
 
@@ -189,8 +192,9 @@ class _PointInTime:
         ).body
         self._id = answer.get("pit_id", self._id)
         shards = answer["_shards"]
-        if shards["failed"] or answer["timed_out"]:
-            why = "it ran out of time" if answer["timed_out"] else f"{shards['failed']} shards failed"
+        missing = shards["total"] - shards["successful"]
+        if missing or answer["timed_out"]:
+            why = "it ran out of time" if answer["timed_out"] else f"{missing} shards failed"
             msg = f"a page of elasticsearch may lack documents: {why}; it is read again"
             raise Retryable(msg)
         found: Sequence[Hit] = answer["hits"]["hits"]

@@ -16,7 +16,7 @@ from microservo.adapters.clock import now_us
 from microservo.domain.faults.base import Fault
 from microservo.domain.faults.catalogue import KINDS, parse_request
 from microservo.errors import InvalidInput, MicroServoError, Retryable
-from microservo.platforms.kubernetes.api import Json, KubernetesApi, NotFound
+from microservo.platforms.kubernetes.api import Conflict, Json, KubernetesApi, NotFound
 from microservo.platforms.kubernetes.chaos.experiment import PLURALS, collection, manifest, name_of
 from microservo.platforms.kubernetes.chaos.manifests import BUILDERS, experiment_of
 from microservo.platforms.kubernetes.chaos.mechanism import Patience
@@ -31,7 +31,7 @@ from schemas.records import FaultRequest
 
 pytestmark = pytest.mark.integration
 
-QUICK = Patience(selected=3.0, injected=3.0, recovered=3.0)
+QUICK = Patience(selected=6.0, injected=6.0, recovered=6.0)
 PATIENCE_S = 60.0
 
 
@@ -254,6 +254,56 @@ def test_a_stuck_recovery_says_what_hinders_it_and_can_be_given_up(shop: Shop) -
     shop.platform.force(shop.cart[0], "f1", DELAY.kind)
     assert shop.recover(DELAY).within_us is None
     assert not shop.mechanism(DELAY.kind).holds(shop.cart[0], "f1", DELAY.wire())
+
+
+def test_what_is_asked_for_again_by_who_starts_anew_is_the_object_that_is_there(shop: Shop) -> None:
+    applied = shop.apply(DELAY)
+    path, name = collection(shop.namespace, "NetworkChaos"), name_of("f1", shop.cart[0])
+    made = shop.object("NetworkChaos", name)
+    with pytest.raises(Conflict):
+        shop.api.create(path, {key: made[key] for key in ("apiVersion", "kind", "spec")} | named(name))
+    anew = KubernetesPlatform(shop.api, [shop.namespace], patience=QUICK).mechanisms(DELAY.kind)[0]
+    assert anew.apply(shop.cart[0], "f1", DELAY.wire()).at_us == applied.at_us
+    assert [each["metadata"]["uid"] for each in shop.api.get(path)["items"]] == [made["metadata"]["uid"]]
+    shop.recover(DELAY)
+
+
+def test_a_name_that_is_used_again_is_a_fault_of_its_own(shop: Shop) -> None:
+    first = shop.apply(DELAY)
+    ended = shop.recover(DELAY)
+    second = shop.apply(DELAY)
+    assert [first.at_us, second.at_us] == shop.stamped_us("Apply")
+    assert first.at_us < ended.at_us < second.at_us
+    shop.recover(DELAY)
+
+
+def test_a_pod_of_the_same_name_has_no_fault_before_it_is_applied_anew(shop: Shop) -> None:
+    first = shop.apply(DELAY)
+    mechanism = shop.mechanism(DELAY.kind)
+    assert mechanism.holds(shop.cart[0], "f1", DELAY.wire())
+    shop.workloads.replace_by_name(shop.cart[0].split("/")[1])
+    stale = shop.object("NetworkChaos", name_of("f1", shop.cart[0]))
+    assert stale["status"]["experiment"]["containerRecords"][0]["phase"] == "Injected", "as Chaos Mesh has it"
+    assert not mechanism.holds(shop.cart[0], "f1", DELAY.wire())
+    again = shop.apply(DELAY)
+    assert [first.at_us, again.at_us] == shop.stamped_us("Apply")
+    assert mechanism.holds(shop.cart[0], "f1", DELAY.wire())
+    shop.recover(DELAY)
+
+
+def test_a_pod_that_was_killed_is_not_killed_again_under_its_name_by_who_starts_anew(shop: Shop) -> None:
+    kill = example("pod-kill")
+    applied = shop.apply(kill)
+    name = shop.cart[0].split("/")[1]
+    shop.workloads.replace_by_name(name)
+    anew = KubernetesPlatform(shop.api, [shop.namespace], patience=QUICK).mechanisms(kill.kind)[0]
+    assert anew.apply(shop.cart[0], "f1", kill.wire()).at_us == applied.at_us
+    assert shop.stamped_us("Apply") == [applied.at_us]
+    shop.recover(kill)
+
+
+def named(name: str) -> Json:
+    return {"metadata": {"name": name}}
 
 
 def test_a_partition_without_such_a_service_is_refused_with_those_that_are(shop: Shop) -> None:

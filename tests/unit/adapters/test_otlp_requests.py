@@ -1,5 +1,6 @@
 """Requests in protobuf and in OTLP's JSON."""
 
+import base64
 import json
 
 import pytest
@@ -62,6 +63,17 @@ def test_ids_in_json_are_hexadecimal() -> None:
     assert found.attributes[0].value.string_value == "not hex"
     assert found.start_time_unix_nano == 1544712660000000000
     assert found.kind == 2
+
+
+@pytest.mark.parametrize("field", ["traceId", "spanId"])
+def test_an_id_in_base64_as_protobufs_own_json_has_it_is_refused_and_never_another_id(field: str) -> None:
+    document = json.loads(json.dumps(SPAN_JSON))
+    written = document["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
+    written[field] = base64.b64encode(bytes.fromhex(written[field])).decode()
+    parsed = read("traces", Media.JSON, json.dumps(document).encode())
+    (refused,) = parsed.refused
+    assert "is not hexadecimal" in refused.reason
+    assert not parsed.request.resource_spans[0].scope_spans[0].spans  # type: ignore[union-attr]
 
 
 def test_json_and_protobuf_give_the_same_request() -> None:

@@ -128,7 +128,10 @@ class ChaosMesh:
 
     def holds(self, instance: str, fault_id: str, wire: Wire) -> bool:
         found = self._find(instance, fault_id, wire[0])
-        return found is not None and status_of(found).is_in_force
+        if found is None or not status_of(found).is_in_force:
+            return False
+        pod = self._discovery.pod(instance)
+        return pod is None or isinstance(fault_of(wire), _KILLS) or not _is_left_over(found, pod)
 
     def acted(self, instance: str, fault_id: str, wire: Wire) -> int | None:
         return None
@@ -174,7 +177,13 @@ class ChaosMesh:
         if isinstance(fault, _KILLS):
             killed = Killed.of(pod, self._discovery.listed())
             body["metadata"]["annotations"] |= killed.annotations()
-        self._objects.create(body)
+        if self._objects.create(body) or isinstance(fault, _KILLS):
+            return
+        place = (pod.namespace, body["kind"], body["metadata"]["name"])
+        found = self._objects.get(*place)
+        if found is None or _is_left_over(found, pod):
+            self._ended(*place)
+            self._objects.create(body)
 
     def _peers(self, experiment: Experiment, pod: Pod) -> list[Pod]:
         if not experiment.peer:
@@ -336,6 +345,16 @@ class ChaosMesh:
             return Confirmation(at_us=applied.at_us, evidence=evidence, within_us=applied.within_us)
         msg = f"nothing is ready yet in place of what {name} killed; waiting"
         raise Retryable(msg)
+
+
+def _is_left_over(found: Json, pod: Pod) -> bool:
+    """Whether an object is being ended, or is of an earlier pod of a name that a StatefulSet uses again.
+
+    Chaos Mesh selects once: its record goes on to say Injected, and the pod in its place has no fault.
+    """
+    metadata = found["metadata"]
+    known = (metadata.get("annotations") or {}).get(POD_ANNOTATION)
+    return "deletionTimestamp" in metadata or known != pod.uid
 
 
 def _fault_id(found: Json) -> str:

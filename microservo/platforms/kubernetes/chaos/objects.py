@@ -49,8 +49,11 @@ class ChaosObjects:
         except NotFound:
             return None
 
-    def create(self, body: Json) -> None:
-        """Tries on the cluster whether it takes an object, and makes it; one that is there stays.
+    def create(self, body: Json) -> bool:
+        """Tries on the cluster whether it takes an object, and makes it; one of its name that is there stays.
+
+        Returns:
+            Whether it was made.
 
         Raises:
             InvalidInput: it is refused: by the schema, by Chaos Mesh, or this user may not.
@@ -61,10 +64,11 @@ class ChaosObjects:
             self._api.create(path, body, dry_run=True)
             self._api.create(path, body)
         except Conflict:
-            return
+            return False
         except NotFound as error:
             msg = f"this cluster has no {body['kind']}: {error}; install Chaos Mesh (docs/kubernetes.md)"
             raise InvalidInput(msg) from error
+        return True
 
     def delete(self, namespace: str, kind: str, name: str) -> None:
         """Begins to end an object; nothing where there is none."""

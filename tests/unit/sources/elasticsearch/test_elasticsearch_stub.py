@@ -60,6 +60,19 @@ def test_a_page_of_which_a_shard_failed_does_not_advance_the_cursor_and_is_read_
     assert stub.closed == ["pit-2", "pit-2"], "each look frees its point in time, under its newest id"
 
 
+def test_a_shard_of_which_no_copy_is_there_is_missed_though_none_failed() -> None:
+    holes = answer([hit(1)], absent=1)
+    assert holes["_shards"]["failed"] == 0
+    with stub_elasticsearch(Stub(answers=[(200, holes)], count={"count": 7, **holes})) as stub:
+        tail = tail_of(stub)
+        lines, cursor, error = read(tail)
+        assert (lines, cursor) == ([], CURSOR)
+        assert isinstance(error, Retryable)
+        with pytest.raises(Retryable, match="1 of 2 shards did not answer"):
+            tail.due(NOW_US - 120_000_000, NOW_US - 60_000_000)
+        tail.close()
+
+
 @pytest.mark.parametrize(
     ("status", "body", "reason"),
     [
