@@ -149,11 +149,16 @@ class Performer:
 
     def _join(self, name: str) -> None:
         """The cluster of a driver is the hosts that it sees."""
-        up = {each.name for each in self._driver.hosts() if each.up}
-        if name in up:
-            self._say(events.HostJoined, host=name)
+        error = self._tried(lambda: self._check_up(name))
+        if error:
+            self._say(events.HostDown, host=name, reason=error)
         else:
-            self._say(events.HostDown, host=name, reason="it is not up, so it can't join")
+            self._say(events.HostJoined, host=name)
+
+    def _check_up(self, name: str) -> None:
+        if name not in {each.name for each in self._driver.hosts() if each.up}:
+            msg = "it is not up, so it can't join"
+            raise Unavailable(msg)
 
     def _leave(self, action: act.LeaveHost) -> None:
         if not action.stops:

@@ -36,7 +36,7 @@ class Watcher:
         self._told = told
         self._forget = forget
         self._hosts: Mapping[str, HostSeen] = {}
-        self._containers: dict[str, ContainerSeen] = {}
+        self._containers: Mapping[str, ContainerSeen] = {}
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
@@ -101,8 +101,8 @@ class Watcher:
     def _tell_down(self, host: str) -> None:
         reason = "it does not answer"
         self._told.put(lambda now_us: events.HostDown(now_us=now_us, host=host, reason=reason))
-        for name in [each.id for each in self._containers.values() if each.host == host]:
-            del self._containers[name]
+        # Others may be going through what was seen before.
+        self._containers = {name: each for name, each in self._containers.items() if each.host != host}
 
     def _compare(self, containers: Mapping[str, ContainerSeen], up: set[str]) -> None:
         # What is told must not be newer than what can be seen.

@@ -68,6 +68,9 @@ def caught_up(step: Step) -> None:
     """All that was there at first is known: what was under way goes on, or has come to nothing."""
     state = step.state
     state.is_caught_up = True
+    # One that has died before this process was started is never heard of: its silence begins now.
+    for manager in sorted({host.worker or MASTER for host in state.hosts.values()} - {state.name}):
+        state.heard_us.setdefault(manager, step.now_us)
     for container in sorted(state.containers.values(), key=lambda each: each.name):
         if container.state == "waiting" and state.manages(container):
             begin(step, container)

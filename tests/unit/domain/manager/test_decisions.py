@@ -466,6 +466,16 @@ def test_a_worker_silent_for_a_minute_counts_as_down_and_only_what_is_really_the
     assert "c-3" not in made.state.containers
 
 
+def test_a_worker_that_was_never_heard_since_the_master_was_started_is_silent_after_a_minute() -> None:
+    made = workers()
+    made.run(52)
+    assert reports(made, "silent") == []
+    made.run(10)
+    (report,) = reports(made, "silent")
+    assert report.entity == "worker/w-asia"
+    assert made.state.replicas("front") < 3
+
+
 def test_the_master_leaves_a_workers_containers_to_it() -> None:
     made = workers()
     made.tell(events.ContainerEnded(now_us=made.now_us, container="c-2"))
