@@ -14,8 +14,9 @@ from microservo.domain import scoring
 from microservo.domain.evaluation.columns import Scores, TruthColumns, of_system, open_in
 from microservo.domain.evaluation.deployments import Said
 from microservo.domain.scoring.catalogue import Cost
-from microservo.domain.scoring.detection import detection_of
+from microservo.domain.scoring.detection import Ground, detection_on, ground_of
 from microservo.domain.scoring.evaluation import Time, Values, evaluate_detection
+from microservo.domain.scoring.series import MASKED, Flags, Float64, judged
 from microservo.domain.system_rows import SYSTEM
 from schemas.records import Alarm, AlgorithmTask, Case
 
@@ -29,7 +30,7 @@ class Subject:
 
     Attributes:
         board: on which they stand: who scores instants of a whole system is no peer of who scores services.
-        truths: by service.
+        truths: by service, in order of their names.
         incidents: what they should have found.
         labels_sha256: identity of all that.
     """
@@ -38,10 +39,23 @@ class Subject:
         self, board: Board, truths: Mapping[str, TruthColumns], incidents: Sequence[scoring.Incident]
     ) -> None:
         self.board = board
-        self.truths = truths
+        self.truths = dict(sorted(truths.items()))
         self.incidents = incidents
         self.labels_sha256 = _sha256(
             [*((name, truth.sha256()) for name, truth in truths.items()), *map(_named, incidents)]
+        )
+
+    @cached_property
+    def ground(self) -> Ground:
+        """What is true, as metrics take it."""
+        windows = judged([_unsaid(name, truth) for name, truth in self.truths.items()])
+        return ground_of(windows, self.incidents)
+
+    @cached_property
+    def counts(self) -> Flags:
+        """Which windows of all services are no masked ones."""
+        return np.concatenate(
+            [np.empty(0, np.bool_), *(truth.truth != MASKED for truth in self.truths.values())]
         )
 
 
@@ -132,10 +146,10 @@ def _judge_detector(algorithm: str, version: int, said: Said, scope: Scope, cost
     own: dict[str, list[Alarm]] = {}
     for raised in said.alarms.values():
         own.setdefault(raised.service, []).append(raised)
-    series = [
-        _series(name, said.scores.get(name), own.get(name, []), truth)
-        for name, truth in sorted(subject.truths.items())
-    ]
+    scores, flags = [np.empty(0)], [np.empty(0, np.bool_)]
+    for name, truth in subject.truths.items():
+        scores.append(_aligned(said.scores.get(name), truth))
+        flags.append(_flagged(own.get(name, []), truth))
     alarms = [
         scoring.Alarm(
             service=each.service,
@@ -146,7 +160,8 @@ def _judge_detector(algorithm: str, version: int, said: Said, scope: Scope, cost
         )
         for each in said.alarms.values()
     ]
-    judged = detection_of(series, subject.incidents, alarms)
+    score, is_flagged = np.concatenate(scores)[subject.counts], np.concatenate(flags)[subject.counts]
+    found = detection_on(subject.ground, score, is_flagged, alarms)
     inputs = ((name, scores.input_sha256()) for name, scores in said.scores.items())
     return Judgement(
         algorithm=algorithm,
@@ -156,27 +171,32 @@ def _judge_detector(algorithm: str, version: int, said: Said, scope: Scope, cost
         input_sha256=_sha256(inputs),
         labels_sha256=subject.labels_sha256,
         label_revision=scope.label_revision,
-        windows=len(judged.windows),
-        scored=int(judged.windows.is_ready.sum()),
-        cases=int(judged.found.counts.sum()),
-        evaluation=evaluate_detection(judged, cost=cost),
-        budgets=scoring.budget_curve(judged) if cost == "batch" else (),
+        windows=len(found.windows),
+        scored=int(found.windows.is_ready.sum()),
+        cases=int(found.found.counts.sum()),
+        evaluation=evaluate_detection(found, cost=cost),
+        budgets=scoring.budget_curve(found) if cost == "batch" else (),
     )
 
 
-def _series(
-    service: str, scores: Scores | None, alarms: Sequence[Alarm], truth: TruthColumns
-) -> scoring.Series:
+def _unsaid(service: str, truth: TruthColumns) -> scoring.Series:
+    """The windows of a service before anybody said anything of them."""
     return scoring.Series(
         service=service,
         start_us=truth.start_us,
         end_us=truth.end_us,
-        score=np.full(len(truth.start_us), np.nan) if scores is None else scores.aligned(truth),
+        score=_aligned(None, truth),
         truth=truth.truth,
-        flagged=open_in(
-            truth.end_us, [each.opened_us for each in alarms], [each.closed_us for each in alarms]
-        ),
+        flagged=_flagged([], truth),
     )
+
+
+def _aligned(scores: Scores | None, truth: TruthColumns) -> Float64:
+    return np.full(len(truth.start_us), np.nan) if scores is None else scores.aligned(truth)
+
+
+def _flagged(alarms: Sequence[Alarm], truth: TruthColumns) -> Flags:
+    return open_in(truth.end_us, [each.opened_us for each in alarms], [each.closed_us for each in alarms])
 
 
 def _judge_by_cases(algorithm: str, version: int, said: Said, scope: Scope, cost: Cost) -> Judgement:

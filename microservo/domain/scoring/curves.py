@@ -11,8 +11,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import fsum, nan
 
 import numpy as np
@@ -23,9 +24,11 @@ from microservo.domain.scoring.series import Flags, Float64, Int64, Judged
 
 def curve_metrics(windows: Judged) -> Mapping[str, Float64]:
     """Both areas, shape (1 + services,): of all windows against one threshold first, then of each service."""
-    groups = [slice(0, len(windows))]
-    groups += [slice(a, b) for a, b in zip(windows.bounds[:-1], windows.bounds[1:], strict=True)]
-    found = [_areas(windows.score[rows], windows.is_anomalous[rows]) for rows in groups]
+    groups = [slice(a, b) for a, b in pairwise(windows.bounds.tolist())]
+    anomalous = [np.sort(windows.score[rows][windows.is_anomalous[rows]]) for rows in groups]
+    normal = [np.sort(windows.score[rows][~windows.is_anomalous[rows]]) for rows in groups]
+    pairs = zip([_merged(anomalous), *anomalous], [_merged(normal), *normal], strict=True)
+    found = [_areas(*pair) for pair in pairs]
     return {"auc_pr": np.array([each[0] for each in found]), "auc_roc": np.array([each[1] for each in found])}
 
 
@@ -84,14 +87,30 @@ def weighted_areas(found: RankedAnomalies, weights: Float64) -> tuple[Float64, F
     return ratio(row_sums(weights * precision), total), ratio(row_sums(weights * outscored), total)
 
 
-def _areas(score: Float64, is_anomalous: Flags) -> tuple[float, float]:
-    anomalous, normal = np.sort(score[is_anomalous]), np.sort(score[~is_anomalous])
+def _merged(pieces: Sequence[Float64]) -> Float64:
+    """One ascending column of several."""
+    # The stable sort merges what is in order already, which costs half of sorting anew.
+    return np.sort(np.concatenate([np.empty(0), *pieces]), kind="stable")
+
+
+def _areas(anomalous: Float64, normal: Float64) -> tuple[float, float]:
+    """Both areas of ascending scores of anomalous and of normal windows."""
     if not len(anomalous) or not len(normal):
         return nan, nan
     below = normal.searchsorted(anomalous, "left")
-    not_above = normal.searchsorted(anomalous, "right")
-    hits = len(anomalous) - anomalous.searchsorted(anomalous, "left")
+    not_above = below.copy()
+    # Few score as a normal window does, and only those have to be looked up a second time.
+    equal = (normal[np.minimum(below, len(normal) - 1)] == anomalous).nonzero()[0]
+    not_above[equal] = normal.searchsorted(anomalous[equal], "right")
+    hits = len(anomalous) - _first_of_equal(anomalous)
     precision = hits / (hits + (len(normal) - below))
     # Whole numbers, so that the sum is exact.
     outscored = int(below.sum()) + int(not_above.sum())
     return fsum(precision.tolist()) / len(anomalous), outscored / (2 * len(anomalous) * len(normal))
+
+
+def _first_of_equal(ascending: Float64) -> Int64:
+    """For each of some values, the place of the first that is the same."""
+    place = np.arange(len(ascending))
+    place[1:][ascending[1:] == ascending[:-1]] = 0
+    return np.maximum.accumulate(place)

@@ -16,7 +16,8 @@ Who always raises an alarm gets 0 everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 
@@ -34,8 +35,8 @@ def delay_metrics(judged: Detection) -> Mapping[str, Float64]:
     missed = judged.counted(found.counts & ~found.is_found)
     metrics = {"missed_share": ratio(missed, judged.counted(found.counts))}
     for name in ("apply", "effect"):
-        delay_s = _delays_s(judged, name).tolist()
-        each = [_summary(delay_s, found.is_found.tolist(), places) for places in groups]
+        delay_s = _delays_s(judged, name)
+        each = [_summary(delay_s[places], found.is_found[places]) for places in groups]
         for column, end in enumerate(("p50_s", "p95_s", "penalised_s")):
             metrics[f"delay_from_{name}_{end}"] = np.array([row[column] for row in each])
     return metrics
@@ -65,21 +66,19 @@ def _delays_s(judged: Detection, name: str) -> Float64:
     return np.asarray(np.maximum(until_us - from_us, 0) / _US)
 
 
-def _groups(judged: Detection) -> list[list[int]]:
+def _groups(judged: Detection) -> list[Int64]:
     """Places of the incidents that count: of all services first, then of each."""
     places = judged.found.counts.nonzero()[0]
     service = judged.service[places]
-    return [
-        places.tolist(),
-        *(places[service == each].tolist() for each in range(len(judged.windows.services))),
-    ]
+    # Incidents lie by service, those at none first.
+    edges = service.searchsorted(np.arange(len(judged.windows.services) + 1)).tolist()
+    return [places, *(places[first:behind] for first, behind in pairwise(edges))]
 
 
-def _summary(
-    delay_s: Sequence[float], is_found: Sequence[bool], places: Sequence[int]
-) -> tuple[float, float, float]:
-    known = [delay_s[place] for place in places if is_found[place]]
-    return quantile(known, 0.5), quantile(known, 0.95), mean(delay_s[place] for place in places)
+def _summary(delay_s: Float64, is_found: Flags) -> tuple[float, float, float]:
+    """Of some incidents that count."""
+    known = np.sort(delay_s[is_found]).tolist()
+    return quantile(known, 0.5), quantile(known, 0.95), mean(delay_s.tolist())
 
 
 def _weighted_quantile(values: Float64, weights: Float64, rows: Flags, share: float) -> Float64:

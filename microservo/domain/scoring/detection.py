@@ -11,7 +11,15 @@ import numpy as np
 from microservo.domain.scoring.cases import Alarm, Incident
 from microservo.domain.scoring.false_alarms import FaultFree, false_alarms, fault_free
 from microservo.domain.scoring.point import Confusion, confusion
-from microservo.domain.scoring.series import Flags, Int64, Judged, Series, judged
+from microservo.domain.scoring.series import (
+    Flags,
+    Float64,
+    Int64,
+    Judged,
+    Series,
+    judged,
+    with_scores,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,33 +46,21 @@ class Found:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Detection:
-    """One detector's windows with incidents and alarms, in one order whatever the order they came in.
+class Ground:
+    """What is true, the same for all detectors of a run: it is worked out once for all of them.
 
     Attributes:
-        windows: of all services.
+        windows: of all services; what a detector said of them is not looked at.
         incidents: by service, start and fault, those at services without windows first.
-        alarms: by service and start.
     """
 
     windows: Judged
     incidents: tuple[Incident, ...]
-    alarms: tuple[Alarm, ...]
-
-    @cached_property
-    def confusion(self) -> Confusion:
-        """Counts of windows."""
-        return confusion(self.windows)
 
     @cached_property
     def fault_free(self) -> FaultFree:
         """The windows in which an alarm is false."""
         return fault_free(self.windows)
-
-    @cached_property
-    def false_alarms(self) -> Int64:
-        """Five-minute buckets with a false alarm, shape (1 + services,): of all services first."""
-        return false_alarms(self.windows, self.fault_free)
 
     @cached_property
     def service(self) -> Int64:
@@ -88,10 +84,60 @@ class Detection:
         return Places(first, np.maximum(first, behind))
 
     @cached_property
+    def counts(self) -> Flags:
+        """Whether each incident has an anomalous window at all."""
+        anomalous = np.concatenate(([0], self.windows.is_anomalous.cumsum()))
+        return np.asarray(anomalous[self.places.behind] > anomalous[self.places.first])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detection:
+    """One detector's windows with incidents and alarms, in one order whatever the order they came in.
+
+    Attributes:
+        ground: what is true.
+        windows: of all services.
+        alarms: by service and start.
+    """
+
+    ground: Ground
+    windows: Judged
+    alarms: tuple[Alarm, ...]
+
+    @property
+    def incidents(self) -> tuple[Incident, ...]:
+        """As of `Ground`."""
+        return self.ground.incidents
+
+    @property
+    def fault_free(self) -> FaultFree:
+        """As of `Ground`."""
+        return self.ground.fault_free
+
+    @property
+    def service(self) -> Int64:
+        """As of `Ground`."""
+        return self.ground.service
+
+    @property
+    def places(self) -> Places:
+        """As of `Ground`."""
+        return self.ground.places
+
+    @cached_property
+    def confusion(self) -> Confusion:
+        """Counts of windows."""
+        return confusion(self.windows)
+
+    @cached_property
+    def false_alarms(self) -> Int64:
+        """Five-minute buckets with a false alarm, shape (1 + services,): of all services first."""
+        return false_alarms(self.windows, self.fault_free)
+
+    @cached_property
     def found(self) -> Found:
         """Which incidents were found, and when that was known."""
-        anomalous = np.concatenate(([0], self.windows.is_anomalous.cumsum()))
-        counts = anomalous[self.places.behind] > anomalous[self.places.first]
+        counts = self.ground.counts
         hits = (self.windows.is_flagged & self.windows.is_anomalous).nonzero()[0]
         hits = np.append(hits, len(self.windows))
         first_hit = hits[hits.searchsorted(self.places.first, "left")]
@@ -113,14 +159,16 @@ class Detection:
         inside = edges.cumsum()[:-1] > 0
         kept = tuple(each for each, stays in zip(self.incidents, rows.tolist(), strict=True) if stays)
         windows = self.windows.only(inside | ~self.windows.is_anomalous)
-        return Detection(windows=windows, incidents=kept, alarms=self.alarms)
+        ground = Ground(windows=windows, incidents=kept)
+        return Detection(ground=ground, windows=windows, alarms=self.alarms)
 
     def of_service(self, place: int) -> Detection:
         """What is of one service, by its place."""
-        name = self.windows.services[place]
+        name, windows = self.windows.services[place], self.windows.of_service(place)
+        incidents = tuple(each for each in self.incidents if each.service == name)
         return Detection(
-            windows=self.windows.of_service(place),
-            incidents=tuple(each for each in self.incidents if each.service == name),
+            ground=Ground(windows=windows, incidents=incidents),
+            windows=windows,
             alarms=tuple(each for each in self.alarms if each.service == name),
         )
 
@@ -149,16 +197,35 @@ def detection_of(
         InvalidInput: a window comes twice.
     """
     windows = judged(series)
+    ground = ground_of(windows, incidents)
+    return Detection(ground=ground, windows=windows, alarms=_in_order(alarms))
+
+
+def ground_of(windows: Judged, incidents: Sequence[Incident]) -> Ground:
+    """What is true of these windows, and what should have been found in them."""
     # What is at services without windows comes first, so that the others lie as the windows do.
     ordered = sorted(
         incidents,
         key=lambda each: (each.service in windows.services, each.service, each.start_us, each.fault_id),
     )
-    return Detection(
-        windows=windows,
-        incidents=tuple(ordered),
-        alarms=tuple(sorted(alarms, key=lambda each: (each.service, each.start_us, each.known_us))),
-    )
+    return Ground(windows=windows, incidents=tuple(ordered))
+
+
+def detection_on(ground: Ground, score: Float64, is_flagged: Flags, alarms: Sequence[Alarm]) -> Detection:
+    """What is judged of one of several detectors.
+
+    Args:
+        ground: what is true for all of them.
+        score: of its windows, shape (windows,) each; NaN where it was not ready.
+        is_flagged: whether an alarm was open.
+        alarms: what it raised.
+    """
+    windows = with_scores(ground.windows, score, is_flagged)
+    return Detection(ground=ground, windows=windows, alarms=_in_order(alarms))
+
+
+def _in_order(alarms: Sequence[Alarm]) -> tuple[Alarm, ...]:
+    return tuple(sorted(alarms, key=lambda each: (each.service, each.start_us, each.known_us)))
 
 
 def _known_at(alarms: Sequence[Alarm], start_us: int, end_us: int) -> int:

@@ -35,13 +35,13 @@ def or_zero(values: ArrayLike) -> Float64:
 
 def mean(values: Iterable[float]) -> float:
     """The mean, correctly rounded whatever the order; NaN of nothing."""
-    listed = list(values)
+    listed = values if isinstance(values, list) else list(values)
     return fsum(listed) / len(listed) if listed else nan
 
 
 def mean_of_defined(values: Iterable[float]) -> float:
     """The mean of those that are not NaN; NaN where all are."""
-    return mean(value for value in values if value == value)  # noqa: PLR0124 -- NaN is unlike itself
+    return mean([value for value in values if value == value])  # noqa: PLR0124 -- NaN is unlike itself
 
 
 def row_sums(values: Float64) -> Float64:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TypeVar
 
@@ -165,16 +165,34 @@ def judged(series: Sequence[Series]) -> Judged:
     truth = _pooled([each.truth for each in whole], np.int8)
     kept = truth != MASKED
     score = _pooled([each.score for each in whole], np.float64)[kept]
-    is_ready = ~np.isnan(score)
-    return Judged(
+    is_flagged = _pooled([each.flagged for each in whole], np.bool_)[kept]
+    windows = Judged(
         services=tuple(each.service for each in whole),
         bounds=np.cumsum([0, *(np.count_nonzero(each.truth != MASKED) for each in whole)]),
         start_us=_pooled([each.start_us for each in whole], np.int64)[kept],
         end_us=_pooled([each.end_us for each in whole], np.int64)[kept],
+        score=score,
+        is_ready=np.ones(len(score), np.bool_),
+        is_anomalous=truth[kept] == ANOMALOUS,
+        is_flagged=is_flagged,
+    )
+    return with_scores(windows, score, is_flagged)
+
+
+def with_scores(windows: Judged, score: Float64, is_flagged: Flags) -> Judged:
+    """The same windows as another algorithm saw them.
+
+    Args:
+        windows: that count.
+        score: shape (windows,); NaN where it was not ready.
+        is_flagged: whether an alarm was open, likewise.
+    """
+    is_ready = ~np.isnan(score)
+    return replace(
+        windows,
         score=np.where(is_ready, score, -np.inf),
         is_ready=is_ready,
-        is_anomalous=truth[kept] == ANOMALOUS,
-        is_flagged=_pooled([each.flagged for each in whole], np.bool_)[kept] & is_ready,
+        is_flagged=is_flagged & is_ready,
     )
 
 
