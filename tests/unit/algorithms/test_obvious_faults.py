@@ -1,7 +1,8 @@
-"""What shipped detectors do at their own thresholds where a service of the sample is slow, or fails."""
+"""What shipped detectors do at their own thresholds where a service of the sample is slow, fails, or is silent."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
@@ -42,6 +43,16 @@ def failing(name: str, value: float, features: Features) -> float:
         return value + requests
     is_rate = group in ("metric/network.responses.5xx", "metric/http.server.request.errors.rate")
     return value + requests / 5 if is_rate and statistic not in ("age_s", "count") else value
+
+
+def silent(name: str, value: float, features: Features) -> float:
+    """A feature as it would be if the service sent nothing; what others measure of it stays."""
+    family, _, _ = name.partition("/")
+    if family in ("request", "call", "consume", "internal"):
+        return 0.0 if name.endswith("/count") else math.nan
+    if family == "telemetry":
+        return 1.0 if name == "telemetry/silent" else 0.0
+    return 0.0 if family == "log" else value
 
 
 def changed(window: FeatureWindow, change: Change) -> FeatureWindow:
@@ -85,9 +96,10 @@ def detected(kind: str, change: Change, service: str) -> list[Decision]:
     [
         *((kind, failing) for kind in ("n-sigma", "robust-z", "log-surprise", "trace-deviation")),
         *((kind, slow) for kind in ("n-sigma", "robust-z", "trace-deviation")),
+        *((kind, silent) for kind in ("n-sigma", "robust-z", "trace-deviation")),
     ],
 )
-def test_a_service_that_is_ten_times_as_slow_or_fails_raises_an_alarm_soon(
+def test_a_service_that_is_ten_times_as_slow_or_fails_or_falls_silent_raises_an_alarm_soon(
     kind: str, change: Change, service: str
 ) -> None:
     decisions = detected(kind, change, service)

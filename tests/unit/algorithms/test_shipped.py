@@ -118,6 +118,29 @@ def test_latencies_count_by_their_ratio_and_failures_by_their_number() -> None:
     assert math.isnan(detector.score_one({"request/*/p90_ms": math.nan}))
 
 
+def test_the_silence_of_a_service_that_was_heard_is_odd_and_its_sound_changes_no_score() -> None:
+    def window(number: int) -> dict[str, float]:
+        return {
+            "request/*/p90_ms": 10.0 + number % 5,
+            "request/*/error_share": 0.0,
+            "request/*/count": 50.0,
+        }
+
+    silent = {
+        "request/*/p90_ms": math.nan,
+        "request/*/error_share": math.nan,
+        "request/*/count": 0.0,
+        "telemetry/silent": 1.0,
+    }
+    without, detector = TraceDeviation(), TraceDeviation()
+    expected = scored(without, [window(number) for number in range(60)])
+    found = scored(detector, [{**window(number), "telemetry/silent": 0.0} for number in range(60)])
+    assert repr(found) == repr(expected)
+    assert detector.score_one(silent) > 10
+    assert math.isnan(without.score_one(silent)), "nobody knows whether it was silent before"
+    assert scored(detector, [silent] * 600)[-1] < 1, "what is silent for an hour is usual"
+
+
 @pytest.mark.parametrize("kind", [NSigma, RobustZ, LogSurprise, TraceDeviation])
 def test_parameters_that_can_not_be_are_refused(kind: Callable[..., object]) -> None:
     with pytest.raises(ValueError, match="all must be above 0"):
