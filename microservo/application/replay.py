@@ -79,8 +79,7 @@ def replay(
         cases = [*evaluation.cases, *evaluation.oracle_cases(now_us=0)]
         for case in cases:
             evaluation.add(case)
-        graphs = recording.graphs()
-        said = _answer(cases, graphs, session, deployment, shown)
+        said = _answer(cases, recording, session, deployment, shown)
     for record in said:
         hear(record)
         evaluation.add(record)
@@ -117,6 +116,7 @@ def _detect(
     run: Experiment, session: Session, deployment: AlgorithmDeployment, batches: _Shown
 ) -> Iterator[Read]:
     rows = SystemRows(HISTORY_WINDOWS * run.window_us)
+    rows.declare_gone(run.gone)
     detecting = Detecting(session, decider_of(deployment, run), rows)
     speaker = Speaker(deployment=deployment, run_id=run.run_id)
     for batch in batches:
@@ -129,14 +129,15 @@ def _detect(
 
 def _answer(
     cases: Iterable[Case],
-    graphs: Iterable[ServiceGraph],
+    recording: Recording,
     session: Session,
     deployment: AlgorithmDeployment,
     batches: _Shown,
 ) -> Iterator[Read]:
     rows = SystemRows(CASE_HISTORY_US + _MARGIN_US)
+    rows.declare_gone(recording.run.gone)
     casework = Casework(session.declaration, rows, CASE_HISTORY_US)
-    for graph in graphs:
+    for graph in recording.graphs():
         casework.add_graph(graph)
     waiting = sorted(cases, key=lambda case: (case.until_us, case.case_id), reverse=True)
     for batch in batches:

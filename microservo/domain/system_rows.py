@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from schemas.records import FeatureWindow
+from schemas.records import FeatureWindow, GoneService
 
 SYSTEM = "system"
 """Stands for the service where one object scores all of them together."""
@@ -81,10 +81,13 @@ class SystemRows:
     until its partition has gone on without it, by as much as it lagged before. A window that nobody waits for
     is in no row: the first ones of a service, the first behind a gap, and what comes too late. So rows follow
     from the order of each partition, and not from how partitions are read or how many windows at a time; a
-    partition with a service that nobody knew must not lie `SETTLES_WINDOWS` behind others then.
+    partition with a service that nobody knew must not lie `SETTLES_WINDOWS` behind others then, which
+    `microservo.log.window_order` sees to, as far as its windows are on the log.
 
-    A partition is waited for as long as what it holds back is kept. Where it is further behind, its services
-    are gone, or its windows come too late for any row; what waited for it is given without.
+    A partition is waited for until all its services are declared gone, and all windows up to then are there.
+    Of one that says nothing though nobody declared so, the log does not tell whether windows will come: what
+    makes them may be down. It is waited for as long as what it holds back is kept; what waited is given
+    without it then, for its windows would come too late for any row.
 
     Args:
         keep_us: windows that begin longer ago than this, from the newest, are forgotten.
@@ -96,12 +99,19 @@ class SystemRows:
         self._rows: dict[int, dict[str, FeatureWindow]] = {}
         self._newest_us: dict[str, int] = {}
         self._front_us = 0
+        self._size_us = 0
+        self._gone_us: Mapping[str, int] = {}
+
+    def declare_gone(self, gone: Iterable[GoneService]) -> None:
+        """Takes all services that are declared gone; one that comes again is waited for again."""
+        self._gone_us = {each.service: each.at_us for each in gone}
 
     def add(self, window: FeatureWindow, partition: int) -> bool:
         """Takes a window; whether it is new: the log repeats some after a restart upstream."""
         if window.start_us <= self._newest_us.get(window.service, -1):
             return False
         self._newest_us[window.service] = window.start_us
+        self._size_us = window.end_us - window.start_us
         if window.start_us > self._front_us:
             self._front_us = window.start_us
             self._forget()
@@ -112,14 +122,11 @@ class SystemRows:
     @property
     def complete_us(self) -> int:
         """Windows that end by then are there, of all services; 0 before the first."""
-        return min(
-            (
-                place.complete_us
-                for place in self._partitions.values()
-                if place.front_us >= self._front_us - self._keep_us
-            ),
-            default=0,
-        )
+        places = self._partitions.values()
+        kept = [place for place in places if place.front_us >= self._front_us - self._keep_us]
+        # Where nobody is left, nothing more comes, and what is there stays as complete as it was.
+        awaited = [place for place in kept if not self._is_gone(place)] or kept
+        return min((place.complete_us for place in awaited), default=0)
 
     def rows(self, from_us: int, until_us: int) -> list[tuple[int, Row]]:
         """The instants from one to another, by when their windows begin; they end by `until_us`."""
@@ -149,6 +156,14 @@ class SystemRows:
         self._newest_us = dict(snapshot["newest_us"])
         self._front_us = max(self._newest_us.values(), default=0)
         self._rows = {}
+
+    def _is_gone(self, place: _Partition) -> bool:
+        """Whether no service of a partition has a window to come that ends before it was declared gone."""
+        return all(
+            (gone_us := self._gone_us.get(name)) is not None
+            and known.start_us <= gone_us < known.due_us + self._size_us
+            for name, known in place.services.items()
+        )
 
     def _forget(self) -> None:
         forgotten_us = self._front_us - self._keep_us

@@ -12,9 +12,9 @@ from microservo.domain.system_rows import SystemRows
 from microservo.log.feature_windows import Received
 from microservo.log.ranges import read_ranges
 from microservo.log.reader import ranges_from
-from schemas.catalogue import ALGORITHM_FILES, CASES, SERVICE_GRAPH
+from schemas.catalogue import ALGORITHM_FILES, CASES, EXPERIMENTS, SERVICE_GRAPH
 from schemas.codec import SchemaError, decode
-from schemas.records import Case, ServiceGraph
+from schemas.records import Case, Experiment, ServiceGraph
 from services.algorithm_host.cases import CaseHost
 from services.algorithm_host.life import Life, Surroundings
 
@@ -28,7 +28,8 @@ class CaseLife(Life):
     def __init__(self, around: Surroundings, running: Running) -> None:
         super().__init__(around, running)
         history_us = round(around.settings.case_history_s * 1e6)
-        rows = SystemRows(history_us + _MARGIN_US)
+        self._rows = rows = SystemRows(history_us + _MARGIN_US)
+        rows.declare_gone(self.run.gone)
         self._host = CaseHost(
             around.deployment,
             session=running.session,
@@ -54,7 +55,7 @@ class CaseLife(Life):
 
     def follow_besides(self) -> dict[Partition, int]:
         ends: dict[Partition, int] = {}
-        for topic in (SERVICE_GRAPH, CASES):
+        for topic in (EXPERIMENTS, SERVICE_GRAPH, CASES):
             with self.around.broker.consumer(group_id=None) as consumer:
                 ranges = ranges_from(consumer, self.around.topic(topic))
                 for message in read_ranges(consumer, ranges, compacted=True):
@@ -67,7 +68,7 @@ class CaseLife(Life):
         self._host.answer(is_live=is_live)
 
     def take_other(self, message: Message) -> None:
-        """A case, or who called whom."""
+        """A case, who called whom, or that a service is gone."""
         if message.value is None or message.header("run") not in (None, self.run.run_id.encode()):
             return
         try:
@@ -79,6 +80,8 @@ class CaseLife(Life):
             self._host.add_case(record, message)
         elif isinstance(record, ServiceGraph) and record.run_id == self.run.run_id:
             self._host.add_graph(record)
+        elif isinstance(record, Experiment) and record.run_id == self.run.run_id:
+            self._rows.declare_gone(record.gone)
 
     def keep_house(self) -> None:
         self._host.answer(is_live=True)

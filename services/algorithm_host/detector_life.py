@@ -30,7 +30,9 @@ class DetectorLife(Life):
         super().__init__(around, running)
         self._decider = decider_of(around.deployment, self.run)
         keep_us = around.settings.history_windows * self.run.window_us
-        self._detecting = Detecting(running.session, self._decider, SystemRows(keep_us))
+        self._rows = SystemRows(keep_us)
+        self._rows.declare_gone(self.run.gone)
+        self._detecting = Detecting(running.session, self._decider, self._rows)
         self._host = DetectorHost(
             around.deployment,
             self.run.run_id,
@@ -62,7 +64,7 @@ class DetectorLife(Life):
         self._host.take(received, is_live=is_live)
 
     def take_other(self, message: Message) -> None:
-        """The run's record: a fault may have ended the fault-free time early."""
+        """The run's record: a fault may have ended the fault-free time early, or a service is gone."""
         if message.key != self.run.run_id.encode() or message.value is None:
             return
         try:
@@ -70,6 +72,7 @@ class DetectorLife(Life):
         except SchemaError:
             return
         self._decider.end_fault_free(fault_free_until_us(run))
+        self._rows.declare_gone(run.gone)
 
     def keep_house(self) -> None:
         threshold = self._decider.threshold

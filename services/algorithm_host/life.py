@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from microservo.adapters.broker import Broker, Message, Partition
 from microservo.algorithms.running import Running
 from microservo.errors import AlgorithmEnded, InvalidMessage
 from microservo.log.dead_letters import DeadLetters
-from microservo.log.feature_windows import Received, past_windows, read_window
+from microservo.log.feature_windows import Received, read_window
+from microservo.log.ranges import Ranges
+from microservo.log.window_order import WindowOrder
 from microservo.runtime.loop import consume_loop
 from microservo.runtime.metrics import RECORDS_TOTAL
 from microservo.runtime.pulse import Pulse
 from microservo.runtime.shutdown import Shutdown
 from schemas.catalogue import FEATURE_WINDOWS
-from schemas.records import AlgorithmDeployment, Experiment
+from schemas.records import AlgorithmDeployment, Experiment, FeatureWindow
 from services.algorithm_host.feed import follow, past_of, read_run
 from services.algorithm_host.memory import Memory
 from services.algorithm_host.outbox import Outbox
@@ -91,27 +94,22 @@ class Life(ABC):
             published=around.memory.published(),
             clock=around.clock,
         )
+        self._past: Ranges = past
+        self._shutdown = shutdown
+        self._is_learning = True
         to_learn = sum(end - begin for begin, end in past.values())
         around.states.change(phase="learning", learned_windows=0, windows_to_learn=to_learn)
-        others = self.follow_besides()
-        begins = {partition.index: begin for partition, (begin, _) in past.items()}
-        reached = dict(begins)
-        for batch in _batches(past_windows(around.broker, past, self.run.run_id)):
-            self.take(batch, is_live=False)
-            reached.update({each.message.partition: each.message.offset + 1 for each in batch})
-            around.states.change(learned_windows=sum(reached.values()) - sum(begins.values()))
-            self._keep_house()
-            if shutdown.requested:
-                return
-        around.states.change(phase="running", learned_windows=to_learn)
-        ends = {partition: end for partition, (_, end) in past.items()}
+        begins = {partition: begin for partition, (begin, _) in past.items()}
+        consumer = follow(around.broker, {**begins, **self.follow_besides()})
+        self._order = WindowOrder(consumer, begins, window_us=self.run.window_us)
+        self._say_how_far()
         consume_loop(
-            follow(around.broker, {**ends, **others}),
+            consumer,
             self._handle,
             shutdown=shutdown,
             timeout_s=COMPANY_S,
             idle_s=IDLE_S,
-            on_idle=self._keep_house,
+            on_idle=self._go_on,
             commit=False,
         )
         self.remember()
@@ -145,17 +143,48 @@ class Life(ABC):
         for message in messages:
             if message.topic != windows:
                 self.take_other(message)
-        read = (self._read(message) for message in messages if message.topic == windows)
-        self.take([each for each in read if each is not None], is_live=True)
+            elif not self._order.is_known(message):
+                self._order.add(message, self._read(message))
+        self._take_due()
 
-    def _read(self, message: Message) -> Received | None:
+    def _take_due(self) -> None:
+        """Takes the windows whose turn has come, of what was and of what comes alike."""
+        while not self._shutdown.requested and (batch := self._order.next_batch(_BATCH)):
+            for is_past, some in groupby(batch, lambda each: self._is_past(each.message)):
+                self.take(list(some), is_live=not is_past)
+            self._order.done()
+            self._say_how_far()
+            self.around.pulse.beat()
+
+    def _go_on(self) -> None:
+        # What was held back may be due without another window: nothing came of the partition waited for.
+        self._take_due()
+        self._say_how_far()
+        self._keep_house()
+
+    def _is_past(self, message: Message) -> bool:
+        """Whether a message lay on the log when this life began."""
+        return message.offset < self._past[Partition(message.topic, message.partition)][1]
+
+    def _say_how_far(self) -> None:
+        """How much of what was is learned; it runs once that is all of it."""
+        if not self._is_learning:
+            return
+        next_offsets = self._order.next_offsets
+        learned = sum(min(next_offsets[at], end) - begin for at, (begin, end) in self._past.items())
+        self._is_learning = learned < self.around.states.state.windows_to_learn
+        phase = "learning" if self._is_learning else "running"
+        self.around.states.change(phase=phase, learned_windows=learned)
+
+    def _read(self, message: Message) -> FeatureWindow | None:
         try:
-            window = read_window(message, self.run.run_id)
+            return read_window(message, self.run.run_id)
         except InvalidMessage as error:
-            self.around.dead_letters.reject(message, str(error))
-            RECORDS_TOTAL.labels(SERVICE, FEATURE_WINDOWS, "rejected").inc()
+            # What was lies on the dead-letter topic since it was first met.
+            if not self._is_past(message):
+                self.around.dead_letters.reject(message, str(error))
+                RECORDS_TOTAL.labels(SERVICE, FEATURE_WINDOWS, "rejected").inc()
             return None
-        return None if window is None else Received(window=window, message=message)
 
     def _keep_house(self) -> None:
         self.around.pulse.beat()
@@ -167,14 +196,3 @@ class Life(ABC):
         )
         self.keep_house()
         self.around.states.tick()
-
-
-def _batches(received: Iterable[Received]) -> Iterator[list[Received]]:
-    batch: list[Received] = []
-    for each in received:
-        batch.append(each)
-        if len(batch) == _BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

@@ -1,4 +1,4 @@
-"""Trace deviation: requests and calls that take longer or fail more often than they do, or a service's silence."""
+"""Trace deviation: requests and calls that take longer or fail more often than they do, and silence."""
 
 from __future__ import annotations
 

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from scored_run import BEGIN_US, ScoredRun
 
+from microservo.adapters.broker import Partition
 from microservo.adapters.files import write_whole
+from microservo.adapters.memory.consumer import MemoryConsumer
 from microservo.adapters.memory.producer import MemoryProducer
+from microservo.adapters.memory.store import Store
 from microservo.errors import Retryable
 from microservo.runtime.shutdown import Shutdown
 from microservo.testing import MemoryBroker
@@ -55,6 +58,31 @@ class BusyBroker(MemoryBroker):
 
     def producer(self, *, linger_ms: int = 5) -> MemoryProducer:
         return BusyProducer(super().producer(linger_ms=linger_ms), self)
+
+
+class PieceConsumer(MemoryConsumer):
+    """A consumer that gives a partition to its end before the next one, as a real one often does."""
+
+    def __init__(self, store: Store, held: threading.Event) -> None:
+        super().__init__(store, group_id=None, start="earliest")
+        self._held = held
+
+    def _fetched(self) -> list[Partition]:
+        return [] if self._held.is_set() else sorted(super()._fetched())
+
+
+class PieceBroker(MemoryBroker):
+    """A broker of such consumers, which give nothing while they are `held`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = threading.Event()
+
+    def consumer(
+        self, *, group_id: str | None, start: Literal["earliest", "latest"] = "earliest"
+    ) -> MemoryConsumer:
+        assert (group_id, start) == (None, "earliest")
+        return PieceConsumer(self._store, self.held)
 
 
 class World(ScoredRun):

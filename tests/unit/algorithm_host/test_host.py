@@ -19,10 +19,12 @@ from microservo.testing import eventually
 from schemas.catalogue import CASES
 from schemas.codec import encode
 from schemas.records import Alarm, AlgorithmState, AnomalyScore, Case, FailureClass, RootCause
-from tests.unit.algorithm_host.harness import BusyBroker, World
+from tests.unit.algorithm_host.harness import BusyBroker, PieceBroker, World
 
 N_SIGMA = {"object": "shipped.n_sigma:NSigma", "features": "raw"}
 ODD = range(50, 54)
+WINDOWS_OF_A_BURST = 300
+"""Of the two services of the first partition there are more messages than a host reads at a time."""
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +88,37 @@ def test_an_odd_window_after_the_fault_free_time_opens_an_alarm_and_a_case(world
     state = world.state()
     assert state is not None
     assert set(state.thresholds) == {"", *SERVICES}
+
+
+def test_a_burst_on_a_running_host_leads_to_the_thresholds_and_alarms_that_a_replay_has(
+    tmp_path: Path, environments: Path
+) -> None:
+    """Of one partition more lies on the log than is read at once, before the first window of the other."""
+    (tmp_path / "environments").symlink_to(environments)
+    broker = PieceBroker()
+    world = World(tmp_path, broker)
+    world.deploy(N_SIGMA)
+    with world.host():
+        world.until("running", timeout_s=120)
+        broker.held.set()
+        world.add_windows(range(WINDOWS_OF_A_BURST), ODD)
+        broker.held.clear()
+        eventually(lambda: world.scored() == once(range(WINDOWS_OF_A_BURST)), timeout_s=60)
+    live = thresholds_and_alarms(world)
+    world.deploy(N_SIGMA, version=2)
+    with world.host(version=2):
+        world.until("running", "a@2", timeout_s=120)
+    assert set(live[0]) == {"", *SERVICES}
+    assert live == thresholds_and_alarms(world, version=2)
+
+
+def thresholds_and_alarms(
+    world: World, version: int = 1
+) -> tuple[dict[str, float], list[tuple[str, int, int | None]]]:
+    state = world.state(f"a@{version}")
+    assert state is not None
+    alarms = [each for each in world.records(Alarm) if each.algorithm_version == version]
+    return dict(state.thresholds), [(each.service, each.opened_us, each.closed_us) for each in alarms]
 
 
 def test_a_fault_that_ends_the_fault_free_time_early_spoils_no_threshold(world: World) -> None:

@@ -1,4 +1,4 @@
-"""What shipped detectors do at their own thresholds where a service of the sample is slow, fails, or is silent."""
+"""What shipped detectors do at their own thresholds where a service is slow, fails or is silent."""
 
 from __future__ import annotations
 

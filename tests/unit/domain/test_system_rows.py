@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microservo.domain.system_rows import SETTLES_WINDOWS, SystemRows
-from schemas.records import FeatureWindow
+from schemas.records import FeatureWindow, GoneService
 
 S = 1_000_000
 SIZE_US = 5 * S
@@ -106,6 +106,74 @@ def test_a_partition_whose_only_service_is_gone_is_waited_for_as_long_as_rows_ar
     assert rows.complete_us == 4 * SIZE_US, "whoever catches up may read one partition long before another"
     rows.add(window("cart", 104), 0)
     assert rows.complete_us == 105 * SIZE_US
+
+
+def test_a_partition_of_services_that_are_declared_gone_is_waited_for_until_their_last_windows() -> None:
+    rows = SystemRows(keep_us=100 * SIZE_US)
+    for number in range(1, 11):
+        rows.add(window("gone", number), 1)
+    for number in range(1, 20):
+        rows.add(window("cart", number), 0)
+    assert rows.complete_us == 11 * SIZE_US
+    rows.declare_gone([GoneService(service="gone", at_us=13 * SIZE_US + 1)])
+    assert rows.complete_us == 11 * SIZE_US, "windows that end before it was gone are still to come"
+    for number in (11, 12):
+        rows.add(window("gone", number), 1)
+    assert rows.complete_us == 20 * SIZE_US
+    assert rows_of(rows)[12] == ["cart", "gone"]
+    assert rows_of(rows)[13] == ["cart"]
+
+
+def test_a_service_that_was_declared_gone_and_comes_again_is_waited_for_again() -> None:
+    rows = SystemRows(keep_us=100 * SIZE_US)
+    rows.declare_gone([GoneService(service="gone", at_us=12 * SIZE_US)])
+    for number in range(1, 12):
+        rows.add(window("gone", number), 1)
+    for number in range(1, 31):
+        rows.add(window("cart", number), 0)
+    assert rows.complete_us == 31 * SIZE_US
+    for number in range(31, 61):
+        rows.add(window("gone", number), 1)
+    for number in range(31, 71):
+        rows.add(window("cart", number), 0)
+    assert rows.complete_us == 61 * SIZE_US
+
+
+def test_one_service_that_is_gone_does_not_end_the_wait_for_another_of_its_partition() -> None:
+    rows = SystemRows(keep_us=100 * SIZE_US)
+    rows.declare_gone([GoneService(service="gone", at_us=11 * SIZE_US)])
+    for number in range(1, 11):
+        rows.add(window("gone", number), 1)
+        rows.add(window("ads", number), 1)
+    for number in range(1, 21):
+        rows.add(window("cart", number), 0)
+    assert rows.complete_us == 11 * SIZE_US
+
+
+def test_where_all_services_are_gone_what_is_there_stays_complete() -> None:
+    rows = SystemRows(keep_us=100 * SIZE_US)
+    for number in range(1, 11):
+        rows.add(window("cart", number), 0)
+        rows.add(window("ads", number), 1)
+    rows.declare_gone([GoneService(service=each, at_us=11 * SIZE_US) for each in ("ads", "cart")])
+    assert rows.complete_us == 11 * SIZE_US
+
+
+def test_a_partition_that_says_nothing_for_long_and_goes_on_has_lost_no_row() -> None:
+    """What makes its windows may have been down: the log does not tell that from a service that is gone."""
+    rows, undisturbed = SystemRows(keep_us=100 * SIZE_US), SystemRows(keep_us=100 * SIZE_US)
+    numbers = range(1, 110)
+    late = [number for number in numbers if number > 10]
+    for number in numbers:
+        undisturbed.add(window("cart", number), 0)
+        undisturbed.add(window("ads", number), 1)
+        rows.add(window("cart", number), 0)
+        if number not in late:
+            rows.add(window("ads", number), 1)
+    assert rows.complete_us == 11 * SIZE_US
+    for number in late:
+        rows.add(window("ads", number), 1)
+    assert rows_of(rows) == rows_of(undisturbed)
 
 
 def test_a_window_that_comes_again_is_not_new() -> None:
