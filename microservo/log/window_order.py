@@ -29,8 +29,8 @@ class WindowOrder:
 
     A broker hands out one partition in large pieces, so what is read of a log that has grown is hours of one
     partition before the first message of another. Of a partition without a message at hand, the end of its
-    log is asked: while something lies there it is waited for, however long that takes; where nothing does, nobody
-    waits. At the ends of the log that is at most one question for each quiet partition and window.
+    log is asked: while something lies there it is waited for, however long that takes; where nothing does,
+    nobody waits. At the ends of the log that is at most one question for each quiet partition and window.
 
     Every offset up to the end of a log is taken to hold a message: the topic is neither compacted nor written
     in transactions.
