@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import Any
@@ -20,15 +21,35 @@ from benchmarks.cpu import cpu_s
 from benchmarks.figures import Figure, figure
 from benchmarks.peers.tsb_volume import BUFFER, WINDOWS, windows
 from benchmarks.processes import ROOT, Outcome, measure, peers_python
+from microservo.algorithms import resolve
+from microservo.algorithms.detecting import Detecting
+from microservo.algorithms.sample import Sample
+from microservo.algorithms.unfenced import unfenced_session
+from microservo.domain.alarms import AlarmDecider, Calibration
 from microservo.domain.evaluation import Read, RunEvaluation
 from microservo.domain.scoring import Alarm, Incident, Series, evaluate_detector
+from microservo.domain.scoring.series import MASKED
 from microservo.domain.scoring.volume import Volumes, volumes
+from microservo.domain.system_rows import SystemRows
 from schemas import records
 
 COMMAND = "python -m benchmarks.scoring"
 _ALGORITHMS, _SERVICES, _ROWS, _FAULTS = 12, 12, 2_000, 96
 _WINDOW_US = 5_000_000
 _TURNS = 15
+_DETECTORS = (
+    "always",
+    "constant",
+    "log-surprise",
+    "n-sigma",
+    "never",
+    "random",
+    "robust-z",
+    "trace-deviation",
+)
+"""Those that need no library of algorithms."""
+_TIMES = 8
+"""So often the shipped recording is about as long as what is made up."""
 _EQUAL = 1e-9
 _PEER_TIMEOUT_S = 300
 _ASKED_VOLUME_S = 0.5
@@ -67,6 +88,15 @@ def figures() -> Iterator[Figure]:
     yield figure(
         "the same from records made up as those of a run, with hashes, as it is published",
         1000 * cpu_s(partial(_updated, gathered, count(1)), turns=_TURNS),
+        "ms of CPU",
+        peer="asked for",
+        peer_value=_ASKED_UPDATE_MS,
+        command=COMMAND,
+    )
+    recorded = _gathered(_recorded())
+    yield figure(
+        f"the same of the shipped recording {_TIMES} times in a row, {_ALGORITHMS} shipped detectors",
+        1000 * cpu_s(partial(_updated, recorded, count(1)), turns=_TURNS),
         "ms of CPU",
         peer="asked for",
         peer_value=_ASKED_UPDATE_MS,
@@ -129,6 +159,74 @@ def _row(seed: int) -> Judged:
             )
         )
     return found
+
+
+def _recorded() -> list[Judged]:
+    """What detectors say of a real run, repeated until it is as long as the one that is made up."""
+    sample = Sample.read()
+    once = [_seen_by(kind, sample) for kind in _DETECTORS]
+    return [once[number % len(once)] for number in range(_ALGORITHMS)]
+
+
+def _seen_by(kind: str, sample: Sample) -> Judged:
+    """What a detector says of the sample, and what is true of it, from instant 0 on."""
+    begin_us, size_us = min(each.start_us for each in sample.windows), sample.window_us
+    length = max(each.end_us - begin_us for each in sample.windows) // size_us
+    decider = AlarmDecider(
+        kind,
+        calibration=Calibration(window_us=size_us),
+        fault_free_until_us=sample.fault_free_until_us,
+    )
+    with unfenced_session(resolve(kind)) as session:
+        session.open()
+        detecting = Detecting(session, decider, SystemRows(size_us * length))
+        scored, decisions = detecting.take([(each, 0) for each in sample.windows])
+    services = sorted({each.service for each in sample.windows if each.service_kind == "service"})
+    scores = {service: np.full(length, np.nan) for service in services}
+    truths = {service: np.full(length, MASKED, np.int8) for service in services}
+    for each in scored:
+        scores[each.service][(each.start_us - begin_us) // size_us] = each.score
+    for (service, start_us), truth in sample.truth.items():
+        if service in truths:
+            truths[service][(start_us - begin_us) // size_us] = _CODES[truth]
+    raised = {(each.alarm.service, each.alarm.opened_us): each.alarm for each in decisions}
+    shifts_us = [turn * length * _WINDOW_US - begin_us for turn in range(_TIMES)]
+    start_us = np.arange(length * _TIMES) * _WINDOW_US
+    series = [
+        Series(
+            service=service,
+            start_us=start_us,
+            end_us=start_us + _WINDOW_US,
+            score=np.tile(scores[service], _TIMES),
+            truth=np.tile(truths[service], _TIMES),
+            flagged=np.zeros(len(start_us), np.bool_),
+        )
+        for service in services
+    ]
+    incidents = [
+        replace(
+            effect.incident(),
+            fault_id=f"{effect.fault_id}-{turn}",
+            start_us=effect.start_us + shift_us,
+            end_us=effect.end_us + shift_us,
+            applied_us=effect.applied_us + shift_us,
+            effect_us=effect.start_us + shift_us,
+        )
+        for turn, shift_us in enumerate(shifts_us)
+        for effect in sample.effects
+    ]
+    end_us = begin_us + length * size_us
+    alarms = [
+        Alarm(
+            service=each.service,
+            start_us=each.opened_us - size_us + shift_us,
+            end_us=(each.closed_us or end_us) + shift_us,
+            known_us=each.opened_us + shift_us,
+        )
+        for shift_us in shifts_us
+        for each in raised.values()
+    ]
+    return series, incidents, alarms
 
 
 def _gathered(board: list[Judged]) -> RunEvaluation:
@@ -198,7 +296,8 @@ def _truths(series: list[Series], incidents: list[Incident]) -> Iterator[Read]:
         )
 
 
-_TRUTHS: Mapping[int, records.Truth] = {1: "anomalous", 0: "normal", -1: "masked"}
+_TRUTHS: Mapping[int, records.Truth] = {1: "anomalous", 0: "normal", MASKED: "masked"}
+_CODES = {truth: code for code, truth in _TRUTHS.items()}
 
 
 def _labelled(service: str, number: int, revision: int, truth: records.Truth) -> records.LabelledWindow:
