@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import TypeVar
@@ -17,7 +17,7 @@ from microservo.testing import eventually
 from schemas.catalogue import ALGORITHM_STATES, FEATURE_WINDOWS, topic_of
 from schemas.codec import decode_as, encode
 from schemas.files import record_name
-from schemas.records import AlgorithmState, AnomalyScore, Experiment, FeatureWindow
+from schemas.records import AlgorithmState, AnomalyScore, Experiment, FeatureWindow, GoneService
 
 S = 1_000_000
 SIZE_US = 5 * S
@@ -102,6 +102,18 @@ class ScoredRun:
             topic_prefix=self.prefix,
         )
 
+    def declare_gone(self, service: str, number: int) -> None:
+        """Says that a service is gone since the window with this number began."""
+        gone = GoneService(service=service, at_us=BEGIN_US + number * SIZE_US)
+        update_run(
+            self.broker,
+            "run-1",
+            lambda run: replace(run, gone=(*run.gone, gone)),
+            process="system",
+            clock=lambda: BEGIN_US,
+            topic_prefix=self.prefix,
+        )
+
     def end(self) -> None:
         """Says that the run is over."""
         update_run(
@@ -113,12 +125,22 @@ class ScoredRun:
             topic_prefix=self.prefix,
         )
 
-    def add_windows(self, numbers: range, odd: Sequence[int] = (), run_id: str = "run-1") -> None:
-        """Windows of all services; those of cart with these numbers are odd."""
+    def add_windows(
+        self,
+        numbers: range,
+        odd: Sequence[int] = (),
+        run_id: str = "run-1",
+        *,
+        services: Collection[str] = SERVICES,
+        odd_service: str = "cart",
+    ) -> None:
+        """Windows of some services; those of one of them with these numbers are odd."""
         with self.broker.producer() as producer:
             for number in numbers:
                 for at, service in enumerate(SERVICES):
-                    each = window(service, number, odd=service == "cart" and number in odd)
+                    if service not in services:
+                        continue
+                    each = window(service, number, odd=service == odd_service and number in odd)
                     producer.send(
                         self.prefix + FEATURE_WINDOWS,
                         key=service.encode(),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -110,6 +111,24 @@ def test_a_burst_on_a_running_host_leads_to_the_thresholds_and_alarms_that_a_rep
         world.until("running", "a@2", timeout_s=120)
     assert set(live[0]) == {"", *SERVICES}
     assert live == thresholds_and_alarms(world, version=2)
+
+
+def test_a_partition_whose_only_service_is_declared_gone_holds_no_alarm_of_others_back(world: World) -> None:
+    others = ("ads", "frontend")
+    world.deploy(N_SIGMA)
+    world.add_windows(range(45))
+    world.add_windows(range(45, 60), ODD, services=others, odd_service="ads")
+    with world.host():
+        world.until("running", timeout_s=120)
+        assert world.scored() == once(range(45)) + Counter(
+            {(service, number): 1 for service in others for number in range(45, 60)}
+        )
+        assert world.records(Alarm) == [], "windows of cart may still come"
+        world.declare_gone("cart", 45)
+        # What is known now counts with the next windows.
+        world.add_windows(range(60, 62), services=others)
+        eventually(lambda: world.records(Alarm), timeout_s=60)
+    assert {each.service for each in world.records(Alarm)} == {"ads"}
 
 
 def thresholds_and_alarms(
