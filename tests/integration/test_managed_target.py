@@ -37,6 +37,10 @@ calls = [{ service = "back", endpoint = "Work", timeout_ms = 60000 }]
 launch_order = 1
 [services.back.endpoints.Work]
 cpu_ms = 1.0
+calls = [{ service = "store", endpoint = "Read", timeout_ms = 60000 }]
+[services.store]
+type = "database"
+[services.store.endpoints.Read]
 [[journeys]]
 name = "visit"
 steps = [{ endpoint = "Page" }]
@@ -102,13 +106,21 @@ def test_an_app_is_launched_moved_and_brought_back_and_outlives_its_manager(mach
     world.add_hosts("berlin", "tokyo")
     manager.seed(str(machine.topology))
     manager.launch_app("pair", near=EUROPE, finish_s=TIMEOUT_S)
-    eventually(lambda: list(world.states().values()) == ["running"] * 2, timeout_s=TIMEOUT_S)
+    eventually(lambda: list(world.states().values()) == ["running"] * 3, timeout_s=TIMEOUT_S)
     assert set(world.running().values()) == {"berlin"}
+    assert {name.rpartition("-")[0] for name in world.running()} == {"front", "back", "store"}
     assert machine.is_served()
 
     (back,) = [name for name in world.running() if name.startswith("back")]
-    (moved,) = manager.migrate(back, near=ASIA, finish_s=TIMEOUT_S).containers
+    # The database that it needs beside it comes along, and the one that nobody needs any more goes.
+    launched = manager.migrate(back, near=ASIA, finish_s=TIMEOUT_S).containers
+    (moved,) = [name for name in launched if name.startswith("back")]
     eventually(lambda: back not in world.running(), timeout_s=TIMEOUT_S, what="the old one is stopped")
+    eventually(
+        lambda: sorted(world.running().values()) == ["berlin", "tokyo", "tokyo"],
+        timeout_s=TIMEOUT_S,
+        what="its database is beside it alone",
+    )
     assert world.running()[moved] == "tokyo"
     assert machine.is_served()
 
@@ -123,7 +135,7 @@ def test_an_app_is_launched_moved_and_brought_back_and_outlives_its_manager(mach
     first.kill()
     before = world.running()
     world.manager()
-    eventually(lambda: list(world.states().values()) == ["running"] * 2, timeout_s=TIMEOUT_S)
+    eventually(lambda: list(world.states().values()) == ["running"] * 3, timeout_s=TIMEOUT_S)
     assert world.running() == before
     assert machine.is_served()
 

@@ -11,9 +11,9 @@ def application_of(topology: Topology) -> tuple[Entity, ...]:
     """The app that a topology is, its services, and a dependency for each service that calls another.
 
     None has a minimum of replicas, which the manager would launch at once: where an app is launched is said
-    when it is. Services keep their names, under which telemetry and drivers know them too; so of two
-    topologies that have a service of one name only one can be among the entities of a
-    manager.
+    when it is. None has a volume: what an instance holds is gone with it, a database's too. Services keep
+    their names, under which telemetry and drivers know them too; so of two topologies that have a service of
+    one name only one can be among the entities of a manager.
 
     Returns:
         The services by name, then the dependencies, then the app: each after what it names.
@@ -24,7 +24,6 @@ def application_of(topology: Topology) -> tuple[Entity, ...]:
             type=each.type,
             output_label=each.output_label,
             memory_bytes=float(instance_memory_bytes(each)),
-            is_stateful=each.type == "database",
         )
         for _, each in sorted(topology.services.items())
     )

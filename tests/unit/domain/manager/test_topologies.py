@@ -31,11 +31,11 @@ def test_an_application_has_the_services_dependencies_and_order_of_its_topology(
     assert app.name == name
 
 
-def test_databases_keep_their_data_and_labels_go_on() -> None:
+def test_databases_are_told_as_such_without_a_volume_and_labels_go_on() -> None:
     services = {
         each.name: each for each in application_of(read_topology("sock-shop")) if isinstance(each, Service)
     }
-    assert (services["carts-db"].type, services["carts-db"].is_stateful) == ("database", True)
+    assert (services["carts-db"].type, services["carts-db"].is_stateful) == ("database", False)
     assert (services["carts"].type, services["carts"].is_stateful) == ("backend", False)
     assert services["carts-db"].output_label == "cartsdb"
     assert services["carts"].memory_bytes > 0
