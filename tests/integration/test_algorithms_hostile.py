@@ -128,7 +128,7 @@ def test_one_that_is_never_ready_runs_on_and_says_so(system: AlgorithmSystem) ->
         return state.reason if state else ""
 
     system.add_windows(system.numbers(30))
-    # Before, it may say that there is no threshold.
+    # So far it has said that there is no threshold.
     eventually(lambda: said().startswith("it was never ready in "), timeout_s=STARTED_WITHIN_S)
     system.until_state("running", "never-ready@1")
 

@@ -295,8 +295,7 @@ def test_all_processes_together_get_no_more_than_their_share_of_the_processors(a
     answer = attack("burn.py", "3", limits={"cpus": 0.1}, seconds=8)
     # 0.8 s, what may be saved up, and what two processors do until it is seen.
     assert answer["cpu_s"] < 1.4
-    # On a machine that others keep busy, they hold it back as well.
-    assert answer["paused_s"] > 0
+    assert answer["paused_s"] > 1
     assert answer["reason"] == "took too long"
 
 

@@ -31,7 +31,7 @@ from schemas.records import FaultRequest
 
 pytestmark = pytest.mark.integration
 
-QUICK = Patience(selected=6.0, injected=6.0, recovered=6.0)
+QUICK = Patience(selected=3.0, injected=3.0, recovered=3.0)
 PATIENCE_S = 60.0
 
 
