@@ -234,6 +234,7 @@ def _heat(board: Board) -> dict[str, Any] | None:
         return None
     return {
         "title": metric.title,
+        "is_of_windows": board.rows[0].evaluation.windows > 0,
         "kinds": kinds,
         "rows": [
             {

@@ -142,6 +142,59 @@ class Driver(Protocol):
         """
 
 
+class Infrastructure(Protocol):
+    """Hosts and containers that several managers share, each by its tag; else as of `Driver`."""
+
+    def start_host(self, plan: HostPlan) -> None:
+        """As `Driver.start_host`."""
+
+    def stop_host(self, name: str) -> None:
+        """As `Driver.stop_host`."""
+
+    def hosts(self) -> Sequence[HostSeen]:
+        """As `Driver.hosts`."""
+
+    def launch(self, plan: ContainerPlan, managed_by: str) -> ContainerSeen:
+        """As `Driver.launch`, for this manager."""
+
+    def stop(self, container_id: str, managed_by: str, drain_s: float) -> None:
+        """As `Driver.stop`, for this manager."""
+
+    def containers(self, managed_by: str) -> Sequence[ContainerSeen]:
+        """As `Driver.containers`, for this manager."""
+
+
+class TaggedDriver:
+    """`Driver` of infrastructure in the same process.
+
+    Args:
+        infrastructure: with the hosts and containers.
+        managed_by: the manager's tag.
+    """
+
+    def __init__(self, infrastructure: Infrastructure, *, managed_by: str) -> None:
+        self._infrastructure = infrastructure
+        self._managed_by = managed_by
+
+    def start_host(self, plan: HostPlan) -> None:
+        self._infrastructure.start_host(plan)
+
+    def stop_host(self, name: str) -> None:
+        self._infrastructure.stop_host(name)
+
+    def hosts(self) -> Sequence[HostSeen]:
+        return self._infrastructure.hosts()
+
+    def launch(self, plan: ContainerPlan) -> ContainerSeen:
+        return self._infrastructure.launch(plan, self._managed_by)
+
+    def stop(self, container_id: str, drain_s: float) -> None:
+        self._infrastructure.stop(container_id, self._managed_by, drain_s)
+
+    def containers(self) -> Sequence[ContainerSeen]:
+        return self._infrastructure.containers(self._managed_by)
+
+
 def check_host(plan: HostPlan) -> None:
     """Refuses a plan of a machine that can't be.
 

@@ -1,4 +1,4 @@
-"""A driver whose hosts and containers are only written down: for tests of what decides and of what acts."""
+"""Hosts and containers that are only written down: for tests of what decides and of what acts."""
 
 from __future__ import annotations
 
@@ -133,8 +133,8 @@ class MemoryInfrastructure:
             self._containers[plan.id] = _Container(plan, seen)
             return seen
 
-    def stop(self, container_id: str, managed_by: str) -> None:
-        """As `Driver.stop`, for this manager; nothing is in flight here."""
+    def stop(self, container_id: str, managed_by: str, drain_s: float) -> None:
+        """As `Driver.stop`, for this manager; nothing is in flight here, so none waits for `drain_s`."""
         with self._lock:
             known = self._containers.get(container_id)
             if known is None or known.seen.managed_by != managed_by:
@@ -166,37 +166,6 @@ class MemoryInfrastructure:
 
     def _on(self, host: str) -> list[_Container]:
         return [each for each in self._containers.values() if each.plan.host == host]
-
-
-class MemoryDriver:
-    """`Driver` of a `MemoryInfrastructure`.
-
-    Args:
-        infrastructure: with the hosts and containers.
-        managed_by: the manager's tag.
-    """
-
-    def __init__(self, infrastructure: MemoryInfrastructure, *, managed_by: str) -> None:
-        self._infrastructure = infrastructure
-        self._managed_by = managed_by
-
-    def start_host(self, plan: HostPlan) -> None:
-        self._infrastructure.start_host(plan)
-
-    def stop_host(self, name: str) -> None:
-        self._infrastructure.stop_host(name)
-
-    def hosts(self) -> Sequence[HostSeen]:
-        return self._infrastructure.hosts()
-
-    def launch(self, plan: ContainerPlan) -> ContainerSeen:
-        return self._infrastructure.launch(plan, self._managed_by)
-
-    def stop(self, container_id: str, drain_s: float) -> None:
-        self._infrastructure.stop(container_id, self._managed_by)
-
-    def containers(self) -> Sequence[ContainerSeen]:
-        return self._infrastructure.containers(self._managed_by)
 
 
 def _check_reachable(host: _Host) -> None:

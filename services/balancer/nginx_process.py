@@ -8,7 +8,6 @@ import os
 import pwd
 import resource
 import signal
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -127,12 +126,13 @@ class NginxProcess:
         self._write(text)
         former = self._workers()
         self._signal(signal.SIGHUP)
-        deadline_s = time.monotonic() + _LOADED_WITHIN_S
-        while self.generation() != generation or any(_is_taking_requests(worker) for worker in former):
-            if time.monotonic() >= deadline_s:
+
+        def check_served() -> None:
+            if self.generation() != generation or any(map(_is_taking_requests, former)):
                 msg = f"nginx does not serve generation {generation} within {_LOADED_WITHIN_S:g} s"
                 raise Retryable(msg)
-            time.sleep(_LOOK_S)
+
+        retry(check_served, timeout_s=_LOADED_WITHIN_S, first_pause_s=_LOOK_S, longest_pause_s=_LOOK_S)
 
     def reopen_log(self) -> None:
         """Lets it write on into a new file of the log of locations; nothing while it is down."""

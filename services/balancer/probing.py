@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import socket
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
+from microservo.runtime.looking import Looking, Questions
 from microservo.runtime.probe import health_of
 from services.balancer.balancer import Balancer, Watched
-
-logger = logging.getLogger(__name__)
 
 ASK_S = 1.0
 TIMEOUT_S = 1.0
@@ -45,45 +41,25 @@ class Probing:
 
     def __init__(self, balancer: Balancer, *, monotonic_s: Callable[[], float]) -> None:
         self._balancer = balancer
-        self._monotonic_s = monotonic_s
-        self._closed = threading.Event()
-        self._asked: dict[Watched, tuple[float, Future[bool] | None]] = {}
+        self._questions: Questions[Watched, bool] = Questions(
+            is_there, ASK_S, at_once=_ASKING, monotonic_s=monotonic_s
+        )
         self._failures: dict[Watched, int] = {}
-        self._pool = ThreadPoolExecutor(_ASKING, thread_name_prefix="probe")
-        self._thread = threading.Thread(target=self._run, name="probing", daemon=True)
-        self._thread.start()
+        self._looking = Looking(self.look, _LOOK_S, name="the servers")
 
     def close(self) -> None:
         """Ends it."""
-        self._closed.set()
-        self._thread.join()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._looking.close()
+        self._questions.close()
 
     def look(self) -> None:
         """Heeds the answers that have come, and asks where it is time."""
         watched = self._balancer.watched()
-        for gone in self._asked.keys() - set(watched):
-            del self._asked[gone]
-            self._failures.pop(gone, None)
-        for each in watched:
-            asked_at_s, answer = self._asked.get(each, (-ASK_S, None))
-            if answer is not None and answer.done():
-                self._asked[each] = (asked_at_s, None)
-                self._heed(each, is_up=answer.result())
-            elif answer is None and self._monotonic_s() - asked_at_s >= ASK_S:
-                self._asked[each] = (self._monotonic_s(), self._pool.submit(is_there, each))
-
-    def _heed(self, watched: Watched, *, is_up: bool) -> None:
-        self._failures[watched] = 0 if is_up else self._failures.get(watched, 0) + 1
-        if is_up or self._failures[watched] >= MOST_FAILURES:
-            self._balancer.judge(watched, is_up=is_up)
-
-    def _run(self) -> None:
-        while not self._closed.wait(_LOOK_S):
-            try:
-                self.look()
-            except Exception:
-                logger.exception("a look at the servers failed; the next one follows")
+        self._failures = {each: self._failures.get(each, 0) for each in watched}
+        for each, is_up in self._questions.answers(watched):
+            self._failures[each] = 0 if is_up else self._failures[each] + 1
+            if is_up or self._failures[each] >= MOST_FAILURES:
+                self._balancer.judge(each, is_up=is_up)
 
     def __enter__(self) -> Self:
         return self

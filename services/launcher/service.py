@@ -10,7 +10,8 @@ from pathlib import Path
 import filelock
 
 from microservo.errors import InvalidInput
-from microservo.platforms.local.containers import LocalContainers, LocalDriver, LocalPlace
+from microservo.platforms.driver import TaggedDriver
+from microservo.platforms.local.containers import LocalContainers, LocalPlace
 from microservo.platforms.local.driver_api import driver_application
 from microservo.platforms.local.topology_files import read_topology, topology_file
 from microservo.runtime.http import HttpServer
@@ -66,7 +67,7 @@ def _run(settings: LauncherSettings, shutdown: Shutdown) -> None:
     with Supervisor(record=record) as supervisor:
         containers = LocalContainers(supervisor, place)
         app = driver_application(
-            lambda tag: LocalDriver(containers, managed_by=tag), token=settings.control_token
+            lambda tag: TaggedDriver(containers, managed_by=tag), token=settings.control_token
         )
         try:
             with HttpServer(app, port=settings.port) as server:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import queue
-import threading
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
 from microservo.domain.manager import events
 from microservo.domain.manager.entities import Port
-from microservo.errors import MicroServoError
 from microservo.platforms.driver import ContainerSeen, Driver, HostSeen
+from microservo.runtime.looking import Looking
 from services.manager.performing import Told
-
-logger = logging.getLogger(__name__)
 
 LOOK_S = 0.25
 
@@ -37,12 +33,11 @@ class Watcher:
         self._forget = forget
         self._hosts: Mapping[str, HostSeen] = {}
         self._containers: Mapping[str, ContainerSeen] = {}
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._looking: Looking | None = None
 
     def start(self) -> None:
-        """Begins to look."""
-        self._thread.start()
+        """Begins to look again and again."""
+        self._looking = Looking(self.look, LOOK_S, name="hosts and containers")
 
     def running(self) -> frozenset[str]:
         """Names of the containers that were running at the last look."""
@@ -76,9 +71,8 @@ class Watcher:
 
     def close(self) -> None:
         """Looks no more."""
-        self._closed.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        if self._looking is not None:
+            self._looking.close()
 
     def __enter__(self) -> Self:
         return self
@@ -125,16 +119,6 @@ class Watcher:
 
     def _tell_ended(self, name: str, reason: str) -> None:
         self._told.put(lambda now_us: events.ContainerEnded(now_us=now_us, container=name, reason=reason))
-
-    def _run(self) -> None:
-        while not self._closed.is_set():
-            try:
-                self.look()
-            except MicroServoError as error:
-                logger.warning("the driver does not answer: %s", error)
-            except Exception:
-                logger.exception("a look at hosts and containers failed; the next one follows")
-            self._closed.wait(LOOK_S)
 
 
 def ports_of(seen: ContainerSeen) -> tuple[Port, ...]:

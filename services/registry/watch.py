@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +11,7 @@ import psutil
 
 from microservo.domain.registry.instances import Condition
 from microservo.errors import InvalidInput
+from microservo.runtime.looking import Looking, Questions
 from microservo.runtime.probe import Health, health_of
 from schemas.records import Registration
 from services.registry.registry import Registry
@@ -53,44 +52,34 @@ class Watch:
 
     def __init__(self, registry: Registry, *, monotonic_s: Callable[[], float]) -> None:
         self._registry = registry
-        self._monotonic_s = monotonic_s
-        self._closed = threading.Event()
-        self._asked: dict[str, tuple[float, Future[Health] | None]] = {}
+        self._questions: Questions[tuple[str, str], Health] = Questions(
+            lambda asked: health_of(asked[1]), ASK_S, at_once=_ASKING, monotonic_s=monotonic_s
+        )
         self._silent: dict[str, int] = {}
-        self._pool = ThreadPoolExecutor(_ASKING, thread_name_prefix="health")
-        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
-        self._thread.start()
+        self._looking = Looking(self.look, LOOK_S, name="the watched instances")
 
     def close(self) -> None:
         """Ends the watch."""
-        self._closed.set()
-        self._thread.join()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._looking.close()
+        self._questions.close()
 
     def look(self) -> None:
         """Looks once at all of them."""
         for key in self._registry.advance():
             logger.info("%s is gone: it is silent", key)
         watched = {record.registration_id: record for record in self._registry.watched()}
-        for key in [key for key in self._asked if key not in watched]:
-            del self._asked[key]
-            self._silent.pop(key, None)
+        self._silent = {key: self._silent.get(key, 0) for key in watched}
+        asked = []
         for key, record in watched.items():
             if record.pid is not None and not is_running(record):
                 self._remove(record, f"process {record.pid} has ended")
             elif record.health_url:
-                self._ask(key, record)
-
-    def _ask(self, key: str, record: Registration) -> None:
-        asked_at_s, answer = self._asked.get(key, (-ASK_S, None))
-        if answer is not None and answer.done():
-            self._asked[key] = (asked_at_s, None)
-            self._heed(key, record, answer.result())
-        elif answer is None and self._monotonic_s() - asked_at_s >= ASK_S:
-            self._asked[key] = (self._monotonic_s(), self._pool.submit(health_of, record.health_url))
+                asked.append((key, record.health_url))
+        for (key, _), health in self._questions.answers(asked):
+            self._heed(key, watched[key], health)
 
     def _heed(self, key: str, record: Registration, health: Health) -> None:
-        self._silent[key] = self._silent.get(key, 0) + 1 if health == "no answer" else 0
+        self._silent[key] = self._silent[key] + 1 if health == "no answer" else 0
         if self._silent[key] >= MOST_SILENCE:
             self._remove(record, f"{record.health_url} did not answer {MOST_SILENCE} times")
         elif (health == "healthy") != record.healthy:
@@ -110,13 +99,6 @@ class Watch:
             logger.info("%s, but: %s", reason, error)
         else:
             logger.info("%s is gone: %s", record.registration_id, reason)
-
-    def _run(self) -> None:
-        while not self._closed.wait(LOOK_S):
-            try:
-                self.look()
-            except Exception:
-                logger.exception("a look at the watched instances failed; the next one follows")
 
     def __enter__(self) -> Self:
         return self

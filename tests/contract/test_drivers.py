@@ -7,27 +7,27 @@ from collections.abc import Callable
 import pytest
 
 from microservo.errors import Unavailable
-from microservo.platforms.driver import Driver
+from microservo.platforms.driver import Driver, TaggedDriver
 from microservo.testing import ManualClock
 from microservo.testing.checks import Check, refused
 from microservo.testing.drivers import CHECKS, check_driver, container_plan, host_plan
-from microservo.testing.memory_driver import MemoryDriver, MemoryInfrastructure
+from microservo.testing.memory_driver import MemoryInfrastructure
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_the_driver_in_memory_keeps_to(check: Check) -> None:
     infrastructure = MemoryInfrastructure(["cart"], start_s=0.05)
-    check(lambda tag: MemoryDriver(infrastructure, managed_by=tag), "cart")
+    check(lambda tag: TaggedDriver(infrastructure, managed_by=tag), "cart")
 
 
-class _Deaf(MemoryDriver):
+class _Deaf(TaggedDriver):
     """Stops nothing."""
 
     def stop(self, container_id: str, drain_s: float) -> None:
         """Does nothing."""
 
 
-class _Careless(MemoryDriver):
+class _Careless(TaggedDriver):
     """Is the driver of everybody's containers."""
 
     def __init__(self, infrastructure: MemoryInfrastructure, *, managed_by: str) -> None:
@@ -43,7 +43,7 @@ def test_a_wrong_driver_fails(wrong: Callable[..., Driver]) -> None:
 
 def test_what_ended_by_itself_is_seen_with_its_exit_code_until_it_is_stopped() -> None:
     infrastructure = MemoryInfrastructure(["cart"])
-    driver, host = MemoryDriver(infrastructure, managed_by="m"), host_plan()
+    driver, host = TaggedDriver(infrastructure, managed_by="m"), host_plan()
     driver.start_host(host)
     plan = container_plan("cart", host.name)
     driver.launch(plan)
@@ -56,7 +56,7 @@ def test_what_ended_by_itself_is_seen_with_its_exit_code_until_it_is_stopped() -
 
 def test_a_host_that_is_cut_off_is_not_up_and_can_not_be_acted_on() -> None:
     infrastructure = MemoryInfrastructure(["cart"])
-    driver, host = MemoryDriver(infrastructure, managed_by="m"), host_plan()
+    driver, host = TaggedDriver(infrastructure, managed_by="m"), host_plan()
     driver.start_host(host)
     plan = container_plan("cart", host.name)
     driver.launch(plan)
@@ -74,7 +74,7 @@ def test_a_host_that_is_cut_off_is_not_up_and_can_not_be_acted_on() -> None:
 def test_a_host_that_failed_starts_anew_and_what_ran_there_has_ended() -> None:
     clock = ManualClock(1_000_000)
     infrastructure = MemoryInfrastructure(["cart"], start_s=2.0, clock=clock)
-    driver, host = MemoryDriver(infrastructure, managed_by="m"), host_plan()
+    driver, host = TaggedDriver(infrastructure, managed_by="m"), host_plan()
     driver.start_host(host)
     clock.advance(2_000_000)
     plan = container_plan("cart", host.name)

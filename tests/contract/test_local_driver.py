@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from microservo.platforms.local.containers import LocalContainers, LocalDriver, LocalPlace
+from microservo.platforms.driver import TaggedDriver
+from microservo.platforms.local.containers import LocalContainers, LocalPlace
 from microservo.platforms.local.token import new_token
 from microservo.platforms.local.topology_files import read_topology
 from microservo.supervision.supervisor import Supervisor
@@ -37,4 +38,4 @@ def local(tmp_path: Path) -> Iterator[LocalContainers]:
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_the_local_driver_keeps_to(check: Check, local: LocalContainers) -> None:
-    check(lambda tag: LocalDriver(local, managed_by=tag), "cart")
+    check(lambda tag: TaggedDriver(local, managed_by=tag), "cart")

@@ -6,17 +6,17 @@ import asyncio
 import os
 import signal
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import aiohttp
 import pytest
+from asking_users import USERS, use
 
 from microservo.domain.faults.base import Wire
-from microservo.platforms.driver import ContainerPlan, ContainerSeen
-from microservo.platforms.local.containers import LocalContainers, LocalDriver, LocalPlace
+from microservo.platforms.driver import ContainerPlan, ContainerSeen, TaggedDriver
+from microservo.platforms.local.containers import LocalContainers, LocalPlace
 from microservo.platforms.local.platform import LocalPlatform
 from microservo.platforms.local.state import read_state
 from microservo.platforms.local.token import new_token
@@ -30,7 +30,6 @@ pytestmark = pytest.mark.integration
 
 TIMEOUT_S = 120.0
 MOVES = 2
-USERS = 8
 # No retries, so that each lost call is a failed request; and each takes a while, so that some are in flight.
 TOPOLOGY = """
 name = "pair"
@@ -61,14 +60,14 @@ def place(tmp_path: Path) -> LocalPlace:
 
 
 @pytest.fixture
-def driver(place: LocalPlace) -> Iterator[LocalDriver]:
+def driver(place: LocalPlace) -> Iterator[TaggedDriver]:
     with Supervisor() as supervisor:
         containers = LocalContainers(supervisor, place)
-        yield LocalDriver(containers, managed_by="manager")
+        yield TaggedDriver(containers, managed_by="manager")
         containers.close()
 
 
-def start_host(driver: LocalDriver) -> str:
+def start_host(driver: TaggedDriver) -> str:
     plan = host_plan()
     driver.start_host(plan)
     eventually(
@@ -79,37 +78,18 @@ def start_host(driver: LocalDriver) -> str:
     return plan.name
 
 
-def launch(driver: LocalDriver, plan: ContainerPlan) -> ContainerSeen:
+def launch(driver: TaggedDriver, plan: ContainerPlan) -> ContainerSeen:
     driver.launch(plan)
     return seen(driver, plan.id, lambda each: each.ready)
 
 
-def seen(driver: LocalDriver, container_id: str, is_it: Callable[[ContainerSeen], bool]) -> ContainerSeen:
+def seen(driver: TaggedDriver, container_id: str, is_it: Callable[[ContainerSeen], bool]) -> ContainerSeen:
     def found() -> ContainerSeen | None:
         return next((each for each in driver.containers() if each.id == container_id and is_it(each)), None)
 
     container = eventually(found, timeout_s=TIMEOUT_S, what=f"{container_id} as it should be")
     assert container is not None
     return container
-
-
-async def use(url: str, stop: threading.Event) -> Counter[int]:
-    """Has users ask again and again; how often they got which status, 0 for none."""
-    statuses: Counter[int] = Counter()
-
-    async def user(session: aiohttp.ClientSession) -> None:
-        while not stop.is_set():
-            try:
-                async with session.post(f"{url}/Page") as answer:
-                    await answer.read()
-                    statuses[answer.status] += 1
-            except aiohttp.ClientError:
-                statuses[0] += 1
-
-    async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as users:
-        for _ in range(USERS):
-            users.create_task(user(session))
-    return statuses
 
 
 def wait_called(place: LocalPlace, container_id: str) -> None:
@@ -122,7 +102,9 @@ def wait_called(place: LocalPlace, container_id: str) -> None:
     )
 
 
-def test_a_move_from_host_to_host_under_load_loses_no_request(place: LocalPlace, driver: LocalDriver) -> None:
+def test_a_move_from_host_to_host_under_load_loses_no_request(
+    place: LocalPlace, driver: TaggedDriver
+) -> None:
     hosts = [start_host(driver) for _ in range(2)]
     back = launch(driver, container_plan("back", hosts[0]))
     front = launch(driver, container_plan("front", hosts[0]))
@@ -144,7 +126,7 @@ def test_a_move_from_host_to_host_under_load_loses_no_request(place: LocalPlace,
 
 
 def test_a_killed_container_is_seen_with_the_signal_and_its_callers_are_sent_there_no_more(
-    place: LocalPlace, driver: LocalDriver
+    place: LocalPlace, driver: TaggedDriver
 ) -> None:
     host = start_host(driver)
     back = launch(driver, container_plan("back", host))
@@ -158,7 +140,7 @@ def test_a_killed_container_is_seen_with_the_signal_and_its_callers_are_sent_the
 
 
 def test_a_fault_finds_the_container_where_it_has_moved_to_and_acts_there(
-    place: LocalPlace, driver: LocalDriver
+    place: LocalPlace, driver: TaggedDriver
 ) -> None:
     platform = LocalPlatform(place.state_file)
     hosts = [start_host(driver) for _ in range(2)]

@@ -7,13 +7,12 @@ import re
 import threading
 import time
 import urllib.request
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import aiohttp
 import pytest
+from asking_users import USERS, use
 
 from microservo.adapters.ports import free_ports
 from microservo.adapters.processes import python_argv
@@ -27,7 +26,6 @@ pytestmark = pytest.mark.integration
 
 TIMEOUT_S = 120.0
 MOVES = 3
-USERS = 8
 # No retries, so that each lost call is a failed request; and each takes a while, so that some are in flight.
 TOPOLOGY = """
 name = "pair"
@@ -101,25 +99,6 @@ def wait_called(control_url: str) -> None:
 def pair(tmp_path: Path) -> Iterator[Pair]:
     with Supervisor() as supervisor:
         yield Pair(tmp_path, supervisor)
-
-
-async def use(url: str, stop: threading.Event) -> Counter[int]:
-    """Has users ask again and again; how often they got which status, 0 for none."""
-    statuses: Counter[int] = Counter()
-
-    async def user(session: aiohttp.ClientSession) -> None:
-        while not stop.is_set():
-            try:
-                async with session.post(f"{url}/Page") as answer:
-                    await answer.read()
-                    statuses[answer.status] += 1
-            except aiohttp.ClientError:
-                statuses[0] += 1
-
-    async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as users:
-        for _ in range(USERS):
-            users.create_task(user(session))
-    return statuses
 
 
 def test_a_move_under_load_loses_no_request(pair: Pair) -> None:

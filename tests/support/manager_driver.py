@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from microservo.testing.memory_driver import MemoryDriver, MemoryInfrastructure
+from microservo.platforms.driver import TaggedDriver
+from microservo.testing.memory_driver import MemoryInfrastructure
 
 
-def in_memory(tag: str) -> MemoryDriver:
+def in_memory(tag: str) -> TaggedDriver:
     """Hosts and containers that are only written down, and gone with the process."""
-    return MemoryDriver(MemoryInfrastructure(("front", "back")), managed_by=tag)
+    return TaggedDriver(MemoryInfrastructure(("front", "back")), managed_by=tag)

@@ -13,12 +13,12 @@ from microservo.adapters.clock import now_us
 from microservo.domain.manager.entities import Entity, entity_key
 from microservo.errors import MicroServoError
 from microservo.log.reader import read_topic
-from microservo.platforms.driver import Driver
+from microservo.platforms.driver import Driver, TaggedDriver
 from microservo.retry import retry
 from microservo.runtime.pulse import Pulse
 from microservo.runtime.shutdown import Shutdown
 from microservo.testing import eventually
-from microservo.testing.memory_driver import MemoryDriver, MemoryInfrastructure
+from microservo.testing.memory_driver import MemoryInfrastructure
 from schemas.catalogue import MANAGER_INPUTS
 from schemas.codec import decode_as
 from schemas.records import ManagerInput
@@ -113,7 +113,7 @@ class Fleet:
         self.client = Client(broker=broker, topic_prefix=prefix)
         retry(lambda: self.client.topics.ensure(partitions=2), timeout_s=60)
         self.infrastructure = MemoryInfrastructure(("front", "back"))
-        self.driver: Driver = driver or MemoryDriver(self.infrastructure, managed_by=TAG)
+        self.driver: Driver = driver or TaggedDriver(self.infrastructure, managed_by=TAG)
         self._managers: list[RunningManager] = []
 
     def manager(self, name: str = "master", broker: Broker | None = None) -> RunningManager:

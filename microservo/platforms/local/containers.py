@@ -330,34 +330,3 @@ def _answers(instance: LocalInstance) -> bool:
 def _four_ports() -> tuple[int, int, int, int]:
     first, second, third, fourth = free_ports(4)
     return first, second, third, fourth
-
-
-class LocalDriver:
-    """`Driver` of `LocalContainers`, in the same process.
-
-    Args:
-        containers: the hosts and containers.
-        managed_by: the manager's tag.
-    """
-
-    def __init__(self, containers: LocalContainers, *, managed_by: str) -> None:
-        self._local = containers
-        self._managed_by = managed_by
-
-    def start_host(self, plan: HostPlan) -> None:
-        self._local.start_host(plan)
-
-    def stop_host(self, name: str) -> None:
-        self._local.stop_host(name)
-
-    def hosts(self) -> list[HostSeen]:
-        return self._local.hosts()
-
-    def launch(self, plan: ContainerPlan) -> ContainerSeen:
-        return self._local.launch(plan, self._managed_by)
-
-    def stop(self, container_id: str, drain_s: float) -> None:
-        self._local.stop(container_id, self._managed_by, drain_s)
-
-    def containers(self) -> list[ContainerSeen]:
-        return self._local.containers(self._managed_by)

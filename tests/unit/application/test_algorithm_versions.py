@@ -67,7 +67,7 @@ def test_the_score_of_another_version_is_another_event() -> None:
         ("dist/my_detector-1.2.0-py3-none-any.whl", "my-detector"),
         ("./my-detector.zip", "my-detector"),
         ("river.anomaly:HalfSpaceTrees", "half-space-trees"),
-        ("/work/mine.py:Best", "best"),
+        ("/code/mine.py:Best", "best"),
         ("mine/", "mine"),
     ],
 )

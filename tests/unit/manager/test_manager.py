@@ -18,9 +18,8 @@ from microservo.domain.manager.journal import event_of
 from microservo.domain.manager.state import SystemState
 from microservo.errors import InvalidInput, Unavailable
 from microservo.log.reader import read_topic
-from microservo.platforms.driver import ContainerPlan
+from microservo.platforms.driver import ContainerPlan, TaggedDriver
 from microservo.testing import MemoryBroker, eventually
-from microservo.testing.memory_driver import MemoryDriver
 from schemas.catalogue import CONTROL_COMMANDS, CONTROL_EVENTS, DEAD_LETTER_SUFFIX, MANAGER_INPUTS
 from schemas.codec import decode_as
 from schemas.records import ControlEvent, ManagerInput
@@ -92,7 +91,7 @@ def test_told_again_from_its_topic_a_manager_decides_what_it_decided_to_the_last
 
 
 def test_an_orderly_end_stops_what_was_started_and_nothing_else(world: Fleet) -> None:
-    others = MemoryDriver(world.infrastructure, managed_by="somebody else")
+    others = TaggedDriver(world.infrastructure, managed_by="somebody else")
     manager = world.manager()
     world.add_hosts("berlin", "tokyo")
     others.launch(ContainerPlan(id="theirs", service="back", host="berlin"))

@@ -10,8 +10,8 @@ from managers import GIB, PLACES
 from microservo.domain.geography import Coordinates
 from microservo.domain.manager import actions, events
 from microservo.errors import Retryable
-from microservo.platforms.driver import ContainerPlan, HostPlan, HostSeen
-from microservo.testing.memory_driver import MemoryDriver, MemoryInfrastructure
+from microservo.platforms.driver import ContainerPlan, HostPlan, HostSeen, TaggedDriver
+from microservo.testing.memory_driver import MemoryInfrastructure
 from services.manager.performing import Performer, Told
 from services.manager.watching import Watcher
 
@@ -36,7 +36,7 @@ def told_in(waiting: queue.SimpleQueue[Told]) -> list[events.Event]:
 
 def test_what_was_seen_stays_as_it_is_while_a_host_goes_down() -> None:
     infrastructure = MemoryInfrastructure(("front",))
-    driver = MemoryDriver(infrastructure, managed_by="t")
+    driver = TaggedDriver(infrastructure, managed_by="t")
     driver.start_host(host_plan("berlin"))
     driver.launch(ContainerPlan(id="front-1", service="front", host="berlin"))
     told: queue.SimpleQueue[Told] = queue.SimpleQueue()
@@ -55,7 +55,7 @@ def test_what_was_seen_stays_as_it_is_while_a_host_goes_down() -> None:
     assert (set(watcher.seen()), watcher.up()) == (set(), frozenset())
 
 
-class AwayDriver(MemoryDriver):
+class AwayDriver(TaggedDriver):
     """One that does not answer."""
 
     def hosts(self) -> Sequence[HostSeen]:
