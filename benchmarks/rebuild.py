@@ -42,7 +42,7 @@ class _Memory:
         for look in itertools.count():
             if look % _CHILDREN_EVERY == 0:
                 # To find them costs far more than to look at them: it goes through all processes there are.
-                processes = [own, *own.children()]
+                processes = [own, *own.children(recursive=True)]
             self.peak_bytes = max(self.peak_bytes, sum(map(_rss_bytes, processes)))
             if self._done.wait(_LOOK_S):
                 return

@@ -166,8 +166,11 @@ class _Build:
         self._open = ExitStack()
         with writing(out_dir):
             self._facts = FactCollector(log.run.run_id, log.prefix, scratch)
+            # It is left after the files, which wait for what it still writes.
+            self._pool = self._open.enter_context(ThreadPoolExecutor())
             self._files = {
-                name: self._open.enter_context(TableFile(folder / name, TABLES[name])) for name in _STREAMED
+                name: self._open.enter_context(TableFile(folder / name, TABLES[name], self._pool))
+                for name in _STREAMED
             }
 
     def share(self, ranges: Ranges, batch: int) -> Share:
@@ -208,12 +211,11 @@ class _Build:
     def finish(self, outcome: Outcome, found: Sequence[Evaluation]) -> Manifest:
         """Writes what is left, and all about it; what was found of algorithms goes into the report."""
         with writing(self._out_dir):
-            with ThreadPoolExecutor() as pool:
-                # All that there was to read is read: the processors are free.
-                closed = pool.map(TableFile.close, self._files.values())
-                tables = self._facts.tables()
-                files = [write_table(self._folder / name, TABLES[name], rows) for name, rows in tables]
-                files += closed
+            # All that there was to read is read: the processors are free.
+            closed = self._pool.map(TableFile.close, self._files.values())
+            tables = self._facts.tables()
+            files = [write_table(self._folder / name, TABLES[name], rows) for name, rows in tables]
+            files += closed
             manifest = self._manifest(tuple(sorted(files, key=lambda file: file.name)), outcome)
             return _described(self._folder, manifest, found)
 

@@ -11,10 +11,10 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 from microservo.adapters.broker import Broker
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
@@ -33,8 +33,9 @@ _MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": "131072",
 }
 """Has glibc give back what messages took: a third less is held; others don't know these."""
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+"""Has NumPy and Arrow start no thread as they are loaded: what forks must have no other."""
 
-Process = subprocess.Popen[bytes]
 Numbered = tuple[int, Step | Stored]
 """Number of a share, and its step."""
 Arrived = tuple[int, Step | Kept | MicroServoError | None]
@@ -80,25 +81,32 @@ class Workers:
     def __init__(self, count: int) -> None:
         self._count = count
         self._open = ExitStack()
-        self._processes: list[Process] = []
+        self._tasks: list[BinaryIO] = []
         self._folders: list[Path] = []
         self._arrived: queue.SimpleQueue[Arrived] = queue.SimpleQueue()
 
     def __enter__(self) -> Self:
-        for number in range(self._count):
-            process = self._open.enter_context(_process())
-            self._processes.append(process)
-            threading.Thread(target=_listen, args=(number, process, self._arrived), daemon=True).start()
+        if not self._count:
+            return self
+        tasks, steps = ([os.pipe() for _ in range(self._count)] for _ in range(2))
+        theirs = [(task[0], step[1]) for task, step in zip(tasks, steps, strict=True)]
+        self._process = _process(theirs)
+        self._tasks = [os.fdopen(task[1], "wb") for task in tasks]
+        for number, step in enumerate(steps):
+            listening = (number, os.fdopen(step[0], "rb"), self._arrived)
+            threading.Thread(target=_listen, args=listening, daemon=True).start()
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, exc_type: type[BaseException] | None, *exc: object) -> None:
+        if self._tasks:
+            self._end(killed=exc_type is not None or not self._folders)
         self._open.close()
 
     def assign(self, settings: KafkaSettings, shares: Sequence[Share], scratch: Path) -> None:
-        """Starts a process for each share; no more than there are. Rows go through files in `scratch`."""
-        for process, share in zip(self._processes, shares, strict=False):
+        """Gives each share to a process; no more than there are. Rows go through files in `scratch`."""
+        for task, share in zip(self._tasks, shares, strict=False):
             self._folders.append(Path(self._open.enter_context(tempfile.TemporaryDirectory(dir=scratch))))
-            _send(process, Task(kafka=settings.access, folder=self._folders[-1], share=share))
+            _send(task, Task(kafka=settings.access, folder=self._folders[-1], share=share))
 
     def steps(self) -> Iterator[Numbered]:
         """The steps of all shares as they arrive from their processes.
@@ -124,16 +132,40 @@ class Workers:
         return Stored(kept.number, lambda: load(self._folders[number], kept.number))
 
     def _early_end(self, number: int) -> str:
-        process = self._processes[number]
-        who = f"worker {number + 1} of {len(self._folders)} of the rebuild (process {process.pid})"
-        status = process.wait(_END_S)
-        if status == -signal.SIGKILL:
-            how = "was killed (SIGKILL), by someone or because memory ran out"
-        elif status < 0:
-            how = f"was ended by {signal.Signals(-status).name}"
-        else:
-            how = f"ended too early with status {status}; its standard error says why"
-        return f"{who} {how}; no dataset was written, start it again"
+        assert self._process.stdout is not None
+        which = f"worker {number + 1} of {len(self._folders)} of the rebuild"
+        for line in self._process.stdout:
+            ended, process, status = map(int, line.split())
+            if ended == number:
+                return f"{which} (process {process}) {_how(status)}; no dataset was written, start it again"
+        return f"{which} and the process that started it are gone; no dataset was written, start it again"
+
+    def _end(self, *, killed: bool) -> None:
+        # Those that were given nothing end by this. What was never read is still to be written, to nobody.
+        for task in self._tasks:
+            with contextlib.suppress(BrokenPipeError):
+                task.close()
+        if killed or not self._ended():
+            # The group is there until its leader is waited for.
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def _ended(self) -> bool:
+        try:
+            self._process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+
+def _how(status: int) -> str:
+    if status == -signal.SIGKILL:
+        return "was killed (SIGKILL), by someone or because memory ran out"
+    if status < 0:
+        return f"was ended by {signal.Signals(-status).name}"
+    return f"ended too early with status {status}; its standard error says why"
 
 
 def _in_memory(step: Sliced) -> Stored:
@@ -145,41 +177,36 @@ def _part(share: Share, numbers: list[int]) -> Share:
     return replace(share, partition_numbers=numbers, ranges=ranges)
 
 
-@contextmanager
-def _process() -> Iterator[Process]:
-    # A session of its own: Ctrl-C reaches this process alone, which then ends the workers.
-    process = subprocess.Popen(
-        python_argv("microservo.datasets.worker"),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-        env=child_environment(_MEMORY),
-    )
-    assert process.stdin is not None
+def _process(pipes: Sequence[tuple[int, int]]) -> subprocess.Popen[bytes]:
+    """The process that forks a worker for each pair of pipe ends, which are closed here."""
+    ends = [end for pair in pipes for end in pair]
     try:
-        yield process
+        # A session of its own: Ctrl-C reaches this process alone, which then ends the workers.
+        return subprocess.Popen(
+            python_argv("microservo.datasets.worker", *(f"{task}:{steps}" for task, steps in pipes)),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            env=child_environment(_MEMORY | _ONE_THREAD),
+            pass_fds=ends,
+        )
     finally:
-        process.kill()
-        process.wait(_END_S)
-        # What it never read is still to be written, to nobody.
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
+        for end in ends:
+            os.close(end)
 
 
-def _send(process: Process, task: Task) -> None:
-    assert process.stdin is not None
+def _send(to: BinaryIO, task: Task) -> None:
     # One that is gone can't be written to; that it is gone is noticed when it is listened to. Secrets go this
     # way, for arguments are seen by others.
     with contextlib.suppress(BrokenPipeError):
-        pickle.dump(task, process.stdin, pickle.HIGHEST_PROTOCOL)
-        process.stdin.flush()
+        pickle.dump(task, to, pickle.HIGHEST_PROTOCOL)
+        to.flush()
 
 
-def _listen(number: int, process: Process, arrived: queue.SimpleQueue[Arrived]) -> None:
-    assert process.stdout is not None
+def _listen(number: int, steps: BinaryIO, arrived: queue.SimpleQueue[Arrived]) -> None:
     try:
         # The last word of a process that is killed may be cut off in its middle.
-        with process.stdout as steps, contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
+        with steps, contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
             while True:
                 arrived.put((number, pickle.load(steps)))  # noqa: S301  # from our own child
     finally:

@@ -96,7 +96,7 @@ def test_an_error_in_a_worker_is_reported_and_leaves_nothing(
         with pytest.raises(Fatal, match="Offset out of range"):
             list(workers.steps())
     assert list(tmp_path.iterdir()) == []
-    commands = [" ".join(child.cmdline()) for child in psutil.Process().children()]
+    commands = [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
     assert not any("datasets.worker" in command for command in commands)
 
 
@@ -108,7 +108,8 @@ def test_a_rebuild_whose_worker_is_killed_says_so_and_leaves_no_dataset(
     def kill_one(_done: int, _total: int) -> None:
         for child in psutil.Process().children():
             if "microservo.datasets.worker" in child.cmdline():
-                return child.kill()
+                for worker in child.children()[:1]:
+                    worker.kill()
 
     with pytest.raises(Fatal, match=r"worker \d of 2 of the rebuild \(process \d+\) was killed"):
         rebuild(
