@@ -14,7 +14,6 @@ from microservo.domain.manager.journal import input_of
 from microservo.domain.manager.state import SystemState
 from microservo.platforms.driver import ContainerSeen
 from schemas.records import ControlCommand, ControlEvent, ManagerInput
-from services.manager.performing import Told
 from services.manager.shared import SharedState
 from services.manager.watching import ports_of
 
@@ -47,9 +46,8 @@ class Manager:
         self._records: list[ManagerInput | ControlEvent | ControlCommand] = []
         self._to_do: list[Done] = []
 
-    def tell(self, told: Told) -> None:
-        """Tells the decider something, now, and keeps what it wants."""
-        event = told(self._clock())
+    def tell(self, event: events.Event) -> None:
+        """Tells the decider something, and keeps what it wants."""
         waiting = [event]
         while waiting:
             event = waiting.pop(0)
@@ -60,7 +58,7 @@ class Manager:
     def tell_all(self, found: Iterable[events.Event]) -> None:
         """Tells events one after the other."""
         for event in found:
-            self.tell(lambda _, event=event: event)  # type: ignore[misc]
+            self.tell(event)
 
     def records(self) -> list[ManagerInput | ControlEvent | ControlCommand]:
         """What is to be published since the last time; behind it what was decided may be done."""
@@ -113,6 +111,22 @@ class Manager:
                     events.ContainerStarted(now_us=now_us, container=container.name, ports=ports_of(its))
                 )
         return found
+
+    def unrecorded(self, seen: Mapping[str, ContainerSeen], up: frozenset[str]) -> dict[str, str]:
+        """Hosts of containers that run on one of this process, and that nothing is recorded of, by name.
+
+        Args:
+            seen: what the driver sees, by name.
+            up: hosts that it reaches.
+        """
+        return {
+            name: each.host
+            for name, each in seen.items()
+            if each.exit_code is None
+            and each.host in up
+            and name not in self.state.containers
+            and self.state.is_mine(each.host)
+        }
 
     def stop_all(self) -> None:
         """Has all that managers started stopped; the master's, and nothing is launched in its place."""

@@ -165,7 +165,7 @@ class Performer:
             return
         error = self._tried(lambda: self._driver.stop_host(action.host))
         if error:
-            logger.warning("host %s is not stopped: %s", action.host, error)
+            self._say(events.LeaveFailed, host=action.host, reason=error)
 
     def _no_cloud(self, action: act.LaunchInstance) -> None:
         reason = f"there is no cloud to launch an instance in {action.cloud_region} with; add hosts"

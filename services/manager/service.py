@@ -30,6 +30,7 @@ from schemas.codec import SchemaError, decode_as
 from schemas.records import ControlEvent, ManagerHeartbeat
 from services.manager.inbox import FOLLOWED, Inbox
 from services.manager.manager import Manager
+from services.manager.orphans import Orphans
 from services.manager.performing import Performer, Told
 from services.manager.settings import ManagerSettings
 from services.manager.shared import SharedState
@@ -134,7 +135,8 @@ class ManagerProcess:
         )
         self._next_command = 0
         self._ticked_us = 0
-        self._is_publishing = False
+        self._orphans = Orphans()
+        self._is_away = False
 
     def run(self, shutdown: Shutdown) -> None:
         """Catches up, then decides until shutdown."""
@@ -207,6 +209,7 @@ class ManagerProcess:
         if now >= self._ticked_us + _TICK_US:
             self._ticked_us = now
             self.manager.tell_all(self.manager.unheard(self._watcher.seen(), self._watcher.up()))
+            self._tell_orphans(now)
             self.manager.tell_all(self._accounts.measured(self.manager.state, now))
             self.manager.tell_all([events.TimePassed(now_us=now)])
             self._publish(is_at_end=True, heartbeat=self._heartbeat(now))
@@ -214,6 +217,12 @@ class ManagerProcess:
             self._publish(is_at_end=not any(each.topic == topic(SYSTEM_STATE) for each in messages))
         for action in self.manager.to_do():
             self._performer.do(action)
+
+    def _tell_orphans(self, now: int) -> None:
+        seen, up = self._watcher.seen(), self._watcher.up()
+        # Cut off from the log, this process can't know what others have recorded.
+        unrecorded = {} if self._is_away else self.manager.unrecorded(seen, up)
+        self.manager.tell_all(self._orphans.found(unrecorded, now))
 
     def _tell_message(self, message: Message) -> None:
         self.manager.tell_all(self._inbox.read(message))
@@ -225,7 +234,7 @@ class ManagerProcess:
                 told = self._told.get_nowait()
             except queue.Empty:
                 return
-            self.manager.tell(told)
+            self.manager.tell(told(self._clock()))
 
     def _publish(self, *, is_at_end: bool, heartbeat: ManagerHeartbeat | None = None) -> None:
         """Publishes what is new, once what was before is durable; while the broker is away, it waits."""
@@ -237,7 +246,10 @@ class ManagerProcess:
             self._publisher.begin(batch if heartbeat is None else [*batch, heartbeat])
             self._publisher.finish()
         except Retryable as error:
+            self._is_away = True
             self._log_away(error)
+        else:
+            self._is_away = False
 
     def _heartbeat(self, now: int) -> ManagerHeartbeat:
         return ManagerHeartbeat(

@@ -76,7 +76,7 @@ class JoinHost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaveHost:
-    """Take a machine out of the cluster, and stop it if it is ours."""
+    """Take a machine out of the cluster, and stop it if it is ours; report `LeaveFailed` if it can't be."""
 
     host: str
     stops: bool

@@ -130,8 +130,8 @@ def _drain(step: Step, command: ControlCommand, cause: Cause) -> None:
     if host.is_managers:
         msg = f"the manager runs on {host.name!r}, which is not drained; move the manager first"
         raise InvalidInput(msg)
-    if not drain(step, host, node, cause, is_released=False):
-        msg = f"not all containers of {host.name!r} find another place; add a host, or stop some of them"
+    if why := drain(step, host, node, cause, is_released=False):
+        msg = f"{host.name!r} keeps its containers, for {why}; add a host, wait, or stop that container"
         raise InvalidInput(msg)
 
 

@@ -14,7 +14,7 @@ from microservo.domain.manager.app_launches import go_on_with_all
 from microservo.domain.manager.commands import receive, remember
 from microservo.domain.manager.components import remove_components, settle_regions
 from microservo.domain.manager.entities import entity_key, owned
-from microservo.domain.manager.host_decisions import decide_hosts
+from microservo.domain.manager.host_decisions import decide_hosts, leave_failed
 from microservo.domain.manager.indexes import Measured
 from microservo.domain.manager.service_decisions import decide_services, settle, stop_with_databases
 from microservo.domain.manager.state import SystemState
@@ -203,6 +203,8 @@ _HANDLERS: Mapping[type[events.Event], Callable[[Step, Any], None]] = {
     events.LaunchFailed: lambda step, event: recovery.launch_failed(step, event.container, event.reason),
     events.StopFailed: _stop_failed,
     events.ContainersFound: lambda step, event: recovery.found(step, event.host, event.running),
+    events.OrphanFound: lambda step, event: recovery.orphan_found(step, event.container, event.host),
+    events.LeaveFailed: lambda step, event: leave_failed(step, event.host, event.reason),
     events.HostUp: lambda step, event: recovery.host_up(step, event.host),
     events.HostDown: lambda step, event: recovery.host_down(step, event.host, event.reason),
     events.HostJoined: lambda step, event: recovery.host_joined(step, event.host),

@@ -125,6 +125,17 @@ class ContainersFound(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrphanFound(Event):
+    """A container of ours has run for a while, and nothing is recorded of it: another one has replaced it.
+
+    So it is when its host was cut off, or when it started after it had been given up.
+    """
+
+    container: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostUp(Event):
     """A host answers."""
 
@@ -144,6 +155,14 @@ class HostJoined(Event):
     """A host is a node of the cluster."""
 
     host: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaveFailed(Event):
+    """A host that left could not be stopped."""
+
+    host: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

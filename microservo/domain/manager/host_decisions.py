@@ -11,7 +11,7 @@ from microservo.domain.geography import Coordinates
 from microservo.domain.manager.actions import LeaveHost
 from microservo.domain.manager.entities import Container, Host, Node, entity_key
 from microservo.domain.manager.placing import choose, launch_near
-from microservo.domain.manager.service_decisions import can_move, migrate_on, replacement_of
+from microservo.domain.manager.service_decisions import can_move, migrate_on, replacement_of, why_it_stays
 from microservo.domain.manager.step import Cause, Step
 from microservo.domain.placement import Containers, NoHost, NotDrained, plan_drain, rank_reliefs
 from microservo.domain.rules import DECISIONS, Outcome
@@ -97,19 +97,20 @@ def release(step: Step, host: Host, cause: Cause) -> bool:
     staying = sum(each.availability == "active" and each.is_ready for each in state.nodes.values())
     if node is None or node.availability != "active" or staying <= max(1, state.settings.minimum_hosts):
         return False
-    if not drain(step, host, node, cause, is_released=True):
+    if drain(step, host, node, cause, is_released=True):
         return False
     release_if_empty(step, host.name)
     return True
 
 
-def drain(step: Step, host: Host, node: Node, cause: Cause, *, is_released: bool) -> bool:
-    """Moves all containers away from a host, or none where one finds no place; returns whether."""
+def drain(step: Step, host: Host, node: Node, cause: Cause, *, is_released: bool) -> str:
+    """Moves all containers away from a host, or none where one can't; returns why not, empty if they are."""
     state = step.state
     here = [each for each in state.containers_on(host.name) if each.managed_by]
     leaving = [each for each in here if _leaves(step, each)]
-    if any(not can_move(step, each) for each in leaving):
-        return False
+    for each in leaving:
+        if reason := why_it_stays(step, each):
+            return f"{each.name} stays: {reason}"
     moves = plan_drain(
         state.columns.hosts(),
         state.columns.row(host.name),
@@ -117,14 +118,14 @@ def drain(step: Step, host: Host, node: Node, cause: Cause, *, is_released: bool
         excluded=[name for name in step.touched if name in state.columns],
     )
     if isinstance(moves, NotDrained):
-        return False
+        return f"{moves.container} stays: {moves.reason}"
     identity = step.report(entity_key(host), "drain", cause, from_host=host.name)
     step.put(replace(node, availability="drain", is_released_when_empty=is_released))
     why = replace(cause, reason=f"{cause.reason}; {host.name} is drained ({identity})")
     for move in moves:
         migrate_on(step, state.containers[move.container], move.host, why)
         step.touched[move.host] = None
-    return True
+    return ""
 
 
 def _leaves(step: Step, container: Container) -> bool:
@@ -156,6 +157,11 @@ def leave(step: Step, host: Host, cause: Cause) -> None:
         step.put(replace(host, state="off"))
     step.report(entity_key(host), "leave", cause, from_host=host.name)
     step.do(LeaveHost(host=host.name, stops=host.is_ours))
+
+
+def leave_failed(step: Step, name: str, reason: str) -> None:
+    """A machine runs on, and may cost, though it has left."""
+    step.report(f"host/{name}", "leave", Cause(reason=reason), state="failed", from_host=name)
 
 
 def _columns(step: Step, host: Host, here: Sequence[Container]) -> Containers:

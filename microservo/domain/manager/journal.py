@@ -131,6 +131,8 @@ _KINDS: Mapping[str, type[events.Event]] = {
         events.ContainerStarted,
         events.ContainerEnded,
         events.LaunchFailed,
+        events.OrphanFound,
+        events.LeaveFailed,
         events.StopFailed,
         events.ContainersFound,
         events.HostUp,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from microservo.domain.geography import Coordinates
-from microservo.domain.manager.actions import JoinHost, Launch
+from microservo.domain.manager.actions import JoinHost, Launch, Stop
 from microservo.domain.manager.entities import Container, Host, Node, PendingAction, Port, Service, entity_key
 from microservo.domain.manager.host_decisions import release_if_empty
 from microservo.domain.manager.placing import begin, launch_near, launch_on
@@ -183,6 +183,15 @@ def found(step: Step, host: str, running: frozenset[str]) -> None:
             _back_on_host(step, container)
         elif container.state in ("running", "stopping"):
             ended(step, container.name, f"{host} runs it no more")
+
+
+def orphan_found(step: Step, name: str, host: str) -> None:
+    """A container of ours that nothing is recorded of is stopped: another one runs in its place."""
+    if name in step.state.containers or not step.state.is_mine(host):
+        return
+    cause = Cause(rule=RECOVERY, reason=f"it still runs on {host}, and has been replaced or deleted")
+    step.report(f"container/{name}", "stop", cause, container=name, from_host=host)
+    step.do(Stop(container=name, host=host))
 
 
 def _back_on_host(step: Step, container: Container) -> None:

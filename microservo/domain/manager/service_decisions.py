@@ -129,15 +129,19 @@ def replacement_of(container: Container) -> Container:
 
 def can_move(step: Step, container: Container) -> bool:
     """Whether a container may be replaced by one elsewhere: it runs, is ours and has no volume."""
+    return not why_it_stays(step, container)
+
+
+def why_it_stays(step: Step, container: Container) -> str:
+    """Why a container can't be replaced by one elsewhere; empty if it can."""
     service = step.state.services.get(container.service)
-    return (
-        service is not None
-        and service.is_governed
-        and not service.is_stateful
-        and container.state == "running"
-        and bool(container.managed_by)
-        and container.name not in step.state.replaced_by
-    )
+    if service is None or not container.managed_by:
+        return "others started it"
+    if service.is_stateful or not service.is_governed:
+        return f"{service.name} is a {'stateful' if service.is_stateful else service.type} service"
+    if container.name in step.state.replaced_by:
+        return "it is on its way to another host"
+    return "" if container.state == "running" else f"it is {container.state.replace('_', ' ')}"
 
 
 def _stop(step: Step, service: Service, candidates: list[Candidate]) -> bool:

@@ -23,6 +23,7 @@ from microservo.testing import MemoryBroker, eventually
 from schemas.catalogue import CONTROL_COMMANDS, CONTROL_EVENTS, DEAD_LETTER_SUFFIX, MANAGER_INPUTS
 from schemas.codec import decode_as
 from schemas.records import ControlEvent, ManagerInput
+from services.manager import orphans
 
 
 @pytest.fixture
@@ -172,6 +173,46 @@ def test_a_host_that_fails_loses_its_containers_to_others_and_takes_new_ones_whe
     eventually(lambda: world.ready() == {"tokyo"}, timeout_s=5)
     world.infrastructure.fail_host("berlin", is_down=False)
     eventually(lambda: world.ready() == {"berlin", "tokyo"}, timeout_s=10)
+
+
+def test_what_ran_on_while_its_host_was_cut_off_ends_when_the_host_is_back_for_others_have_replaced_it(
+    world: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orphans, "PATIENCE_US", 2_000_000)
+    world.manager()
+    world.add_hosts("berlin", "tokyo")
+    world.add_service(minimum_replicas=1)
+    theirs = TaggedDriver(world.infrastructure, managed_by="somebody else")
+    (name,) = world.client.manager.launch("front", near=EUROPE, finish_s=20).containers
+    others = theirs.launch(ContainerPlan(id="theirs", service="back", host="berlin")).id
+    world.infrastructure.cut_off("berlin", is_cut_off=True)
+    eventually(lambda: set(world.running().values()) == {"tokyo"}, timeout_s=10)
+    world.infrastructure.cut_off("berlin", is_cut_off=False)
+    assert name in world.running()
+    eventually(lambda: name not in world.running(), timeout_s=15, what="the old one is stopped")
+    assert set(world.running().values()) == {"tokyo"}
+    assert [each.id for each in theirs.containers()] == [others]
+    (said,) = [
+        each for each in world.client.manager.events() if each.action == "stop" and each.container == name
+    ]
+    assert "has been replaced or deleted" in said.reason
+
+
+def test_a_second_master_leaves_what_runs_alone(world: Fleet) -> None:
+    def inputs() -> int:
+        return sum(1 for _ in read_topic(world.broker, MANAGER_INPUTS))
+
+    first = world.manager()
+    world.add_hosts("berlin", "tokyo")
+    world.add_service(minimum_replicas=3)
+    eventually(lambda: list(world.states().values()) == ["running"] * 3, timeout_s=20)
+    before = {each.id: each.started_us for each in world.driver.containers()}
+    second = world.manager()
+    eventually(lambda: not first.is_alive, timeout_s=15)
+    told = inputs()
+    eventually(lambda: inputs() > told + 20, timeout_s=20)
+    assert second.is_alive
+    assert {each.id: each.started_us for each in world.driver.containers()} == before
 
 
 def test_bytes_that_are_no_command_are_put_aside_and_the_next_one_is_carried_out(world: Fleet) -> None:

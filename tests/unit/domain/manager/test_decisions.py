@@ -562,6 +562,63 @@ def test_a_command_that_can_not_be_carried_out_is_refused_and_nothing_is_touched
     assert says in only.event.reason
 
 
+def test_a_host_keeps_its_containers_where_one_can_not_move_and_the_refusal_says_which_and_why() -> None:
+    def refusal(*entities: Entity | Iterable[Entity]) -> str:
+        made = world(host("a", EUROPE), host("b", EUROPE), front(minimum_replicas=0), *entities)
+        command(made, "drain", "host/a")
+        (event,) = reports(made, "drain", "refused")
+        assert not reports(made, "migrate")
+        assert made.state.nodes["a"].availability == "active"
+        return event.reason
+
+    moving = container("c-1", "a", EUROPE)
+    cart = Service(name="cart", type="database", memory_bytes=1 * GIB)
+    assert "cart-1 stays: cart is a database service" in refusal(
+        moving, cart, container("cart-1", "a", EUROPE, "cart")
+    )
+    given_up = container("c-2", "a", EUROPE, state="given_up")
+    assert "c-2 stays: it is given up" in refusal(moving, given_up)
+    assert "big-1 stays: " in refusal(
+        moving,
+        Service(name="big", type="backend", memory_bytes=1000 * GIB),
+        container("big-1", "a", EUROPE, "big"),
+    )
+
+
+def test_all_replicas_of_a_drained_host_are_replaced_before_any_is_stopped() -> None:
+    made = world(
+        host("a", EUROPE),
+        host("b", EUROPE),
+        front(minimum_replicas=2),
+        container("c-1", "a", EUROPE),
+        container("c-2", "a", EUROPE),
+    )
+    command(made, "drain", "host/a")
+    least = len(made.running)
+    for _ in range(120):
+        made.run(1)
+        least = min(least, len(made.running))
+    assert hosts_of(made) == ["b", "b"]
+    assert least == 2
+
+
+def test_a_container_that_nothing_is_recorded_of_is_stopped_and_said_on_hosts_of_this_manager_alone() -> None:
+    made = world(host("a", EUROPE), front(minimum_replicas=0), container("c-1", "a", EUROPE))
+    for name, on in (("old", "a"), ("c-1", "a"), ("old", "elsewhere")):
+        made.tell(events.OrphanFound(now_us=made.now_us, container=name, host=on))
+    assert [(each.container, each.host) for each in made.actions(act.Stop)] == [("old", "a")]
+    (said,) = reports(made, "stop")
+    assert (said.entity, said.from_host, said.rule) == ("container/old", "a", "recovery")
+    assert "it still runs on a, and has been replaced or deleted" in said.reason
+
+
+def test_a_host_that_left_and_could_not_be_stopped_is_said() -> None:
+    made = world(host("a", EUROPE, is_ours=True, node=False))
+    made.tell(events.LeaveFailed(now_us=made.now_us, host="a", reason="no answer"))
+    (said,) = reports(made, "leave", "failed")
+    assert (said.entity, said.reason) == ("host/a", "no answer")
+
+
 def test_the_same_command_is_carried_out_once() -> None:
     made = world(host("a", EUROPE), front(minimum_replicas=0))
     given = ControlCommand(
