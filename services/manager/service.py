@@ -197,6 +197,8 @@ class ManagerProcess:
             self.manager.tell_all(
                 [events.HostDown(now_us=now, host=host, reason="the driver knows nothing of it")]
             )
+        # Commands may be waiting, and nothing is placed on a host that was never measured.
+        self.manager.tell_all(self._accounts.measured(self.manager.state, self._clock()))
 
     def _round(self, messages: list[Message]) -> None:
         topic = self._settings.topic

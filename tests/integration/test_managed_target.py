@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from managers import ASIA, EUROPE, TAG, Fleet, fleet
+from machine import TIMEOUT_S, Machine, machine_of
+from managers import ASIA, EUROPE
 
 from microservo.adapters.kafka import KafkaBroker
-from microservo.adapters.ports import free_ports
-from microservo.adapters.processes import python_argv
 from microservo.errors import InvalidInput
 from microservo.platforms.local.remote_driver import LAUNCHER_URL, RemoteDriver, from_environment
-from microservo.platforms.local.state import read_state
-from microservo.platforms.local.token import VARIABLE, new_token
-from microservo.runtime.probe import is_healthy
-from microservo.supervision.supervisor import ProcessSpec, Supervisor
+from microservo.platforms.local.token import VARIABLE
 from microservo.testing import eventually
 
 pytestmark = pytest.mark.integration
 
-TIMEOUT_S = 120.0
 TOPOLOGY = """
 name = "pair"
 entry = "front"
@@ -45,58 +39,12 @@ type = "database"
 name = "visit"
 steps = [{ endpoint = "Page" }]
 """
-# Without a proxy, whatever the environment says.
-OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-class Machine:
-    """A launcher with its topology, and a fleet that is managed on it."""
-
-    def __init__(self, world: Fleet, folder: Path, topology: Path) -> None:
-        self.world = world
-        self.topology = topology
-        self._state = folder / "target.json"
-
-    def pid(self, container: str) -> int:
-        found = read_state(self._state).instance(container)
-        assert found is not None
-        assert found.pid is not None
-        return found.pid
-
-    def addresses(self, service: str) -> list[str]:
-        return [
-            each.address for each in self.world.driver.containers() if each.service == service and each.ready
-        ]
-
-    def is_served(self) -> bool:
-        """Whether a user's request to the entry goes through, by way of the other service."""
-        request = urllib.request.Request(f"http://{self.addresses('front')[0]}/Page", method="POST")
-        with OPENER.open(request, timeout=TIMEOUT_S) as answer:
-            return bool(answer.status == 200)
 
 
 @pytest.fixture
 def machine(kafka_broker: KafkaBroker, topic_prefix: str, tmp_path: Path) -> Iterator[Machine]:
-    topology, folder = tmp_path / "pair.toml", tmp_path / "run"
-    topology.write_text(TOPOLOGY)
-    [port] = free_ports(1)
-    url, token = f"http://127.0.0.1:{port}", new_token()
-    argv = [*python_argv("services.launcher"), "--topology", str(topology), "--folder", str(folder)]
-    argv += ["--otlp", "http://127.0.0.1:1", "--port", str(port), "--host-start-s", "0.3"]
-    with Supervisor() as supervisor:
-        supervisor.start(
-            ProcessSpec(
-                name="launcher",
-                argv=tuple(argv),
-                env={VARIABLE: token},
-                log=tmp_path / "launcher.log",
-                stop_timeout_s=TIMEOUT_S,
-                ready=lambda: is_healthy(url),
-            )
-        )
-        supervisor.wait_ready(["launcher"], TIMEOUT_S)
-        with fleet(kafka_broker, topic_prefix, RemoteDriver(url, token, managed_by=TAG)) as world:
-            yield Machine(world, folder, topology)
+    with machine_of(kafka_broker, topic_prefix, tmp_path, TOPOLOGY) as found:
+        yield found
 
 
 def test_an_app_is_launched_moved_and_brought_back_and_outlives_its_manager(machine: Machine) -> None:
@@ -134,9 +82,20 @@ def test_an_app_is_launched_moved_and_brought_back_and_outlives_its_manager(mach
 
     first.kill()
     before = world.running()
-    world.manager()
+    second = world.manager()
     eventually(lambda: list(world.states().values()) == ["running"] * 3, timeout_s=TIMEOUT_S)
     assert world.running() == before
+    assert machine.is_served()
+
+    (back,) = [name for name in world.running() if name.startswith("back")]
+    manager.migrate(back, near=EUROPE)
+    second.kill()
+    world.manager()
+    eventually(
+        lambda: back not in world.running() and set(world.running().values()) == {"berlin"},
+        timeout_s=TIMEOUT_S,
+        what="the next life ends the migration that it found half done",
+    )
     assert machine.is_served()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from microservo.domain.manager import recovery
-from microservo.domain.manager.actions import Stop
+from microservo.domain.manager.actions import Launch, Stop
 from microservo.domain.manager.changes import MASTER
 from microservo.domain.manager.entities import Entity, Host, entity_key
 from microservo.domain.manager.placing import LAUNCH_TIMEOUT_US, begin
@@ -75,8 +75,9 @@ def caught_up(step: Step) -> None:
         if container.state == "waiting" and state.manages(container):
             begin(step, container)
         elif container.state == "starting" and state.manages(container):
-            # Launched in an earlier life: it is heard of in time, or counts as failed.
+            # An earlier life may have ended between saying so and doing it; to launch it twice does no harm.
             state.deadlines[container.name] = step.now_us + LAUNCH_TIMEOUT_US
+            step.do(Launch(container=container))
         elif container.state == "down" and state.manages(container):
             state.retries.containers[container.name] = None
         elif container.state == "stopping" and state.manages(container):

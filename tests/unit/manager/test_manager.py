@@ -215,6 +215,23 @@ def test_a_second_master_leaves_what_runs_alone(world: Fleet) -> None:
     assert {each.id: each.started_us for each in world.driver.containers()} == before
 
 
+def test_a_command_that_waited_for_a_manager_finds_room_at_once(world: Fleet) -> None:
+    first = world.manager()
+    world.add_hosts("berlin")
+    world.add_service()
+    first.kill()
+    waiting = GiveCommand(
+        action="launch",
+        entity="service/front",
+        arguments={"latitude": "52", "longitude": "13"},
+        answer_s=0.2,
+    )
+    with pytest.raises(Unavailable, match="no manager answered"):
+        execute(waiting, Context(lambda: Connection(broker=world.broker, topic_prefix="")))
+    world.manager()
+    eventually(lambda: len(world.running()) == 1, timeout_s=20, what="it is launched")
+
+
 def test_bytes_that_are_no_command_are_put_aside_and_the_next_one_is_carried_out(world: Fleet) -> None:
     world.manager()
     world.add_hosts("berlin")

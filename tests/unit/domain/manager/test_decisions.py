@@ -440,6 +440,11 @@ def test_a_master_that_is_killed_in_the_middle_of_a_migration_finishes_it() -> N
     assert not again.state.pending
 
 
+def test_a_container_that_was_decided_and_not_launched_before_a_kill_is_launched_at_once() -> None:
+    made = world(host("a", EUROPE), front(minimum_replicas=0), container("c", "a", EUROPE, state="starting"))
+    assert [each.container.name for each in made.actions(act.Launch)] == ["c"]
+
+
 def workers() -> World:
     return world(
         host("a", EUROPE),

@@ -1,0 +1,82 @@
+"""A machine with a launcher, and a fleet of managers on it: containers are real processes."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from managers import TAG, Fleet, fleet
+
+from microservo.adapters.kafka import KafkaBroker
+from microservo.adapters.ports import free_ports
+from microservo.adapters.processes import python_argv
+from microservo.platforms.local.remote_driver import RemoteDriver
+from microservo.platforms.local.state import read_state
+from microservo.platforms.local.token import VARIABLE, new_token
+from microservo.runtime.probe import is_healthy
+from microservo.supervision.supervisor import ProcessSpec, Supervisor
+
+TIMEOUT_S = 120.0
+# Without a proxy, whatever the environment says.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class Machine:
+    """A launcher with its topology, and a fleet that is managed on it."""
+
+    def __init__(self, world: Fleet, folder: Path, topology: Path) -> None:
+        self.world = world
+        self.topology = topology
+        self._state = state_file(folder)
+
+    def pid(self, container: str) -> int:
+        found = read_state(self._state).instance(container)
+        assert found is not None
+        assert found.pid is not None
+        return found.pid
+
+    def addresses(self, service: str) -> list[str]:
+        return [
+            each.address for each in self.world.driver.containers() if each.service == service and each.ready
+        ]
+
+    def is_served(self) -> bool:
+        """Whether a user's request to the entry goes through, by way of the other service."""
+        request = urllib.request.Request(f"http://{self.addresses('front')[0]}/Page", method="POST")
+        with _OPENER.open(request, timeout=TIMEOUT_S) as answer:
+            return bool(answer.status == 200)
+
+
+def state_file(folder: Path) -> Path:
+    """What a machine in a folder says of its containers; what collectors read."""
+    return folder / "run" / "target.json"
+
+
+@contextmanager
+def machine_of(
+    broker: KafkaBroker, prefix: str, folder: Path, topology: str, *, otlp: str = "http://127.0.0.1:1"
+) -> Iterator[Machine]:
+    """A machine that runs a topology, until the end of the block."""
+    file = folder / "topology.toml"
+    file.write_text(topology)
+    [port] = free_ports(1)
+    url, token = f"http://127.0.0.1:{port}", new_token()
+    argv = [*python_argv("services.launcher"), "--topology", str(file)]
+    argv += ["--folder", str(state_file(folder).parent)]
+    argv += ["--otlp", otlp, "--port", str(port), "--host-start-s", "0.3"]
+    with Supervisor() as supervisor:
+        supervisor.start(
+            ProcessSpec(
+                name="launcher",
+                argv=tuple(argv),
+                env={VARIABLE: token},
+                log=folder / "launcher.log",
+                stop_timeout_s=TIMEOUT_S,
+                ready=lambda: is_healthy(url),
+            )
+        )
+        supervisor.wait_ready(["launcher"], TIMEOUT_S)
+        with fleet(broker, prefix, RemoteDriver(url, token, managed_by=TAG)) as world:
+            yield Machine(world, state_file(folder).parent.parent, file)
