@@ -254,8 +254,8 @@ def print_evaluation(found: Evaluation) -> None:
     )
     if not found.windows and not found.cases:
         print_line(
-            "nothing was judged: no final window and no known fault lies behind the run's fault-free time (and "
-            "`--from`) yet"
+            "nothing was judged: no final window and no known fault lies behind the run's fault-free time "
+            "(and behind `--from`) yet"
         )
         return
     rows = [
