@@ -53,7 +53,7 @@ class Ranker(Protocol):
             data: `time` in epoch seconds and a column `<service>_<feature>` for each feature, one row a
                 window: a pandas frame where the environment has pandas, else a dict of lists.
             inject_time: when the alarm says that it began, epoch seconds. Never a label's time.
-            dataset: None.
+            dataset: "microservo", or what `params` say; RCAEval's functions prepare `data` where it is named.
             **kwargs: what it has parameters for, see above, and its declared `params`.
 
         Returns:

@@ -252,6 +252,12 @@ def print_evaluation(found: Evaluation) -> None:
         styled(f"{found.algorithm}@{found.algorithm_version}", bold=True),
         f" on {found.scenario}: {counted}{found.cases} cases",
     )
+    if not found.windows and not found.cases:
+        print_line(
+            "nothing was judged: no final window and no known fault lies behind the run's fault-free time "
+            "(and behind `--from`) yet"
+        )
+        return
     rows = [
         (styled(each.title, bold=each.is_headline), *_wide(*by_name[name]), each.of_random or "-")
         for name, each in METRICS.items()

@@ -20,7 +20,7 @@ _UNBROKEN_WIDTH = 1_000_000
 """Columns of a table that no terminal shows: what is piped is searched by lines, so no row may be broken."""
 
 Cell = Part | Sequence[Part]
-"""A cell of a table; of several parts each has a line of its own."""
+"""A cell of a table; of several parts each has a line of its own on a terminal."""
 
 
 def print_line(*parts: Part) -> None:
@@ -45,7 +45,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, lines
     box = HEAVY_HEAD if lines else SIMPLE
     table = Table(*(Column(title, overflow="fold") for title in columns), box=box)
     for row in rows:
-        table.add_row(*(_cell(cell, screen.encoding) for cell in row))
+        table.add_row(*(_cell(cell, screen) for cell in row))
     screen.print(table)
 
 
@@ -74,9 +74,11 @@ def safe_text(part: Part, encoding: str = "utf-8") -> Text:
     return Text(encodable(printable(part.text), encoding), style=style)
 
 
-def _cell(cell: Cell, encoding: str) -> Text:
+def _cell(cell: Cell, screen: Console) -> Text:
     parts = (cell,) if isinstance(cell, str | Styled) else cell
-    return Text("\n").join(safe_text(part, encoding) for part in parts)
+    # What is piped is searched by lines, so that a row has to be one.
+    between = Text("\n" if screen.is_terminal else " ")
+    return between.join(safe_text(part, screen.encoding) for part in parts)
 
 
 def _shows_colours(stream: TextIO) -> bool:

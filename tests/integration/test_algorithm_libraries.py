@@ -64,6 +64,14 @@ def test_what_is_shipped_keeps_to_all(name: str, python_with: PythonWith) -> Non
 STOCK: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
     ("river", "river.anomaly:HalfSpaceTrees", {"pre": ["river.preprocessing:MinMaxScaler"]}),
     ("river", "river.anomaly:LocalOutlierFactor", {}),
+    (
+        "river",
+        "river.anomaly:QuantileFilter",
+        {
+            "pre": ["river.preprocessing:MinMaxScaler"],
+            "params": {"q": 0.95, "anomaly_detector": {"object": "river.anomaly:HalfSpaceTrees"}},
+        },
+    ),
     ("pysad", "pysad.models:RSHash", {"params": {"feature_mins": [10] * 10, "feature_maxes": [40] * 10}}),
     ("pysad", "pysad.models:ExactStorm", {}),
     ("pysad", "pysad.models:MedianAbsoluteDeviation", {"per": "feature"}),

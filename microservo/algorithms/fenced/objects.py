@@ -93,12 +93,13 @@ def make(found: Any, params: Mapping[str, Any], seed: int) -> Any:
 
     Args:
         found: what the plug-in has under its name.
-        params: keyword arguments.
-        seed: given to the parameter that takes one, unless `params` does.
+        params: keyword arguments. A table of `object` and `params`, also in a list, is an object to be made.
+        seed: given to the parameter that takes one, unless `params` does; to those of such objects, too.
 
     Raises:
         Refused: it does not take these parameters.
     """
+    params = {name: _given(value, seed) for name, value in params.items()}
     if inspect.isclass(found):
         return _called(found, {**_seed_for(found, params, seed), **params})
     if inspect.isroutine(found):
@@ -109,6 +110,15 @@ def make(found: Any, params: Mapping[str, Any], seed: int) -> Any:
         msg = f"parameters ({names}) for an object that is made already; name its class instead"
         raise Refused(msg)
     return copy.deepcopy(found)
+
+
+def _given(value: Any, seed: int) -> Any:
+    """A parameter: what is declared as an object is made, for each that takes it another one."""
+    if isinstance(value, list):
+        return [_given(each, seed) for each in value]
+    if isinstance(value, Mapping) and {"object"} <= value.keys() <= {"object", "params"}:
+        return make(find(value["object"]), value.get("params", {}), seed)
+    return value
 
 
 def _called(kind: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:

@@ -11,13 +11,16 @@ from .objects import Maker, Refused, find
 
 _SIGNALS = {"logs": ("log/",), "traces": ("request/", "call/", "consume/", "internal/")}
 _OFFERED = ("graph", "services", "deviations", *_SIGNALS)
+_DATASET = "microservo"
+"""RCAEval's functions prepare a table where a dataset is named only: without, they rank its `time`, too."""
 
 
 class Ranker:
     """Ranks what may be the cause of an alarm, most likely first.
 
-    It is called as `f(data, inject_time, dataset=None)`. Of `graph`, `services`, `deviations`, `logs` and
-    `traces` it gets what it has a parameter for; a table of its own is not in `data` as well.
+    It is called as `f(data, inject_time, dataset="microservo")`, or with the dataset that `params` say. Of
+    `graph`, `services`, `deviations`, `logs` and `traces` it gets what it has a parameter for; a table of its
+    own is not in `data` as well.
 
     Args:
         declaration: `object`, `params`, `features` and `seed`.
@@ -35,6 +38,7 @@ class Ranker:
         self._is_raw = declaration["features"] == "raw"
         # Before the first alarm, which should not wait for it.
         load_tables()
+        self._dataset = declaration["params"].get("dataset", _DATASET)
         parameters = inspect.signature(self._function).parameters
         self._taken = [name for name in _OFFERED if name in parameters]
         self.style, self.sign = "rank", 1
@@ -44,16 +48,21 @@ class Ranker:
 
         Raises:
             TypeError: it gave something else.
+            RuntimeError: it is of RCAEval, and failed.
         """
         if not self._is_raw:
             case.complete()
         own = tuple(prefix for name in self._taken for prefix in _SIGNALS.get(name, ()))
         data = case.table(lambda name: not name.startswith(own) if own else True)
-        found = self._function(data, case.alarm_s, dataset=None, **self._offered(case))
+        found = self._function(data, case.alarm_s, dataset=self._dataset, **self._offered(case))
         ranks = found.get("ranks") if isinstance(found, Mapping) else None
         if not isinstance(ranks, list) or not all(isinstance(name, str) for name in ranks):
             msg = f'it gave {str(found)[:80]!r}; expected {{"ranks": [...]}} with a list of names'
             raise TypeError(msg)
+        if found.get("adj") == [] and found.get("node_names") == ranks:
+            # What RCAEval's wrapper gives for whatever was raised: an order that passes for an answer.
+            msg = "RCAEval could not rank this case and gave the columns as they came; the log has its reason"
+            raise RuntimeError(msg)
         return ranks
 
     def snapshot(self) -> Mapping[str, Any]:

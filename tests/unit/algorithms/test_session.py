@@ -375,7 +375,7 @@ def test_a_case_needs_windows_on_both_sides_of_the_alarm() -> None:
 
 RANKER = """
 def blame(data, inject_time, dataset=None, *, graph, services, logs, traces, deviations, seed, most):
-    assert dataset is None and graph == [("a", "cart")] and most == 3 and seed == 5
+    assert dataset == "microservo" and graph == [("a", "cart")] and most == 3 and seed == 5
     assert inject_time == 75.0 and list(data["time"])[-1] == 95.0, data
     assert set(data) == {"time", "cart_metric/cpu/mean", "cart_db_metric/cpu/mean"}, list(data)
     assert set(logs) == {"time", "cart_log/severity/error", "cart_db_log/severity/error"}
@@ -387,6 +387,61 @@ def blame(data, inject_time, dataset=None, *, graph, services, logs, traces, dev
 def test_a_ranker_gets_the_tables_and_what_it_has_parameters_for(tmp_path: Path) -> None:
     with running(tmp_path, RANKER, params={"most": 3}, seed=5, deadline=30) as session:
         assert session.rank(case((("a", "cart"),))).services == ("cart_db", "cart")
+
+
+# As RCAEval 1.8 has it: tables are prepared only for a named dataset, and whatever was raised is an order.
+OF_RCAEVAL = """
+def preprocess(data, dataset):
+    return {name: values for name, values in data.items() if dataset is None or name != "time"}
+
+def rca(func):
+    def wrapper(*args, **kwargs):
+        try:
+            return func(*args, **kwargs)
+        except Exception as e:
+            dummy = list(preprocess(args[0], kwargs.get("dataset")))
+            return {"adj": [], "node_names": dummy, "ranks": dummy}
+    return wrapper
+
+@rca
+def largest(data, inject_time=None, dataset=None, anomalies=None, **kwargs):
+    table = preprocess(data, dataset)
+    return {"adj": [], "node_names": list(table), "ranks": sorted(table, key=lambda name: -max(table[name]))}
+
+@rca
+def fails(data, inject_time=None, dataset=None, **kwargs):
+    return {"ranks": [name for name in data if name in kwargs["sli"]]}
+
+def named(data, inject_time=None, dataset=None):
+    return {"ranks": [dataset]}
+"""
+
+
+@contextmanager
+def of_rcaeval(folder: Path, name: str, **declared: Any) -> Iterator[Session]:
+    (folder / "mine.py").write_text(OF_RCAEVAL)
+    plugin = resolve(f"{folder / 'mine.py'}:{name}", {"task": "ranker", "deadline": 30, **declared})
+    with unfenced_session(plugin) as session:
+        session.open()
+        yield session
+
+
+def test_a_function_of_rcaeval_ranks_columns_and_not_their_time(tmp_path: Path) -> None:
+    with of_rcaeval(tmp_path, "largest") as session:
+        assert session.rank(case()).services == ("cart_db", "cart")
+
+
+def test_what_a_function_of_rcaeval_gives_instead_of_its_error_is_no_ranking(tmp_path: Path) -> None:
+    with (
+        of_rcaeval(tmp_path, "fails") as session,
+        pytest.raises(AlgorithmFailed, match="RCAEval could not rank this case"),
+    ):
+        session.rank(case())
+
+
+def test_a_ranker_is_told_of_the_dataset_that_is_declared(tmp_path: Path) -> None:
+    with of_rcaeval(tmp_path, "named", params={"dataset": "cart"}) as session:
+        assert session.rank(case()).services == ("cart",)
 
 
 def test_the_fenced_side_runs_in_an_environment_without_any_library(tmp_path: Path) -> None:

@@ -149,6 +149,10 @@ def test_effects_are_those_that_were_seen(sample: Sample) -> None:
     assert found.incident().effect_us == BEGIN_US + 12 * S
 
 
+def test_it_says_how_many_faults_of_each_kind_there_were_seen_or_not(sample: Sample) -> None:
+    assert sample.about["faults"] == {"http-abort": 1}
+
+
 def test_it_is_written_with_machine_and_seed(sample: Sample, tmp_path: Path) -> None:
     sample.write(tmp_path)
     assert {"seed", "machines", "command"} <= set(Sample.read(tmp_path).about)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from click.shell_completion import ShellComplete
 from click.testing import Result
 from evaluated_run import WINDOWS, alarms, deployment, experiment, scores, start_us, truths
 
+from microservo.cli.board import print_evaluation
 from microservo.cli.root import cli
 from microservo.client.client import Client
 from microservo.domain.evaluation import RunEvaluation
@@ -48,6 +50,29 @@ def test_the_board_of_the_latest_run_says_who_is_better_and_what_chance_gets(run
     assert "none" in rows[1]
     assert "control" in result.output
     assert "By chance - AUC-PR: the share of anomalous windows" in result.output
+
+
+def test_where_nothing_could_be_judged_it_is_said_why_instead_of_a_table(
+    broker: MemoryBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (board,) = Client(broker=broker).board.show()
+    found = board.rows[0].evaluation
+    print_evaluation(found)
+    assert "AUC-PR" in capsys.readouterr().out
+    print_evaluation(replace(found, windows=0, scored=0, cases=0))
+    shown = capsys.readouterr().out
+    assert "nothing was judged: no final window and no known fault lies behind" in shown
+    assert "AUC-PR" not in shown
+
+
+def test_a_row_that_is_piped_is_one_line_with_all_that_is_known_of_an_algorithm(run: Run) -> None:
+    shown, exported = run("board", "show"), run("board", "export", "--format", "json")
+    hashes = [row["input_sha256"][:8] for row in json.loads(exported.output)[0]["rows"]]
+    for number, name in enumerate(("good@1", "random@1")):
+        (row,) = [line for line in shown.output.splitlines() if name in line]
+        assert ("control" in row) == (name == "random@1")
+        assert hashes[number] in row
+        assert row.index(" MiB") < row.index(hashes[number])
 
 
 def test_metrics_of_ones_choice_are_shown_and_unknown_ones_refused(run: Run) -> None:
