@@ -12,7 +12,7 @@ from microservo.adapters.clock import now_us
 from microservo.adapters.opentelemetry_sdk import Instrumentation, prometheus_text
 from microservo.domain.topology import Topology
 from microservo.platforms.local.peers import FollowedPeers, Peers
-from microservo.platforms.local.request_headers import CALLER
+from microservo.platforms.local.request_headers import caller_headers
 from microservo.platforms.local.topology_files import read_topology
 from microservo.runtime.http import listen, serve
 from services.loadgen.control import control_of_users
@@ -58,7 +58,7 @@ async def _serve(
         pace, lambda: prometheus_text(tally.values()), token=settings.control_token, clock=now_us
     )
     control = asyncio.create_task(serve(app, listen(settings.control_port), stop))
-    async with _session() as session:
+    async with _session(settings.place) as session:
         handler = JourneyHandler(
             session,
             telemetry,
@@ -108,10 +108,10 @@ def _leave(tally: Tally) -> None:
     tally.active -= 1
 
 
-def _session() -> aiohttp.ClientSession:
+def _session(place: str) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(limit=0, use_dns_cache=False)
     return aiohttp.ClientSession(
-        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers={CALLER: _NAME}
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers=caller_headers(_NAME, place)
     )
 
 

@@ -17,13 +17,22 @@ class Proxy:
         faults: the faults in force, none at first.
         upstream: address of the instance.
         clock: epoch microseconds UTC.
+        travel_s: as `Connection`.
     """
 
-    def __init__(self, faults: FaultSet, *, upstream: tuple[str, int], clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        faults: FaultSet,
+        *,
+        upstream: tuple[str, int],
+        clock: Callable[[], int],
+        travel_s: Callable[[str], float] | None = None,
+    ) -> None:
         self.faults = faults
         self.traffic = Traffic()
         self._upstream = upstream
         self.clock = clock
+        self._travel_s = travel_s
         # In the order in which they came.
         self._connections: dict[Connection, None] = {}
         self._server: asyncio.Server | None = None
@@ -89,6 +98,7 @@ class Proxy:
             self.traffic,
             upstream=self._upstream,
             closed=self._forget,
+            travel_s=self._travel_s,
             is_refused=self.faults.refusal(len(self._connections) + 1) is not None,
         )
         self._connections[connection] = None

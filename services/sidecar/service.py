@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from collections.abc import Callable
 
 from starlette.types import ASGIApp
 
@@ -38,7 +39,16 @@ def build(settings: SidecarSettings) -> Proxy:
     """A proxy that does not listen yet."""
     faults = FaultSet(instance=settings.instance, seed=settings.seed)
     upstream = (settings.upstream_host, settings.upstream_port)
-    return Proxy(faults, upstream=upstream, clock=now_us)
+    return Proxy(faults, upstream=upstream, clock=now_us, travel_s=_travel_s(settings.place))
+
+
+def _travel_s(place: str) -> Callable[[str], float] | None:
+    if not place:
+        return None
+    # Only now: geography needs NumPy, whose memory the many sidecars without a place are spared.
+    from services.sidecar.distance import Distance  # noqa: PLC0415
+
+    return Distance(place).travel_s
 
 
 def control(proxy: Proxy, *, token: str) -> ASGIApp:

@@ -6,7 +6,8 @@
                         │
                         └─ started, ended ─► follower ─► target.json (faults, meter), peers.json (callers)
 
-Not done here: shares of processor and memory are not enforced, and there is no distance between hosts.
+Bytes between containers take as long as light through fibre between the places of their hosts. Shares of
+processor and memory are not enforced.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from microservo.adapters.clock import now_us
 from microservo.adapters.ports import free_ports
+from microservo.domain.geography import Coordinates
 from microservo.domain.topology import Topology
 from microservo.errors import InvalidInput, Unavailable
 from microservo.platforms.driver import (
@@ -124,13 +126,13 @@ class LocalContainers:
         self._follower = threading.Thread(target=self._follow, name="local-containers", daemon=True)
         self._follower.start()
 
-    def start_users(self, journeys_per_s: float) -> None:
-        """Has users come at this rate, once.
+    def start_users(self, journeys_per_s: float, place: Coordinates | None = None) -> None:
+        """Has users come at this rate, once; from this place, or from beside each container.
 
         Raises:
             InvalidInput: they come already.
         """
-        argv = self._commands.loadgen(self._loadgen.control_url, journeys_per_s)
+        argv = self._commands.loadgen(self._loadgen.control_url, journeys_per_s, place)
         self._supervisor.start(self._spec(LOADGEN, argv, LOADGEN))
 
     def close(self) -> None:
@@ -313,8 +315,9 @@ class LocalContainers:
 
     def _specs(self, new: _Container) -> list[ProcessSpec]:
         plan, data = new.plan, self._place.folder / "data" / new.plan.id
-        sidecar = self._spec(plan.id + SIDECAR, self._commands.sidecar(new.instance), plan.id)
-        workload = self._spec(plan.id, self._commands.workload(new.instance, data), plan.id)
+        place = self._hosts[plan.host][0].coordinates
+        sidecar = self._spec(plan.id + SIDECAR, self._commands.sidecar(new.instance, place), plan.id)
+        workload = self._spec(plan.id, self._commands.workload(new.instance, data, place), plan.id)
         return [sidecar, replace(workload, env={**plan.environment, **workload.env}, restart="never")]
 
     def _spec(self, name: str, argv: tuple[str, ...], log: str) -> ProcessSpec:
