@@ -18,6 +18,7 @@ from asking_users import USERS, use
 
 from microservo.domain.faults.base import Wire
 from microservo.domain.geography import Coordinates, travel_time_s
+from microservo.errors import Unavailable
 from microservo.platforms.driver import ContainerPlan, ContainerSeen, TaggedDriver
 from microservo.platforms.local.containers import LocalContainers, LocalPlace
 from microservo.platforms.local.platform import LocalPlatform
@@ -192,3 +193,15 @@ def test_a_fault_finds_the_container_where_it_has_moved_to_and_acts_there(
 async def status_of(url: str) -> int:
     async with aiohttp.ClientSession() as session, session.post(url) as answer:
         return answer.status
+
+
+def test_a_host_without_memory_left_refuses_a_container_until_another_has_gone(driver: TaggedDriver) -> None:
+    plan = replace(host_plan(), memory_bytes=100 * 2**20)
+    driver.start_host(plan)
+    eventually(lambda: any(each.up for each in driver.hosts()), timeout_s=TIMEOUT_S, what="the host being up")
+    first, second = container_plan("back", plan.name), container_plan("back", plan.name)
+    driver.launch(first)
+    with pytest.raises(Unavailable, match="take another host"):
+        driver.launch(second)
+    driver.stop(first.id, 0.0)
+    assert driver.launch(second).exit_code is None

@@ -6,8 +6,8 @@
                         │
                         └─ started, ended ─► follower ─► target.json (faults, meter), peers.json (callers)
 
-Bytes between containers take as long as light through fibre between the places of their hosts. Shares of
-processor and memory are not enforced.
+Bytes between containers take as long as light through fibre between the places of their hosts. Memory of
+hosts is accounted, not enforced: what its containers may take at the most is added up (`LocalHosts`).
 """
 
 from __future__ import annotations
@@ -24,13 +24,12 @@ from microservo.adapters.clock import now_us
 from microservo.adapters.ports import free_ports
 from microservo.domain.geography import Coordinates
 from microservo.domain.topology import Topology
-from microservo.errors import InvalidInput, Unavailable
+from microservo.errors import InvalidInput
 from microservo.platforms.driver import (
     ContainerPlan,
     ContainerSeen,
     HostPlan,
     HostSeen,
-    check_host,
     check_same,
 )
 from microservo.platforms.local.commands import (
@@ -41,6 +40,7 @@ from microservo.platforms.local.commands import (
     new_instance,
     renewed,
 )
+from microservo.platforms.local.hosts import LocalHosts
 from microservo.platforms.local.peers import LOOK_S, write_peers
 from microservo.platforms.local.state import Loadgen, LocalInstance, TargetState, write_state
 from microservo.platforms.local.token import VARIABLE
@@ -116,7 +116,7 @@ class LocalContainers:
         self._reports = threading.Lock()
         self._reported: list[tuple[str, int | None, int]] = []
         self._lock = threading.RLock()
-        self._hosts: dict[str, tuple[HostPlan, int]] = {}
+        self._hosts = LocalHosts(place.start_s, clock)
         self._containers: dict[str, _Container] = {}
         self._loadgen = Loadgen(pid=None, control_url=loopback_url(free_ports(1)[0]))
         self._closing = threading.Event()
@@ -144,28 +144,20 @@ class LocalContainers:
 
     def start_host(self, plan: HostPlan) -> None:
         """As `Driver.start_host`."""
-        check_host(plan)
         with self._lock:
-            if plan.name in self._hosts:
-                check_same(plan, self._hosts[plan.name][0])
-                return
-            self._hosts[plan.name] = plan, self._clock() + round(self._place.start_s * 1e6)
+            self._hosts.start(plan)
 
     def stop_host(self, name: str) -> None:
         """As `Driver.stop_host`."""
         with self._lock:
-            self._hosts.pop(name, None)
-            there = [key for key, each in self._containers.items() if each.plan.host == name]
+            self._hosts.stop(name)
+            there = [each.plan.id for each in self._on(name)]
         self._end(there)
 
     def hosts(self) -> list[HostSeen]:
         """As `Driver.hosts`."""
-        now = self._clock()
         with self._lock:
-            return [
-                HostSeen(name=name, up=up_us <= now, started_us=up_us if up_us <= now else 0)
-                for name, (_, up_us) in sorted(self._hosts.items())
-            ]
+            return self._hosts.seen()
 
     def launch(self, plan: ContainerPlan, managed_by: str) -> ContainerSeen:
         """As `Driver.launch`, for this manager."""
@@ -214,12 +206,12 @@ class LocalContainers:
         if plan.service not in services:
             msg = f"there is no service {plan.service!r}; choose one of {sorted(services)}"
             raise InvalidInput(msg)
-        if plan.host not in self._hosts:
-            msg = f"there is no host {plan.host!r}; start it, or choose one of {sorted(self._hosts)}"
-            raise InvalidInput(msg)
-        if self._hosts[plan.host][1] > self._clock():
-            msg = f"host {plan.host} is not up; try again once it is"
-            raise Unavailable(msg)
+        running = [each for each in self._on(plan.host) if self._exit_code(each) is None]
+        beside = [services[each.plan.service] for each in running]
+        self._hosts.check_takes(plan.host, services[plan.service], beside)
+
+    def _on(self, host: str) -> list[_Container]:
+        return [each for each in self._containers.values() if each.plan.host == host]
 
     def _drain(self, container: _Container, until_s: float) -> None:
         """Waits until callers have looked again and the sidecar has passed on every answer."""
@@ -315,7 +307,7 @@ class LocalContainers:
 
     def _specs(self, new: _Container) -> list[ProcessSpec]:
         plan, data = new.plan, self._place.folder / "data" / new.plan.id
-        place = self._hosts[plan.host][0].coordinates
+        place = self._hosts.plan(plan.host).coordinates
         sidecar = self._spec(plan.id + SIDECAR, self._commands.sidecar(new.instance, place), plan.id)
         workload = self._spec(plan.id, self._commands.workload(new.instance, data, place), plan.id)
         return [sidecar, replace(workload, env={**plan.environment, **workload.env}, restart="never")]
