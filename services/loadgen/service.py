@@ -12,13 +12,14 @@ from microservo.adapters.clock import now_us
 from microservo.adapters.opentelemetry_sdk import Instrumentation, prometheus_text
 from microservo.domain.topology import Topology
 from microservo.platforms.local.peers import FollowedPeers, Peers
-from microservo.platforms.local.request_headers import caller_headers
+from microservo.platforms.local.request_headers import CALLER
 from microservo.platforms.local.topology_files import read_topology
 from microservo.runtime.http import listen, serve
 from services.loadgen.control import control_of_users
 from services.loadgen.curve import LoadCurve
 from services.loadgen.handlers import JourneyHandler
 from services.loadgen.pace import Pace
+from services.loadgen.places import UserPlaces
 from services.loadgen.schedule import Arrival, arrivals
 from services.loadgen.settings import Settings
 from services.loadgen.tally import Tally, report
@@ -33,7 +34,8 @@ def run(settings: Settings) -> None:
     """Generates load until SIGTERM or SIGINT, then stops within two seconds.
 
     Raises:
-        InvalidInput: the topology can't be used or has no journeys, or the rate is out of bounds.
+        InvalidInput: the topology can't be used or has no journeys, the rate is out of bounds, or the
+            place of users is none.
     """
     topology = read_topology(settings.topology)
     coming = arrivals(topology.journeys, settings.seed)
@@ -53,18 +55,20 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     tally, pace = Tally(), Pace(settings.rate, LoadCurve(topology.load, settings.seed))
+    places = UserPlaces(settings.place, settings.seed)
     report(tally, lambda: pace.current, telemetry)
     app = control_of_users(
-        pace, lambda: prometheus_text(tally.values()), token=settings.control_token, clock=now_us
+        pace, places, lambda: prometheus_text(tally.values()), token=settings.control_token, clock=now_us
     )
     control = asyncio.create_task(serve(app, listen(settings.control_port), stop))
-    async with _session(settings.place) as session:
+    async with _session() as session:
         handler = JourneyHandler(
             session,
             telemetry,
             tally,
             entry=topology.entry,
             peers=_peers(settings, topology),
+            place_of=places.of,
             timeout_ms=settings.timeout_ms,
         )
         driving = asyncio.create_task(drive(coming, pace, handler, tally, max_active=settings.max_active))
@@ -108,10 +112,10 @@ def _leave(tally: Tally) -> None:
     tally.active -= 1
 
 
-def _session(place: str) -> aiohttp.ClientSession:
+def _session() -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(limit=0, use_dns_cache=False)
     return aiohttp.ClientSession(
-        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers=caller_headers(_NAME, place)
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers={CALLER: _NAME}
     )
 
 

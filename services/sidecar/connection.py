@@ -8,6 +8,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from services.sidecar.answers import Answers, Part, reason_of
 from services.sidecar.fault_set import ActiveFault, FaultSet, Hit
@@ -15,6 +16,9 @@ from services.sidecar.faults.base import SEGMENT_BYTES
 from services.sidecar.framing import Frame, Framer, Head, RequestFramer, ResponseFramer
 from services.sidecar.lane import Lane, Piece
 from services.sidecar.traffic import Traffic
+
+if TYPE_CHECKING:
+    from services.sidecar.distance import Distance
 
 # Close now, drop what is unsent, send RST: socket(7).
 _LINGER_NOT = struct.pack("ii", 1, 0)
@@ -82,7 +86,7 @@ class Connection:
         traffic: counts what passes.
         upstream: address of the instance.
         closed: called once when both sockets are gone.
-        travel_s: seconds from the place that a request names; None where there is no distance.
+        distance: of the places that requests name; None where there is none.
         is_refused: it is reset as soon as it is there.
     """
 
@@ -93,7 +97,7 @@ class Connection:
         *,
         upstream: tuple[str, int],
         closed: Callable[[Connection], None],
-        travel_s: Callable[[str], float] | None = None,
+        distance: Distance | None = None,
         is_refused: bool = False,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -102,7 +106,7 @@ class Connection:
         self._upstream_address = upstream
         self._closed = closed
         self._is_refused = is_refused
-        self._travel_of = travel_s
+        self._distance = distance
         self._travel_s = 0.0
         self._connecting: asyncio.Task[None] | None = None
         self._over = False
@@ -192,8 +196,8 @@ class Connection:
                 self._traffic.begin()
                 self._begun_s.append(now_s)
                 self._peer = frame.head.peer
-                if self._travel_of is not None:
-                    self._travel_s = self._travel_of(frame.head.place)
+                if self._distance is not None:
+                    self._travel_s = self._distance.ask(frame.head.place)
             hits, travel_s = self._request_hits(frame), self._travel_s
             self._requests.push(
                 Piece(frame.data, now_s, hits, frame.head, ends=frame.ends, travel_s=travel_s)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from microservo.domain.geography import Coordinates, travel_time_s
 from microservo.errors import InvalidInput
+from microservo.platforms.local.places import place_in
 
 _MOST_PLACES = 4096
 
@@ -21,32 +24,26 @@ class Distance:
     def __init__(self, place: str) -> None:
         self._place = place_in(place)
         # Callers are few and say the same each time.
-        self._known_s: dict[str, float] = {}
+        self._known: dict[str, tuple[Coordinates | None, float]] = {}
+        self.requests: Counter[Coordinates] = Counter()
+        """How many came from where; what says no place, or one of very many, is not counted."""
 
-    def travel_s(self, caller: str) -> float:
-        """Seconds in one direction; 0 for a caller that does not say where it is, or names no place."""
-        known = self._known_s.get(caller)
-        if known is not None:
-            return known
+    def ask(self, caller: str) -> float:
+        """Counts a request, and says how many seconds its bytes need in one direction.
+
+        Args:
+            caller: where it is made; none, or what is no place, has no distance.
+        """
+        if caller not in self._known and len(self._known) < _MOST_PLACES:
+            self._known[caller] = self._way(caller)
+        where, travel_s = self._known.get(caller) or self._way(caller)
+        if where is not None and (where in self.requests or len(self.requests) < _MOST_PLACES):
+            self.requests[where] += 1
+        return travel_s
+
+    def _way(self, caller: str) -> tuple[Coordinates | None, float]:
         try:
-            found = travel_time_s(place_in(caller), self._place)
+            where = place_in(caller)
         except InvalidInput:
-            found = 0.0
-        if len(self._known_s) < _MOST_PLACES:
-            self._known_s[caller] = found
-        return found
-
-
-def place_in(text: str) -> Coordinates:
-    """The place that a text names.
-
-    Raises:
-        InvalidInput: it names none.
-    """
-    latitude, _, longitude = text.partition(",")
-    try:
-        degrees = float(latitude), float(longitude)
-    except ValueError as error:
-        msg = f"{text!r} is no place; give degrees north and east, e.g. 52.5,13.4"
-        raise InvalidInput(msg) from error
-    return Coordinates(*degrees)
+            return None, 0.0
+        return where, travel_time_s(where, self._place)

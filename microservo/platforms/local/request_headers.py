@@ -19,7 +19,14 @@ CALLER = "user-agent"
 """Which service makes the request, by its name, as the products of a user agent are (RFC 9110, 10.1.5)."""
 
 PLACE = "x-caller-place"
-"""Where the request is made, as "LATITUDE,LONGITUDE" in degrees; only in targets that have distances."""
+"""Where the request is made, as "LATITUDE,LONGITUDE" in degrees; only in targets that have distances.
+
+`microservo.platforms.local.places` reads and writes it.
+"""
+
+
+PLACES = "sidecar_requests_from_total"
+"""The counter by which a sidecar says how many requests named which place."""
 
 
 def caller_headers(service: str, place: str) -> dict[str, str]:

@@ -20,13 +20,16 @@ def test_a_thousand_kilometres_take_five_milliseconds() -> None:
 
 def test_bytes_travel_as_long_as_light_from_the_place_that_a_caller_names() -> None:
     distance = Distance("-33.9,151.2")
-    assert distance.travel_s("52.5,13.4") == travel_time_s(BERLIN, SYDNEY)
-    assert distance.travel_s("52.5,13.4") == travel_time_s(SYDNEY, BERLIN)
+    assert distance.ask("52.5,13.4") == travel_time_s(BERLIN, SYDNEY)
+    assert distance.ask("52.5,13.4") == travel_time_s(SYDNEY, BERLIN)
+    assert distance.requests == {BERLIN: 2}
 
 
 @pytest.mark.parametrize("text", ["", "Berlin", "52.5", "91,0", "nan,0", "0,inf", "1,2,3"])
 def test_a_caller_that_names_no_place_is_beside_the_instance(text: str) -> None:
-    assert Distance("52.5,13.4").travel_s(text) == 0.0
+    distance = Distance("52.5,13.4")
+    assert distance.ask(text) == 0.0
+    assert not distance.requests
 
 
 @pytest.mark.parametrize("text", ["Berlin", "91,0", "nan,nan"])
