@@ -67,6 +67,7 @@ def _run(settings: LauncherSettings, shutdown: Shutdown) -> None:
         control_token=settings.control_token,
         start_s=settings.host_start_s,
         seed=settings.seed,
+        collector_url=settings.collector,
     )
     users_at = place_in(settings.users_at) if settings.users_at else None
     with Supervisor(record=record) as supervisor:

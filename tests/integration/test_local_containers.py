@@ -205,3 +205,14 @@ def test_a_host_without_memory_left_refuses_a_container_until_another_has_gone(d
         driver.launch(second)
     driver.stop(first.id, 0.0)
     assert driver.launch(second).exit_code is None
+
+
+@pytest.mark.parametrize(("url", "mechanisms"), [("", []), ("http://127.0.0.1:1", ["collector"])])
+def test_faults_on_telemetry_are_to_be_had_where_a_collector_is_named(
+    url: str, mechanisms: list[str], place: LocalPlace
+) -> None:
+    with Supervisor() as supervisor:
+        containers = LocalContainers(supervisor, replace(place, collector_url=url))
+        platform = LocalPlatform(place.state_file)
+        assert [each.name for each in platform.mechanisms("telemetry-drop")] == mechanisms
+        containers.close()

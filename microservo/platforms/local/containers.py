@@ -42,7 +42,7 @@ from microservo.platforms.local.commands import (
 )
 from microservo.platforms.local.hosts import LocalHosts
 from microservo.platforms.local.peers import LOOK_S, write_peers
-from microservo.platforms.local.state import Loadgen, LocalInstance, TargetState, write_state
+from microservo.platforms.local.state import Collector, Loadgen, LocalInstance, TargetState, write_state
 from microservo.platforms.local.token import VARIABLE
 from microservo.runtime.probe import is_healthy, sample
 from microservo.supervision.supervisor import ProcessSpec, Supervisor
@@ -63,6 +63,7 @@ class LocalPlace:
         control_token: what control APIs ask for.
         start_s: how many seconds a host needs to start.
         seed: of every chance.
+        collector_url: control API of the collector, with the same token; empty where there is none.
     """
 
     topology: Topology
@@ -72,6 +73,7 @@ class LocalPlace:
     control_token: str
     start_s: float = 2.0
     seed: int = 0
+    collector_url: str = ""
 
     @property
     def peers(self) -> Path:
@@ -295,7 +297,7 @@ class LocalContainers:
         write_state(self._place.state_file, self._state())
 
     def _state(self) -> TargetState:
-        topology = self._place.topology
+        topology, collector_url = self._place.topology, self._place.collector_url
         return TargetState(
             topology=topology.name,
             updated_at_us=self._clock(),
@@ -303,6 +305,8 @@ class LocalContainers:
             instances=tuple(each.instance for each in self._containers.values()),
             loadgen=self._loadgen,
             control_token=self._place.control_token,
+            # Another one's process; whoever restarts it gives it the same port.
+            collector=Collector(pid=None, control_url=collector_url) if collector_url else None,
         )
 
     def _specs(self, new: _Container) -> list[ProcessSpec]:
