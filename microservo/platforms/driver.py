@@ -119,7 +119,7 @@ class Driver(Protocol):
 
         Raises:
             InvalidInput: there is no such host or service, or one of this id and another plan.
-            Unavailable: the host is not up, or cut off.
+            Unavailable: the host is not up, is cut off, or has no memory left for it.
         """
 
     def stop(self, container_id: str, drain_s: float) -> None:

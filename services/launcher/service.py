@@ -9,17 +9,21 @@ from pathlib import Path
 
 import filelock
 
+from microservo.client.registry import RegistryClient
 from microservo.errors import InvalidInput
 from microservo.platforms.driver import TaggedDriver
 from microservo.platforms.local.containers import LocalContainers, LocalPlace
 from microservo.platforms.local.driver_api import driver_application
+from microservo.platforms.local.places import place_in
 from microservo.platforms.local.topology_files import read_topology, topology_file
 from microservo.runtime.http import HttpServer
+from microservo.runtime.looking import Looking
 from microservo.runtime.shutdown import Shutdown
 from microservo.supervision.supervisor import Supervisor, kill_leftovers
+from services.launcher.demand import LOOK_S, Demand
 from services.launcher.settings import LauncherSettings
 
-_LOOK_S = 3600.0
+_WAIT_S = 3600.0
 _log = logging.getLogger(__name__)
 
 
@@ -27,7 +31,7 @@ def run(settings: LauncherSettings) -> None:
     """Runs until SIGTERM or SIGINT.
 
     Raises:
-        InvalidInput: there is no such topology, or another launcher has the folder.
+        InvalidInput: there is no such topology, the users' place is none, or another launcher has the folder.
         Unavailable: its port is taken, or the users can't be started.
     """
     shutdown = Shutdown()
@@ -63,18 +67,34 @@ def _run(settings: LauncherSettings, shutdown: Shutdown) -> None:
         control_token=settings.control_token,
         start_s=settings.host_start_s,
         seed=settings.seed,
+        collector_url=settings.collector,
     )
+    users_at = place_in(settings.users_at) if settings.users_at else None
     with Supervisor(record=record) as supervisor:
         containers = LocalContainers(supervisor, place)
         app = driver_application(
             lambda tag: TaggedDriver(containers, managed_by=tag), token=settings.control_token
         )
         try:
-            with HttpServer(app, port=settings.port) as server:
+            with HttpServer(app, port=settings.port) as server, contextlib.ExitStack() as stack:
                 if settings.journeys_per_s > 0:
-                    containers.start_users(settings.journeys_per_s)
+                    containers.start_users(settings.journeys_per_s, users_at)
+                stack.enter_context(_demand(settings, place.state_file))
                 _log.info("drivers are answered on port %d", server.port)
-                while not shutdown.wait(_LOOK_S):
+                while not shutdown.wait(_WAIT_S):
                     pass
         finally:
             containers.close()
+
+
+@contextlib.contextmanager
+def _demand(settings: LauncherSettings, state_file: Path) -> Iterator[None]:
+    """Tells a registry of demand, where one is named."""
+    if not settings.registry:
+        yield
+        return
+    with (
+        RegistryClient(settings.registry, token=settings.control_token) as registry,
+        Looking(Demand(state_file, registry).look, LOOK_S, name="demand"),
+    ):
+        yield

@@ -14,7 +14,7 @@ from microservo.adapters.clock import now_us
 from microservo.adapters.opentelemetry_sdk import Instrumentation
 from microservo.domain.topology import Step
 from microservo.platforms.local.peers import Peers
-from microservo.platforms.local.request_headers import DEADLINE, REQUEST_ID
+from microservo.platforms.local.request_headers import DEADLINE, PLACE, REQUEST_ID
 from services.loadgen.schedule import Arrival
 from services.loadgen.tally import Tally
 
@@ -31,6 +31,7 @@ class JourneyHandler:
     Args:
         entry: name of the entry service.
         peers: where it is.
+        place_of: the place of the user of a journey, by its number; "" for none.
         timeout_ms: how long a user waits for an answer.
         clock: epoch microseconds UTC.
     """
@@ -43,6 +44,7 @@ class JourneyHandler:
         *,
         entry: str,
         peers: Peers,
+        place_of: Callable[[int], str],
         timeout_ms: float,
         clock: Callable[[], int] = now_us,
     ) -> None:
@@ -51,6 +53,7 @@ class JourneyHandler:
         self._tally = tally
         self._entry = entry
         self._peers = peers
+        self._place_of = place_of
         self._timeout_ms = timeout_ms
         self._clock = clock
 
@@ -72,7 +75,7 @@ class JourneyHandler:
         )
         try:
             started_s = time.perf_counter()
-            trouble, exception = await self._request(step, arrival.user, request_id, span)
+            trouble, exception = await self._request(step, arrival, request_id, span)
             duration_s = time.perf_counter() - started_s
             self._tally.answered(duration_s, failed=bool(trouble))
             what = f"{step.endpoint} in {arrival.journey.name}"
@@ -85,7 +88,7 @@ class JourneyHandler:
             span.end()
 
     async def _request(
-        self, step: Step, user: str, request_id: str, span: Span
+        self, step: Step, arrival: Arrival, request_id: str, span: Span
     ) -> tuple[str, Exception | None]:
         """What went wrong, as the user would say it; "" when nothing did."""
         url = self._peers.next(self._entry)
@@ -93,11 +96,13 @@ class JourneyHandler:
             return "had no address to go to", None
         deadline_us = self._clock() + round(self._timeout_ms * 1000)
         headers = {REQUEST_ID: request_id, DEADLINE: str(deadline_us)}
+        if place := self._place_of(arrival.number):
+            headers[PLACE] = place
         _PROPAGATOR.inject(headers, set_span_in_context(span))
         try:
             async with self._session.post(
                 f"{url}/{step.endpoint}",
-                params={"key": user},
+                params={"key": arrival.user},
                 headers=headers,
                 timeout=aiohttp.ClientTimeout(total=self._timeout_ms / 1000),
             ) as answer:

@@ -19,6 +19,7 @@ from services.loadgen.control import control_of_users
 from services.loadgen.curve import LoadCurve
 from services.loadgen.handlers import JourneyHandler
 from services.loadgen.pace import Pace
+from services.loadgen.places import UserPlaces
 from services.loadgen.schedule import Arrival, arrivals
 from services.loadgen.settings import Settings
 from services.loadgen.tally import Tally, report
@@ -33,7 +34,8 @@ def run(settings: Settings) -> None:
     """Generates load until SIGTERM or SIGINT, then stops within two seconds.
 
     Raises:
-        InvalidInput: the topology can't be used or has no journeys, or the rate is out of bounds.
+        InvalidInput: the topology can't be used or has no journeys, the rate is out of bounds, or the
+            place of users is none.
     """
     topology = read_topology(settings.topology)
     coming = arrivals(topology.journeys, settings.seed)
@@ -53,9 +55,10 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     tally, pace = Tally(), Pace(settings.rate, LoadCurve(topology.load, settings.seed))
+    places = UserPlaces(settings.place, settings.seed)
     report(tally, lambda: pace.current, telemetry)
     app = control_of_users(
-        pace, lambda: prometheus_text(tally.values()), token=settings.control_token, clock=now_us
+        pace, places, lambda: prometheus_text(tally.values()), token=settings.control_token, clock=now_us
     )
     control = asyncio.create_task(serve(app, listen(settings.control_port), stop))
     async with _session() as session:
@@ -65,6 +68,7 @@ async def _serve(
             tally,
             entry=topology.entry,
             peers=_peers(settings, topology),
+            place_of=places.of,
             timeout_ms=settings.timeout_ms,
         )
         driving = asyncio.create_task(drive(coming, pace, handler, tally, max_active=settings.max_active))

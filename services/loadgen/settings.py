@@ -28,6 +28,7 @@ class Settings:
     control_port: int
     max_active: int
     timeout_ms: float
+    place: str = ""
     control_token: str = field(repr=False)
 
     @classmethod
@@ -44,5 +45,8 @@ class Settings:
         parser.add_argument("--control-port", type=int, required=True, help="where the rate is set")
         parser.add_argument("--max-active", type=int, default=256, help="journeys at once; more are shed")
         parser.add_argument("--timeout-ms", type=float, default=5000.0, help="patience of a user per request")
+        parser.add_argument(
+            "--place", default="", help="latitude,longitude of all users at first; empty: nowhere"
+        )
         given = vars(parser.parse_args(arguments))
         return cls(**given, control_token=token_or_exit(environment, "loadgen"))

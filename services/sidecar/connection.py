@@ -8,6 +8,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from services.sidecar.answers import Answers, Part, reason_of
 from services.sidecar.fault_set import ActiveFault, FaultSet, Hit
@@ -15,6 +16,9 @@ from services.sidecar.faults.base import SEGMENT_BYTES
 from services.sidecar.framing import Frame, Framer, Head, RequestFramer, ResponseFramer
 from services.sidecar.lane import Lane, Piece
 from services.sidecar.traffic import Traffic
+
+if TYPE_CHECKING:
+    from services.sidecar.distance import Distance
 
 # Close now, drop what is unsent, send RST: socket(7).
 _LINGER_NOT = struct.pack("ii", 1, 0)
@@ -82,6 +86,7 @@ class Connection:
         traffic: counts what passes.
         upstream: address of the instance.
         closed: called once when both sockets are gone.
+        distance: of the places that requests name; None where there is none.
         is_refused: it is reset as soon as it is there.
     """
 
@@ -92,6 +97,7 @@ class Connection:
         *,
         upstream: tuple[str, int],
         closed: Callable[[Connection], None],
+        distance: Distance | None = None,
         is_refused: bool = False,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -100,6 +106,8 @@ class Connection:
         self._upstream_address = upstream
         self._closed = closed
         self._is_refused = is_refused
+        self._distance = distance
+        self._travel_s = 0.0
         self._connecting: asyncio.Task[None] | None = None
         self._over = False
         self._asked: deque[Head] = deque()
@@ -158,7 +166,7 @@ class Connection:
             return
         # A stream that ends inside a head: what was kept back still belongs to the other side.
         hits = () if is_caller else self._answers.end()
-        lane.push(Piece(framer.flush(), self._loop.time(), hits, eof=True))
+        lane.push(Piece(framer.flush(), self._loop.time(), hits, eof=True, travel_s=self._travel_s))
 
     def lost(self) -> None:
         self.close()
@@ -188,8 +196,11 @@ class Connection:
                 self._traffic.begin()
                 self._begun_s.append(now_s)
                 self._peer = frame.head.peer
+                if self._distance is not None:
+                    self._travel_s = self._distance.ask(frame.head.place)
+            hits, travel_s = self._request_hits(frame), self._travel_s
             self._requests.push(
-                Piece(frame.data, now_s, self._request_hits(frame), frame.head, ends=frame.ends)
+                Piece(frame.data, now_s, hits, frame.head, ends=frame.ends, travel_s=travel_s)
             )
 
     def _request_hits(self, frame: Frame) -> list[Hit]:
@@ -244,9 +255,9 @@ class Connection:
 
     def _answer(self, part: Part) -> None:
         now_s = self._loop.time()
-        data, status = part.data, part.status if part.ends else 0
+        data, status, travel_s = part.data, part.status if part.ends else 0, self._travel_s
         if not self._faults.touches_segments:
-            self._responses.push(Piece(data, now_s, part.hits, status=status))
+            self._responses.push(Piece(data, now_s, part.hits, status=status, travel_s=travel_s))
             return
         # One that is empty has something to say all the same: that the answer is cut here.
         for start in range(0, len(data) or 1, SEGMENT_BYTES):
@@ -254,7 +265,9 @@ class Connection:
             is_last = start + SEGMENT_BYTES >= len(data)
             hits = self._faults.segment_hits(len(segment), now_s, self._peer)
             hits += part.hits if is_last else ()
-            self._responses.push(Piece(segment, now_s, hits, status=status if is_last else 0))
+            self._responses.push(
+                Piece(segment, now_s, hits, status=status if is_last else 0, travel_s=travel_s)
+            )
 
     def _to_caller(self, piece: Piece) -> bool:
         if piece.hits and piece.is_reset:

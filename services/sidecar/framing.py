@@ -15,19 +15,24 @@ from typing import NamedTuple
 
 import httptools
 
-from microservo.platforms.local.request_headers import CALLER
+from microservo.platforms.local.request_headers import CALLER, PLACE
 
 MAX_HEAD_BYTES = 65_536
 _CALLER = CALLER.encode("ascii")
+_PLACE = PLACE.encode("ascii")
 _BLANK_LINE = b"\r\n\r\n"
 
 
 class Head(NamedTuple):
-    """What faults may know of a request; `peer` is the service that makes it, "" where it does not say."""
+    """What faults may know of a request; `peer` is the service that makes it, "" where it does not say.
+
+    So is `place`, where it is made, as `microservo.platforms.local.request_headers.PLACE` has it.
+    """
 
     method: str
     endpoint: str
     peer: str = ""
+    place: str = ""
 
 
 class Frame(NamedTuple):
@@ -85,6 +90,8 @@ class Framer(ABC):
             self._chunked = True
         elif lowered == _CALLER:
             self._caller = value
+        elif lowered == _PLACE:
+            self._place = value
 
     def on_headers_complete(self) -> None:
         self._headed = True
@@ -97,7 +104,7 @@ class Framer(ABC):
         self._begin()
 
     def _begin(self) -> None:
-        self._url = self._caller = b""
+        self._url = self._caller = self._place = b""
         self._length = 0
         self._chunked = self._headed = self._complete = False
 
@@ -188,7 +195,7 @@ class RequestFramer(Framer):
     def _describe(self) -> Head:
         path = self._url.partition(b"?")[0].decode("latin-1")
         method, peer = self._parser.get_method().decode("ascii"), self._caller.decode("latin-1")
-        return Head(method, path.strip("/"), peer)
+        return Head(method, path.strip("/"), peer, self._place.decode("latin-1"))
 
 
 class ResponseFramer(Framer):

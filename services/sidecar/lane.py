@@ -31,6 +31,7 @@ class Piece:
         head: on a request's first bytes; `ends` marks its last.
         status: on an answer's last bytes.
         eof: the stream ends here.
+        travel_s: how long it takes from the caller's place to ours, or back.
     """
 
     data: bytes
@@ -40,11 +41,12 @@ class Piece:
     ends: bool = False
     status: int = 0
     eof: bool = False
+    travel_s: float = 0.0
 
     @property
     def due_s(self) -> float:
-        """When it may leave, by the faults that are still in force."""
-        return self.arrived_s + sum(hit.effect.hold_s for hit in self.hits if hit.by.active)
+        """When it may leave, by its way and the faults that are still in force."""
+        return self.arrived_s + self.travel_s + sum(hit.effect.hold_s for hit in self.hits if hit.by.active)
 
     @property
     def is_cut_off(self) -> bool:
@@ -137,7 +139,7 @@ class Lane:
         self._disarm()
         while self._queue and not self._blocked:
             piece = self._queue[0]
-            if piece.hits and piece.due_s > self._loop.time():
+            if (piece.hits or piece.travel_s) and piece.due_s > self._loop.time():
                 self._timer = self._loop.call_at(piece.due_s, self.pump)
                 return
             if not self._deliver(piece):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import accumulate
 
+from microservo.platforms.local.request_headers import PLACES
 from services.sidecar.proxy import Proxy
 from services.sidecar.traffic import BUCKETS_PER_DOUBLING, Traffic
 
@@ -32,7 +33,17 @@ def render(proxy: Proxy) -> str:
         f"# HELP sidecar_{name} {text}\n# TYPE sidecar_{name} {kind}\nsidecar_{name} {value}\n"
         for name, kind, text, value in rows
     )
-    return page + "".join(_durations(traffic))
+    return page + "".join(_durations(traffic)) + "".join(_places(proxy))
+
+
+def _places(proxy: Proxy) -> Iterator[str]:
+    """From where requests came, where places have distances."""
+    if proxy.distance is None:
+        return
+    name = PLACES
+    yield f"# HELP {name} HTTP requests by the place of their caller, degrees\n# TYPE {name} counter\n"
+    for place, count in proxy.distance.requests.items():
+        yield f'{name}{{latitude="{place.latitude!r}",longitude="{place.longitude!r}"}} {count}\n'
 
 
 def _durations(traffic: Traffic) -> Iterator[str]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from services.sidecar.connection import Connection, Side
 from services.sidecar.fault_set import ActiveFault, FaultSet
 from services.sidecar.traffic import Traffic
+
+if TYPE_CHECKING:
+    from services.sidecar.distance import Distance
 
 
 class Proxy:
@@ -17,13 +21,22 @@ class Proxy:
         faults: the faults in force, none at first.
         upstream: address of the instance.
         clock: epoch microseconds UTC.
+        distance: as `Connection`.
     """
 
-    def __init__(self, faults: FaultSet, *, upstream: tuple[str, int], clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        faults: FaultSet,
+        *,
+        upstream: tuple[str, int],
+        clock: Callable[[], int],
+        distance: Distance | None = None,
+    ) -> None:
         self.faults = faults
         self.traffic = Traffic()
         self._upstream = upstream
         self.clock = clock
+        self.distance = distance
         # In the order in which they came.
         self._connections: dict[Connection, None] = {}
         self._server: asyncio.Server | None = None
@@ -89,6 +102,7 @@ class Proxy:
             self.traffic,
             upstream=self._upstream,
             closed=self._forget,
+            distance=self.distance,
             is_refused=self.faults.refusal(len(self._connections) + 1) is not None,
         )
         self._connections[connection] = None

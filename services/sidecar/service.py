@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
@@ -16,6 +17,9 @@ from services.sidecar.handlers import ProxyFaults
 from services.sidecar.metrics import render
 from services.sidecar.proxy import Proxy
 from services.sidecar.settings import SidecarSettings
+
+if TYPE_CHECKING:
+    from services.sidecar.distance import Distance
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +42,16 @@ def build(settings: SidecarSettings) -> Proxy:
     """A proxy that does not listen yet."""
     faults = FaultSet(instance=settings.instance, seed=settings.seed)
     upstream = (settings.upstream_host, settings.upstream_port)
-    return Proxy(faults, upstream=upstream, clock=now_us)
+    return Proxy(faults, upstream=upstream, clock=now_us, distance=_distance(settings.place))
+
+
+def _distance(place: str) -> Distance | None:
+    if not place:
+        return None
+    # Only now: geography needs NumPy, whose memory the many sidecars without a place are spared.
+    from services.sidecar.distance import Distance  # noqa: PLC0415
+
+    return Distance(place)
 
 
 def control(proxy: Proxy, *, token: str) -> ASGIApp:

@@ -24,6 +24,7 @@ class SidecarSettings:
     upstream_port: int
     admin_port: int
     seed: int = 0
+    place: str = ""
     control_token: str = field(repr=False)
 
     @classmethod
@@ -43,6 +44,7 @@ class SidecarSettings:
             upstream_port=port,
             admin_port=given.admin_port,
             seed=given.seed,
+            place=given.place,
             control_token=token_or_exit(environment, "sidecar"),
         )
 
@@ -56,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--upstream", type=_address, required=True, help="host:port of the instance")
     parser.add_argument("--admin-port", type=int, required=True, help="port of the fault control API")
     parser.add_argument("--seed", type=int, default=0, help="seed of every chance taken here")
+    parser.add_argument("--place", default="", help="where it is, as latitude,longitude; no distance without")
     return parser
 
 

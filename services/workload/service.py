@@ -18,7 +18,7 @@ from microservo.domain.topology import Service
 from microservo.errors import InvalidInput
 from microservo.platforms.local.control import control_application
 from microservo.platforms.local.peers import FollowedPeers
-from microservo.platforms.local.request_headers import CALLER
+from microservo.platforms.local.request_headers import caller_headers
 from microservo.platforms.local.topology_files import read_topology
 from microservo.runtime.http import LOOPBACK, listen, serve
 from services.workload.active_faults import WorkloadFaults
@@ -109,7 +109,9 @@ async def _serve(
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     connector = aiohttp.TCPConnector(limit=0, use_dns_cache=False)
     async with aiohttp.ClientSession(
-        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers={CALLER: service.name}
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers=caller_headers(service.name, settings.place),
     ) as session:
         instance = _build(settings, service, telemetry, session, clock=clock, volume=volume)
         await instance.requests.setup()

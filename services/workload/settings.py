@@ -30,6 +30,7 @@ class Settings:
     seed: int
     core: int
     data: Path
+    place: str = ""
     control_token: str = field(repr=False)
 
     @classmethod
@@ -54,5 +55,6 @@ class Settings:
         parser.add_argument(
             "--data", type=Path, required=True, help="folder of its own for its files; emptied at the start"
         )
+        parser.add_argument("--place", default="", help="latitude,longitude, which callees are told")
         given = vars(parser.parse_args(arguments))
         return cls(**given, control_token=token_or_exit(environment, "workload"))

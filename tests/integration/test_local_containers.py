@@ -6,8 +6,10 @@ import asyncio
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -15,6 +17,8 @@ import pytest
 from asking_users import USERS, use
 
 from microservo.domain.faults.base import Wire
+from microservo.domain.geography import Coordinates, travel_time_s
+from microservo.errors import Unavailable
 from microservo.platforms.driver import ContainerPlan, ContainerSeen, TaggedDriver
 from microservo.platforms.local.containers import LocalContainers, LocalPlace
 from microservo.platforms.local.platform import LocalPlatform
@@ -30,6 +34,7 @@ pytestmark = pytest.mark.integration
 
 TIMEOUT_S = 120.0
 MOVES = 2
+BERLIN, SYDNEY = Coordinates(52.5, 13.4), Coordinates(-33.9, 151.2)
 # No retries, so that each lost call is a failed request; and each takes a while, so that some are in flight.
 TOPOLOGY = """
 name = "pair"
@@ -67,8 +72,8 @@ def driver(place: LocalPlace) -> Iterator[TaggedDriver]:
         containers.close()
 
 
-def start_host(driver: TaggedDriver) -> str:
-    plan = host_plan()
+def start_host(driver: TaggedDriver, coordinates: Coordinates = BERLIN) -> str:
+    plan = replace(host_plan(), coordinates=coordinates)
     driver.start_host(plan)
     eventually(
         lambda: any(each.name == plan.name and each.up for each in driver.hosts()),
@@ -139,6 +144,33 @@ def test_a_killed_container_is_seen_with_the_signal_and_its_callers_are_sent_the
     eventually(lambda: back.address not in place.peers.read_text(), what="the address being gone")
 
 
+def test_a_call_to_another_region_takes_as_long_as_light_there_and_back(driver: TaggedDriver) -> None:
+    europe, australia = start_host(driver), start_host(driver, SYDNEY)
+    front = launch(driver, container_plan("front", europe))
+    near = launch(driver, container_plan("back", europe))
+    near_s = shortest_s(f"http://{front.address}/Page")
+    far = launch(driver, container_plan("back", australia))
+    driver.stop(near.id, TIMEOUT_S)
+    far_s = shortest_s(f"http://{front.address}/Page")
+    there_and_back_s = 2 * travel_time_s(BERLIN, SYDNEY)
+    assert there_and_back_s > 0.15
+    assert far_s >= there_and_back_s
+    assert near_s < there_and_back_s
+    # Who is beside the container, and so names no place, waits for nothing.
+    assert shortest_s(f"http://{far.address}/Work") < there_and_back_s
+
+
+def shortest_s(url: str) -> float:
+    """The shortest time of several answers; they may wait for the processor, but never arrive too early."""
+
+    def once() -> float:
+        began_s = time.monotonic()
+        assert asyncio.run(status_of(url)) == 200
+        return time.monotonic() - began_s
+
+    return min(once() for _ in range(20))
+
+
 def test_a_fault_finds_the_container_where_it_has_moved_to_and_acts_there(
     place: LocalPlace, driver: TaggedDriver
 ) -> None:
@@ -161,3 +193,26 @@ def test_a_fault_finds_the_container_where_it_has_moved_to_and_acts_there(
 async def status_of(url: str) -> int:
     async with aiohttp.ClientSession() as session, session.post(url) as answer:
         return answer.status
+
+
+def test_a_host_without_memory_left_refuses_a_container_until_another_has_gone(driver: TaggedDriver) -> None:
+    plan = replace(host_plan(), memory_bytes=100 * 2**20)
+    driver.start_host(plan)
+    eventually(lambda: any(each.up for each in driver.hosts()), timeout_s=TIMEOUT_S, what="the host being up")
+    first, second = container_plan("back", plan.name), container_plan("back", plan.name)
+    driver.launch(first)
+    with pytest.raises(Unavailable, match="take another host"):
+        driver.launch(second)
+    driver.stop(first.id, 0.0)
+    assert driver.launch(second).exit_code is None
+
+
+@pytest.mark.parametrize(("url", "mechanisms"), [("", []), ("http://127.0.0.1:1", ["collector"])])
+def test_faults_on_telemetry_are_to_be_had_where_a_collector_is_named(
+    url: str, mechanisms: list[str], place: LocalPlace
+) -> None:
+    with Supervisor() as supervisor:
+        containers = LocalContainers(supervisor, replace(place, collector_url=url))
+        platform = LocalPlatform(place.state_file)
+        assert [each.name for each in platform.mechanisms("telemetry-drop")] == mechanisms
+        containers.close()

@@ -9,10 +9,12 @@ from microservo.domain.geography.coordinates import (
 )
 from microservo.domain.geography.demand import DemandCentre, DemandWindow, RequestCounts, demand_centre
 from microservo.domain.geography.regions import SEVEN_REGIONS, Region, region_of, regions_of
+from microservo.domain.geography.travel import FIBRE_M_PER_S, travel_time_s
 
 __all__ = [
     "AWS_REGIONS",
     "EARTH_RADIUS_M",
+    "FIBRE_M_PER_S",
     "SEVEN_REGIONS",
     "AwsRegion",
     "Coordinates",
@@ -27,4 +29,5 @@ __all__ = [
     "nearest_aws_region",
     "region_of",
     "regions_of",
+    "travel_time_s",
 ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from microservo.adapters.processes import python_argv
+from microservo.domain.geography import Coordinates
 from microservo.platforms.local.state import LocalInstance
 
 LOADGEN = "loadgen"
@@ -29,8 +30,10 @@ class TargetCommands:
     otlp_url: str
     seed: int
 
-    def workload(self, instance: LocalInstance, data: Path) -> tuple[str, ...]:
-        """Of an instance, whose disk is the folder `data`."""
+    def workload(
+        self, instance: LocalInstance, data: Path, place: Coordinates | None = None
+    ) -> tuple[str, ...]:
+        """Of an instance, whose disk is the folder `data`; with a place, callees know where it is."""
         return (
             *python_argv("services.workload"),
             *("--topology", str(self.topology_path), "--service", instance.service),
@@ -38,24 +41,29 @@ class TargetCommands:
             *("--control-port", _port(instance.control_url), "--peers", str(self.peers)),
             *("--otlp", self.otlp_url, "--seed", str(self.seed)),
             *("--data", str(data)),
+            *_placed(place),
         )
 
-    def sidecar(self, instance: LocalInstance) -> tuple[str, ...]:
-        """Of the sidecar before an instance."""
+    def sidecar(self, instance: LocalInstance, place: Coordinates | None = None) -> tuple[str, ...]:
+        """Of the sidecar before an instance; with a place, bytes take their time to and from callers."""
         return (
             *python_argv("services.sidecar"),
             *("--instance", instance.id, "--listen", str(instance.sidecar_port)),
             *("--upstream", f"127.0.0.1:{instance.port}", "--admin-port", _port(instance.sidecar_url)),
             *("--seed", str(self.seed)),
+            *_placed(place),
         )
 
-    def loadgen(self, control_url: str, journeys_per_s: float) -> tuple[str, ...]:
-        """Of the users, at this rate at the start."""
+    def loadgen(
+        self, control_url: str, journeys_per_s: float, place: Coordinates | None = None
+    ) -> tuple[str, ...]:
+        """Of the users, at this rate at the start, all at one place where one is given."""
         return (
             *python_argv(f"services.{LOADGEN}"),
             *("--topology", str(self.topology_path), "--peers", str(self.peers)),
             *("--rate", str(journeys_per_s), "--seed", str(self.seed)),
             *("--otlp", self.otlp_url, "--control-port", _port(control_url)),
+            *_placed(place),
         )
 
 
@@ -96,6 +104,11 @@ def renewed(instance: LocalInstance, name: str, pid: int | None, now_us: int) ->
 def loopback_url(port: int) -> str:
     """The base address of a port of this machine."""
     return f"http://127.0.0.1:{port}"
+
+
+def _placed(place: Coordinates | None) -> tuple[str, ...]:
+    # One word, since a number below 0 by itself looks like an option.
+    return () if place is None else (f"--place={place.latitude!r},{place.longitude!r}",)
 
 
 def _port(url: str) -> str:

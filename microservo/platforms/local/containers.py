@@ -6,7 +6,8 @@
                         │
                         └─ started, ended ─► follower ─► target.json (faults, meter), peers.json (callers)
 
-Not done here: shares of processor and memory are not enforced, and there is no distance between hosts.
+Bytes between containers take as long as light through fibre between the places of their hosts. Memory of
+hosts is accounted, not enforced: what its containers may take at the most is added up (`LocalHosts`).
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from pathlib import Path
 
 from microservo.adapters.clock import now_us
 from microservo.adapters.ports import free_ports
+from microservo.domain.geography import Coordinates
 from microservo.domain.topology import Topology
-from microservo.errors import InvalidInput, Unavailable
+from microservo.errors import InvalidInput
 from microservo.platforms.driver import (
     ContainerPlan,
     ContainerSeen,
     HostPlan,
     HostSeen,
-    check_host,
     check_same,
 )
 from microservo.platforms.local.commands import (
@@ -39,8 +40,9 @@ from microservo.platforms.local.commands import (
     new_instance,
     renewed,
 )
+from microservo.platforms.local.hosts import LocalHosts
 from microservo.platforms.local.peers import LOOK_S, write_peers
-from microservo.platforms.local.state import Loadgen, LocalInstance, TargetState, write_state
+from microservo.platforms.local.state import Collector, Loadgen, LocalInstance, TargetState, write_state
 from microservo.platforms.local.token import VARIABLE
 from microservo.runtime.probe import is_healthy, sample
 from microservo.supervision.supervisor import ProcessSpec, Supervisor
@@ -61,6 +63,7 @@ class LocalPlace:
         control_token: what control APIs ask for.
         start_s: how many seconds a host needs to start.
         seed: of every chance.
+        collector_url: control API of the collector, with the same token; empty where there is none.
     """
 
     topology: Topology
@@ -70,6 +73,7 @@ class LocalPlace:
     control_token: str
     start_s: float = 2.0
     seed: int = 0
+    collector_url: str = ""
 
     @property
     def peers(self) -> Path:
@@ -114,7 +118,7 @@ class LocalContainers:
         self._reports = threading.Lock()
         self._reported: list[tuple[str, int | None, int]] = []
         self._lock = threading.RLock()
-        self._hosts: dict[str, tuple[HostPlan, int]] = {}
+        self._hosts = LocalHosts(place.start_s, clock)
         self._containers: dict[str, _Container] = {}
         self._loadgen = Loadgen(pid=None, control_url=loopback_url(free_ports(1)[0]))
         self._closing = threading.Event()
@@ -124,13 +128,13 @@ class LocalContainers:
         self._follower = threading.Thread(target=self._follow, name="local-containers", daemon=True)
         self._follower.start()
 
-    def start_users(self, journeys_per_s: float) -> None:
-        """Has users come at this rate, once.
+    def start_users(self, journeys_per_s: float, place: Coordinates | None = None) -> None:
+        """Has users come at this rate, once; from this place, or from beside each container.
 
         Raises:
             InvalidInput: they come already.
         """
-        argv = self._commands.loadgen(self._loadgen.control_url, journeys_per_s)
+        argv = self._commands.loadgen(self._loadgen.control_url, journeys_per_s, place)
         self._supervisor.start(self._spec(LOADGEN, argv, LOADGEN))
 
     def close(self) -> None:
@@ -142,28 +146,20 @@ class LocalContainers:
 
     def start_host(self, plan: HostPlan) -> None:
         """As `Driver.start_host`."""
-        check_host(plan)
         with self._lock:
-            if plan.name in self._hosts:
-                check_same(plan, self._hosts[plan.name][0])
-                return
-            self._hosts[plan.name] = plan, self._clock() + round(self._place.start_s * 1e6)
+            self._hosts.start(plan)
 
     def stop_host(self, name: str) -> None:
         """As `Driver.stop_host`."""
         with self._lock:
-            self._hosts.pop(name, None)
-            there = [key for key, each in self._containers.items() if each.plan.host == name]
+            self._hosts.stop(name)
+            there = [each.plan.id for each in self._on(name)]
         self._end(there)
 
     def hosts(self) -> list[HostSeen]:
         """As `Driver.hosts`."""
-        now = self._clock()
         with self._lock:
-            return [
-                HostSeen(name=name, up=up_us <= now, started_us=up_us if up_us <= now else 0)
-                for name, (_, up_us) in sorted(self._hosts.items())
-            ]
+            return self._hosts.seen()
 
     def launch(self, plan: ContainerPlan, managed_by: str) -> ContainerSeen:
         """As `Driver.launch`, for this manager."""
@@ -212,12 +208,12 @@ class LocalContainers:
         if plan.service not in services:
             msg = f"there is no service {plan.service!r}; choose one of {sorted(services)}"
             raise InvalidInput(msg)
-        if plan.host not in self._hosts:
-            msg = f"there is no host {plan.host!r}; start it, or choose one of {sorted(self._hosts)}"
-            raise InvalidInput(msg)
-        if self._hosts[plan.host][1] > self._clock():
-            msg = f"host {plan.host} is not up; try again once it is"
-            raise Unavailable(msg)
+        running = [each for each in self._on(plan.host) if self._exit_code(each) is None]
+        beside = [services[each.plan.service] for each in running]
+        self._hosts.check_takes(plan.host, services[plan.service], beside)
+
+    def _on(self, host: str) -> list[_Container]:
+        return [each for each in self._containers.values() if each.plan.host == host]
 
     def _drain(self, container: _Container, until_s: float) -> None:
         """Waits until callers have looked again and the sidecar has passed on every answer."""
@@ -301,7 +297,7 @@ class LocalContainers:
         write_state(self._place.state_file, self._state())
 
     def _state(self) -> TargetState:
-        topology = self._place.topology
+        topology, collector_url = self._place.topology, self._place.collector_url
         return TargetState(
             topology=topology.name,
             updated_at_us=self._clock(),
@@ -309,12 +305,15 @@ class LocalContainers:
             instances=tuple(each.instance for each in self._containers.values()),
             loadgen=self._loadgen,
             control_token=self._place.control_token,
+            # Another one's process; whoever restarts it gives it the same port.
+            collector=Collector(pid=None, control_url=collector_url) if collector_url else None,
         )
 
     def _specs(self, new: _Container) -> list[ProcessSpec]:
         plan, data = new.plan, self._place.folder / "data" / new.plan.id
-        sidecar = self._spec(plan.id + SIDECAR, self._commands.sidecar(new.instance), plan.id)
-        workload = self._spec(plan.id, self._commands.workload(new.instance, data), plan.id)
+        place = self._hosts.plan(plan.host).coordinates
+        sidecar = self._spec(plan.id + SIDECAR, self._commands.sidecar(new.instance, place), plan.id)
+        workload = self._spec(plan.id, self._commands.workload(new.instance, data, place), plan.id)
         return [sidecar, replace(workload, env={**plan.environment, **workload.env}, restart="never")]
 
     def _spec(self, name: str, argv: tuple[str, ...], log: str) -> ProcessSpec:

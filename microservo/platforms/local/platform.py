@@ -8,6 +8,7 @@ from pathlib import Path
 
 from microservo.adapters.clock import now_us
 from microservo.domain.faults.catalogue import kind_named
+from microservo.domain.geography import Coordinates
 from microservo.domain.graph import Edge
 from microservo.errors import InvalidInput, Unavailable
 from microservo.platforms.local.mechanisms import COLLECTOR, local_mechanisms
@@ -73,6 +74,24 @@ class LocalPlatform:
         state = self._state()
         client = ControlClient(state.loadgen.control_url, state.control_token)
         client.call("PUT", "/rate", body={"journeys_per_s": journeys_per_s})
+
+    def move_users(self, shares: Mapping[Coordinates, float]) -> None:
+        """Has the users of the target come from these places from now on.
+
+        Args:
+            shares: of all journeys, by place; above 0, in any unit.
+
+        Raises:
+            Retryable: the load generator does not answer.
+            InvalidInput: it refuses.
+        """
+        state = self._state()
+        places = [
+            {"latitude": place.latitude, "longitude": place.longitude, "share": share}
+            for place, share in shares.items()
+        ]
+        client = ControlClient(state.loadgen.control_url, state.control_token)
+        client.call("PUT", "/places", body={"places": places})
 
     def _has(self, mechanism: str) -> bool:
         """Whether the target has what carries faults by a mechanism: all but the collector come with it."""

@@ -53,6 +53,7 @@ async def requests_of(answer: int | None) -> tuple[list[Seen], Tally]:
             entry="front",
             peers=Peers({"front": [f"http://127.0.0.1:{port}"]}),
             timeout_ms=1500 if answer is None else 30_000,
+            place_of=lambda _: "",
         )
         await asyncio.gather(*(handler(each) for each in islice(arrivals((JOURNEY,), 7), 3)))
     await runner.cleanup()

@@ -1,0 +1,91 @@
+"""The hosts of this machine: each stands for a group of processes, and runs none of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from microservo.domain.target_memory import instance_memory_bytes
+from microservo.domain.topology import Service
+from microservo.errors import InvalidInput, Unavailable
+from microservo.platforms.driver import HostPlan, HostSeen, check_host, check_same
+
+_MIB = 2**20
+
+
+@dataclass(slots=True)
+class _Host:
+    plan: HostPlan
+    up_us: int
+
+
+class LocalHosts:
+    """The hosts by name; belongs to whoever holds the lock of the containers.
+
+    Args:
+        start_s: how many seconds a host needs to start.
+        clock: epoch microseconds UTC.
+    """
+
+    def __init__(self, start_s: float, clock: Callable[[], int]) -> None:
+        self._start_us = round(start_s * 1e6)
+        self._clock = clock
+        self._hosts: dict[str, _Host] = {}
+
+    def start(self, plan: HostPlan) -> None:
+        """As `Driver.start_host`."""
+        check_host(plan)
+        known = self._hosts.get(plan.name)
+        if known is not None:
+            check_same(plan, known.plan)
+            return
+        self._hosts[plan.name] = _Host(plan, self._clock() + self._start_us)
+
+    def stop(self, name: str) -> None:
+        """Forgets it; none of this name is no error."""
+        self._hosts.pop(name, None)
+
+    def seen(self) -> list[HostSeen]:
+        """As `Driver.hosts`."""
+        now = self._clock()
+        return [
+            HostSeen(name=name, up=each.up_us <= now, started_us=each.up_us if each.up_us <= now else 0)
+            for name, each in sorted(self._hosts.items())
+        ]
+
+    def plan(self, name: str) -> HostPlan:
+        """What was planned. Raises `InvalidInput`: there is none of this name."""
+        return self._known(name).plan
+
+    def check_takes(self, name: str, service: Service, beside: Iterable[Service]) -> None:
+        """Refuses a container that a host can't take now.
+
+        Nothing here holds a process to a share of memory; so what each may take at the most is added up.
+
+        Args:
+            name: of the host.
+            service: of the container.
+            beside: services of the containers that run there.
+
+        Raises:
+            InvalidInput: there is no such host.
+            Unavailable: it is not up, or its memory is taken.
+        """
+        host = self._known(name)
+        if host.up_us > self._clock():
+            msg = f"host {name} is not up; try again once it is"
+            raise Unavailable(msg)
+        taken, wanted = sum(map(instance_memory_bytes, beside)), instance_memory_bytes(service)
+        if taken + wanted > host.plan.memory_bytes:
+            msg = (
+                f"host {name} has {host.plan.memory_bytes / _MIB:.0f} MiB of memory, of which its containers "
+                f"take {taken / _MIB:.0f}, and {service.name} takes {wanted / _MIB:.0f}; take another host"
+            )
+            raise Unavailable(msg)
+
+    def _known(self, name: str) -> _Host:
+        host = self._hosts.get(name)
+        if host is None:
+            msg = f"there is no host {name!r}; start it, or choose one of {sorted(self._hosts)}"
+            raise InvalidInput(msg)
+        return host

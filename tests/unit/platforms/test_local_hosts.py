@@ -1,0 +1,47 @@
+"""A host takes containers once it is up, and no more than it has memory for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from microservo.domain.target_memory import instance_memory_bytes
+from microservo.domain.topology import Service
+from microservo.errors import InvalidInput, Unavailable
+from microservo.platforms.local.hosts import LocalHosts
+from microservo.testing import ManualClock
+from microservo.testing.drivers import host_plan
+
+S = 1_000_000
+CART = Service(name="cart", memory_mb=100.0, endpoints={})
+
+
+def test_a_host_is_up_once_its_time_to_start_has_passed() -> None:
+    clock = ManualClock(10 * S)
+    hosts, plan = LocalHosts(2.0, clock), host_plan()
+    hosts.start(plan)
+    with pytest.raises(Unavailable, match="not up"):
+        hosts.check_takes(plan.name, CART, [])
+    assert [(each.up, each.started_us) for each in hosts.seen()] == [(False, 0)]
+    clock.advance(2 * S)
+    hosts.check_takes(plan.name, CART, [])
+    assert [(each.up, each.started_us) for each in hosts.seen()] == [(True, 12 * S)]
+
+
+def test_a_host_takes_as_many_containers_as_its_memory_has_room_for() -> None:
+    hosts = LocalHosts(0.0, ManualClock(10 * S))
+    plan = replace(host_plan(), memory_bytes=2 * instance_memory_bytes(CART))
+    hosts.start(plan)
+    hosts.check_takes(plan.name, CART, [CART])
+    mib = plan.memory_bytes // 2**20
+    with pytest.raises(
+        Unavailable, match=f"{mib} MiB of memory, of which its containers take {mib}, and cart"
+    ):
+        hosts.check_takes(plan.name, CART, [CART, CART])
+
+
+def test_a_host_that_nobody_started_takes_nothing() -> None:
+    hosts = LocalHosts(0.0, ManualClock(10 * S))
+    with pytest.raises(InvalidInput, match="no host 'rome'"):
+        hosts.check_takes("rome", CART, [])
