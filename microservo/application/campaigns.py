@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.resources import files
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -176,6 +177,10 @@ def resume_campaign(command: ResumeCampaign, context: Context) -> CampaignReport
     status = _named(command.campaign_id, context)
     if status.standing not in ("killed", "interrupted"):
         msg = f"campaign {status.run.campaign_id} is {status.standing}, so there is nothing to go on with"
+        if status.run.lease_until_us is not None and status.standing == "running":
+            # Who was killed holds it still; to try again by hand one must know for how long.
+            left_s = (status.run.lease_until_us - context.clock()) / 1e6
+            msg += f"; should who runs it have been killed, it can be resumed in {max(1, ceil(left_s))} s"
         raise InvalidInput(msg)
     known = CampaignPlan.from_bytes(status.run.plan.encode())
     experiment = _checked_run(known, context)

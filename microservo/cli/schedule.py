@@ -38,7 +38,12 @@ _COLOURS = {"active": "green", "paused": "yellow", "over": None}
 def _when_options(command: Callable[..., None]) -> Callable[..., None]:
     """Adds the ways of saying when."""
     for option in (
-        click.option("--zone", "time_zone", metavar="ZONE", help="Time zone, for example Europe/Berlin."),
+        click.option(
+            "--zone",
+            "time_zone",
+            metavar="ZONE",
+            help="Time zone, for example Europe/Berlin; UTC for a new one that names none.",
+        ),
         click.option("--cron", metavar="EXPRESSION", help="For example '30 2 * * MON-FRI'."),
         click.option("--weekly", metavar="DAYS HH:MM", help="Days and time, for example 'mon,thu 02:30'."),
         click.option("--daily", metavar="HH:MM", help="Time of day, for example 02:30."),
@@ -253,7 +258,7 @@ def edit(
 ) -> None:
     """Change what is given of the schedule ID, from now on.
 
-    A zone is that of the time it is given with.
+    A zone is that of the time it is given with; a time that is given without one is meant in the schedule's.
 
     \b
     Examples:
@@ -296,7 +301,7 @@ def remove(session: Session, schedule_id: str) -> None:
 def _when(
     at: datetime | None, daily: str | None, weekly: str | None, cron: str | None, time_zone: str | None
 ) -> When:
-    return When(at=at, daily=daily or "", weekly=weekly or "", cron=cron or "", time_zone=time_zone or "UTC")
+    return When(at=at, daily=daily or "", weekly=weekly or "", cron=cron or "", time_zone=time_zone)
 
 
 def _row(status: ScheduleStatus) -> tuple[Cell, ...]:

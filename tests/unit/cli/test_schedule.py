@@ -126,6 +126,8 @@ def test_a_schedule_is_paused_resumed_and_edited_and_each_change_is_a_version(ru
     assert (found["duration_us"], found["service"]) == (60_000_000, "front")
     assert found["parameters"] == {"latency": "300ms"}
     assert len(preview(run, "--days", "1")) == 72
+    assert run("schedule", "edit", "nightly", "--daily", "03:30").exit_code == 0
+    assert shown(run)["schedule"]["time_zone"] == "Asia/Kolkata", "it keeps its zone where none is given"
 
 
 @pytest.mark.parametrize(
