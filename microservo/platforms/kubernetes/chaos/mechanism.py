@@ -106,10 +106,11 @@ class ChaosMesh:
         if pod is None:
             raise absent(instance)
         asked_us = self._clock()
+        # An id may be used again, and what comes to nothing now has to be ended, too.
+        self._recovered.forget(key)
         self._make(fault, pod, fault_id)
         confirmed = self._injected(pod, OBJECTS[fault.kind], name, asked_us)
         self._applied[key] = confirmed
-        self._recovered.forget(key)
         return confirmed
 
     def recover(self, instance: str, fault_id: str, wire: Wire) -> Confirmation:
