@@ -115,6 +115,7 @@ from microservo.application.manager_entities import (
     show_entity,
     write_entity,
 )
+from microservo.application.policies import DeployPolicy, ShowPolicies, deploy_policy, show_policies
 from microservo.application.runs import (
     ListReadUntil,
     ListRuns,
@@ -206,6 +207,8 @@ HANDLERS: Mapping[type[Command[Any]], Callable[[Any, Context], Any]] = {
     SeedTopology: seed_topology,
     GiveCommand: give_command,
     FollowControlEvents: follow_control_events,
+    ShowPolicies: show_policies,
+    DeployPolicy: deploy_policy,
     ListTopologies: list_topologies,
     ShowTopology: show_topology,
     DeployAlgorithm: deploy_algorithm,

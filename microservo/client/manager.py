@@ -16,6 +16,7 @@ from microservo.application.manager_entities import (
     ShowEntity,
     WriteEntity,
 )
+from microservo.application.policies import DeployPolicy, PoliciesView, ShowPolicies
 from microservo.application.table import execute
 from schemas.records import ControlAction, ControlEvent
 
@@ -132,6 +133,14 @@ class Manager:
     def assign(self, host: str, worker: str = "") -> Outcome:
         """Gives a host and its containers to a worker, or without one to the master."""
         return self._give("assign", f"host/{host}", {"worker": worker} if worker else {})
+
+    def policies(self) -> PoliciesView:
+        """The placement policies, and which is deployed."""
+        return execute(ShowPolicies(), self._context)
+
+    def deploy_policy(self, name: str) -> Outcome:
+        """Has all managers decide by a policy; by what each was started with where the name is empty."""
+        return execute(DeployPolicy(name=name), self._context)
 
     def events(
         self,

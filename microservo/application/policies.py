@@ -1,0 +1,78 @@
+"""What can be asked for about placement policies: which there are, which is deployed, and to deploy one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from microservo.application.command import Command, Context
+from microservo.application.manager_commands import ANSWER_S, Outcome
+from microservo.application.manager_entities import ListEntities, WriteEntity, list_entities, write_entity
+
+_SETTINGS = "manager"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoliciesView:
+    """The placement policies.
+
+    Attributes:
+        deployed: the one that settings name; empty where each manager decides by the one that it was started
+            with, its `MICROSERVO_MANAGER_POLICY`.
+        known: those that this installation has; a manager elsewhere may have others.
+        controls: those of them that are there to be beaten.
+    """
+
+    deployed: str
+    known: tuple[str, ...]
+    controls: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowPolicies(Command[PoliciesView]):
+    """Asks which policies there are, and which is deployed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployPolicy(Command[Outcome]):
+    """Asks all managers to decide by a policy from now on.
+
+    Attributes:
+        name: of the policy; empty for the one that each manager was started with.
+        answer_s: how many seconds to wait for the master's answer.
+    """
+
+    name: str
+    answer_s: float = ANSWER_S
+
+
+def show_policies(_: ShowPolicies, context: Context) -> PoliciesView:
+    """The policies.
+
+    Raises:
+        Retryable: the broker is away for now.
+    """
+    from microservo.domain.manager.policies import (  # noqa: PLC0415  # loads NumPy, as rules do
+        CONTROLS,
+        policy_names,
+    )
+
+    found = [each for each in list_entities(ListEntities(kind="settings"), context) if each.name == _SETTINGS]
+    deployed = str(found[0].values.get("policy", "")) if found else ""
+    return PoliciesView(deployed=deployed, known=policy_names(), controls=CONTROLS)
+
+
+def deploy_policy(command: DeployPolicy, context: Context) -> Outcome:
+    """What the master said; its other settings stay.
+
+    Raises:
+        InvalidInput: the master knows no policy of that name; nothing was changed.
+        Unavailable: no manager answers.
+    """
+    found = list_entities(ListEntities(kind="settings"), context)
+    asked = WriteEntity(
+        key=f"settings/{_SETTINGS}",
+        values={"policy": command.name},
+        is_new=all(each.name != _SETTINGS for each in found),
+        answer_s=command.answer_s,
+    )
+    return write_entity(asked, context)
