@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from microservo.domain.rules import DECISIONS, Decided, Outcome
 from microservo.domain.telemetry import Int64
 
 _ORDER: tuple[Decided, ...] = ("migrate", "replicate", "stop")
-"""Where containers of one service ask for several things at once, the first one is done."""
+"""Where containers of one service ask for several things at once, the first one that can be done is done."""
 MINIMUM_REPLICAS = "minimum replicas"
 
 
@@ -27,6 +28,11 @@ class Candidate:
     decided: Decided
     priority: int
     cause: Cause
+
+    @property
+    def name(self) -> str:
+        """Of the container."""
+        return self.container.name
 
 
 def decide_services(step: Step, slots: Int64, outcome: Outcome) -> None:
@@ -77,14 +83,29 @@ def _candidate(container: Container, slot: int, outcome: Outcome) -> Candidate:
 
 
 def _act(step: Step, service: Service, candidates: list[Candidate]) -> bool:
-    candidates.sort(key=lambda each: (_ORDER.index(each.decided), -each.priority, each.container.name))
-    first = candidates[0]
-    if first.decided == "migrate":
-        return migrate_to_demand(step, service, first.container, first.cause)
-    if first.decided == "replicate":
-        wanted = step.state.wanted_at(service.name, step.now_us)
-        return replicate(step, service, wanted or step.state.place_of(first.container), first.cause)
-    return _stop(step, service, candidates)
+    """Does the first thing of `_ORDER` that is asked for and can be done; returns whether there is one."""
+    return any(
+        _ACTS[decided](step, service, asked)
+        for decided in _ORDER
+        if (asked := [each for each in candidates if each.decided == decided])
+    )
+
+
+def _migrate(step: Step, service: Service, candidates: list[Candidate]) -> bool:
+    """Moves the container that is farthest from the demand, if its move pays: for the others it pays less."""
+    target = step.state.wanted_at(service.name, step.now_us)
+    able = [each for each in candidates if can_move(step, each.container)]
+    if target is None or not able:
+        return False
+    first = max(able, key=lambda each: (distance_m(step.state.place_of(each.container), target), each.name))
+    return migrate_to_demand(step, service, first.container, first.cause)
+
+
+def _replicate(step: Step, service: Service, candidates: list[Candidate]) -> bool:
+    """Launches one more near the demand, or where that is not known, beside the one that asks."""
+    first = min(candidates, key=lambda each: (-each.priority, each.name))
+    wanted = step.state.wanted_at(service.name, step.now_us)
+    return replicate(step, service, wanted or step.state.place_of(first.container), first.cause)
 
 
 def replicate(step: Step, service: Service, target: Coordinates, cause: Cause) -> bool:
@@ -145,12 +166,18 @@ def _stop(step: Step, service: Service, candidates: list[Candidate]) -> bool:
     """Stops the least useful of those that rules would stop: fewest requests, then farthest from demand."""
     state = step.state
     target = state.wanted_at(service.name, step.now_us)
-    able = [each for each in candidates if each.decided == "stop"]
-    able = [each for each in able if each.container.name not in state.replaced_by]
+    able = [each for each in candidates if each.container.name not in state.replaced_by]
     if not able:
         return False
     chosen = min(able, key=lambda each: _use(step, each.container, target))
     return stop_one(step, service, chosen.container, chosen.cause)
+
+
+_ACTS: Mapping[Decided, Callable[[Step, Service, list[Candidate]], bool]] = {
+    "migrate": _migrate,
+    "replicate": _replicate,
+    "stop": _stop,
+}
 
 
 def stop_one(step: Step, service: Service, container: Container, cause: Cause) -> bool:
