@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from microservo.application.command import Command, Context
 from microservo.application.manager_commands import ANSWER_S, Outcome
 from microservo.application.manager_entities import ListEntities, WriteEntity, list_entities, write_entity
+
+if TYPE_CHECKING:
+    from microservo.domain.manager.simulation.judging import PolicyRow
 
 _SETTINGS = "manager"
 
@@ -43,6 +47,33 @@ class DeployPolicy(Command[Outcome]):
 
     name: str
     answer_s: float = ANSWER_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparePolicies(Command["tuple[PolicyRow, ...]"]):
+    """Asks what comes of the same simulated days under each policy; the controls stand beside.
+
+    Attributes:
+        names: of policies; all that there are if there is none.
+        seed: of the first day; each one after has the next.
+        days: how many, 3 to 100.
+    """
+
+    names: tuple[str, ...] = ()
+    seed: int = 0
+    days: int = 3
+
+
+def compare_placement_policies(command: ComparePolicies, _: Context) -> tuple[PolicyRow, ...]:
+    """The board, best first; takes about three seconds of processor time for each policy and day.
+
+    Raises:
+        InvalidInput: there is no such policy here, or the days are too few or too many.
+    """
+    from microservo.domain.manager.policies import policy_names  # noqa: PLC0415  # loads NumPy, as rules do
+    from microservo.domain.manager.simulation.judging import compare_policies  # noqa: PLC0415  # likewise
+
+    return compare_policies(command.names or policy_names(), seed=command.seed, days=command.days)
 
 
 def show_policies(_: ShowPolicies, context: Context) -> PoliciesView:

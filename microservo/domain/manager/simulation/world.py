@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from microservo.domain.manager.decide import decide
 from microservo.domain.manager.entities import Container, Entity, Host, entity_key
 from microservo.domain.manager.policies import RULES
 from microservo.domain.manager.simulation.demand import Demand
+from microservo.domain.manager.simulation.routing import Flows, nearest_flows
 from microservo.domain.manager.state import SystemState
 from microservo.domain.placement import CEILING_PERCENT
 
@@ -124,14 +125,35 @@ class World:
 
     def _shares(self, containers: list[Container]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """Processors that each container keeps busy."""
-        counts: dict[str, int] = {}
-        for each in containers:
-            counts[each.service] = counts.get(each.service, 0) + 1
-        busy = {
-            service: self.demand.rate(service) * self.demand.cores_per_request / count
-            for service, count in counts.items()
-        }
-        return np.array([busy[each.service] for each in containers], np.float64)
+        by_service: dict[str, list[int]] = {}
+        for row, each in enumerate(containers):
+            by_service.setdefault(each.service, []).append(row)
+        requests = np.zeros(len(containers))
+        for service, rows in by_service.items():
+            if self.demand.routing == "even":
+                requests[rows] = self.demand.rate(service) / len(rows)
+            else:
+                flows = self.flows([containers[row] for row in rows])
+                requests[rows] = np.bincount(flows.container, flows.requests_per_s, minlength=len(rows))
+        return requests * self.demand.cores_per_request
+
+    def flows(self, containers: Sequence[Container]) -> Flows:
+        """Where the requests to a service go, if each goes to the nearest region that has room.
+
+        Args:
+            containers: all of the service that run, one or more.
+        """
+        origins = self.demand.origins.get(containers[0].service, ())
+        places = [self.state.place_of(each) for each in containers]
+        regions = [self.state.hosts[each.host].region for each in containers]
+        capacity = [self._capacity_per_s(each.host) for each in containers]
+        return nearest_flows(origins, places, regions, capacity)
+
+    def _capacity_per_s(self, host: str) -> float:
+        """Requests per second that keep a container there busy: those of a host share its processors."""
+        sharing = sum(name in self.running for name in self.state.by_host.get(host, ()))
+        cores = min(self.demand.cores_per_container, self.state.hosts[host].cores / max(sharing, 1))
+        return cores / self.demand.cores_per_request
 
     def _measure_hosts(
         self, containers: list[Container], shares: np.ndarray[tuple[int], np.dtype[np.float64]]
