@@ -115,6 +115,14 @@ from microservo.application.manager_entities import (
     show_entity,
     write_entity,
 )
+from microservo.application.policies import (
+    ComparePolicies,
+    DeployPolicy,
+    ShowPolicies,
+    compare_placement_policies,
+    deploy_policy,
+    show_policies,
+)
 from microservo.application.runs import (
     ListReadUntil,
     ListRuns,
@@ -206,6 +214,9 @@ HANDLERS: Mapping[type[Command[Any]], Callable[[Any, Context], Any]] = {
     SeedTopology: seed_topology,
     GiveCommand: give_command,
     FollowControlEvents: follow_control_events,
+    ShowPolicies: show_policies,
+    DeployPolicy: deploy_policy,
+    ComparePolicies: compare_placement_policies,
     ListTopologies: list_topologies,
     ShowTopology: show_topology,
     DeployAlgorithm: deploy_algorithm,

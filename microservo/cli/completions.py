@@ -45,6 +45,13 @@ def complete_entity(ctx: click.Context, param: click.Parameter, incomplete: str)
     return [CompletionItem(f"{each.value}/") for each in complete_entity_kind(ctx, param, incomplete)]
 
 
+def complete_policy(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The placement policies of this installation."""
+    from microservo.domain.manager.policies import policy_names  # noqa: PLC0415  # loads NumPy
+
+    return [CompletionItem(name) for name in policy_names() if name.startswith(incomplete)]
+
+
 def complete_spec(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The kinds that are shipped, and files and folders."""
     return [*complete_kind(ctx, param, incomplete), CompletionItem(incomplete, type="file")]

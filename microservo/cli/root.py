@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, str] = {
     "target": "microservo.cli.target:target",
     "topology": "microservo.cli.topology:topology",
     "manage": "microservo.cli.manage:manage",
+    "policy": "microservo.cli.policy:policy",
     "fault": "microservo.cli.fault:fault",
     "schedule": "microservo.cli.schedule:schedule",
     "campaign": "microservo.cli.campaign:campaign",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from microservo.application.command import Context
 from microservo.application.manager_commands import ANSWER_S, FollowControlEvents, GiveCommand, Outcome
@@ -16,8 +16,12 @@ from microservo.application.manager_entities import (
     ShowEntity,
     WriteEntity,
 )
+from microservo.application.policies import ComparePolicies, DeployPolicy, PoliciesView, ShowPolicies
 from microservo.application.table import execute
 from schemas.records import ControlAction, ControlEvent
+
+if TYPE_CHECKING:
+    from microservo.domain.manager.simulation.judging import PolicyRow
 
 Place = tuple[float, float]
 """Latitude and longitude, in degrees."""
@@ -132,6 +136,24 @@ class Manager:
     def assign(self, host: str, worker: str = "") -> Outcome:
         """Gives a host and its containers to a worker, or without one to the master."""
         return self._give("assign", f"host/{host}", {"worker": worker} if worker else {})
+
+    def policies(self) -> PoliciesView:
+        """The placement policies, and which is deployed."""
+        return execute(ShowPolicies(), self._context)
+
+    def deploy_policy(self, name: str) -> Outcome:
+        """Has all managers decide by a policy; by what each was started with where the name is empty."""
+        return execute(DeployPolicy(name=name), self._context)
+
+    def compare_policies(self, *names: str, seed: int = 0, days: int = 3) -> tuple[PolicyRow, ...]:
+        """What comes of the same simulated days under each policy, and under the controls; best first.
+
+        Args:
+            names: of policies; all that there are if there is none.
+            seed: of the first day; each one after has the next.
+            days: how many, 3 to 100.
+        """
+        return execute(ComparePolicies(names=names, seed=seed, days=days), self._context)
 
     def events(
         self,

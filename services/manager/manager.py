@@ -30,21 +30,28 @@ class Manager:
         name: master, or that of a worker.
         shared: the entities.
         clock: epoch microseconds UTC.
-        seed: of simulated metrics.
+        policy: name of the one that decides as long as settings name no other.
+        seed: of simulated metrics, and of policies that draw by lot.
+
+    Raises:
+        InvalidInput: there is no such policy here.
 
     Attributes:
         state: the decider's.
         life_us: when this life began.
     """
 
-    def __init__(self, name: str, shared: SharedState, *, clock: Callable[[], int], seed: int = 0) -> None:
-        self.state = SystemState(name, seed=seed)
+    def __init__(
+        self, name: str, shared: SharedState, *, clock: Callable[[], int], policy: str, seed: int
+    ) -> None:
+        self.state = SystemState(name)
         self.life_us = clock()
         self._shared = shared
         self._clock = clock
         self._numbers = count()
         self._records: list[ManagerInput | ControlEvent | ControlCommand] = []
         self._to_do: list[Done] = []
+        self.tell(events.LifeBegan(now_us=self.life_us, policy=policy, seed=seed))
 
     def tell(self, event: events.Event) -> None:
         """Tells the decider something, and keeps what it wants."""

@@ -58,7 +58,7 @@ def run(
     """Manages until shutdown; what was started is stopped then.
 
     Raises:
-        InvalidInput: a topic is missing, or no driver is named.
+        InvalidInput: a topic is missing, no driver is named, or there is no such policy.
         Fatal: a later process of the same name manages.
     """
     reading = broker or KafkaBroker(settings.kafka)
@@ -104,7 +104,13 @@ class ManagerProcess:
         name = settings.manager_name
         self._shared = SharedState(name, clock)
         self._accounts = Accounts()
-        self.manager = Manager(name, self._shared, clock=clock, seed=settings.manager_seed)
+        self.manager = Manager(
+            name,
+            self._shared,
+            clock=clock,
+            policy=settings.manager_policy,
+            seed=settings.manager_seed,
+        )
         self._open = ExitStack()
         self._publisher = self._open.enter_context(
             closing(

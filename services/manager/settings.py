@@ -32,7 +32,14 @@ class ManagerSettings(ServiceSettings):
     manager_tag: str = Field(
         default="microservo", max_length=100, description="What all that managers of this system start bears."
     )
-    manager_seed: int = Field(default=0, description="Seed of simulated metrics.")
+    manager_policy: str = Field(
+        default="rules",
+        max_length=100,
+        description="Policy that decides about placement as long as none is deployed by a command.",
+    )
+    manager_seed: int = Field(
+        default=0, description="Seed of simulated metrics, and of policies that draw by lot."
+    )
 
     @model_validator(mode="after")
     def _workers_have_a_region(self) -> Self:

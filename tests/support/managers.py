@@ -43,11 +43,16 @@ class RunningManager:
         driver: of its hosts and containers.
         prefix: of the topics' names.
         name: master, or that of a worker.
+        policy: name of the one that it is started with.
     """
 
-    def __init__(self, broker: Broker, driver: Driver, *, prefix: str = "", name: str = "master") -> None:
+    def __init__(
+        self, broker: Broker, driver: Driver, *, prefix: str = "", name: str = "master", policy: str = "rules"
+    ) -> None:
         region = "" if name == "master" else "Asia"
-        settings = ManagerSettings(topic_prefix=prefix, manager_name=name, manager_region=region)
+        settings = ManagerSettings(
+            topic_prefix=prefix, manager_name=name, manager_region=region, manager_policy=policy
+        )
         self._shutdown = Shutdown(signals=())
         self._is_killed = threading.Event()
         self.errors: list[BaseException] = []
@@ -116,9 +121,13 @@ class Fleet:
         self.driver: Driver = driver or TaggedDriver(self.infrastructure, managed_by=TAG)
         self._managers: list[RunningManager] = []
 
-    def manager(self, name: str = "master", broker: Broker | None = None) -> RunningManager:
+    def manager(
+        self, name: str = "master", broker: Broker | None = None, *, policy: str = "rules"
+    ) -> RunningManager:
         """Starts one, maybe with a link of its own to the broker."""
-        found = RunningManager(broker or self.broker, self.driver, prefix=self.prefix, name=name)
+        found = RunningManager(
+            broker or self.broker, self.driver, prefix=self.prefix, name=name, policy=policy
+        )
         self._managers.append(found)
         return found
 

@@ -10,10 +10,20 @@ from microservo.domain.geography import Coordinates
 from microservo.domain.manager.actions import JoinHost, StartHost
 from microservo.domain.manager.app_launches import launch_app
 from microservo.domain.manager.changes import MASTER
-from microservo.domain.manager.entities import App, Container, Host, Service, entity_key, entity_of, owned
+from microservo.domain.manager.entities import (
+    App,
+    Container,
+    Host,
+    Service,
+    Settings,
+    entity_key,
+    entity_of,
+    owned,
+)
 from microservo.domain.manager.host_decisions import drain, leave
 from microservo.domain.manager.ownership import assign
 from microservo.domain.manager.placing import launch_near, launch_on, service_of
+from microservo.domain.manager.policies import policy_named
 from microservo.domain.manager.service_decisions import can_move, replacement_of, stop_with_databases
 from microservo.domain.manager.state import COMMANDS_KEPT
 from microservo.domain.manager.step import Cause, Step
@@ -212,6 +222,8 @@ def _update(step: Step, command: ControlCommand, cause: Cause) -> None:
 
 def _write(step: Step, command: ControlCommand, cause: Cause) -> None:
     entity = entity_of(command.entity, command.document)
+    if isinstance(entity, Settings) and entity.policy:
+        policy_named(entity.policy, step.state.seed)
     if isinstance(entity, Container):
         msg = f"{command.entity!r} can't be written; launch, migrate or stop containers"
         raise InvalidInput(msg)

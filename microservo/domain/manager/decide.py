@@ -14,12 +14,12 @@ from microservo.domain.manager.app_launches import go_on_with_all
 from microservo.domain.manager.commands import receive, remember
 from microservo.domain.manager.components import remove_components, settle_regions
 from microservo.domain.manager.entities import entity_key, owned
-from microservo.domain.manager.host_decisions import decide_hosts, leave_failed
+from microservo.domain.manager.host_decisions import leave_failed
 from microservo.domain.manager.indexes import Measured
-from microservo.domain.manager.service_decisions import decide_services, settle, stop_with_databases
+from microservo.domain.manager.policies import begin_life, deployed_policy, follow_settings
+from microservo.domain.manager.service_decisions import settle, stop_with_databases
 from microservo.domain.manager.state import SystemState
 from microservo.domain.manager.step import Cause, Step
-from microservo.domain.rules import Outcome, evaluate, simulated_values
 
 _RETRY_US = 5_000_000
 _HOST_COLUMNS: Mapping[str, str] = {
@@ -39,8 +39,10 @@ def decide(state: SystemState, event: events.Event) -> tuple[Action, ...]:
         >>> decide(SystemState(), events.TimePassed(now_us=0))
         ()
     """
+    deployed_policy(state)
     step = Step(state, event.now_us)
     _HANDLERS[type(event)](step, event)
+    follow_settings(step)
     if state.is_caught_up and state.unsettled:
         settle(step)
     if state.is_caught_up and state.unsettled_regions:
@@ -147,9 +149,10 @@ def _time_passed(step: Step, event: events.TimePassed) -> None:
         state.unsettled.update(state.retries.services)
         state.unsettled_regions.update(state.retries.regions)
         state.retries.services, state.retries.regions = {}, {}
-        recovery.recover_homeless(step)
+        if step.policy.recovers:
+            recovery.recover_homeless(step)
     if event.now_us >= state.evaluated_us + state.settings.evaluation_us:
-        _evaluate(step)
+        step.policy.evaluate(step)
 
 
 def _stop_replaced(step: Step, name: str) -> None:
@@ -160,37 +163,8 @@ def _stop_replaced(step: Step, name: str) -> None:
         stop_with_databases(step, container, cause)
 
 
-def _evaluate(step: Step) -> None:
-    """Evaluates the rules on what was measured since the last time, and acts on what they say."""
-    state = step.state
-    state.current_rules()
-    simulated = bool(state.of_kind("simulated-metric"))
-    for measured, act in ((state.of_hosts, decide_hosts), (state.of_containers, decide_services)):
-        if not (measured.is_news or simulated):
-            continue
-        state.evaluated_us = step.now_us
-        outcome = _outcome(step, measured)
-        slots = measured.streaks.update(outcome, step.now_us)
-        measured.outcome, measured.is_news = outcome, False
-        if measured is state.of_hosts or state.decides_for_services:
-            act(step, slots, outcome)
-
-
-def _outcome(step: Step, measured: Measured) -> Outcome:
-    state = step.state
-    metrics = state.simulated()
-    if metrics:
-        for metric in metrics:
-            if (metric.scope == "host") == (measured is state.of_hosts):
-                measured.metrics.add_field(metric.field)
-        values = simulated_values(
-            metrics, measured.metrics, measured.membership, seed=state.seed, at_us=step.now_us
-        )
-        measured.metrics.simulate(values)
-    return evaluate(state.rules, measured.metrics, measured.membership, measured.outcome)
-
-
 _HANDLERS: Mapping[type[events.Event], Callable[[Step, Any], None]] = {
+    events.LifeBegan: lambda step, event: begin_life(step, event.policy, event.seed),
     events.EntityChanged: _entity_changed,
     events.CommandsKnown: lambda step, event: remember(step, event.command_ids),
     events.CaughtUp: lambda step, event: ownership.caught_up(step),

@@ -19,6 +19,19 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LifeBegan(Event):
+    """The process was started; told before all else, as what it was started with is in no entity.
+
+    Attributes:
+        policy: that decides as long as settings name no other.
+        seed: of simulated metrics, and of policies that draw by lot.
+    """
+
+    policy: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EntityChanged(Event):
     """A change on `system-state` was accepted.
 

@@ -121,6 +121,7 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
 _KINDS: Mapping[str, type[events.Event]] = {
     kind.__name__: kind
     for kind in (
+        events.LifeBegan,
         events.EntityChanged,
         events.CommandsKnown,
         events.CaughtUp,

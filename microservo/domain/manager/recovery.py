@@ -113,6 +113,9 @@ def _recover(step: Step, container: Container, reason: str, *, is_own_fault: boo
     if service is None or service.component:
         step.remove(entity_key(container))
         return
+    if not step.policy.recovers:
+        _leave_down(step, container, reason)
+        return
     since_us = step.now_us - state.settings.recovery_window_us
     earlier = tuple(at_us for at_us in container.recovered_at_us if at_us > since_us)
     if is_own_fault and len(earlier) >= state.settings.most_recoveries:
@@ -122,6 +125,20 @@ def _recover(step: Step, container: Container, reason: str, *, is_own_fault: boo
     ends = (*earlier, step.now_us) if is_own_fault else earlier
     like = replace(container, recovers=container.name, recovered_at_us=ends, failed_hosts=(), replaces="")
     _next_incarnation(step, service, container, like, Cause(rule=RECOVERY, reason=reason))
+
+
+def _leave_down(step: Step, container: Container, reason: str) -> None:
+    """Records that a container is down, so that a later policy may bring it back."""
+    step.put(replace(container, state="down", recovers=container.name, replaces=""), container.managed_by)
+    step.report(
+        entity_key(container),
+        "end",
+        Cause(rule=step.policy.name, reason=f"{reason}; the policy {step.policy.name} leaves it down"),
+        state="done",
+        service=container.service,
+        container=container.name,
+        from_host=container.host,
+    )
 
 
 def _next_incarnation(
@@ -179,7 +196,7 @@ def found(step: Step, host: str, running: frozenset[str]) -> None:
         if container.name in running:
             if container.state in ("starting", "down"):
                 started(step, container.name, container.ports)
-        elif container.state == "down":
+        elif container.state == "down" and step.policy.recovers:
             _back_on_host(step, container)
         elif container.state in ("running", "stopping"):
             ended(step, container.name, f"{host} runs it no more")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from microservo.domain.rules import DECISIONS, Decided, Outcome
 from microservo.domain.telemetry import Int64
 
 _ORDER: tuple[Decided, ...] = ("migrate", "replicate", "stop")
-"""Where containers of one service ask for several things at once, the first one is done."""
+"""Where containers of one service ask for several things at once, the first one that can be done is done."""
 MINIMUM_REPLICAS = "minimum replicas"
 
 
@@ -27,6 +28,11 @@ class Candidate:
     decided: Decided
     priority: int
     cause: Cause
+
+    @property
+    def name(self) -> str:
+        """Of the container."""
+        return self.container.name
 
 
 def decide_services(step: Step, slots: Int64, outcome: Outcome) -> None:
@@ -47,15 +53,15 @@ def decide_services(step: Step, slots: Int64, outcome: Outcome) -> None:
         service = step.state.services.get(name)
         if service is None or name in step.touched:
             continue
-        mine = [each for each in by_service[name] if _may_decide(step, each.container)]
+        mine = [each for each in by_service[name] if may_decide(step, each.container)]
         if mine and _act(step, service, mine):
             step.touched[name] = None
             ours = measured.slots(iter(step.state.by_service.get(name, ())))
             measured.streaks.acted(ours, step.now_us)
 
 
-def _may_decide(step: Step, container: Container) -> bool:
-    """While the master is silent, a worker decides for its own."""
+def may_decide(step: Step, container: Container) -> bool:
+    """Whether this manager decides about one: the master about all, a worker about its own meanwhile."""
     state = step.state
     return bool(container.managed_by) and (state.name == "master" or state.manages(container))
 
@@ -77,21 +83,37 @@ def _candidate(container: Container, slot: int, outcome: Outcome) -> Candidate:
 
 
 def _act(step: Step, service: Service, candidates: list[Candidate]) -> bool:
-    candidates.sort(key=lambda each: (_ORDER.index(each.decided), -each.priority, each.container.name))
-    first = candidates[0]
-    if first.decided == "migrate":
-        return migrate_to_demand(step, service, first.container, first.cause)
-    if first.decided == "replicate":
-        return _replicate(step, service, first)
-    return _stop(step, service, candidates)
+    """Does the first thing of `_ORDER` that is asked for and can be done; returns whether there is one."""
+    return any(
+        _ACTS[decided](step, service, asked)
+        for decided in _ORDER
+        if (asked := [each for each in candidates if each.decided == decided])
+    )
 
 
-def _replicate(step: Step, service: Service, candidate: Candidate) -> bool:
+def _migrate(step: Step, service: Service, candidates: list[Candidate]) -> bool:
+    """Moves the container that is farthest from the demand, if its move pays: for the others it pays less."""
+    target = step.state.wanted_at(service.name, step.now_us)
+    able = [each for each in candidates if can_move(step, each.container)]
+    if target is None or not able:
+        return False
+    first = max(able, key=lambda each: (distance_m(step.state.place_of(each.container), target), each.name))
+    return migrate_to_demand(step, service, first.container, first.cause)
+
+
+def _replicate(step: Step, service: Service, candidates: list[Candidate]) -> bool:
+    """Launches one more near the demand, or where that is not known, beside the one that asks."""
+    first = min(candidates, key=lambda each: (-each.priority, each.name))
+    wanted = step.state.wanted_at(service.name, step.now_us)
+    return replicate(step, service, wanted or step.state.place_of(first.container), first.cause)
+
+
+def replicate(step: Step, service: Service, target: Coordinates, cause: Cause) -> bool:
+    """Launches one more container near a place, unless there are as many as may be; whether it did."""
     most, there = service.maximum_replicas, step.state.replicas(service.name)
     if most and there >= most:
         return False
-    target = step.state.wanted_at(service.name, step.now_us) or step.state.place_of(candidate.container)
-    return launch_near(step, service, target, candidate.cause, action="replicate") is not None
+    return launch_near(step, service, target, cause, action="replicate") is not None
 
 
 def migrate_to_demand(step: Step, service: Service, container: Container, cause: Cause) -> bool:
@@ -147,15 +169,29 @@ def why_it_stays(step: Step, container: Container) -> str:
 def _stop(step: Step, service: Service, candidates: list[Candidate]) -> bool:
     """Stops the least useful of those that rules would stop: fewest requests, then farthest from demand."""
     state = step.state
-    if state.replicas(service.name) <= state.minimum(service, step.now_us):
-        return False
     target = state.wanted_at(service.name, step.now_us)
-    able = [each for each in candidates if each.decided == "stop" and not service.is_stateful]
-    able = [each for each in able if each.container.name not in state.replaced_by]
+    able = [each for each in candidates if each.container.name not in state.replaced_by]
     if not able:
         return False
     chosen = min(able, key=lambda each: _use(step, each.container, target))
-    stop_with_databases(step, chosen.container, chosen.cause)
+    return stop_one(step, service, chosen.container, chosen.cause)
+
+
+_ACTS: Mapping[Decided, Callable[[Step, Service, list[Candidate]], bool]] = {
+    "migrate": _migrate,
+    "replicate": _replicate,
+    "stop": _stop,
+}
+
+
+def stop_one(step: Step, service: Service, container: Container, cause: Cause) -> bool:
+    """Stops a container, unless the minimum needs it, it has a volume or is replaced; whether it did."""
+    state = step.state
+    if state.replicas(service.name) <= state.minimum(service, step.now_us):
+        return False
+    if service.is_stateful or container.name in state.replaced_by:
+        return False
+    stop_with_databases(step, container, cause)
     return True
 
 
@@ -187,7 +223,7 @@ def settle(step: Step) -> None:
     usmanager did so only where a rule had matched, so a service without containers stayed without.
     """
     state = step.state
-    if not state.decides_for_services:
+    if not (state.decides_for_services and step.policy.keeps_minimum):
         return
     names, state.unsettled = sorted(state.unsettled), {}
     for name in names:
@@ -208,13 +244,13 @@ def _fill(step: Step, service: Service) -> bool:
     for _ in range(minimum - there - state.kept_places(service.name)):
         reason = f"{there} of at least {minimum} replicas"
         cause = Cause(rule=MINIMUM_REPLICAS, reason=reason)
-        if launch_near(step, service, _target(step, service), cause, action="launch") is None:
+        if launch_near(step, service, step.policy.place(step, service), cause, action="launch") is None:
             return False
         there += 1
     return True
 
 
-def _target(step: Step, service: Service) -> Coordinates:
+def place_near_demand(step: Step, service: Service) -> Coordinates:
     """Where a container is wanted: near the demand, near others of the service, or where settings say."""
     state = step.state
     wanted = state.wanted_at(service.name, step.now_us)

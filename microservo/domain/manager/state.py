@@ -34,6 +34,7 @@ from microservo.domain.manager.entities import (
 )
 from microservo.domain.manager.host_columns import HostColumns
 from microservo.domain.manager.indexes import Measured, Names, Retries, add_entry, discard_entry, set_entry
+from microservo.domain.manager.policy import Deployed
 from microservo.domain.placement import Need
 from microservo.domain.rules import (
     HOST_STREAKS,
@@ -57,12 +58,13 @@ class SystemState:
 
     Args:
         name: of the manager that decides: master, or that of a worker.
-        seed: of simulated metrics.
     """
 
-    def __init__(self, name: str = MASTER, *, seed: int = 0) -> None:
+    def __init__(self, name: str = MASTER) -> None:
         self.name = name
-        self.seed = seed
+        self.seed = 0
+        """Of simulated metrics, and of policies that draw by lot."""
+        self.deployed = Deployed()
         self.entities: dict[str, dict[str, Any]] = {}
         self.owners: dict[str, str] = {}
         self.containers: dict[str, Container] = {}

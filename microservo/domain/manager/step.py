@@ -10,6 +10,7 @@ from typing import Any
 from microservo.domain.manager.actions import Action, Assign, Order, Put, Remove, Report, Stop
 from microservo.domain.manager.changes import MASTER
 from microservo.domain.manager.entities import Container, Entity, PendingAction, entity_key, owned
+from microservo.domain.manager.policy import Policy
 from microservo.domain.manager.state import SystemState
 from microservo.domain.rules import Evidence
 from schemas.records import ControlAction, ControlCommand, ControlEvent, ControlState
@@ -46,6 +47,12 @@ class Step:
         self.now_us = now_us
         self.touched: dict[str, None] = {}
         self._actions: list[Action] = []
+
+    @property
+    def policy(self) -> Policy:
+        """What decides."""
+        assert self.state.deployed.policy is not None, "decide gives each state a policy first"
+        return self.state.deployed.policy
 
     def actions(self) -> tuple[Action, ...]:
         """What is to be done, in this order."""

@@ -79,6 +79,9 @@ def test_told_again_from_its_topic_a_manager_decides_what_it_decided_to_the_last
     eventually(lambda: len(world.running()) == 2, timeout_s=5)
     with pytest.raises(InvalidInput):
         world.client.manager.launch("cart", near=EUROPE)
+    world.client.manager.deploy_policy("random")
+    world.infrastructure.end(min(world.running()), -9)
+    eventually(lambda: len(world.running()) == 2, timeout_s=5)
     manager.stop()
     inputs = [decode_as(ManagerInput, each.value or b"") for each in read_topic(world.broker, MANAGER_INPUTS)]
     assert [each.number for each in inputs] == list(range(len(inputs)))
@@ -89,6 +92,25 @@ def test_told_again_from_its_topic_a_manager_decides_what_it_decided_to_the_last
     said = [decode_as(ControlEvent, each.value or b"") for each in read_topic(world.broker, CONTROL_EVENTS)]
     assert len(said) > 5
     assert again == said
+    assert state.deployed.policy is not None
+    assert state.deployed.policy.name == "random"
+
+
+def test_a_manager_that_is_started_with_nothing_leaves_down_what_ends(world: Fleet) -> None:
+    world.manager(policy="nothing")
+    world.add_hosts("berlin")
+    world.add_service(minimum_replicas=2)
+    world.client.manager.launch("front", near=EUROPE, finish_s=20)
+    assert len(world.running()) == 1
+    world.infrastructure.end(min(world.running()), -9)
+    eventually(lambda: list(world.states().values()) == ["down"], timeout_s=20)
+    world.client.manager.deploy_policy("rules")
+    eventually(lambda: len(world.running()) == 2, timeout_s=20, what="the minimum is kept again")
+
+
+def test_a_manager_is_not_started_with_a_policy_that_is_not_there(world: Fleet) -> None:
+    with pytest.raises(InvalidInput, match="there is no policy 'best' here"):
+        world.manager(policy="best")
 
 
 def test_an_orderly_end_stops_what_was_started_and_nothing_else(world: Fleet) -> None:

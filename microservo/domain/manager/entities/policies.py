@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from microservo.domain.manager.entities.values import Count, Latitude, Longitude, Name
+from microservo.domain.manager.entities.values import Count, Latitude, Longitude, Name, Text
 from microservo.domain.rules import Condition, Decided, Mode, Operator, Rule, Scope, check_rules
 from microservo.errors import InvalidInput
 
@@ -50,6 +50,7 @@ class Settings:
         demand_window_us: how far back requests are looked at.
         gain_percent: how much nearer to demand a migration has to come.
         may_launch_instances: new instances of the cloud may be launched.
+        policy: that decides about placement; empty for the one that each process was started with.
         latitude: degrees: where containers go of which nothing says where they are wanted; and `longitude`.
     """
 
@@ -66,6 +67,7 @@ class Settings:
     demand_window_us: Count = 60_000_000
     gain_percent: float = 10.0
     may_launch_instances: bool = False
+    policy: Text = ""
     latitude: Latitude = 49.540486
     longitude: Longitude = 9.881931
 

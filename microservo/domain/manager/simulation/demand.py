@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -25,10 +26,16 @@ class Demand:
     Attributes:
         origins: of each service; it gets no others.
         cores_per_request: processors that a request per second keeps busy.
+        routing: `even`, as balancers spread requests over the containers of a service; or `nearest`, as users
+            choose those, see `routing`.
+        cores_per_container: processors that a container may keep busy, unless it has to share those of its
+            host; heeded where the nearest is chosen.
     """
 
     origins: dict[str, tuple[Origin, ...]] = field(default_factory=dict)
     cores_per_request: float = 0.001
+    routing: Literal["even", "nearest"] = "even"
+    cores_per_container: float = 1.0
 
     def rate(self, service: str) -> float:
         """Requests per second to a service."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,7 +13,9 @@ from microservo.domain.manager import actions as act
 from microservo.domain.manager import events
 from microservo.domain.manager.decide import decide
 from microservo.domain.manager.entities import Container, Entity, Host, entity_key
+from microservo.domain.manager.policies import RULES
 from microservo.domain.manager.simulation.demand import Demand
+from microservo.domain.manager.simulation.routing import Flows, nearest_flows
 from microservo.domain.manager.state import SystemState
 from microservo.domain.placement import CEILING_PERCENT
 
@@ -25,13 +27,20 @@ _IDLE_PERCENT = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delays:
-    """How long things take, in microseconds."""
+    """How long things take, in microseconds.
+
+    Attributes:
+        launch_us: from the decision to launch a container until it answers; likewise all others.
+        measure_us: from one measurement to the next; a multiple of `tick_us`.
+        tick_us: how often the manager is told that time has passed, and what is due happens.
+    """
 
     launch_us: int = 2 * SECOND_US
     stop_us: int = SECOND_US
     start_us: int = 20 * SECOND_US
     join_us: int = 3 * SECOND_US
     measure_us: int = 5 * SECOND_US
+    tick_us: int = SECOND_US
 
 
 class World:
@@ -41,7 +50,8 @@ class World:
         entities: what there is at first; containers that are running do run.
         demand: of users.
         delays: how long things take.
-        seed: of simulated metrics.
+        seed: of simulated metrics and of a policy that draws by lot.
+        policy: the name of the one that decides.
 
     Attributes:
         state: the manager's.
@@ -56,10 +66,11 @@ class World:
         demand: Demand | None = None,
         delays: Delays | None = None,
         seed: int = 0,
+        policy: str = RULES,
     ) -> None:
         self.demand = demand or Demand()
         self.now_us = FIRST_US
-        self.state = SystemState(seed=seed)
+        self.state = SystemState()
         self.events: list[events.Event] = []
         self.decisions: list[tuple[act.Action, ...]] = []
         self.running: dict[str, Container] = {}
@@ -69,6 +80,7 @@ class World:
         self._delays = delays or Delays()
         self._due: list[tuple[int, int, events.Event]] = []
         self._numbered = 0
+        self.tell(events.LifeBegan(now_us=self.now_us, policy=policy, seed=seed))
         for entity in entities:
             if isinstance(entity, Container) and entity.state == "running":
                 self.running[entity.name] = entity
@@ -90,7 +102,7 @@ class World:
         """Lets time pass: what is due happens, hosts and containers are measured, the manager is told."""
         until_us = self.now_us + round(seconds * SECOND_US)
         while self.now_us < until_us:
-            self.now_us += SECOND_US
+            self.now_us += self._delays.tick_us
             while self._due and self._due[0][0] <= self.now_us:
                 self._happen(heapq.heappop(self._due)[2])
             if (self.now_us - FIRST_US) % self._delays.measure_us == 0:
@@ -113,14 +125,35 @@ class World:
 
     def _shares(self, containers: list[Container]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """Processors that each container keeps busy."""
-        counts: dict[str, int] = {}
-        for each in containers:
-            counts[each.service] = counts.get(each.service, 0) + 1
-        busy = {
-            service: self.demand.rate(service) * self.demand.cores_per_request / count
-            for service, count in counts.items()
-        }
-        return np.array([busy[each.service] for each in containers], np.float64)
+        by_service: dict[str, list[int]] = {}
+        for row, each in enumerate(containers):
+            by_service.setdefault(each.service, []).append(row)
+        requests = np.zeros(len(containers))
+        for service, rows in by_service.items():
+            if self.demand.routing == "even":
+                requests[rows] = self.demand.rate(service) / len(rows)
+            else:
+                flows = self.flows([containers[row] for row in rows])
+                requests[rows] = np.bincount(flows.container, flows.requests_per_s, minlength=len(rows))
+        return requests * self.demand.cores_per_request
+
+    def flows(self, containers: Sequence[Container]) -> Flows:
+        """Where the requests to a service go, if each goes to the nearest region that has room.
+
+        Args:
+            containers: all of the service that run, one or more.
+        """
+        origins = self.demand.origins.get(containers[0].service, ())
+        places = [self.state.place_of(each) for each in containers]
+        regions = [self.state.hosts[each.host].region for each in containers]
+        capacity = [self._capacity_per_s(each.host) for each in containers]
+        return nearest_flows(origins, places, regions, capacity)
+
+    def _capacity_per_s(self, host: str) -> float:
+        """Requests per second that keep a container there busy: those of a host share its processors."""
+        sharing = sum(name in self.running for name in self.state.by_host.get(host, ()))
+        cores = min(self.demand.cores_per_container, self.state.hosts[host].cores / max(sharing, 1))
+        return cores / self.demand.cores_per_request
 
     def _measure_hosts(
         self, containers: list[Container], shares: np.ndarray[tuple[int], np.dtype[np.float64]]

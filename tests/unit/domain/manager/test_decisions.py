@@ -116,6 +116,42 @@ def command(made: World, action: ControlAction, entity: str, document: str = "",
     made.tell(events.CommandGiven(now_us=made.now_us, command=given))
 
 
+def test_what_can_not_be_done_does_not_keep_a_service_from_what_can() -> None:
+    more = [
+        replace(each, priority=1) if isinstance(each, NamedRule) else each
+        for each in rule("replicate", ">", 40.0)
+    ]
+    # Two processors are busy for each: 50 % of the small host, 12.5 % of the large one.
+    made = world(
+        front(),
+        host("small", EUROPE),
+        host("large", EUROPE, cores=16.0),
+        container("asks-for-more", "small", EUROPE),
+        container("would-move", "large", EUROPE),
+        more,
+        rule("migrate", ">", 10.0),
+        demand=requests(4000.0, EUROPE),
+        seconds=30,
+    )
+    assert not reports(made, "migrate"), "both are where the demand is"
+    assert len(made.running) > 2
+
+
+def test_of_several_containers_that_shall_move_the_one_farthest_from_the_demand_goes_first() -> None:
+    made = world(
+        front(minimum_replicas=2),
+        host("berlin", EUROPE),
+        host("asia", ASIA),
+        host("america", AMERICA),
+        container("a", "asia", ASIA),
+        container("b", "america", AMERICA),
+        rule("migrate", ">", 10.0),
+        demand=requests(2000.0, EUROPE),
+        seconds=15,
+    )
+    assert reports(made, "migrate")[0].from_host == "america"
+
+
 def requests(rate: float, place: Coordinates) -> Demand:
     return Demand(origins={"front": (Origin(place=place, requests_per_s=rate),)})
 
