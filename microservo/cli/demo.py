@@ -15,6 +15,7 @@ from microservo.cli.output import Cell, console, print_line, print_table
 from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, pass_session
 from microservo.cli.signals import handled_signals
+from microservo.cli.sun import FOLLOW_THE_SUN, sun
 from microservo.cli.system_options import chosen_name, options_of, system_options
 from microservo.cli.text import styled
 from microservo.cli.times import after
@@ -30,6 +31,7 @@ from microservo.system.demo import (
     DemoResult,
     plan_of,
 )
+from microservo.system.follow_the_sun import TOPOLOGY
 from microservo.system.said import Said
 from microservo.system.twin import Twin, TwinResult, keep_twin
 
@@ -38,6 +40,13 @@ _DATASETS = Path("datasets")
 
 
 @click.command()
+@click.option(
+    "--scenario",
+    type=click.Choice(["faults", FOLLOW_THE_SUN]),
+    default="faults",
+    show_default=True,
+    help="What is shown.",
+)
 @click.option("--faults", type=click.IntRange(min=1, max=100), default=6, show_default=True, help="How many.")
 @click.option(
     "--out",
@@ -64,6 +73,7 @@ _DATASETS = Path("datasets")
 def demo(
     session: Session,
     *,
+    scenario: str,
     faults: int,
     out_dir: Path | None,
     with_twin: bool,
@@ -85,13 +95,31 @@ def demo(
     fault and service the first record that deviates stands beside what the effect observer saw; twin.parquet
     in the dataset has the same.
 
+    The scenario follow-the-sun takes some three minutes and has no faults: hosts in three regions on this
+    machine, with the distance between them; users move from Europe to Asia, and the manager's rule moves the
+    services after them. Of the options it takes --out, --name, --seed, --journeys-per-s and --partitions.
+
     \b
     Examples:
       microservo demo
       microservo demo --faults 4 --twin
       microservo demo --seed 11 --faults 12 --out ./twelve-faults
       microservo demo --faults 40 --balanced
+      microservo demo --scenario follow-the-sun
     """
+    if scenario == FOLLOW_THE_SUN:
+        sun(
+            options_of(
+                session,
+                name=chosen_name(name, session.system, FOLLOW_THE_SUN),
+                seed=seed,
+                journeys_per_s=journeys_per_s,
+                partitions=partitions,
+                topology=str(TOPOLOGY),
+            ),
+            out_dir,
+        )
+        return
     session.execute(CheckFolder(out_dir=out_dir or _DATASETS / "run"))
     options = options_of(
         session,

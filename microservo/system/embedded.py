@@ -14,7 +14,6 @@ from microservo.adapters.broker import Broker
 from microservo.adapters.clock import now_us
 from microservo.adapters.files import writable
 from microservo.adapters.kafka import KafkaBroker
-from microservo.adapters.kafka.embedded import EmbeddedBroker, default_cache_dir
 from microservo.adapters.ports import free_port_at_best, free_ports
 from microservo.application.connection import kafka_settings
 from microservo.application.progress import Progress
@@ -25,6 +24,7 @@ from microservo.sources.declared import write_source
 from microservo.supervision.supervisor import Supervisor, kill_leftovers
 from microservo.supervision.system_file import SystemFile, remove_system, write_system
 from microservo.system.algorithm_start import wait_for_algorithms
+from microservo.system.broker import start_broker
 from microservo.system.claim import claimed
 from microservo.system.first_telemetry import FirstTelemetry
 from microservo.system.launchers import launcher_of
@@ -37,14 +37,12 @@ from microservo.system.processes import (
     INJECTOR,
     KAFKA,
     Pipeline,
-    kafka_spec,
     process_of,
 )
 from microservo.system.run_record import RunRecord, ensure_topics
 from schemas.catalogue import LABELLED_WINDOWS
 from schemas.records import LabelledWindow, RunStatus
 
-_KAFKA_START_S = 90.0
 _PROCESSES_START_S = 120.0
 _FIRST_TELEMETRY_S = 60.0
 _FIRST_WINDOW_S = 120.0
@@ -123,7 +121,7 @@ class EmbeddedSystem:
         self._supervisor = self._stack.enter_context(
             Supervisor(record=self._folders.processes, report=self._progress.note)
         )
-        servers = self._start_broker(self._supervisor)
+        servers = start_broker(self._supervisor, self.options, self._progress)
         self._begin_run(servers)
         with FirstTelemetry(self.broker, self.options.topic_prefix, self._launcher.services) as telemetry:
             self._start_processes(self._supervisor, servers)
@@ -212,25 +210,6 @@ class EmbeddedSystem:
         return "".join(
             f"{name} was started again {times} times; " for name, times in restarts.items() if times
         )
-
-    def _start_broker(self, supervisor: Supervisor) -> str:
-        if self.options.bootstrap_servers:
-            with self._progress.stage("broker") as stage:
-                stage.show(self.options.bootstrap_servers)
-                KafkaBroker(kafka_settings(self.options.bootstrap_servers)).admin().wait_ready(10)
-            return self.options.bootstrap_servers
-        port, controller_port = free_ports(2)
-        broker = EmbeddedBroker(
-            self._folders.kafka, port=port, controller_port=controller_port, cache_dir=default_cache_dir()
-        )
-        with self._progress.stage("broker's files") as stage:
-            broker.prepare(stage.advance)
-            stage.show("Apache Kafka, in the cache")
-        with self._progress.stage("broker") as stage:
-            supervisor.start(kafka_spec(broker, self._folders.logs))
-            supervisor.wait_ready([KAFKA], _KAFKA_START_S)
-            stage.show(broker.bootstrap_servers)
-        return broker.bootstrap_servers
 
     def _begin_run(self, servers: str) -> None:
         self._broker = KafkaBroker(kafka_settings(servers))

@@ -1,0 +1,31 @@
+"""`microservo demo --scenario follow-the-sun`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from microservo.cli.output import console, print_line
+from microservo.cli.progress import TerminalProgress
+from microservo.cli.signals import handled_signals
+from microservo.system.follow_the_sun import BERLIN, FollowTheSun
+from microservo.system.options import SystemOptions
+from microservo.system.regional import RegionalSystem
+from microservo.system.sun_report import write_sun_report
+
+FOLLOW_THE_SUN = "follow-the-sun"
+"""The scenario, and the name of its system if no other is given."""
+
+
+def sun(options: SystemOptions, out_dir: Path | None) -> None:
+    """Plays the scenario and writes its report; raises as `RegionalSystem.start` and `FollowTheSun.run`."""
+    progress = TerminalProgress(console())
+    system = RegionalSystem(options, progress)
+    with handled_signals(system.kill), system:
+        system.start(BERLIN.place)
+        result = FollowTheSun(system, progress).run()
+    file = (out_dir or Path(FOLLOW_THE_SUN) / result.run_id) / "report.html"
+    write_sun_report(file, result)
+    print_line(f"waits     {result.before_ms:.0f} ms with services beside users (median)")
+    print_line(f"          {result.away_ms:.0f} ms after the users had moved")
+    print_line(f"          {result.after_ms:.0f} ms after the services had followed")
+    print_line(f"report    {file}")

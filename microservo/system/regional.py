@@ -1,0 +1,206 @@
+"""A system over regions of one machine: hosts at places, distance between them, and a manager that places.
+
+::
+
+    broker ─► topics ─► collector, registry ─► launcher with users ─► manager ─► (hosts, services: the caller)
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from microservo.adapters.broker import Broker
+from microservo.adapters.files import writable
+from microservo.adapters.kafka import KafkaBroker
+from microservo.adapters.ports import free_ports
+from microservo.adapters.processes import python_argv
+from microservo.application.connection import kafka_settings
+from microservo.application.progress import Progress
+from microservo.client import Client
+from microservo.domain.geography import Coordinates
+from microservo.platforms.local.places import place_text
+from microservo.platforms.local.platform import LocalPlatform
+from microservo.platforms.local.remote_driver import LAUNCHER_URL, from_environment
+from microservo.platforms.local.token import VARIABLE, new_token
+from microservo.platforms.local.topology_files import topology_file
+from microservo.runtime.probe import is_healthy
+from microservo.supervision.supervisor import ProcessSpec, Supervisor, kill_leftovers
+from microservo.system.broker import start_broker
+from microservo.system.claim import claimed
+from microservo.system.logs import fresh_logs
+from microservo.system.options import SystemOptions
+from microservo.system.processes import COLLECTOR, Pipeline
+from microservo.system.run_record import RunRecord, ensure_topics
+
+REGISTRY, LAUNCHER, MANAGER = "registry", "launcher", "manager"
+_START_S = 120.0
+_MANAGER_STOP_S = 60.0
+"""It stops all that it manages."""
+_LAUNCHER_STOP_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionalPipeline(Pipeline):
+    """The processes beside the collector.
+
+    Attributes:
+        token: that they show each other.
+        launcher_port: where the launcher answers.
+        registry_port: likewise.
+    """
+
+    token: str
+    launcher_port: int
+    registry_port: int
+
+    def registry(self) -> ProcessSpec:
+        """Is told from where services are asked for."""
+        return self._spec(
+            REGISTRY,
+            "services.registry",
+            MICROSERVO_REGISTRY_PORT=str(self.registry_port),
+            MICROSERVO_CONTROL_TOKEN=self.token,
+        )
+
+    def launcher(self, users_at: Coordinates) -> ProcessSpec:
+        """Owns hosts, containers and users."""
+        url, options = f"http://127.0.0.1:{self.launcher_port}", self.options
+        return ProcessSpec(
+            name=LAUNCHER,
+            argv=(
+                *python_argv("services.launcher"),
+                *("--topology", str(topology_file(options.topology).absolute())),
+                *("--folder", str(self.folders.target_state.parent)),
+                *("--port", str(self.launcher_port), "--seed", str(options.seed)),
+                *("--otlp", f"http://127.0.0.1:{self.otlp_port}"),
+                *("--collector", f"http://127.0.0.1:{self.control_port}"),
+                *("--registry", f"http://127.0.0.1:{self.registry_port}"),
+                *("--journeys-per-s", str(options.journeys_per_s)),
+                # One word, since a number below 0 by itself looks like an option.
+                f"--users-at={place_text(users_at)}",
+            ),
+            env={VARIABLE: self.token},
+            log=self.folders.logs / f"{LAUNCHER}.log",
+            stop_timeout_s=_LAUNCHER_STOP_S,
+            ready=lambda: is_healthy(url),
+        )
+
+    def manager(self) -> ProcessSpec:
+        """Decides what runs where."""
+        driver = f"{from_environment.__module__}:{from_environment.__name__}"
+        return self._spec(
+            MANAGER,
+            "services.manager",
+            stop_timeout_s=_MANAGER_STOP_S,
+            MICROSERVO_MANAGER_DRIVER=driver,
+            MICROSERVO_MANAGER_TAG=self.run_id,
+            **{LAUNCHER_URL: f"http://127.0.0.1:{self.launcher_port}", VARIABLE: self.token},
+        )
+
+
+class RegionalSystem:
+    """The processes; use it as a context, which leaves nothing behind however it ends.
+
+    Args:
+        options: name, topology, broker, seed, load.
+        progress: shows every stage.
+    """
+
+    def __init__(self, options: SystemOptions, progress: Progress) -> None:
+        self.options = options
+        self.target = LocalPlatform(options.folders.target_state)
+        """The containers and users, as faults and meter find them."""
+        self._progress = progress
+        self._stack = contextlib.ExitStack()
+        self._supervisor: Supervisor | None = None
+        self._record: RunRecord | None = None
+        self._broker: Broker | None = None
+
+    @property
+    def client(self) -> Client:
+        """A client of this system."""
+        return Client(broker=self.broker, topic_prefix=self.options.topic_prefix)
+
+    @property
+    def broker(self) -> Broker:
+        """The broker that it is on."""
+        assert self._broker is not None
+        return self._broker
+
+    @property
+    def run_id(self) -> str:
+        """The run that was begun."""
+        assert self._record is not None
+        return self._record.run_id
+
+    def start(self, users_at: Coordinates) -> None:
+        """Starts everything; there are no hosts then, and users who meet nobody.
+
+        Raises:
+            InvalidInput: the name is taken, or a topic has other partitions than asked for.
+            Unavailable: the home can't be written, or a part did not get ready.
+        """
+        folders = self.options.folders
+        self._stack.enter_context(claimed(self.options.name))
+        with writable(folders.root, "make room there, or set MICROSERVO_HOME to another folder"):
+            kill_leftovers(folders.processes)
+            self._stack.enter_context(fresh_logs(folders.logs))
+        self._supervisor = self._stack.enter_context(
+            Supervisor(record=folders.processes, report=self._progress.note)
+        )
+        servers = start_broker(self._supervisor, self.options, self._progress)
+        self._broker = KafkaBroker(kafka_settings(servers))
+        with self._progress.stage("topics") as stage:
+            ensure_topics(self._broker, self.options)
+            self._record = RunRecord(self._broker, self.options, target=self.options.topology)
+            self._record.begin()
+            stage.show(self.run_id)
+        self._start_processes(self._supervisor, servers, users_at)
+
+    def kill(self) -> None:
+        """Kills everything at once and waits for nothing; end this process then."""
+        if self._supervisor is not None:
+            self._supervisor.kill()
+
+    def _start_processes(self, supervisor: Supervisor, servers: str, users_at: Coordinates) -> None:
+        names = (COLLECTOR, REGISTRY, MANAGER)
+        otlp, grpc, control, launcher, registry, *health = free_ports(5 + len(names))
+        pipeline = RegionalPipeline(
+            options=self.options,
+            bootstrap_servers=servers,
+            run_id=self.run_id,
+            otlp_port=otlp,
+            otlp_grpc_port=grpc,
+            control_port=control,
+            health_ports=dict(zip(names, health, strict=True)),
+            token=new_token(),
+            launcher_port=launcher,
+            registry_port=registry,
+        )
+        stages = (
+            [pipeline.collector(pipeline.token), pipeline.registry()],
+            [pipeline.launcher(users_at)],
+            [pipeline.manager()],
+        )
+        for specs in stages:
+            with self._progress.stage(", ".join(spec.name for spec in specs)):
+                supervisor.start_all(specs)
+                supervisor.wait_ready([spec.name for spec in specs], _START_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if self._record is not None:
+                self._record.end("finished" if exc_type is None else "aborted")
+        finally:
+            self._stack.close()
