@@ -1,4 +1,4 @@
-"""The sample that is shipped: a recorded run with every kind of fault, to try an algorithm on offline.
+"""The sample that is shipped: a recorded run with eleven kinds of fault, to try an algorithm on offline.
 
 ::
 

@@ -6,10 +6,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from microservo.algorithms import sample as sample_module
 from microservo.algorithms.sample import SAMPLE, Sample
+from microservo.cli.algorithm import check
 from microservo.errors import InvalidInput
 
 MOST_BYTES = 8 << 20
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,14 @@ def test_nothing_was_wrong_while_thresholds_are_found(sample: Sample) -> None:
     assert sample.windows[0].start_us < sample.fault_free_until_us <= first_us
     early = [truth for (_, start_us), truth in sample.truth.items() if start_us < sample.fault_free_until_us]
     assert "anomalous" not in early
+
+
+def test_what_is_said_of_its_kinds_of_fault_is_so(sample: Sample) -> None:
+    said = {11: "eleven"}[len({effect.kind for effect in sample.effects})]
+    words = " ".join((ROOT / "docs/adding_an_algorithm.md").read_text("utf-8").split())
+    assert f"recorded run with {said} kinds of fault in it" in words
+    assert f"with {said} kinds of fault, to try" in (sample_module.__doc__ or "")
+    assert f"a run with {said} kinds of fault in it" in " ".join((check.help or "").split())
 
 
 def test_it_is_small() -> None:

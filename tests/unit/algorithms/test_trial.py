@@ -10,6 +10,7 @@ from microservo.algorithms import resolve
 from microservo.algorithms.sample import RUN_ID, Effect, Sample
 from microservo.algorithms.trial import Trial, try_on_sample
 from microservo.algorithms.unfenced import unfenced_session
+from microservo.domain.scoring import METRICS
 from microservo.errors import InvalidInput
 from microservo.testing import try_algorithm
 from schemas.records import FeatureWindow, Truth
@@ -133,6 +134,14 @@ def test_a_classifier_has_to_be_taught_first(sample: Sample) -> None:
         try_on_sample(session, sample)
 
 
-def test_on_the_shipped_sample_who_looks_is_above_chance() -> None:
-    looking, chance = (try_algorithm(name).values["auc_pr"] for name in ("n-sigma", "random"))
-    assert looking > 1.5 * chance
+LOOKING = ("n-sigma", "robust-z", "log-surprise", "trace-deviation")
+KNOWING_NOTHING = ("random", "always", "never", "constant")
+
+
+def test_on_the_shipped_sample_who_knows_nothing_is_last_on_every_headline() -> None:
+    found = {name: try_algorithm(name).values for name in (*LOOKING, *KNOWING_NOTHING)}
+    headlines = [name for name in found["random"] if METRICS[name].is_headline]
+    assert headlines == ["auc_pr", "event_recall_at_1_per_hour"]
+    for headline in headlines:
+        worst = min(found[name][headline] for name in LOOKING)
+        assert worst > 1.5 * max(found[name][headline] for name in KNOWING_NOTHING), headline

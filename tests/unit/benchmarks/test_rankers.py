@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks import rankers
 from benchmarks.ranker_cases import JudgedCase
-from benchmarks.rankers import Judged, held_out, mcnemar
+from benchmarks.rankers import Judged, held_out, mcnemar, need_not_show_in_a_metric
 from microservo.algorithms import Case
 
 NOTHING = Case(alarm_us=1, start_us=np.array([0, 1], np.int64), features={}, graph=())
@@ -49,3 +49,8 @@ def test_weights_are_chosen_on_all_parts_but_the_one_that_they_judge(monkeypatch
     prepared = [Played("cpu-hog"), Played("http-abort")]
     found = held_out(prepared, lambda each: each.kind)  # type: ignore[arg-type]
     assert found == [("ads",), ("ads",)]
+
+
+def test_metrics_can_fail_where_a_kind_promises_nothing_of_them() -> None:
+    assert all(map(need_not_show_in_a_metric, ("app-exception", "dns-failure", "wrong-answer")))
+    assert not any(map(need_not_show_in_a_metric, ("cpu-hog", "process-kill", "connection-reset")))
