@@ -8,27 +8,25 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
+from machine import TIMEOUT_S, Launcher, launcher_of
 
 from microservo.adapters.ports import free_ports
 from microservo.adapters.processes import python_argv
 from microservo.errors import InvalidInput, Retryable
 from microservo.platforms.local.remote_driver import RemoteDriver
 from microservo.platforms.local.state import read_state
-from microservo.platforms.local.token import VARIABLE, new_token
+from microservo.platforms.local.token import VARIABLE
 from microservo.runtime.probe import is_healthy
-from microservo.supervision.supervisor import ProcessSpec, Supervisor
 from microservo.testing import eventually
 from microservo.testing.checks import Check
 from microservo.testing.drivers import CHECKS, container_plan, host_plan
 
 pytestmark = pytest.mark.integration
 
-TIMEOUT_S = 120.0
 # A manager that launches one container, says so, and then waits to be killed.
 MANAGER = """
 import sys, threading
@@ -42,50 +40,21 @@ threading.Event().wait()
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Launcher:
-    """A launcher that runs."""
-
-    supervisor: Supervisor
-    folder: Path
-    url: str
-    token: str
-
-    def driver(self, tag: str) -> RemoteDriver:
-        return RemoteDriver(self.url, self.token, managed_by=tag)
-
-    def host_up(self, driver: RemoteDriver) -> str:
-        plan = host_plan()
-        driver.start_host(plan)
-        eventually(
-            lambda: any(each.name == plan.name and each.up for each in driver.hosts()),
-            timeout_s=TIMEOUT_S,
-            what="the host being up",
-        )
-        return plan.name
+def host_up(driver: RemoteDriver) -> str:
+    plan = host_plan()
+    driver.start_host(plan)
+    eventually(
+        lambda: any(each.name == plan.name and each.up for each in driver.hosts()),
+        timeout_s=TIMEOUT_S,
+        what="the host being up",
+    )
+    return plan.name
 
 
 @pytest.fixture
 def launcher(tmp_path: Path) -> Iterator[Launcher]:
-    topology = tmp_path / "one.toml"
-    topology.write_text('name = "one"\nentry = "cart"\n[services.cart.endpoints.Get]\n')
-    [port] = free_ports(1)
-    url, token = f"http://127.0.0.1:{port}", new_token()
-    argv = [*python_argv("services.launcher"), "--topology", str(topology), "--folder", str(tmp_path / "run")]
-    argv += ["--otlp", "http://127.0.0.1:1", "--port", str(port), "--host-start-s", "0.3"]
-    with Supervisor() as supervisor:
-        supervisor.start(
-            ProcessSpec(
-                name="launcher",
-                argv=tuple(argv),
-                env={VARIABLE: token},
-                log=tmp_path / "launcher.log",
-                stop_timeout_s=TIMEOUT_S,
-                ready=lambda: is_healthy(url),
-            )
-        )
-        supervisor.wait_ready(["launcher"], TIMEOUT_S)
-        yield Launcher(supervisor, tmp_path / "run", url, token)
+    with launcher_of(tmp_path, 'name = "one"\nentry = "cart"\n[services.cart.endpoints.Get]\n') as found:
+        yield found
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -95,7 +64,7 @@ def test_the_driver_of_another_process_keeps_to(check: Check, launcher: Launcher
 
 def test_containers_outlive_a_manager_that_is_killed_and_the_next_one_stops_them(launcher: Launcher) -> None:
     tag, driver = uuid.uuid4().hex, launcher.driver("another")
-    plan = container_plan("cart", launcher.host_up(driver))
+    plan = container_plan("cart", host_up(driver))
     argv = [sys.executable, "-c", MANAGER, launcher.url, launcher.token, tag, plan.id, plan.host]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as manager:
         try:
@@ -123,7 +92,7 @@ def test_a_launcher_that_is_killed_takes_its_containers_along_and_the_next_one_b
     launcher: Launcher,
 ) -> None:
     driver = launcher.driver("manager")
-    driver.launch(container_plan("cart", launcher.host_up(driver)))
+    driver.launch(container_plan("cart", host_up(driver)))
     processes = [psutil.Process(pid) for pid in pids_of(launcher)]
     killed = launcher.supervisor.pids()["launcher"]
     assert killed is not None
@@ -152,7 +121,7 @@ def pids_of(launcher: Launcher) -> list[int]:
 
 def test_a_second_launcher_of_the_same_folder_is_refused_and_ends_nothing(launcher: Launcher) -> None:
     driver = launcher.driver("manager")
-    plan = container_plan("cart", launcher.host_up(driver))
+    plan = container_plan("cart", host_up(driver))
     driver.launch(plan)
     before = pids_of(launcher)
     argv = [*python_argv("services.launcher"), "--topology", "crash-test", "--port", "0"]

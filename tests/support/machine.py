@@ -5,6 +5,7 @@ from __future__ import annotations
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from managers import TAG, Fleet, fleet
@@ -19,6 +20,7 @@ from microservo.runtime.probe import is_healthy
 from microservo.supervision.supervisor import ProcessSpec, Supervisor
 
 TIMEOUT_S = 120.0
+_TOPOLOGY = "topology.toml"
 # Without a proxy, whatever the environment says.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -26,10 +28,10 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 class Machine:
     """A launcher with its topology, and a fleet that is managed on it."""
 
-    def __init__(self, world: Fleet, folder: Path, topology: Path) -> None:
+    def __init__(self, world: Fleet, state: Path, topology: Path) -> None:
         self.world = world
         self.topology = topology
-        self._state = state_file(folder)
+        self._state = state
 
     def pid(self, container: str) -> int:
         found = read_state(self._state).instance(container)
@@ -49,22 +51,31 @@ class Machine:
             return bool(answer.status == 200)
 
 
+@dataclass(frozen=True, slots=True)
+class Launcher:
+    """A launcher that runs."""
+
+    supervisor: Supervisor
+    folder: Path
+    url: str
+    token: str
+
+    def driver(self, tag: str) -> RemoteDriver:
+        return RemoteDriver(self.url, self.token, managed_by=tag)
+
+
 def state_file(folder: Path) -> Path:
-    """What a machine in a folder says of its containers; what collectors read."""
+    """What a launcher in a folder says of its containers; what collectors read."""
     return folder / "run" / "target.json"
 
 
 @contextmanager
-def machine_of(
-    broker: KafkaBroker, prefix: str, folder: Path, topology: str, *, otlp: str = "http://127.0.0.1:1"
-) -> Iterator[Machine]:
-    """A machine that runs a topology, until the end of the block."""
-    file = folder / "topology.toml"
-    file.write_text(topology)
+def launcher_of(folder: Path, topology: str, *, otlp: str = "http://127.0.0.1:1") -> Iterator[Launcher]:
+    """A launcher of the services of a topology, until the end of the block."""
+    (folder / _TOPOLOGY).write_text(topology)
     [port] = free_ports(1)
-    url, token = f"http://127.0.0.1:{port}", new_token()
-    argv = [*python_argv("services.launcher"), "--topology", str(file)]
-    argv += ["--folder", str(state_file(folder).parent)]
+    url, token, run = f"http://127.0.0.1:{port}", new_token(), state_file(folder).parent
+    argv = [*python_argv("services.launcher"), "--topology", str(folder / _TOPOLOGY), "--folder", str(run)]
     argv += ["--otlp", otlp, "--port", str(port), "--host-start-s", "0.3"]
     with Supervisor() as supervisor:
         supervisor.start(
@@ -78,5 +89,16 @@ def machine_of(
             )
         )
         supervisor.wait_ready(["launcher"], TIMEOUT_S)
-        with fleet(broker, prefix, RemoteDriver(url, token, managed_by=TAG)) as world:
-            yield Machine(world, state_file(folder).parent.parent, file)
+        yield Launcher(supervisor, run, url, token)
+
+
+@contextmanager
+def machine_of(
+    broker: KafkaBroker, prefix: str, folder: Path, topology: str, *, otlp: str = "http://127.0.0.1:1"
+) -> Iterator[Machine]:
+    """A machine that runs a topology, until the end of the block."""
+    with (
+        launcher_of(folder, topology, otlp=otlp) as launcher,
+        fleet(broker, prefix, launcher.driver(TAG)) as world,
+    ):
+        yield Machine(world, state_file(folder), folder / _TOPOLOGY)
