@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -101,6 +102,9 @@ class Inbox:
         elif isinstance(record, RequestLocations):
             yield events.LocationsSeen(now_us=now_us, service=record.service, counts=_counts_of(record))
         elif isinstance(record, AnomalyScore):
+            # NaN: the algorithm is not ready, as each is at its beginning.
+            if not math.isfinite(record.score):
+                return
             field = f"anomaly-score/{record.algorithm}"
             yield events.ServicesScored(now_us=now_us, field=field, by_service={record.service: record.score})
         elif isinstance(record, RootCause):

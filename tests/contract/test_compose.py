@@ -17,6 +17,7 @@ from typing import Any
 import click
 import pytest
 import yaml
+from balancer_server import nginx_folder
 from pydantic_settings import BaseSettings
 
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
@@ -24,6 +25,8 @@ from microservo.adapters.ports import free_ports
 from microservo.cli.root import cli
 from microservo.client import Client
 from microservo.datasets import verify
+from microservo.platforms.local.remote_driver import LAUNCHER_URL, RemoteDriver
+from microservo.platforms.local.token import VARIABLE
 from microservo.runtime.settings import ServiceSettings
 from microservo.system.processes import HEALTH_NAMES
 from microservo.testing import eventually
@@ -31,9 +34,13 @@ from schemas.records import LabelledWindow
 from services.algorithm_host.settings import AlgorithmHostSettings
 from services.algorithm_runner.settings import AlgorithmRunnerSettings
 from services.archiver.settings import ArchiverSettings
+from services.balancer.settings import BalancerSettings
 from services.effect_observer.settings import EffectObserverSettings
 from services.evaluator.settings import EvaluatorSettings
 from services.fault_injector.settings import FaultInjectorSettings
+from services.launcher.settings import LauncherSettings
+from services.manager.settings import ManagerSettings
+from services.registry.settings import RegistrySettings
 from services.telemetry_collector.settings import Settings as CollectorSettings
 from streams.settings import StreamsSettings
 
@@ -50,9 +57,17 @@ OURS: Mapping[str, type[ServiceSettings]] = {
     "algorithm-runner": AlgorithmRunnerSettings,
     "evaluator": EvaluatorSettings,
     "archiver": ArchiverSettings,
+    "hosts-collector": CollectorSettings,
+    "manager": ManagerSettings,
+    "registry": RegistrySettings,
+    "balancer": BalancerSettings,
 }
+LAUNCHER = "launcher"
+"""It needs no Kafka, and reads its command line."""
 WITH_A_FENCE = ("algorithm-runner", "evaluator")
 BESIDE_TARGET = ("telemetry-collector", "fault-injector")
+MANAGED = (LAUNCHER, "hosts-collector", "manager", "registry", "balancer")
+"""Those of the profile `manager`."""
 START_S = 120
 _VARIABLE = re.compile(r"\$\{(\w+):-([^}]*)\}")
 TINY = """
@@ -103,15 +118,16 @@ def our_variables(name: str) -> dict[str, str]:
 
 
 def test_every_process_of_the_platform_has_a_service() -> None:
-    assert set(compose()) == {"kafka", *OURS}
+    assert set(compose()) == {"kafka", LAUNCHER, *OURS}
+    assert tuple(name for name, each in compose().items() if each.get("profiles") == ["manager"]) == MANAGED
     assert set(HEALTH_NAMES) < set(OURS)
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", [*OURS, LAUNCHER])
 def test_every_command_exists(name: str) -> None:
     program, *arguments = compose()[name]["command"]
     if program == "python":
-        *flags, module = arguments
+        *flags, module = arguments[:3]
         assert flags == ["-P", "-m"], "modules of the folder it runs in must not come before ours"
         assert importlib.util.find_spec(f"{module}.__main__") is not None
         return
@@ -129,9 +145,30 @@ def test_every_variable_is_a_setting_of_its_service_and_documented(name: str) ->
     fields = {*OURS[name].model_fields, *KafkaSettings.model_fields}
     if name == "target":
         fields |= options_by_variable(cli.get_command(click.Context(cli), "target"))
+    if name == "manager":
+        fields |= {setting_named(LAUNCHER_URL), setting_named(VARIABLE)}
     for variable in our_variables(name):
         assert variable.removeprefix("MICROSERVO_").lower() in fields, variable
         assert variable in documented(), variable
+
+
+def test_the_launcher_starts_only_with_a_token_and_is_where_the_manager_asks() -> None:
+    arguments = compose()[LAUNCHER]["command"][4:]
+    environment = our_variables(LAUNCHER)
+    with pytest.raises(SystemExit, match="MICROSERVO_CONTROL_TOKEN is not set"):
+        LauncherSettings.from_arguments(arguments, environment)
+    settings = LauncherSettings.from_arguments(arguments, {**environment, VARIABLE: "secret"})
+    collector = our_variables("hosts-collector")
+    assert our_variables("manager")[LAUNCHER_URL] == f"http://127.0.0.1:{settings.port}"
+    assert environment["MICROSERVO_HEALTH_PORT"] == str(settings.port)
+    assert settings.otlp == f"http://127.0.0.1:{collector['MICROSERVO_OTLP_PORT']}"
+    assert collector["MICROSERVO_TARGET_STATE"] == str(settings.folder / "target.json")
+    assert f"hosts:{settings.folder}" in compose()[LAUNCHER]["volumes"]
+    assert environment.keys() <= documented().keys()
+
+
+def setting_named(variable: str) -> str:
+    return variable.removeprefix("MICROSERVO_").lower()
 
 
 def options_by_variable(command: click.Command | None) -> set[str]:
@@ -167,7 +204,10 @@ def test_every_setting_of_a_service_is_explained_to_who_runs_it(name: str) -> No
 def test_what_is_explained_is_a_setting() -> None:
     kinds: list[type[BaseSettings]] = [*OURS.values(), AlgorithmHostSettings, KafkaSettings]
     settings = {field for kind in kinds for field in kind.model_fields}
-    settings |= options_by_variable(cli.get_command(click.Context(cli), "target")) | {"control_token"}
+    settings |= options_by_variable(cli.get_command(click.Context(cli), "target")) | {
+        "control_token",
+        "launcher_url",
+    }
     explained = documented().keys() - documented(only_defaults=True).keys()
     assert {each.removeprefix("MICROSERVO_").lower() for each in explained} <= settings
 
@@ -196,9 +236,12 @@ def test_nothing_is_open_to_other_machines_and_nothing_is_privileged() -> None:
 
 def test_those_that_look_at_the_targets_processes_share_its_namespaces() -> None:
     services = compose()
-    assert tuple(name for name, each in services.items() if "pid" in each) == BESIDE_TARGET
+    assert tuple(name for name, each in services.items() if "pid" in each) == (*BESIDE_TARGET, *MANAGED)
+    in_one_network = ("target", *BESIDE_TARGET, *MANAGED)
+    variables = [services[name]["environment"] for name in in_one_network]
+    ports = [each[name] for each in variables for name in each if name.endswith("_PORT")]
+    assert len(set(ports)) == len(ports), "no two listen on one port"
     together = ("target", *BESIDE_TARGET)
-    assert len({services[name]["environment"]["MICROSERVO_HEALTH_PORT"] for name in together}) == 3
     assert len({services[name]["environment"]["MICROSERVO_TARGET_STATE"] for name in together}) == 1
     assert services["telemetry-collector"]["environment"]["MICROSERVO_OTLP_PORT"] == "4318"
 
@@ -206,7 +249,7 @@ def test_those_that_look_at_the_targets_processes_share_its_namespaces() -> None
 def test_images_are_pinned_and_ours_is_built_once() -> None:
     services = compose()
     version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
-    assert {services[name]["image"] for name in OURS} == {f"microservo:{version}"}
+    assert {services[name]["image"] for name in (*OURS, LAUNCHER)} == {f"microservo:{version}"}
     assert re.fullmatch(r"apache/kafka:\d+\.\d+\.\d+", services["kafka"]["image"])
     # Two builds of one tag at the same time fail in the containerd image store.
     assert [name for name in services if "build" in services[name]] == ["topics"]
@@ -254,6 +297,9 @@ class Containers:
                 stderr=subprocess.STDOUT,
             )
 
+    def health_port(self, name: str) -> str:
+        return self._health_ports[name]
+
     def wait_healthy(self, name: str) -> None:
         def is_healthy() -> bool:
             self.assert_running(name)
@@ -286,6 +332,7 @@ class Containers:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("MICROSERVO_")}
         given = self._services[name]["environment"]
         own = {**self._own, "MICROSERVO_HEALTH_PORT": self._health_ports[name]}
+        own[LAUNCHER_URL] = f"http://127.0.0.1:{self._health_ports[LAUNCHER]}"
         return {**kept, **given, **{key: value for key, value in own.items() if key in given}}
 
 
@@ -301,12 +348,24 @@ def otlp_port() -> int:
 
 
 @pytest.fixture
+def balancer_folder() -> Iterator[Path]:
+    with nginx_folder() as folder:
+        yield folder
+
+
+@pytest.fixture
 def containers(
-    tmp_path: Path, kafka_bootstrap_servers: str, topic_prefix: str, otlp_port: int
+    tmp_path: Path,
+    kafka_bootstrap_servers: str,
+    topic_prefix: str,
+    otlp_port: int,
+    balancer_folder: Path,
 ) -> Iterator[Containers]:
     (tmp_path / "tiny.toml").write_text(TINY)
     services = compose(
         MICROSERVO_TOPOLOGY=str(tmp_path / "tiny.toml"),
+        MICROSERVO_MANAGED_TOPOLOGY=str(tmp_path / "tiny.toml"),
+        MICROSERVO_CONTROL_TOKEN="secret",
         MICROSERVO_TOPIC_PREFIX=topic_prefix,
         MICROSERVO_RUN_ID="tuesday",
         MICROSERVO_PARTITIONS="2",
@@ -320,6 +379,10 @@ def containers(
         "MICROSERVO_ALGORITHMS_FOLDER": str(tmp_path / "algorithms"),
         "MICROSERVO_ENVIRONMENTS": str(tmp_path / "environments"),
         "MICROSERVO_TASKS_FOLDER": str(tmp_path / "tasks"),
+        "MICROSERVO_REGISTRY_PORT": "0",
+        "MICROSERVO_BALANCER_API_PORT": "0",
+        "MICROSERVO_BALANCER_PORT": str(free_ports(1)[0]),
+        "MICROSERVO_BALANCER_FOLDER": str(balancer_folder),
     }
     containers = Containers(services, tmp_path, own)
     try:
@@ -369,3 +432,32 @@ def test_the_commands_of_the_compose_file_make_a_run_and_its_dataset(
     assert [(run.run_id, run.status) for run in client.runs.list()] == [("tuesday", "finished")]
     assert containers.run("target") == 2
     assert "run 'tuesday' is over (finished)" in containers.log("target")
+
+
+@pytest.mark.integration
+def test_with_the_profile_manager_a_container_runs_on_a_host(
+    containers: Containers, kafka_broker: KafkaBroker, topic_prefix: str, otlp_port: int, tmp_path: Path
+) -> None:
+    client = Client(broker=kafka_broker, topic_prefix=topic_prefix)
+    assert containers.run("topics") == 0
+    port = containers.health_port(LAUNCHER)
+    more = ("--port", port, "--folder", str(tmp_path / "hosts"), "--otlp", f"http://127.0.0.1:{otlp_port}")
+    containers.start(LAUNCHER, *more)
+    containers.wait_healthy(LAUNCHER)
+    others = [name for name in MANAGED if name != LAUNCHER]
+    for name in others:
+        containers.start(name)
+    for name in others:
+        containers.wait_healthy(name)
+    manager = client.manager
+    place = {"place": "edge", "latitude": 52.5, "longitude": 13.4}
+    manager.create("host/berlin", **place, cores=4, memory_bytes=8e9, disk_bytes=1e11)
+    manager.join("berlin")
+    manager.seed(str(tmp_path / "tiny.toml"))
+    manager.launch("back", near=(52.5, 13.4), finish_s=START_S)
+    driver = RemoteDriver(f"http://127.0.0.1:{port}", "secret", managed_by="microservo")
+    assert [(each.service, each.host, each.ready) for each in driver.containers()] == [
+        ("back", "berlin", True)
+    ]
+    containers.stop("manager")
+    assert list(driver.containers()) == [], "it stops what it manages"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import yaml
@@ -18,10 +18,15 @@ from microservo.platforms.kubernetes.api import Json, KubernetesApi
 from microservo.platforms.kubernetes.permissions import PERMISSIONS, Permission, lacking
 from microservo.platforms.kubernetes.platform import KubernetesPlatform
 from microservo.platforms.target import KubernetesTarget
+from microservo.runtime.settings import ServiceSettings
+from services.balancer.settings import BalancerSettings
+from services.manager.settings import ManagerSettings
+from services.registry.settings import RegistrySettings
 
 pytestmark = pytest.mark.integration
 
 CHART = Path(__file__).parents[3] / "deploy" / "helm" / "microservo"
+Settings = TypeVar("Settings", bound=ServiceSettings)
 PLURALS = {
     "ConfigMap": "/api/v1/namespaces/{}/configmaps",
     "Service": "/api/v1/namespaces/{}/services",
@@ -104,6 +109,60 @@ def test_the_api_server_takes_all_of_it_and_every_pod_is_kept_small(kubernetes_c
         namespaces=(namespace, other)
     )
     assert {each["metadata"]["namespace"] for each in of_kind(found, "Role")} == {namespace, other}
+
+
+REGIONS = (
+    "regions[0].name=Europe",
+    "regions[0].latitude=50",
+    "regions[0].longitude=9",
+    "regions[1].name=North America",
+    "regions[1].latitude=0",
+    "regions[1].longitude=-95",
+)
+
+
+def settings_of(deployment: Json, kind: type[Settings]) -> Settings:
+    """The settings that a process of the chart would read, with a secret in place of what a Secret holds."""
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    variables = {each["name"]: each.get("value", "secret") for each in container["env"]}
+    names = {f"MICROSERVO_{name.upper()}": name for name in kind.model_fields}
+    ours = {each for each in variables if each.startswith("MICROSERVO_")}
+    assert ours <= names.keys(), ours - names.keys()
+    return kind(**{names[each]: variables[each] for each in ours})
+
+
+def test_each_region_has_a_registry_a_balancer_and_a_worker_that_the_api_server_takes(
+    kubernetes_cluster: Cluster,
+) -> None:
+    api = kubernetes_cluster.api()
+    settings = (
+        "kafka.bootstrapServers=kafka:9092",
+        "controlTokenSecret=tokens",
+        "manager.driver=ours:driver",
+    )
+    found = install(api, new_namespace(api), *settings, *REGIONS)
+    deployments = {each["metadata"]["name"]: each for each in of_kind(found, "Deployment")}
+    assert settings_of(deployments["ms-manager"], ManagerSettings).manager_name == "master"
+    for name, region, latitude in (("europe", "Europe", 50.0), ("north-america", "North America", 0.0)):
+        registry = settings_of(deployments[f"ms-registry-{name}"], RegistrySettings)
+        balancer = settings_of(deployments[f"ms-balancer-{name}"], BalancerSettings)
+        worker = settings_of(deployments[f"ms-worker-{name}"], ManagerSettings)
+        assert (registry.registry_name, registry.region) == (name, region)
+        assert registry.place == balancer.place
+        assert registry.place.latitude == latitude
+        assert (worker.manager_name, worker.manager_region) == (f"worker-{name}", region)
+        assert worker.manager_driver == "ours:driver"
+        assert "8080" not in {str(balancer.balancer_port), str(balancer.balancer_api_port)}, "of health"
+    services = {each["metadata"]["name"]: each["spec"]["ports"] for each in of_kind(found, "Service")}
+    assert [each["port"] for each in services["ms-registry-europe"]] == [8761]
+    assert [each["port"] for each in services["ms-balancer-north-america"]] == [1906, 8000]
+
+
+def test_without_a_driver_there_is_no_manager_and_without_a_token_no_region() -> None:
+    names = {each["metadata"]["name"] for each in rendered("shop", "kafka.bootstrapServers=kafka:9092")}
+    assert not {each for each in names if "manager" in each or "worker" in each or "registry" in each}
+    given = [option for each in ("kafka.bootstrapServers=k:9092", *REGIONS) for option in ("--set", each)]
+    assert "set controlTokenSecret" in helm("template", "ms", str(CHART), *given).stderr
 
 
 def test_the_topics_of_the_contract_are_topics_of_strimzi() -> None:

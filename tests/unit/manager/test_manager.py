@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -20,9 +21,15 @@ from microservo.errors import InvalidInput, Unavailable
 from microservo.log.reader import read_topic
 from microservo.platforms.driver import ContainerPlan, TaggedDriver
 from microservo.testing import MemoryBroker, eventually
-from schemas.catalogue import CONTROL_COMMANDS, CONTROL_EVENTS, DEAD_LETTER_SUFFIX, MANAGER_INPUTS
-from schemas.codec import decode_as
-from schemas.records import ControlEvent, ManagerInput
+from schemas.catalogue import (
+    ANOMALY_SCORES,
+    CONTROL_COMMANDS,
+    CONTROL_EVENTS,
+    DEAD_LETTER_SUFFIX,
+    MANAGER_INPUTS,
+)
+from schemas.codec import decode_as, encode
+from schemas.records import AnomalyScore, ControlEvent, ManagerInput
 from services.manager import orphans
 
 
@@ -252,6 +259,37 @@ def test_a_command_that_waited_for_a_manager_finds_room_at_once(world: Fleet) ->
         execute(waiting, Context(lambda: Connection(broker=world.broker, topic_prefix="")))
     world.manager()
     eventually(lambda: len(world.running()) == 1, timeout_s=20, what="it is launched")
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf])
+def test_an_algorithm_that_is_not_ready_says_nothing_and_ends_no_manager(world: Fleet, score: float) -> None:
+    manager = world.manager()
+    world.add_hosts("berlin")
+    said = AnomalyScore(
+        run_id="run",
+        service="front",
+        start_us=0,
+        end_us=1,
+        revision=0,
+        algorithm="robust-z",
+        score=score,
+        scored_at_us=1,
+        latency_us=1,
+    )
+    with world.broker.producer() as producer:
+        producer.send(ANOMALY_SCORES, key=b"front", value=encode(said))
+        producer.send(ANOMALY_SCORES, key=b"front", value=encode(replace(said, score=5.5)))
+        producer.flush(5)
+
+    def scores() -> list[str]:
+        found = [
+            decode_as(ManagerInput, each.value or b"") for each in read_topic(world.broker, MANAGER_INPUTS)
+        ]
+        return [each.document for each in found if each.event == "ServicesScored"]
+
+    eventually(scores, timeout_s=20, what="the score after it")
+    assert scores() == ['{"by_service":{"front":5.5},"field":"anomaly-score/robust-z"}']
+    assert manager.is_alive
 
 
 def test_bytes_that_are_no_command_are_put_aside_and_the_next_one_is_carried_out(world: Fleet) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from cut_links import Link
 from managers import ASIA, EUROPE, Fleet, RunningManager, fleet
 
 from microservo.testing import MemoryBroker, eventually
-from tests.unit.manager.links import Link
 
 WORKER = "worker-asia"
 

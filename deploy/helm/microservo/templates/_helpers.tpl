@@ -20,6 +20,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end }}
 
+{{- define "microservo.regionName" -}}
+{{- .name | lower | replace " " "-" -}}
+{{- end }}
+
 {{- define "microservo.image" -}}
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}
