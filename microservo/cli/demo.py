@@ -15,7 +15,7 @@ from microservo.cli.output import Cell, console, print_line, print_table
 from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, pass_session
 from microservo.cli.signals import handled_signals
-from microservo.cli.sun import FOLLOW_THE_SUN, sun
+from microservo.cli.sun import FOLLOW_THE_SUN, refuse_options_of_faults, sun
 from microservo.cli.system_options import chosen_name, options_of, system_options
 from microservo.cli.text import styled
 from microservo.cli.times import after
@@ -108,6 +108,7 @@ def demo(
       microservo demo --scenario follow-the-sun
     """
     if scenario == FOLLOW_THE_SUN:
+        refuse_options_of_faults()
         sun(
             options_of(
                 session,

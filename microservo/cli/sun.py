@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
+from click.core import ParameterSource
+
 from microservo.cli.output import console, print_line
 from microservo.cli.progress import TerminalProgress
 from microservo.cli.signals import handled_signals
@@ -14,6 +17,27 @@ from microservo.system.sun_report import write_sun_report
 
 FOLLOW_THE_SUN = "follow-the-sun"
 """The scenario, and the name of its system if no other is given."""
+
+
+_OF_FAULTS = {
+    "faults": "--faults",
+    "with_twin": "--twin",
+    "is_balanced": "--balanced",
+    "topology": "--topology",
+}
+
+
+def refuse_options_of_faults() -> None:
+    """Refuses options of `demo` that mean nothing to this scenario.
+
+    Raises:
+        click.UsageError: there is one.
+    """
+    context = click.get_current_context()
+    for name, option in _OF_FAULTS.items():
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            msg = f"the scenario {FOLLOW_THE_SUN} has no faults and a topology of its own; leave {option} out"
+            raise click.UsageError(msg)
 
 
 def sun(options: SystemOptions, out_dir: Path | None) -> None:

@@ -180,6 +180,20 @@ class Supervisor:
         """
         self._call(lambda: self._documents.write(path, write))
 
+    def kill_one(self, name: str) -> None:
+        """Kills a process and its group at once (SIGKILL); it ends as if by itself, and is kept.
+
+        Raises:
+            InvalidInput: there is none of this name.
+        """
+        child = self._known(name)
+
+        def act() -> None:
+            if child.process is not None:
+                signal_group(child.process, signal.SIGKILL)
+
+        self._call(act)
+
     def kill(self) -> None:
         """Kills every process and its group at once, without waiting for anything: end this process then."""
         for pid in list(self._pids.values()):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -111,7 +111,7 @@ class SunResult:
         ended_us: when watching ended.
         replicas: over time.
         waits: of users.
-        events: what the manager decided by the rule, and what came of it.
+        events: what the manager decided of containers after the users had moved, and what came of it.
     """
 
     run_id: str
@@ -178,7 +178,7 @@ class FollowTheSun:
             ended_us=ended_us,
             replicas=tuple(self._replicas),
             waits=waits,
-            events=_by_the_rule(self.system.client.manager.events()),
+            events=self._events(moved_us),
         )
 
     def _add_hosts(self) -> None:
@@ -255,6 +255,10 @@ class FollowTheSun:
             self._until(followed, _FOLLOW_S, "the services do not follow the users", stage)
         return first_us, now_us()
 
+    def _events(self, since_us: int) -> tuple[ControlEvent, ...]:
+        events = self.system.client.manager.events()
+        return tuple(each for each in events if each.container and each.at_us >= since_us)
+
     def _watch(self, title: str) -> None:
         with self.progress.stage(title) as stage:
             began_s = time.monotonic()
@@ -295,13 +299,6 @@ class FollowTheSun:
 
 _SERVICES = 3
 """Of the topology."""
-
-
-def _by_the_rule(events: Iterable[ControlEvent]) -> tuple[ControlEvent, ...]:
-    """The events of decisions that the rule led to; only the first of each names it."""
-    known = list(events)
-    decisions = {each.decision_id for each in known if each.rule == RULE}
-    return tuple(each for each in known if each.decision_id in decisions)
 
 
 def waits_of(broker: Broker, topic_prefix: str, run_id: str) -> Waits:

@@ -13,6 +13,8 @@ _GIB = 2**30
 # and libraries that other algorithms load are larger, so these have room.
 BROKER_BYTES = 500 * _MIB
 PIPELINE_BYTES = 700 * _MIB
+REGIONAL_BYTES = 400 * _MIB
+"""Collector, registry, launcher and manager took 232 MiB, beside the process that started them."""
 ALGORITHM_BYTES = 130 * _MIB
 
 

@@ -21,16 +21,18 @@ from microservo.application.connection import kafka_settings
 from microservo.application.progress import Progress
 from microservo.client import Client
 from microservo.domain.geography import Coordinates
+from microservo.domain.target_memory import topology_memory_bytes
 from microservo.platforms.local.places import place_text
 from microservo.platforms.local.platform import LocalPlatform
 from microservo.platforms.local.remote_driver import LAUNCHER_URL, from_environment
 from microservo.platforms.local.token import VARIABLE, new_token
-from microservo.platforms.local.topology_files import topology_file
+from microservo.platforms.local.topology_files import read_topology, topology_file
 from microservo.runtime.probe import is_healthy
 from microservo.supervision.supervisor import ProcessSpec, Supervisor, kill_leftovers
 from microservo.system.broker import start_broker
 from microservo.system.claim import claimed
 from microservo.system.logs import fresh_logs
+from microservo.system.memory import BROKER_BYTES, REGIONAL_BYTES, check_memory
 from microservo.system.options import SystemOptions
 from microservo.system.processes import COLLECTOR, Pipeline
 from microservo.system.run_record import RunRecord, ensure_topics
@@ -141,8 +143,16 @@ class RegionalSystem:
 
         Raises:
             InvalidInput: the name is taken, or a topic has other partitions than asked for.
-            Unavailable: the home can't be written, or a part did not get ready.
+            Unavailable: the machine has too little memory, the home can't be written, or a part did not
+                get ready.
         """
+        topology = read_topology(self.options.topology)
+        check_memory(
+            topology.name,
+            # A move has both for a while.
+            target_bytes=2 * topology_memory_bytes(topology),
+            beside_bytes=REGIONAL_BYTES + (0 if self.options.bootstrap_servers else BROKER_BYTES),
+        )
         folders = self.options.folders
         self._stack.enter_context(claimed(self.options.name))
         with writable(folders.root, "make room there, or set MICROSERVO_HOME to another folder"):

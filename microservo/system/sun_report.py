@@ -149,6 +149,7 @@ def _moves(result: SunResult) -> list[tuple[str, ...]]:
             each.service,
             each.from_host,
             each.to_host,
+            each.rule,
             each.reason,
         )
         for each in result.events

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import filelock
 
+from microservo.adapters.clock import now_us
 from microservo.client.registry import RegistryClient
 from microservo.errors import InvalidInput
 from microservo.platforms.driver import TaggedDriver
-from microservo.platforms.local.containers import LocalContainers, LocalPlace
+from microservo.platforms.local.containers import LocalContainers
 from microservo.platforms.local.driver_api import driver_application
+from microservo.platforms.local.host_faults import HostFaults
+from microservo.platforms.local.local_place import LocalPlace
 from microservo.platforms.local.places import place_in
 from microservo.platforms.local.topology_files import read_topology, topology_file
 from microservo.runtime.http import HttpServer
@@ -68,12 +71,16 @@ def _run(settings: LauncherSettings, shutdown: Shutdown) -> None:
         start_s=settings.host_start_s,
         seed=settings.seed,
         collector_url=settings.collector,
+        launcher_url=f"http://127.0.0.1:{settings.port}",
     )
     users_at = place_in(settings.users_at) if settings.users_at else None
     with Supervisor(record=record) as supervisor:
         containers = LocalContainers(supervisor, place)
         app = driver_application(
-            lambda tag: TaggedDriver(containers, managed_by=tag), token=settings.control_token
+            lambda tag: TaggedDriver(containers, managed_by=tag),
+            HostFaults(containers, now_us),
+            token=settings.control_token,
+            clock=now_us,
         )
         try:
             with HttpServer(app, port=settings.port) as server, contextlib.ExitStack() as stack:

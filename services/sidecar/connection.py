@@ -111,7 +111,7 @@ class Connection:
         self._connecting: asyncio.Task[None] | None = None
         self._over = False
         self._asked: deque[Head] = deque()
-        self._peer = ""
+        self._peer = self._place = ""
         self._begun_s: deque[float] = deque()
         self._aborting = 0
         self._met: set[ActiveFault] = set()
@@ -195,7 +195,7 @@ class Connection:
             if frame.head is not None:
                 self._traffic.begin()
                 self._begun_s.append(now_s)
-                self._peer = frame.head.peer
+                self._peer, self._place = frame.head.peer, frame.head.place
                 if self._distance is not None:
                     self._travel_s = self._distance.ask(frame.head.place)
             hits, travel_s = self._request_hits(frame), self._travel_s
@@ -263,7 +263,7 @@ class Connection:
         for start in range(0, len(data) or 1, SEGMENT_BYTES):
             segment = data[start : start + SEGMENT_BYTES]
             is_last = start + SEGMENT_BYTES >= len(data)
-            hits = self._faults.segment_hits(len(segment), now_s, self._peer)
+            hits = self._faults.segment_hits(len(segment), now_s, self._peer, self._place)
             hits += part.hits if is_last else ()
             self._responses.push(
                 Piece(segment, now_s, hits, status=status if is_last else 0, travel_s=travel_s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from services.sidecar.faults.base import (
     RequestFault,
     SegmentFault,
 )
+from services.sidecar.faults.region_cut import RegionCut
 from services.sidecar.framing import Head
 
 
@@ -31,6 +32,7 @@ class ActiveFault:
 
     Attributes:
         peer: the service whose connections it is asked about; "" is asked about all.
+        is_beyond: of places whose callers it is asked about; None is asked about all.
         hits: what it has acted on so far; None where nobody can count that.
     """
 
@@ -42,15 +44,16 @@ class ActiveFault:
     applied_at_us: int = 0
     applied_within_us: int = 0
     hits: int | None = 0
+    is_beyond: Callable[[str], bool] | None = None
 
     def act(self) -> None:
         """Counts one thing more that it acted on."""
         if self.hits is not None:
             self.hits += 1
 
-    def concerns(self, peer: str) -> bool:
-        """Whether it is asked about the connections of a service."""
-        return self.peer in ("", peer)
+    def concerns(self, peer: str, place: str = "") -> bool:
+        """Whether it is asked about the connections of a service, from a place."""
+        return self.peer in ("", peer) and (self.is_beyond is None or self.is_beyond(place))
 
 
 class Hit(NamedTuple):
@@ -128,11 +131,11 @@ class FaultSet:
             self._on_listener.pop(ended, None)
         return ended
 
-    def segment_hits(self, size_bytes: int, now_s: float, peer: str = "") -> list[Hit]:
-        """What happens to a segment to `peer`; each fault sees it when the one before has passed it on."""
+    def segment_hits(self, size_bytes: int, now_s: float, peer: str = "", place: str = "") -> list[Hit]:
+        """What happens to a segment to `peer` at a place; each fault sees what the one before passes on."""
         hits = []
         for active, fault in self._on_segment.items():
-            effect = fault.on_segment(size_bytes, now_s) if active.concerns(peer) else None
+            effect = fault.on_segment(size_bytes, now_s) if active.concerns(peer, place) else None
             if effect is not None:
                 hits.append(_hit(active, effect))
                 now_s += effect.hold_s
@@ -143,7 +146,7 @@ class FaultSet:
         asked = (
             (active, fault.on_request(request))
             for active, fault in self._on_request.items()
-            if active.concerns(request.peer)
+            if active.concerns(request.peer, request.place)
         )
         return [_hit(active, effect) for active, effect in asked if effect is not None]
 
@@ -182,7 +185,8 @@ class FaultSet:
         on_segment, on_request = SEGMENT_FAULTS.get(kind), REQUEST_FAULTS.get(kind)
         on_answer, on_listener = ANSWER_FAULTS.get(kind), LISTENER_FAULTS.get(kind)
         if on_segment is not None:
-            self._on_segment[active] = on_segment.from_parameters(parameters, chance)
+            fault = self._on_segment[active] = on_segment.from_parameters(parameters, chance)
+            active.is_beyond = fault.is_beyond if isinstance(fault, RegionCut) else None
         if on_request is not None:
             self._on_request[active] = on_request.from_parameters(parameters, chance)
         if on_answer is not None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from microservo.platforms.driver import TaggedDriver
-from microservo.platforms.local.containers import LocalContainers, LocalPlace
+from microservo.platforms.local.containers import LocalContainers
+from microservo.platforms.local.local_place import LocalPlace
 from microservo.platforms.local.token import new_token
 from microservo.platforms.local.topology_files import read_topology
 from microservo.supervision.supervisor import Supervisor

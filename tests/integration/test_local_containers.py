@@ -20,7 +20,8 @@ from microservo.domain.faults.base import Wire
 from microservo.domain.geography import Coordinates, travel_time_s
 from microservo.errors import Unavailable
 from microservo.platforms.driver import ContainerPlan, ContainerSeen, TaggedDriver
-from microservo.platforms.local.containers import LocalContainers, LocalPlace
+from microservo.platforms.local.containers import LocalContainers
+from microservo.platforms.local.local_place import LocalPlace
 from microservo.platforms.local.platform import LocalPlatform
 from microservo.platforms.local.state import read_state
 from microservo.platforms.local.token import new_token

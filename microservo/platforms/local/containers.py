@@ -18,13 +18,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from microservo.adapters.clock import now_us
 from microservo.adapters.ports import free_ports
 from microservo.domain.geography import Coordinates
-from microservo.domain.topology import Topology
-from microservo.errors import InvalidInput
+from microservo.errors import InvalidInput, Retryable
 from microservo.platforms.driver import (
     ContainerPlan,
     ContainerSeen,
@@ -41,7 +39,9 @@ from microservo.platforms.local.commands import (
     renewed,
 )
 from microservo.platforms.local.hosts import LocalHosts
+from microservo.platforms.local.local_place import LocalPlace
 from microservo.platforms.local.peers import LOOK_S, write_peers
+from microservo.platforms.local.region_cuts import RegionCuts
 from microservo.platforms.local.state import Collector, Loadgen, LocalInstance, TargetState, write_state
 from microservo.platforms.local.token import VARIABLE
 from microservo.runtime.probe import is_healthy, sample
@@ -52,40 +52,6 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalPlace:
-    """What all containers of a target share.
-
-    Attributes:
-        topology: that says what services are, in the file `topology_path` for the processes.
-        folder: gets `target.json`, `peers.json`, logs and data.
-        otlp_url: where telemetry goes.
-        control_token: what control APIs ask for.
-        start_s: how many seconds a host needs to start.
-        seed: of every chance.
-        collector_url: control API of the collector, with the same token; empty where there is none.
-    """
-
-    topology: Topology
-    topology_path: Path
-    folder: Path
-    otlp_url: str
-    control_token: str
-    start_s: float = 2.0
-    seed: int = 0
-    collector_url: str = ""
-
-    @property
-    def peers(self) -> Path:
-        """The file of addresses (`microservo.platforms.local.peers`)."""
-        return self.folder / "peers.json"
-
-    @property
-    def state_file(self) -> Path:
-        """What platform, faults and meter find the target by (`microservo.platforms.local.state`)."""
-        return self.folder / "target.json"
-
-
 @dataclass(slots=True)
 class _Container:
     plan: ContainerPlan
@@ -94,6 +60,7 @@ class _Container:
     instance: LocalInstance
     was_ready: bool = False
     is_draining: bool = False
+    has_sidecar: bool = True
 
 
 class LocalContainers:
@@ -120,6 +87,7 @@ class LocalContainers:
         self._lock = threading.RLock()
         self._hosts = LocalHosts(place.start_s, clock)
         self._containers: dict[str, _Container] = {}
+        self._cuts = RegionCuts(place.control_token)
         self._loadgen = Loadgen(pid=None, control_url=loopback_url(free_ports(1)[0]))
         self._closing = threading.Event()
         self._changed = threading.Event()
@@ -182,6 +150,7 @@ class LocalContainers:
             known = self._containers.get(container_id)
             if known is None or known.managed_by != managed_by:
                 return
+            self._hosts.check_reached(known.plan.host)
             known.is_draining = True
             self._write()
         if known.was_ready and drain_s > 0:
@@ -194,8 +163,85 @@ class LocalContainers:
             return [
                 self._seen(each)
                 for _, each in sorted(self._containers.items())
-                if each.managed_by == managed_by
+                if each.managed_by == managed_by and not self._hosts.is_down(each.plan.host)
             ]
+
+    def host_of(self, container_id: str) -> str:
+        """The host of a container.
+
+        Raises:
+            InvalidInput: there is none of this id.
+        """
+        with self._lock:
+            known = self._containers.get(container_id)
+        if known is None:
+            msg = f"there is no container {container_id!r}"
+            raise InvalidInput(msg)
+        return known.plan.host
+
+    def fail_host(self, name: str, fault_id: str) -> int:
+        """Has a host be down, and what runs there end at once; how many containers that are."""
+        with self._lock:
+            self._hosts.fail(name, fault_id)
+            ended = [each for each in self._on(name) if self._exit_code(each) is None]
+            sidecars = [each for each in self._on(name) if each.has_sidecar]
+            for each in sidecars:
+                each.has_sidecar = False
+        for each in ended:
+            self._supervisor.kill_one(each.plan.id)
+        self._supervisor.stop_all([each.plan.id + SIDECAR for each in sidecars])
+        return len(ended)
+
+    def mend_host(self, name: str, fault_id: str) -> bool:
+        """Has a host start again, unless another fault holds it down; whether it does."""
+        with self._lock:
+            return self._hosts.mend(name, fault_id)
+
+    def cut_region(self, host: str, fault_id: str) -> tuple[str, int]:
+        """Cuts the region of a host off from the rest, as long as the fault lasts.
+
+        Returns:
+            The region, and how many sidecars see to it by now.
+
+        Raises:
+            Retryable: one of them does not answer; call again.
+        """
+        with self._lock:
+            region = self._cuts.begin(fault_id, self._hosts.plan(host).coordinates)
+            there = self._with_sidecars()
+        return region, self._at(there, self._tell)
+
+    def mend_region(self, fault_id: str) -> int:
+        """Ends that at all sidecars; how many there are. Raises as `cut_region`."""
+        self._cuts.end(fault_id)
+        with self._lock:
+            there = self._with_sidecars()
+        return self._at(there, lambda each: self._cuts.take_back(each.instance.sidecar_url, fault_id))
+
+    def _with_sidecars(self) -> list[_Container]:
+        return [each for each in self._containers.values() if each.has_sidecar]
+
+    def _at(self, containers: Iterable[_Container], act: Callable[[_Container], None]) -> int:
+        """Acts at each that answers; who is not ready yet is told before it is."""
+        reached = 0
+        for each in containers:
+            try:
+                act(each)
+            except Retryable:
+                if each.was_ready and self._is_there(each):
+                    raise
+            else:
+                reached += 1
+        return reached
+
+    def _is_there(self, container: _Container) -> bool:
+        with self._lock:
+            return container.has_sidecar and container.plan.id in self._containers
+
+    def _tell(self, container: _Container) -> None:
+        with self._lock:
+            place = self._hosts.plan(container.plan.host).coordinates
+        self._cuts.tell(container.instance.sidecar_url, place)
 
     def _check(self, plan: ContainerPlan) -> None:
         services = self._place.topology.services
@@ -228,9 +274,9 @@ class LocalContainers:
 
     def _end(self, ids: Iterable[str]) -> None:
         with self._lock:
-            ended = [each for each in ids if self._containers.pop(each, None) is not None]
+            ended = [self._containers.pop(each) for each in ids if each in self._containers]
             self._write()
-        self._supervisor.stop_all([name for each in ended for name in (each + SIDECAR, each)])
+        self._supervisor.stop_all([name for each in ended for name in _processes(each)])
 
     def _exit_code(self, container: _Container) -> int | None:
         with self._lock:
@@ -277,8 +323,9 @@ class LocalContainers:
             waiting = [each for each in self._containers.values() if not each.was_ready]
         ready = [each for each in waiting if _answers(each.instance)]
         for each in ready:
-            each.was_ready = True
-        return bool(ready)
+            # What is cut off must not be reached for a moment.
+            each.was_ready = self._at([each], self._tell) > 0
+        return any(each.was_ready for each in ready)
 
     def _write(self) -> None:
         """Brings both files up to date; with the lock held."""
@@ -307,6 +354,7 @@ class LocalContainers:
             control_token=self._place.control_token,
             # Another one's process; whoever restarts it gives it the same port.
             collector=Collector(pid=None, control_url=collector_url) if collector_url else None,
+            launcher_url=self._place.launcher_url,
         )
 
     def _specs(self, new: _Container) -> list[ProcessSpec]:
@@ -324,6 +372,12 @@ class LocalContainers:
 
 def _answers(instance: LocalInstance) -> bool:
     return is_healthy(instance.control_url) and is_healthy(instance.sidecar_url)
+
+
+def _processes(container: _Container) -> tuple[str, ...]:
+    """Names of those that the supervisor keeps for it."""
+    name = container.plan.id
+    return (name + SIDECAR, name) if container.has_sidecar else (name,)
 
 
 def _four_ports() -> tuple[int, int, int, int]:

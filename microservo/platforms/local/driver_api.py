@@ -6,6 +6,8 @@
     GET, PUT, DELETE  /containers[/ID]?managed_by=TAG    a `ContainerPlan`; answers `ContainerSeen`
                       ...&drain_s=SECONDS                for DELETE
 
+    GET, PUT, DELETE  /faults[/FAULT@INSTANCE]           of hosts, as `microservo.platforms.local.control`
+
 422 says that it can't be (`InvalidInput`), 503 that it can't be now (`Unavailable`).
 """
 
@@ -26,7 +28,7 @@ from starlette.types import ASGIApp
 from microservo.domain.documents import problem
 from microservo.errors import InvalidInput, Unavailable
 from microservo.platforms.driver import ContainerPlan, ContainerSeen, Driver, HostPlan, HostSeen
-from microservo.platforms.local.control import application, json_object
+from microservo.platforms.local.control import Faults, control_application, json_object
 
 HOST_PLAN = TypeAdapter(HostPlan)
 CONTAINER_PLAN = TypeAdapter(ContainerPlan)
@@ -41,12 +43,16 @@ _MOST_STOPS = 64
 Answer = TypeVar("Answer")
 
 
-def driver_application(driver_of: Callable[[str], Driver], *, token: str) -> ASGIApp:
+def driver_application(
+    driver_of: Callable[[str], Driver], faults: Faults, *, token: str, clock: Callable[[], int]
+) -> ASGIApp:
     """The interface as an application.
 
     Args:
         driver_of: gives the driver of the manager with this tag; hosts belong to all.
+        faults: of the hosts.
         token: what callers must show.
+        clock: epoch microseconds UTC.
     """
     api = _DriverApi(driver_of)
     routes = [
@@ -57,7 +63,7 @@ def driver_application(driver_of: Callable[[str], Driver], *, token: str) -> ASG
         Route("/containers/{id}", api.launch, methods=["PUT"]),
         Route("/containers/{id}", api.stop, methods=["DELETE"]),
     ]
-    return application(routes, lambda: "", token=token)
+    return control_application(faults, lambda: "", token=token, clock=clock, beside=routes)
 
 
 class _DriverApi:

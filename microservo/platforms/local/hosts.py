@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from microservo.domain.target_memory import instance_memory_bytes
 from microservo.domain.topology import Service
@@ -17,6 +17,10 @@ _MIB = 2**20
 class _Host:
     plan: HostPlan
     up_us: int
+    held_down_by: set[str] = field(default_factory=set)
+
+    def is_up(self, now_us: int) -> bool:
+        return not self.held_down_by and self.up_us <= now_us
 
 
 class LocalHosts:
@@ -42,14 +46,44 @@ class LocalHosts:
         self._hosts[plan.name] = _Host(plan, self._clock() + self._start_us)
 
     def stop(self, name: str) -> None:
-        """Forgets it; none of this name is no error."""
+        """Forgets it; none of this name is no error.
+
+        Raises:
+            Unavailable: it is down.
+        """
+        self.check_reached(name)
         self._hosts.pop(name, None)
+
+    def fail(self, name: str, fault_id: str) -> None:
+        """Has a host be down as long as the fault holds it. Raises as `plan`."""
+        self._known(name).held_down_by.add(fault_id)
+
+    def mend(self, name: str, fault_id: str) -> bool:
+        """Has a host start again unless another fault holds it down; whether it does."""
+        host = self._hosts.get(name)
+        if host is None:
+            return False
+        host.held_down_by.discard(fault_id)
+        if not host.held_down_by:
+            host.up_us = self._clock() + self._start_us
+        return not host.held_down_by
+
+    def is_down(self, name: str) -> bool:
+        """Whether a fault holds it down."""
+        host = self._hosts.get(name)
+        return host is not None and bool(host.held_down_by)
+
+    def check_reached(self, name: str) -> None:
+        """Raises `Unavailable` where a fault holds the host down."""
+        if self.is_down(name):
+            msg = f"host {name} is down; try again once it is up"
+            raise Unavailable(msg)
 
     def seen(self) -> list[HostSeen]:
         """As `Driver.hosts`."""
         now = self._clock()
         return [
-            HostSeen(name=name, up=each.up_us <= now, started_us=each.up_us if each.up_us <= now else 0)
+            HostSeen(name=name, up=each.is_up(now), started_us=each.up_us if each.up_us <= now else 0)
             for name, each in sorted(self._hosts.items())
         ]
 
@@ -72,7 +106,7 @@ class LocalHosts:
             Unavailable: it is not up, or its memory is taken.
         """
         host = self._known(name)
-        if host.up_us > self._clock():
+        if not host.is_up(self._clock()):
             msg = f"host {name} is not up; try again once it is"
             raise Unavailable(msg)
         taken, wanted = sum(map(instance_memory_bytes, beside)), instance_memory_bytes(service)

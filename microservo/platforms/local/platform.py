@@ -11,7 +11,7 @@ from microservo.domain.faults.catalogue import kind_named
 from microservo.domain.geography import Coordinates
 from microservo.domain.graph import Edge
 from microservo.errors import InvalidInput, Unavailable
-from microservo.platforms.local.mechanisms import COLLECTOR, local_mechanisms
+from microservo.platforms.local.mechanisms import COLLECTOR, HOSTS, local_mechanisms
 from microservo.platforms.local.mechanisms.control_api import ControlClient
 from microservo.platforms.local.meter import LocalMeter
 from microservo.platforms.local.state import TargetState, read_state
@@ -94,12 +94,15 @@ class LocalPlatform:
         client.call("PUT", "/places", body={"places": places})
 
     def _has(self, mechanism: str) -> bool:
-        """Whether the target has what carries faults by a mechanism: all but the collector come with it."""
-        try:
-            return mechanism != COLLECTOR or self._state().collector is not None
-        except (InvalidInput, Unavailable):
-            # Of a target that isn't there nothing is known.
+        """Whether the target has what carries faults by a mechanism: most come with it."""
+        if mechanism not in (COLLECTOR, HOSTS):
             return True
+        try:
+            state = self._state()
+        except (InvalidInput, Unavailable):
+            # Of a target that isn't there nothing is known; most are not a launcher's.
+            return mechanism != HOSTS
+        return bool(state.launcher_url) if mechanism == HOSTS else state.collector is not None
 
     def _state(self) -> TargetState:
         return read_state(self._state_file)

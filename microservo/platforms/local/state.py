@@ -70,6 +70,7 @@ class TargetState:
         edges: (caller, callee).
         control_token: what the control APIs of instances, sidecars, load and collector ask for.
         collector: None where others run it, so that it can't be asked for faults.
+        launcher_url: control API of who owns hosts and containers; empty where there are no hosts.
     """
 
     topology: str
@@ -79,6 +80,7 @@ class TargetState:
     loadgen: Loadgen
     control_token: str
     collector: Collector | None = None
+    launcher_url: str = ""
 
     def instance(self, instance_id: str) -> LocalInstance | None:
         """The instance of this id, if there is one."""

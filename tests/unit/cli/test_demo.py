@@ -169,3 +169,12 @@ def test_a_demo_ends_with_the_board_as_it_is_shown_later(tmp_path: Path) -> None
     assert "AUC-PR *" in shown.output
     assert shown.output in result.output
     assert "alarms    faults met: n-sigma 5 of 6 (2 false)" in result.output.splitlines()
+
+
+@pytest.mark.parametrize(
+    "option", [("--twin",), ("--faults", "6"), ("--topology", "sock-shop"), ("--balanced",)]
+)
+def test_follow_the_sun_refuses_what_only_faults_have(option: tuple[str, ...]) -> None:
+    refused = CliRunner().invoke(cli, ["demo", "--scenario", "follow-the-sun", *option])
+    assert refused.exit_code == 2
+    assert f"leave {option[0]} out" in refused.output

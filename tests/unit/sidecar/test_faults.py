@@ -191,6 +191,7 @@ def test_these_are_the_kinds() -> None:
         "network-partition",
         "network-reorder",
         "port-refuse",
+        "region-cut",
         "slow-close",
     ]
 

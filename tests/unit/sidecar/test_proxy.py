@@ -366,7 +366,14 @@ def test_a_stream_that_ends_when_its_reader_has_just_gone_breaks_nothing() -> No
 
 
 # By figures of several connections, or (http-patch, which changes what an answer says) by none: test_answers.
-ELSEWHERE = {"connection-limit", "http-patch", "http-truncate", "network-partition", "port-refuse"}
+ELSEWHERE = {
+    "connection-limit",
+    "http-patch",
+    "http-truncate",
+    "network-partition",
+    "port-refuse",
+    "region-cut",
+}
 NETWORK_FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "network-delay": ({"latency_us": 60_000, "jitter_us": 0}, "request_ms"),
     "network-loss": ({"ratio": 0.2}, "request_ms"),

@@ -16,8 +16,10 @@ from microservo.platforms.noop import NoopMechanism
 
 COLLECTOR = "collector"
 USERS = "loadgen"
+HOSTS = "hosts"
+"""Of a launcher's target alone: others are all in one place, which is this machine."""
 NAMES = frozenset({"none", "process", "limits", "workload", "sidecar", "network", USERS, COLLECTOR})
-"""The names of the mechanisms of a local target."""
+"""The names of the mechanisms that every local target has, but for `COLLECTOR`."""
 
 
 def kinds_of_local_targets() -> tuple[str, ...]:
@@ -42,6 +44,7 @@ def local_mechanisms(state: Callable[[], TargetState], clock: Callable[[], int])
         sidecar,
         BothWays("network", (workload, sidecar)),
         ControlApi(USERS, _users_url, state, clock, is_shared=True),
+        ControlApi(HOSTS, lambda target, _: target.launcher_url, state, clock, is_shared=True),
         ControlApi(COLLECTOR, lambda target, _: _collector_url(target), state, clock, is_shared=True),
     ]
 

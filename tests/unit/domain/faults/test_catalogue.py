@@ -71,6 +71,8 @@ EXAMPLES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "load-drop": ({}, {"ratio": 0.9}),
     "pod-kill": ({}, {}),
     "pod-failure": ({}, {}),
+    "host-down": ({}, {}),
+    "region-cut": ({}, {}),
     "disk-slow": (
         {"volume": "/data", "delay": "20ms", "path": "/data/a.db"},
         {"volume": "/data", "delay_us": 20000, "ratio": 1.0, "path": "/data/a.db"},
