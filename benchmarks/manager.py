@@ -15,7 +15,7 @@ from benchmarks.figures import Figure, figure
 from microservo.domain.geography import SEVEN_REGIONS
 from microservo.domain.manager import events
 from microservo.domain.manager.entities import Entity, NamedCondition, NamedRule
-from microservo.domain.manager.simulation import Demand, Origin, World, fleet
+from microservo.domain.manager.simulation import Delays, Demand, Origin, World, fleet
 from microservo.domain.manager.simulation.world import SECOND_US
 
 COMMAND = "python -m benchmarks.manager"
@@ -24,10 +24,12 @@ _FIELDS = ("cpu-%", "rx-bytes-per-sec")
 _TURNS = 5
 _ASKED_S = 1.0
 _LOST = 20
+_REGION = "Oceania"
+_GIVE_UP_S = 60
 
 
 def figures() -> Iterator[Figure]:
-    """An evaluation of all containers, of all hosts beside it, and what bringing a container back costs."""
+    """An evaluation of all containers and hosts, and what it takes to bring containers back."""
     world, size = _world(), f"{_CONTAINERS:,} containers, {_HOSTS:,} hosts, 20 rules"
     costs = []
     for _ in range(_TURNS):
@@ -60,6 +62,38 @@ def figures() -> Iterator[Figure]:
         "ms of CPU",
         peer="a tick without anything to do",
         peer_value=1000 * cpu_s(lambda: world.tell(events.TimePassed(now_us=world.now_us))),
+        command=COMMAND,
+    )
+    yield from _region_lost(world, evaluate_s)
+
+
+def _region_lost(world: World, evaluate_s: float) -> Iterator[Figure]:
+    """How long the containers of a lost region are away, and what deciding about them costs."""
+    hosts = [host.name for host in world.state.hosts.values() if host.region == _REGION]
+    before, lost_us = len(world.running), world.now_us
+    decide_s = cpu_s(lambda: world.fail(hosts))
+    lost = before - len(world.running)
+    while len(world.running) < before and world.now_us < lost_us + _GIVE_UP_S * SECOND_US:
+        world.run(1)
+    problems = world.violations()
+    if len(world.running) < before or problems:
+        msg = f"{before - len(world.running)} containers are not back, {len(problems)} invariants are broken"
+        raise RuntimeError(msg)
+    what = f"{lost:,} containers of {len(hosts):,} hosts of a lost region"
+    yield figure(
+        f"until all {what} are back, launches at once, deciding not counted",
+        (world.now_us - lost_us) / SECOND_US,
+        "s of virtual time",
+        peer="a launch",
+        peer_value=Delays().launch_us / SECOND_US,
+        command=COMMAND,
+    )
+    yield figure(
+        f"deciding where to launch {what}",
+        decide_s,
+        "s of CPU",
+        peer="an evaluation",
+        peer_value=evaluate_s,
         command=COMMAND,
     )
 

@@ -6,7 +6,7 @@ import pytest
 
 from microservo.domain.geography import SEVEN_REGIONS
 from microservo.domain.manager import actions as act
-from microservo.domain.manager.entities import Entity, NamedCondition, NamedRule
+from microservo.domain.manager.entities import Container, Entity, NamedCondition, NamedRule, Service
 from microservo.domain.manager.simulation import Demand, Origin, World, fleet
 
 HOSTS, SERVICES, CONTAINERS = 210, 30, 1500
@@ -72,3 +72,60 @@ def test_after_a_region_is_lost_every_service_has_its_minimum_within_five_second
     world.run(5)
     assert world.violations() == []
     assert len(world.running) == before
+
+
+def theirs(number: int) -> Container:
+    """One that others started on a host of the fleet."""
+    return Container(
+        name=f"theirs-{number}",
+        service="theirs",
+        host=f"h-{number}",
+        state="running",
+        latitude=0.0,
+        longitude=0.0,
+        started_at_us=1,
+    )
+
+
+def fullest_percent(made: World) -> float:
+    """How full the memory of the fullest host is, by what its containers are expected to take."""
+    used: dict[str, float] = {}
+    for each in made.running.values():
+        used[each.host] = used.get(each.host, 0.0) + made.state.need(each.service).memory_bytes
+    return max(100 * memory / made.state.hosts[host].memory_bytes for host, memory in used.items())
+
+
+@pytest.mark.parametrize("policy", ["rules", "random"])
+def test_in_rough_minutes_no_host_is_ever_too_full_minima_come_back_and_others_are_left_alone(
+    policy: str,
+) -> None:
+    foreign = [theirs(number) for number in range(100)]
+    origins: dict[str, tuple[Origin, ...]] = {
+        f"s-{number}": (Origin(place=CENTRES[0], requests_per_s=30_000.0),) for number in range(40)
+    }
+    entities = [
+        *fleet(hosts=200, services=40, containers=2000, seed=5, minimum_replicas=45),
+        Service(name="theirs", type="frontend", memory_bytes=2.0**30, cores=0.1),
+        *foreign,
+        *rules(),
+    ]
+    made = World(entities, demand=Demand(origins=origins), policy=policy)
+    lacking_s, fullest = 0, 0.0
+    for second in range(180):
+        if second == 30:  # The sun has gone on: all users are in Asia now.
+            made.demand.move({name: (Origin(place=CENTRES[5], requests_per_s=30_000.0),) for name in origins})
+        if second in (60, 75, 90):
+            for name in sorted(each for each in made.running if not each.startswith("theirs"))[:40]:
+                made.kill(name)
+        if second == 120:
+            made.fail([host.name for host in made.state.hosts.values() if host.region == "Africa"])
+        made.run(1)
+        fullest = max(fullest, fullest_percent(made))
+        lacking_s = lacking_s + 1 if made.violations() else 0
+        assert lacking_s < 5, f"second {second}: {made.violations()[:3]}"
+    assert fullest < 90
+    assert len(made.actions(act.Launch)) > 100, "it was rough"
+    touched = {each.container.name for each in made.actions(act.Launch)}
+    touched |= {each.container for each in made.actions(act.Stop)}
+    assert not touched & {each.name for each in foreign}
+    assert {each.name for each in foreign if each.host not in made.down} <= made.running.keys()
