@@ -52,6 +52,8 @@ OURS = "multi-signal"
 OTHER_KINDS = "multi-signal by other kinds"
 OTHER_RECORDINGS = "multi-signal by other recordings"
 ALL, UNSEEN, ELSEWHERE = "all", "recordings not seen", "kinds that need not show in a metric"
+ANSWERABLE = "two windows since the alarm, or more"
+"""BARO leaves out what does not change since the alarm. Of one window that is all: it ranks nothing."""
 _TRIES = 150
 _DEADLINE_S = 600.0
 """How long an answer takes is not the question here, and the machine may be busy."""
@@ -193,6 +195,11 @@ def need_not_show_in_a_metric(kind: str) -> bool:
     return not any(each.of == "metric" for each in fault.from_text(fault.strong).contract().root)
 
 
+def windows_since_alarm(case: JudgedCase) -> int:
+    """How many windows a ranker is shown from the alarm on."""
+    return int((case.shown.start_us >= case.shown.alarm_us).sum())
+
+
 def main() -> int:
     """Judges, prints the table, and writes it to a folder with `--out`."""
     arguments = _arguments()
@@ -208,7 +215,7 @@ def main() -> int:
     show(listed, console, title="Rankers beside BARO")
     duels = [
         found.duel(name, title, parts[title])
-        for title in (ALL, UNSEEN, ELSEWHERE)
+        for title in (ALL, UNSEEN, ELSEWHERE, ANSWERABLE)
         for name in (OURS, OTHER_KINDS, OTHER_RECORDINGS)
         if title in parts and name in found.ranks
     ]
@@ -249,6 +256,7 @@ def _parts(found: Judged, seen: Sequence[str]) -> dict[str, list[int]]:
     if seen:
         parts[UNSEEN] = found.places(lambda case: case.recording not in seen)
     parts[ELSEWHERE] = found.places(lambda case: need_not_show_in_a_metric(case.kind))
+    parts[ANSWERABLE] = found.places(lambda case: windows_since_alarm(case) > 1)
     for kind in sorted({each.kind for each in found.cases}):
         parts[kind] = [at for at, case in enumerate(found.cases) if case.kind == kind]
     return parts

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from benchmarks import rankers
 from benchmarks.ranker_cases import JudgedCase
-from benchmarks.rankers import Judged, held_out, mcnemar, need_not_show_in_a_metric
+from benchmarks.rankers import Judged, held_out, mcnemar, need_not_show_in_a_metric, windows_since_alarm
 from microservo.algorithms import Case
 
 NOTHING = Case(alarm_us=1, start_us=np.array([0, 1], np.int64), features={}, graph=())
@@ -54,3 +56,8 @@ def test_weights_are_chosen_on_all_parts_but_the_one_that_they_judge(monkeypatch
 def test_metrics_can_fail_where_a_kind_promises_nothing_of_them() -> None:
     assert all(map(need_not_show_in_a_metric, ("app-exception", "dns-failure", "wrong-answer")))
     assert not any(map(need_not_show_in_a_metric, ("cpu-hog", "process-kill", "connection-reset")))
+
+
+def test_windows_since_an_alarm_are_counted_with_that_in_which_it_began() -> None:
+    shown = Case(alarm_us=2, start_us=np.array([0, 1, 2, 3], np.int64), features={}, graph=())
+    assert windows_since_alarm(replace(case("cpu-hog"), shown=shown)) == 2
