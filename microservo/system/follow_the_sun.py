@@ -87,8 +87,12 @@ class Waits:
 
     def median_ms(self, from_us: int, to_us: int) -> float:
         """Of the requests that began in a span of time and went well; NaN without any."""
+        return self.quantile_ms(0.5, from_us, to_us)
+
+    def quantile_ms(self, share: float, from_us: int, to_us: int) -> float:
+        """Which such a share of these requests did not exceed."""
         chosen = self._in(from_us, to_us) & (self.failed == 0)
-        return float(np.median(self.duration_us[chosen])) / 1e3 if chosen.any() else float("nan")
+        return float(np.quantile(self.duration_us[chosen], share)) / 1e3 if chosen.any() else float("nan")
 
     def failures(self, from_us: int, to_us: int) -> tuple[int, int]:
         """How many requests of a span of time failed, and how many there were."""
@@ -234,10 +238,9 @@ class FollowTheSun:
         )
 
     def _move_users(self, host: SunHost) -> int:
-        """Has all users be at a place; since when."""
-        since_us = now_us()
+        """Has all users be at a place; since when at the latest."""
         self.system.target.move_users({host.place: 1.0})
-        return since_us
+        return now_us()
 
     def _follow(self, host: SunHost) -> tuple[int, int]:
         """When the first service ran at a host, and when all did and nowhere else."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -33,9 +34,12 @@ def test_services_follow_demand_to_asia_and_users_wait_less(
         result = FollowTheSun(system, SILENT, steady_s=10.0).run()
     there_and_back_ms = 2e3 * travel_time_s(BERLIN.place, TOKYO.place)
     assert there_and_back_ms > 80
-    assert result.away_ms > there_and_back_ms
-    assert result.after_ms < result.away_ms - there_and_back_ms / 3
-    assert result.before_ms < result.away_ms - there_and_back_ms / 3
+    quickest = partial(result.waits.quantile_ms, 0.1)
+    # A busy machine makes any wait longer, and none shorter than light needs.
+    assert quickest(result.moved_us, result.first_us) >= there_and_back_ms
+    assert quickest(result.began_us, result.moved_us) < there_and_back_ms
+    assert quickest(result.followed_us, result.ended_us) < there_and_back_ms
+    assert result.after_ms < result.away_ms
     moves = {each.service: (each.to_host, each.rule) for each in result.events if each.action == "migrate"}
     assert moves == dict.fromkeys(("front", "catalogue"), (TOKYO.name, RULE))
     # The database goes where the service that needs it goes.

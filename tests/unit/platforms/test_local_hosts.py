@@ -45,3 +45,24 @@ def test_a_host_that_nobody_started_takes_nothing() -> None:
     hosts = LocalHosts(0.0, ManualClock(10 * S))
     with pytest.raises(InvalidInput, match="no host 'rome'"):
         hosts.check_takes("rome", CART, [])
+
+
+def test_a_host_is_down_as_long_as_any_fault_holds_it_and_starts_again_then() -> None:
+    clock = ManualClock(10 * S)
+    hosts, plan = LocalHosts(2.0, clock), host_plan()
+    hosts.start(plan)
+    clock.advance(2 * S)
+    hosts.fail(plan.name, "f1")
+    hosts.fail(plan.name, "f2")
+    assert not hosts.mend(plan.name, "f1")
+    assert [each.up for each in hosts.seen()] == [False]
+    with pytest.raises(Unavailable, match="is down"):
+        hosts.stop(plan.name)
+    with pytest.raises(Unavailable):
+        hosts.check_takes(plan.name, CART, [])
+    assert hosts.mend(plan.name, "f2")
+    assert [each.up for each in hosts.seen()] == [False]
+    clock.advance(2 * S)
+    assert [each.up for each in hosts.seen()] == [True]
+    hosts.stop(plan.name)
+    assert hosts.seen() == []
