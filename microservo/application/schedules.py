@@ -260,7 +260,7 @@ def edit_schedule(command: EditSchedule, context: Context) -> ScheduleStatus:
     changes = {name: value for name, value in given.items() if value is not None}
     edited = replace(_next_version(known, now_us), **changes)  # type: ignore[arg-type]  # each fits its field
     if command.when is not None:
-        edited = _with_recurrence(edited, recurrence_of(command.when, now_us))
+        edited = _with_recurrence(edited, recurrence_of(command.when, now_us, known.time_zone))
     return _put(edited, context)
 
 

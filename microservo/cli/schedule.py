@@ -253,10 +253,11 @@ def edit(
 ) -> None:
     """Change what is given of the schedule ID, from now on.
 
-    A zone is that of the time it is given with.
+    A time is meant in the zone that the schedule has, unless another one is given with it.
 
     \b
     Examples:
+      microservo schedule edit nightly --daily 03:30
       microservo schedule edit nightly --daily 03:30 --zone Europe/Berlin
       microservo schedule edit nightly --param latency=1s --duration 1min
     """
@@ -296,7 +297,7 @@ def remove(session: Session, schedule_id: str) -> None:
 def _when(
     at: datetime | None, daily: str | None, weekly: str | None, cron: str | None, time_zone: str | None
 ) -> When:
-    return When(at=at, daily=daily or "", weekly=weekly or "", cron=cron or "", time_zone=time_zone or "UTC")
+    return When(at=at, daily=daily or "", weekly=weekly or "", cron=cron or "", time_zone=time_zone)
 
 
 def _row(status: ScheduleStatus) -> tuple[Cell, ...]:

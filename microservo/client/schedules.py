@@ -113,7 +113,7 @@ class Schedules:
         daily: str = "",
         weekly: str = "",
         cron: str = "",
-        time_zone: str = "UTC",
+        time_zone: str | None = None,
         duration: str | timedelta | None = None,
         instances: Sequence[str] | None = None,
         mode: str | None = None,
@@ -121,7 +121,10 @@ class Schedules:
         parameters: Mapping[str, object] | None = None,
         grace: str | timedelta | None = None,
     ) -> ScheduleStatus:
-        """Changes what is given, from now on; a zone is that of the time given with it. Raises as `add`."""
+        """Changes what is given, from now on. Raises as `add`.
+
+        A time is meant in the zone that the schedule has, unless another one is given with it.
+        """
         when = When(at=at, daily=daily, weekly=weekly, cron=cron, time_zone=time_zone)
         is_given = any((at, daily, weekly, cron))
         given = None if parameters is None else {name: str(value) for name, value in parameters.items()}
