@@ -222,8 +222,8 @@ class Watch:
     def stop(self) -> None:
         """Ends the iteration; another thread may call it."""
         self._is_stopped = True
-        # It may have ended by itself.
-        with contextlib.suppress(RuntimeError):
+        # It may have ended by itself, or its connection been lost.
+        with contextlib.suppress(RuntimeError, OSError):
             self._response.shutdown()
 
     def close(self) -> None:
