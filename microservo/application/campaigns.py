@@ -6,8 +6,8 @@ import secrets
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from importlib.resources import files
-from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -176,16 +176,24 @@ def resume_campaign(command: ResumeCampaign, context: Context) -> CampaignReport
     """What came of it; raises as `run_campaign`, and `InvalidInput` if somebody runs it or it is over."""
     status = _named(command.campaign_id, context)
     if status.standing not in ("killed", "interrupted"):
-        msg = f"campaign {status.run.campaign_id} is {status.standing}, so there is nothing to go on with"
-        if status.run.lease_until_us is not None and status.standing == "running":
-            # Who was killed holds it still; to try again by hand one must know for how long.
-            left_s = (status.run.lease_until_us - context.clock()) / 1e6
-            msg += f"; should who runs it have been killed, it can be resumed in {max(1, ceil(left_s))} s"
-        raise InvalidInput(msg)
+        raise InvalidInput(_nothing_to_go_on_with(status))
     known = CampaignPlan.from_bytes(status.run.plan.encode())
     experiment = _checked_run(known, context)
     record = replace(status.run, run_id=experiment.run_id, holder=_holder())
     return _carried_out(record, known, experiment, context, declared=status.run.run_id == experiment.run_id)
+
+
+def _nothing_to_go_on_with(status: CampaignStatus) -> str:
+    """Why a campaign can't be resumed, and when it could be if whoever runs it had ended without a word."""
+    msg = f"campaign {status.run.campaign_id} is {status.standing}, so there is nothing to go on with"
+    lease_us = status.run.lease_until_us
+    if status.standing != "running" or lease_us is None:
+        return msg
+    ends = datetime.fromtimestamp(lease_us / 1e6, UTC)
+    return (
+        f"{msg}; the lease of the process that runs it ends at {ends:%Y-%m-%d %H:%M:%SZ} unless it renews "
+        "it: if that process is gone, resume it then"
+    )
 
 
 def report_campaign(command: ReportCampaign, context: Context) -> CampaignReport:

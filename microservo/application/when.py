@@ -19,8 +19,8 @@ class When:
         daily: a time of day, for example "02:30".
         weekly: days and a time, for example "mon,thu 02:30".
         cron: minute, hour, day of the month, month, day of the week.
-        time_zone: that all but `at` are meant in, for example "Europe/Berlin"; by default that of
-            the schedule that is edited, and UTC for a new one.
+        time_zone: that all but `at` are meant in, for example "Europe/Berlin"; None is that of the schedule
+            which is changed, and UTC for a new one.
     """
 
     at: datetime | None = None
@@ -30,18 +30,18 @@ class When:
     time_zone: str | None = None
 
 
-def recurrence_of(when: When, now_us: int, zone: str = "UTC") -> Recurrence:
+def recurrence_of(when: When, now_us: int, known_zone: str = "UTC") -> Recurrence:
     """What is meant by the one way of saying it that was used.
 
     Args:
-        when: as it was given.
+        when: what was said.
         now_us: epoch microseconds UTC.
-        zone: that is meant where none was given.
+        known_zone: the time zone where none is given.
 
     Raises:
         InvalidInput: several were used, or what was said is no time.
     """
-    zone = when.time_zone or zone
+    zone = known_zone if when.time_zone is None else when.time_zone
     ways: list[Recurrence] = []
     if when.at is not None:
         ways.append(once(instant_us(when.at), zone))

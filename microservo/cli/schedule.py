@@ -38,12 +38,7 @@ _COLOURS = {"active": "green", "paused": "yellow", "over": None}
 def _when_options(command: Callable[..., None]) -> Callable[..., None]:
     """Adds the ways of saying when."""
     for option in (
-        click.option(
-            "--zone",
-            "time_zone",
-            metavar="ZONE",
-            help="Time zone, for example Europe/Berlin; UTC for a new one that names none.",
-        ),
+        click.option("--zone", "time_zone", metavar="ZONE", help="Time zone, for example Europe/Berlin."),
         click.option("--cron", metavar="EXPRESSION", help="For example '30 2 * * MON-FRI'."),
         click.option("--weekly", metavar="DAYS HH:MM", help="Days and time, for example 'mon,thu 02:30'."),
         click.option("--daily", metavar="HH:MM", help="Time of day, for example 02:30."),
@@ -258,10 +253,11 @@ def edit(
 ) -> None:
     """Change what is given of the schedule ID, from now on.
 
-    A zone is that of the time it is given with; a time that is given without one is meant in the schedule's.
+    A time is meant in the zone that the schedule has, unless another one is given with it.
 
     \b
     Examples:
+      microservo schedule edit nightly --daily 03:30
       microservo schedule edit nightly --daily 03:30 --zone Europe/Berlin
       microservo schedule edit nightly --param latency=1s --duration 1min
     """

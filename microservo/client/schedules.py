@@ -121,7 +121,10 @@ class Schedules:
         parameters: Mapping[str, object] | None = None,
         grace: str | timedelta | None = None,
     ) -> ScheduleStatus:
-        """Changes what is given; a time without a zone is meant in the schedule's. Raises as `add`."""
+        """Changes what is given, from now on. Raises as `add`.
+
+        A time is meant in the zone that the schedule has, unless another one is given with it.
+        """
         when = When(at=at, daily=daily, weekly=weekly, cron=cron, time_zone=time_zone)
         is_given = any((at, daily, weekly, cron))
         given = None if parameters is None else {name: str(value) for name, value in parameters.items()}

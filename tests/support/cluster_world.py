@@ -1,12 +1,14 @@
 """What a cluster has and the API server of the tests has not: a kubelet, workload controllers, Chaos Mesh.
 
 Each of them does what the real one would write into the API, no more. Chaos Mesh's part follows the order of
-its controllers: finalizer, desired phase, records with their events, conditions one round later.
+its controllers: finalizer, desired phase, records with their events, conditions one round later; and the
+phases of its kinds (controllers/common/records, controllers/chaosimpl).
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +24,10 @@ from microservo.platforms.kubernetes.chaos.experiment import PLURALS, ROOT
 
 _FINALIZER = "chaos-mesh/records"
 _ROUND_S = 0.02
+_WAITING = ("NetworkChaos", "IOChaos", "HTTPChaos")
+"""Kinds that the daemon is asked for by an object of its own: a record waits for it, either way."""
+_ONE_SHOT = ("pod-kill", "container-kill")
+"""Actions that no pause undoes."""
 
 
 @dataclass
@@ -180,6 +186,8 @@ class ChaosController:
     """How long the kubelet, or an owner, takes to replace what was killed."""
     stamped_us: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     """The exact instants that were written, by record and operation."""
+    stamped_by_object_us: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    """The same, by the name of the object and operation."""
 
     def __post_init__(self) -> None:
         self._api = self.workloads.api
@@ -203,7 +211,9 @@ class ChaosController:
     def _reconcile(self, found: Json, path: str) -> None:
         metadata, status = found["metadata"], found.get("status") or {}
         experiment = status.get("experiment") or {}
-        is_paused = (metadata.get("annotations") or {}).get("experiment.chaos-mesh.org/pause") == "true"
+        is_paused = (metadata.get("annotations") or {}).get(
+            "experiment.chaos-mesh.org/pause"
+        ) == "true" and found["spec"].get("action") not in _ONE_SHOT
         is_ending = "deletionTimestamp" in metadata
         if (metadata.get("annotations") or {}).get("chaos-mesh.chaos-mesh.org/cleanFinalizer") == "forced":
             self._api.merge(path, {"metadata": {"finalizers": None}})
@@ -212,7 +222,7 @@ class ChaosController:
             if not is_ending:
                 self._api.merge(path, {"metadata": {"finalizers": [_FINALIZER]}})
             return
-        records = experiment.get("containerRecords")
+        records = copy.deepcopy(experiment.get("containerRecords"))
         if records is None and not is_ending:
             records = self._select(found)
             if not records:
@@ -253,10 +263,15 @@ class ChaosController:
         }
 
     def _act(self, found: Json, record: Json, phase: str) -> bool:
-        injected = record["phase"] == "Injected"
-        if phase == "Run" and not injected:
-            return self._apply(found, record)
-        return phase == "Stop" and injected and self._recover(found, record)
+        """One step of Not Injected, Not Injected/Wait, Injected, Injected/Wait; whether it was one."""
+        now = record["phase"]
+        if now == {"Run": "Injected", "Stop": "Not Injected"}[phase]:
+            return False
+        if found["kind"] in _WAITING and not now.endswith("/Wait"):
+            record["phase"] = f"{now}/Wait"
+            return True
+        # What is being applied is applied first, even if it is to be recovered by now.
+        return self._apply(found, record) if now.startswith("Not Injected") else self._recover(found, record)
 
     def _apply(self, found: Json, record: Json) -> bool:
         if not self.behaviour.injects:
@@ -296,6 +311,8 @@ class ChaosController:
             {"type": "Succeeded", "operation": operation, "timestamp": stamp(nanoseconds / 1e9)}
         )
         self.stamped_us.setdefault((record["id"], operation), []).append(nanoseconds // 1000)
+        by_object = (found["metadata"]["name"], operation)
+        self.stamped_by_object_us.setdefault(by_object, []).append(nanoseconds // 1000)
         if self.behaviour.writes_events:
             reason = {"Apply": "Applied", "Recover": "Recovered"}[operation]
             annotations = {"chaos-mesh.org/type": reason.lower(), "chaos-mesh.org/id": record["id"]}
@@ -336,7 +353,7 @@ class ChaosController:
         conditions = {
             "Selected": selected,
             "AllInjected": bool(injected) and all(injected),
-            "AllRecovered": not any(injected),
+            "AllRecovered": all(each["phase"] == "Not Injected" for each in records),
             "Paused": phase == "Stop" and "deletionTimestamp" not in found["metadata"],
         }
         # Conditions are worked out before the records of a round change.

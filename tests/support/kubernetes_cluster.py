@@ -137,7 +137,7 @@ class Cluster:
         groups = {"admin": ",system:masters", "nobody": ""}
         lines = (f"{token},{name},uid-{name}{groups[name]}\n" for name, token in self._tokens.items())
         (self.folder / "tokens.csv").write_text("".join(lines))
-        address = self._address
+        address = self.address
         (self.folder / "addr").unlink(missing_ok=True)
         with (self.folder / "log").open("ab") as log:
             self._process = psutil.Popen(
@@ -161,18 +161,18 @@ class Cluster:
         assert self._process is not None
         self._process.send_signal(signal.SIGUSR1)
 
-    def api(self, user: str = "admin") -> KubernetesApi:
-        """The API for one of the users, or with a token."""
+    def api(self, user: str = "admin", *, through: str = "") -> KubernetesApi:
+        """The API for one of the users, or with a token; by way of another address on loopback if given."""
         settings = Configuration()
         settings.connection_pool_maxsize = 64
         settings.retries = False
-        config.load_kube_config_from_dict(self.kubeconfig(user), client_configuration=settings)
+        config.load_kube_config_from_dict(self.kubeconfig(user, through), client_configuration=settings)
         return KubernetesApi(ApiClient(settings))
 
-    def kubeconfig(self, user: str = "admin") -> dict[str, Any]:
+    def kubeconfig(self, user: str = "admin", through: str = "") -> dict[str, Any]:
         """What kubectl would read."""
         authority = base64.b64encode(self._certificate.read_bytes()).decode()
-        server = {"server": f"https://{self._address}", "certificate-authority-data": authority}
+        server = {"server": f"https://{through or self.address}", "certificate-authority-data": authority}
         return {
             "apiVersion": "v1",
             "kind": "Config",
@@ -197,7 +197,7 @@ class Cluster:
             eventually(lambda path=path: _serves(api, path), timeout_s=30, what=f"{path} to be served")  # type: ignore[misc]
 
     @property
-    def _address(self) -> str:
+    def address(self) -> str:
         """Where it listens; any port before it did."""
         found = self.folder / "addr"
         return (found.read_text() if found.exists() else "") or "127.0.0.1:0"
@@ -212,7 +212,7 @@ class Cluster:
             pytest.fail(f"the API server ended: {(self.folder / 'log').read_text()[-2000:]}")
         try:
             answer = requests.get(
-                f"https://{self._address}/readyz",
+                f"https://{self.address}/readyz",
                 headers={"Authorization": f"Bearer {self._tokens['admin']}"},
                 verify=str(self._certificate),
                 timeout=2,

@@ -27,6 +27,7 @@ _PAGE = "100"
 _CONNECTIONS = 64
 """Each watch keeps one open."""
 _NOT_FOUND, _CONFLICT, _GONE, _UNAUTHORIZED, _TOO_MANY = 404, 409, 410, 401, 429
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 _MERGE = "application/merge-patch+json"
 
 
@@ -65,6 +66,7 @@ class KubernetesApi:
             Gone: the page is of a list that is too old.
             InvalidInput: this user may not, or the request is wrong.
             Retryable: no answer.
+            Unavailable: this user is not known there, or the server's certificate is not trusted.
         """
         return self._json("GET", path, query)
 
@@ -146,7 +148,9 @@ class KubernetesApi:
             )
             answer = self._client.call_api(*request, _request_timeout=(CONNECT_S, read_s))
         except ApiException as error:
-            raise self._refused(method, path, error.status or 0, error.body) from error
+            if not error.status:
+                raise self._insecure(error) from error
+            raise self._refused(method, path, error.status, error.body) from error
         except urllib3.exceptions.HTTPError as error:
             raise self._silent(error) from error
         response = cast(urllib3.HTTPResponse, answer.response)
@@ -156,6 +160,16 @@ class KubernetesApi:
 
     def _silent(self, error: Exception) -> Retryable:
         return Retryable(f"the API server {self.server} gives no answer: {error}")
+
+    def _insecure(self, error: ApiException) -> MicroServoError:
+        """What the library means by an answer without a status: TLS failed, as when a connection is reset."""
+        if _UNTRUSTED not in str(error.reason):
+            return self._silent(error)
+        msg = (
+            f"the certificate of {self.server} is not trusted ({error.reason}); name its authority in the "
+            "kubeconfig: certificate-authority"
+        )
+        return Unavailable(msg)
 
     def _refused(self, method: str, path: str, status: int, body: str | bytes | None) -> MicroServoError:
         said = _message(body) or f"{method} {path} was answered {status}"
@@ -208,8 +222,8 @@ class Watch:
     def stop(self) -> None:
         """Ends the iteration; another thread may call it."""
         self._is_stopped = True
-        # It may have ended by itself.
-        with contextlib.suppress(RuntimeError):
+        # It may have ended by itself, or its connection been lost.
+        with contextlib.suppress(RuntimeError, OSError):
             self._response.shutdown()
 
     def close(self) -> None:

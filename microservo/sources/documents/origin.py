@@ -41,6 +41,7 @@ _ONE = (
 )
 ORIGIN_FIELDS = (*_ONE, *_INSTANCE, *_POD, *_NAMESPACE, *_WORKLOAD, *_APP, *_CONTAINER, *_HOST)
 """All that is looked at."""
+_LOOKED_AT = frozenset(ORIGIN_FIELDS)
 _UNKNOWN = "unknown"
 
 
@@ -54,20 +55,18 @@ class Origin(NamedTuple):
 
 def origin_of(fields: Fields) -> Origin:
     """Who a document is from; `unknown` for the service where it does not say."""
-    return _origin(tuple([_first(fields.get(name)) for name in ORIGIN_FIELDS]))
-
-
-def _first(values: object) -> str:
-    return str(values[0]) if isinstance(values, list) and values else ""
+    # By the fields that there are, which are few, rather than by all that could say so.
+    given = [(name, str(values[0])) for name, values in fields.items() if name in _LOOKED_AT and values]
+    return _origin(tuple(given))
 
 
 # Who sends is the same in nearly all that it sends.
 @lru_cache(maxsize=4096)
-def _origin(values: tuple[str, ...]) -> Origin:
-    found = dict(zip(ORIGIN_FIELDS, values, strict=True))
+def _origin(given: tuple[tuple[str, str], ...]) -> Origin:
+    found = dict(given)
 
     def first(*names: str) -> str:
-        return cut(next((found[name] for name in names if found[name]), ""))
+        return cut(next((found[name] for name in names if found.get(name)), ""))
 
     pod, namespace, host = first(*_POD), first(*_NAMESPACE), first(*_HOST)
     place = "/".join(filter(None, (namespace, pod))) if pod else ""

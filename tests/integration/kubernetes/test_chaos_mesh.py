@@ -173,6 +173,8 @@ def test_what_can_not_be_injected_fails_with_the_controllers_reason(shop: Shop) 
     shop.controller.behaviour = Behaviour(injects=False)
     with pytest.raises(InvalidInput, match="unable to flush ip sets for pod"):
         shop.apply(DELAY)
+    # Chaos Mesh recovers what it is applying only when it has applied it.
+    shop.controller.behaviour = Behaviour()
     shop.recover(DELAY)
 
 

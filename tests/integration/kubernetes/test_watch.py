@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import queue
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,8 +10,11 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from cluster_world import Workloads
+from forwarder import Forwarder
 from kubernetes_cluster import Cluster, new_namespace, running_cluster
 
+from microservo.errors import Unavailable
+from microservo.platforms.kubernetes.api import connect
 from microservo.platforms.kubernetes.platform import KubernetesPlatform
 from microservo.platforms.platform import InstanceChange
 from microservo.testing import eventually
@@ -74,3 +78,55 @@ def test_a_watch_goes_on_after_the_server(what: str, cluster: Cluster, workloads
         (second,) = workloads.deploy("front")
         happen[what]()
         assert {seen(changes, first, "down").state, seen(changes, second, "up").state} == {"down", "up"}
+
+
+def test_a_watch_goes_on_without_a_loss_after_its_connection_was_cut(
+    cluster: Cluster, workloads: Workloads
+) -> None:
+    first, second = workloads.deploy("cart", replicas=2)
+    changes: Changes = queue.SimpleQueue()
+    with Forwarder(cluster.address).forwarding() as network:
+        platform = KubernetesPlatform(cluster.api(through=network.address), [workloads.namespace])
+        with platform.watch(changes.put):
+            assert {seen(changes, each, "up").state for each in (first, second)} == {"up"}
+            accepted = network.accepted
+            with network.cut():
+                assert network.open == 0
+                # Nobody can see these; one of them comes and goes.
+                workloads.delete(first.split("/")[1])
+                brief, third = workloads.deploy("front", replicas=2)
+                workloads.delete(brief.split("/")[1])
+            told = following(changes, until=(brief, "down"))
+            assert network.accepted > accepted
+    assert told == [(first, "down"), (brief, "up"), (third, "up"), (brief, "down")]
+
+
+def test_a_connection_that_is_reset_before_it_is_secured_is_tried_again(
+    cluster: Cluster, workloads: Workloads
+) -> None:
+    with Forwarder(cluster.address).forwarding() as network:
+        platform = KubernetesPlatform(cluster.api(through=network.address), [workloads.namespace])
+        with network.cut(), pytest.raises(Unavailable, match="gives no answer"):
+            platform.instances()
+        (first,) = workloads.deploy("cart")
+        assert [each.id for each in platform.instances()] == [first]
+
+
+def test_who_does_not_trust_the_servers_certificate_is_told_so(cluster: Cluster, tmp_path: Path) -> None:
+    kubeconfig = cluster.kubeconfig()
+    del kubeconfig["clusters"][0]["cluster"]["certificate-authority-data"]
+    path = tmp_path / "kubeconfig"
+    path.write_text(json.dumps(kubeconfig))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KUBECONFIG", str(path))
+        with pytest.raises(Unavailable, match="certificate-authority"):
+            connect("test").get("/version")
+
+
+def following(changes: Changes, *, until: tuple[str, str]) -> list[tuple[str, str]]:
+    """All changes until one, which is among them."""
+    found: list[tuple[str, str]] = []
+    while until not in found:
+        change = changes.get(timeout=PATIENCE_S)
+        found.append((change.instance.id, change.state))
+    return found

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -240,7 +241,12 @@ def test_a_campaign_that_was_killed_goes_on_without_a_fault_lost_or_doubled(  # 
     killed_at(event, monkeypatch, step=step)
     with pytest.raises(Killed):
         client.campaigns.run(PLAN, campaign_id="two-1")
-    with pytest.raises(InvalidInput, match=r"campaign two-1 is running, .* it can be resumed in 1?\d s"):
+    (status,) = client.campaigns.list()
+    lease = datetime.fromtimestamp((status.run.lease_until_us or 0) / 1e6, UTC)
+    refused = (
+        f"two-1 is running, so there is nothing to go on with; .* ends at {lease:%Y-%m-%d %H:%M:%SZ} unless"
+    )
+    with pytest.raises(InvalidInput, match=refused):
         client.campaigns.resume()
     let_lease_run_out(client, broker)
     report = client.campaigns.resume()

@@ -160,6 +160,24 @@ def test_an_id_is_not_taken_twice_and_one_that_is_not_there_is_named(run: Run) -
         assert "there is no schedule 'nigthly'; there are: nightly" in result.stderr
 
 
+@pytest.mark.parametrize(
+    "given",
+    [("--daily", "03:30"), ("--weekly", "mon 03:30"), ("--cron", "30 3 * * *")],
+    ids=lambda each: each[0],
+)
+def test_another_time_is_meant_in_the_zone_that_the_schedule_has(run: Run, given: tuple[str, str]) -> None:
+    add(run, "--daily", "02:30", "--zone", "Asia/Tokyo", "--id", "nightly")
+    assert run("schedule", "edit", "nightly", *given).exit_code == 0
+    assert shown(run)["schedule"]["time_zone"] == "Asia/Tokyo"
+    assert run("schedule", "edit", "nightly", *given, "--zone", "UTC").exit_code == 0
+    assert shown(run)["schedule"]["time_zone"] == "UTC"
+
+
+def test_a_schedule_that_is_added_without_a_zone_is_in_utc(run: Run) -> None:
+    add(run, "--daily", "02:30", "--id", "nightly")
+    assert shown(run)["schedule"]["time_zone"] == "UTC"
+
+
 def test_a_zone_without_a_time_is_refused(run: Run) -> None:
     add(run, "--daily", "02:30", "--id", "nightly")
     result = run("schedule", "edit", "nightly", "--zone", "Asia/Tokyo")

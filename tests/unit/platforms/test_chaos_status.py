@@ -66,11 +66,11 @@ def core(name: str, reason: str) -> dict[str, Any]:
     ("phase", "events", "injected"),
     [
         ("Not Injected", [], False),
-        ("Injected/Wait", [], False),
+        ("Not Injected/Wait", [], False),
         ("Injected", [event("Apply", 1)], True),
-        ("Not Injected/Wait", [event("Apply", 1)], True),
+        ("Injected/Wait", [event("Apply", 1)], True),
         ("Not Injected", [event("Apply", 1), event("Recover", 2)], False),
-        ("Injected/Wait", [event("Apply", 1), event("Recover", 2)], False),
+        ("Not Injected/Wait", [event("Apply", 1), event("Recover", 2)], False),
     ],
 )
 def test_a_fault_is_in_force_from_its_record_not_from_its_conditions(

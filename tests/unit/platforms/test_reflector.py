@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
+import urllib3
 
 from microservo.errors import MicroServoError, Retryable
-from microservo.platforms.kubernetes.api import Gone, Json, KubernetesApi
+from microservo.platforms.kubernetes.api import Gone, Json, KubernetesApi, Watch
 from microservo.platforms.kubernetes.reflector import Reflector
 
 PATIENCE_S = 20.0
@@ -114,3 +115,14 @@ def test_a_server_that_is_away_at_the_start_is_asked_again() -> None:
 def test_what_does_not_change_what_is_kept_is_not_told() -> None:
     api = FakeApi([("3", [thing("a", 1)])], [[("MODIFIED", thing("a", 4)), ("ADDED", thing("b", 5))]])
     assert follow(api, 2) == [("a", False), ("b", False)]
+
+
+class LostResponse:
+    """Of a connection that is gone already."""
+
+    def shutdown(self) -> None:
+        raise OSError(9, "Bad file descriptor")
+
+
+def test_a_watch_whose_connection_is_lost_can_be_stopped() -> None:
+    Watch(cast(urllib3.HTTPResponse, LostResponse())).stop()

@@ -300,7 +300,7 @@ class ChaosMesh:
             # An earlier attempt, or somebody else, has ended it.
             ends = [each for each in self._objects.events(namespace, name) if each.operation == "Recover"]
             if not ends:
-                return Confirmation(at_us=seen_us, evidence=f"{name} was not in force")
+                return Confirmation(at_us=seen_us, evidence=f"{name} is gone; nothing recovered it")
             return Confirmation(at_us=ends[-1].at_us, within_us=SECOND_US, evidence=_RECOVERED.format(name))
         ends_of = self._cycles(last, "Recover", ended_us=ended_us, seen_us=seen_us)
         instants = [each.recovered for each in ends_of if each.recovered is not None]

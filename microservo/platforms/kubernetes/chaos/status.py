@@ -5,7 +5,7 @@ Its conditions come one round of its controller after the records, so that only 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -112,17 +112,11 @@ def _record(found: Json, direction: str) -> Record:
     return Record(
         id=found["id"],
         carries=direction == "both" or is_peer == (direction == "from"),
-        # While the daemon is asked, the phase ends in /Wait: not yet in force, or not yet out of it.
-        injected=found["phase"] in ("Injected", "Not Injected/Wait")
-        and _was_applied(found.get("events") or ()),
+        # Its cycle: Not Injected, Not Injected/Wait while it is applied, Injected, Injected/Wait while it is
+        # recovered (controllers/common/records of Chaos Mesh): until that is done it is in force.
+        injected=found["phase"] in ("Injected", "Injected/Wait"),
         events=tuple(_event(each) for each in found.get("events") or ()),
     )
-
-
-def _was_applied(events: Iterable[Json]) -> bool:
-    """Whether the last that succeeded was to apply it."""
-    done = [each["operation"] for each in events if each["type"] == "Succeeded"]
-    return bool(done) and done[-1] == "Apply"
 
 
 def _event(found: Json) -> RecordEvent:
