@@ -187,5 +187,6 @@ _HANDLERS: Mapping[type[events.Event], Callable[[Step, Any], None]] = {
     ),
     events.Heartbeat: lambda step, event: ownership.heard(step, event.name, event.running),
     events.CommandGiven: lambda step, event: receive(step, event.command),
+    events.Ending: lambda step, event: recovery.stop_all(step),
     events.TimePassed: _time_passed,
 }

@@ -207,5 +207,10 @@ class CommandGiven(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ending(Event):
+    """The manager ends in order, and takes with it what managers started."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TimePassed(Event):
     """Nothing but that; told once a second or so."""

@@ -133,6 +133,7 @@ _KINDS: Mapping[str, type[events.Event]] = {
         events.ContainerEnded,
         events.LaunchFailed,
         events.OrphanFound,
+        events.Ending,
         events.LeaveFailed,
         events.StopFailed,
         events.ContainersFound,

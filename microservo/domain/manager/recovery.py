@@ -11,7 +11,7 @@ from microservo.domain.manager.host_decisions import release_if_empty
 from microservo.domain.manager.placing import begin, launch_near, launch_on
 from microservo.domain.manager.step import Cause, Step
 
-RECOVERY = "recovery"
+RECOVERY, ENDING = "recovery", "ending"
 
 
 def started(step: Step, name: str, ports: tuple[Port, ...]) -> None:
@@ -209,6 +209,16 @@ def orphan_found(step: Step, name: str, host: str) -> None:
     cause = Cause(rule=RECOVERY, reason=f"it still runs on {host}, and has been replaced or deleted")
     step.report(f"container/{name}", "stop", cause, container=name, from_host=host)
     step.do(Stop(container=name, host=host))
+
+
+def stop_all(step: Step) -> None:
+    """Stops all that this process manages, and decides nothing more: nothing comes in the place of these."""
+    state = step.state
+    state.is_caught_up = False
+    cause = Cause(rule=ENDING, reason=f"{state.name} ends in order")
+    for container in sorted(state.containers.values(), key=lambda each: each.name):
+        if state.manages(container) and container.state in ("waiting", "starting", "running"):
+            step.stop(container, cause)
 
 
 def _back_on_host(step: Step, container: Container) -> None:

@@ -130,6 +130,10 @@ def test_an_orderly_end_stops_what_was_started_and_nothing_else(world: Fleet) ->
     manager.stop()
     assert world.running() == {}
     assert [each.id for each in others.containers()] == ["theirs"] or others.hosts() == []
+    assert world.states() == {}, "nothing is left that the next life would take for its own"
+    said = [each for each in world.client.manager.events() if each.rule == "ending"]
+    assert [each.action for each in said] == ["stop", "stop"]
+    assert not [each for each in world.client.manager.events() if each.action == "recover"]
 
 
 def test_what_runs_is_adopted_by_the_next_life_and_what_ended_meanwhile_is_brought_back(world: Fleet) -> None:

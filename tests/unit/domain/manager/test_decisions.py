@@ -481,6 +481,21 @@ def test_a_container_that_was_decided_and_not_launched_before_a_kill_is_launched
     assert [each.container.name for each in made.actions(act.Launch)] == ["c"]
 
 
+def test_who_ends_in_order_stops_what_it_manages_and_launches_nothing_in_its_place() -> None:
+    made = world(
+        host("a", EUROPE),
+        front(minimum_replicas=2),
+        container("c", "a", EUROPE),
+        container("theirs", "a", EUROPE, managed_by=""),
+    )
+    launched = len(made.actions(act.Launch))
+    made.tell(events.Ending(now_us=made.now_us))
+    made.run(30)
+    assert "c" in {each.container for each in made.actions(act.Stop)}
+    assert len(made.actions(act.Launch)) == launched
+    assert [each.name for each in made.state.containers.values()] == ["theirs"]
+
+
 def workers() -> World:
     return world(
         host("a", EUROPE),
