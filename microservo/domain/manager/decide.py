@@ -17,7 +17,11 @@ from microservo.domain.manager.entities import entity_key, owned
 from microservo.domain.manager.host_decisions import leave_failed
 from microservo.domain.manager.indexes import Measured
 from microservo.domain.manager.policies import begin_life, deployed_policy, follow_settings
-from microservo.domain.manager.service_decisions import settle, stop_with_databases
+from microservo.domain.manager.service_decisions import (
+    settle,
+    stop_with_databases,
+    waits_for_database,
+)
 from microservo.domain.manager.state import SystemState
 from microservo.domain.manager.step import Cause, Step
 
@@ -136,7 +140,8 @@ def _time_passed(step: Step, event: events.TimePassed) -> None:
         if pending.due_us > event.now_us:
             break
         if pending.task == "stop":
-            _stop_replaced(step, pending.subject)
+            if not _stop_replaced(step, pending.subject):
+                continue
             step.remove(entity_key(pending))
         elif pending.task == "remove-components":
             remove_components(step, pending)
@@ -155,12 +160,18 @@ def _time_passed(step: Step, event: events.TimePassed) -> None:
         step.policy.evaluate(step)
 
 
-def _stop_replaced(step: Step, name: str) -> None:
-    container = step.state.containers.get(name)
-    if container is not None:
-        new = step.state.replaced_by.get(name, "")
-        cause = Cause(rule="migration", reason=f"{new or 'its replacement'} runs in its place")
-        stop_with_databases(step, container, cause)
+def _stop_replaced(step: Step, name: str) -> bool:
+    """Stops a container that was replaced, unless its replacement can't serve yet; whether it did."""
+    state = step.state
+    container = state.containers.get(name)
+    if container is None:
+        return True
+    new = state.replaced_by.get(name, "")
+    if new in state.containers and waits_for_database(step, state.containers[new]):
+        return False
+    cause = Cause(rule="migration", reason=f"{new or 'its replacement'} runs in its place")
+    stop_with_databases(step, container, cause)
+    return True
 
 
 _HANDLERS: Mapping[type[events.Event], Callable[[Step, Any], None]] = {

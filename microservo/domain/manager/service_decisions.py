@@ -203,6 +203,19 @@ def _use(step: Step, container: Container, target: Coordinates | None) -> tuple[
     return (0.0 if np.isnan(requests) else requests), -away_m, container.name
 
 
+def waits_for_database(step: Step, container: Container) -> bool:
+    """Whether a database that a container needs is on its way to its host, so that it can't serve yet."""
+    state = step.state
+    needed = state.dependencies.get(container.service, ())
+    return any(
+        each.service in needed
+        and each.state in ("waiting", "starting")
+        and each.service in state.services
+        and state.services[each.service].type == "database"
+        for each in state.containers_on(container.host)
+    )
+
+
 def stop_with_databases(step: Step, container: Container, cause: Cause) -> None:
     """Stops a container, and the databases on its host that nobody else there uses."""
     state = step.state

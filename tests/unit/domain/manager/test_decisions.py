@@ -481,6 +481,28 @@ def test_a_container_that_was_decided_and_not_launched_before_a_kill_is_launched
     assert [each.container.name for each in made.actions(act.Launch)] == ["c"]
 
 
+def test_what_was_replaced_serves_until_the_database_of_its_replacement_runs() -> None:
+    made = world(
+        host("a", EUROPE),
+        host("b", EUROPE),
+        front(minimum_replicas=0),
+        Service(name="store", type="database"),
+        Dependency(service="front", dependency="store"),
+        container("old", "a", EUROPE),
+        container("new", "b", EUROPE, replaces="old"),
+        container("store-1", "b", EUROPE, "store", state="starting"),
+        PendingAction(name="stop:old", task="stop", subject="old", due_us=1),
+        seconds=60,
+    )
+    found = [each.event for each in made.actions(act.Report)]
+    started = next(
+        each.at_us for each in found if each.entity == "container/store-1" and each.state == "done"
+    )
+    stopped = next(each.at_us for each in found if each.entity == "container/old" and each.action == "stop")
+    assert started <= stopped
+    assert sorted(each.name for each in made.running.values()) == ["new", "store-1"]
+
+
 def test_who_ends_in_order_stops_what_it_manages_and_launches_nothing_in_its_place() -> None:
     made = world(
         host("a", EUROPE),
