@@ -27,6 +27,7 @@ class Forwarder:
         self._server = (host, int(port))
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: set[socket.socket] = set()
+        self._refused: list[socket.socket] = []
         self._is_cut = False
         self._lock = threading.Lock()
         self.accepted = 0
@@ -55,10 +56,12 @@ class Forwarder:
                 self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
             self._reset_all()
+            for each in self._refused:
+                each.close()
 
     @contextlib.contextmanager
     def cut(self) -> Iterator[None]:
-        """Resets all connections, and lets no other one live while this lasts."""
+        """Resets all connections, and ends each other one before it says anything while this lasts."""
         with self._lock:
             self._is_cut = True
         self._reset_all()
@@ -76,7 +79,9 @@ class Forwarder:
                 return
             with self._lock:
                 if self._is_cut:
-                    _reset(client)
+                    # Not reset: Python's ssl leaves a socket open that was reset before its handshake.
+                    client.shutdown(socket.SHUT_WR)
+                    self._refused.append(client)
                     continue
                 server = socket.create_connection(self._server)
                 self._open |= {client, server}
@@ -104,9 +109,3 @@ class Forwarder:
                     # Wakes who waits for its next bytes, who then closes it.
                     each.shutdown(socket.SHUT_RD)
         eventually(lambda: self.open == 0, timeout_s=_CUT_S, what="all connections to be cut")
-
-
-def _reset(connection: socket.socket) -> None:
-    """Ends a connection as lost, rather than as finished."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-    connection.close()

@@ -101,7 +101,7 @@ def test_a_watch_goes_on_without_a_loss_after_its_connection_was_cut(
     assert told == [(first, "down"), (brief, "up"), (third, "up"), (brief, "down")]
 
 
-def test_a_connection_that_is_reset_before_it_is_secured_is_tried_again(
+def test_a_connection_that_ends_before_it_is_secured_is_tried_again(
     cluster: Cluster, workloads: Workloads
 ) -> None:
     with Forwarder(cluster.address).forwarding() as network:
