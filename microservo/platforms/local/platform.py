@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from microservo.adapters.clock import now_us
 from microservo.domain.faults.catalogue import kind_named
-from microservo.domain.geography import Coordinates
 from microservo.domain.graph import Edge
 from microservo.errors import InvalidInput, Unavailable
 from microservo.platforms.local.mechanisms import COLLECTOR, HOSTS, local_mechanisms
@@ -19,6 +19,10 @@ from microservo.platforms.local.watch import seen, watch_state
 from microservo.platforms.mechanism import Mechanism
 from microservo.platforms.platform import Instance, InstanceChange
 from schemas.records import FaultRequest
+
+if TYPE_CHECKING:
+    # Geography needs NumPy, which most who ask a platform do without.
+    from microservo.domain.geography import Coordinates
 
 
 class LocalPlatform:

@@ -32,9 +32,13 @@ SHARE = Share(
 NOBODY = KafkaSettings(bootstrap_servers="127.0.0.1:1", connect_timeout_s=1)
 
 
+def forkers() -> list[psutil.Process]:
+    """What starts workers."""
+    return [each for each in psutil.Process().children() if "microservo.datasets.worker" in each.cmdline()]
+
+
 def worker_pids() -> list[int]:
-    children = psutil.Process().children()
-    return sorted(each.pid for each in children if "microservo.datasets.worker" in each.cmdline())
+    return sorted(worker.pid for each in forkers() for worker in each.children())
 
 
 @pytest.mark.parametrize("size", [1, 100_000], ids=["small task", "task that fills the pipe"])
@@ -47,7 +51,26 @@ def test_a_worker_that_is_killed_is_named_and_never_taken_for_a_closed_terminal(
         workers.assign(NOBODY, [share], tmp_path)
         with pytest.raises(Fatal, match=r"worker 1 of 1 of the rebuild \(process \d+\) was killed"):
             list(workers.steps())
-    assert (worker_pids(), list(tmp_path.iterdir())) == ([], [])
+    assert (forkers(), list(tmp_path.iterdir())) == ([], [])
+
+
+def test_workers_go_on_without_the_process_that_started_them_and_their_end_is_told(tmp_path: Path) -> None:
+    with Workers(1) as workers:
+        [pid] = eventually(worker_pids, what="a worker")
+        [forker] = forkers()
+        forker.kill()
+        workers.assign(NOBODY, [SHARE], tmp_path)
+        with pytest.raises(Unavailable):
+            list(workers.steps())
+    with Workers(1) as workers:
+        [pid] = eventually(worker_pids, what="a worker")
+        [forker] = forkers()
+        forker.kill()
+        os.kill(pid, signal.SIGKILL)
+        workers.assign(NOBODY, [SHARE], tmp_path)
+        with pytest.raises(Fatal, match="and the process that started it are gone"):
+            list(workers.steps())
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 def test_an_error_of_a_worker_keeps_its_kind_and_its_words(tmp_path: Path) -> None:
