@@ -29,6 +29,7 @@ from microservo.system.claim import claimed
 from microservo.system.first_telemetry import FirstTelemetry
 from microservo.system.launchers import launcher_of
 from microservo.system.logs import fresh_logs
+from microservo.system.managed import launch_on_hosts
 from microservo.system.memory import beside_bytes, check_memory
 from microservo.system.options import SystemOptions
 from microservo.system.processes import (
@@ -36,6 +37,7 @@ from microservo.system.processes import (
     HEALTH_NAMES,
     INJECTOR,
     KAFKA,
+    MANAGED_NAMES,
     Pipeline,
     kafka_spec,
     process_of,
@@ -46,6 +48,7 @@ from schemas.records import LabelledWindow, RunStatus
 
 _KAFKA_START_S = 90.0
 _PROCESSES_START_S = 120.0
+_CONTAINERS_S = 300.0
 _FIRST_TELEMETRY_S = 60.0
 _FIRST_WINDOW_S = 120.0
 
@@ -252,7 +255,8 @@ class EmbeddedSystem:
 
     def _start_processes(self, supervisor: Supervisor, servers: str) -> None:
         otlp_port = free_port_at_best(self.options.otlp_port)
-        names = (*HEALTH_NAMES, *map(process_of, self.options.sources))
+        managed = MANAGED_NAMES if self.options.hosts else ()
+        names = (*HEALTH_NAMES, *managed, *map(process_of, self.options.sources))
         control_port, *health_ports = free_ports(1 + len(names))
         pipeline = Pipeline(
             options=self.options,
@@ -262,6 +266,7 @@ class EmbeddedSystem:
             otlp_grpc_port=free_port_at_best(self.options.otlp_grpc_port),
             control_port=control_port,
             health_ports=dict(zip(names, health_ports, strict=True)),
+            registry_port=self._launcher.registry_port,
         )
         with self._writable():
             self._launcher.prepare()
@@ -295,9 +300,22 @@ class EmbeddedSystem:
                 supervisor, f"http://127.0.0.1:{otlp_port}", collector=(COLLECTOR, control_url)
             )
             stage.show(made)
+        if self.options.hosts:
+            self._start_manager(supervisor, pipeline)
         with self._progress.stage("fault injector"):
             supervisor.start(pipeline.injector())
             supervisor.wait_ready([INJECTOR], _PROCESSES_START_S)
+
+    def _start_manager(self, supervisor: Supervisor, pipeline: Pipeline) -> None:
+        """Has the target launched on the hosts."""
+        token = self._launcher.control_token
+        specs = [pipeline.registry(), pipeline.manager(self._launcher.driver_url, token)]
+        with self._progress.stage("manager"):
+            supervisor.start_all(specs)
+            supervisor.wait_ready([spec.name for spec in specs], _PROCESSES_START_S)
+        with self._progress.stage("containers") as stage:
+            options = self.options
+            stage.show(launch_on_hosts(self.client, options.hosts, options.topology, timeout_s=_CONTAINERS_S))
 
     def _write_file(self, pipeline: Pipeline) -> None:
         self._file = SystemFile(
@@ -314,6 +332,7 @@ class EmbeddedSystem:
             ports={
                 "otlp": pipeline.otlp_port,
                 "otlp-grpc": pipeline.otlp_grpc_port,
+                **({"registry-api": pipeline.registry_port} if self.options.hosts else {}),
                 **pipeline.health_ports,
             },
         )

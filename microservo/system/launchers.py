@@ -15,6 +15,7 @@ from microservo.platforms.local.topology_files import read_topology, topology_fi
 from microservo.platforms.platform import services_of
 from microservo.platforms.target import KubernetesTarget, kubernetes_platform, kubernetes_target
 from microservo.supervision.supervisor import Supervisor
+from microservo.system.managed import ManagedLauncher
 from microservo.system.options import ClusterOptions, SystemOptions
 
 _START_S = 120.0
@@ -44,6 +45,14 @@ class Launcher(Protocol):
     @property
     def control_token(self) -> str:
         """What a collector must ask callers of its control API for; empty where nobody would call it."""
+
+    @property
+    def driver_url(self) -> str:
+        """Where a manager launches and stops containers; empty where none can."""
+
+    @property
+    def registry_port(self) -> int:
+        """Of the registry that containers are registered with; 0 where there is none."""
 
     def prepare(self) -> None:
         """Has the state file say which target it will be, before anybody looks for it.
@@ -77,6 +86,9 @@ class Launcher(Protocol):
 
 class LocalLauncher:
     """`Launcher` of a topology on this machine."""
+
+    driver_url = ""
+    registry_port = 0
 
     def __init__(self, options: SystemOptions, state_file: Path, log_dir: Path) -> None:
         self._options = options
@@ -133,6 +145,8 @@ class ClusterLauncher:
     memory_bytes = 0
     # No mechanism there makes faults in the collector.
     control_token = ""
+    driver_url = ""
+    registry_port = 0
 
     def __init__(self, cluster: ClusterOptions, state_file: Path) -> None:
         self._target = KubernetesTarget(namespaces=cluster.namespaces, context=cluster.context)
@@ -169,6 +183,8 @@ def launcher_of(options: SystemOptions, state_file: Path, log_dir: Path) -> Laun
     Raises:
         InvalidInput: there is no such topology.
     """
+    if options.hosts:
+        return ManagedLauncher(options, state_file, log_dir)
     if options.cluster is None:
         return LocalLauncher(options, state_file, log_dir)
     return ClusterLauncher(options.cluster, state_file)

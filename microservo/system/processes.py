@@ -23,6 +23,8 @@ OBSERVER = "effect-observer"
 STREAMS = "streams"
 RUNNER = "algorithm-runner"
 EVALUATOR = "evaluator"
+REGISTRY = "registry"
+MANAGER = "manager"
 KAFKA = "kafka"
 SOURCE = "source-"
 """What the names of processes that read declared sources begin with."""
@@ -31,6 +33,9 @@ _STOP_S = 10.0
 
 
 HEALTH_NAMES = (COLLECTOR, INJECTOR, OBSERVER, STREAMS, RUNNER, EVALUATOR)
+
+MANAGED_NAMES = (REGISTRY, MANAGER)
+"""Those of a system with hosts besides."""
 
 
 def process_of(source: AnySource) -> str:
@@ -45,6 +50,7 @@ class Pipeline:
     Attributes:
         control_port: of the collector's control API.
         health_ports: by process name.
+        registry_port: of the registry's API, where there is one.
     """
 
     options: SystemOptions
@@ -54,6 +60,7 @@ class Pipeline:
     otlp_grpc_port: int
     control_port: int
     health_ports: Mapping[str, int]
+    registry_port: int = 0
 
     @property
     def folders(self) -> Folders:
@@ -136,6 +143,23 @@ class Pipeline:
             MICROSERVO_TASKS_FOLDER=str(self.folders.tasks),
             MICROSERVO_ENVIRONMENTS=str(environments_folder()),
             **pip_variables(),
+        )
+
+    def registry(self) -> ProcessSpec:
+        """Knows where services are, and from where they are asked for."""
+        return self._spec(REGISTRY, "services.registry", MICROSERVO_REGISTRY_PORT=str(self.registry_port))
+
+    def manager(self, driver_url: str, control_token: str) -> ProcessSpec:
+        """Decides which containers run where; a launcher at `driver_url` has them, and asks for the token."""
+        return self._spec(
+            MANAGER,
+            "services.manager",
+            # It stops what it manages before it leaves.
+            stop_timeout_s=45,
+            MICROSERVO_MANAGER_DRIVER="microservo.platforms.local.remote_driver:from_environment",
+            MICROSERVO_MANAGER_SEED=str(self.options.seed),
+            MICROSERVO_LAUNCHER_URL=driver_url,
+            MICROSERVO_CONTROL_TOKEN=control_token,
         )
 
     def injector(self) -> ProcessSpec:

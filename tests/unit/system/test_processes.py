@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 from dataclasses import replace
@@ -8,15 +9,18 @@ from pathlib import Path
 import pytest
 
 from microservo.errors import InvalidInput
+from microservo.platforms.local.remote_driver import RemoteDriver
 from microservo.sources.declared import source_named
 from microservo.system.claim import claimed
 from microservo.system.logs import fresh_logs
 from microservo.system.options import ClusterOptions, SystemOptions
-from microservo.system.processes import HEALTH_NAMES, Pipeline
+from microservo.system.processes import HEALTH_NAMES, MANAGED_NAMES, Pipeline
 from services.algorithm_runner.settings import AlgorithmRunnerSettings
 from services.effect_observer.settings import EffectObserverSettings
 from services.evaluator.settings import EvaluatorSettings
 from services.fault_injector.settings import FaultInjectorSettings
+from services.manager.settings import ManagerSettings
+from services.registry.settings import RegistrySettings
 from services.telemetry_collector.settings import Settings as CollectorSettings
 from streams.settings import StreamsSettings
 
@@ -42,8 +46,10 @@ def pipeline() -> Pipeline:
         otlp_grpc_port=4445,
         control_port=4446,
         health_ports={
-            name: 5000 + number for number, name in enumerate((*HEALTH_NAMES, "source-prometheus"))
+            name: 5000 + number
+            for number, name in enumerate((*HEALTH_NAMES, *MANAGED_NAMES, "source-prometheus"))
         },
+        registry_port=4447,
     )
 
 
@@ -56,6 +62,8 @@ def test_each_service_reads_its_own_settings(pipeline: Pipeline, monkeypatch: py
         (pipeline.runner(), AlgorithmRunnerSettings),
         (pipeline.evaluator(), EvaluatorSettings),
         (pipeline.injector(), FaultInjectorSettings),
+        (pipeline.registry(), RegistrySettings),
+        (pipeline.manager("http://127.0.0.1:4448", "token"), ManagerSettings),
     ]
     for spec, settings_class in cases:
         with monkeypatch.context() as patch:
@@ -65,6 +73,18 @@ def test_each_service_reads_its_own_settings(pipeline: Pipeline, monkeypatch: py
         assert settings.kafka.bootstrap_servers == "127.0.0.1:7"
         assert (settings.run_id, settings.topic_prefix) == ("run-1", "lab-")
         assert settings.health_port == pipeline.health_ports[spec.name]
+
+
+def test_the_manager_has_the_driver_of_the_launcher_whose_token_it_shows(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in pipeline.manager("http://127.0.0.1:4448", "token").env.items():
+        monkeypatch.setenv(name, value)
+    settings = ManagerSettings()
+    module, _, function = settings.manager_driver.partition(":")
+    assert (settings.manager_name, settings.manager_seed) == ("master", 11)
+    driver = getattr(importlib.import_module(module), function)(settings.manager_tag)
+    assert isinstance(driver, RemoteDriver)
 
 
 def test_the_streams_cut_windows_as_the_run_says(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
