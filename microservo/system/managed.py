@@ -69,6 +69,7 @@ class ManagedLauncher:
             f"--seed={options.seed}",
             f"--journeys-per-s={options.journeys_per_s}",
             f"--host-start-s={_HOST_START_S}",
+            f"--registry=http://127.0.0.1:{self.registry_port}",
         )
         supervisor.start(
             ProcessSpec(

@@ -9,14 +9,17 @@ from pathlib import Path
 
 import filelock
 
+from microservo.client.registry import RegistryClient
 from microservo.errors import InvalidInput
 from microservo.platforms.driver import TaggedDriver
+from microservo.platforms.local.commands import loopback_url
 from microservo.platforms.local.containers import LocalContainers, LocalPlace
 from microservo.platforms.local.driver_api import driver_application
 from microservo.platforms.local.topology_files import read_topology, topology_file
 from microservo.runtime.http import HttpServer
 from microservo.runtime.shutdown import Shutdown
 from microservo.supervision.supervisor import Supervisor, kill_leftovers
+from services.launcher.registering import Registrations, TakingCalls
 from services.launcher.settings import LauncherSettings
 
 _LOOK_S = 3600.0
@@ -70,7 +73,7 @@ def _run(settings: LauncherSettings, shutdown: Shutdown) -> None:
             lambda tag: TaggedDriver(containers, managed_by=tag), token=settings.control_token
         )
         try:
-            with HttpServer(app, port=settings.port) as server:
+            with HttpServer(app, port=settings.port) as server, _registered(settings, containers):
                 if settings.journeys_per_s > 0:
                     containers.start_users(settings.journeys_per_s)
                 _log.info("drivers are answered on port %d", server.port)
@@ -78,3 +81,29 @@ def _run(settings: LauncherSettings, shutdown: Shutdown) -> None:
                     pass
         finally:
             containers.close()
+
+
+@contextlib.contextmanager
+def _registered(settings: LauncherSettings, containers: LocalContainers) -> Iterator[None]:
+    """Keeps containers registered, where a registry is named."""
+    if not settings.registry:
+        yield
+        return
+    with (
+        RegistryClient(settings.registry, token=settings.control_token) as registry,
+        Registrations(lambda: _taking_calls(containers), registry),
+    ):
+        yield
+
+
+def _taking_calls(containers: LocalContainers) -> dict[str, TakingCalls]:
+    return {
+        name: TakingCalls(
+            service=instance.service,
+            endpoint=loopback_url(instance.sidecar_port),
+            pid=instance.pid,
+            place=host.coordinates,
+            region=host.region,
+        )
+        for name, (instance, host) in containers.taking_calls().items()
+    }

@@ -21,6 +21,8 @@ class LauncherSettings:
         folder: as `LocalPlace.folder`; a launcher that was killed is followed by one with the same folder.
         journeys_per_s: of the users; 0 for none.
         host_start_s: seconds that a host needs to start.
+        registry: URL of the registry that containers are registered with, which takes the same token or none;
+            empty for none.
     """
 
     topology: str
@@ -30,6 +32,7 @@ class LauncherSettings:
     seed: int
     journeys_per_s: float
     host_start_s: float
+    registry: str
     control_token: str = field(repr=False)
 
     @classmethod
@@ -43,6 +46,7 @@ class LauncherSettings:
         parser.add_argument("--seed", type=int, default=0)
         parser.add_argument("--journeys-per-s", type=_at_least_0, default=0.0, help="of users; 0 for none")
         parser.add_argument("--host-start-s", type=_at_least_0, default=2.0, help="seconds a host starts for")
+        parser.add_argument("--registry", default="", help="URL of the registry for containers; none without")
         given = vars(parser.parse_args(arguments))
         return cls(**given, control_token=token_or_exit(environment, "launcher"))
 

@@ -97,6 +97,9 @@ def test_a_managed_system_has_faults_and_windows_moves_and_begins_again_where_it
         )
         with RegistryClient(f"http://127.0.0.1:{system.file.ports['registry-api']}") as registry:
             assert registry.endpoints("registry")
+            for service, region in (("front", "Europe"), ("back", "Asia")):
+                found = registry.endpoints(service)
+                assert [(each.region, each.state) for each in found] == [(region, "up")]
     assert not state_file.exists(), "nothing of the target is left"
     with EmbeddedSystem(options, RecordedProgress()) as system:
         system.start()

@@ -201,6 +201,15 @@ class LocalContainers:
                 if each.managed_by == managed_by
             ]
 
+    def taking_calls(self) -> dict[str, tuple[LocalInstance, HostPlan]]:
+        """The containers of all managers that callers are given now, with their hosts, by id."""
+        with self._lock:
+            return {
+                each.plan.id: (each.instance, self._hosts[each.plan.host][0])
+                for each in self._containers.values()
+                if self._seen(each).ready and not each.is_draining and each.plan.host in self._hosts
+            }
+
     def _check(self, plan: ContainerPlan) -> None:
         services = self._place.topology.services
         if not _ID.fullmatch(plan.id) or plan.id.endswith(SIDECAR) or plan.id == LOADGEN:
