@@ -208,6 +208,9 @@ class ManagerProcess:
 
     def _round(self, messages: list[Message]) -> None:
         topic = self._settings.topic
+        if messages:
+            # Commands may be among them; a host that has just joined takes nothing before it was measured.
+            self.manager.tell_all(self._accounts.measured(self.manager.state, self._clock()))
         for message in messages:
             self._tell_message(message)
             if message.topic == topic(CONTROL_COMMANDS):

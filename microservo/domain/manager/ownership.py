@@ -6,7 +6,7 @@ from microservo.domain.manager import recovery
 from microservo.domain.manager.actions import Launch, Stop
 from microservo.domain.manager.changes import MASTER
 from microservo.domain.manager.entities import Entity, Host, entity_key
-from microservo.domain.manager.placing import LAUNCH_TIMEOUT_US, begin
+from microservo.domain.manager.placing import LAUNCH_TIMEOUT_US, begin, launch_databases
 from microservo.domain.manager.step import Cause, Step
 
 HEARTBEATS = "heartbeats"
@@ -78,6 +78,10 @@ def caught_up(step: Step) -> None:
             # An earlier life may have ended between saying so and doing it; to launch it twice does no harm.
             state.deadlines[container.name] = step.now_us + LAUNCH_TIMEOUT_US
             step.do(Launch(container=container))
+            service = state.services.get(container.service)
+            if service is not None:
+                # What was decided at once may be on the log in part.
+                launch_databases(step, service, container.host, Cause(command_id=container.command_id))
         elif container.state == "down" and state.manages(container):
             state.retries.containers[container.name] = None
         elif container.state == "stopping" and state.manages(container):

@@ -141,7 +141,7 @@ def _launched(
         refused = replace(cause, reason=str(error))
         step.report(entity_key(service), action, refused, state="failed", service=service.name)
         return None
-    _launch_databases(step, service, container.host, cause)
+    launch_databases(step, service, container.host, cause)
     step.put(container, container.managed_by)
     _say(step, container, cause, action, like)
     if step.state.manages(container):
@@ -218,7 +218,7 @@ def _labels(step: Step, service: Service, host: str) -> dict[str, str]:
     return found
 
 
-def _launch_databases(step: Step, service: Service, host: str, cause: Cause) -> None:
+def launch_databases(step: Step, service: Service, host: str, cause: Cause) -> None:
     """Each database that a service needs is on its host; one that is there already is shared."""
     for name in sorted(step.state.dependencies.get(service.name, ())):
         database = step.state.services.get(name)

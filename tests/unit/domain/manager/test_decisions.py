@@ -481,6 +481,17 @@ def test_a_container_that_was_decided_and_not_launched_before_a_kill_is_launched
     assert [each.container.name for each in made.actions(act.Launch)] == ["c"]
 
 
+def test_a_database_that_was_decided_with_a_container_and_is_not_on_the_log_is_launched_beside_it() -> None:
+    made = world(
+        host("a", EUROPE),
+        front(minimum_replicas=0),
+        Service(name="store", type="database"),
+        Dependency(service="front", dependency="store"),
+        container("c", "a", EUROPE, state="starting"),
+    )
+    assert sorted(each.service for each in made.running.values()) == ["front", "store"]
+
+
 def test_what_was_replaced_serves_until_the_database_of_its_replacement_runs() -> None:
     made = world(
         host("a", EUROPE),
