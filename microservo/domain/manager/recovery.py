@@ -194,7 +194,8 @@ def found(step: Step, host: str, running: frozenset[str]) -> None:
         if not step.state.manages(container):
             continue
         if container.name in running:
-            if container.state in ("starting", "down"):
+            # One that is starting runs, but may not answer yet: that is told by itself.
+            if container.state == "down":
                 started(step, container.name, container.ports)
         elif container.state == "down" and step.policy.recovers:
             _back_on_host(step, container)
