@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import queue
@@ -208,9 +209,6 @@ class ManagerProcess:
 
     def _round(self, messages: list[Message]) -> None:
         topic = self._settings.topic
-        if messages:
-            # Commands may be among them; a host that has just joined takes nothing before it was measured.
-            self.manager.tell_all(self._accounts.measured(self.manager.state, self._clock()))
         for message in messages:
             self._tell_message(message)
             if message.topic == topic(CONTROL_COMMANDS):
@@ -240,12 +238,15 @@ class ManagerProcess:
 
     def _drain(self) -> None:
         """Tells what performer and watcher have to say."""
-        while True:
-            try:
-                told = self._told.get_nowait()
-            except queue.Empty:
-                return
-            self.manager.tell(told(self._clock()))
+        has_joined = False
+        with contextlib.suppress(queue.Empty):
+            while True:
+                event = self._told.get_nowait()(self._clock())
+                has_joined = has_joined or isinstance(event, events.HostJoined)
+                self.manager.tell(event)
+        if has_joined:
+            # The next command may be about it, and a host takes nothing before it was measured.
+            self.manager.tell_all(self._accounts.measured(self.manager.state, self._clock()))
 
     def _publish(self, *, is_at_end: bool, heartbeat: ManagerHeartbeat | None = None) -> None:
         """Publishes what is new, once what was before is durable; while the broker is away, it waits."""
