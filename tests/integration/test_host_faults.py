@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from machine import TIMEOUT_S, launcher_of
 
 from microservo import Client
 from microservo.adapters.kafka import KafkaBroker
@@ -24,7 +25,6 @@ from microservo.platforms.local.platform import LocalPlatform
 from microservo.platforms.local.remote_driver import RemoteDriver
 from microservo.platforms.local.request_headers import PLACE
 from microservo.platforms.local.state import read_state
-from microservo.platforms.local.token import VARIABLE, new_token
 from microservo.runtime.probe import is_healthy, sample
 from microservo.supervision.supervisor import ProcessSpec, Supervisor
 from microservo.testing import eventually
@@ -32,7 +32,6 @@ from microservo.testing.drivers import container_plan, host_plan
 
 pytestmark = pytest.mark.integration
 
-TIMEOUT_S = 120.0
 BERLIN, MADRID, TOKYO = Coordinates(52.5, 13.4), Coordinates(40.4, -3.7), Coordinates(35.7, 139.7)
 TOPOLOGY = 'name = "one"\nentry = "cart"\n[services.cart.endpoints.Get]\n'
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -103,25 +102,8 @@ def held(container: ContainerSeen, caller: Coordinates, pool: ThreadPoolExecutor
 
 @pytest.fixture
 def land(tmp_path: Path) -> Iterator[Land]:
-    topology, folder, token = tmp_path / "one.toml", tmp_path / "run", new_token()
-    topology.write_text(TOPOLOGY)
-    [port] = free_ports(1)
-    url = f"http://127.0.0.1:{port}"
-    argv = [*python_argv("services.launcher"), "--topology", str(topology), "--folder", str(folder)]
-    argv += ["--otlp", "http://127.0.0.1:1", "--port", str(port), "--host-start-s", "0.3"]
-    with Supervisor() as supervisor:
-        supervisor.start(
-            ProcessSpec(
-                name="launcher",
-                argv=tuple(argv),
-                env={VARIABLE: token},
-                log=tmp_path / "launcher.log",
-                stop_timeout_s=TIMEOUT_S,
-                ready=lambda: is_healthy(url),
-            )
-        )
-        supervisor.wait_ready(["launcher"], TIMEOUT_S)
-        yield Land(folder, url, token)
+    with launcher_of(tmp_path, TOPOLOGY) as launcher:
+        yield Land(launcher.folder, launcher.url, launcher.token)
 
 
 def test_all_on_a_host_that_is_down_ends_and_nobody_reaches_it_until_it_is_mended(land: Land) -> None:
