@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -212,10 +212,14 @@ class _Build:
         """Writes what is left, and all about it; what was found of algorithms goes into the report."""
         with writing(self._out_dir):
             # All that there was to read is read: the processors are free.
-            closed = self._pool.map(TableFile.close, self._files.values())
-            tables = self._facts.tables()
-            files = [write_table(self._folder / name, TABLES[name], rows) for name, rows in tables]
-            files += closed
+            closing = [self._pool.submit(file.close) for file in self._files.values()]
+            try:
+                tables = self._facts.tables()
+                files = [write_table(self._folder / name, TABLES[name], rows) for name, rows in tables]
+            finally:
+                # Whoever gives up closes them, too, and two at once would break the writers.
+                wait(closing)
+            files += [each.result() for each in closing]
             manifest = self._manifest(tuple(sorted(files, key=lambda file: file.name)), outcome)
             return _described(self._folder, manifest, found)
 
