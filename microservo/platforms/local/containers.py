@@ -55,6 +55,7 @@ _log = logging.getLogger(__name__)
 @dataclass(slots=True)
 class _Container:
     plan: ContainerPlan
+    place: Coordinates
     managed_by: str
     launched_us: int
     instance: LocalInstance
@@ -138,7 +139,8 @@ class LocalContainers:
                 return self._seen(known)
             self._check(plan)
             instance = new_instance(plan.service, plan.id, _four_ports())
-            new = _Container(plan, managed_by, self._clock(), instance)
+            place = self._hosts.plan(plan.host).coordinates
+            new = _Container(plan, place, managed_by, self._clock(), instance)
             self._supervisor.start_all(self._specs(new))
             self._containers[plan.id] = new
             self._changed.set()
@@ -239,9 +241,8 @@ class LocalContainers:
             return container.has_sidecar and container.plan.id in self._containers
 
     def _tell(self, container: _Container) -> None:
-        with self._lock:
-            place = self._hosts.plan(container.plan.host).coordinates
-        self._cuts.tell(container.instance.sidecar_url, place)
+        # Its own place: the host may be gone by now, and this one with it.
+        self._cuts.tell(container.instance.sidecar_url, container.place)
 
     def _check(self, plan: ContainerPlan) -> None:
         services = self._place.topology.services
@@ -359,9 +360,8 @@ class LocalContainers:
 
     def _specs(self, new: _Container) -> list[ProcessSpec]:
         plan, data = new.plan, self._place.folder / "data" / new.plan.id
-        place = self._hosts.plan(plan.host).coordinates
-        sidecar = self._spec(plan.id + SIDECAR, self._commands.sidecar(new.instance, place), plan.id)
-        workload = self._spec(plan.id, self._commands.workload(new.instance, data, place), plan.id)
+        sidecar = self._spec(plan.id + SIDECAR, self._commands.sidecar(new.instance, new.place), plan.id)
+        workload = self._spec(plan.id, self._commands.workload(new.instance, data, new.place), plan.id)
         return [sidecar, replace(workload, env={**plan.environment, **workload.env}, restart="never")]
 
     def _spec(self, name: str, argv: tuple[str, ...], log: str) -> ProcessSpec:
