@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from concurrent.futures import Executor, Future
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
@@ -28,20 +27,13 @@ class TableFile:
 
     Row groups don't follow how the rows were appended, and nothing of the machine or the time goes in.
 
-    Args:
-        path: file to make.
-        schema: its columns.
-        pool: threads to write row groups in, one of a file at a time; by default that of the caller.
-
     Attributes:
         pending_rows: how many rows are held until they fill a row group.
     """
 
-    def __init__(self, path: Path, schema: pa.Schema, pool: Executor | None = None) -> None:
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._path = path
         self._schema = schema
-        self._pool = pool
-        self._writing: Future[None] | None = None
         self._pending: list[pa.Table] = []
         self.pending_rows = 0
         self._block_rows = rows_per_block(path.name)
@@ -72,7 +64,6 @@ class TableFile:
 
     def close(self) -> FileEntry:
         """Writes what is left and returns the file's entry for the manifest."""
-        self._wait()
         if self.pending_rows:
             self._write_block(pa.concat_tables(self._pending))
         self._writer.close()
@@ -89,22 +80,9 @@ class TableFile:
         rows = pa.concat_tables(self._pending)
         whole = rows.num_rows - rows.num_rows % self._block_rows
         for first in range(0, whole, self._block_rows):
-            self._wait()
-            self._start_writing(rows.slice(first, self._block_rows))
+            self._write_block(rows.slice(first, self._block_rows))
         self._pending = [rows.slice(whole)]
         self.pending_rows = rows.num_rows - whole
-
-    def _start_writing(self, block: pa.Table) -> None:
-        if self._pool is None:
-            self._write_block(block)
-        else:
-            self._writing = self._pool.submit(self._write_block, block)
-
-    def _wait(self) -> None:
-        """Until the row group that is being written is; raises what came of it."""
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            writing.result()
 
     def _write_block(self, block: pa.Table) -> None:
         block = canonical(block)
@@ -122,10 +100,7 @@ class TableFile:
     ) -> None:
         # A file that can't be completed must not hide what went wrong before.
         with suppress(OSError) if exc_type else nullcontext():
-            try:
-                self._wait()
-            finally:
-                self._writer.close()
+            self._writer.close()
 
 
 def write_table(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> FileEntry:

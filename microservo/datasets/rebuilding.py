@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -166,11 +166,8 @@ class _Build:
         self._open = ExitStack()
         with writing(out_dir):
             self._facts = FactCollector(log.run.run_id, log.prefix, scratch)
-            # It is left after the files, which wait for what it still writes.
-            self._pool = self._open.enter_context(ThreadPoolExecutor())
             self._files = {
-                name: self._open.enter_context(TableFile(folder / name, TABLES[name], self._pool))
-                for name in _STREAMED
+                name: self._open.enter_context(TableFile(folder / name, TABLES[name])) for name in _STREAMED
             }
 
     def share(self, ranges: Ranges, batch: int) -> Share:
@@ -211,15 +208,12 @@ class _Build:
     def finish(self, outcome: Outcome, found: Sequence[Evaluation]) -> Manifest:
         """Writes what is left, and all about it; what was found of algorithms goes into the report."""
         with writing(self._out_dir):
-            # All that there was to read is read: the processors are free.
-            closing = [self._pool.submit(file.close) for file in self._files.values()]
-            try:
+            with ThreadPoolExecutor() as pool:
+                # All that there was to read is read: the processors are free.
+                closed = pool.map(TableFile.close, self._files.values())
                 tables = self._facts.tables()
                 files = [write_table(self._folder / name, TABLES[name], rows) for name, rows in tables]
-            finally:
-                # Whoever gives up closes them, too, and two at once would break the writers.
-                wait(closing)
-            files += [each.result() for each in closing]
+                files += closed
             manifest = self._manifest(tuple(sorted(files, key=lambda file: file.name)), outcome)
             return _described(self._folder, manifest, found)
 
