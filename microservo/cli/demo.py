@@ -109,6 +109,7 @@ def demo(
     """
     if scenario == FOLLOW_THE_SUN:
         refuse_options_of_faults()
+        session.execute(CheckFolder(out_dir=out_dir or Path(FOLLOW_THE_SUN) / "run"))
         sun(
             options_of(
                 session,

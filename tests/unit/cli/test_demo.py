@@ -178,3 +178,15 @@ def test_follow_the_sun_refuses_what_only_faults_have(option: tuple[str, ...]) -
     refused = CliRunner().invoke(cli, ["demo", "--scenario", "follow-the-sun", *option])
     assert refused.exit_code == 2
     assert f"leave {option[0]} out" in refused.output
+
+
+@pytest.mark.parametrize("scenario", ["faults", "follow-the-sun"])
+def test_a_folder_that_nothing_can_be_written_to_is_refused_before_anything_is_started(
+    tmp_path: Path, scenario: str
+) -> None:
+    (tmp_path / "theirs.txt").write_text("kept")
+    for out_dir in (tmp_path, tmp_path / "theirs.txt" / "report"):
+        refused = CliRunner().invoke(cli, ["demo", "--scenario", scenario, "--out", str(out_dir)])
+        assert refused.exit_code == 2, refused.output
+        assert str(out_dir) in refused.output
+    assert (tmp_path / "theirs.txt").read_text() == "kept"
