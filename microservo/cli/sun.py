@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -43,7 +45,9 @@ def refuse_options_of_faults() -> None:
 def sun(options: SystemOptions, out_dir: Path | None) -> None:
     """Plays the scenario and writes its report; raises as `RegionalSystem.start` and `FollowTheSun.run`."""
     progress = TerminalProgress(console())
-    system = RegionalSystem(options, progress)
+    # Hosts and containers are entities of a system, not of a run: one that ran here before has left its own.
+    own_topics = f"{options.topic_prefix}{FOLLOW_THE_SUN}-{secrets.token_hex(4)}-"
+    system = RegionalSystem(replace(options, topic_prefix=own_topics), progress)
     with handled_signals(system.kill), system:
         system.start(BERLIN.place)
         result = FollowTheSun(system, progress).run()
@@ -52,4 +56,5 @@ def sun(options: SystemOptions, out_dir: Path | None) -> None:
     print_line(f"waits     {result.before_ms:.0f} ms with services beside users (median)")
     print_line(f"          {result.away_ms:.0f} ms after the users had moved")
     print_line(f"          {result.after_ms:.0f} ms after the services had followed")
+    print_line(f"topics    {own_topics}*")
     print_line(f"report    {file}")

@@ -17,6 +17,7 @@ from microservo.domain.campaigns.plan import CampaignPlan
 from microservo.domain.evaluation import RunEvaluation
 from microservo.domain.evaluation.board import boards
 from microservo.domain.twin import TwinEffect, TwinRow
+from microservo.errors import Unavailable
 from microservo.system.demo import DemoResult
 from microservo.system.options import SystemOptions
 from microservo.system.said import DetectorSaid, Said
@@ -190,3 +191,22 @@ def test_a_folder_that_nothing_can_be_written_to_is_refused_before_anything_is_s
         assert refused.exit_code == 2, refused.output
         assert str(out_dir) in refused.output
     assert (tmp_path / "theirs.txt").read_text() == "kept"
+
+
+def test_follow_the_sun_has_topics_of_its_own_at_each_start_since_one_before_has_left_hosts_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefixes = []
+
+    def regional(options: SystemOptions, _: object) -> None:
+        prefixes.append(options.topic_prefix)
+        msg = "it ends here"
+        raise Unavailable(msg)
+
+    monkeypatch.setattr("microservo.cli.sun.RegionalSystem", regional)
+    argv = ["--topic-prefix", "mine-", "demo", "--scenario", "follow-the-sun", "--out", str(tmp_path / "out")]
+    for _ in range(2):
+        assert "it ends here" in CliRunner().invoke(cli, argv).output
+    first, second = prefixes
+    assert first != second
+    assert {each.startswith("mine-follow-the-sun-") for each in prefixes} == {True}
