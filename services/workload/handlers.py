@@ -188,7 +188,8 @@ class RequestHandler:
             del record["payload"]
         for answer in self._hooks.answerers.values():
             answer(record)
-        return render(record)
+        attached = [attach(endpoint.name) for attach in self._hooks.attachers.values()]
+        return render(record, [each for each in attached if each])
 
     async def _read(self, served: Request) -> None:
         """The datastore, unless the cache spares it."""

@@ -15,6 +15,8 @@ Beginning = Callable[[Request], Awaitable[None]]
 """Called before the work on a request."""
 Answerer = Callable[[dict[str, str]], None]
 """Given the record of a request before it is answered with."""
+Attacher = Callable[[str], bytes]
+"""Given the name of an endpoint: JSON that goes with the record of this request; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +32,4 @@ class Hooks:
     beginnings: dict[str, Beginning] = field(default_factory=dict)
     spoilers: dict[str, Spoiler] = field(default_factory=dict)
     answerers: dict[str, Answerer] = field(default_factory=dict)
+    attachers: dict[str, Attacher] = field(default_factory=dict)

@@ -7,7 +7,7 @@ import json
 import mmap
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 # Below 2048 bytes hashlib keeps the interpreter lock, as a service's own Python code would.
 _BLOCK = bytes(1024)
@@ -62,17 +62,25 @@ def record_of(endpoint: str, key: str, size_bytes: int) -> dict[str, str]:
     return {"endpoint": endpoint, "key": key, "payload": "x" * size_bytes}
 
 
-def render(record: Mapping[str, str]) -> bytes:
-    """The answer to a request, as JSON."""
+def render(record: Mapping[str, str], attached: Sequence[bytes] = ()) -> bytes:
+    """The answer to a request, as JSON; what is attached is JSON already."""
     head = {"endpoint": record["endpoint"], "key": record["key"]}
-    return json.dumps({**head, "payload": record["payload"]}).encode()
+    body = json.dumps({**head, "payload": record["payload"]}).encode()
+    return b'%s, "attached": [%s]}' % (body[:-1], b",".join(attached)) if attached else body
 
 
 def is_record_of(body: bytes, endpoint: str) -> bool:
     """Whether an answer is a record of this endpoint, or none of any (refusals have no record).
 
+    All of it is read, as by who needs what it says.
+
     Example:
         >>> is_record_of(render(record_of("GetCart", "user-1", 3)), "GetCart")
         True
     """
-    return not body.startswith(_RECORD) or body.startswith(b'%s%s"' % (_RECORD, endpoint.encode()))
+    if not body.startswith(_RECORD):
+        return True
+    try:
+        return bool(json.loads(body)["endpoint"] == endpoint)
+    except ValueError:
+        return False

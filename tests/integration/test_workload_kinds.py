@@ -32,6 +32,9 @@ entry = "front"
 calls = [ { service = "spared", endpoint = "Get", timeout_ms = 5000 } ]
 [services.spared.endpoints.Get]
 [services.back.endpoints.Get]
+[services.reader.endpoints.Get]
+calls = [ { service = "source", endpoint = "Get", timeout_ms = 5000 } ]
+[services.source.endpoints.Get]
 [services.disk.endpoints.Get]
 [services.pool.endpoints.Get]
 [services.memory]
@@ -56,6 +59,7 @@ CASES: Mapping[str, Sequence[Case]] = {
         Case("wrong-answer", {"ratio": "100%"}),
         Case("log-flood", {"lines": "50"}),
     ],
+    "source": [Case("cascade")],
     "disk": [
         Case("disk-full"),
         Case("disk-slow", {"volume": "/data", "delay": "150ms"}),
@@ -347,3 +351,31 @@ def test_a_limit_of_descriptors_is_lifted_by_a_later_injector(target: Target, to
         ControlClient(target.instance("pool").control_url, "").call("GET", "/healthz", timeout_s=1.0)
     assert len(later.release_unowned("pool-0", dict)) == 1
     eventually(lambda: target.ask("pool", "user-0")[0] == 200, timeout_s=PATIENCE_S, what="it to serve again")
+
+
+def test_a_second_failure_follows_from_the_first_at_the_service_that_calls(
+    target: Target, told: Told
+) -> None:
+    told("cascade")
+    mechanism, wire = (
+        target.platform.mechanisms("cascade")[0],
+        KINDS["cascade"].from_text({}).wire(),
+    )
+
+    def spent_s(service: str) -> float:
+        """Processor time of one request to the caller, at a service."""
+        pid = target.instance(service).pid
+        assert pid is not None
+        before = psutil.Process(pid).cpu_times()
+        for number in range(REQUESTS):
+            assert target.ask("reader", f"user-{number}")[0] == 200
+        after = psutil.Process(pid).cpu_times()
+        return (after.user + after.system - before.user - before.system) / REQUESTS
+
+    calm_s = spent_s("reader")
+    mechanism.apply("source-0", "f-first", wire)
+    source_s, reader_s = spent_s("source"), spent_s("reader")
+    mechanism.recover("source-0", "f-first", wire)
+    assert reader_s > calm_s + 0.015, "it reads all that it is sent"
+    assert reader_s > 3 * source_s, "the first failure costs little where it is"
+    assert spent_s("reader") < calm_s + 0.01

@@ -15,7 +15,7 @@ _LEAST_SHARE = 0.02
 """What moves fewer records than this is no effect that anybody would publish."""
 
 Wire = tuple[str, Mapping[str, Value]]
-Need = Literal["", "callees", "users"]
+Need = Literal["", "callees", "callers", "users"]
 """What a service must have to be a target of a kind."""
 Named = Literal["callers", "callees", "neighbours"]
 """Services that a parameter can name, by how they are connected with the target."""
@@ -162,7 +162,8 @@ class Fault(ABC):
         stays_local: it shows at its service, and at those that call it hardly.
         on_telemetry: it acts on what is said of a service and not on the service, so that nobody else is
             exposed to it, and nobody's users notice.
-        needs: what a service must have to be its target: services that it calls, or users that come to it.
+        needs: what a service must have to be its target: services that it calls, services that call it, or
+            users that come to it.
         names: which services a parameter can name, by its field: callers of the target, what the target
             calls, or both.
     """

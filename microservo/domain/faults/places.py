@@ -8,6 +8,12 @@ from microservo.domain.faults.base import Fault
 from microservo.domain.graph import OUTSIDE, Edge
 from microservo.errors import InvalidInput
 
+_LACKS: Mapping[str, str] = {
+    "users": "no users come to it",
+    "callees": "it calls nobody",
+    "callers": "no service calls it",
+}
+
 
 def check_place(kind: type[Fault], values: Mapping[str, object], service: str, edges: Iterable[Edge]) -> None:
     """Refuses a target that a kind can't have there.
@@ -19,8 +25,8 @@ def check_place(kind: type[Fault], values: Mapping[str, object], service: str, e
         edges: (caller, callee) of the target.
 
     Raises:
-        InvalidInput: the service has no users, calls nobody, or has no connection with the one that a
-            parameter names; the message says which there are.
+        InvalidInput: the service has no users, calls nobody, is called by nobody, or has no connection with
+            the one that a parameter names; the message says which there are.
 
     Example:
         >>> from microservo.domain.faults.catalogue import KINDS
@@ -28,7 +34,7 @@ def check_place(kind: type[Fault], values: Mapping[str, object], service: str, e
     """
     edges = list(edges)
     if kind.needs and service not in places(kind, edges):
-        what = "no users come to it" if kind.needs == "users" else "it calls nobody"
+        what = _LACKS[kind.needs]
         fit = ", ".join(sorted(places(kind, edges))) or "none"
         msg = f"{kind.kind} can't be at {service}, for {what}; take one of {fit}"
         raise InvalidInput(msg)
@@ -47,6 +53,8 @@ def places(kind: type[Fault], edges: Collection[Edge]) -> set[str]:
         return {callee for caller, callee in edges if caller in OUTSIDE}
     if kind.needs == "callees":
         return {caller for caller, _ in edges if caller not in OUTSIDE}
+    if kind.needs == "callers":
+        return {callee for caller, callee in edges if caller not in OUTSIDE}
     return {service for edge in edges for service in edge if service not in OUTSIDE}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -264,6 +265,21 @@ def test_a_wrong_answer_is_the_record_of_another_key_of_the_same_form(site: Faul
     assert acted == sum(asked != got for asked, got in answered)
     assert 30 <= acted <= 70
     assert {got for _, got in answered} <= {f"user-{number}" for number in range(5)}
+
+
+def test_a_share_of_the_answers_carries_more_than_was_asked_for(site: FaultSite) -> None:
+    attached: list[bytes] = []
+
+    async def act() -> None:
+        (attach,) = site.hooks.attachers.values()
+        attached.extend(attach("Get") for _ in range(100))
+
+    acted = during(site, "cascade", act, size="64KiB", ratio="50%")
+    carried = [each for each in attached if each]
+    assert acted == len(carried)
+    assert 30 <= len(carried) <= 70
+    assert 60_000 <= len(carried[0]) <= 65_536
+    assert len(json.loads(carried[0])) > 1000
 
 
 def test_a_wrong_folder_makes_every_use_of_the_database_fail(site: FaultSite) -> None:

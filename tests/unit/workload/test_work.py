@@ -10,7 +10,7 @@ from microservo.adapters.opentelemetry_sdk import prometheus_text
 from microservo.errors import InvalidInput
 from microservo.platforms.local.peers import read_peers
 from services.workload.traffic import Traffic
-from services.workload.work import burn, record_of, render
+from services.workload.work import burn, is_record_of, record_of, render
 
 
 def test_burning_spends_processor_time_of_this_thread() -> None:
@@ -22,6 +22,15 @@ def test_burning_spends_processor_time_of_this_thread() -> None:
 def test_an_answer_is_json_with_its_payload() -> None:
     answer = json.loads(render(record_of("Get", "user-1", 50)))
     assert (answer["endpoint"], answer["key"], len(answer["payload"])) == ("Get", "user-1", 50)
+
+
+def test_what_is_attached_to_an_answer_is_read_with_it() -> None:
+    answer = render(record_of("Get", "user-1", 5), [b'[{"id":0}]', b"[]"])
+    assert json.loads(answer)["attached"] == [[{"id": 0}], []]
+    assert is_record_of(answer, "Get")
+    assert not is_record_of(answer, "Put")
+    assert not is_record_of(answer[:-1], "Get"), "it is not whole"
+    assert is_record_of(b"refused", "Get"), "it is a record of nothing"
 
 
 def test_a_record_without_its_payload_raises_in_the_service_s_own_code() -> None:

@@ -50,7 +50,7 @@ def test_a_shipped_campaign_gives_the_same_bytes_for_the_same_seed_and_others_fo
 
 def test_the_bytes_of_a_plan_are_these_on_every_machine() -> None:
     assert planned("[faults]\ncount = 5\n", 7).sha256 == (
-        "220ba6e25be11f04d973c0cc41204e0b5ffb614f8c6de8664f60cf44656ed16b"
+        "d16bbf1799bd5e4a91ebb904cdd1555285f8651749a150f4e58e857c2d0267d3"
     )
 
 

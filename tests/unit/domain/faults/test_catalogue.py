@@ -124,6 +124,7 @@ EXAMPLES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "oom-kill": ({"size": "16MiB"}, {"bytes": 16 * 2**20}),
     "thread-leak": ({"most": "50"}, {"most": 50}),
     "wrong-answer": ({"endpoint": "GetCart"}, {"ratio": 0.5, "endpoint": "GetCart"}),
+    "cascade": ({"size": "512KiB"}, {"bytes": 2**19, "ratio": 1.0}),
     "kernel-fault": ({}, {"fails": 0, "ratio": 1.0, "times": 1}),
     "block-delay": (
         {"volume": "data", "latency": "200ms"},
@@ -184,6 +185,7 @@ BAD = [
     ("oom-kill", {"size": "1kB"}, "size: 1kB is out of range; give 1MiB to 16GiB"),
     ("thread-leak", {"most": "0"}, "most: 0 is out of range; give 1 to 1000"),
     ("wrong-answer", {"ratio": "2"}, "ratio: 2.0 is out of range"),
+    ("cascade", {"size": "1GiB"}, "size: 1GiB is out of range; give 1KiB to 16MiB"),
     ("noop", {"ratio": "1"}, "noop has no parameter 'ratio'; it takes none"),
     ("process-kill", {"signal": "9"}, "process-kill has no parameter 'signal'"),
     ("process-pause", {"for": "9s"}, "process-pause has no parameter 'for'"),

@@ -22,6 +22,7 @@ EDGES = [("loadgen", "front"), ("front", "checkout"), ("front", "cart"), ("check
         ("network-partition", {"peer": "front"}, "checkout"),
         ("network-partition", {"peer": "cart"}, "checkout"),
         ("cpu-hog", {}, "cart"),
+        ("cascade", {}, "cart"),
     ],
 )
 def test_a_fault_can_be_where_there_is_what_it_needs(
@@ -35,6 +36,7 @@ def test_a_fault_can_be_where_there_is_what_it_needs(
     [
         ("load-drop", {}, "cart", "can't be at cart, for no users come to it; take one of front"),
         ("retry-storm", {}, "cart", "can't be at cart, for it calls nobody; take one of checkout, front"),
+        ("cascade", {}, "front", "can't be at front, for no service calls it; take one of cart, checkout"),
         ("dns-delay", {"name": "x"}, "front", "'x', which is none of the callees of front; there are cart"),
         ("network-loss", {"peer": "cart"}, "front", "none of the callers of front; there are loadgen"),
         ("network-partition", {"peer": "cart"}, "cart", "neighbours of cart; there are checkout, front"),
@@ -51,6 +53,7 @@ def test_elsewhere_it_is_refused_with_the_places_there_are(
 def test_most_kinds_can_be_anywhere() -> None:
     bound = {name for name, kind in KINDS.items() if not goes_anywhere(kind)}
     assert bound == {
+        "cascade",
         "dependency-blackhole",
         "dns-delay",
         "dns-failure",
