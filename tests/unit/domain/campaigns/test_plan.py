@@ -57,9 +57,9 @@ def test_the_bytes_of_a_plan_are_these_on_every_machine() -> None:
 @pytest.mark.parametrize(
     ("name", "sha256"),
     [
-        ("all-kinds", "687e42d11f4ec00b8b6d3627674814a27905ee9a03861a11eacbba872f12d629"),
-        ("concurrent", "cfb3462484bafc09e9740057bd9a913475333d0cf47366c8c75bdbca1981918b"),
-        ("night", "8982da66adb5b2b4fc51ebe9bcecfc82b1f6db2495f9011652ad2eab7efe3021"),
+        ("all-kinds", "5cad1f893798ec450b7695c9710f30b53ff32717887b5ea3eb2e4c540738db70"),
+        ("concurrent", "90a63efc44ccd50ab57790f5e5fec86e2a7322175b47de95adc1b3e496c26083"),
+        ("night", "67563c43cb5f7ec82bdc404d8e4af30519f32de67184bd3c945a41596f38d198"),
         ("severity-ladder", "c3a867336be92d2ac89dd770a8a32669c986367602c7372cbc2d832c87c268ad"),
         ("smoke", "29c43f9481924d031e5aa18638f9b9edb280228987a7aaf5baa51d65892bcd39"),
     ],
