@@ -19,9 +19,8 @@ class Partition(NamedTuple):
     index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs on two values
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """One message as it lies in the log; `value` None is a tombstone."""
+class Message(NamedTuple):
+    """One message as it lies in the log; `value` None is a tombstone. One is made for each that is read."""
 
     topic: str
     partition: int

@@ -6,7 +6,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-EVERY = 50_000
+EVERY = 1_000_000
 """New objects between two looks; each look costs the more the more there is."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from binascii import hexlify
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -59,8 +60,7 @@ class _Slice:
     def _decode(self, batches: Batches) -> dict[str, list[str]]:
         """Turns indices into a batch's own texts to ranks among all texts; the texts by column and rank."""
         texts = {}
-        counts = np.array(batches.counts)
-        sets = np.array(batches.sets, np.intp)
+        counts, sets = batches.counts, batches.sets
         services = ranked(each[0] for each in batches.texts)
         of_set = np.array([services[each[0]] for each in batches.texts], np.int32)
         self._columns["service"] = np.repeat(of_set[sets], counts)
@@ -79,8 +79,8 @@ class _Slice:
         windows = time_us // policy.size_us
         starts = windows * policy.size_us
         due = starts + policy.size_us + self._delays(starts, batches.delays)
-        self._columns["late"] = due <= np.repeat(np.array(batches.first_us, np.int64), batches.counts)
-        in_time = due > np.repeat(np.array(batches.final_us, np.int64), batches.counts)
+        self._columns["late"] = due <= np.repeat(batches.first_us, batches.counts)
+        in_time = due > np.repeat(batches.final_us, batches.counts)
         self._kept = in_time & (starts // SLICE_US == number)
         first = number * SLICE_US // policy.size_us
         self._window = Key(windows - first, SLICE_US // policy.size_us + 2)
@@ -162,15 +162,16 @@ def _bodies(packed: Sequence[pa.Table]) -> Any:
 
 def _batches(packed: Sequence[pa.Table]) -> Batches:
     """The batches of all readers, under one numbering of their texts."""
-    joined = Batches([], [], [], [], [], [])
-    for each in map(Batches.of, packed):
-        joined.sets.extend(number + len(joined.texts) for number in each.sets)
-        joined.counts.extend(each.counts)
-        joined.first_us.extend(each.first_us)
-        joined.final_us.extend(each.final_us)
-        joined.texts.extend(each.texts)
-        joined.delays.extend(each.delays)
-    return joined
+    parts = [Batches.of(table) for table in packed]
+    firsts = accumulate((len(each.texts) for each in parts), initial=0)
+    return Batches(
+        counts=np.concatenate([each.counts for each in parts]),
+        first_us=np.concatenate([each.first_us for each in parts]),
+        final_us=np.concatenate([each.final_us for each in parts]),
+        sets=np.concatenate([each.sets + first for each, first in zip(parts, firsts, strict=False)]),
+        texts=[texts for each in parts for texts in each.texts],
+        delays=[delay for each in parts for delay in each.delays],
+    )
 
 
 def _hex_texts(ids: Column) -> Any:

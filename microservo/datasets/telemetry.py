@@ -40,11 +40,12 @@ class Stamped(NamedTuple):
     late: Passed
 
 
-_BATCHES = b"batches"
+_NUMBERS = ("counts", "first_us", "final_us", "sets")
+_TEXTS = b"texts"
 
 
 class Batches(NamedTuple):
-    """What belongs to whole batches.
+    """What belongs to whole batches; the arrays have one entry for each.
 
     Attributes:
         counts: rows of each batch.
@@ -55,17 +56,25 @@ class Batches(NamedTuple):
         delays: service, start and microseconds of the windows that wait longer than others for its rows.
     """
 
-    counts: list[int]
-    first_us: list[int]
-    final_us: list[int]
-    sets: list[int]
+    counts: Int64
+    first_us: Int64
+    final_us: Int64
+    sets: Int64
     texts: list[list[Any]]
     delays: list[tuple[str, int, int]]
 
     @classmethod
     def of(cls, table: pa.Table) -> Batches:
         """Those that the rows of a packed table came in."""
-        return cls(*json.loads(table.schema.metadata[_BATCHES]))
+        found = table.schema.metadata
+        counts, first_us, final_us, sets = (np.frombuffer(found[name.encode()], np.int64) for name in _NUMBERS)
+        texts, delays = json.loads(found[_TEXTS])
+        return cls(counts, first_us, final_us, sets, texts, delays)
+
+    def packed(self) -> dict[bytes, bytes]:
+        """The same as metadata of a table."""
+        numbers = {name.encode(): getattr(self, name).tobytes() for name in _NUMBERS}
+        return numbers | {_TEXTS: json.dumps([self.texts, self.delays]).encode()}
 
 
 class RowBuffer:
@@ -138,11 +147,16 @@ class RowBuffer:
             columns["body"] = array_of(bodies, pa.string())
         numbers: dict[Any, int] = {}
         sets = [numbers.setdefault(texts, len(numbers)) for texts in map(self._texts_of, batches)]
-        counts = [each.records for each in stamped]
-        late = [[each.late.first_us for each in stamped], [each.late.final_us for each in stamped]]
-        delayed = [(*window, delay_us) for window, delay_us in delays.items()]
-        described = [counts, *late, sets, list(numbers), delayed]
-        return pa.table(columns).replace_schema_metadata({_BATCHES: json.dumps(described)})
+        late = np.array([each.late for each in stamped], np.int64)
+        described = Batches(
+            counts=np.array([each.records for each in stamped], np.int64),
+            first_us=late[:, 0],
+            final_us=late[:, 1],
+            sets=np.array(sets, np.int64),
+            texts=list(map(list, numbers)),
+            delays=[(*window, delay_us) for window, delay_us in delays.items()],
+        )
+        return pa.table(columns).replace_schema_metadata(described.packed())
 
 
 def _columns(stamped: Sequence[Stamped], layout: Layout) -> dict[str, NDArray[Any]]:

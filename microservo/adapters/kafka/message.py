@@ -11,12 +11,13 @@ from microservo.adapters.broker import Headers, Message
 
 def to_message(raw: confluent_kafka.Message) -> Message:
     """The same message as a value of ours; its time has whole milliseconds only."""
+    # By place: names would make this half as fast, and every message that is read goes through here.
     return Message(
-        topic=cast("str", raw.topic()),
-        partition=cast("int", raw.partition()),
-        offset=cast("int", raw.offset()),
-        timestamp_us=raw.timestamp()[1] * 1000,
-        key=raw.key(),
-        value=raw.value(),
-        headers=cast("Headers", tuple(raw.headers() or ())),
+        cast("str", raw.topic()),
+        cast("int", raw.partition()),
+        cast("int", raw.offset()),
+        raw.timestamp()[1] * 1000,
+        raw.key(),
+        raw.value(),
+        cast("Headers", tuple(raw.headers() or ())),
     )

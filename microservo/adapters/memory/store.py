@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import accumulate
 
 from microservo.adapters.broker import Message, Partition, TopicSpec
@@ -106,7 +106,7 @@ class Store:
         """Adds a message at the end of its partition and returns it with its offset."""
         with self.changed:
             log = self.log(Partition(message.topic, message.partition))
-            stored = replace(message, offset=len(log))
+            stored = message._replace(offset=len(log))
             log.append(stored)
             self.changed.notify_all()
             return stored

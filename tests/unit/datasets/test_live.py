@@ -66,7 +66,7 @@ def test_a_window_that_was_never_written_live_is_noticed(tmp_path: Path) -> None
 def test_a_window_with_other_bytes_is_noticed(tmp_path: Path) -> None:
     def spoil(live: list[Message]) -> list[Message]:
         window = decode_as(LabelledWindow, live[0].value or b"")
-        return [replace(live[0], value=encode(replace(window, labels=(), values=window.values[::-1]))), *live]
+        return [live[0]._replace(value=encode(replace(window, labels=(), values=window.values[::-1]))), *live]
 
     problems = compared(tmp_path, spoil)
     assert len(problems) == 1
@@ -76,7 +76,7 @@ def test_a_window_with_other_bytes_is_noticed(tmp_path: Path) -> None:
 def test_a_window_too_many_is_noticed(tmp_path: Path) -> None:
     def add(live: list[Message]) -> list[Message]:
         window = decode_as(LabelledWindow, live[0].value or b"")
-        return [*live, replace(live[0], value=encode(replace(window, service="ghost")))]
+        return [*live, live[0]._replace(value=encode(replace(window, service="ghost")))]
 
     problems = compared(tmp_path, add)
     assert len(problems) == 1

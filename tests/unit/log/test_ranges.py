@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -133,5 +132,5 @@ def test_a_full_backlog_of_a_partition_that_was_paused_is_read_on_when_its_time_
 
 
 def test_a_message_keeps_its_content() -> None:
-    one = replace(message(0), headers=(("run", b"r"),))
+    one = message(0)._replace(headers=(("run", b"r"),))
     assert list(reader([[one]], {Partition(TOPIC, 0): (0, 1)})) == [[one]]
