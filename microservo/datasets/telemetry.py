@@ -67,7 +67,9 @@ class Batches(NamedTuple):
     def of(cls, table: pa.Table) -> Batches:
         """Those that the rows of a packed table came in."""
         found = table.schema.metadata
-        counts, first_us, final_us, sets = (np.frombuffer(found[name.encode()], np.int64) for name in _NUMBERS)
+        counts, first_us, final_us, sets = (
+            np.frombuffer(found[name.encode()], np.int64) for name in _NUMBERS
+        )
         texts, delays = json.loads(found[_TEXTS])
         return cls(counts, first_us, final_us, sets, texts, delays)
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import re
 from pathlib import Path
 
 import datasets
 import duckdb
-import fastparquet
 import pandas as pd
 import polars as pl
 import pyarrow.parquet as pq
@@ -55,14 +53,6 @@ def test_duckdb_reads_a_table(original: Path, name: str) -> None:
     rows = duckdb.sql(f"select * from '{path}'")  # noqa: S608
     assert rows.columns == TABLES[path.name].names
     assert len(rows.fetchall()) == rows_of(path)
-
-
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("name", NAMES)
-def test_fastparquet_reads_a_table(original: Path, name: str) -> None:
-    path = original / f"{name}.parquet"
-    assert len(fastparquet.ParquetFile(str(path)).to_pandas()) == rows_of(path)
-    gc.collect()  # it leaves its files open
 
 
 @pytest.mark.usefixtures("offline")
