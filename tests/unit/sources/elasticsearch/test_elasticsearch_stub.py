@@ -14,6 +14,7 @@ from stub_elasticsearch import Stub, answer, hit, stub_elasticsearch
 
 from microservo.domain.rows import LogRows
 from microservo.errors import MicroServoError, Retryable, Unavailable
+from microservo.sources.elasticsearch.client import make_client
 from microservo.sources.elasticsearch.settings import ElasticsearchSettings
 from microservo.sources.elasticsearch.tail import ElasticsearchTail
 from microservo.sources.tailed import Page
@@ -143,3 +144,19 @@ def test_what_is_no_elasticsearch_is_told() -> None:
         tail.close()
     assert isinstance(error, Unavailable)
     assert "is no Elasticsearch" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("url", "is_compressed"),
+    [
+        ("http://127.0.0.1:9200", False),
+        ("http://[::1]:9200", False),
+        ("http://localhost:9200", False),
+        ("https://store.example:9200", True),
+    ],
+)
+def test_what_crosses_a_network_is_compressed_and_what_stays_on_the_machine_is_not(
+    url: str, is_compressed: bool
+) -> None:
+    with make_client(ElasticsearchSettings(url=url)) as client:
+        assert [node.config.http_compress for node in client.transport.node_pool.all()] == [is_compressed]
