@@ -27,8 +27,6 @@ def make_client(settings: ElasticsearchSettings) -> Elasticsearch:
     """
     try:
         from elasticsearch import Elasticsearch  # noqa: PLC0415 - an extra
-
-        from microservo.sources.elasticsearch.answers import QuickJson  # noqa: PLC0415 - of the same extra
     except ImportError as error:
         msg = "elasticsearch is not installed; pip install 'microservo[elasticsearch]'"
         raise Unavailable(msg) from error
@@ -54,7 +52,6 @@ def make_client(settings: ElasticsearchSettings) -> Elasticsearch:
         max_retries=0,
         # Pages are a tenth as large then; between processes of one machine that only costs time.
         http_compress=urlsplit(settings.url).hostname not in LOOPBACK_NAMES,
-        serializers={QuickJson.mimetype: QuickJson()},
         **given,
     )
 

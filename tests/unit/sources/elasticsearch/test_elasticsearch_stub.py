@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import ssl
 from pathlib import Path
 
 import pytest
 from certificates import Authority
-from elastic_transport import SerializationError
 from pydantic import ValidationError
 from stub_elasticsearch import Stub, answer, hit, stub_elasticsearch
 
 from microservo.domain.rows import LogRows
 from microservo.errors import MicroServoError, Retryable, Unavailable
-from microservo.sources.elasticsearch.answers import QuickJson
 from microservo.sources.elasticsearch.client import make_client
 from microservo.sources.elasticsearch.settings import ElasticsearchSettings
 from microservo.sources.elasticsearch.tail import ElasticsearchTail
@@ -163,10 +160,3 @@ def test_what_crosses_a_network_is_compressed_and_what_stays_on_the_machine_is_n
 ) -> None:
     with make_client(ElasticsearchSettings(url=url)) as client:
         assert [node.config.http_compress for node in client.transport.node_pool.all()] == [is_compressed]
-
-
-def test_half_a_surrogate_pair_spoils_no_page() -> None:
-    page = b'{"hits": {"hits": [{"fields": {"message": ["\\ud83d alone"]}}]}}'
-    assert QuickJson().loads(page) == json.loads(page)
-    with pytest.raises(SerializationError):
-        QuickJson().loads(page[:-1])
