@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from microservo.domain import templates
 from microservo.domain.templates import MASK, MAX_TEMPLATE_CHARS, template_of
 
 NUMBERS = st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False))
@@ -64,3 +65,10 @@ def test_any_text_has_a_short_template_on_one_line(body: str) -> None:
 def test_a_template_is_cut_at_its_limit() -> None:
     assert template_of("word " * 100 + "7") == ("word " * 24)[:MAX_TEMPLATE_CHARS]
     assert MASK in template_of("7 " + "word " * 100)
+
+
+@given(st.text(alphabet="ab7é.:/-+_'\"@ \t\u2003\x85", max_size=60))
+@settings(max_examples=500)
+def test_words_one_by_one_have_the_template_of_the_whole_line(line: str) -> None:
+    whole = templates._VARIABLE.sub(MASK, line.strip().partition("\n")[0])
+    assert template_of(line) == " ".join(whole.split())[:MAX_TEMPLATE_CHARS]
