@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from cluster_world import Behaviour, ChaosController, Workloads
+from chaos_controller import Behaviour, ChaosController
+from cluster_world import Workloads
 from kubernetes_cluster import Cluster, new_namespace, pod_manifest
 
 from microservo.adapters.clock import now_us

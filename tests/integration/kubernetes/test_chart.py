@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import pytest
 import yaml
-from cluster_world import ChaosController, Workloads
+from chaos_controller import ChaosController
+from cluster_world import Workloads
 from kubernetes_cluster import API_SERVER_VERSION, Cluster, helm_binary, new_namespace
 
 from microservo.domain.faults.catalogue import KINDS
