@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from microservo.errors import Retryable
+from microservo.errors import MicroServoError, Retryable
 from microservo.platforms.kubernetes.api import Json, KubernetesApi
 from microservo.platforms.kubernetes.chaos.experiment import PLURALS, collection
 from microservo.platforms.kubernetes.chaos.instants import SECOND_US, CoreEvent, Instant, is_exact
@@ -19,6 +20,8 @@ from microservo.platforms.kubernetes.discovery import Discovery
 from microservo.platforms.kubernetes.reflector import Reflector
 from microservo.retry import retry
 from schemas.records import FaultRequest
+
+logger = logging.getLogger(__name__)
 
 OnRequest = Callable[[FaultRequest], None]
 
@@ -186,7 +189,8 @@ class _Seen:
                 return
             try:
                 self._tell(seen, self._events(seen.found))
-            except Retryable:
+            except MicroServoError as error:
+                logger.warning("%s can't be declared now: %s", _place(seen.found), error)
                 self._stop_waiting(seen)
                 self._wait_for_the_rest(seen)
 
