@@ -91,6 +91,14 @@ def test_two_that_were_killed_have_a_replacement_each_and_keep_it() -> None:
     assert replacements.find("a", first, [newer, NEW]) == NEW
 
 
+def test_a_container_that_is_killed_again_is_back_again() -> None:
+    replacements = Replacements()
+    once, twice = replace(VICTIM, restarts=4), replace(VICTIM, restarts=5)
+    assert replacements.find("a", Killed.of(VICTIM, [VICTIM]), [once]) == once
+    assert replacements.find("b", Killed.of(once, [once]), [once]) is None
+    assert replacements.find("b", Killed.of(once, [once]), [twice]) == twice
+
+
 KILL = Instant(at_us=NOON_US + 2_400_000, within_us=0)
 LATER_US = NOON_US + 2_000_000
 """The second of the kill, in which the API has all that came after it."""

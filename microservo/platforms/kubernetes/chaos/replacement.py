@@ -91,8 +91,8 @@ class Replacements:
     """Gives each pod that was killed a replacement of its own. Several threads may ask."""
 
     def __init__(self) -> None:
-        self._taken: dict[str, str] = {}
-        """Names of kills by the uid of the pod that replaces the one each of them hit."""
+        self._taken: dict[tuple[str, int], str] = {}
+        """Names of kills by the uid of the pod that came instead, and how often it has been restarted."""
         self._lock = threading.Lock()
 
     def end(
@@ -117,6 +117,8 @@ class Replacements:
         """The pod that was ready first in place of what the kill of this name hit; None for none yet."""
         with self._lock:
             for pod in sorted(pods, key=lambda pod: pod.ready_at_us):
-                if killed.is_replaced_by(pod) and self._taken.setdefault(pod.uid, name) == name:
-                    return pod
+                if killed.is_replaced_by(pod):
+                    key = (pod.uid, pod.restarts)
+                    if self._taken.setdefault(key, name) == name:
+                        return pod
         return None
