@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import product
 
 from cluster_world import Workloads, stamp
 
@@ -55,7 +54,7 @@ class Behaviour:
 
 @dataclass
 class ChaosController:
-    """Chaos Mesh's controller of faults for some namespaces; in a thread of its own while it is `running`."""
+    """Chaos Mesh's controller of faults for some namespaces; in threads of its own while it is `running`."""
 
     workloads: Workloads
     behaviour: Behaviour = field(default_factory=Behaviour)
@@ -73,15 +72,17 @@ class ChaosController:
     def __post_init__(self) -> None:
         self._api = self.workloads.api
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        # As the real one has a controller for each kind.
+        self._threads = [threading.Thread(target=self._run, args=[kind], daemon=True) for kind in PLURALS]
         self._lag: list[threading.Timer] = []
 
-    def _run(self) -> None:
+    def _run(self, kind: str) -> None:
+        paths = [
+            f"{ROOT}/namespaces/{namespace}/{PLURALS[kind]}"
+            for namespace in (self.workloads.namespace, *self.namespaces)
+        ]
         while not self._stopping.wait(_ROUND_S):
-            for namespace, (kind, plural) in product(
-                (self.workloads.namespace, *self.namespaces), PLURALS.items()
-            ):
-                path = f"{ROOT}/namespaces/{namespace}/{plural}"
+            for path in paths:
                 try:
                     found = self._api.get(path)["items"]
                 except MicroServoError:
@@ -96,7 +97,7 @@ class ChaosController:
         experiment = status.get("experiment") or {}
         is_once = found["spec"].get("action") in _ONE_SHOT
         is_paused = (metadata.get("annotations") or {}).get(PAUSE_ANNOTATION) == "true" and not is_once
-        is_over = _is_over(found) and not is_once
+        is_over = has_lasted(found) and not is_once
         is_ending = "deletionTimestamp" in metadata
         if (metadata.get("annotations") or {}).get("chaos-mesh.chaos-mesh.org/cleanFinalizer") == "forced":
             self._api.merge(path, {"metadata": {"finalizers": None}})
@@ -292,17 +293,19 @@ class ChaosController:
     @contextlib.contextmanager
     def running(self) -> Iterator[ChaosController]:
         """Runs it."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         try:
             yield self
         finally:
             self._stopping.set()
-            self._thread.join()
+            for thread in self._threads:
+                thread.join()
             for timer in self._lag:
                 timer.join()
 
 
-def _is_over(found: Json) -> bool:
+def has_lasted(found: Json) -> bool:
     """Whether the duration of an object is over, which counts from when it was made."""
     duration = found["spec"].get("duration")
     made_us = instant_us(found["metadata"]["creationTimestamp"])

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+from chaos_controller import has_lasted
 from cluster_world import stamp
 
 from microservo.errors import Retryable
@@ -216,4 +217,5 @@ def _is_done(child: Json) -> bool:
     status = status_of(child)
     if child["spec"].get("action") in _ONE_SHOT:
         return status.is_injected
-    return status.stopping and bool(status.records) and not status.is_in_force
+    # One that is paused goes on.
+    return has_lasted(child) and status.stopping and not status.is_in_force
