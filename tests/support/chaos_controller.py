@@ -22,7 +22,7 @@ from microservo.platforms.kubernetes.chaos.status import PAUSE_ANNOTATION
 from microservo.platforms.kubernetes.pods import instant_us
 
 _FINALIZER = "chaos-mesh/records"
-_ROUND_S = 0.02
+_ROUND_S = 0.07
 _WAITING = ("NetworkChaos", "IOChaos", "HTTPChaos")
 """Kinds that the daemon is asked for by an object of its own: a record waits for it, either way."""
 _ONE_SHOT = ("pod-kill", "container-kill")
