@@ -10,7 +10,7 @@ import contextlib
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from chaos_controller import has_lasted
@@ -73,9 +73,11 @@ class Schedules:
         }
         return self._make("Schedule", "schedules", {"name": name}, body)
 
-    def workflow(self, name: str, templates: list[Json], entry: str) -> str:
+    def workflow(self, name: str, templates: Sequence[Json], entry: str) -> str:
         """Makes a Workflow as kubectl would; its path."""
-        return self._make("Workflow", "workflows", {"name": name}, {"entry": entry, "templates": templates})
+        return self._make(
+            "Workflow", "workflows", {"name": name}, {"entry": entry, "templates": list(templates)}
+        )
 
     def _make(self, kind: str, plural: str, metadata: Json, spec: Json) -> str:
         body = {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}

@@ -221,7 +221,7 @@ def story(
 def begin_run(broker: KafkaBroker, prefix: str) -> int:
     """Records a run that the injector writes in; when it begins."""
     began_us = now_us()
-    cuts_us = {"first_cut_us": POLICY.first_cut_us, "final_cut_us": POLICY.final_cut_us}
+    first_cut_us, final_cut_us = POLICY.first_cut_us, POLICY.final_cut_us
     record = Experiment(
         run_id="run-1",
         status="running",
@@ -232,8 +232,9 @@ def begin_run(broker: KafkaBroker, prefix: str) -> int:
         start_offsets=end_offsets(broker, prefix),
         end_offsets={},
         versions={},
-        writers=writers_from(began_us, **cuts_us),
-        **cuts_us,
+        first_cut_us=first_cut_us,
+        final_cut_us=final_cut_us,
+        writers=writers_from(began_us, first_cut_us=first_cut_us, final_cut_us=final_cut_us),
     )
     write_run(broker, record, process="system", clock=now_us, topic_prefix=prefix)
     return began_us
