@@ -184,7 +184,7 @@ def test_each_node_of_a_workflow_is_a_fault_of_its_own(shop: Shop) -> None:
     slow = {"networkChaos": shop.acts_on(shop.front, **DELAY)}
     busy = {"stressChaos": shop.acts_on(*shop.cart, **STRESS)}
     lost = {"dnsChaos": shop.acts_on(shop.front, action="error", patterns=["cart"])}
-    templates = [
+    templates: list[Json] = [
         {"name": "all", "templateType": "Serial", "children": ["slow", "both"]},
         {"name": "both", "templateType": "Parallel", "children": ["busy", "lost"]},
         {"name": "slow", "templateType": "NetworkChaos", "deadline": "1s", **slow},
