@@ -8,7 +8,8 @@ from benchmarks.processes import ROOT
 
 sys.path.append(str(ROOT / "tests" / "support"))
 
-from cluster_world import ChaosController, Workloads  # found by what stands above
+from chaos_controller import ChaosController  # found by what stands above
+from cluster_world import Workloads
 from kubernetes_cluster import Cluster, new_namespace, running_cluster  # likewise
 from otel_collector import VERSION, running_collector  # likewise
 from real_elasticsearch import real_elasticsearch  # likewise

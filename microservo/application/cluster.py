@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from itertools import product
 from typing import TYPE_CHECKING
 
 from microservo.application.command import Command, Context
@@ -24,10 +25,12 @@ class CheckCluster(Command[tuple[Finding, ...]]):
 
     Attributes:
         namespaces: at least one.
+        fault_namespaces: those in which others keep objects of Chaos Mesh, besides.
         context: in the kubeconfig; None for the current one.
     """
 
     namespaces: tuple[str, ...]
+    fault_namespaces: tuple[str, ...] = ()
     context: str | None = None
 
 
@@ -75,13 +78,19 @@ def _clock(api: KubernetesApi, context: Context) -> Finding:
 
 
 def _permissions(api: KubernetesApi, command: CheckCluster) -> Iterator[Finding]:
-    from microservo.platforms.kubernetes.permissions import PERMISSIONS, lacking  # noqa: PLC0415
+    from microservo.platforms.kubernetes.permissions import (  # noqa: PLC0415
+        PERMISSIONS,
+        TO_WATCH,
+        lacking,
+    )
 
-    refused = {
-        (permission, namespace): verbs for permission, namespace, verbs in lacking(api, command.namespaces)
-    }
-    for namespace in command.namespaces:
-        for permission in PERMISSIONS:
+    besides = [each for each in command.fault_namespaces if each not in command.namespaces]
+    for namespaces, permissions in ((command.namespaces, PERMISSIONS), (besides, TO_WATCH)):
+        refused = {
+            (permission, namespace): verbs
+            for permission, namespace, verbs in lacking(api, namespaces, permissions)
+        }
+        for namespace, permission in product(namespaces, permissions):
             verbs = refused.get((permission, namespace), "")
             yield Finding(
                 what=f"may {permission} in {namespace}",

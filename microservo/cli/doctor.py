@@ -18,7 +18,14 @@ from microservo.errors import Unavailable
 @click.command()
 @target_options
 @pass_session
-def doctor(session: Session, *, target: str, namespaces: tuple[str, ...], context: str | None) -> None:
+def doctor(
+    session: Session,
+    *,
+    target: str,
+    namespaces: tuple[str, ...],
+    fault_namespaces: tuple[str, ...],
+    context: str | None,
+) -> None:
     """Show what this machine has, what each missing thing would add, and how to get it.
 
     With --target kubernetes, the same of a cluster. Ends with 3 if something is missing that nothing works
@@ -29,11 +36,15 @@ def doctor(session: Session, *, target: str, namespaces: tuple[str, ...], contex
       microservo doctor
       microservo doctor --target kubernetes --namespace shop
     """
-    cluster = cluster_of(target, namespaces, context)
+    cluster = cluster_of(target, namespaces, fault_namespaces, context)
     findings = session.execute(
         CheckMachine()
         if cluster is None
-        else CheckCluster(namespaces=cluster.namespaces, context=cluster.context)
+        else CheckCluster(
+            namespaces=cluster.namespaces,
+            fault_namespaces=cluster.fault_namespaces,
+            context=cluster.context,
+        )
     )
     columns = ("what", "found", "", "what it would add, and how to get it")
     rows = []

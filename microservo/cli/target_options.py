@@ -30,6 +30,14 @@ _OPTIONS = (
         metavar="NAME",
         help="Namespace of the target in the cluster. May be given several times.",
     ),
+    click.option(
+        "--fault-namespace",
+        "fault_namespaces",
+        multiple=True,
+        metavar="NAME",
+        help="Namespace in which others keep objects of Chaos Mesh that act on the target, besides its own. "
+        "May be given several times.",
+    ),
     click.option("--context", metavar="NAME", help="Context of the kubeconfig; the current one without."),
 )
 
@@ -72,7 +80,9 @@ def labels_of(pairs: Sequence[str]) -> Mapping[str, str]:
     return parameters_of(pairs, "--label", "app=cart")
 
 
-def cluster_of(target: str, namespaces: tuple[str, ...], context: str | None) -> ClusterOptions | None:
+def cluster_of(
+    target: str, namespaces: tuple[str, ...], fault_namespaces: tuple[str, ...], context: str | None
+) -> ClusterOptions | None:
     """The cluster that was named; None where the target is local.
 
     Raises:
@@ -82,8 +92,15 @@ def cluster_of(target: str, namespaces: tuple[str, ...], context: str | None) ->
         if not namespaces:
             msg = "--target kubernetes needs the namespace of the target; add for example --namespace default"
             raise InvalidInput(msg)
-        return ClusterOptions(namespaces=tuple(dict.fromkeys(namespaces)), context=context)
-    if namespaces or context:
-        msg = "--namespace and --context are of a cluster; add --target kubernetes, or leave them out"
+        return ClusterOptions(
+            namespaces=tuple(dict.fromkeys(namespaces)),
+            fault_namespaces=tuple(dict.fromkeys(fault_namespaces)),
+            context=context,
+        )
+    if namespaces or fault_namespaces or context:
+        msg = (
+            "--namespace, --fault-namespace and --context are of a cluster; add --target kubernetes, "
+            "or leave them out"
+        )
         raise InvalidInput(msg)
     return None

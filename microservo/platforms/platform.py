@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal, Protocol, runtime_checkable
 
 from microservo.domain.faults.catalogue import KINDS
@@ -96,11 +97,17 @@ class Platform(Protocol):
         What is up when the watch begins is reported first, so that a watcher needs no other look.
         """
 
-    def watch_faults(self, on_request: Callable[[FaultRequest], None]) -> AbstractContextManager[None]:
+    def watch_faults(
+        self, on_request: Callable[[FaultRequest], None], *, left: Mapping[str, str] = MappingProxyType({})
+    ) -> AbstractContextManager[None]:
         """Calls `on_request` with a declaration of each fault that others make, and with one of its end.
 
         From threads of the platform's, while the context lasts; first for what is there already, so that the
-        same may come again after a restart.
+        same may come again after a restart. What is `left` and not there any more has its end declared.
+
+        Args:
+            on_request: gets them.
+            left: faults that were declared earlier and have no end, with what their parameter `object` says.
         """
 
     def force(self, instance: str, fault_id: str, kind: str) -> None:

@@ -26,6 +26,7 @@ class KubernetesTarget(BaseModel):
     Attributes:
         platform: tells it from other state files.
         namespaces: those that belong to the target.
+        fault_namespaces: those in which others keep objects of Chaos Mesh that act on it, besides.
         context: in the kubeconfig; None for the current one, or the cluster around the process.
     """
 
@@ -33,6 +34,7 @@ class KubernetesTarget(BaseModel):
 
     platform: str = Field(default="kubernetes", pattern="^kubernetes$")
     namespaces: tuple[str, ...] = Field(min_length=1)
+    fault_namespaces: tuple[str, ...] = ()
     context: str | None = None
 
 
@@ -78,7 +80,7 @@ def kubernetes_platform(target: KubernetesTarget, *, clock: Callable[[], int] = 
     api = kubernetes_api(target.context)
     from microservo.platforms.kubernetes.platform import KubernetesPlatform  # noqa: PLC0415  # as above
 
-    return KubernetesPlatform(api, target.namespaces, clock=clock)
+    return KubernetesPlatform(api, target.namespaces, fault_namespaces=target.fault_namespaces, clock=clock)
 
 
 def kubernetes_api(context: str | None) -> KubernetesApi:

@@ -135,7 +135,11 @@ class ClusterLauncher:
     control_token = ""
 
     def __init__(self, cluster: ClusterOptions, state_file: Path) -> None:
-        self._target = KubernetesTarget(namespaces=cluster.namespaces, context=cluster.context)
+        self._target = KubernetesTarget(
+            namespaces=cluster.namespaces,
+            fault_namespaces=cluster.fault_namespaces,
+            context=cluster.context,
+        )
         self._state_file = state_file
         self._has_written = False
         self.is_healthy = True

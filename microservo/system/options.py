@@ -21,10 +21,12 @@ class ClusterOptions:
 
     Attributes:
         namespaces: those that belong to it, at least one.
+        fault_namespaces: those in which others keep objects of Chaos Mesh that act on it, besides.
         context: in the kubeconfig; None for the current one.
     """
 
     namespaces: tuple[str, ...]
+    fault_namespaces: tuple[str, ...] = ()
     context: str | None = None
 
 

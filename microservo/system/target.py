@@ -69,7 +69,11 @@ class TargetSystem:
         self._cluster = kubernetes_target(options.state_file)
         self._system = options.system
         if self._cluster is not None:
-            cluster = ClusterOptions(namespaces=self._cluster.namespaces, context=self._cluster.context)
+            cluster = ClusterOptions(
+                namespaces=self._cluster.namespaces,
+                fault_namespaces=self._cluster.fault_namespaces,
+                context=self._cluster.context,
+            )
             self._system = replace(options.system, cluster=cluster)
         self._launcher = launcher_of(
             self._system, options.state_file.absolute(), options.state_file.absolute().parent / "logs"

@@ -81,6 +81,21 @@ class Injector:
         """Whether every fault is over."""
         return self._state.is_at_rest
 
+    @property
+    def run_from_us(self) -> int:
+        """When the run began, epoch microseconds UTC; 0 if nobody recorded it."""
+        return self._state.run_from_us
+
+    @property
+    def left_by_others(self) -> Mapping[str, str]:
+        """Faults that a platform declared and that have no end, with what their parameter `object` says."""
+        statuses = (fault.status for fault in self._state.open.values())
+        return {
+            each.whole.fault_id: each.whole.parameters["object"]
+            for each in statuses
+            if each.is_declared and not each.is_over and "object" in each.whole.parameters
+        }
+
     def observed_since_us(self, look_back_us: int) -> int:
         """From when on graphs and verdicts are to be read.
 

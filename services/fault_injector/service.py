@@ -104,9 +104,15 @@ def run(
                 lambda: observations(settings, broker, injector.observed_since_us(LOOK_BACK_US), schedules),
             )
         )
-        others = OthersFaults(producer, injector.knows, topic_prefix=settings.topic_prefix, clock=clock)
+        others = OthersFaults(
+            producer,
+            injector.knows,
+            topic_prefix=settings.topic_prefix,
+            run_from_us=injector.run_from_us,
+            clock=clock,
+        )
         stack.enter_context(platform.watch(injector.instance_changed))
-        stack.enter_context(platform.watch_faults(others.seen))
+        stack.enter_context(platform.watch_faults(others.seen, left=injector.left_by_others))
 
         def housekeeping() -> None:
             handlers.observations(observed)

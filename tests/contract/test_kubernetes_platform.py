@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from cluster_world import ChaosController, Workloads
+from chaos_controller import ChaosController
+from cluster_world import Workloads
 from kubernetes_cluster import Cluster, new_namespace
 
 from microservo.platforms.kubernetes.platform import KubernetesPlatform

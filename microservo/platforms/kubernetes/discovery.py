@@ -39,7 +39,7 @@ class Discovery:
         self._held: dict[str, Pod] = {}
         self._ended = Remembered[str, int]()
         self._gone = Remembered[str, Pod]()
-        self._on_gone: list[Callable[[str], None]] = []
+        self._on_change: list[Callable[[str], None]] = []
         self._followers = 0
         self._is_complete = False
         self._lock = threading.Lock()
@@ -96,15 +96,15 @@ class Discovery:
             return None if pod is None else self._ended.get(pod.uid)
 
     @contextmanager
-    def telling_ends(self, on_gone: Callable[[str], None]) -> Iterator[None]:
-        """Calls `on_gone` with the id of each pod that a watch of `following` sees end, from its thread."""
+    def telling_changes(self, on_change: Callable[[str], None]) -> Iterator[None]:
+        """Calls `on_change` with the id of each pod whose change `following` sees, from its thread."""
         with self._lock:
-            self._on_gone.append(on_gone)
+            self._on_change.append(on_change)
         try:
             yield
         finally:
             with self._lock:
-                self._on_gone.remove(on_gone)
+                self._on_change.remove(on_change)
 
     @contextmanager
     def following(self, on_change: Callable[[InstanceChange], None]) -> Iterator[None]:
@@ -140,12 +140,11 @@ class Discovery:
                 self._held.pop(pod.id, None)
                 self._gone[pod.id] = pod
                 self._ended[pod.uid] = pod.ended_at_us or self._clock()
-                listeners = tuple(self._on_gone)
             else:
                 self._held[pod.id] = pod
-                listeners = ()
-        for on_gone in listeners:
-            on_gone(pod.id)
+            listeners = tuple(self._on_change)
+        for on_change in listeners:
+            on_change(pod.id)
 
     def _listed(self, done: threading.Event, all_of_them: Sequence[threading.Event]) -> None:
         done.set()

@@ -52,15 +52,28 @@ PERMISSIONS: tuple[Permission, ...] = (
     ),
 )
 
+"""What is needed in each namespace of the target."""
 
-def lacking(api: KubernetesApi, namespaces: Sequence[str]) -> Iterator[tuple[Permission, str, str]]:
+TO_WATCH: tuple[Permission, ...] = (
+    Permission(group="", resource="events", verbs=("list",), purpose="exact instants of faults of others"),
+    *(
+        Permission(group=GROUP, resource=plural, verbs=_READ, purpose=f"faults of others by {kind}")
+        for kind, plural in PLURALS.items()
+    ),
+)
+"""What is needed in each other namespace in which others keep objects of Chaos Mesh."""
+
+
+def lacking(
+    api: KubernetesApi, namespaces: Sequence[str], permissions: Sequence[Permission] = PERMISSIONS
+) -> Iterator[tuple[Permission, str, str]]:
     """What this user may not do: the permission, the namespace, and those of its verbs that are refused.
 
     Raises:
         Retryable: no answer.
     """
     for namespace in namespaces:
-        for permission in PERMISSIONS:
+        for permission in permissions:
             refused = [verb for verb in permission.verbs if not _may(api, namespace, permission, verb)]
             if refused:
                 yield permission, namespace, ", ".join(refused)

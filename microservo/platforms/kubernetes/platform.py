@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from types import MappingProxyType
 
 from microservo.adapters.clock import now_us
 from microservo.domain.faults.catalogue import kind_named
@@ -31,6 +32,7 @@ class KubernetesPlatform:
     Args:
         api: the cluster.
         namespaces: those that belong to the target.
+        fault_namespaces: those in which others keep objects of Chaos Mesh that act on it, besides.
         clock: epoch microseconds UTC.
         patience: how long Chaos Mesh is waited for.
     """
@@ -42,6 +44,7 @@ class KubernetesPlatform:
         api: KubernetesApi,
         namespaces: Sequence[str],
         *,
+        fault_namespaces: Sequence[str] = (),
         clock: Callable[[], int] = now_us,
         patience: Patience | None = None,
     ) -> None:
@@ -51,7 +54,8 @@ class KubernetesPlatform:
         self._objects = ChaosObjects(api)
         self._chaos_mesh = ChaosMesh(self._objects, self._discovery, clock, patience=patience)
         self._noop = NoopMechanism(clock)
-        self._others = OthersFaults(api, namespaces, self._objects, self._discovery, clock)
+        watched = tuple(dict.fromkeys((*namespaces, *fault_namespaces)))
+        self._others = OthersFaults(api, watched, self._objects, self._discovery, clock)
 
     def instances(self) -> Sequence[Instance]:
         return [self._discovery.instance(pod) for pod in self._pods()]
@@ -70,8 +74,10 @@ class KubernetesPlatform:
     def watch(self, on_change: Callable[[InstanceChange], None]) -> AbstractContextManager[None]:
         return self._discovery.following(on_change)
 
-    def watch_faults(self, on_request: Callable[[FaultRequest], None]) -> AbstractContextManager[None]:
-        return self._others.following(on_request)
+    def watch_faults(
+        self, on_request: Callable[[FaultRequest], None], *, left: Mapping[str, str] = MappingProxyType({})
+    ) -> AbstractContextManager[None]:
+        return self._others.following(on_request, left)
 
     def force(self, instance: str, fault_id: str, kind: str) -> None:
         if kind not in OBJECTS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from microservo.adapters.clock import now_us
@@ -57,7 +58,9 @@ class LocalPlatform:
     def watch(self, on_change: Callable[[InstanceChange], None]) -> AbstractContextManager[None]:
         return watch_state(self._state_file, on_change, clock=self._clock)
 
-    def watch_faults(self, on_request: Callable[[FaultRequest], None]) -> AbstractContextManager[None]:
+    def watch_faults(
+        self, on_request: Callable[[FaultRequest], None], *, left: Mapping[str, str] = MappingProxyType({})
+    ) -> AbstractContextManager[None]:
         # Nobody but us acts on the processes.
         return nullcontext()
 

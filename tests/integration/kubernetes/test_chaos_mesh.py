@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from cluster_world import Behaviour, ChaosController, Workloads
+from chaos_controller import Behaviour, ChaosController
+from cluster_world import Workloads
 from kubernetes_cluster import Cluster, new_namespace, pod_manifest
 
 from microservo.adapters.clock import now_us
@@ -223,6 +224,15 @@ def test_a_container_that_is_killed_is_back_when_it_was_started_again(shop: Shop
     with pytest.raises(Retryable, match="nothing is ready yet"):
         shop.mechanism(kill.kind).recover(shop.cart[0], "f1", kill.wire())
     assert shop.recover(kill).evidence == f"{shop.cart[0]} is ready"
+
+
+def test_a_container_that_is_killed_once_more_is_back_once_more(shop: Shop) -> None:
+    kill = example("process-kill")
+    for fault_id in ("f1", "f2"):
+        applied = shop.apply(kill, fault_id)
+        recovered = shop.recover(kill, fault_id)
+        assert recovered.evidence == f"{shop.cart[0]} is ready"
+        assert recovered.at_us > applied.at_us
 
 
 def test_a_pod_that_nothing_owns_has_no_replacement_and_its_container_has(shop: Shop) -> None:

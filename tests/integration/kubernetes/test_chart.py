@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 import yaml
-from cluster_world import ChaosController, Workloads
+from chaos_controller import ChaosController
+from cluster_world import Workloads
 from kubernetes_cluster import API_SERVER_VERSION, Cluster, helm_binary, new_namespace
 
 from microservo.domain.faults.catalogue import KINDS
 from microservo.errors import InvalidInput
 from microservo.log.topics import topic_specs
 from microservo.platforms.kubernetes.api import Json, KubernetesApi
-from microservo.platforms.kubernetes.permissions import PERMISSIONS, Permission, lacking
+from microservo.platforms.kubernetes.permissions import PERMISSIONS, TO_WATCH, Permission, lacking
 from microservo.platforms.kubernetes.platform import KubernetesPlatform
 from microservo.platforms.target import KubernetesTarget
 from microservo.runtime.settings import ServiceSettings
@@ -212,19 +214,44 @@ def token(api: KubernetesApi, namespace: str, name: str) -> str:
     return str(api.create(path, review)["status"]["token"])
 
 
-def test_the_chart_allows_exactly_what_is_declared_to_be_needed(kubernetes_cluster: Cluster) -> None:
-    api = kubernetes_cluster.api()
-    namespace = new_namespace(api)
-    found = install(api, namespace, "kafka.bootstrapServers=kafka:9092")
-    (role,) = of_kind(found, "Role")
-    allowed = {
+def allowed_by(role: Json) -> set[tuple[str, str, str]]:
+    return {
         (group, resource, verb)
         for each in role["rules"]
         for group in each["apiGroups"]
         for resource in each["resources"]
         for verb in each["verbs"]
     }
-    assert allowed == {(each.group, each.resource, verb) for each in PERMISSIONS for verb in each.verbs}
+
+
+def needed(permissions: Sequence[Permission]) -> set[tuple[str, str, str]]:
+    return {(each.group, each.resource, verb) for each in permissions for verb in each.verbs}
+
+
+def test_where_others_keep_their_objects_the_chart_allows_to_see_them_and_no_more(
+    kubernetes_cluster: Cluster,
+) -> None:
+    api = kubernetes_cluster.api()
+    namespace, elsewhere = new_namespace(api), new_namespace(api, "chaos-mesh")
+    settings = f"target.faultNamespaces={{{namespace},{elsewhere}}}"
+    found = install(api, namespace, "kafka.bootstrapServers=kafka:9092", settings)
+    roles = {each["metadata"]["namespace"]: each for each in of_kind(found, "Role")}
+    assert allowed_by(roles[namespace]) == needed(PERMISSIONS), "it belongs to the target anyway"
+    assert allowed_by(roles[elsewhere]) == needed(TO_WATCH)
+    worker = kubernetes_cluster.api(token(api, namespace, "ms-target"))
+    assert list(lacking(worker, [elsewhere], TO_WATCH)) == []
+    (target,) = [each for each in of_kind(found, "ConfigMap") if each["metadata"]["name"] == "ms-target"]
+    assert KubernetesTarget.model_validate_json(target["data"]["target.json"]) == KubernetesTarget(
+        namespaces=(namespace,), fault_namespaces=(namespace, elsewhere)
+    )
+
+
+def test_the_chart_allows_exactly_what_is_declared_to_be_needed(kubernetes_cluster: Cluster) -> None:
+    api = kubernetes_cluster.api()
+    namespace = new_namespace(api)
+    found = install(api, namespace, "kafka.bootstrapServers=kafka:9092")
+    (role,) = of_kind(found, "Role")
+    assert allowed_by(role) == needed(PERMISSIONS)
     worker = kubernetes_cluster.api(token(api, namespace, "ms-target"))
     assert list(lacking(worker, [namespace])) == []
 

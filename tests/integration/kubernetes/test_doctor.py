@@ -15,10 +15,10 @@ from microservo.cli.root import cli
 pytestmark = pytest.mark.integration
 
 
-def doctor(namespace: str) -> tuple[int, str]:
+def doctor(namespace: str, *more: str) -> tuple[int, str]:
     done = CliRunner().invoke(
         cli,
-        ["doctor", "--target", "kubernetes", "--namespace", namespace, "--context", "test"],
+        ["doctor", "--target", "kubernetes", "--namespace", namespace, "--context", "test", *more],
         env={"COLUMNS": "400"},
     )
     return done.exit_code, done.output
@@ -50,3 +50,17 @@ def test_a_user_who_may_not_see_pods_is_told_that_nothing_works(
     assert code != 0
     assert "refused: get, list, watch" in said
     assert f"may get, list, watch pods in {workloads.namespace}" in said
+
+
+def test_what_may_be_seen_where_others_keep_their_objects_is_told(
+    kubernetes_cluster: Cluster, workloads: Workloads, tmp_path: Path
+) -> None:
+    workloads.deploy("redis-cart")
+    elsewhere = new_namespace(kubernetes_cluster.api(), "chaos-mesh")
+    code, said = doctor(workloads.namespace, "--fault-namespace", elsewhere)
+    assert code == 0, said
+    assert f"may get, list, watch networkchaos.chaos-mesh.org in {elsewhere}" in said
+    assert f"pods in {elsewhere}" not in said
+    (tmp_path / "kubeconfig").write_text(json.dumps(kubernetes_cluster.kubeconfig("nobody")))
+    _, said = doctor(workloads.namespace, "--fault-namespace", elsewhere)
+    assert "faults of others by NetworkChaos" in said

@@ -6,39 +6,34 @@ The controller is the tests': its phases are those of the real one, the instants
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
-from cluster_world import Behaviour, ChaosController, Workloads
+from chaos_controller import Behaviour, ChaosController
+from chaos_kinds import KILLS, LASTING, ONE_OF_EACH, example, object_of_others
+from cluster_world import Workloads
 from kubernetes_cluster import Cluster, new_namespace
 
-from microservo.adapters.clock import now_us
-from microservo.domain.faults.base import Fault
-from microservo.domain.faults.catalogue import KINDS
 from microservo.errors import InvalidInput, Retryable
-from microservo.platforms.kubernetes.api import Json, KubernetesApi
-from microservo.platforms.kubernetes.chaos.experiment import PLURALS, collection, manifest, name_of
-from microservo.platforms.kubernetes.chaos.manifests import BUILDERS, OBJECTS, experiment_of
+from microservo.platforms.kubernetes.api import KubernetesApi
+from microservo.platforms.kubernetes.chaos.experiment import PLURALS, collection, name_of
+from microservo.platforms.kubernetes.chaos.manifests import OBJECTS
 from microservo.platforms.kubernetes.chaos.mechanism import Patience
 from microservo.platforms.kubernetes.chaos.others import kind_of
 from microservo.platforms.kubernetes.chaos.status import PAUSE_ANNOTATION
-from microservo.platforms.kubernetes.discovery import Discovery
 from microservo.platforms.kubernetes.platform import KubernetesPlatform
 from microservo.platforms.mechanism import Confirmation
 from microservo.retry import retry
+from microservo.testing import eventually
 from schemas.records import FaultRequest
 
 pytestmark = pytest.mark.integration
 
 PATIENCE_S = 60.0
 SHORT = Patience(selected=4.0, injected=4.0, recovered=4.0)
-KILLS = ("pod-kill", "process-kill")
-LASTING = sorted(BUILDERS.keys() - set(KILLS))
-ONE_OF_EACH: Mapping[str, str] = {OBJECTS[kind]: kind for kind in reversed(LASTING)}
-"""A kind of fault for each kind of object."""
 
 
 @dataclass
@@ -83,15 +78,6 @@ class Shop:
         found = {kind: self.api.get(collection(self.namespace, kind))["items"] for kind in PLURALS}
         return {kind: [each["metadata"]["name"] for each in items] for kind, items in found.items() if items}
 
-    def object_of_others(self, kind: str, name: str) -> Json:
-        """What somebody else would ask of Chaos Mesh for a kind of fault."""
-        discovery = Discovery(self.api, [self.namespace], now_us)
-        pod = discovery.pod(self.cart)
-        assert pod is not None
-        peers = [each for each in discovery.pods() if each != pod]
-        body = manifest(experiment_of(example(kind), pod), fault_id=name, pod=pod, peers=peers)
-        return body | {"metadata": {"name": name}}
-
 
 @pytest.fixture(scope="module")
 def shop(kubernetes_cluster: Cluster) -> Iterator[Shop]:
@@ -102,10 +88,6 @@ def shop(kubernetes_cluster: Cluster) -> Iterator[Shop]:
     controller = ChaosController(workloads)
     with controller.running():
         yield Shop(api, workloads, controller, platform, cart)
-
-
-def example(kind: str) -> Fault:
-    return KINDS[kind].from_text(KINDS[kind].strong)
 
 
 def refusal(act: Callable[[], object], error: type[Exception]) -> str:
@@ -181,7 +163,7 @@ def test_stuck(shop: Shop) -> None:
 
 @pytest.mark.parametrize("name", sorted(ONE_OF_EACH))
 def test_paused_and_gone_on_by_others(name: str, shop: Shop) -> None:
-    body = shop.object_of_others(ONE_OF_EACH[name], f"paused-{PLURALS[name]}")
+    body = object_of_others(shop.api, shop.cart, ONE_OF_EACH[name], f"paused-{PLURALS[name]}")
     path = collection(shop.namespace, name)
     seen: queue.SimpleQueue[FaultRequest] = queue.SimpleQueue()
 
@@ -209,20 +191,24 @@ def test_paused_and_gone_on_by_others(name: str, shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("kind", KILLS)
-def test_one_shot_of_others_is_begun_once_and_no_pause_ends_it(kind: str, shop: Shop) -> None:
+def test_one_shot_of_others_is_begun_once_and_over_when_something_is_back_whatever_its_object_does(
+    kind: str, shop: Shop
+) -> None:
     (alone,) = shop.workloads.deploy(kind)
-    body = shop.object_of_others(kind, f"once-{kind}")
-    body["spec"]["selector"] = {"pods": {shop.namespace: [alone.split("/")[1]]}}
+    body = object_of_others(shop.api, alone, kind, f"once-{kind}")
     body["metadata"]["annotations"] = {PAUSE_ANNOTATION: "true"}
     path, name = collection(shop.namespace, "PodChaos"), body["metadata"]["name"]
     seen: queue.SimpleQueue[FaultRequest] = queue.SimpleQueue()
     with shop.platform.watch(lambda change: None), shop.platform.watch_faults(seen.put):
         shop.api.create(path, body)
         begun = seen.get(timeout=PATIENCE_S)
-        shop.api.delete(f"{path}/{name}")
         ended = seen.get(timeout=PATIENCE_S)
+        shop.api.delete(f"{path}/{name}")
+        eventually(lambda: name not in shop.left().get("PodChaos", []), what="its object to go")
     assert (begun.action, begun.service, begun.kind) == ("declare", kind, kind_of(body))
     assert (ended.action, ended.fault_id) == ("stop", begun.fault_id)
     assert [begun.start_at_us] == shop.stamped_us(name, "Apply")
-    assert [ended.end_at_us] == shop.stamped_us(name, "Recover")
+    assert begun.start_at_us is not None
+    assert ended.end_at_us is not None
+    assert begun.start_at_us < ended.end_at_us
     assert seen.empty()

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cluster_world import ChaosController, Workloads
+from chaos_controller import ChaosController
+from cluster_world import Workloads
 from kubernetes_cluster import Cluster, new_namespace
 from recorded_progress import RecordedProgress
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, Self
 
 from microservo.adapters.broker import Message
@@ -48,7 +49,9 @@ class FakePlatform:
     def watch(self, on_change: Callable[[InstanceChange], None]) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def watch_faults(self, on_request: Callable[[FaultRequest], None]) -> AbstractContextManager[None]:
+    def watch_faults(
+        self, on_request: Callable[[FaultRequest], None], *, left: Mapping[str, str] = MappingProxyType({})
+    ) -> AbstractContextManager[None]:
         return nullcontext()
 
     def force(self, instance: str, fault_id: str, kind: str) -> None:

@@ -7,8 +7,16 @@ from typing import Any
 
 import pytest
 
-from microservo.platforms.kubernetes.chaos.instants import CoreEvent, core_events, cycles, of_second
-from microservo.platforms.kubernetes.chaos.others import is_ours, kind_of, requests_of
+from microservo.domain.faults.catalogue import check_id
+from microservo.platforms.kubernetes.chaos.instants import (
+    CoreEvent,
+    Instant,
+    core_events,
+    cycles,
+    is_exact,
+    of_second,
+)
+from microservo.platforms.kubernetes.chaos.others import is_id_of_others, is_ours, kind_of, requests_of
 from microservo.platforms.kubernetes.chaos.status import status_of
 from schemas.records import FaultRequest
 
@@ -183,10 +191,13 @@ def told(
     chaos: dict[str, Any],
     *events: CoreEvent,
     gone_us: int | None = None,
-    pods_gone_us: Mapping[str, int] | None = None,
+    ended_us: Mapping[str, int] | None = None,
 ) -> list[FaultRequest]:
-    gone = (pods_gone_us or {}).get
-    return list(requests_of(chaos, events, service_of, gone_us=gone_us, pod_gone_us=gone))
+    def ended(record: str, _applied: Instant) -> Instant | None:
+        at_us = (ended_us or {}).get(record)
+        return None if at_us is None else Instant(at_us=at_us, within_us=SECOND_US)
+
+    return list(requests_of(chaos, events, service_of, gone_us=gone_us, ended_of=ended))
 
 
 def test_a_fault_of_others_is_declared_once_for_each_service_that_it_acts_on() -> None:
@@ -207,6 +218,85 @@ def test_a_fault_of_others_is_declared_once_for_each_service_that_it_acts_on() -
     assert told(chaos, exact("Apply", NOON_US + 5_100_000)) == [cart, redis]
 
 
+def test_what_a_schedule_or_a_workflow_made_says_so() -> None:
+    by_schedule = found(record(event("Apply", 5)), ownerReferences=[{"kind": "Schedule", "name": "nightly"}])
+    (declared,) = told(by_schedule)
+    assert declared.parameters == {"object": "shop/slow", "schedule": "shop/nightly"}
+    by_workflow = found(
+        record(event("Apply", 5)),
+        ownerReferences=[{"kind": "WorkflowNode", "name": "serial-x7"}],
+        labels={"chaos-mesh.org/workflow": "drill", "chaos-mesh.org/controlled-by": "serial-x7"},
+    )
+    (declared,) = told(by_workflow)
+    assert declared.parameters == {"object": "shop/slow", "workflow": "shop/drill"}
+    assert declared.requested_by == "NetworkChaos slow of WorkflowNode serial-x7 of Workflow drill"
+
+
+def test_two_containers_of_a_pod_are_one_instance_that_has_a_fault_from_the_first_to_the_last() -> None:
+    app = record(event("Apply", 5), event("Recover", 8), pod=f"{POD}/app", phase="Not Injected")
+    sidecar = record(event("Apply", 6), event("Recover", 9), pod=f"{POD}/sidecar", phase="Not Injected")
+    declared, stopped = told(found(app, sidecar))
+    assert declared.instances == (POD,)
+    assert declared.start_at_us == NOON_US + 5_500_000
+    assert stopped.end_at_us == NOON_US + 9_500_000
+
+
+@pytest.mark.parametrize(
+    ("services", "expected"),
+    [
+        (("cart", "redis-cart"), {"cart", "redis-cart"}),
+        (("recommendations-of-the-day", "recommendations-of-the-night"), None),
+        (("web.shop", "web-shop", "web shop"), None),
+    ],
+)
+def test_services_have_ids_of_their_own_whatever_their_names_are(
+    services: tuple[str, ...], expected: set[str] | None
+) -> None:
+    chaos = found(*(record(event("Apply", 5), pod=f"shop/{number}") for number in range(len(services))))
+    requests = requests_of(chaos, (), lambda instance: services[int(instance.partition("/")[2])])
+    ids = {each.fault_id for each in requests}
+    assert len(ids) == len(services)
+    for each in ids:
+        check_id(each)
+        assert is_id_of_others(each)
+    if expected is not None:
+        assert ids == {f"11112222-3333-4444-{name}-1" for name in expected}
+
+
+def test_what_was_over_when_it_was_seen_is_declared_with_its_end() -> None:
+    chaos = found(record(event("Apply", 5), event("Recover", 9), phase="Not Injected"))
+    declared, stopped = told(chaos)
+    assert declared.end_at_us == stopped.end_at_us == NOON_US + 9_500_000
+
+
+def test_an_end_in_the_second_of_the_beginning_is_behind_it() -> None:
+    chaos = found(record(event("Apply", 5), event("Recover", 5), phase="Not Injected"))
+    declared, stopped = told(chaos)
+    assert declared.start_at_us is not None
+    assert stopped.end_at_us == declared.start_at_us + 1
+
+
+def test_a_fault_that_is_in_force_on_some_of_its_pods_is_spreading_unless_the_others_have_failed() -> None:
+    first = record(event("Apply", 5))
+    waiting = record(pod="shop/cart-1", phase="Not Injected/Wait")
+    failed = record(event("Apply", 5, "no daemon"), pod="shop/cart-1", phase="Not Injected")
+    assert status_of(found(first, waiting)).is_spreading
+    assert not status_of(found(first, failed)).is_spreading
+    assert not status_of(found(waiting)).is_spreading
+    assert not status_of(found(first, waiting, phase="Stop")).is_spreading
+
+
+def test_an_attempt_lacks_its_core_event_until_that_of_its_own_is_there() -> None:
+    (once,) = status_of(found(record(event("Apply", 5)))).carriers
+    assert not is_exact(once, ())
+    assert is_exact(once, (exact("Apply", NOON_US + 5_100_000),))
+    again = record(event("Apply", 5), event("Recover", 5), event("Apply", 5))
+    (twice,) = status_of(found(again)).carriers
+    events = (exact("Apply", NOON_US + 5_100_000), exact("Recover", NOON_US + 5_200_000))
+    assert not is_exact(twice, events)
+    assert is_exact(twice, (*events, exact("Apply", NOON_US + 5_300_000)))
+
+
 def test_the_end_of_a_fault_of_others_is_told_when_the_last_of_its_pods_is_free_of_it() -> None:
     first = record(event("Apply", 5), event("Recover", 9), phase="Not Injected")
     second = record(event("Apply", 5), pod="shop/cart-1")
@@ -222,15 +312,26 @@ def test_what_was_in_force_when_its_object_went_is_over_then() -> None:
     assert (stop.end_at_us, stop.within_us) == (gone_us, SECOND_US)
 
 
-def test_a_fault_of_others_ends_with_the_last_pod_that_it_acts_on_but_a_kill_does_not() -> None:
+def test_a_fault_of_others_ends_with_the_last_pod_that_it_acts_on() -> None:
     records = (record(event("Apply", 5)), record(event("Apply", 5), pod="shop/cart-1"))
     ends_us = {"shop/cart-0": NOON_US + 8 * SECOND_US, "shop/cart-1": NOON_US + 9 * SECOND_US}
     first = dict(list(ends_us.items())[:1])
-    assert [each.action for each in told(found(*records), pods_gone_us=first)] == ["declare"]
-    _, stop = told(found(*records), pods_gone_us=ends_us)
+    assert [each.action for each in told(found(*records), ended_us=first)] == ["declare"]
+    _, stop = told(found(*records), ended_us=ends_us)
     assert (stop.action, stop.end_at_us) == ("stop", NOON_US + 9 * SECOND_US)
-    kill = found(*records, spec={"action": "pod-kill"})
-    assert [each.action for each in told(kill, pods_gone_us=ends_us)] == ["declare"]
+
+
+@pytest.mark.parametrize("action", ["pod-kill", "container-kill"])
+def test_a_kill_ends_with_what_comes_instead_whatever_happens_to_its_object(action: str) -> None:
+    kept = found(record(event("Apply", 5)), spec={"action": action})
+    removed = found(
+        record(event("Apply", 5), event("Recover", 7), phase="Not Injected"), spec={"action": action}
+    )
+    gone_us, ready_us = NOON_US + 7 * SECOND_US, NOON_US + 9 * SECOND_US
+    assert [each.action for each in told(removed, gone_us=gone_us)] == ["declare"]
+    for chaos in (kept, removed):
+        _, stop = told(chaos, ended_us={POD: ready_us})
+        assert (stop.action, stop.end_at_us) == ("stop", ready_us)
 
 
 def test_a_fault_of_others_that_was_paused_and_resumed_is_two_faults() -> None:

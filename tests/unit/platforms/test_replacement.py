@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from microservo.platforms.kubernetes.chaos.instants import Instant
 from microservo.platforms.kubernetes.chaos.replacement import Killed, Replacements
 from microservo.platforms.kubernetes.pods import Owner, Pod
 
@@ -88,3 +89,45 @@ def test_two_that_were_killed_have_a_replacement_each_and_keep_it() -> None:
     assert replacements.find("a", first, [newer, NEW]) == NEW
     assert replacements.find("b", second, [newer, NEW]) == newer
     assert replacements.find("a", first, [newer, NEW]) == NEW
+
+
+def test_a_container_that_is_killed_again_is_back_again() -> None:
+    replacements = Replacements()
+    once, twice = replace(VICTIM, restarts=4), replace(VICTIM, restarts=5)
+    assert replacements.find("a", Killed.of(VICTIM, [VICTIM]), [once]) == once
+    assert replacements.find("b", Killed.of(once, [once]), [once]) is None
+    assert replacements.find("b", Killed.of(once, [once]), [twice]) == twice
+
+
+KILL = Instant(at_us=NOON_US + 2_400_000, within_us=0)
+LATER_US = NOON_US + 2_000_000
+"""The second of the kill, in which the API has all that came after it."""
+
+
+def seen_late(pod: Pod, *pods: Pod) -> Pod | None:
+    """What replaces a pod whose kill was seen only afterwards, of these."""
+    return found(*pods, killed=Killed.seen_late(pod, pods, KILL))
+
+
+def test_of_a_kill_seen_late_what_was_started_since_is_the_replacement_and_what_was_there_is_none() -> None:
+    new = replace(NEW, started_at_us=LATER_US, ready_at_us=LATER_US)
+    assert seen_late(VICTIM, SIBLING, STRANGER) is None
+    assert seen_late(VICTIM, SIBLING, STRANGER, new) == new
+
+
+def test_of_a_kill_seen_late_a_pod_of_its_name_or_its_container_started_since_is_the_replacement() -> None:
+    of_its_name = replace(VICTIM, uid="u9", restarts=0, started_at_us=LATER_US)
+    assert seen_late(of_its_name, of_its_name, SIBLING) == of_its_name
+    restarted = replace(VICTIM, restarts=4, started_at_us=LATER_US)
+    assert seen_late(restarted, restarted, SIBLING) == restarted
+    assert seen_late(VICTIM, VICTIM, SIBLING) is None
+
+
+def test_a_kill_is_over_when_something_is_ready_instead_or_at_once_where_nothing_ever_will_be() -> None:
+    replacements = Replacements()
+    ready = replace(NEW, ready_at_us=NOON_US + 7_000_000)
+    assert replacements.end("a", KILLED, KILL, [SIBLING], seen_us=0) is None
+    over = replacements.end("a", KILLED, KILL, [SIBLING, ready], seen_us=0)
+    assert over == (Instant(at_us=NOON_US + 7_500_000, within_us=500_000), "shop/cart-3 is ready")
+    bare = Killed.of(replace(VICTIM, owner=Owner()), [])
+    assert replacements.end("b", bare, KILL, [], seen_us=0) == (KILL, "nothing makes another pod")

@@ -15,7 +15,12 @@ from microservo.supervision.supervisor import Supervisor
 from microservo.system.launchers import ClusterLauncher, LocalLauncher, launcher_of
 from microservo.system.options import ClusterOptions, SystemOptions
 
-CLUSTER = KubernetesTarget(namespaces=("shop", "data-store"), context="test")
+CLUSTER = KubernetesTarget(
+    namespaces=("shop", "data-store"), fault_namespaces=("chaos-mesh",), context="test"
+)
+OPTIONS = ClusterOptions(
+    namespaces=CLUSTER.namespaces, fault_namespaces=CLUSTER.fault_namespaces, context="test"
+)
 
 
 def test_a_file_that_names_a_cluster_is_told_from_that_of_processes(tmp_path: Path) -> None:
@@ -58,7 +63,7 @@ def test_what_was_left_of_a_system_on_a_cluster_does_not_lead_a_local_one_there(
 
 def test_who_looks_before_the_start_finds_the_cluster_and_nobody_after_the_end(tmp_path: Path) -> None:
     file = tmp_path / "run" / "target.json"
-    options = SystemOptions(cluster=ClusterOptions(namespaces=CLUSTER.namespaces, context="test"))
+    options = SystemOptions(cluster=OPTIONS)
     launcher = launcher_of(options, file, tmp_path)
     assert isinstance(launcher, ClusterLauncher)
     launcher.prepare()
@@ -70,7 +75,7 @@ def test_who_looks_before_the_start_finds_the_cluster_and_nobody_after_the_end(t
 def test_a_file_that_was_there_already_stays(tmp_path: Path) -> None:
     file = tmp_path / "target.json"
     file.write_text(CLUSTER.model_dump_json())
-    launcher = ClusterLauncher(ClusterOptions(namespaces=CLUSTER.namespaces, context="test"), file)
+    launcher = ClusterLauncher(OPTIONS, file)
     launcher.prepare()
     launcher.close()
     assert kubernetes_target(file) == CLUSTER

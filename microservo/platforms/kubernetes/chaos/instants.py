@@ -77,6 +77,15 @@ def cycles(
     return tuple(found)
 
 
+def is_exact(record: Record, events: Sequence[CoreEvent]) -> bool:
+    """Whether the newest attempt on a record that succeeded has its core Event; true where none did."""
+    used: set[CoreEvent] = set()
+    found = [
+        _exact(record, each.operation, each.at_us, events, used) for each in record.events if each.succeeded
+    ]
+    return not found or found[-1] is not None
+
+
 def of_second(second_us: int, *, since_us: int = 0, seen_us: int = 0) -> Instant:
     """The instant of something that is known to lie within a second.
 

@@ -337,15 +337,12 @@ class ChaosMesh:
 
     def _replacement(self, name: str, killed: Killed, applied: Instant) -> Confirmation:
         pods = self._discovery.pods()
-        pod = self._replacements.find(name, killed, pods)
-        if pod is not None:
-            ready = of_second(pod.ready_at_us, since_us=applied.at_us, seen_us=self._clock())
-            return Confirmation(at_us=ready.at_us, within_us=ready.within_us, evidence=f"{pod.id} is ready")
-        if killed.is_gone_for_good(pods):
-            evidence = "nothing makes another pod"
-            return Confirmation(at_us=applied.at_us, evidence=evidence, within_us=applied.within_us)
-        msg = f"nothing is ready yet in place of what {name} killed; waiting"
-        raise Retryable(msg)
+        ended = self._replacements.end(name, killed, applied, pods, seen_us=self._clock())
+        if ended is None:
+            msg = f"nothing is ready yet in place of what {name} killed; waiting"
+            raise Retryable(msg)
+        at, evidence = ended
+        return Confirmation(at_us=at.at_us, within_us=at.within_us, evidence=evidence)
 
 
 def _is_left_over(found: Json, pod: Pod) -> bool:

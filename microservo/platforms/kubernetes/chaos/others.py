@@ -5,23 +5,33 @@
     object of others ─► records ─► by service and cycle ─► declare ... stop
 
 Each service that it acts on, and each time that it was in force, is a fault of its own, with an id that says
-always the same: who reads it again, in another process too, says nothing new.
+always the same: who reads it again, in another process too, says nothing new. A Schedule makes an object for
+each recurrence, and a Workflow one for each of its nodes, so that these are faults of their own, too.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from microservo.platforms.kubernetes.api import Json
 from microservo.platforms.kubernetes.chaos.experiment import MANAGER
 from microservo.platforms.kubernetes.chaos.instants import SECOND_US, CoreEvent, Cycle, Instant, cycles
-from microservo.platforms.kubernetes.chaos.status import status_of
+from microservo.platforms.kubernetes.chaos.status import Record, status_of
 from microservo.platforms.kubernetes.pods import instant_us
 from schemas.records import FaultRequest
 
+EndedOf = Callable[[str, Instant], Instant | None]
+"""When what was in force on a record since then has ended other than by Chaos Mesh; None where it has not."""
+
 _UID_SHOWN = 18
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[A-Za-z0-9_-]+-[0-9]+", re.ASCII)
 _KILLS = ("pod-kill", "container-kill")
+_WORKFLOW_LABEL = "chaos-mesh.org/workflow"
+_SERVICE_IN_ID = re.compile(r"[A-Za-z0-9_-]{1,24}", re.ASCII)
+_NOT_IN_ID = re.compile(r"[^A-Za-z0-9_-]", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +51,23 @@ def is_ours(found: Json) -> bool:
     return all(labels.get(name) == value for name, value in MANAGER.items())
 
 
+def is_id_of_others(fault_id: str) -> bool:
+    """Whether an id is one that `requests_of` gives."""
+    return _ID.fullmatch(fault_id) is not None
+
+
+def is_kill(found: Json) -> bool:
+    """Whether an object kills pods or containers, which no pause and no deletion of it undoes."""
+    return found["spec"].get("action") in _KILLS
+
+
 def requests_of(
     found: Json,
     events: Sequence[CoreEvent],
     service_of: Callable[[str], str | None],
     *,
     gone_us: int | None = None,
-    pod_gone_us: Callable[[str], int | None] = lambda _: None,
+    ended_of: EndedOf = lambda _record, _applied: None,
 ) -> Iterator[FaultRequest]:
     """What is to be declared of an object by now: that it is in force, and that it no longer is.
 
@@ -55,15 +75,17 @@ def requests_of(
         found: the object in its newest state, with its kind.
         events: what the cluster's events say of it.
         service_of: the service of an instance; None where it is none of the target's.
-        gone_us: when the object itself was gone; what is still in force then is over.
-        pod_gone_us: when an instance was gone, and what was in force on it with it; None where it is not.
+        gone_us: when the object itself was gone; what is still in force then is over, but for a kill.
+        ended_of: of a kill, when something was ready in place of what it hit; of the rest, when its pod went.
     """
-    # A kill is in force after its pod has gone.
-    is_kill = found["spec"].get("action") in _KILLS
-    for part in _parts(found, events, service_of, (lambda _: None) if is_kill else pod_gone_us):
-        fault_id = f"{found['metadata']['uid'][:_UID_SHOWN]}-{part.service[:24]}-{part.number}"
-        yield _declaration(found, part, fault_id)
-        ended = part.recovered or (Instant(at_us=gone_us, within_us=1_000_000) if gone_us else None)
+    for part in _parts(found, events, service_of, ended_of):
+        fault_id = f"{found['metadata']['uid'][:_UID_SHOWN]}-{_in_id(part.service)}-{part.number}"
+        ended = part.recovered
+        if ended is None and gone_us is not None and not is_kill(found):
+            ended = Instant(at_us=gone_us, within_us=SECOND_US)
+        if ended is not None:
+            ended = _after(ended, part.applied)
+        yield _declaration(found, part, fault_id, ended)
         if ended is not None:
             yield FaultRequest(
                 fault_id=fault_id,
@@ -86,7 +108,7 @@ def kind_of(found: Json) -> str:
     return "-".join(part for part in (found["kind"].lower(), action.lower()) if part)
 
 
-def _declaration(found: Json, part: _Part, fault_id: str) -> FaultRequest:
+def _declaration(found: Json, part: _Part, fault_id: str, ended: Instant | None) -> FaultRequest:
     return FaultRequest(
         fault_id=fault_id,
         action="declare",
@@ -94,9 +116,10 @@ def _declaration(found: Json, part: _Part, fault_id: str) -> FaultRequest:
         kind=kind_of(found),
         service=part.service,
         instances=part.instances,
-        parameters={"object": f"{found['metadata']['namespace']}/{found['metadata']['name']}"},
+        parameters=_origin(found),
         start_at_us=part.applied.at_us,
-        within_us=part.applied.within_us,
+        end_at_us=None if ended is None else ended.at_us,
+        within_us=max(each.within_us for each in (part.applied, ended) if each is not None),
         requested_by=_author(found),
     )
 
@@ -105,47 +128,81 @@ def _parts(
     found: Json,
     events: Sequence[CoreEvent],
     service_of: Callable[[str], str | None],
-    pod_gone_us: Callable[[str], int | None],
+    ended_of: EndedOf,
 ) -> Iterator[_Part]:
-    by_service: dict[str, dict[str, Sequence[Cycle]]] = {}
+    by_service: dict[str, dict[Record, Sequence[Cycle]]] = {}
     for record in status_of(found).carriers:
         service = service_of(record.instance)
         if service is not None:
-            ended = _ended_by(cycles(record, events), pod_gone_us(record.instance))
-            by_service.setdefault(service, {})[record.instance] = ended
+            ended = _ended_by(cycles(record, events), record, ended_of, is_once=is_kill(found))
+            by_service.setdefault(service, {})[record] = ended
     for service, found_cycles in sorted(by_service.items()):
         for number in range(max(map(len, found_cycles.values()))):
             at_that_time = {
-                instance: each[number] for instance, each in found_cycles.items() if number < len(each)
+                record: each[number] for record, each in found_cycles.items() if number < len(each)
             }
             yield _part(number + 1, service, at_that_time)
 
 
-def _ended_by(found: Sequence[Cycle], gone_us: int | None) -> Sequence[Cycle]:
-    """The cycles, with none in force any more when its pod was gone: Chaos Mesh's record stays as it was."""
-    if gone_us is None or not found or found[-1].recovered is not None:
+def _ended_by(found: Sequence[Cycle], record: Record, ended_of: EndedOf, *, is_once: bool) -> Sequence[Cycle]:
+    """The cycles, with none in force any more that ended otherwise: Chaos Mesh's record stays as it was.
+
+    What happens once has an end that is no recovery; that which Chaos Mesh writes down is its bookkeeping.
+    """
+    if not found or (found[-1].recovered is not None and not is_once):
         return found
-    gone = Instant(at_us=max(gone_us, found[-1].applied.at_us), within_us=SECOND_US)
-    return [*found[:-1], replace(found[-1], recovered=gone)]
+    return [*found[:-1], replace(found[-1], recovered=ended_of(record.id, found[-1].applied))]
 
 
-def _part(number: int, service: str, found: Mapping[str, Cycle]) -> _Part:
+def _part(number: int, service: str, found: Mapping[Record, Cycle]) -> _Part:
     ends = [each.recovered for each in found.values()]
     known = [each for each in ends if each is not None]
     return _Part(
         number=number,
         service=service,
-        instances=tuple(sorted(found)),
+        instances=tuple(sorted({record.instance for record in found})),
         applied=min((each.applied for each in found.values()), key=lambda instant: instant.at_us),
         recovered=max(known, key=lambda instant: instant.at_us) if len(known) == len(ends) else None,
     )
+
+
+def _after(ended: Instant, applied: Instant) -> Instant:
+    """An end behind its beginning: of two instants within one second, none tells which came first."""
+    at_us = max(ended.at_us, applied.at_us + 1)
+    return Instant(at_us=at_us, within_us=ended.within_us + at_us - ended.at_us)
+
+
+def _in_id(service: str) -> str:
+    """What stands for a service in an id, which takes fewer signs than its name and is shorter."""
+    if _SERVICE_IN_ID.fullmatch(service):
+        return service
+    digest = hashlib.sha256(service.encode()).hexdigest()[:8]
+    return f"{_NOT_IN_ID.sub('-', service)[:24]}-{digest}"
 
 
 def _http_action(spec: Json) -> str:
     return next((name for name in ("abort", "delay", "replace", "patch") if spec.get(name)), "")
 
 
+def _origin(found: Json) -> dict[str, str]:
+    """The object, and the Schedule or Workflow that made it."""
+    metadata = found["metadata"]
+    places = {"object": metadata["name"]}
+    for each in _owners(found):
+        if each["kind"] == "Schedule":
+            places["schedule"] = each["name"]
+    if workflow := (metadata.get("labels") or {}).get(_WORKFLOW_LABEL):
+        places["workflow"] = workflow
+    return {what: f"{metadata['namespace']}/{name}" for what, name in places.items()}
+
+
 def _author(found: Json) -> str:
-    owners = found["metadata"].get("ownerReferences") or ()
-    made_by = "".join(f" of {each['kind']} {each['name']}" for each in owners)
-    return f"{found['kind']} {found['metadata']['name']}{made_by}"
+    made_by = "".join(f" of {each['kind']} {each['name']}" for each in _owners(found))
+    workflow = (found["metadata"].get("labels") or {}).get(_WORKFLOW_LABEL)
+    return f"{found['kind']} {found['metadata']['name']}{made_by}" + (
+        f" of Workflow {workflow}" if workflow else ""
+    )
+
+
+def _owners(found: Json) -> Sequence[Json]:
+    return found["metadata"].get("ownerReferences") or ()

@@ -87,6 +87,12 @@ class ChaosStatus:
         return any(record.injected for record in self.carriers)
 
     @property
+    def is_spreading(self) -> bool:
+        """Whether it is in force somewhere, and not yet elsewhere where nothing has failed."""
+        is_waiting = any(not record.injected and not record.failure for record in self.carriers)
+        return self.is_in_force and is_waiting and not self.stopping
+
+    @property
     def failure(self) -> str:
         """Why something has failed; empty where nothing has."""
         return "; ".join(f"{each.id}: {each.failure}" for each in self.records if each.failure)
