@@ -13,6 +13,7 @@ import pyarrow as pa
 from pydantic import TypeAdapter
 
 from microservo.adapters.broker import Message
+from microservo.datasets.actions import actions_table
 from microservo.datasets.facts import (
     graph_table,
     instances_table,
@@ -34,6 +35,7 @@ from schemas.records import (
     FaultEffect,
     FaultEvent,
     FaultVerdict,
+    ServiceAction,
     ServiceFault,
     ServiceGraph,
     ServiceInstance,
@@ -41,7 +43,7 @@ from schemas.records import (
 )
 
 Fact = FaultEvent | ServiceGraph | ServiceInstance | AnomalyScore | TelemetryLoss
-_LEDGER = "ledger"
+_LEDGER, _ACTIONS = "ledger", "actions"
 _LEDGER_ROW = TypeAdapter(LedgerRow)
 
 
@@ -84,7 +86,7 @@ class FactCollector:
     def __init__(self, run_id: str, prefix: str, folder: Path) -> None:
         self._run_id = run_id
         self._prefix = prefix
-        self._spools = {name: _spool(folder / name) for name in (*KINDS, _LEDGER)}
+        self._spools = {name: _spool(folder / name) for name in (*KINDS, _ACTIONS, _LEDGER)}
         self._requested_us: dict[str, int] = {}
         self.totals = {topic: {"records": 0, "unreadable": 0} for topic in KINDS}
 
@@ -115,6 +117,13 @@ class FactCollector:
             assert isinstance(record, ServiceFault | FaultEffect | FaultVerdict)
             self._spools[catalogue.FAULT_EVENTS].add(self._requested_us.get(record.fault_id, 0), value)
 
+    def add_actions(self, values: Iterable[bytes]) -> None:
+        """Adds values of the joined topic about acts of placement."""
+        for value in values:
+            record = _record(value)
+            assert isinstance(record, ServiceAction)
+            self._spools[_ACTIONS].add(record.decided_us, value)
+
     def add_ledger_rows(self, rows: Iterable[LedgerRow]) -> None:
         """Adds counts of the ledger; those of the same place are added up."""
         for row in rows:
@@ -125,6 +134,7 @@ class FactCollector:
         for topic, kind in KINDS.items():
             for name, table in kind.tables.items():
                 yield name, (table(map(decode, values)) for values in self._spools[topic])
+        yield "actions.parquet", (actions_table(map(decode, values)) for values in self._spools[_ACTIONS])
         yield (
             "ledger.parquet",
             (ledger_table(map(_LEDGER_ROW.validate_json, values)) for values in self._spools[_LEDGER]),

@@ -129,6 +129,17 @@ class StampedWriter:
             if _is_due(position, now_us):
                 self._put(index, HEARTBEAT_KEY, None, 0, None)
 
+    def leave(self) -> None:
+        """Ends this writer's part in its run, durably: windows wait for it no longer, and it can't come back.
+
+        Raises:
+            Retryable: the broker is away for now.
+            Fatal: a message could not be delivered.
+        """
+        for index in range(self.partitions):
+            self._put(index, HEARTBEAT_KEY, None, 0, None, is_last=True)
+        self.flush()
+
     def flush(self, timeout_s: float = _CLOSE_TIMEOUT_S) -> None:
         """Waits until all that was sent is durable; raises as `Producer.flush`."""
         self._producer.flush(timeout_s)
@@ -147,12 +158,15 @@ class StampedWriter:
         value: bytes | None,
         records: int,
         on_delivery: Callable[[Message], None] | None,
+        *,
+        is_last: bool = False,
     ) -> None:
         position = self._positions[index]
         now_us = self._clock()
+        promise_us = FOREVER_US if is_last else min(now_us, self._promise())
         stamp = Stamp(
             run=self._run_id(),
-            watermark_us=max(position.watermark_us, self._from_us, min(now_us, self._promise())),
+            watermark_us=max(position.watermark_us, self._from_us, promise_us),
             writer=self._writer,
             sequence=position.next_sequence,
             total=position.total + records,

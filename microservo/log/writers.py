@@ -214,6 +214,31 @@ def retire_writer(
         raise InvalidInput(msg)
     for topic in topics:
         write_final_stamp(broker, topic_prefix + topic, writer=writer, run_id=run_id, clock=clock)
+    end_part(broker, run_id=run_id, writer=writer, process=process, clock=clock, topic_prefix=topic_prefix)
+
+
+def end_part(
+    broker: Broker,
+    *,
+    run_id: str,
+    writer: str,
+    process: str,
+    clock: Callable[[], int],
+    topic_prefix: str = "",
+) -> None:
+    """Enters into the record of a run that a writer has left it, once its final stamps are written.
+
+    Args:
+        broker: where the run is.
+        run_id: the run.
+        writer: its stable name.
+        process: who enters it, as the contract names it.
+        clock: epoch microseconds UTC.
+        topic_prefix: put before every topic name.
+
+    Raises:
+        Retryable: the broker is away for now.
+    """
     until_us = clock()
 
     def end(run: Experiment) -> Experiment:
