@@ -114,6 +114,11 @@ class Windower:
         run = self._runs.get(run_id)
         return run is not None and run.watermarks.knows(source, writer)
 
+    def behind(self, run_id: str, source: str, by_us: int) -> list[str]:
+        """Writers of a source of a run whose promises lie so far behind those of all writers of others."""
+        run = self._runs.get(run_id)
+        return [] if run is None else run.watermarks.behind(source, by_us)
+
     def passed(self, run_id: str) -> Passed:
         """Which windows of a run `close` has rendered; it never falls."""
         run = self._runs.get(run_id)

@@ -20,7 +20,7 @@ HEARTBEAT_US = 500_000
 _FIRST_LOOK_BACK = 64
 _READ_TIMEOUT_S = 10.0
 _CLOSE_TIMEOUT_S = 10.0
-_QUIET_US = 10 * HEARTBEAT_US
+QUIET_US = 10 * HEARTBEAT_US
 """How long a writer must have been silent to be taken for stopped."""
 
 
@@ -209,11 +209,25 @@ class StampedWriter:
 
 
 def write_final_stamp(
-    broker: Broker, topic: str, *, writer: str, run_id: str, clock: Callable[[], int]
+    broker: Broker,
+    topic: str,
+    *,
+    writer: str,
+    run_id: str,
+    clock: Callable[[], int],
+    quiet_us: int = QUIET_US,
 ) -> None:
     """Ends a writer's part in a run, in its name: a stamp without a record on every partition.
 
     Where it ended before, nothing is written.
+
+    Args:
+        broker: where the topic lies.
+        topic: physical name.
+        writer: its stable name.
+        run_id: the run that it leaves.
+        clock: epoch microseconds UTC.
+        quiet_us: how long ago its last message must be.
 
     Raises:
         InvalidInput: there is no such topic, or the writer still writes.
@@ -222,10 +236,10 @@ def write_final_stamp(
     positions = _last_positions(broker, topic, writer)
     last_us = max((each.found_at_us for each in positions if not _has_left(each, run_id)), default=0)
     silent_us = clock() - last_us
-    if silent_us < _QUIET_US:
+    if silent_us < quiet_us:
         msg = (
             f"{writer} still writes to {topic}, its last message is {silent_us / 1e6:.1f} s old; stop it, "
-            f"and try again {_QUIET_US / 1e6:g} s later"
+            f"and try again {quiet_us / 1e6:g} s later"
         )
         raise InvalidInput(msg)
     with broker.producer(linger_ms=0) as producer:

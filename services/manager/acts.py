@@ -29,7 +29,7 @@ from microservo.log.publisher import Publisher, source_of
 from microservo.log.run_facts import newest_actions
 from microservo.log.run_records import KnownRuns
 from microservo.log.stamped import StampedWriter
-from microservo.log.writers import declare_writer, end_part
+from microservo.log.writers import GONE_AFTER_US, declare_writer, end_part
 from microservo.runtime.log_limit import LogLimit
 from schemas.catalogue import SERVICE_ACTIONS
 from schemas.records import Experiment, ServiceAction
@@ -42,6 +42,7 @@ SETTLE_S = 2.0
 _FOLLOW_US = 1_000_000
 _FLUSH_S = 5.0
 _LINGER_MS = 2
+_TOLD = 10_000
 
 
 class _Waiting(NamedTuple):
@@ -103,6 +104,8 @@ class ActionPublisher:
         self._waiting: deque[_Waiting] = deque()
         self._sent = 0
         """How many of them were sent by this part already."""
+        self._told: deque[_Waiting] = deque(maxlen=_TOLD)
+        """The last that were durable."""
         self._ends = threading.Event()
         self._leaves = False
         self._thread = threading.Thread(target=self._body, name="acts of placement", daemon=True)
@@ -202,8 +205,20 @@ class ActionPublisher:
             self._run_id, self._is_read, self._gone = run_id, False, set()
             # Of what was done before it, windows of this run meet only what goes on.
             self._waiting = deque(_Waiting(now_us, each) for each in self._open.values() if run_id)
+            self._told.clear()
+        elif run is not None:
+            self._come_back(run, now_us)
         if run is not None and self._part is None:
             self._part = self._join(run)
+
+    def _come_back(self, run: Experiment, now_us: int) -> None:
+        """After a long silence the run may go on without this process; it tells again what was refused."""
+        if self._part is None or self._part.name not in _left(run):
+            return
+        self._drop_part()
+        since_us = now_us - 2 * GONE_AFTER_US
+        self._waiting.extendleft(reversed([each for each in self._told if each.given_us >= since_us]))
+        self._told.clear()
 
     def _going_on(self) -> Experiment | None:
         running = self._runs.running()
@@ -262,11 +277,9 @@ class ActionPublisher:
 
     def _free_name(self, run: Experiment) -> str:
         """The name of this process as a writer: its own, and a number where it has left the run before."""
-        left = {
-            each.writer for each in run.writers if each.topic == SERVICE_ACTIONS and each.until_us is not None
-        }
+        gone = _left(run) | self._gone
         names = (f"manager-{self._manager}{f'/{number}' * (number > 1)}" for number in itertools.count(1))
-        return next(name for name in names if name not in left and name not in self._gone)
+        return next(name for name in names if name not in gone)
 
     def _promise(self) -> int:
         """Nothing that is older than this is still to come from here."""
@@ -292,6 +305,7 @@ class ActionPublisher:
             part.publisher.publish(replace(action, run_id=self._run_id))
             self._sent += 1
         part.publisher.flush(_FLUSH_S, SERVICE_ACTIONS)
+        self._told.extend(self._waiting)
         self._waiting.clear()
         self._sent = 0
 
@@ -321,3 +335,10 @@ class ActionPublisher:
             # What could not be delivered waits, and is sent again.
             with contextlib.suppress(MicroServoError):
                 part.open.close()
+
+
+def _left(run: Experiment) -> set[str]:
+    """Names of those that have told of acts in a run and left it."""
+    return {
+        each.writer for each in run.writers if each.topic == SERVICE_ACTIONS and each.until_us is not None
+    }
