@@ -225,23 +225,25 @@ class Joiner:
         if held.needed == NOTHING_US:
             return True
         final_us = checkpoints_us.get(held.run_id or "", UNKNOWN)
-        if isinstance(held.needed, _OfFault):
-            service, fault_id, read_us = held.needed
-            ends_us = self.windower.ends_us(held.run_id or "", service, fault_id) + self._size_us
-            return max(ends_us, read_us) <= final_us
-        if isinstance(held.needed, _OfAction):
-            service, decision_id, read_us = held.needed
-            run_id = held.run_id or ""
-            ends_us = self.windower.action_ends_us(run_id, service, decision_id) + self._size_us
-            return max(ends_us, read_us) <= final_us
-        return held.needed <= final_us
+        if isinstance(held.needed, int):
+            return held.needed <= final_us
+        return max(self._ends_us(held.run_id or "", held.needed), held.needed.read_us) <= final_us
+
+    def _ends_us(self, run_id: str, needed: _OfFault | _OfAction) -> int:
+        """The end of the last window that may need what was told."""
+        if isinstance(needed, _OfAction):
+            ends_us = self.windower.action_ends_us(run_id, needed.service, needed.decision_id)
+        else:
+            ends_us = self.windower.ends_us(run_id, needed.service, needed.fault_id)
+        return ends_us + self._size_us
 
 
 def _needed(processed: Processed) -> int | _OfFault | _OfAction:
     record = processed.record
-    # A tuple: a union would be made anew for each message.
-    if isinstance(record, (ServiceFault, FaultEffect)):
-        return _OfFault(record.service, record.fault_id, processed.late.final_us)
-    if isinstance(record, ServiceAction):
-        return _OfAction(record.service, record.decision_id, processed.late.final_us)
+    # A tuple: a union would be made anew for each message. One question, since most are telemetry.
+    if isinstance(record, (ServiceFault, FaultEffect, ServiceAction)):
+        read_us = processed.late.final_us
+        if isinstance(record, ServiceAction):
+            return _OfAction(record.service, record.decision_id, read_us)
+        return _OfFault(record.service, record.fault_id, read_us)
     return processed.newest_end_us
