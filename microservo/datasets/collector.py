@@ -29,7 +29,7 @@ from microservo.datasets.faults import (
 from microservo.datasets.spool import Spool
 from microservo.domain.datasets.ledger import COUNTS, LedgerRow
 from schemas import catalogue
-from schemas.codec import SchemaError, decode
+from schemas.codec import SchemaError, decode, decode_as
 from schemas.records import (
     AnomalyScore,
     FaultEffect,
@@ -120,9 +120,7 @@ class FactCollector:
     def add_actions(self, values: Iterable[bytes]) -> None:
         """Adds values of the joined topic about acts of placement."""
         for value in values:
-            record = _record(value)
-            assert isinstance(record, ServiceAction)
-            self._spools[_ACTIONS].add(record.decided_us, value)
+            self._spools[_ACTIONS].add(_action(value).decided_us, value)
 
     def add_ledger_rows(self, rows: Iterable[LedgerRow]) -> None:
         """Adds counts of the ledger; those of the same place are added up."""
@@ -134,7 +132,7 @@ class FactCollector:
         for topic, kind in KINDS.items():
             for name, table in kind.tables.items():
                 yield name, (table(map(decode, values)) for values in self._spools[topic])
-        yield "actions.parquet", (actions_table(map(decode, values)) for values in self._spools[_ACTIONS])
+        yield "actions.parquet", (actions_table(map(_action, values)) for values in self._spools[_ACTIONS])
         yield (
             "ledger.parquet",
             (ledger_table(map(_LEDGER_ROW.validate_json, values)) for values in self._spools[_LEDGER]),
@@ -144,6 +142,10 @@ class FactCollector:
 def _lost(loss: TelemetryLoss) -> LedgerRow:
     counts = dict.fromkeys(COUNTS, 0) | {"lost": loss.records}
     return LedgerRow(source=loss.source, service=loss.service, minute_us=loss.minute_us, **counts)
+
+
+def _action(value: bytes) -> ServiceAction:
+    return decode_as(ServiceAction, value)
 
 
 def _spool(folder: Path) -> Spool:

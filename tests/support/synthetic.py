@@ -337,8 +337,8 @@ def _messages(story: Story, partitions: int) -> Iterator[Sent]:
             while queue and queue[0][0] < now_us:
                 _, fact = queue.pop(0)
                 key = fact.service.encode()
-                records = 0 if isinstance(fact, ServiceInventory) else 1
-                yield senders[topic].send(now_us, key, encode(fact), records, partition_of(key, partitions))
+                count = 0 if isinstance(fact, ServiceInventory) else 1
+                yield senders[topic].send(now_us, key, encode(fact), count, partition_of(key, partitions))
         if now_us % (2 * FLUSH_US) == 0:
             for sender in senders.values():
                 for partition in range(partitions):

@@ -221,7 +221,12 @@ def test_who_was_killed_goes_on_under_its_name_and_learns_what_it_had_left_open(
         eventually(lambda: len(told(world)) == 3, timeout_s=20)
     left: list[ServiceAction] = []
     with published(world) as second:
-        eventually(lambda: left.extend(second.left_open()) or left, timeout_s=20, what="what was left open")
+
+        def found() -> list[ServiceAction]:
+            left.extend(second.left_open())
+            return left
+
+        eventually(found, timeout_s=20, what="what was left open")
         assert left == [replace(BEGUN, run_id="run-1")]
         second.publish([ENDED])
         eventually(lambda: told(world)[-1] == ("run-1", "launch-1", 2), timeout_s=20)
