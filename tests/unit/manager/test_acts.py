@@ -239,6 +239,25 @@ def test_who_was_killed_goes_on_under_its_name_and_learns_what_it_had_left_open(
     assert names_in(world) == ["manager-master"]
 
 
+def test_who_was_taken_out_of_the_run_tells_again_under_another_name_what_may_have_been_refused(
+    world: Fleet,
+) -> None:
+    run = run_of("run-1")
+    record(world, run)
+    steps = Steps(world)
+    steps.publish(BEGUN)
+    (first,) = run.writers
+    again = replace(first, writer="manager-master/2")
+    record(world, replace(run, writers=(replace(first, until_us=steps.now_us), again)))
+    steps.publish(ENDED)
+    found = [
+        (Stamp.read(each.headers).writer, decode_as(ServiceAction, each.value).version)
+        for each in read_topic(world.broker, SERVICE_ACTIONS)
+        if each.value
+    ]
+    assert found == [("manager-master", 1), ("manager-master/2", 1), ("manager-master/2", 2)]
+
+
 def test_when_a_run_is_over_nothing_more_is_written_in_it(world: Fleet) -> None:
     record(world, run_of("run-1"))
     steps = Steps(world)
