@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+ActionKind = Literal["launch", "replicate", "move", "stop", "recover"]
+ActionOrigin = Literal["command", "rule", "policy", "duty"]
+ActionOutcome = Literal["open", "done", "failed"]
 AlgorithmPhase = Literal["building", "checking", "learning", "running", "stopped", "failed", "replaced"]
 AlgorithmSource = Literal["shipped", "declaration", "object", "file", "folder", "archive"]
 AlgorithmTask = Literal["detector", "ranker", "classifier"]
@@ -962,6 +965,48 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WindowAction:
+    """One act of placement that overlaps a window of a service."""
+
+    decision_id: str
+    """Identity of the decision, as on `control-events`."""
+    what: ActionKind
+    """What is done. A move is the launch at the new place and the stop at the old one."""
+    origin: ActionOrigin
+    """Who wanted it: somebody by a command, a rule, a policy, or a duty."""
+    decided_by: str
+    """Name of that: who gave the command, the rule, the policy, or the duty, as `minimum replicas`."""
+    why: str
+    """Why, in a sentence: for a rule, what it compared."""
+    overlap: float
+    """Share of the window, 0 to 1, from the action's beginning to its end."""
+    container: str = ""
+    """The container that is launched, or stopped where nothing is launched."""
+    replaces: str = ""
+    """The container in the place of which it is: which a move stops, or which had ended; empty for none."""
+    from_host: str = ""
+    """Host that is left; empty where none is."""
+    from_region: str = ""
+    """Region of that host; empty where it is not known."""
+    to_host: str = ""
+    """Host that is chosen; empty where none is."""
+    to_region: str = ""
+    """Region of that host; empty where it is not known."""
+    begun_us: int | None = None
+    """Microseconds UTC: when the container began to be launched, or to be stopped where nothing is launched; null before."""
+    serving_us: int | None = None
+    """Microseconds UTC: when the launched container was seen to answer; null before, and where nothing is launched."""
+    ended_us: int | None = None
+    """Microseconds UTC: when it was over, done or failed; null before."""
+    outcome: ActionOutcome = "open"
+    """What came of it so far."""
+    cost_host_s: float | None = None
+    """Seconds from begun_us to ended_us: for so long a host held a container beside those that were wanted, one that did not serve yet or one that served no longer. Null while it goes on. Bytes moved are measured by nobody."""
+    requests_lost: int | None = None
+    """Requests that the stopped container had taken and not answered when its time to finish them was over, by its driver's count; null where nobody counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledWindow:
     """A fact: features of one service and window with the truth about it. The same key and revision always have the same bytes."""
 
@@ -974,7 +1019,7 @@ class LabelledWindow:
     end_us: int
     """Microseconds UTC: end of the window, not included."""
     revision: int
-    """0: all that was on time; 1: with what came late; 2 and more: labels by effects that were measured later. Only those that changed anything are there."""
+    """0: all that was on time; 1: with what came late, and with acts of placement; 2 and more: labels by effects that were measured later, and acts that ended later. Only those that changed anything are there."""
     names: tuple[str, ...]
     """Feature names, sorted."""
     values: tuple[float, ...]
@@ -991,6 +1036,8 @@ class LabelledWindow:
     """Strongest role in its labels; null without labels."""
     truth: Truth = "masked"
     """What the window is, by the rule that the dataset card states."""
+    actions: tuple[WindowAction, ...] = ()
+    """Acts of placement on this service that overlap the window, sorted by decision. They are told after revision 0, and decide nothing about truth."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1203,6 +1250,60 @@ class ScheduleProgress:
     """How many were skipped in all, since nobody was there to request them in time."""
     recent: tuple[ScheduledFault, ...] = ()
     """The newest, the oldest of them first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceAction:
+    """A fact: one act of placement on a service, as far as it has come. The highest version of a decision holds. Who decides says so: instants are readings of its clock as it learns of what happened, up to half a second after that."""
+
+    run_id: str
+    """Run (experiment) this belongs to."""
+    service: str
+    """Service whose containers it is about."""
+    decision_id: str
+    """Identity of the decision, as on `control-events`."""
+    version: int
+    """Counts the records about this decision from 1."""
+    manager: str
+    """The process that decided: master, or the name of a worker."""
+    policy: str
+    """Name of the placement policy that was deployed then."""
+    what: ActionKind
+    """What is done. A move is the launch at the new place and the stop at the old one."""
+    origin: ActionOrigin
+    """Who wanted it: somebody by a command, a rule, a policy, or a duty."""
+    decided_by: str
+    """Name of that: who gave the command, the rule, the policy, or the duty, as `minimum replicas`."""
+    why: str
+    """Why, in a sentence: for a rule, what it compared."""
+    decided_us: int
+    """Microseconds UTC: when it was decided."""
+    container: str = ""
+    """The container that is launched, or stopped where nothing is launched."""
+    replaces: str = ""
+    """The container in the place of which it is: which a move stops, or which had ended; empty for none."""
+    from_host: str = ""
+    """Host that is left; empty where none is."""
+    from_region: str = ""
+    """Region of that host; empty where it is not known."""
+    to_host: str = ""
+    """Host that is chosen; empty where none is."""
+    to_region: str = ""
+    """Region of that host; empty where it is not known."""
+    begun_us: int | None = None
+    """Microseconds UTC: when the container began to be launched, or to be stopped where nothing is launched; null before."""
+    serving_us: int | None = None
+    """Microseconds UTC: when the launched container was seen to answer; null before, and where nothing is launched."""
+    ended_us: int | None = None
+    """Microseconds UTC: when it was over, done or failed; null before."""
+    outcome: ActionOutcome = "open"
+    """What came of it so far."""
+    is_final: bool = False
+    """Whether nothing more will come."""
+    cost_host_s: float | None = None
+    """Seconds from begun_us to ended_us: for so long a host held a container beside those that were wanted, one that did not serve yet or one that served no longer. Null while it goes on. Bytes moved are measured by nobody."""
+    requests_lost: int | None = None
+    """Requests that the stopped container had taken and not answered when its time to finish them was over, by its driver's count; null where nobody counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
 from microservo.domain.joined_topics import SOURCES
 from microservo.log.run_records import KnownRuns
+from microservo.log.writers import GONE_AFTER_US, retire_writer
 from microservo.retry import retry
 from microservo.runtime.health import HealthServer
 from microservo.runtime.logging import configure_logging
@@ -39,8 +40,25 @@ def main() -> None:
         closing(KnownRuns(broker, settings.topic_prefix, now_us)) as runs,
         tempfile.TemporaryDirectory() as folder,
     ):
+
+        def retire(run_id: str, writer: str) -> None:
+            retire_writer(
+                broker,
+                run_id=run_id,
+                writer=writer,
+                process="streams",
+                clock=now_us,
+                topic_prefix=settings.topic_prefix,
+                quiet_us=GONE_AFTER_US,
+            )
+
         app, join = create_app(
-            settings, partitions=partitions, producer=producer, runs=runs, folder=Path(folder)
+            settings,
+            partitions=partitions,
+            producer=producer,
+            runs=runs,
+            retire=retire,
+            folder=Path(folder),
         )
 
         def is_healthy() -> bool:

@@ -29,6 +29,7 @@ from schemas.envelope import Stamp
 from streams.joiner import Acknowledgeable, Joiner
 from streams.outputs import Outputs
 from streams.settings import StreamsSettings
+from streams.silent import SilentManagers
 
 _SERVICE = "streams"
 logger = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Join:
         checkpoints: table of one value per partition and run: up to where windows are final and durable.
         outputs: where windows go.
         runs: who writes in which run.
+        silent: takes managers out of runs.
     """
 
     def __init__(
@@ -52,6 +54,8 @@ class Join:
         checkpoints: Any,
         outputs: Outputs,
         runs: KnownRuns,
+        *,
+        silent: SilentManagers,
     ) -> None:
         self._app = app
         self._settings = settings
@@ -63,6 +67,7 @@ class Join:
         self._checkpoints = checkpoints
         self._outputs = outputs
         self._runs = runs
+        self._silent = silent
         self._runs_lock = asyncio.Lock()
         self._joiners: dict[int, Joiner] = {}
         self._assigned: list[Any] = []
@@ -112,6 +117,7 @@ class Join:
         for joiner in self._joiners.values():
             for run_id in joiner.open_runs:
                 joiner.update_run(run_id, self._runs.get(run_id))
+        await self._silent.look(list(self._joiners.values()))
 
     async def _process(self, event: Any) -> None:
         message = event.message

@@ -21,6 +21,7 @@ from streams.agents import Join
 from streams.credentials import broker_urls, credentials
 from streams.outputs import Outputs
 from streams.settings import StreamsSettings
+from streams.silent import Retire, SilentManagers
 
 _LOOK_S = 1.0
 _FOLLOW_S = 0.5
@@ -49,7 +50,13 @@ def partitions_of(admin: Admin, settings: StreamsSettings) -> int:
 
 
 def create_app(
-    settings: StreamsSettings, *, partitions: int, producer: Producer, runs: KnownRuns, folder: Path
+    settings: StreamsSettings,
+    *,
+    partitions: int,
+    producer: Producer,
+    runs: KnownRuns,
+    retire: Retire,
+    folder: Path,
 ) -> tuple[faust.App, Join]:
     """The application, ready for a worker, and the state of its one agent.
 
@@ -58,6 +65,7 @@ def create_app(
         partitions: number of partitions of the joined topics.
         producer: where windows and dead letters go.
         runs: who writes in which run.
+        retire: takes a writer that is silent out of a run.
         folder: where Faust makes the folders that it has no use for here; else in the working directory.
     """
     app = faust.App(
@@ -85,7 +93,8 @@ def create_app(
         loghandlers=[],
     )
     checkpoints = app.Table("checkpoints", default=int, partitions=partitions, key_type=str, value_type=int)
-    join = Join(app, settings, checkpoints, Outputs(producer, settings.topic_prefix), runs)
+    outputs = Outputs(producer, settings.topic_prefix)
+    join = Join(app, settings, checkpoints, outputs, runs, silent=SilentManagers(retire))
     source = app.topic(*(settings.topic(name) for name in SOURCES), **_RAW)
     app.agent(source, name="join")(join.run)
     app.on_partitions_assigned.connect(join.on_assigned)

@@ -9,13 +9,13 @@ from typing import NamedTuple, Protocol
 
 from microservo.domain.closed_window import ClosedWindow
 from microservo.domain.join import Processed, process_stamped
-from microservo.domain.joined_topics import SOURCES
+from microservo.domain.joined_topics import SOURCES, TOLD_LATER
 from microservo.domain.watermarks import UNKNOWN
 from microservo.domain.window_policy import WindowPolicy
 from microservo.domain.windows import NOTHING_US, Windower
 from microservo.errors import Fatal, InvalidMessage, OffsetGap
 from schemas.envelope import FOREVER_US, Stamp
-from schemas.records import Experiment, FaultEffect, ServiceFault
+from schemas.records import Experiment, FaultEffect, ServiceAction, ServiceFault
 
 
 class Acknowledgeable(Protocol):
@@ -33,12 +33,20 @@ class _OfFault(NamedTuple):
     """Once windows are final up to here, what was told before it has been read too."""
 
 
+class _OfAction(NamedTuple):
+    """A message about an act of placement on a service: needed as long as windows may carry it, likewise."""
+
+    service: str
+    decision_id: str
+    read_us: int
+
+
 @dataclass(slots=True)
 class _Held:
-    """A message that windows of a run may still need: until when (or for which fault), and its event."""
+    """A message that windows of a run may still need: until when (or for what), and its event."""
 
     run_id: str | None
-    needed: int | _OfFault
+    needed: int | _OfFault | _OfAction
     event: Acknowledgeable | None
 
 
@@ -50,7 +58,7 @@ class _Queue:
         self.next_offset = offset
         self.held: deque[_Held] = deque()
 
-    def hold(self, run_id: str | None, needed: int | _OfFault, event: Acknowledgeable) -> None:
+    def hold(self, run_id: str | None, needed: int | _OfFault | _OfAction, event: Acknowledgeable) -> None:
         """Adds the next message."""
         self.held.append(_Held(run_id, needed, event))
         self.next_offset += 1
@@ -193,10 +201,13 @@ class Joiner:
             queue.abandon()
 
     def _ends(self, run: Experiment) -> dict[str, int]:
-        """Where each source of a run ends; {} for a run whose record does not name all ends."""
+        """Where each source of a run ends; {} for a run whose record does not name all ends.
+
+        A run that ended before there was a topic of what is told later has no end of it, and nothing there.
+        """
         named = {source: run.end_offsets.get(f"{source}/{self.partition}") for source in SOURCES}
         ends = {source: end for source, end in named.items() if end is not None}
-        return ends if len(ends) == len(named) else {}
+        return ends if all(source in ends for source in SOURCES if source not in TOLD_LATER) else {}
 
     def _close_read_runs(self) -> None:
         for run_id in [each for each, ends in self._over.items() if self._is_read(ends)]:
@@ -214,16 +225,25 @@ class Joiner:
         if held.needed == NOTHING_US:
             return True
         final_us = checkpoints_us.get(held.run_id or "", UNKNOWN)
-        if isinstance(held.needed, _OfFault):
-            service, fault_id, read_us = held.needed
-            ends_us = self.windower.ends_us(held.run_id or "", service, fault_id) + self._size_us
-            return max(ends_us, read_us) <= final_us
-        return held.needed <= final_us
+        if isinstance(held.needed, int):
+            return held.needed <= final_us
+        return max(self._ends_us(held.run_id or "", held.needed), held.needed.read_us) <= final_us
+
+    def _ends_us(self, run_id: str, needed: _OfFault | _OfAction) -> int:
+        """The end of the last window that may need what was told."""
+        if isinstance(needed, _OfAction):
+            ends_us = self.windower.action_ends_us(run_id, needed.service, needed.decision_id)
+        else:
+            ends_us = self.windower.ends_us(run_id, needed.service, needed.fault_id)
+        return ends_us + self._size_us
 
 
-def _needed(processed: Processed) -> int | _OfFault:
+def _needed(processed: Processed) -> int | _OfFault | _OfAction:
     record = processed.record
-    # A tuple: a union would be made anew for each message.
-    if isinstance(record, (ServiceFault, FaultEffect)):
-        return _OfFault(record.service, record.fault_id, processed.late.final_us)
+    # A tuple: a union would be made anew for each message. One question, since most are telemetry.
+    if isinstance(record, (ServiceFault, FaultEffect, ServiceAction)):
+        read_us = processed.late.final_us
+        if isinstance(record, ServiceAction):
+            return _OfAction(record.service, record.decision_id, read_us)
+        return _OfFault(record.service, record.fault_id, read_us)
     return processed.newest_end_us

@@ -30,6 +30,7 @@ def dataset() -> None:
       effect_intervals   when telemetry had left its normal
       faults             what was injected, when, how exactly, with what verdict
       fault_events       the story of every fault
+      actions            what managers did: launched, moved, stopped, why
       metrics, logs, traces, scores, graph, instances, ledger
 
     \b

@@ -13,6 +13,7 @@ from microservo.domain.faults.units import format_duration
 from microservo.domain.telemetry import log_columns, metric_columns, span_columns
 from microservo.errors import InvalidMessage
 from schemas.records import (
+    ActionOutcome,
     AnomalyScore,
     Experiment,
     FaultEffect,
@@ -25,10 +26,12 @@ from schemas.records import (
     LabelledWindow,
     LogBatch,
     MetricBatch,
+    ServiceAction,
     ServiceFault,
     ServiceGraph,
     SpanBatch,
     Truth,
+    WindowAction,
 )
 
 STATE_COLOURS: Mapping[str, str] = {
@@ -41,6 +44,7 @@ STATE_COLOURS: Mapping[str, str] = {
     "stopped": "green",
 }
 _TRUTH_COLOURS: Mapping[Truth, str] = {"anomalous": "red", "masked": "yellow", "normal": "green"}
+_OUTCOME_COLOURS: Mapping[ActionOutcome, str] = {"open": "yellow", "done": "green", "failed": "red"}
 _FINDING_COLOURS: Mapping[Finding, str] = {"visible": "red", "not_visible": "green"}
 _SHOWN: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("request/*/count", "requests", lambda value: f"{value:.0f}"),
@@ -151,7 +155,23 @@ def _(record: FeatureWindow) -> Line:
 @describe.register
 def _(record: LabelledWindow) -> Line:
     truth = styled(record.truth, fg=_TRUTH_COLOURS[record.truth])
-    return *_window(record), *_each_after("  ", [truth, *map(_label, record.labels)])
+    found = [truth, *map(_label, record.labels), *map(_act, record.actions)]
+    return *_window(record), *_each_after("  ", found)
+
+
+@describe.register
+def _(record: ServiceAction) -> Line:
+    where = "".join(
+        f" {word} {name}" for word, name in (("from", record.from_host), ("to", record.to_host)) if name
+    )
+    why = f"  {record.why}" if record.why else ""
+    what = f" {record.what}{where} by {record.decided_by}{why}  "
+    return (
+        styled(f"{record.outcome:<6}", fg=_OUTCOME_COLOURS[record.outcome]),
+        _service(record.service),
+        what,
+        _dim(record.decision_id),
+    )
 
 
 @describe.register
@@ -191,6 +211,11 @@ def _label(label: Label) -> Styled:
     role = "root cause" if is_root else f"{label.role}, {label.hops} hops from {label.root_service}"
     what = f"{label.kind} {label.phase} {label.overlap:.0%} ({role}; {label.finding})"
     return styled(what, fg="red" if is_root else "yellow")
+
+
+def _act(action: WindowAction) -> Styled:
+    place = f" to {action.to_host}" if action.to_host else ""
+    return styled(f"{action.what}{place} {action.overlap:.0%} (by {action.decided_by})", fg="cyan")
 
 
 def _state(state: str) -> Styled:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from pydantic import TypeAdapter
 
 from microservo.adapters.broker import Message
+from microservo.datasets.actions import actions_table
 from microservo.datasets.facts import (
     graph_table,
     instances_table,
@@ -28,12 +29,13 @@ from microservo.datasets.faults import (
 from microservo.datasets.spool import Spool
 from microservo.domain.datasets.ledger import COUNTS, LedgerRow
 from schemas import catalogue
-from schemas.codec import SchemaError, decode
+from schemas.codec import SchemaError, decode, decode_as
 from schemas.records import (
     AnomalyScore,
     FaultEffect,
     FaultEvent,
     FaultVerdict,
+    ServiceAction,
     ServiceFault,
     ServiceGraph,
     ServiceInstance,
@@ -41,7 +43,7 @@ from schemas.records import (
 )
 
 Fact = FaultEvent | ServiceGraph | ServiceInstance | AnomalyScore | TelemetryLoss
-_LEDGER = "ledger"
+_LEDGER, _ACTIONS = "ledger", "actions"
 _LEDGER_ROW = TypeAdapter(LedgerRow)
 
 
@@ -84,7 +86,7 @@ class FactCollector:
     def __init__(self, run_id: str, prefix: str, folder: Path) -> None:
         self._run_id = run_id
         self._prefix = prefix
-        self._spools = {name: _spool(folder / name) for name in (*KINDS, _LEDGER)}
+        self._spools = {name: _spool(folder / name) for name in (*KINDS, _ACTIONS, _LEDGER)}
         self._requested_us: dict[str, int] = {}
         self.totals = {topic: {"records": 0, "unreadable": 0} for topic in KINDS}
 
@@ -115,6 +117,11 @@ class FactCollector:
             assert isinstance(record, ServiceFault | FaultEffect | FaultVerdict)
             self._spools[catalogue.FAULT_EVENTS].add(self._requested_us.get(record.fault_id, 0), value)
 
+    def add_actions(self, values: Iterable[bytes]) -> None:
+        """Adds values of the joined topic about acts of placement."""
+        for value in values:
+            self._spools[_ACTIONS].add(_action(value).decided_us, value)
+
     def add_ledger_rows(self, rows: Iterable[LedgerRow]) -> None:
         """Adds counts of the ledger; those of the same place are added up."""
         for row in rows:
@@ -125,6 +132,7 @@ class FactCollector:
         for topic, kind in KINDS.items():
             for name, table in kind.tables.items():
                 yield name, (table(map(decode, values)) for values in self._spools[topic])
+        yield "actions.parquet", (actions_table(map(_action, values)) for values in self._spools[_ACTIONS])
         yield (
             "ledger.parquet",
             (ledger_table(map(_LEDGER_ROW.validate_json, values)) for values in self._spools[_LEDGER]),
@@ -134,6 +142,10 @@ class FactCollector:
 def _lost(loss: TelemetryLoss) -> LedgerRow:
     counts = dict.fromkeys(COUNTS, 0) | {"lost": loss.records}
     return LedgerRow(source=loss.source, service=loss.service, minute_us=loss.minute_us, **counts)
+
+
+def _action(value: bytes) -> ServiceAction:
+    return decode_as(ServiceAction, value)
 
 
 def _spool(folder: Path) -> Spool:

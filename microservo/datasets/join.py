@@ -20,7 +20,14 @@ from microservo.domain.windows import Windower
 from microservo.errors import InvalidMessage
 from schemas import catalogue
 from schemas.envelope import Stamp
-from schemas.records import FaultEffect, FaultVerdict, RunWriter, ServiceFault, ServiceInventory
+from schemas.records import (
+    FaultEffect,
+    FaultVerdict,
+    RunWriter,
+    ServiceAction,
+    ServiceFault,
+    ServiceInventory,
+)
 
 _SIGNAL_OF: dict[str, Signal] = {
     catalogue.TELEMETRY_METRICS: "metrics",
@@ -31,6 +38,7 @@ _TOPIC_OF: dict[type, str] = {
     ServiceFault: catalogue.SERVICE_FAULTS,
     FaultEffect: catalogue.FAULT_EFFECTS,
     FaultVerdict: catalogue.FAULT_EFFECTS,
+    ServiceAction: catalogue.SERVICE_ACTIONS,
 }
 
 
@@ -63,6 +71,7 @@ class Join:
         self.rows = {signal: RowBuffer(signal, policy) for signal in SIGNALS}
         self.audits = {source: StampAudit() for source in SOURCES}
         self._fault_values: list[bytes] = []
+        self._action_values: list[bytes] = []
 
     @property
     def final_us(self) -> dict[int, int]:
@@ -106,6 +115,11 @@ class Join:
     def fault_values(self) -> list[bytes]:
         """Removes the values of messages about faults and their effects that came since the last call."""
         values, self._fault_values = self._fault_values, []
+        return values
+
+    def action_values(self) -> list[bytes]:
+        """Removes the values of messages about acts of placement that came since the last call."""
+        values, self._action_values = self._action_values, []
         return values
 
     def close(self) -> None:
@@ -154,17 +168,24 @@ class Join:
             audit.observe(message.partition, stamp, None, own=False)
         elif isinstance(record, ServiceFault | FaultEffect | FaultVerdict):
             audit.observe(message.partition, stamp, 1, own=True)
-            self._count_version(record, stamp)
+            self._count_version(record, record.fault_id, stamp)
             self._fault_values.append(message.value or b"")
+        elif isinstance(record, ServiceAction):
+            audit.observe(message.partition, stamp, 1, own=True)
+            self._count_version(record, record.decision_id, stamp)
+            self._action_values.append(message.value or b"")
         elif isinstance(record, ServiceInventory):
             audit.observe(message.partition, stamp, 0, own=True)
         else:
             audit.observe(message.partition, stamp, record_count(record), own=True)
             self.rows[_SIGNAL_OF[source]].add(record, processed.late)
 
-    def _count_version(self, record: ServiceFault | FaultEffect | FaultVerdict, stamp: Stamp) -> None:
+    def _count_version(
+        self, record: ServiceFault | FaultEffect | FaultVerdict | ServiceAction, of: str, stamp: Stamp
+    ) -> None:
+        """Counts one version of what was said of a fault or an act of placement, by its id."""
         counts = self._counts(_TOPIC_OF[type(record)], record.service, stamp)
-        version = (type(record), record.service, record.fault_id, record.version)
+        version = (type(record), record.service, of, record.version)
         counts.read += 1
         counts.duplicate += version in self._seen_versions
         counts.in_windows += version not in self._seen_versions

@@ -18,7 +18,7 @@ from microservo.datasets.files import TableFile, file_hash, write_table
 from microservo.datasets.garbage import seldom_collected
 from microservo.datasets.merge import Merge, Stored, merged_outcome
 from microservo.datasets.report import write_report
-from microservo.datasets.share import Faults, Final, Outcome, Read, Settled, Share
+from microservo.datasets.share import Actions, Faults, Final, Outcome, Read, Settled, Share
 from microservo.datasets.slices import Tables
 from microservo.datasets.tables import TABLES
 from microservo.datasets.versions import versions
@@ -124,6 +124,8 @@ def _joined(numbered: Iterator[Numbered], readers: int, build: _Build, steps: _S
                 build.append(tables)
         elif isinstance(step, Faults):
             build.add_faults(step.values)
+        elif isinstance(step, Actions):
+            build.add_actions(step.values)
         elif isinstance(step, Settled):
             build.add_ledger_rows(step.rows)
         elif isinstance(step, Read):
@@ -193,6 +195,11 @@ class _Build:
         """Adds what was said of faults at services, and of their effects."""
         with writing(self._out_dir):
             self._facts.add_faults(values)
+
+    def add_actions(self, values: list[bytes]) -> None:
+        """Adds what was said of acts of placement."""
+        with writing(self._out_dir):
+            self._facts.add_actions(values)
 
     def add_ledger_rows(self, rows: list[LedgerRow]) -> None:
         """Adds counts of the ledger."""

@@ -101,13 +101,20 @@ class Faults:
 
 
 @dataclass(frozen=True, slots=True)
+class Actions:
+    """What messages said of acts of placement: their values, as they came."""
+
+    values: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """Counts of the ledger, to be added to those before."""
 
     rows: list[LedgerRow]
 
 
-Step = Read | Sliced | Final | Faults | Settled | Outcome
+Step = Read | Sliced | Final | Faults | Actions | Settled | Outcome
 
 
 def read_share(consumer: Consumer, share: Share) -> Iterator[Step]:
@@ -141,6 +148,8 @@ def read_share(consumer: Consumer, share: Share) -> Iterator[Step]:
             yield Settled(join.settled(released_us))
         if values := join.fault_values():
             yield Faults(values)
+        if values := join.action_values():
+            yield Actions(values)
         yield Read(len(messages))
     if share.is_over:
         join.end_run()

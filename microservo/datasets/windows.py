@@ -105,6 +105,7 @@ def _window_columns(revisions: Sequence[_Revision]) -> dict[str, Any]:
         **label_columns,
         "silent": [None if value is None else value > 0 for value in silent],
         "delay_us": [window.delay_us for window in windows],
+        "actions": [tuple(each.decision_id for each in window.actions) for window in windows],
         **_feature_columns([each.features for each in revisions]),
         "sha256": [each.sha256 for each in revisions],
     }

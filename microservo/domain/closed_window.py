@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from microservo.domain.action_versions import NO_ACTIONS
 from microservo.domain.features import Features
 from microservo.domain.identity import Kind
 from microservo.domain.truth import WindowTruth
-from schemas.records import FeatureWindow, LabelledWindow
+from schemas.records import FeatureWindow, LabelledWindow, WindowAction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,8 @@ class ClosedWindow:
     """Whether the features differ from the revision before; True for revision 0."""
     delay_us: int = 0
     """How much longer than others it waited for the telemetry of its service."""
+    actions: tuple[WindowAction, ...] = NO_ACTIONS
+    """Acts of placement on its service that overlap it, sorted by decision."""
 
     def feature_window(self) -> FeatureWindow:
         """What algorithms may see."""
@@ -41,7 +44,7 @@ class ClosedWindow:
         )
 
     def labelled_window(self) -> LabelledWindow:
-        """The same with the truth."""
+        """The same with the truth, and with the acts of placement."""
         return LabelledWindow(
             run_id=self.run_id,
             service=self.service,
@@ -56,4 +59,5 @@ class ClosedWindow:
             visible=self.truth.visible,
             role=self.truth.role,
             truth=self.truth.truth,
+            actions=self.actions,
         )

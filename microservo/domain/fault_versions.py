@@ -11,9 +11,9 @@ from typing import Generic, NamedTuple, TypeVar
 from microservo.domain.labels import AFTER_EFFECT_US, FOREVER, Span, evidence
 from microservo.domain.truth import NO_FAULTS, WindowTruth, window_truth
 from microservo.domain.watermarks import UNKNOWN, Cut, Passed
-from schemas.records import FaultEffect, ServiceFault
+from schemas.records import FaultEffect, ServiceAction, ServiceFault
 
-Versioned = TypeVar("Versioned", ServiceFault, FaultEffect)
+Versioned = TypeVar("Versioned", ServiceFault, FaultEffect, ServiceAction)
 
 
 class Versions(Generic[Versioned]):
@@ -51,9 +51,14 @@ class Versions(Generic[Versioned]):
                 del self._versions[version]
             is_known, first_us = True, min(first_us, late_us)
 
+    @property
+    def late_until_us(self) -> int:
+        """Windows that end later are in time for all versions; UNKNOWN where there is none."""
+        return max((late.final_us for _, late in self._versions.values()), default=UNKNOWN)
+
     def were_read_by(self, final_us: int) -> bool:
         """Whether all that was told before was read, once windows are final up to an instant."""
-        return all(late.final_us < final_us for _, late in self._versions.values())
+        return self.late_until_us < final_us
 
 
 class _Concern(NamedTuple):

@@ -16,12 +16,22 @@ from schemas.records import (
     FaultVerdict,
     LogBatch,
     MetricBatch,
+    ServiceAction,
     ServiceFault,
     ServiceInventory,
     SpanBatch,
 )
 
-Joined = MetricBatch | LogBatch | SpanBatch | ServiceInventory | ServiceFault | FaultEffect | FaultVerdict
+Joined = (
+    MetricBatch
+    | LogBatch
+    | SpanBatch
+    | ServiceInventory
+    | ServiceFault
+    | FaultEffect
+    | FaultVerdict
+    | ServiceAction
+)
 """The records of the joined topics."""
 
 _RECORDS: dict[str, tuple[type[Joined], ...]] = {
@@ -30,6 +40,7 @@ _RECORDS: dict[str, tuple[type[Joined], ...]] = {
     catalogue.TELEMETRY_TRACES: (SpanBatch,),
     catalogue.SERVICE_FAULTS: (ServiceFault,),
     catalogue.FAULT_EFFECTS: (FaultEffect, FaultVerdict),
+    catalogue.SERVICE_ACTIONS: (ServiceAction,),
 }
 
 
@@ -93,6 +104,8 @@ def process_stamped(
         return Processed(*windower.inventory(record, stamp), record)
     if isinstance(record, ServiceFault):
         return Processed(late=windower.fault(record, stamp), record=record)
+    if isinstance(record, ServiceAction):
+        return Processed(late=windower.action(record, stamp), record=record)
     return Processed(late=windower.effect(record, stamp), record=record)
 
 

@@ -13,11 +13,15 @@ SOURCES: tuple[str, ...] = (
     catalogue.TELEMETRY_TRACES,
     catalogue.SERVICE_FAULTS,
     catalogue.FAULT_EFFECTS,
+    catalogue.SERVICE_ACTIONS,
 )
 """Topics that are joined."""
 
-WAITED_FOR = tuple(source for source in SOURCES if source != catalogue.FAULT_EFFECTS)
-"""Topics that revision 0 waits for: all but what is measured of faults."""
+TOLD_LATER = (catalogue.FAULT_EFFECTS, catalogue.SERVICE_ACTIONS)
+"""Topics that revision 0 never waits for: what is measured of faults, and what managers do."""
+
+WAITED_FOR = tuple(source for source in SOURCES if source not in TOLD_LATER)
+"""Topics that revision 0 waits for."""
 
 SOURCE_OF: Mapping[Signal, str] = {
     "metrics": catalogue.TELEMETRY_METRICS,

@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import NamedTuple
 
+from microservo.domain.action_versions import NO_ACTIONS, ActionVersions
 from microservo.domain.blocks import Block, keep
 from microservo.domain.fault_versions import FaultVersions
 from microservo.domain.features import Features
 from microservo.domain.identity import Kind
+from microservo.domain.labels import Span
 from microservo.domain.rendered import NOTHING_CAME, Rendered
 from microservo.domain.telemetry import SIGNALS, Signal
 from microservo.domain.truth import NO_FAULTS, WindowTruth
 from microservo.domain.watermarks import Cut, Passed, Watermarks
-from schemas.records import ServiceInventory
+from schemas.records import ServiceInventory, WindowAction
 
 
 def _blocks() -> dict[Signal, list[Block]]:
@@ -50,7 +52,7 @@ class OpenWindow:
         service_kind: what those say of themselves who sent what is in it.
         rendered: what came for revision 0.
         is_published: whether there was a revision.
-        is_kept: whether nothing can reach it any more, and only its labels are not settled.
+        is_kept: whether nothing can reach it any more, and only its labels or actions are not settled.
     """
 
     service: str
@@ -66,6 +68,7 @@ class OpenWindow:
     service_kind: Kind = "service"
     features: Features = field(default_factory=dict)
     truth: WindowTruth = NO_FAULTS
+    actions: tuple[WindowAction, ...] = NO_ACTIONS
     is_published: bool = False
     is_kept: bool = False
 
@@ -73,6 +76,11 @@ class OpenWindow:
     def delay_us(self) -> int:
         """How much longer than others it waits for its telemetry."""
         return 0 if self.due_us is None else self.due_us - self.end_us
+
+    @property
+    def span(self) -> Span:
+        """From its start to its end."""
+        return Span(self.start_us, self.end_us)
 
     def add(self, rows: Rows) -> bool:
         """Adds rows; False for those that are too late."""
@@ -148,6 +156,7 @@ class OpenRun:
         self.run_id = run_id
         self.watermarks = watermarks
         self.faults = FaultVersions()
+        self.actions = ActionVersions()
         self.resume_us = resume_us
         self.is_sealed = False
         """Whether nobody joins it any more."""

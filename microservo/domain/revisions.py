@@ -11,7 +11,6 @@ from microservo.domain.dictionary import Dictionary
 from microservo.domain.features import FeatureMaker, Features, same_features
 from microservo.domain.identity import Kind, kind_of
 from microservo.domain.joined_topics import SOURCE_OF
-from microservo.domain.labels import Span
 from microservo.domain.ledger import Counts, Ledger
 from microservo.domain.open_run import OpenRun, OpenWindow
 from microservo.domain.rendered import NOTHING_CAME, Rendered
@@ -53,6 +52,7 @@ class Revisions:
             window.features = self._features(came, inventories)
             window.service_kind = _kind([window.on_time], inventories)
             window.truth, _ = self._judged(run, window, cut)
+            window.actions, _ = run.actions.of_window(window.service, window.span, cut)
             window.is_published = bool(inventories) or any(came.distinct.values())
             if window.is_published:
                 yield self._closed(run, window, revision=0, features_changed=True)
@@ -65,13 +65,14 @@ class Revisions:
         late = self._late(windows) if cut.revision == 1 else itertools.repeat(NOTHING_CAME, len(windows))
         for window, came in zip(windows, late, strict=True):
             is_new = cut.revision == 1 and self._accept_late(run, window, cut, came)
-            before = window.truth
+            before = window.truth, window.actions
             window.truth, is_settled = self._judged(run, window, cut)
-            if is_settled or not window.is_published or cut.revision == MOST_CUTS:
+            window.actions, is_told = run.actions.of_window(window.service, window.span, cut)
+            if (is_settled and is_told) or not window.is_published or cut.revision == MOST_CUTS:
                 run.finish(window)
             else:
                 run.keep(window, cut)
-            if window.is_published and (is_new or window.truth != before):
+            if window.is_published and (is_new or (window.truth, window.actions) != before):
                 yield self._closed(run, window, revision=cut.revision, features_changed=is_new)
 
     def _late(self, windows: Sequence[OpenWindow]) -> Iterator[Rendered]:
@@ -124,8 +125,7 @@ class Revisions:
         is_observed = run.watermarks.is_written(
             catalogue.FAULT_EFFECTS, cut.due_us + self._policy.final_cut_us
         )
-        span = Span(window.start_us, window.end_us)
-        return run.faults.truth(window.service, span, cut, is_observed=is_observed)
+        return run.faults.truth(window.service, window.span, cut, is_observed=is_observed)
 
     def _closed(
         self, run: OpenRun, window: OpenWindow, *, revision: int, features_changed: bool
@@ -141,6 +141,7 @@ class Revisions:
             truth=window.truth,
             features_changed=features_changed,
             delay_us=window.delay_us,
+            actions=window.actions,
         )
 
 

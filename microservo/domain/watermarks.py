@@ -121,6 +121,16 @@ class Watermarks:
         from_us = self._from_us.get(source)
         return from_us is not None and from_us <= by_us
 
+    def behind(self, source: str, by_us: int) -> list[str]:
+        """Writers of a source whose promises lie so far behind those of all writers of other sources."""
+        others = [each.promise_us for (topic, _), each in self._writers.items() if topic != source]
+        limit_us = min(others, default=UNKNOWN) - by_us
+        return [
+            name
+            for (topic, name), each in self._writers.items()
+            if topic == source and each.promise_us < limit_us
+        ]
+
     def observe(self, source: str, stamp: Stamp) -> Passed:
         """Updates by the promise that a message of `source` carries.
 

@@ -1,8 +1,9 @@
 """Labelled windows: telemetry joined with faults by event time. Pure, and a function of the log alone.
 
 A window [s, e) of a service is rendered twice at most, when every writer of its run has passed two cuts.
-After that only what is measured of faults may change its labels. Until that is settled, the windows that a
-fault touches are kept, and judged again at the cuts that follow::
+After that only what is measured of faults may change its labels, and what managers tell of their acts the
+actions that it carries. Until that is settled, the windows that a fault or an act touches are kept, and
+judged again at the cuts that follow::
 
     s ------- e ---- delay --- first cut ------------- final cut --------------- k-th cut ---------------
               |      |         all promised that       all promised that         and k - 1 final cuts more
@@ -49,6 +50,7 @@ from schemas.records import (
     FaultEffect,
     FaultVerdict,
     RunWriter,
+    ServiceAction,
     ServiceFault,
     ServiceInventory,
 )
@@ -112,6 +114,11 @@ class Windower:
         run = self._runs.get(run_id)
         return run is not None and run.watermarks.knows(source, writer)
 
+    def behind(self, run_id: str, source: str, by_us: int) -> list[str]:
+        """Writers of a source of a run whose promises lie so far behind those of all writers of others."""
+        run = self._runs.get(run_id)
+        return [] if run is None else run.watermarks.behind(source, by_us)
+
     def passed(self, run_id: str) -> Passed:
         """Which windows of a run `close` has rendered; it never falls."""
         run = self._runs.get(run_id)
@@ -161,6 +168,21 @@ class Windower:
         late = run.watermarks.observe(catalogue.FAULT_EFFECTS, stamp)
         if isinstance(effect, FaultEffect) and effect.run_id == stamp.run:
             run.faults.add_effect(effect, late)
+        return late
+
+    def action(self, action: ServiceAction, stamp: Stamp) -> Passed:
+        """Adds one version of an act of placement.
+
+        Returns:
+            The windows that it is late for.
+
+        Raises:
+            InvalidMessage: as `fault`.
+        """
+        run = self._run(stamp)
+        late = run.watermarks.observe(catalogue.SERVICE_ACTIONS, stamp)
+        if action.run_id == stamp.run:
+            run.actions.add(action, late)
         return late
 
     def telemetry(self, batch: Batch, stamp: Stamp) -> tuple[int, Passed]:
@@ -233,11 +255,17 @@ class Windower:
         run = self._runs.get(run_id)
         return UNKNOWN if run is None else run.faults.ends_us(service, fault_id)
 
+    def action_ends_us(self, run_id: str, service: str, decision_id: str) -> int:
+        """Until when windows may need what was told of an act of placement; likewise."""
+        run = self._runs.get(run_id)
+        return UNKNOWN if run is None else run.actions.ends_us(service, decision_id)
+
     def forget(self) -> None:
         """Frees what no open window can need any more. Cheap; call it now and then."""
         for run in self._runs.values():
             if run.final_us >= 0:
                 run.faults.forget(run.final_us - self._policy.size_us)
+                run.actions.forget(run.final_us - self._policy.size_us)
 
     def _run(self, stamp: Stamp) -> OpenRun:
         run = self._runs.get(stamp.run)

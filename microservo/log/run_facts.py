@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from microservo.adapters.broker import Broker, Consumer
 from microservo.log.ranges import Ranges, read_ranges
 from microservo.log.runs import find_run
-from schemas.catalogue import FAULT_EFFECTS, LABELLED_WINDOWS
+from schemas.catalogue import FAULT_EFFECTS, LABELLED_WINDOWS, SERVICE_ACTIONS
 from schemas.codec import SchemaError, decode
-from schemas.records import Experiment, FaultEffect, LabelledWindow, Truth
+from schemas.records import Experiment, FaultEffect, LabelledWindow, ServiceAction, Truth
 
 
 def records_of_run(broker: Broker, topic_prefix: str, run_id: str, topic: str) -> Iterator[object]:
@@ -42,6 +42,30 @@ def newest_effects(broker: Broker, topic_prefix: str, run_id: str) -> dict[tuple
             key = (record.fault_id, record.service)
             found[key] = max(record, found.get(key, record), key=lambda each: each.version)
     return found
+
+
+def newest_actions(broker: Broker, topic_prefix: str, run: Experiment) -> list[ServiceAction]:
+    """What was told last of each act of placement in a run, in order of the decisions.
+
+    Args:
+        broker: where the run lies.
+        topic_prefix: put before every topic name.
+        run: its record.
+
+    Raises:
+        InvalidInput: the broker has no topic of them.
+        Retryable: the broker stopped giving messages.
+    """
+    found: dict[tuple[str, str], ServiceAction] = {}
+    with broker.consumer(group_id=None) as consumer:
+        ranges = _ranges(consumer, run, SERVICE_ACTIONS, topic_prefix)
+        for message in read_ranges(consumer, ranges, compacted=True):
+            with contextlib.suppress(SchemaError):
+                record = decode(message.value) if message.value else None
+                if isinstance(record, ServiceAction) and record.run_id == run.run_id:
+                    key = (record.decision_id, record.service)
+                    found[key] = max(record, found.get(key, record), key=lambda each: each.version)
+    return sorted(found.values(), key=lambda each: (each.decided_us, each.decision_id))
 
 
 def newest_truth(broker: Broker, topic_prefix: str, run_id: str) -> dict[tuple[str, int], Truth]:

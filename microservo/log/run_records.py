@@ -43,6 +43,10 @@ class KnownRuns:
         """The newest state of a run; None where nobody recorded it."""
         return self._runs.get(run_id)
 
+    def running(self) -> list[Experiment]:
+        """The runs that go on by their records, in no order."""
+        return [run for run in self._runs.values() if run.status == "running"]
+
     def refresh(self) -> None:
         """Reads on to where the topic ends now.
 

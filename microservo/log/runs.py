@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from microservo.adapters.broker import Broker, Consumer, Partition
-from microservo.domain.joined_topics import SOURCES
+from microservo.domain.joined_topics import SOURCES, TOLD_LATER
 from microservo.errors import InvalidInput, OffsetGap
 from microservo.log.ranges import Ranges
 from microservo.log.reader import state_of
@@ -27,7 +27,7 @@ _OPTIONAL = (
     catalogue.ANOMALY_SCORES,
     catalogue.TELEMETRY_LOSSES,
     catalogue.LABELLED_WINDOWS,
-    catalogue.FAULT_EFFECTS,
+    *TOLD_LATER,
 )
 
 

@@ -20,7 +20,7 @@ HEARTBEAT_US = 500_000
 _FIRST_LOOK_BACK = 64
 _READ_TIMEOUT_S = 10.0
 _CLOSE_TIMEOUT_S = 10.0
-_QUIET_US = 10 * HEARTBEAT_US
+QUIET_US = 10 * HEARTBEAT_US
 """How long a writer must have been silent to be taken for stopped."""
 
 
@@ -129,6 +129,17 @@ class StampedWriter:
             if _is_due(position, now_us):
                 self._put(index, HEARTBEAT_KEY, None, 0, None)
 
+    def leave(self) -> None:
+        """Ends this writer's part in its run, durably: windows wait for it no longer, and it can't come back.
+
+        Raises:
+            Retryable: the broker is away for now.
+            Fatal: a message could not be delivered.
+        """
+        for index in range(self.partitions):
+            self._put(index, HEARTBEAT_KEY, None, 0, None, is_last=True)
+        self.flush()
+
     def flush(self, timeout_s: float = _CLOSE_TIMEOUT_S) -> None:
         """Waits until all that was sent is durable; raises as `Producer.flush`."""
         self._producer.flush(timeout_s)
@@ -147,12 +158,15 @@ class StampedWriter:
         value: bytes | None,
         records: int,
         on_delivery: Callable[[Message], None] | None,
+        *,
+        is_last: bool = False,
     ) -> None:
         position = self._positions[index]
         now_us = self._clock()
+        promise_us = FOREVER_US if is_last else min(now_us, self._promise())
         stamp = Stamp(
             run=self._run_id(),
-            watermark_us=max(position.watermark_us, self._from_us, min(now_us, self._promise())),
+            watermark_us=max(position.watermark_us, self._from_us, promise_us),
             writer=self._writer,
             sequence=position.next_sequence,
             total=position.total + records,
@@ -195,11 +209,25 @@ class StampedWriter:
 
 
 def write_final_stamp(
-    broker: Broker, topic: str, *, writer: str, run_id: str, clock: Callable[[], int]
+    broker: Broker,
+    topic: str,
+    *,
+    writer: str,
+    run_id: str,
+    clock: Callable[[], int],
+    quiet_us: int = QUIET_US,
 ) -> None:
     """Ends a writer's part in a run, in its name: a stamp without a record on every partition.
 
     Where it ended before, nothing is written.
+
+    Args:
+        broker: where the topic lies.
+        topic: physical name.
+        writer: its stable name.
+        run_id: the run that it leaves.
+        clock: epoch microseconds UTC.
+        quiet_us: how long ago its last message must be.
 
     Raises:
         InvalidInput: there is no such topic, or the writer still writes.
@@ -208,10 +236,10 @@ def write_final_stamp(
     positions = _last_positions(broker, topic, writer)
     last_us = max((each.found_at_us for each in positions if not _has_left(each, run_id)), default=0)
     silent_us = clock() - last_us
-    if silent_us < _QUIET_US:
+    if silent_us < quiet_us:
         msg = (
             f"{writer} still writes to {topic}, its last message is {silent_us / 1e6:.1f} s old; stop it, "
-            f"and try again {_QUIET_US / 1e6:g} s later"
+            f"and try again {quiet_us / 1e6:g} s later"
         )
         raise InvalidInput(msg)
     with broker.producer(linger_ms=0) as producer:

@@ -21,7 +21,7 @@ from microservo.adapters.broker import Broker
 from microservo.domain.watermarks import NEVER_WAITS_US
 from microservo.errors import InvalidInput, Retryable
 from microservo.log.run_records import KnownRuns, update_run
-from microservo.log.stamped import write_final_stamp
+from microservo.log.stamped import QUIET_US, write_final_stamp
 from schemas import catalogue
 from schemas.records import Experiment, RunWriter
 
@@ -30,6 +30,8 @@ INJECTOR_WRITER = "fault-injector"
 OBSERVER_WRITER = "effect-observer"
 JOIN_AHEAD_US = 10_000_000
 LEASE_US = 5_000_000
+GONE_AFTER_US = 60_000_000
+"""After such a silence a run goes on without a manager; one that is back writes in it under another name."""
 TELEMETRY = (catalogue.TELEMETRY_METRICS, catalogue.TELEMETRY_LOGS, catalogue.TELEMETRY_TRACES)
 """What a collector writes, by logical name."""
 
@@ -183,6 +185,7 @@ def retire_writer(
     process: str,
     clock: Callable[[], int],
     topic_prefix: str = "",
+    quiet_us: int = QUIET_US,
 ) -> None:
     """Ends the part of a writer that was stopped for good, so that windows wait for it no longer.
 
@@ -196,6 +199,7 @@ def retire_writer(
         process: who retires it, as the contract names it.
         clock: epoch microseconds UTC.
         topic_prefix: put before every topic name.
+        quiet_us: how long it must have been silent.
 
     Raises:
         InvalidInput: there is no such run or writer, or it still writes.
@@ -213,7 +217,34 @@ def retire_writer(
         msg = f"no writer {writer!r} in run {run_id!r}; its record declares: {', '.join(names) or 'none'}"
         raise InvalidInput(msg)
     for topic in topics:
-        write_final_stamp(broker, topic_prefix + topic, writer=writer, run_id=run_id, clock=clock)
+        write_final_stamp(
+            broker, topic_prefix + topic, writer=writer, run_id=run_id, clock=clock, quiet_us=quiet_us
+        )
+    end_part(broker, run_id=run_id, writer=writer, process=process, clock=clock, topic_prefix=topic_prefix)
+
+
+def end_part(
+    broker: Broker,
+    *,
+    run_id: str,
+    writer: str,
+    process: str,
+    clock: Callable[[], int],
+    topic_prefix: str = "",
+) -> None:
+    """Enters into the record of a run that a writer has left it, once its final stamps are written.
+
+    Args:
+        broker: where the run is.
+        run_id: the run.
+        writer: its stable name.
+        process: who enters it, as the contract names it.
+        clock: epoch microseconds UTC.
+        topic_prefix: put before every topic name.
+
+    Raises:
+        Retryable: the broker is away for now.
+    """
     until_us = clock()
 
     def end(run: Experiment) -> Experiment:

@@ -122,7 +122,7 @@ class Driver(Protocol):
             Unavailable: the host is not up, is cut off, or has no memory left for it.
         """
 
-    def stop(self, container_id: str, drain_s: float) -> None:
+    def stop(self, container_id: str, drain_s: float) -> int | None:
         """Stops a container and forgets it; none of this id, or of another manager, is no error.
 
         Callers are sent elsewhere first, and requests in flight are finished.
@@ -130,6 +130,9 @@ class Driver(Protocol):
         Args:
             container_id: which one.
             drain_s: how many seconds requests in flight get; what is left then is lost.
+
+        Returns:
+            How many requests were left then; None where they were not counted.
 
         Raises:
             Unavailable: its host is down or cut off.
@@ -157,7 +160,7 @@ class Infrastructure(Protocol):
     def launch(self, plan: ContainerPlan, managed_by: str) -> ContainerSeen:
         """As `Driver.launch`, for this manager."""
 
-    def stop(self, container_id: str, managed_by: str, drain_s: float) -> None:
+    def stop(self, container_id: str, managed_by: str, drain_s: float) -> int | None:
         """As `Driver.stop`, for this manager."""
 
     def containers(self, managed_by: str) -> Sequence[ContainerSeen]:
@@ -188,8 +191,8 @@ class TaggedDriver:
     def launch(self, plan: ContainerPlan) -> ContainerSeen:
         return self._infrastructure.launch(plan, self._managed_by)
 
-    def stop(self, container_id: str, drain_s: float) -> None:
-        self._infrastructure.stop(container_id, self._managed_by, drain_s)
+    def stop(self, container_id: str, drain_s: float) -> int | None:
+        return self._infrastructure.stop(container_id, self._managed_by, drain_s)
 
     def containers(self) -> Sequence[ContainerSeen]:
         return self._infrastructure.containers(self._managed_by)

@@ -133,14 +133,15 @@ class MemoryInfrastructure:
             self._containers[plan.id] = _Container(plan, seen)
             return seen
 
-    def stop(self, container_id: str, managed_by: str, drain_s: float) -> None:
+    def stop(self, container_id: str, managed_by: str, drain_s: float) -> int | None:
         """As `Driver.stop`, for this manager; nothing is in flight here, so none waits for `drain_s`."""
         with self._lock:
             known = self._containers.get(container_id)
             if known is None or known.seen.managed_by != managed_by:
-                return
+                return None
             _check_reachable(self._hosts[known.plan.host])
             del self._containers[container_id]
+            return 0
 
     def containers(self, managed_by: str) -> list[ContainerSeen]:
         """As `Driver.containers`, for this manager."""

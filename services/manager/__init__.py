@@ -8,7 +8,8 @@ program. All of them know all entities, each changes its own (`docs/decisions/00
   anomaly-scores, request-locations, telemetry-metrics, as they come.
 - produces: system-state, with headers where it deletes; control-events (key kind/id; control_event);
   control-commands, to the manager that owns what they are about; each second manager-heartbeats;
-  manager-inputs (key name; manager_input): all that it was told, so that it can be told again.
+  manager-inputs (key name; manager_input): all that it was told, so that it can be told again;
+  service-actions (key service; service_action), stamped: what it does to services, in the run that goes on.
 - state: that of the decider, built from the topics anew at each start. What runs is adopted, from what the
   driver sees.
 - guarantee: a command is carried out once, however often it comes. What is decided is on the log before it

@@ -8,12 +8,13 @@ from itertools import count
 
 from microservo.domain.manager import actions as act
 from microservo.domain.manager import events
+from microservo.domain.manager.action_log import ActionLog
 from microservo.domain.manager.changes import MASTER
 from microservo.domain.manager.decide import decide
 from microservo.domain.manager.journal import input_of
 from microservo.domain.manager.state import SystemState
 from microservo.platforms.driver import ContainerSeen
-from schemas.records import ControlCommand, ControlEvent, ManagerInput
+from schemas.records import ControlCommand, ControlEvent, ManagerInput, ServiceAction
 from services.manager.shared import SharedState
 from services.manager.watching import ports_of
 
@@ -51,6 +52,7 @@ class Manager:
         self._numbers = count()
         self._records: list[ManagerInput | ControlEvent | ControlCommand] = []
         self._to_do: list[Done] = []
+        self._acts = ActionLog()
         self.tell(events.LifeBegan(now_us=self.life_us, policy=policy, seed=seed))
 
     def tell(self, event: events.Event) -> None:
@@ -59,7 +61,9 @@ class Manager:
         while waiting:
             event = waiting.pop(0)
             self._records.append(self._input(event))
-            for action in decide(self.state, event):
+            decided = decide(self.state, event)
+            self._acts.observe(event, decided, self.state)
+            for action in decided:
                 waiting += self._take(action)
 
     def tell_all(self, found: Iterable[events.Event]) -> None:
@@ -71,6 +75,14 @@ class Manager:
         """What is to be published since the last time; behind it what was decided may be done."""
         found, self._records = self._records, []
         return found
+
+    def acts(self) -> list[ServiceAction]:
+        """What has changed of acts of placement since the last time, for the run that goes on."""
+        return self._acts.news()
+
+    def resume_acts(self, left_open: Iterable[ServiceAction]) -> None:
+        """Goes on with acts that an earlier life of this process left open."""
+        self._acts.resume(left_open, self.state, self._clock())
 
     def to_do(self) -> list[Done]:
         """What a driver is to do since the last time, in this order."""

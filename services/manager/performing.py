@@ -128,11 +128,12 @@ class Performer:
             self._say(events.LaunchFailed, container=container.name, reason=error)
 
     def _stop(self, action: act.Stop) -> None:
-        error = self._tried(lambda: self._driver.stop(action.container, DRAIN_S))
+        lost: list[int | None] = []
+        error = self._tried(lambda: lost.append(self._driver.stop(action.container, DRAIN_S)))
         if error:
             self._say(events.StopFailed, container=action.container, reason=error)
         else:
-            self._say(events.ContainerEnded, container=action.container)
+            self._say(events.ContainerStopped, container=action.container, requests_lost=lost[0])
 
     def _forgotten(self, container: str) -> None:
         error = self._tried(lambda: self._driver.stop(container, 0.0))

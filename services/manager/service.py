@@ -29,6 +29,7 @@ from microservo.runtime.shutdown import Shutdown
 from schemas.catalogue import CONTROL_COMMANDS, CONTROL_EVENTS, MANAGER_HEARTBEATS, SYSTEM_STATE
 from schemas.codec import SchemaError, decode_as
 from schemas.records import ControlEvent, ManagerHeartbeat
+from services.manager.acts import ActionPublisher
 from services.manager.inbox import FOLLOWED, Inbox
 from services.manager.manager import Manager
 from services.manager.orphans import Orphans
@@ -46,6 +47,8 @@ _GIVE_UP_S = 5.0
 """After so long a producer gives a message up, and gets a successor; it must not hold up decisions."""
 _STOP_S = 30.0
 """Within so long all that was started is stopped at an orderly end."""
+_LEAVE_S = 15.0
+"""Within so long its last acts are published then, and the run is left."""
 
 
 def run(
@@ -140,6 +143,16 @@ class ManagerProcess:
             dead_letters=DeadLetters(rejecting, settings.topic_prefix),
             clock=clock,
         )
+        self._acts = self._open.enter_context(
+            ActionPublisher(
+                name,
+                run_id=settings.run_id,
+                topic_prefix=settings.topic_prefix,
+                reading=reading,
+                writing=writing,
+                clock=clock,
+            )
+        )
         self._next_command = 0
         self._ticked_us = 0
         self._orphans = Orphans()
@@ -150,6 +163,7 @@ class ManagerProcess:
         consumer = retry(self._caught_up, wait=shutdown.wait, on_failure=self._log_away)
         with closing(consumer):
             self._adopt()
+            self._acts.start()
             while not shutdown.requested:
                 self._pulse.beat()
                 self._round(consumer.consume(_BATCH, _IDLE_S))
@@ -226,6 +240,9 @@ class ManagerProcess:
             self._publish(is_at_end=not any(each.topic == topic(SYSTEM_STATE) for each in messages))
         for action in self.manager.to_do():
             self._performer.do(action)
+        if left_open := self._acts.left_open():
+            self.manager.resume_acts(left_open)
+        self._acts.publish(self.manager.acts())
 
     def _tell_orphans(self, now: int) -> None:
         seen, up = self._watcher.seen(), self._watcher.up()
@@ -282,6 +299,11 @@ class ManagerProcess:
             logger.warning("not all that was started is stopped within %g s", _STOP_S)
         self._drain()
         self._publish(is_at_end=True)
+        self._acts.publish(self.manager.acts())
+        if not self._acts.leave(_LEAVE_S):
+            logger.warning(
+                "the run is not left within %g s; `microservo runs retire-writer` does it", _LEAVE_S
+            )
 
     def _log_away(self, error: Exception) -> None:
         if (rest := self._limit.end_of_line(SYSTEM_STATE, "away")) is not None:

@@ -23,7 +23,7 @@ def test_the_driver_in_memory_keeps_to(check: Check) -> None:
 class _Deaf(TaggedDriver):
     """Stops nothing."""
 
-    def stop(self, container_id: str, drain_s: float) -> None:
+    def stop(self, container_id: str, drain_s: float) -> int | None:
         """Does nothing."""
 
 

@@ -74,5 +74,7 @@ class _Run:
         )
         assert verify(dataset) == []
         assert verify_against_live(dataset, self._broker, self._prefix) == []
-        names = ("windows.parquet", "window_revisions.parquet", "labels.parquet", "effects.parquet")
-        return " ".join(entry.content_sha256 for entry in manifest.files if entry.name in names)
+        names = ("windows", "window_revisions", "labels", "effects", "actions")
+        return " ".join(
+            entry.content_sha256 for entry in manifest.files if entry.name.removesuffix(".parquet") in names
+        )

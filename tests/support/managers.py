@@ -80,7 +80,8 @@ class RunningManager:
         assert not self._thread.is_alive()
 
     def _clock(self) -> int:
-        if self._is_killed.is_set():
+        # Its other threads end when it does, as those of a process.
+        if self._is_killed.is_set() and threading.current_thread() is self._thread:
             raise Killed
         return now_us()
 

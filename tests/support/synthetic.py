@@ -1,16 +1,16 @@
-"""A made-up run: telemetry and faults as their writers would stamp and send them; a function of the seed."""
+"""A made-up run: what its writers would stamp and send; a function of the seed."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from microservo.adapters.partitioner import partition_of
-from microservo.domain.joined_topics import SOURCES
+from microservo.domain.joined_topics import SOURCES, TOLD_LATER
 from microservo.domain.silence import PushedSignal, packed_signals
 from microservo.domain.telemetry import SIGNALS
 from microservo.domain.watermarks import NEVER_WAITS_US
@@ -25,6 +25,7 @@ from schemas.records import (
     LogBatch,
     MetricBatch,
     RunWriter,
+    ServiceAction,
     ServiceFault,
     ServiceInventory,
     SpanBatch,
@@ -80,11 +81,12 @@ class Story:
     Attributes:
         seed: everything random comes from it.
         seconds: how long telemetry flows; stamps go on for `drain_s` more, so that all windows become final.
-            What is measured of some faults comes so late that it makes a revision 2.
+            What is measured of some faults comes so late that it makes a revision 2; so do acts of placement.
         services: names of the services. The second pushes nothing from second 15 to 26; the last gathers for
             five seconds before it sends, which its inventories say from second 8 on.
         late_ratio: share of records that are sent seconds after they were measured.
         batch: most records in a message; changes nothing but the packing.
+        has_manager: whether somebody places containers; without, nobody is declared to tell of it.
     """
 
     seed: int = 7
@@ -95,20 +97,26 @@ class Story:
     batch: int = 100
     run_id: str = "run-1"
     start_us: int = START_US
+    has_manager: bool = True
+
+
+def topics(story: Story) -> list[str]:
+    """The joined topics that somebody writes, by logical name."""
+    return [each for each in SOURCES if story.has_manager or each != catalogue.SERVICE_ACTIONS]
 
 
 def writers(story: Story) -> tuple[RunWriter, ...]:
-    """Who writes in the run; revision 0 does not wait for what is measured of faults."""
+    """Who writes in the run; revision 0 does not wait for what is told later."""
     policy = WindowPolicy()
     return tuple(
         RunWriter(
             topic=source,
             writer=_name(source),
             from_us=story.start_us,
-            first_cut_us=NEVER_WAITS_US if source == catalogue.FAULT_EFFECTS else policy.first_cut_us,
+            first_cut_us=NEVER_WAITS_US if source in TOLD_LATER else policy.first_cut_us,
             final_cut_us=policy.final_cut_us,
         )
-        for source in SOURCES
+        for source in topics(story)
     )
 
 
@@ -262,17 +270,64 @@ def _effect_versions(
         )
 
 
+def actions(story: Story) -> list[tuple[int, ServiceAction]]:
+    """Versions of acts of placement, seven seconds each, with the instant each is sent.
+
+    Some are told at once, one as late as for revision 1, one later: after the beginning, after its end.
+    """
+    found = []
+    for number, service in enumerate(story.services):
+        rng = random.Random(f"{story.seed}/actions/{service}")
+        begun_us = story.start_us + (3 + 3 * number) * _S + rng.randrange(_S)
+        found += list(_action_versions(story, service, begun_us, late_us=(0, 9, 25, 45)[number % 4] * _S))
+    return sorted(found, key=lambda item: (item[0], item[1].decision_id, item[1].version))
+
+
+def _action_versions(
+    story: Story, service: str, begun_us: int, *, late_us: int
+) -> Iterator[tuple[int, ServiceAction]]:
+    decided = ServiceAction(
+        run_id=story.run_id,
+        service=service,
+        decision_id=f"migrate-{service}",
+        version=1,
+        manager="master",
+        policy="rules",
+        what="move",
+        origin="rule",
+        decided_by="follow-demand",
+        why="cpu-% 12 >= 0",
+        decided_us=begun_us,
+        container=f"{service}-b",
+        replaces=f"{service}-a",
+        from_host="berlin",
+        from_region="Europe",
+        to_host="tokyo",
+        to_region="Asia",
+    )
+    serving_us, ended_us = begun_us + 2 * _S, begun_us + 7 * _S
+    begun = replace(decided, version=2, begun_us=begun_us)
+    serving = replace(begun, version=3, serving_us=serving_us)
+    ended = replace(serving, version=4, ended_us=ended_us, outcome="done", cost_host_s=7.0)
+    yield begun_us, decided
+    yield begun_us + late_us // 3, begun
+    yield serving_us + late_us // 3, serving
+    yield ended_us + late_us, ended
+    yield ended_us + late_us + _S, replace(ended, version=5, requests_lost=0, is_final=True)
+
+
 def _name(topic: str) -> str:
     return f"writer-of-{topic}"
 
 
 def _messages(story: Story, partitions: int) -> Iterator[Sent]:
-    senders = {topic: _Writer(topic, partitions, story.run_id) for topic in SOURCES}
+    senders = {topic: _Writer(topic, partitions, story.run_id) for topic in topics(story)}
     waiting = {topic: _records(story, topic) for topic in _SIGNALS}
     facts: dict[str, list[tuple[int, Any]]] = {
         catalogue.TELEMETRY_METRICS: inventories(story),
         catalogue.SERVICE_FAULTS: faults(story),
         catalogue.FAULT_EFFECTS: effects(story),
+        catalogue.SERVICE_ACTIONS: actions(story) if story.has_manager else [],
     }
     end_us = story.start_us + (story.seconds + story.drain_s) * _S
     for now_us in range(story.start_us + FLUSH_US, end_us, FLUSH_US):
@@ -282,8 +337,8 @@ def _messages(story: Story, partitions: int) -> Iterator[Sent]:
             while queue and queue[0][0] < now_us:
                 _, fact = queue.pop(0)
                 key = fact.service.encode()
-                records = 0 if isinstance(fact, ServiceInventory) else 1
-                yield senders[topic].send(now_us, key, encode(fact), records, partition_of(key, partitions))
+                count = 0 if isinstance(fact, ServiceInventory) else 1
+                yield senders[topic].send(now_us, key, encode(fact), count, partition_of(key, partitions))
         if now_us % (2 * FLUSH_US) == 0:
             for sender in senders.values():
                 for partition in range(partitions):

@@ -25,6 +25,7 @@ _TABLES = {
     "traces": "a span; `time` is its end",
     "faults": "a fault on an instance, with its measured times, parameters and verdict",
     "fault_events": "a version of a row of `faults`: the story of every fault",
+    "actions": "an act of placement: who wanted it and why, from where to where, when, cost, requests lost",
     "scores": "what each algorithm said of each window, while the run went on",
     "graph": "who called whom, per interval, and what the callee is",
     "instances": "what each instance said of itself: what it is, version, host, container, scopes",
@@ -46,6 +47,11 @@ _CODES = {
     "warn, 17 to 20 error, 21 to 24 fatal",
     "`kind` of `traces`": "internal, server, client, producer, consumer",
     "`protocol` of `traces`": "http, rpc, messaging, database",
+    "`what` of `actions`": "launch, replicate (one more), move (launched there, then stopped here), stop, "
+    "recover (launched again after one ended)",
+    "`origin` of `actions`": "command: of a person or program; rule; policy; duty: what managers do under "
+    "every rule, as to keep a minimum",
+    "`outcome` of `actions`": "open, done, failed",
     "`service_kind`, `kind` of `instances`": "service, host, load_generator",
     "`kind` of `faults`, `fault_kind`": ", ".join(shipped_names()) + "; declared ones may have others",
 }
@@ -146,6 +152,12 @@ are those of the strongest label: the strongest role, then the longest effect, t
 `labels` has all of them. `effects` says for each fault and service what was measured, by which series, how
 large, on how many samples and how probable without a fault. Each of the seven times of a fault has a column
 `..._within_us` that says how exact it is: 1 is a reading of a clock, null that it is not known.
+
+What a manager did meanwhile is no fault and decides no truth: `actions` of a window has the `decision_id` of
+each act of placement on its service that overlaps it, from `begun_at` to `ended_at`, as known at its last
+revision; the table `actions` has all of them as told last, none where no manager took part. `cost_host_s` is
+for how long a host held a container beside those that were wanted; `requests_lost` is null where nobody
+counted.
 
 ## Circumstances
 {circumstances}

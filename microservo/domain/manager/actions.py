@@ -54,7 +54,7 @@ class Launch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
-    """Stop a container; report `ContainerEnded` or `StopFailed`."""
+    """Stop a container; report `ContainerStopped` or `StopFailed`."""
 
     container: str
     host: str

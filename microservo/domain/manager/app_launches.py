@@ -10,6 +10,8 @@ from microservo.domain.manager.placing import launch_near
 from microservo.domain.manager.step import Cause, Step
 
 _NEVER_US = (1 << 62) - 1
+LAUNCH_OF = "launch of "
+"""What decisions that launch the services of an app have in front of its name, as their rule."""
 
 
 def launch_app(step: Step, app: App, place: Coordinates, cause: Cause) -> None:
@@ -54,7 +56,7 @@ def go_on(step: Step, pending: PendingAction) -> None:
         launched.add(name)
         if service is None:
             continue
-        cause = Cause(rule=f"launch of {app.name}", reason=f"of app {app.name}, in its order")
+        cause = Cause(rule=f"{LAUNCH_OF}{app.name}", reason=f"of app {app.name}, in its order")
         for _ in range(max(1, service.minimum_replicas) - state.replicas(name)):
             if launch_near(step, service, place, cause, action="launch") is None:
                 break

@@ -25,6 +25,7 @@ from microservo.domain.manager.service_decisions import (
 from microservo.domain.manager.state import SystemState
 from microservo.domain.manager.step import Cause, Step
 
+MIGRATION = "migration"
 _RETRY_US = 5_000_000
 _HOST_COLUMNS: Mapping[str, str] = {
     "cpu-%": "cpu_percent",
@@ -169,7 +170,7 @@ def _stop_replaced(step: Step, name: str) -> bool:
     new = state.replaced_by.get(name, "")
     if new in state.containers and waits_for_database(step, state.containers[new]):
         return False
-    cause = Cause(rule="migration", reason=f"{new or 'its replacement'} runs in its place")
+    cause = Cause(rule=MIGRATION, reason=f"{new or 'its replacement'} runs in its place")
     stop_with_databases(step, container, cause)
     return True
 
@@ -185,6 +186,7 @@ _HANDLERS: Mapping[type[events.Event], Callable[[Step, Any], None]] = {
     events.LocationsSeen: _locations_seen,
     events.ContainerStarted: _container_started,
     events.ContainerEnded: lambda step, event: recovery.ended(step, event.container, event.reason),
+    events.ContainerStopped: lambda step, event: recovery.ended(step, event.container, ""),
     events.LaunchFailed: lambda step, event: recovery.launch_failed(step, event.container, event.reason),
     events.StopFailed: _stop_failed,
     events.ContainersFound: lambda step, event: recovery.found(step, event.host, event.running),

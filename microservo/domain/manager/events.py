@@ -114,6 +114,18 @@ class ContainerEnded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerStopped(Event):
+    """A driver has stopped a container, as it was told to.
+
+    Attributes:
+        requests_lost: requests that it had taken and not answered then; None where the driver does not count.
+    """
+
+    container: str
+    requests_lost: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchFailed(Event):
     """A container could not be launched on its host."""
 

@@ -17,6 +17,8 @@ from microservo.domain.placement import Containers, NoHost, NotDrained, plan_dra
 from microservo.domain.rules import DECISIONS, Outcome
 from microservo.domain.telemetry import Float64, Int64
 
+DRAIN = "drain"
+
 
 def decide_hosts(step: Step, slots: Int64, outcome: Outcome) -> None:
     """Acts on what the rules say of hosts; of several at once where they don't get in each other's way.
@@ -144,7 +146,7 @@ def release_if_empty(step: Step, name: str) -> None:
     here = [each for each in state.containers_on(name) if each.managed_by]
     if any(_leaves(step, each) or each.name in state.replaced_by for each in here):
         return
-    cause = Cause(rule="drain", reason=f"{name} is empty and released")
+    cause = Cause(rule=DRAIN, reason=f"{name} is empty and released")
     for container in here:
         step.stop(container, cause)
     leave(step, host, cause)

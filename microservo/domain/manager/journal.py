@@ -131,6 +131,7 @@ _KINDS: Mapping[str, type[events.Event]] = {
         events.LocationsSeen,
         events.ContainerStarted,
         events.ContainerEnded,
+        events.ContainerStopped,
         events.LaunchFailed,
         events.OrphanFound,
         events.Ending,

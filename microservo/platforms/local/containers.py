@@ -146,18 +146,18 @@ class LocalContainers:
             self._changed.set()
             return self._seen(new)
 
-    def stop(self, container_id: str, managed_by: str, drain_s: float) -> None:
+    def stop(self, container_id: str, managed_by: str, drain_s: float) -> int | None:
         """As `Driver.stop`, for this manager."""
         with self._lock:
             known = self._containers.get(container_id)
             if known is None or known.managed_by != managed_by:
-                return
+                return None
             self._hosts.check_reached(known.plan.host)
             known.is_draining = True
             self._write()
-        if known.was_ready and drain_s > 0:
-            self._drain(known, time.monotonic() + drain_s)
+        left = self._drain(known, time.monotonic() + drain_s) if known.was_ready and drain_s > 0 else None
         self._end([container_id])
+        return left
 
     def containers(self, managed_by: str) -> list[ContainerSeen]:
         """As `Driver.containers`, for this manager."""
@@ -262,16 +262,24 @@ class LocalContainers:
     def _on(self, host: str) -> list[_Container]:
         return [each for each in self._containers.values() if each.plan.host == host]
 
-    def _drain(self, container: _Container, until_s: float) -> None:
-        """Waits until callers have looked again and the sidecar has passed on every answer."""
+    def _drain(self, container: _Container, until_s: float) -> int | None:
+        """Waits until callers have looked again and the sidecar has passed on every answer.
+
+        Returns:
+            How many answers it had still to pass on at the last look; None where it did not say.
+        """
         look_s = time.monotonic() + 2 * LOOK_S
+        left: float | None = None
         while (now_s := time.monotonic()) < until_s:
             if self._exit_code(container) is not None:
-                return
-            if now_s > look_s and sample(container.instance.sidecar_url, "sidecar_requests_active") == 0:
-                return
+                return None
+            if now_s > look_s:
+                left = sample(container.instance.sidecar_url, "sidecar_requests_active")
+                if left == 0:
+                    break
             if self._closing.wait(_ASK_S):
-                return
+                break
+        return None if left is None else round(left)
 
     def _end(self, ids: Iterable[str]) -> None:
         with self._lock:

@@ -4,7 +4,7 @@
 
     GET, PUT, DELETE  /hosts[/NAME]                      a `HostPlan`; answers `HostSeen`
     GET, PUT, DELETE  /containers[/ID]?managed_by=TAG    a `ContainerPlan`; answers `ContainerSeen`
-                      ...&drain_s=SECONDS                for DELETE
+                      ...&drain_s=SECONDS                for DELETE; answers `Stopped`
 
     GET, PUT, DELETE  /faults[/FAULT@INSTANCE]           of hosts, as `microservo.platforms.local.control`
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -30,10 +31,19 @@ from microservo.errors import InvalidInput, Unavailable
 from microservo.platforms.driver import ContainerPlan, ContainerSeen, Driver, HostPlan, HostSeen
 from microservo.platforms.local.control import Faults, control_application, json_object
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """What `Driver.stop` gives."""
+
+    requests_lost: int | None = None
+
+
 HOST_PLAN = TypeAdapter(HostPlan)
 CONTAINER_PLAN = TypeAdapter(ContainerPlan)
 HOSTS = TypeAdapter(Sequence[HostSeen])
 CONTAINERS = TypeAdapter(Sequence[ContainerSeen])
+STOPPED = TypeAdapter(Stopped)
 CONTAINER = TypeAdapter(ContainerSeen)
 
 _NOTHING = b"{}"
@@ -97,8 +107,8 @@ class _DriverApi:
 
     async def stop(self, request: Request) -> Response:
         driver, drain_s = self._driver(request), _drain_s(request)
-        await _on_thread(lambda: driver.stop(request.path_params["id"], drain_s), self._stops)
-        return _json(_NOTHING)
+        lost = await _on_thread(lambda: driver.stop(request.path_params["id"], drain_s), self._stops)
+        return _json(STOPPED.dump_json(Stopped(requests_lost=lost)))
 
     def _driver(self, request: Request) -> Driver:
         tag = request.query_params.get("managed_by", "")

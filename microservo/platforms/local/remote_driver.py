@@ -11,7 +11,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from microservo.errors import InvalidInput, Retryable, Unavailable
 from microservo.platforms.driver import ContainerPlan, ContainerSeen, HostPlan, HostSeen
-from microservo.platforms.local.driver_api import CONTAINER, CONTAINER_PLAN, CONTAINERS, HOST_PLAN, HOSTS
+from microservo.platforms.local.driver_api import (
+    CONTAINER,
+    CONTAINER_PLAN,
+    CONTAINERS,
+    HOST_PLAN,
+    HOSTS,
+    STOPPED,
+)
 from microservo.platforms.local.mechanisms.control_api import ControlClient
 from microservo.platforms.local.token import VARIABLE
 
@@ -49,9 +56,10 @@ class RemoteDriver:
         path = f"{_path('containers', plan.id)}?{urlencode(self._query)}"
         return _parsed(CONTAINER, self._ask("PUT", path, CONTAINER_PLAN.dump_python(plan, mode="json")))
 
-    def stop(self, container_id: str, drain_s: float) -> None:
+    def stop(self, container_id: str, drain_s: float) -> int | None:
         query = urlencode({**self._query, "drain_s": drain_s})
-        self._ask("DELETE", f"{_path('containers', container_id)}?{query}", timeout_s=_TIMEOUT_S + drain_s)
+        path = f"{_path('containers', container_id)}?{query}"
+        return _parsed(STOPPED, self._ask("DELETE", path, timeout_s=_TIMEOUT_S + drain_s)).requests_lost
 
     def containers(self) -> Sequence[ContainerSeen]:
         return _parsed(CONTAINERS, self._ask("GET", f"/containers?{urlencode(self._query)}"))

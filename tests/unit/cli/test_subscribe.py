@@ -23,9 +23,11 @@ from schemas.records import (
     LabelledWindow,
     LogBatch,
     MetricBatch,
+    ServiceAction,
     ServiceFault,
     ServiceGraph,
     SpanBatch,
+    WindowAction,
 )
 
 NOON_US = 1_800_000_000_000_000
@@ -144,6 +146,36 @@ SERVICE_FAULT = ServiceFault(
     requested_at_us=NOON_US,
     applied_at_us=NOON_US,
 )
+ACTION = ServiceAction(
+    run_id="run-1",
+    service="cartservice",
+    decision_id="migrate-1",
+    version=3,
+    manager="master",
+    policy="rules",
+    what="move",
+    origin="rule",
+    decided_by="follow-demand",
+    why="cpu-% 12 >= 0",
+    decided_us=NOON_US,
+    from_host="berlin",
+    to_host="tokyo",
+    outcome="done",
+)
+MOVED = replace(
+    CLEAR,
+    actions=(
+        WindowAction(
+            decision_id="migrate-1",
+            what="move",
+            origin="rule",
+            decided_by="follow-demand",
+            why="cpu-% 12 >= 0",
+            to_host="tokyo",
+            overlap=0.4,
+        ),
+    ),
+)
 GRAPH = ServiceGraph(
     run_id="run-1",
     start_us=NOON_US,
@@ -216,6 +248,12 @@ CASES = [
         ["rev 1", "anomalous", "network-delay active 60% (affected, 1 hops from redis-cart; visible)"],
     ),
     ("labelled-windows", CLEAR, ["rev 1", "normal"]),
+    ("labelled-windows", MOVED, ["normal", "move to tokyo 40% (by follow-demand)"]),
+    (
+        "service-actions",
+        ACTION,
+        ["done", "cartservice", "move from berlin to tokyo by follow-demand", "migrate-1"],
+    ),
     ("fault-effects", EFFECT, ["visible", "frontend (caller of cartservice)", "330 ms instead of 30 ms"]),
     ("fault-effects", VERDICT, ["confirmed", "fault on cartservice", "frontend moved"]),
     ("anomaly-scores", SCORE, ["n-sigma nan", "45 ms after the window"]),

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from recorded_run import create_topics, end_offsets, experiment, record_run
-from synthetic import LOAD_GENERATOR, START_US, Story, messages
+from synthetic import LOAD_GENERATOR, START_US, Story, actions, messages
 
 from microservo.adapters.broker import Consumer, TopicSpec
 from microservo.datasets import content_hash, rebuild, runs, verify, verify_against_live
@@ -201,12 +201,57 @@ def test_every_revision_can_be_put_together_to_what_the_topic_says(
         assert (row["truth"], row["role"], row["in_force"], row["visible"]) == (
             *(said.truth, said.role, said.in_force, said.visible),
         )
+        assert row["actions"] == [each.decision_id for each in said.actions]
         found = labels.get((row["service"], row["start"], row["revision"]), [])
         assert row["faults"] == len(said.labels)
         assert [
             (each["fault_id"], each["role"], each["finding"], each["overlap"], tuple(each["instances"]))
             for each in found
         ] == [(each.fault_id, each.role, each.finding, each.overlap, each.instances) for each in said.labels]
+
+
+def test_acts_of_placement_have_one_row_each_by_their_newest_version(original: Path) -> None:
+    rows = rows_of(original, "actions")
+    told = {each.service: each for _, each in actions(STORY)}
+    assert len(rows) == len(told) == len(STORY.services)
+    assert [row["decided_at"] for row in rows] == sorted(row["decided_at"] for row in rows)
+    for row in rows:
+        act = told[row["service"]]
+        assert (row["decision_id"], row["what"], row["origin"], row["decided_by"], row["why"]) == (
+            *(f"migrate-{act.service}", "move", "rule", "follow-demand", "cpu-% 12 >= 0"),
+        )
+        assert (row["from_host"], row["from_region"], row["to_host"], row["to_region"]) == (
+            *("berlin", "Europe", "tokyo", "Asia"),
+        )
+        assert (row["outcome"], row["is_final"]) == ("done", True)
+        assert (row["cost_host_s"], row["requests_lost"]) == (7.0, 0)
+        assert (row["ended_at"] - row["begun_at"]).total_seconds() == 7.0
+
+
+def test_each_window_names_the_acts_that_overlap_it_and_no_other_does(original: Path) -> None:
+    spans = {row["decision_id"]: row for row in rows_of(original, "actions")}
+    found = 0
+    for window in rows_of(original, "windows", "service", "start", "end", "actions"):
+        overlapping = [
+            decision
+            for decision, row in spans.items()
+            if row["service"] == window["service"]
+            and row["begun_at"] < window["end"]
+            and row["ended_at"] > window["start"]
+        ]
+        assert sorted(window["actions"]) == sorted(overlapping)
+        found += len(window["actions"])
+    assert found >= 2 * len(spans), "each lasts longer than a window"
+
+
+def test_a_run_without_a_manager_has_a_table_of_acts_without_rows(tmp_path: Path) -> None:
+    broker = MemoryBroker()
+    story = Story(seconds=20, has_manager=False)
+    record_run(broker, story)
+    rebuild(broker, run_id=story.run_id, out_dir=tmp_path / "d")
+    assert rows_of(tmp_path / "d", "actions") == []
+    assert verify(tmp_path / "d") == []
+    assert {tuple(row["actions"]) for row in rows_of(tmp_path / "d", "windows")} == {()}
 
 
 def test_windows_say_what_was_in_force_and_what_was_measured(original: Path) -> None:

@@ -23,6 +23,8 @@ from tests.unit.fault_injector import harness as injecting
 
 S = 1_000_000
 ASKED_S, CALLED_S, SECONDS = 199, 202, 250
+WRITTEN = [source for source in SOURCES if source != catalogue.SERVICE_ACTIONS]
+"""No manager takes part."""
 INJECTOR = observing.writer_of(catalogue.SERVICE_FAULTS, INJECTOR_WRITER)
 
 
@@ -72,8 +74,8 @@ class System:
     def windows(self, service: str) -> dict[int, ClosedWindow]:
         """The last revisions of a service's windows, by their start in seconds."""
         windower = Windower(WindowPolicy())
-        windower.open_run("run-1", (*map(observing.writer_of, SOURCES), INJECTOR))
-        for topic in SOURCES:
+        windower.open_run("run-1", (*map(observing.writer_of, WRITTEN), INJECTOR))
+        for topic in WRITTEN:
             # Of both partitions, as if there were one.
             for message in sorted(self.observed.messages(topic), key=_promised_us):
                 process_message(windower, topic, message.value, message.headers)

@@ -28,6 +28,7 @@ from schemas.records import LogBatch, RunWriter
 from streams.agents import Join
 from streams.outputs import Outputs
 from streams.settings import StreamsSettings
+from streams.silent import SilentManagers
 
 EMPTY = LogBatch(
     run_id="run",
@@ -80,7 +81,8 @@ def broker() -> MemoryBroker:
 @pytest.fixture
 def join(app: Any, broker: MemoryBroker) -> Join:
     runs = KnownRuns(broker, "", now_us)
-    return Join(app, StreamsSettings(silence_s=60), {}, Outputs(broker.producer(), ""), runs)
+    silent = SilentManagers(lambda run_id, writer: None)
+    return Join(app, StreamsSettings(silence_s=60), {}, Outputs(broker.producer(), ""), runs, silent=silent)
 
 
 def test_silence_stops_the_worker(app: Any, join: Join) -> None:

@@ -196,6 +196,30 @@ def test_a_run_whose_record_names_no_end_stays_open() -> None:
     assert log.joiner.open_runs == [STORY.run_id]
 
 
+def test_a_run_that_ended_before_there_was_a_topic_of_what_is_told_later_is_closed_too() -> None:
+    log = Log()
+    log.take_all()
+    ends = {source: end for source, end in log.offsets.items() if source != "service-actions"}
+    log.joiner.update_run(STORY.run_id, run_that_is_over(ends))
+    list(log.joiner.windows())
+    assert log.joiner.open_runs == []
+
+
+def test_what_was_told_of_an_act_is_acknowledged_once_all_its_windows_are_final() -> None:
+    log = Log()
+    log.take_all()
+    acts = [
+        event
+        for event, one in zip(log.events, SENT, strict=True)
+        if one.value and one.topic == "service-actions"
+    ]
+    assert acts
+    log.joiner.release({STORY.run_id: STORY.start_us + 8_000_000})
+    assert not all(event.acknowledged for event in acts)
+    log.joiner.release(log.joiner.final_us())
+    assert all(event.acknowledged for event in acts)
+
+
 def test_a_run_that_was_closed_before_a_restart_stays_closed() -> None:
     log = Log()
     log.joiner = Joiner(0, POLICY, checkpoint=lambda _: FOREVER_US)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -199,7 +199,8 @@ class World:
             )
             self._later(delays.launch_us, started)
         elif isinstance(action, act.Stop):
-            self._later(delays.stop_us, events.ContainerEnded(now_us=now_us, container=action.container))
+            stopped = events.ContainerStopped(now_us=now_us, container=action.container, requests_lost=None)
+            self._later(delays.stop_us, stopped)
         elif isinstance(action, act.StartHost):
             self._later(delays.start_us, events.HostUp(now_us=now_us, host=action.host))
         elif isinstance(action, act.JoinHost):
@@ -228,9 +229,9 @@ class World:
         """Something that was begun is done now, if nothing has come between."""
         if isinstance(event, events.ContainerStarted):
             self._start(event.container)
-        elif isinstance(event, events.ContainerEnded):
+        elif isinstance(event, events.ContainerStopped):
             if self.running.pop(event.container, None) is not None:
-                self.tell(events.ContainerEnded(now_us=self.now_us, container=event.container))
+                self.tell(replace(event, now_us=self.now_us))
         elif isinstance(event, events.HostUp) and event.host not in self.down:
             self.tell(events.HostUp(now_us=self.now_us, host=event.host))
         elif isinstance(event, events.HostJoined) and event.host not in self.down:

@@ -22,7 +22,7 @@ from microservo.domain.watermarks import NEVER_WAITS_US
 from microservo.domain.window_policy import WindowPolicy
 from microservo.domain.windows import Windower
 from microservo.errors import InvalidMessage
-from schemas.catalogue import FAULT_EFFECTS, TELEMETRY_METRICS
+from schemas.catalogue import FAULT_EFFECTS, SERVICE_ACTIONS, TELEMETRY_METRICS
 from schemas.codec import encode
 from schemas.envelope import Stamp
 from schemas.records import FaultEffect, FaultVerdict, MetricBatch, RunWriter, ServiceFault
@@ -62,6 +62,7 @@ EFFECT = FaultEffect(
 
 
 def writers_of_a_run() -> list[RunWriter]:
+    """Of one without a manager."""
     return [
         RunWriter(
             topic=source,
@@ -71,6 +72,7 @@ def writers_of_a_run() -> list[RunWriter]:
             final_cut_us=30 * S,
         )
         for source in SOURCES
+        if source != SERVICE_ACTIONS
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from microservo.domain.closed_window import ClosedWindow
 from microservo.domain.join import process_stamped
-from microservo.domain.joined_topics import SOURCES
+from microservo.domain.joined_topics import SOURCES, TOLD_LATER
 from microservo.domain.silence import PushedSignal, packed_signals
 from microservo.domain.telemetry import Batch
 from microservo.domain.watermarks import NEVER_WAITS_US
@@ -28,6 +28,7 @@ from schemas.records import (
     LogBatch,
     MetricBatch,
     RunWriter,
+    ServiceAction,
     ServiceFault,
     ServiceInventory,
     SpanBatch,
@@ -39,7 +40,7 @@ START_S = 1_700_000_000
 POLICY = WindowPolicy()
 LENGTH_S = 70
 AHEAD_S, LEASE_S = 10, 5
-METRICS, LOGS, TRACES, FAULTS, EFFECTS = SOURCES
+METRICS, LOGS, TRACES, FAULTS, EFFECTS, ACTIONS = SOURCES
 SERVICES = ("cart", "checkout")
 
 Key = tuple[str, int, int]
@@ -88,7 +89,7 @@ class Writer:
             topic=self.source,
             writer=self.name,
             from_us=(START_S + self.from_s) * S,
-            first_cut_us=NEVER_WAITS_US if self.source == EFFECTS else self.first_s * S,
+            first_cut_us=NEVER_WAITS_US if self.source in TOLD_LATER else self.first_s * S,
             final_cut_us=self.final_s * S,
         )
 
@@ -149,10 +150,8 @@ def _record(writer: Writer, second: int, rng: random.Random) -> bytes:
     age_s = rng.choice((0, 0, 1, 6, 8, 33, 40, 60) if writer.slow else (0, 0, 1, 4, 20, 40))
     time_us = (START_S + max(0, second - age_s)) * S + rng.randrange(S)
     service = rng.choice(SERVICES)
-    if writer.source == FAULTS:
-        return encode(_fault(f"of-{writer.name}", service, time_us, version=1 + second))
-    if writer.source == EFFECTS:
-        return encode(_effect(f"of-{writer.name}", service, time_us, version=1 + second))
+    if writer.source in _TOLD:
+        return encode(_TOLD[writer.source](f"of-{writer.name}", service, time_us, 1 + second))
     one = np.array([time_us], "<i8").tobytes()
     if writer.source == LOGS:
         batch = LogBatch(
@@ -223,7 +222,7 @@ def _point(service: str, time_us: int, value: float) -> MetricBatch:
     )
 
 
-def _fault(fault_id: str, service: str, time_us: int, *, version: int) -> ServiceFault:
+def _fault(fault_id: str, service: str, time_us: int, version: int) -> ServiceFault:
     return ServiceFault(
         run_id=RUN,
         fault_id=fault_id,
@@ -242,7 +241,7 @@ def _fault(fault_id: str, service: str, time_us: int, *, version: int) -> Servic
     )
 
 
-def _effect(fault_id: str, service: str, time_us: int, *, version: int) -> FaultEffect:
+def _effect(fault_id: str, service: str, time_us: int, version: int) -> FaultEffect:
     """Seen or not, final or not, and soon forgotten or kept for long: whatever the numbers say."""
     is_seen = time_us % 3 > 0
     return FaultEffect(
@@ -259,6 +258,35 @@ def _effect(fault_id: str, service: str, time_us: int, *, version: int) -> Fault
         through_us=time_us + 9 * S,
         is_final=version % 4 == 0,
     )
+
+
+def _action(decision_id: str, service: str, time_us: int, version: int) -> ServiceAction:
+    """Begun or not, over or not, final or not: whatever the numbers say."""
+    begun_us = time_us if time_us % 5 else None
+    return ServiceAction(
+        run_id=RUN,
+        service=service,
+        decision_id=decision_id,
+        version=version,
+        manager="master",
+        policy="rules",
+        what="launch",
+        origin="command",
+        decided_by="ana",
+        why="asked for by ana",
+        decided_us=time_us,
+        begun_us=begun_us,
+        ended_us=time_us + 7 * S if version % 3 else None,
+        is_final=version % 4 == 0,
+    )
+
+
+_TOLD: Mapping[str, Callable[[str, str, int, int], object]] = {
+    FAULTS: _fault,
+    EFFECTS: _effect,
+    ACTIONS: _action,
+}
+"""What is said of a fault or an act, by its topic: from its id, service, instant and version."""
 
 
 def replayed(writers: Sequence[Writer], log: Iterable[Sent]) -> tuple[Windows, Windower]:
@@ -326,6 +354,7 @@ def _collect(windows: Windows, closed: Iterable[ClosedWindow]) -> None:
 @example(more=[Writer(source=METRICS, name="second", declared_s=20, slow=True, lag_s=15)], seed=1)
 @example(more=[Writer(source=FAULTS, name="second", declared_s=5, stops_s=30, final_stamp_s=20)], seed=2)
 @example(more=[Writer(source=EFFECTS, name="second", declared_s=20, stops_s=50, lag_s=20)], seed=3)
+@example(more=[Writer(source=ACTIONS, name="second", declared_s=8, stops_s=50, gap_s=20, lag_s=20)], seed=4)
 def test_live_windows_are_those_of_a_replay_whoever_joins_leaves_or_is_killed(
     more: list[Writer], seed: int
 ) -> None:
