@@ -1,0 +1,59 @@
+"""CSV files whose bytes depend on their rows alone: commas, `\\n`, quotes around text, nothing for null and NaN."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+_OPTIONS = pyarrow.csv.WriteOptions(include_header=False, batch_size=65_536)
+
+
+class CsvFile:
+    """A CSV file that grows by tables of the same columns. Numbers have as many digits as they need."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._stack = ExitStack()
+        stream = self._stack.enter_context(path.open("wb"))
+        stream.write((",".join(map(_title, schema.names)) + "\n").encode())
+        self._schema = schema
+        self._writer = self._stack.enter_context(
+            pyarrow.csv.CSVWriter(stream, schema, write_options=_OPTIONS)
+        )
+
+    def append(self, table: pa.Table) -> None:
+        """Adds rows behind those before."""
+        self._writer.write_table(_without_nan(table))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(exc_type, exc, traceback)
+
+
+def _title(name: str) -> str:
+    """The title of a column, in quotes where it needs them: readers that split lines find plain ones."""
+    if any(each in name for each in ',"\r\n'):
+        return '"' + name.replace('"', '""') + '"'
+    return name
+
+
+def _without_nan(table: pa.Table) -> pa.Table:
+    """The same with nulls for NaN, which `pyarrow` would write as a word."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_floating(field.type):
+            column = table.column(place)
+            known = pc.if_else(pc.is_nan(column), None, column)
+            table = table.set_column(place, field, known)
+    return table

@@ -1,0 +1,28 @@
+"""The formats of others that a dataset can be exported in: their names, and what came of an export."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+FORMATS: Mapping[str, str] = {
+    "rcaeval": "RCAEval RE2: a folder per fault with metrics, logs, traces and their series every 15 s",
+    "tsb-ad-m": "TSB-AD-M: a multivariate series per service, labelled window by window",
+    "nab": "Numenta Anomaly Benchmark: a series per service and signal, with anomaly windows",
+}
+"""What each is, by the name that `--format` takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What came of an export.
+
+    Attributes:
+        format_name: one of `FORMATS`.
+        files: paths in the folder that was made, sorted.
+        losses: what the format could not hold, a sentence each, as `loss.md` lists it.
+    """
+
+    format_name: str
+    files: tuple[str, ...]
+    losses: tuple[str, ...]
