@@ -15,13 +15,17 @@ _OPTIONS = pyarrow.csv.WriteOptions(include_header=False, batch_size=65_536)
 
 
 class CsvFile:
-    """A CSV file that grows by tables of the same columns. Numbers have as many digits as they need."""
+    """A CSV file that grows by tables of the same columns, behind what is there already.
+
+    Numbers have as many digits as they need.
+    """
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._stack = ExitStack()
-        stream = self._stack.enter_context(path.open("wb"))
-        stream.write((",".join(map(_title, schema.names)) + "\n").encode())
-        self._schema = schema
+        is_new = not path.exists()
+        stream = self._stack.enter_context(path.open("ab"))
+        if is_new:
+            stream.write((",".join(map(_title, schema.names)) + "\n").encode())
         self._writer = self._stack.enter_context(
             pyarrow.csv.CSVWriter(stream, schema, write_options=_OPTIONS)
         )

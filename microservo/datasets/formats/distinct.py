@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from microservo.datasets.formats.columns import coded, texts_of
@@ -26,15 +27,22 @@ def distinct(source: Source, table: str, column: str) -> set[str]:
 
 
 def services_by_kind(source: Source) -> Mapping[str, str]:
-    """All services that windows, telemetry and faults are of, and what each is: service, host, ..."""
+    """All services that windows, telemetry and faults in force are of, and what each is: service, host, ..."""
     found: dict[str, str] = {}
-    for table in ("metrics.parquet", "logs.parquet", "traces.parquet", "faults.parquet"):
+    for table in ("metrics.parquet", "logs.parquet", "traces.parquet"):
         found |= dict.fromkeys(distinct(source, table, "service"), "service")
+    found |= dict.fromkeys(coded(faults_in_force(source).column("service")).texts, "service")
     for block in source.blocks("windows.parquet", "service", "service_kind"):
         names, kinds = coded(block.column("service")), coded(block.column("service_kind"))
         pairs = np.unique(np.stack((names.codes, kinds.codes)), axis=1)
         found |= {names.texts[name]: kinds.texts[kind] for name, kind in pairs.T.tolist()}
     return dict(sorted(found.items()))
+
+
+def faults_in_force(source: Source) -> pa.Table:
+    """Service and instance of every fault that was applied: one that was refused may name what is not there."""
+    faults = source.table("faults.parquet", "service", "instance", "applied_at")
+    return faults.filter(pc.is_valid(faults.column("applied_at")))
 
 
 def log_levels(severities: NDArray[Any]) -> pa.Array:

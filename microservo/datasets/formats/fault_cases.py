@@ -16,7 +16,7 @@ class FaultCase:
 
     Attributes:
         service: where it was injected.
-        instances: those of them that it was applied to, sorted.
+        applied_to: the instances that it was applied to, "" for one without a name, and when; sorted.
         applied_us: when the first of them had it.
         recovered_us: when the last of them was rid of it; None where that is not known.
         ended_us: when it was over with all that was measured of it, the end of the run where that is not
@@ -28,13 +28,18 @@ class FaultCase:
     fault_id: str
     kind: str
     service: str
-    instances: tuple[str, ...]
+    applied_to: tuple[tuple[str, int], ...]
     applied_us: int
     recovered_us: int | None
     ended_us: int
     severity: float | None
     verdict: str
     disturbed: Stretches
+
+    @property
+    def instances(self) -> tuple[str, ...]:
+        """Those of them that have a name."""
+        return tuple(instance for instance, _ in self.applied_to if instance)
 
     @property
     def is_control(self) -> bool:
@@ -114,7 +119,7 @@ def _case(rows: Sequence[Mapping[str, Any]], seen: Iterable[tuple[int, int]], un
         fault_id=rows[0]["fault_id"],
         kind=rows[0]["kind"],
         service=rows[0]["service"],
-        instances=tuple(sorted(row["instance"] for row in rows if row["instance"] is not None)),
+        applied_to=tuple(sorted((row["instance"] or "", row["applied_at"]) for row in rows)),
         applied_us=applied_us,
         recovered_us=None if None in recovered else max(recovered),
         ended_us=max([applied_us, *disturbed.until_us.tolist()]),

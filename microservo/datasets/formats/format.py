@@ -68,7 +68,7 @@ class Export:
         self.path(name).write_text(text, "utf-8", newline="\n")
 
     def csv(self, name: str, table: pa.Table) -> None:
-        """Writes a table."""
+        """Writes a table, behind the rows that are in the file already."""
         with CsvFile(self.path(name), table.schema) as file:
             file.append(table)
 

@@ -68,11 +68,17 @@ class Series:
         return Series([*self.columns, *other.columns], np.hstack((self.values, other.values)))
 
 
-def metric_series(points: pa.Table, grid: Grid) -> Series:
-    """The mean of the points of each metric over the instances of its service; NaN where there is none."""
+def metric_series(points: pa.Table, grid: Grid, *, owner: str = "service") -> Series:
+    """The mean of the points of each metric over all of its owner; NaN where there is none.
+
+    Args:
+        points: with `METRIC_COLUMNS`, and the owner's.
+        grid: of time.
+        owner: the column that says whose a series is.
+    """
     time_us = values_of(points.column("time"))
     place, inside = grid.bins(time_us)
-    of_row, columns = _columns(coded(points.column("service")), coded(points.column("name")))
+    of_row, columns = _columns(coded(points.column(owner)), coded(points.column("name")))
     shape = (len(grid.starts_s), len(columns))
     values = numbers_of(points, "value")
     return Series(columns, means(place[inside], of_row[inside], shape, values[inside]))

@@ -9,6 +9,7 @@ FORMATS: Mapping[str, str] = {
     "rcaeval": "RCAEval RE2: a folder per fault with metrics, logs, traces and their series every 15 s",
     "tsb-ad-m": "TSB-AD-M: a multivariate series per service, labelled window by window",
     "nab": "Numenta Anomaly Benchmark: a series per service and signal, with anomaly windows",
+    "nezha": "Nezha: a file per minute of logs and traces, metrics per pod, faults by hour",
 }
 """What each is, by the name that `--format` takes."""
 
