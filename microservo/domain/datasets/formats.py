@@ -10,6 +10,7 @@ FORMATS: Mapping[str, str] = {
     "tsb-ad-m": "TSB-AD-M: a multivariate series per service, labelled window by window",
     "nab": "Numenta Anomaly Benchmark: a series per service and signal, with anomaly windows",
     "nezha": "Nezha: a file per minute of logs and traces, metrics per pod, faults by hour",
+    "openrca": "OpenRCA: telemetry by day in UTC+8, records of root causes, questions about them",
 }
 """What each is, by the name that `--format` takes."""
 
