@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from microservo.datasets.formats.source import Source
 from microservo.datasets.formats.stretches import Stretches
+
+
+class InForce(NamedTuple):
+    """A fault on an instance, "" for one without a name; instants in microseconds UTC, None if not known."""
+
+    instance: str
+    applied_us: int
+    recovered_us: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +24,7 @@ class FaultCase:
 
     Attributes:
         service: where it was injected.
-        applied_to: the instances that it was applied to, "" for one without a name, and when; sorted.
+        applied_to: each instance that it was applied to, sorted.
         applied_us: when the first of them had it.
         recovered_us: when the last of them was rid of it; None where that is not known.
         ended_us: when it was over with all that was measured of it, the end of the run where that is not
@@ -28,7 +36,7 @@ class FaultCase:
     fault_id: str
     kind: str
     service: str
-    applied_to: tuple[tuple[str, int], ...]
+    applied_to: tuple[InForce, ...]
     applied_us: int
     recovered_us: int | None
     ended_us: int
@@ -39,7 +47,7 @@ class FaultCase:
     @property
     def instances(self) -> tuple[str, ...]:
         """Those of them that have a name."""
-        return tuple(instance for instance, _ in self.applied_to if instance)
+        return tuple(each.instance for each in self.applied_to if each.instance)
 
     @property
     def is_control(self) -> bool:
@@ -119,7 +127,10 @@ def _case(rows: Sequence[Mapping[str, Any]], seen: Iterable[tuple[int, int]], un
         fault_id=rows[0]["fault_id"],
         kind=rows[0]["kind"],
         service=rows[0]["service"],
-        applied_to=tuple(sorted((row["instance"] or "", row["applied_at"]) for row in rows)),
+        applied_to=tuple(
+            InForce(row["instance"] or "", row["applied_at"], row["recovered_at"])
+            for row in sorted(rows, key=lambda row: row["instance"] or "")
+        ),
         applied_us=applied_us,
         recovered_us=None if None in recovered else max(recovered),
         ended_us=max([applied_us, *disturbed.until_us.tolist()]),

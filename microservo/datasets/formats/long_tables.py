@@ -101,10 +101,10 @@ class Components:
         own = {instance for service, instance in self.pods.names if service == case.service}
         if self.kinds.get(case.service) == "host":
             yield RootCause("node", self.nodes[case.service], timestamp)
-        elif len(own) > 1 and own == {instance for instance, _ in case.applied_to}:
+        elif len(own) > 1 and own == {each.instance for each in case.applied_to}:
             yield RootCause("service", self.services[case.service], timestamp)
         else:
-            for instance, applied_us in case.applied_to:
+            for instance, applied_us, _ in case.applied_to:
                 yield RootCause("pod", self.pods.names[case.service, instance], applied_us // SECOND_US)
 
     def points(self, points: pa.Table, *, of_nodes: bool) -> pa.Table:
@@ -186,6 +186,20 @@ class Components:
         return pc.binary_join_element_wise(
             pc.fill_null(node, "node-0"), self.pods.column(points), "."
         )
+
+
+def in_order_of_time(table: pa.Table) -> pa.Table:
+    """The rows by their `time`; of one instant in the order that they had."""
+    return table.take(column_array(np.argsort(values_of(table.column("time")), kind="stable")))
+
+
+def by_kpi(points: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """The rows of each KPI, in their order, of a table with a column `kpi_name`."""
+    names = coded(points.column("kpi_name"))
+    order = np.argsort(names.codes, kind="stable")
+    for code, name in enumerate(names.texts):
+        first, last = np.searchsorted(names.codes[order], [code, code + 1]).tolist()
+        yield name, points.take(column_array(order[first:last]))
 
 
 def local_day(second: int, pattern: str) -> str:

@@ -217,7 +217,7 @@ def _write_faults(out: Export, found: FaultCases, writer: _Writer) -> None:
         if case.is_control:
             out.lost(f"Fault {case.fault_id} ({case.kind}): it harms nothing, so it is the cause of nothing.")
             continue
-        for instance, applied_us in case.applied_to:
+        for instance, applied_us, _ in case.applied_to:
             at = datetime.fromtimestamp(applied_us // SECOND_US, UTC)
             day = days.setdefault(at.strftime("%Y-%m-%d"), {})
             day.setdefault(at.strftime("%H"), []).append(

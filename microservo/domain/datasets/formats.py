@@ -11,6 +11,8 @@ FORMATS: Mapping[str, str] = {
     "nab": "Numenta Anomaly Benchmark: a series per service and signal, with anomaly windows",
     "nezha": "Nezha: a file per minute of logs and traces, metrics per pod, faults by hour",
     "openrca": "OpenRCA: telemetry by day in UTC+8, records of root causes, questions about them",
+    "aiops2022": "AIOps challenge of 2022: a file per KPI, spans, lines, ground truth by day in UTC+8",
+    "microservo": "the first MicroServo: log, trace and metric CSV files, groundtruth.json",
 }
 """What each is, by the name that `--format` takes."""
 
