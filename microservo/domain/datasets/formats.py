@@ -12,6 +12,7 @@ FORMATS: Mapping[str, str] = {
     "nezha": "Nezha: a file per minute of logs and traces, metrics per pod, faults by hour",
     "openrca": "OpenRCA: telemetry by day in UTC+8, records of root causes, questions about them",
     "aiops2022": "AIOps challenge of 2022: a file per KPI, spans, lines, ground truth by day in UTC+8",
+    "huggingface": "Hugging Face: a folder per table with splits by time, and a card that loads them",
     "microservo": "the first MicroServo: log, trace and metric CSV files, groundtruth.json",
 }
 """What each is, by the name that `--format` takes."""

@@ -40,7 +40,7 @@ def test_what_was_written_is_told_and_what_is_lost_is_listed(name: str, exported
     assert "made-run" in text
 
 
-@pytest.mark.parametrize("name", sorted(FORMATS.keys() - {"tsb-ad-m"}))
+@pytest.mark.parametrize("name", sorted(FORMATS.keys() - {"huggingface", "tsb-ad-m"}))
 def test_names_that_a_format_forbids_come_back_by_the_file(name: str, exported: Exports) -> None:
     folder, _ = exported(name)
     services = read_names(folder / "names.csv")["service"]
