@@ -34,7 +34,9 @@ def complete_topology(_ctx: click.Context, _param: click.Parameter, incomplete: 
 
 def complete_format(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The formats that a dataset can be exported in, and what each is."""
-    return [CompletionItem(name, help=title) for name, title in FORMATS.items() if name.startswith(incomplete)]
+    return [
+        CompletionItem(name, help=title) for name, title in FORMATS.items() if name.startswith(incomplete)
+    ]
 
 
 def complete_entity_kind(

@@ -1,4 +1,4 @@
-"""Datasets: rebuilt from the log, verified, reported, exported. `microservo.domain.datasets` says what they mean."""
+"""Datasets: rebuilt, verified, reported, exported. `microservo.domain.datasets` says what they mean."""
 
 from __future__ import annotations
 

@@ -58,7 +58,9 @@ def _candidates(version: str) -> list[str]:
             [pyenv, "root"], capture_output=True, text=True, check=False, timeout=_ASK_TIMEOUT_S
         )
         root = Path(asked.stdout.strip())
-        found += sorted(map(str, root.glob(f"versions/{version}.*/bin/python"))) if asked.returncode == 0 else []
+        found += (
+            sorted(map(str, root.glob(f"versions/{version}.*/bin/python"))) if asked.returncode == 0 else []
+        )
     return found
 
 

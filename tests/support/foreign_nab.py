@@ -16,7 +16,7 @@ COSTS = {"tpWeight": 1.0, "fpWeight": 0.11, "fnWeight": 1.0}
 
 
 def main() -> None:
-    """Prints for each file how many windows there are, and what is scored by who knows them and who is silent."""
+    """Prints of each file how many windows there are, and the scores of who knows them and who is silent."""
     from nab.corpus import Corpus  # type: ignore[import-not-found]  # noqa: PLC0415
     from nab.labeler import CorpusLabel  # type: ignore[import-not-found]  # noqa: PLC0415
     from nab.sweeper import Sweeper  # type: ignore[import-not-found]  # noqa: PLC0415
@@ -35,7 +35,7 @@ def main() -> None:
         for kind, given in scores.items():
             sweeper = Sweeper(probationPercent=0.15, costMatrix=COSTS)
             _, row = sweeper.scoreDataSet(times, given, windows, name, 1.0)
-            found[name][kind] = row.score if row is not None else -float(len(windows))
+            found[name][kind] = row.score
     json.dump(found, sys.stdout)
 
 

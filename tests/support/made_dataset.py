@@ -125,7 +125,9 @@ def truth_of(made: Made, service: str, second: int) -> str:
 def cpu_of(made: Made, service: str, second: float, noise: float) -> float:
     """Cores: a tenth, and nearly all of one while its processor is burnt."""
     burnt = any(
-        each.kind == "cpu-hog" and each.service == service and each.applied <= second < (each.recovered or 1e9)
+        each.kind == "cpu-hog"
+        and each.service == service
+        and each.applied <= second < (each.recovered or 1e9)
         for each in made.faults
     )
     return (0.9 if burnt else 0.1) + noise / 100

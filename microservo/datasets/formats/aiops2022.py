@@ -20,19 +20,15 @@ import pyarrow as pa
 
 from microservo.datasets.arrays import array_of
 from microservo.datasets.formats.distinct import distinct
-from microservo.datasets.formats.fault_cases import FaultCases
+from microservo.datasets.formats.fault_cases import FaultCases, note_controls
 from microservo.datasets.formats.format import Export
 from microservo.datasets.formats.long_tables import (
-    LINE_COLUMNS,
-    POINT_COLUMNS,
-    SPAN_COLUMNS,
     Components,
     RootCause,
     by_kpi,
-    in_order_of_time,
     local_day,
+    telemetry_hours,
 )
-from microservo.datasets.formats.minutes import hours
 from microservo.datasets.formats.names import file_name
 from microservo.datasets.formats.source import Source
 from microservo.errors import InvalidInput
@@ -79,24 +75,19 @@ class Aiops2022:
             raise InvalidInput(msg)
         components = Components.of(source, out)
         files = out.names.map("kpi file", distinct(source, "metrics.parquet", "name"), file_name)
-        parts = list(hours(found.from_us, found.until_us))
         lines_before, days = 0, set()
-        for done, (stretch, grid) in enumerate(parts, start=1):
-            day = local_day(int(grid.starts_s[0]), _DAY)
+        for hour in telemetry_hours(source, found, out):
+            day = local_day(int(hour.grid.starts_s[0]), _DAY)
             days.add(day)
             folder = f"tar/{day}-cloudbed1"
-            points = in_order_of_time(source.within("metrics.parquet", stretch, *POINT_COLUMNS))
-            spans = in_order_of_time(source.within("traces.parquet", stretch, *SPAN_COLUMNS))
-            lines = in_order_of_time(source.within("logs.parquet", stretch, *LINE_COLUMNS))
             for level, of_nodes in (("container", False), ("node", True)):
-                for name, rows in by_kpi(components.points(points, of_nodes=of_nodes)):
+                for name, rows in by_kpi(components.points(hour.points, of_nodes=of_nodes)):
                     out.csv(f"{folder}/metric/{level}/kpi_{files[name]}.csv", rows)
-            out.csv(f"{folder}/metric/service/metric_service.csv", components.minutes(spans, grid))
-            out.csv(f"{folder}/trace/all/trace_jaeger-span.csv", components.spans(spans))
+            out.csv(f"{folder}/metric/service/metric_service.csv", components.minutes(hour.spans, hour.grid))
+            out.csv(f"{folder}/trace/all/trace_jaeger-span.csv", components.spans(hour.spans))
             log = f"{folder}/log/all/log_filebeat-testbed-log-service.csv"
-            out.csv(log, components.lines(lines, lines_before))
-            lines_before += lines.num_rows
-            out.progress(done, len(parts))
+            out.csv(log, components.lines(hour.lines, lines_before))
+            lines_before += hour.lines.num_rows
         _write_truth(out, found, components, days)
 
 
@@ -106,10 +97,8 @@ FORMAT = Aiops2022()
 def _write_truth(out: Export, found: FaultCases, components: Components, days: set[str]) -> None:
     types = out.names.map("failure type", (case.kind for case in found.harmful), str, FAILURES)
     causes: dict[str, list[tuple[RootCause, str]]] = {day: [] for day in days}
-    for case in found.cases:
-        if case.is_control:
-            out.lost(f"Fault {case.fault_id} ({case.kind}): it harms nothing, so it is the cause of nothing.")
-            continue
+    note_controls(found, out)
+    for case in found.harmful:
         for cause in components.causes(case):
             day = local_day(cause.timestamp, _DAY)
             causes.setdefault(day, []).append((cause, types[case.kind]))

@@ -1,4 +1,4 @@
-"""CSV files whose bytes depend on their rows alone: commas, `\\n`, quotes around text, nothing for null and NaN."""
+"""CSV files whose bytes depend on their rows alone: quotes around text, nothing for null and NaN."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def distinct(source: Source, table: str, column: str) -> set[str]:
 
 
 def services_by_kind(source: Source) -> Mapping[str, str]:
-    """All services that windows, telemetry and faults in force are of, and what each is: service, host, ..."""
+    """All services of windows, telemetry and faults in force, and what each is: service, host, ..."""
     found: dict[str, str] = {}
     for table in ("metrics.parquet", "logs.parquet", "traces.parquet"):
         found |= dict.fromkeys(distinct(source, table, "service"), "service")
@@ -40,7 +40,7 @@ def services_by_kind(source: Source) -> Mapping[str, str]:
 
 
 def faults_in_force(source: Source) -> pa.Table:
-    """Service and instance of every fault that was applied: one that was refused may name what is not there."""
+    """Service and instance of every fault that was applied: a refused one may name what is not there."""
     faults = source.table("faults.parquet", "service", "instance", "applied_at")
     return faults.filter(pc.is_valid(faults.column("applied_at")))
 

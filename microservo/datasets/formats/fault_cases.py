@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from microservo.datasets.formats.format import Export
 from microservo.datasets.formats.source import Source
 from microservo.datasets.formats.stretches import Stretches
 
@@ -97,6 +98,13 @@ class FaultCases:
         """Other faults that disturbed the time between the beginning and the end of one."""
         others = (each for each in self.harmful if each is not case)
         return tuple(each for each in others if each.disturbed.overlap(case.applied_us, case.ended_us))
+
+
+def note_controls(found: FaultCases, out: Export) -> None:
+    """Says of each control that formats of causes have no place for it."""
+    for case in found.cases:
+        if case.is_control:
+            out.lost(f"Fault {case.fault_id} ({case.kind}): it harms nothing, so it is the cause of nothing.")
 
 
 _COLUMNS = (

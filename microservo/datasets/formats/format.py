@@ -84,7 +84,7 @@ class Export:
         self.text(
             LOSS,
             f"# What `{exporter.name}` does not hold\n\n"
-            f"Run {printable(manifest.run.run_id)}, content hash {manifest.content_hash}. `{NAMES}` has the name"
-            f" behind each that was written.\n\n{lines}",
+            f"Run {printable(manifest.run.run_id)}, content hash {manifest.content_hash}."
+            f" `{NAMES}` has the name behind each that was written.\n\n{lines}",
         )
         return losses

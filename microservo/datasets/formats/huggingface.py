@@ -69,8 +69,7 @@ class HuggingFace:
     name: ClassVar[str] = "huggingface"
     losses: ClassVar[Sequence[str]] = (
         "report.html, and the check of the dataset by its manifest: what is exported has other files.",
-        "A row of a table is in one split alone: spans, lines and points that end on the other side of the cut"
-        " are parted from those of the same trace.",
+        "Traces that go on over the cut: their spans are parted by when each ended.",
         "A license: it is for whoever publishes the run to choose one.",
     )
 
@@ -141,9 +140,11 @@ def _begin_us(row: Mapping[str, Any]) -> int:
 
 def _sentence(cut: _Cut | None) -> str:
     if cut is None:
-        return "One split, `train`: nothing parts the faults of this run in two. Split it by time, never at random."
+        return (
+            "One split, `train`: nothing parts the faults of this run in two. Split by time, not at random."
+        )
     return (
         f"`train` is what begins before {cut.at_us} (microseconds UTC), `test` what begins then or later:\n"
-        "between two windows, with no fault in force or visible on both sides. Faults and effects are where their\n"
-        "fault begins."
+        "between two windows, with no fault in force or visible on both sides. Faults and effects are\n"
+        "where their fault begins."
     )

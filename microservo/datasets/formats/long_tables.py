@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +17,9 @@ import pyarrow.compute as pc
 from microservo.datasets.arrays import column_array, values_of
 from microservo.datasets.formats.columns import coded, numbers_of, sums, texts_of
 from microservo.datasets.formats.distinct import services_by_kind
-from microservo.datasets.formats.fault_cases import FaultCase
+from microservo.datasets.formats.fault_cases import FaultCase, FaultCases
 from microservo.datasets.formats.format import Export
+from microservo.datasets.formats.minutes import hours
 from microservo.datasets.formats.names import file_name
 from microservo.datasets.formats.pods import Pods, pods_of
 from microservo.datasets.formats.source import Source
@@ -183,9 +185,27 @@ class Components:
         host = pa.chunked_array([self.pods.host_column(points)])
         texts, codes = coded(host)
         node = texts_of([self.nodes[name] for name in texts], codes)
-        return pc.binary_join_element_wise(
-            pc.fill_null(node, "node-0"), self.pods.column(points), "."
-        )
+        return pc.binary_join_element_wise(pc.fill_null(node, "node-0"), self.pods.column(points), ".")
+
+
+class Hour(NamedTuple):
+    """The telemetry of an hour in order of time, and its minutes."""
+
+    grid: Grid
+    points: pa.Table
+    spans: pa.Table
+    lines: pa.Table
+
+
+def telemetry_hours(source: Source, found: FaultCases, out: Export) -> Iterator[Hour]:
+    """All telemetry of a run, an hour at a time; says how far it is."""
+    parts = list(hours(found.from_us, found.until_us))
+    for done, (stretch, grid) in enumerate(parts, start=1):
+        points = source.within("metrics.parquet", stretch, *POINT_COLUMNS)
+        spans = source.within("traces.parquet", stretch, *SPAN_COLUMNS)
+        lines = source.within("logs.parquet", stretch, *LINE_COLUMNS)
+        yield Hour(grid, *map(in_order_of_time, (points, spans, lines)))
+        out.progress(done, len(parts))
 
 
 def in_order_of_time(table: pa.Table) -> pa.Table:

@@ -2,13 +2,13 @@
 
 ::
 
-    log/log.csv                        log_id, timestamp (s, with fractions), date (UTC), cmdb_id (pod), message
+    log/log.csv                        log_id, timestamp (s, fractions), date (UTC), cmdb_id (pod), message
     trace/trace.csv                    timestamp (us, the start), cmdb_id (service), duration (us), ...
     metric/container/kpi_<kpi>.csv     timestamp (s), cmdb_id (<node>.<pod>), kpi_name, value
-    groundtruth/groundtruth.json       timestamp (s), service, cmdb_id (pod), failure_type, duration (s): lists
+    groundtruth/groundtruth.json       lists: timestamp (s), service, cmdb_id, failure_type, duration (s)
 
-Rows are in order of time and have no index; times are UTC; every fault is in the ground truth, once for each
-pod, from when it was applied until it was gone.
+Rows are in order of time and have no index; times are UTC; every fault is in the ground truth, once for
+each pod, from when it was applied until it was gone.
 """
 
 from __future__ import annotations
@@ -24,19 +24,15 @@ import pyarrow.compute as pc
 from microservo.datasets.arrays import column_array, values_of
 from microservo.datasets.formats.columns import coded, numbers_of, texts_of
 from microservo.datasets.formats.distinct import distinct
-from microservo.datasets.formats.fault_cases import FaultCases
+from microservo.datasets.formats.fault_cases import FaultCases, note_controls
 from microservo.datasets.formats.format import Export
 from microservo.datasets.formats.long_tables import (
     FAILED,
-    LINE_COLUMNS,
-    POINT_COLUMNS,
-    SPAN_COLUMNS,
     SPANS,
     Components,
     by_kpi,
-    in_order_of_time,
+    telemetry_hours,
 )
-from microservo.datasets.formats.minutes import hours
 from microservo.datasets.formats.names import file_name
 from microservo.datasets.formats.source import Source
 from microservo.datasets.formats.stretches import SECOND_US
@@ -75,18 +71,13 @@ class MicroServo:
             raise InvalidInput(msg)
         components = Components.of(source, out)
         files = out.names.map("kpi file", distinct(source, "metrics.parquet", "name"), file_name)
-        parts = list(hours(found.from_us, found.until_us))
         lines_before = 0
-        for done, (stretch, _) in enumerate(parts, start=1):
-            points = in_order_of_time(source.within("metrics.parquet", stretch, *POINT_COLUMNS))
-            spans = in_order_of_time(source.within("traces.parquet", stretch, *SPAN_COLUMNS))
-            lines = in_order_of_time(source.within("logs.parquet", stretch, *LINE_COLUMNS))
-            for name, rows in by_kpi(components.points(points, of_nodes=False)):
+        for hour in telemetry_hours(source, found, out):
+            for name, rows in by_kpi(components.points(hour.points, of_nodes=False)):
                 out.csv(f"metric/container/kpi_{files[name]}.csv", rows)
-            out.csv("trace/trace.csv", _spans(spans, components))
-            out.csv("log/log.csv", _lines(lines, components, lines_before))
-            lines_before += lines.num_rows
-            out.progress(done, len(parts))
+            out.csv("trace/trace.csv", _spans(hour.spans, components))
+            out.csv("log/log.csv", _lines(hour.lines, components, lines_before))
+            lines_before += hour.lines.num_rows
         out.text("groundtruth/groundtruth.json", json.dumps(_truth(out, found, components), indent=2) + "\n")
 
 
@@ -126,12 +117,12 @@ def _truth(out: Export, found: FaultCases, components: Components) -> Mapping[st
     truth: dict[str, list[Any]] = {
         name: [] for name in ("timestamp", "service", "cmdb_id", "failure_type", "duration")
     }
-    for case in found.cases:
-        if case.is_control:
-            out.lost(f"Fault {case.fault_id} ({case.kind}): it harms nothing, so it is the cause of nothing.")
-            continue
+    note_controls(found, out)
+    for case in found.harmful:
         if case.recovered_us is None:
-            out.lost(f"Fault {case.fault_id} ({case.kind}): it was not seen to end, so a duration of it is null.")
+            out.lost(
+                f"Fault {case.fault_id} ({case.kind}): it was not seen to end, so a duration of it is null."
+            )
         for instance, applied_us, ends_us in case.applied_to:
             truth["timestamp"].append(applied_us // SECOND_US)
             truth["service"].append(components.services[case.service])

@@ -5,7 +5,7 @@
     construct_data/<date>/   minutes that no fault disturbed, and
     rca_data/<date>/         all others, each with
         log/HH_MM_log.csv            TimeUnixNano; Log is JSON of log, stream, time
-        trace/HH_MM_trace.csv        StartTimeUnixNano, EndTimeUnixNano, Duration (us); ParentID "root" for none
+        trace/HH_MM_trace.csv        StartTimeUnixNano, EndTimeUnixNano, Duration (us); ParentID or "root"
         traceid/HH_MM_traceid.csv    a trace id a line, without a title
         metric/<pod>_metric.csv      a row a minute
         metric/front_service.csv     a row a minute: requests to the services that no other calls
@@ -25,19 +25,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from microservo.datasets.arrays import column_array, values_of
 from microservo.datasets.formats.columns import coded, numbers_of, texts_of
 from microservo.datasets.formats.distinct import services_by_kind
-from microservo.datasets.formats.fault_cases import FaultCases
+from microservo.datasets.formats.fault_cases import FaultCases, note_controls
 from microservo.datasets.formats.format import Export
 from microservo.datasets.formats.json_text import json_strings
 from microservo.datasets.formats.minutes import by_minute, hours
 from microservo.datasets.formats.names import file_name
-from microservo.datasets.formats.nezha_metrics import Calls, PodMetrics, write_calls, write_metrics
+from microservo.datasets.formats.nezha_metrics import MinuteMetrics, write_calls
+from microservo.datasets.formats.nezha_run import Calls, NezhaRun
 from microservo.datasets.formats.pods import Pods, pods_of
 from microservo.datasets.formats.source import Source
 from microservo.datasets.formats.stretches import SECOND_US, Stretches
@@ -112,7 +112,7 @@ class Nezha:
             pods=pods_of(source, out, lambda service, number: f"{services[service]}-pod-{number}"),
             services=services,
             disturbed=found.disturbed,
-            metrics=PodMetrics.of(source, kinds),
+            run=NezhaRun.of(source, kinds),
         )
         parts = list(hours(found.from_us, found.until_us))
         for done, (stretch, grid) in enumerate(parts, start=1):
@@ -144,7 +144,7 @@ class _Writer:
     pods: Pods
     services: Mapping[str, str]
     disturbed: Stretches
-    metrics: PodMetrics
+    run: NezhaRun
     days: set[tuple[str, str]] = field(default_factory=set)
     without_ids: int = 0
 
@@ -159,14 +159,24 @@ class _Writer:
         for minute_s in grid.starts_s.tolist():
             folder, clock = self._folder(minute_s), datetime.fromtimestamp(minute_s, UTC).strftime("%H_%M")
             own = spans_of.get(minute_s, spans.slice(0, 0))
-            self.out.csv(f"{folder}/log/{clock}_log.csv", self._lines(lines_of.get(minute_s, lines.slice(0, 0))))
+            self.out.csv(
+                f"{folder}/log/{clock}_log.csv", self._lines(lines_of.get(minute_s, lines.slice(0, 0)))
+            )
             self.out.csv(f"{folder}/trace/{clock}_trace.csv", self._spans(own))
             ids = coded(own.column("trace_id")).texts
             self.out.text(f"{folder}/traceid/{clock}_traceid.csv", "".join(f"{each}\n" for each in ids))
         folders = [self._folder(minute_s) for minute_s in grid.starts_s.tolist()]
         points = points.append_column("pod", self.pods.column(points))
         spans = spans.append_column("pod", self.pods.column(spans))
-        write_metrics(self.out, folders, grid, points, spans, self.metrics, self.services)
+        MinuteMetrics(
+            out=self.out,
+            folders=folders,
+            grid=grid,
+            points=points,
+            spans=spans,
+            run=self.run,
+            services=self.services,
+        ).write()
 
     def _folder(self, minute_s: int) -> str:
         from_us = minute_s * SECOND_US
@@ -213,10 +223,8 @@ def _write_faults(out: Export, found: FaultCases, writer: _Writer) -> None:
     kinds = out.names.map("fault", {case.kind for case in found.harmful}, _fault_type, FAULTS)
     days: dict[str, dict[str, list[dict[str, str]]]] = {day: {} for _, day in writer.days}
     causes: dict[str, dict[str, str]] = {}
-    for case in found.cases:
-        if case.is_control:
-            out.lost(f"Fault {case.fault_id} ({case.kind}): it harms nothing, so it is the cause of nothing.")
-            continue
+    note_controls(found, out)
+    for case in found.harmful:
         for instance, applied_us, _ in case.applied_to:
             at = datetime.fromtimestamp(applied_us // SECOND_US, UTC)
             day = days.setdefault(at.strftime("%Y-%m-%d"), {})

@@ -21,18 +21,15 @@ from typing import ClassVar
 import pyarrow as pa
 
 from microservo.datasets.arrays import array_of
-from microservo.datasets.formats.fault_cases import FaultCases
+from microservo.datasets.formats.fault_cases import FaultCases, note_controls
 from microservo.datasets.formats.format import Export
 from microservo.datasets.formats.long_tables import (
-    LINE_COLUMNS,
-    POINT_COLUMNS,
-    SPAN_COLUMNS,
     Components,
     RootCause,
     local_day,
     local_text,
+    telemetry_hours,
 )
-from microservo.datasets.formats.minutes import hours
 from microservo.datasets.formats.source import Source
 from microservo.errors import InvalidInput
 
@@ -108,16 +105,14 @@ class OpenRca:
         """Records and queries of all faults, and telemetry day by day."""
         found = FaultCases.of(source)
         if not found.harmful:
-            msg = f"run {source.manifest.run.run_id} holds no fault that was in force, and OpenRCA asks for those"
+            msg = f"run {source.manifest.run.run_id} holds no fault in force, and OpenRCA asks for those"
             raise InvalidInput(msg)
         components = Components.of(source, out)
         # The scorer compares texts that end with the line.
         reasons = out.names.map(
             "reason", (case.kind for case in found.harmful), lambda kind: " ".join(kind.split()), REASONS
         )
-        for case in found.cases:
-            if case.is_control:
-                out.lost(f"Fault {case.fault_id} ({case.kind}): it harms nothing, so it is the cause of nothing.")
+        note_controls(found, out)
         records = [
             _Record(cause, reasons[case.kind]) for case in found.harmful for cause in components.causes(case)
         ]
@@ -150,7 +145,9 @@ def _queries(records: Sequence[_Record]) -> pa.Table:
         task = number % len(_TASKS)
         which = ["only"] if len(together) == 1 else [f"{place}-th" for place in range(1, len(together) + 1)]
         points = [
-            line for name, each in zip(which, together, strict=True) for line in each.points(name, _TASKS[task])
+            line
+            for name, each in zip(which, together, strict=True)
+            for line in each.points(name, _TASKS[task])
         ]
         begin = local_text(half_hour * HALF_HOUR_S)
         end = local_text((half_hour + 1) * HALF_HOUR_S)
@@ -168,17 +165,12 @@ def _queries(records: Sequence[_Record]) -> pa.Table:
 
 
 def _write_telemetry(source: Source, out: Export, found: FaultCases, components: Components) -> None:
-    parts = list(hours(found.from_us, found.until_us))
     lines_before = 0
-    for done, (stretch, grid) in enumerate(parts, start=1):
-        folder = f"telemetry/{local_day(int(grid.starts_s[0]), '%Y_%m_%d')}"
-        points = source.within("metrics.parquet", stretch, *POINT_COLUMNS)
-        spans = source.within("traces.parquet", stretch, *SPAN_COLUMNS)
-        lines = source.within("logs.parquet", stretch, *LINE_COLUMNS)
-        out.csv(f"{folder}/metric/metric_container.csv", components.points(points, of_nodes=False))
-        out.csv(f"{folder}/metric/metric_node.csv", components.points(points, of_nodes=True))
-        out.csv(f"{folder}/metric/metric_service.csv", components.minutes(spans, grid))
-        out.csv(f"{folder}/trace/trace_span.csv", components.spans(spans))
-        out.csv(f"{folder}/log/log_service.csv", components.lines(lines, lines_before))
-        lines_before += lines.num_rows
-        out.progress(done, len(parts))
+    for hour in telemetry_hours(source, found, out):
+        folder = f"telemetry/{local_day(int(hour.grid.starts_s[0]), '%Y_%m_%d')}"
+        out.csv(f"{folder}/metric/metric_container.csv", components.points(hour.points, of_nodes=False))
+        out.csv(f"{folder}/metric/metric_node.csv", components.points(hour.points, of_nodes=True))
+        out.csv(f"{folder}/metric/metric_service.csv", components.minutes(hour.spans, hour.grid))
+        out.csv(f"{folder}/trace/trace_span.csv", components.spans(hour.spans))
+        out.csv(f"{folder}/log/log_service.csv", components.lines(hour.lines, lines_before))
+        lines_before += hour.lines.num_rows

@@ -63,7 +63,9 @@ def pods_of(source: Source, out: Export, rule: Callable[[str, int], str]) -> Pod
             owners |= _owners(block)
     hosts = {}
     seen = source.table("instances.parquet", "service", "instance", "host")
-    for service, instance, host in zip(*(seen.column(each).to_pylist() for each in seen.column_names), strict=True):
+    for service, instance, host in zip(
+        *(seen.column(each).to_pylist() for each in seen.column_names), strict=True
+    ):
         if host is not None:
             hosts[service, instance or ""] = host
     ordered = sorted(owners | hosts.keys())

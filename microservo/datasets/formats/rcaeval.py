@@ -4,7 +4,7 @@
 
     <service>_<fault>/<n>/
         inject_time.txt       epoch seconds, in UTC as all that follows
-        simple_metrics.csv    time (s), <service>_cpu, _mem, _workload, _error, _latency-50, ...; a row a second
+        simple_metrics.csv    time (s), <service>_cpu, _mem, _workload, _error, ...; a row a second
         metrics.parquet       the same with every metric
         logs.csv              timestamp (ns), container_name, message, level, log_template
         traces.csv            startTime (us), duration (us), ...; a row per span
@@ -30,11 +30,11 @@ import pyarrow.parquet as pq
 from microservo.datasets.arrays import column_array, values_of
 from microservo.datasets.formats.columns import Int64, coded, numbers_of, texts_of, wide_table
 from microservo.datasets.formats.distinct import distinct, log_levels, services_by_kind
-from microservo.datasets.formats.fault_cases import FaultCase, FaultCases
+from microservo.datasets.formats.fault_cases import FaultCase, FaultCases, note_controls
 from microservo.datasets.formats.format import Export
 from microservo.datasets.formats.names import file_name
 from microservo.datasets.formats.source import Source
-from microservo.datasets.formats.stretches import SECOND_US, Stretches, stretches_of_seconds
+from microservo.datasets.formats.stretches import SECOND_US, Stretches
 from microservo.datasets.formats.telemetry_series import (
     METRIC_COLUMNS,
     REQUEST_SERIES,
@@ -88,9 +88,7 @@ class _Times:
         """The time of both."""
         both = (self.seconds.stretches, self.bins.stretches)
         return Stretches.of(
-            pair
-            for each in both
-            for pair in zip(each.from_us.tolist(), each.until_us.tolist(), strict=True)
+            pair for each in both for pair in zip(each.from_us.tolist(), each.until_us.tolist(), strict=True)
         )
 
 
@@ -127,9 +125,7 @@ class RcaEval:
     def export(self, source: Source, out: Export) -> None:
         """A folder for each fault that was in force and harms something."""
         found = FaultCases.of(source)
-        for case in found.cases:
-            if case.is_control:
-                out.lost(f"Fault {case.fault_id} ({case.kind}): it harms nothing, so nothing has a cause.")
+        note_controls(found, out)
         times = {case.fault_id: _times(case, found) for case in found.harmful}
         for case in found.harmful:
             if times[case.fault_id] is None:

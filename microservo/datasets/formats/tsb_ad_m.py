@@ -66,7 +66,9 @@ class TsbAdM:
             out.lost(f"Service {name}: it has no anomalous window, and TSB-AD scores none such.")
         if not judged:
             run_id = source.manifest.run.run_id
-            msg = f"run {run_id} holds no anomalous window, and TSB-AD scores no series without; choose another"
+            msg = (
+                f"run {run_id} holds no anomalous window, and TSB-AD scores no series without; choose another"
+            )
             raise InvalidInput(msg)
         files = _files(judged, source.manifest.run.fault_free_until_us)
         _write_series(source, out, judged, files)

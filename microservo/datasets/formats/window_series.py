@@ -86,6 +86,7 @@ def window_rows(source: Source, services: Mapping[str, tuple[str, ...]]) -> Iter
     """The windows of some services that have a truth, service by service within each block.
 
     Args:
+        source: the dataset.
         services: the features that are asked for, by service; of others there are no rows.
     """
     for block in source.blocks(WINDOWS, *_FACTS, *_LISTS):

@@ -77,7 +77,7 @@ def dataset_card(manifest: Manifest, files: CardFiles | None = None) -> str:
     """
     if files is None:
         files = CardFiles(
-            paths={_config(entry): {"train": entry.name} for entry in _tables(manifest) if entry.rows},
+            paths={_config(each): {"train": each.name} for each in _tables(manifest) if each.rows},
             splits="One split, `train`: a run is a time series. Split it by time, never at random.",
             has_report=True,
         )
@@ -114,14 +114,14 @@ def _body(manifest: Manifest, files: CardFiles) -> str:
     )
     code_lines = "\n".join(f"| {column} | {values} |" for column, values in _CODES.items())
     circumstances = "\n".join(f"- {line}" for line in _circumstances(run))
-    report = "\n`report.html` shows the run." * files.has_report
+    report = "`report.html` shows the run.\n" * files.has_report
     return f"""# MicroServo run {run_id}
 
 ## Summary
 Telemetry of the target system **{target}** under load, with faults injected into it and every window
 labelled with what was really wrong. Started {_instant(run.started_at_us)}, seed {run.seed}, status
-{run.status}. Content hash `{manifest.content_hash}`: anyone who rebuilds the run from the log gets the same.{report}
-
+{run.status}. Content hash `{manifest.content_hash}`: anyone who rebuilds the run from the log gets the same.
+{report}
 ## Structure
 Canonical Parquet (zstd), instants in UTC microseconds. Rows of `metrics`, `logs` and `traces` lie window by
 window, as those of `windows` do: sorted by start of their window, service, time and then by all else.

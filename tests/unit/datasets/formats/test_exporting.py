@@ -65,9 +65,7 @@ def test_a_recorded_run_is_exported(name: str, original: Path, tmp_path: Path) -
 def test_a_run_in_which_nothing_happened_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
     write_dataset(tmp_path / "empty", Made(seconds=0, faults=()))
     with pytest.raises(InvalidInput, match="run made-run holds no ") as refused:
-        export(
-            tmp_path / "empty", format_name=name, out_dir=tmp_path / "out", progress=lambda *_: None
-        )
+        export(tmp_path / "empty", format_name=name, out_dir=tmp_path / "out", progress=lambda *_: None)
     assert "\n" not in str(refused.value)
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
@@ -87,9 +85,7 @@ def test_a_table_that_is_missing_or_damaged_is_named_in_one_line(
     ):
         damage(tmp_path / "copy" / table)
         with pytest.raises(InvalidInput, match=f"is damaged: {table}: .*{words}.*; rebuild") as refused:
-            export(
-                tmp_path / "copy", format_name=name, out_dir=tmp_path / "out", progress=lambda *_: None
-            )
+            export(tmp_path / "copy", format_name=name, out_dir=tmp_path / "out", progress=lambda *_: None)
         assert "\n" not in str(refused.value)
         assert not (tmp_path / "out").exists()
 
@@ -126,5 +122,7 @@ def test_a_table_with_other_columns_is_named_even_where_the_manifest_agrees(tmp_
     write_dataset(folder, Made(seconds=20, faults=FAULTS[:1]))
     source = Source(folder)
     pq.write_table(pq.read_table(folder / "logs.parquet").drop_columns(["body"]), folder / "logs.parquet")
-    with pytest.raises(InvalidInput, match=r"logs\.parquet can't be read: columns .*, expected time, service"):
+    with pytest.raises(
+        InvalidInput, match=r"logs\.parquet can't be read: columns .*, expected time, service"
+    ):
         source.table("logs.parquet", "body")

@@ -30,9 +30,7 @@ def test_hugging_faces_library_loads_every_table_with_its_splits(
 
     names = get_dataset_config_names(str(folder))
     tables = {name: pq.read_table(made / name) for name in TABLES}
-    assert {f"{name}.parquet" for name in names} == {
-        name for name, table in tables.items() if table.num_rows
-    }
+    assert {f"{name}.parquet" for name in names} == {name for name, table in tables.items() if table.num_rows}
     for name in names:
         loaded = load_dataset(str(folder), name, cache_dir=str(tmp_path))
         rows = sum(split.num_rows for split in loaded.values())

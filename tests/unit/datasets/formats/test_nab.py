@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -45,9 +46,7 @@ def test_a_row_is_a_window_in_utc_with_a_value(corpus: Path, rows: Rows) -> None
     assert by_time["2023-11-14 22:16:15"] == pytest.approx(0.9, abs=0.01), "175 s after the start"
 
 
-def test_every_label_is_a_pair_of_timestamps_of_its_file_and_none_overlaps(
-    corpus: Path, rows: Rows
-) -> None:
+def test_every_label_is_a_pair_of_timestamps_of_its_file_and_none_overlaps(corpus: Path, rows: Rows) -> None:
     labels = labels_of(corpus)
     files = {path.relative_to(corpus / "data").as_posix() for path in (corpus / "data").rglob("*.csv")}
     assert labels.keys() == files
@@ -55,7 +54,7 @@ def test_every_label_is_a_pair_of_timestamps_of_its_file_and_none_overlaps(
         timestamps = [row["timestamp"] for row in rows(corpus / "data" / name)]
         places = [[timestamps.index(bound.removesuffix(".000000")) for bound in pair] for pair in windows]
         assert all(first < last for first, last in places)
-        assert all(behind[0] > before[1] for before, behind in zip(places, places[1:], strict=False))
+        assert all(behind[0] > before[1] for before, behind in itertools.pairwise(places))
 
 
 def test_a_label_is_from_the_first_to_the_last_anomalous_window(corpus: Path) -> None:

@@ -18,7 +18,9 @@ def test_any_names_are_told_apart_whatever_their_case(names: set[str]) -> None:
     written = Names().map("service", names, file_name)
     assert written.keys() == names
     assert len({each.casefold() for each in written.values()}) == len(names)
-    assert all(each.isascii() and "/" not in each and not each.startswith((".", "-")) for each in written.values())
+    assert all(
+        each.isascii() and "/" not in each and not each.startswith((".", "-")) for each in written.values()
+    )
 
 
 def test_who_needs_no_change_keeps_its_name() -> None:

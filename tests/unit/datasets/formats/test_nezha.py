@@ -51,7 +51,8 @@ def test_a_span_has_nanoseconds_a_duration_in_microseconds_and_a_parent_or_root(
         *("StartTimeUnixNano", "EndTimeUnixNano", "Duration"),
     ]
     root, call = (
-        next(each for each in spans if each["SpanID"] == f"00000000{160 * 4 + number:08x}") for number in (0, 3)
+        next(each for each in spans if each["SpanID"] == f"00000000{160 * 4 + number:08x}")
+        for number in (0, 3)
     )
     assert root["ParentID"] == "root"
     assert call["ParentID"] == f"{160:016x}"

@@ -65,7 +65,7 @@ def test_metrics_are_a_row_a_second_with_rcaevals_own_words(cases: Path, rows: R
 
 def test_before_the_fault_are_undisturbed_seconds_and_behind_it_its_own(cases: Path, rows: Rows) -> None:
     seconds = [int(row["time"]) - START_S for row in rows(cases / CPU / "simple_metrics.csv")]
-    # 200.6 s is when it had recovered, 201.9 s when nothing was seen of it any more; a control disturbs nothing.
+    # It had recovered at 200.6 s, and nothing was seen of it from 201.9 s on; a control disturbs nothing.
     assert seconds == list(range(202))
     behind = [int(row["time"]) - START_S for row in rows(cases / DELAY / "simple_metrics.csv")]
     quiet = [second for second in behind if second < 230]
@@ -139,7 +139,9 @@ def test_cases_say_what_their_folders_leave_out(cases: Path, rows: Rows) -> None
 def test_what_has_no_case_is_said(exported: Exports, tmp_path: Path, rows: Rows) -> None:
     assert any("f-noop" in each and "harms nothing" in each for each in exported("rcaeval")[1].losses)
     early = MadeFault(fault_id="early", kind="cpu-hog", service="carts-db", applied=9, recovered=20)
-    together = MadeFault(fault_id="together", kind="bad-deploy", service="front/end", applied=160, recovered=None)
+    together = MadeFault(
+        fault_id="together", kind="bad-deploy", service="front/end", applied=160, recovered=None
+    )
     write_dataset(tmp_path / "dataset", Made(faults=(early, *FAULTS, together)))
     found = export(
         tmp_path / "dataset", format_name="rcaeval", out_dir=tmp_path / "out", progress=lambda *_: None

@@ -44,7 +44,9 @@ def test_the_series_of_a_recorded_run_have_the_values_of_its_windows(original: P
         expected = dict(zip(row["feature_names"], row["feature_values"], strict=True))
         values = dict(zip(services[row["service"]].features, found[place].tolist(), strict=True))
         assert {name: value for name, value in values.items() if value == value} == {  # noqa: PLR0124 -- NaN
-            name: value for name, value in expected.items() if value == value  # noqa: PLR0124
+            name: value
+            for name, value in expected.items()
+            if value == value  # noqa: PLR0124
         }
 
 
