@@ -58,8 +58,8 @@ class Aiops2022:
     losses: ClassVar[Sequence[str]] = (
         "When a fault ended, and who was affected besides.",
         "Fractions of a second of metrics and lines, of a millisecond of spans.",
-        "metric/istio, metric/jvm and log_filebeat-testbed-log-envoy.csv: what they hold is not measured apart"
-        " from the rest. Nor is rr, the share of requests that were answered.",
+        "metric/istio, metric/jvm and log_filebeat-testbed-log-envoy.csv: what they hold is not measured "
+        "apart from the rest. Nor is rr, the share of requests that were answered.",
         "Status codes: status_code is 2 for a span that failed, 0 for another.",
         "Severities, templates and traces of lines, kinds and peers of spans, instances without a known host:"
         " their node is node-0.",

@@ -53,7 +53,7 @@ class MicroServo:
 
     name: ClassVar[str] = "microservo"
     losses: ClassVar[Sequence[str]] = (
-        "When a fault was commanded, seen and no longer seen, how severe it was, and who was affected besides.",
+        "When a fault was commanded, seen and no longer seen, how severe it was, who else was affected.",
         "Fractions of a second of metrics.",
         "Instances of spans: cmdb_id of trace.csv is a service, as there.",
         "metric/istio: the counters of Istio are not measured.",

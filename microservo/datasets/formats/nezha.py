@@ -86,8 +86,8 @@ class Nezha:
     name: ClassVar[str] = "nezha"
     losses: ClassVar[Sequence[str]] = (
         "When a fault ended: fault_list.json has the second in which each was injected into each pod.",
-        "Faults of less than three minutes for Nezha's own ranker: it looks at the second minute after that of"
-        " the injection.",
+        "Faults of less than three minutes for Nezha's own ranker: it looks at the second minute after "
+        "that of the injection.",
         "Which lines stand around the code that a fault is in: root_cause_microservo.json has those faults"
         " alone that a metric shows, and Nezha's evaluation ends at the others.",
         "Who was affected besides, since when and by what evidence.",

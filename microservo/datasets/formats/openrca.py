@@ -93,8 +93,8 @@ class OpenRca:
         "Fractions of a second of metrics and lines, of a millisecond of spans.",
         "metric_mesh.csv, metric_runtime.csv and log_proxy.csv: what they hold is not measured apart from the"
         " rest. Nor is rr, the share of requests that were answered.",
-        "The words of a language model: an instruction says the same thing each time. Which of the seven tasks"
-        " is asked goes in turn.",
+        "The words of a language model: an instruction says the same thing each time. Which of the seven "
+        "tasks is asked goes in turn.",
         "Status codes: status_code is 2 for a span that failed, 0 for another.",
         "Severities, templates and traces of lines, kinds and peers of spans, instances without a known host:"
         " their node is node-0.",
