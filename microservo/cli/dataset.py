@@ -16,7 +16,7 @@ from microservo.domain.datasets.formats import FORMATS
 from microservo.errors import MicroServoError
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
-_FORMATS = "\b\nFormats:\n" + "\n".join(f"  {name:<11}{title}" for name, title in FORMATS.items())
+_FORMATS = "\b\nFormats:\n" + "\n".join(f"  {name:<13}{title}" for name, title in FORMATS.items())
 
 
 @click.group()

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import pyarrow.compute as pc
+
 from microservo.datasets.formats.format import Export
 from microservo.datasets.formats.source import Source
 from microservo.datasets.formats.stretches import Stretches
@@ -73,8 +75,8 @@ class FaultCases:
     def of(cls, source: Source) -> FaultCases:
         """Those of a dataset."""
         windows = source.table("windows.parquet", "start", "end")
-        starts, ends = windows.column("start").to_pylist(), windows.column("end").to_pylist()
-        until_us = max(ends, default=0)
+        from_us = pc.min(windows.column("start")).as_py() or 0
+        until_us = pc.max(windows.column("end")).as_py() or 0
         seen = _seen(source)
         by_fault: dict[str, list[dict[str, Any]]] = {}
         for row in source.table("faults.parquet", *_COLUMNS).to_pylist():
@@ -82,7 +84,7 @@ class FaultCases:
                 by_fault.setdefault(row["fault_id"], []).append(row)
         found = [_case(rows, seen.get(fault_id, ()), until_us) for fault_id, rows in by_fault.items()]
         found.sort(key=lambda case: (case.applied_us, case.fault_id))
-        return cls(cases=tuple(found), from_us=min(starts, default=0), until_us=until_us)
+        return cls(cases=tuple(found), from_us=from_us, until_us=until_us)
 
     @property
     def harmful(self) -> tuple[FaultCase, ...]:

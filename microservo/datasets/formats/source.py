@@ -50,7 +50,7 @@ class Source:
 
     def table(self, name: str, *columns: str) -> pa.Table:
         """Some columns of a whole table, with its instants as microseconds."""
-        return pa.concat_tables([_empty(name, columns), *self.blocks(name, *columns)])
+        return pa.concat_tables([_empty(name, columns), *self.blocks(name, *columns)]).unify_dictionaries()
 
     def blocks(self, name: str, *columns: str) -> Iterator[pa.Table]:
         """Some columns of a table, row group by row group, with its instants as microseconds."""
@@ -75,7 +75,7 @@ class Source:
                 block = self._block(file, name, number, columns)
                 kept = stretches.contain(values_of(block.column("time")))
                 found.append(block.filter(column_array(kept, pa.bool_())))
-        return pa.concat_tables(found)
+        return pa.concat_tables(found).unify_dictionaries()
 
     def _reading(self, name: str) -> pq.ParquetFile:
         try:

@@ -62,7 +62,7 @@ class TsbAdM:
         """A file for each service with an anomalous window."""
         found = service_windows(source)
         judged = {name: each for name, each in found.items() if each.is_anomalous.any()}
-        for name in found.keys() - judged.keys():
+        for name in sorted(found.keys() - judged.keys()):
             out.lost(f"Service {name}: it has no anomalous window, and TSB-AD scores none such.")
         if not judged:
             run_id = source.manifest.run.run_id

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from microservo.datasets.arrays import values_of
+from microservo.datasets.arrays import column_array, values_of
 from microservo.datasets.formats.columns import Float64, Int64, coded
 from microservo.datasets.formats.source import Source
 
@@ -94,7 +94,7 @@ def window_rows(source: Source, services: Mapping[str, tuple[str, ...]]) -> Iter
         service = coded(kept.column("service"))
         for code, name in enumerate(service.texts):
             if name in services:
-                own = kept.take(pa.array(np.flatnonzero(service.codes == code)))
+                own = kept.take(column_array(np.flatnonzero(service.codes == code)))
                 yield name, _rows(own, services[name])
 
 
@@ -114,7 +114,7 @@ def filled(values: Float64, before: Float64) -> Float64:
 
 def _rows(windows: pa.Table, features: tuple[str, ...]) -> Rows:
     order = np.argsort(values_of(windows.column("start")), kind="stable")
-    windows = windows.take(pa.array(order)).combine_chunks()
+    windows = windows.take(column_array(order)).combine_chunks()
     lengths = values_of(pc.list_value_length(windows.column("feature_names"))).astype(np.int64)
     names = coded(pa.chunked_array([pc.list_flatten(windows.column("feature_names")).combine_chunks()]))
     values = values_of(pc.list_flatten(windows.column("feature_values")))

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 FORMATS: Mapping[str, str] = {
-    "rcaeval": "RCAEval RE2: a folder per fault with metrics, logs, traces and their series every 15 s",
-    "tsb-ad-m": "TSB-AD-M: a multivariate series per service, labelled window by window",
-    "nab": "Numenta Anomaly Benchmark: a series per service and signal, with anomaly windows",
-    "nezha": "Nezha: a file per minute of logs and traces, metrics per pod, faults by hour",
-    "openrca": "OpenRCA: telemetry by day in UTC+8, records of root causes, questions about them",
-    "aiops2022": "AIOps challenge of 2022: a file per KPI, spans, lines, ground truth by day in UTC+8",
-    "huggingface": "Hugging Face: a folder per table with splits by time, and a card that loads them",
-    "microservo": "the first MicroServo: log, trace and metric CSV files, groundtruth.json",
+    "rcaeval": "RCAEval RE2: a case per fault, of metrics, logs and traces",
+    "tsb-ad-m": "TSB-AD-M: a labelled multivariate series per service",
+    "nab": "Numenta Anomaly Benchmark: series and windows of anomalies",
+    "nezha": "Nezha: minutes of logs and traces, metrics per pod, faults",
+    "openrca": "OpenRCA: telemetry by day, root causes, questions about them",
+    "aiops2022": "AIOps challenge of 2022: files per KPI, ground truth by day",
+    "huggingface": "Hugging Face: tables with splits by time, and their card",
+    "microservo": "the first MicroServo: CSV files and groundtruth.json",
 }
 """What each is, by the name that `--format` takes."""
 
