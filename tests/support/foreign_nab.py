@@ -17,9 +17,9 @@ COSTS = {"tpWeight": 1.0, "fpWeight": 0.11, "fnWeight": 1.0}
 
 def main() -> None:
     """Prints of each file how many windows there are, and the scores of who knows them and who is silent."""
-    from nab.corpus import Corpus  # type: ignore[import-not-found]  # noqa: PLC0415
-    from nab.labeler import CorpusLabel  # type: ignore[import-not-found]  # noqa: PLC0415
-    from nab.sweeper import Sweeper  # type: ignore[import-not-found]  # noqa: PLC0415
+    from nab.corpus import Corpus  # noqa: PLC0415
+    from nab.labeler import CorpusLabel  # noqa: PLC0415
+    from nab.sweeper import Sweeper  # noqa: PLC0415
 
     folder = Path(sys.argv[1])
     corpus = Corpus(str(folder / "data"))

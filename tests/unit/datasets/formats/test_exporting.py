@@ -70,24 +70,31 @@ def test_a_run_in_which_nothing_happened_is_refused_in_one_line(name: str, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3] ^= 1
+    path.write_bytes(data)
+
+
+def cut_off_the_end(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("table", ["windows.parquet", "metrics.parquet", "faults.parquet"])
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [(flip_a_bit, "SHA-256"), (cut_off_the_end, "bytes with"), (Path.unlink, "missing")],
+)
 def test_a_table_that_is_missing_or_damaged_is_named_in_one_line(
-    name: str, table: str, made: Path, tmp_path: Path
+    name: str, table: str, damage: Callable[[Path], None], words: str, made: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(made, tmp_path / "copy")
-    data = bytearray((tmp_path / "copy" / table).read_bytes())
-    data[len(data) // 3] ^= 1
-    for damage, words in (
-        (lambda path: path.write_bytes(data), "SHA-256"),
-        (lambda path: path.write_bytes(data[:-9]), "bytes with"),
-        (lambda path: path.unlink(), "missing"),
-    ):
-        damage(tmp_path / "copy" / table)
-        with pytest.raises(InvalidInput, match=f"is damaged: {table}: .*{words}.*; rebuild") as refused:
-            export(tmp_path / "copy", format_name=name, out_dir=tmp_path / "out", progress=lambda *_: None)
-        assert "\n" not in str(refused.value)
-        assert not (tmp_path / "out").exists()
+    damage(tmp_path / "copy" / table)
+    with pytest.raises(InvalidInput, match=f"is damaged: {table}: .*{words}.*; rebuild") as refused:
+        export(tmp_path / "copy", format_name=name, out_dir=tmp_path / "out", progress=lambda *_: None)
+    assert "\n" not in str(refused.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
 
 
 def refuse(folder: Path, out_dir: Path, words: str, name: str = "nab") -> None:
