@@ -80,19 +80,18 @@ def cut_off_the_end(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-9])
 
 
-@pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("table", ["windows.parquet", "metrics.parquet", "faults.parquet"])
 @pytest.mark.parametrize(
     ("damage", "words"),
     [(flip_a_bit, "SHA-256"), (cut_off_the_end, "bytes with"), (Path.unlink, "missing")],
 )
 def test_a_table_that_is_missing_or_damaged_is_named_in_one_line(
-    name: str, table: str, damage: Callable[[Path], None], words: str, made: Path, tmp_path: Path
+    table: str, damage: Callable[[Path], None], words: str, made: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(made, tmp_path / "copy")
     damage(tmp_path / "copy" / table)
     with pytest.raises(InvalidInput, match=f"is damaged: {table}: .*{words}.*; rebuild") as refused:
-        export(tmp_path / "copy", format_name=name, out_dir=tmp_path / "out", progress=lambda *_: None)
+        export(tmp_path / "copy", format_name="nezha", out_dir=tmp_path / "out", progress=lambda *_: None)
     assert "\n" not in str(refused.value)
     assert [path.name for path in tmp_path.iterdir()] == ["copy"]
 
