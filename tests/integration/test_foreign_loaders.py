@@ -82,6 +82,20 @@ def test_tsb_ad_scores_our_series_as_it_does_its_own(made: Path, tmp_path: Path)
         assert found["perfect"]["VUS-PR"] > 0.9 > found["worst"]["VUS-PR"]
 
 
+def test_the_platform_of_rcabench_finds_our_datapacks_valid_and_reads_their_truth(
+    made: Path, tmp_path: Path
+) -> None:
+    python = environment("rcabench-platform==0.4.46", ["rcabench-platform[sdk]==0.4.46"])
+    folder = exported(made, "rcabench", tmp_path / "datapacks")
+    packs = sorted(path for path in folder.iterdir() if path.is_dir())
+    assert len(packs) == 2
+    found = [answer_of(python, "foreign_rcabench.py", str(pack)) for pack in packs]
+    assert found == [
+        {"is_valid": True, "services": ["cart-service-2"], "root_causes": ["cart-service-2"]},
+        {"is_valid": True, "services": ["carts-db"], "root_causes": ["carts-db"]},
+    ]
+
+
 def test_nabs_own_corpus_and_scorer_take_our_series(made: Path, tmp_path: Path) -> None:
     checkout = os.environ.get(NAB_CHECKOUT)
     if not checkout:
