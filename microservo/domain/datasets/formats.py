@@ -12,6 +12,7 @@ FORMATS: Mapping[str, str] = {
     "nezha": "Nezha: minutes of logs and traces, metrics per pod, faults",
     "openrca": "OpenRCA: telemetry by day, root causes, questions about them",
     "aiops2022": "AIOps challenge of 2022: files per KPI, ground truth by day",
+    "eadro": "Eadro: a row a second, lines and traces as JSON, faults",
     "rcabench": "RCABench: a datapack per fault, of OpenTelemetry's tables",
     "huggingface": "Hugging Face: tables with splits by time, and their card",
     "microservo": "the first MicroServo: CSV files and groundtruth.json",
