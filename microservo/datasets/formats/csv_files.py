@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,7 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-_OPTIONS = pyarrow.csv.WriteOptions(include_header=False, batch_size=65_536)
+_OPTIONS = pyarrow.csv.WriteOptions(include_header=False)
+_ROWS = 65_536
+"""Rows that are made into text at a time."""
 
 
 class CsvFile:
@@ -21,18 +22,19 @@ class CsvFile:
     """
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._stack = ExitStack()
         is_new = not path.exists()
-        stream = self._stack.enter_context(path.open("ab"))
+        self._stream = path.open("ab")
         if is_new:
-            stream.write((",".join(map(_title, schema.names)) + "\n").encode())
-        self._writer = self._stack.enter_context(
-            pyarrow.csv.CSVWriter(stream, schema, write_options=_OPTIONS)
-        )
+            self._stream.write((",".join(map(_title, schema.names)) + "\n").encode())
 
     def append(self, table: pa.Table) -> None:
         """Adds rows behind those before."""
-        self._writer.write_table(_without_nan(table))
+        for first in range(0, table.num_rows, _ROWS):
+            # `pyarrow` writes from a buffer that it uses again; given a file of Python's, bytes of the next
+            # rows got into those before.
+            text = pa.BufferOutputStream()
+            pyarrow.csv.write_csv(_without_nan(table.slice(first, _ROWS)), text, _OPTIONS)
+            self._stream.write(text.getvalue())
 
     def __enter__(self) -> Self:
         return self
@@ -43,7 +45,7 @@ class CsvFile:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._stack.__exit__(exc_type, exc, traceback)
+        self._stream.close()
 
 
 def _title(name: str) -> str:
