@@ -28,12 +28,12 @@ def export(folder: Path, *, format_name: str, out_dir: Path, progress: Progress)
     """
     exporter = format_named(format_name)
     refuse_unusable(out_dir)
+    source = Source(folder)
     if out_dir.resolve().is_relative_to(folder.resolve()):
         msg = (
             f"{out_dir} lies in the dataset {folder}, which nothing may be put into; give a folder elsewhere"
         )
         raise InvalidInput(msg)
-    source = Source(folder)
     with draft(out_dir) as (place, scratch), writing(out_dir):
         out = Export(place, progress)
         exporter.export(source, out)

@@ -48,7 +48,8 @@ def test_names_that_a_format_forbids_come_back_by_the_file(name: str, exported: 
     assert len({each.casefold() for each in services}) == len(services)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+# Faults of that run lie too close to one another for RCABench.
+@pytest.mark.parametrize("name", sorted(FORMATS.keys() - {"rcabench"}))
 def test_a_recorded_run_is_exported(name: str, original: Path, tmp_path: Path) -> None:
     steps: list[tuple[float, float]] = []
     found = export(
