@@ -227,8 +227,8 @@ def _write_faults(out: Export, found: FaultCases, writer: _Writer) -> None:
     for case in found.harmful:
         for instance, applied_us, _ in case.applied_to:
             at = datetime.fromtimestamp(applied_us // SECOND_US, UTC)
-            day = days.setdefault(at.strftime("%Y-%m-%d"), {})
-            day.setdefault(at.strftime("%H"), []).append(
+            by_hour = days.setdefault(at.strftime("%Y-%m-%d"), {})
+            by_hour.setdefault(at.strftime("%H"), []).append(
                 {
                     "inject_time": at.strftime("%Y-%m-%d %H:%M:%S"),
                     "inject_timestamp": str(applied_us // SECOND_US),
@@ -238,8 +238,8 @@ def _write_faults(out: Export, found: FaultCases, writer: _Writer) -> None:
             )
         if case.kind in SHOWN_BY:
             causes.setdefault(writer.services[case.service], {})[kinds[case.kind]] = SHOWN_BY[case.kind]
-    for day, by_hour in sorted(days.items()):
-        out.text(f"{FAULTY}/{day}/{day}-fault_list.json", _json(by_hour))
+    for day, faults in sorted(days.items()):
+        out.text(f"{FAULTY}/{day}/{day}-fault_list.json", _json(faults))
     out.text(f"{NORMAL}/root_cause_microservo.json", _json(causes))
 
 
