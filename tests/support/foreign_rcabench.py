@@ -15,18 +15,11 @@ from pathlib import Path
 def main() -> None:
     """Prints whether it is valid, and which services are at the bottom of the fault."""
     from rcabench_platform.v3.sdk.datasets.rcabench import get_service_names, valid  # noqa: PLC0415
-    from rcabench_platform.v3.sdk.evaluation.causal_graph import CausalGraph  # noqa: PLC0415
 
     folder = Path(sys.argv[1])
     _, is_valid = valid(folder)
     injection = json.loads((folder / "injection.json").read_text("utf-8"))
-    graph = CausalGraph.from_dict(json.loads((folder / "causal_graph.json").read_text("utf-8")))
-    found = {
-        "is_valid": is_valid,
-        "services": get_service_names(injection),
-        "root_causes": sorted(graph.get_root_cause_services()),
-    }
-    json.dump(found, sys.stdout)
+    json.dump({"is_valid": is_valid, "services": get_service_names(injection)}, sys.stdout)
 
 
 if __name__ == "__main__":
