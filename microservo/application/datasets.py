@@ -10,6 +10,7 @@ from pathlib import Path
 
 from microservo.application.command import Command, Context
 from microservo.application.runs import LATEST_RUN, run_id_of
+from microservo.domain.datasets.formats import Exported
 from microservo.domain.datasets.manifest import Manifest
 
 
@@ -50,6 +51,20 @@ class HashDataset(Command[str]):
     """Asks for the content hash of the dataset in a folder, computed from its rows."""
 
     folder: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportDataset(Command[Exported]):
+    """Writes the dataset in a folder in a format of others.
+
+    Attributes:
+        format_name: one of `microservo.domain.datasets.formats.FORMATS`.
+        out_dir: folder to make; it must not hold anything.
+    """
+
+    folder: Path
+    format_name: str
+    out_dir: Path
 
 
 def rebuild_dataset(command: RebuildDataset, context: Context) -> Manifest:
@@ -108,3 +123,24 @@ def hash_dataset(command: HashDataset, _context: Context) -> str:
     from microservo.datasets import content_hash
 
     return content_hash(command.folder)
+
+
+def export_dataset(command: ExportDataset, context: Context) -> Exported:
+    """What was written, and what the format could not hold.
+
+    Raises:
+        InvalidInput: there is no such format, the folder holds no dataset or a damaged one, the format can't
+            hold anything of it, or `out_dir` is taken.
+        Unavailable: there is no room.
+    """
+    from microservo.datasets import export
+
+    with context.progress.stage("export") as stage:
+        exported = export(
+            command.folder,
+            format_name=command.format_name,
+            out_dir=command.out_dir,
+            progress=stage.advance,
+        )
+        stage.show(f"{len(exported.files)} files in {command.out_dir}")
+    return exported

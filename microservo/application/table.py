@@ -57,10 +57,12 @@ from microservo.application.cluster import CheckCluster, check_cluster
 from microservo.application.command import Command, Context
 from microservo.application.datasets import (
     CheckFolder,
+    ExportDataset,
     HashDataset,
     RebuildDataset,
     VerifyDataset,
     check_folder,
+    export_dataset,
     hash_dataset,
     rebuild_dataset,
     verify_dataset,
@@ -205,6 +207,7 @@ HANDLERS: Mapping[type[Command[Any]], Callable[[Any, Context], Any]] = {
     RebuildDataset: rebuild_dataset,
     VerifyDataset: verify_dataset,
     HashDataset: hash_dataset,
+    ExportDataset: export_dataset,
     CheckCluster: check_cluster,
     CheckMachine: check_machine,
     ListEntities: list_entities,

@@ -1,4 +1,4 @@
-"""What a shell completes for names of algorithms, metrics, tasks, topologies; quick, and without a broker."""
+"""What a shell completes for names of algorithms, metrics, tasks, formats; quick, and without a broker."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from microservo.cli.session import Session
+from microservo.domain.datasets.formats import FORMATS
 from microservo.errors import MicroServoError
 from microservo.supervision.system_file import DEFAULT_SYSTEM, running_system, system_dir
 
@@ -29,6 +30,13 @@ def complete_topology(_ctx: click.Context, _param: click.Parameter, incomplete: 
 
     names = [CompletionItem(name) for name in shipped_topologies() if name.startswith(incomplete)]
     return [*names, CompletionItem(incomplete, type="file")]
+
+
+def complete_format(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The formats that a dataset can be exported in, and what each is."""
+    return [
+        CompletionItem(name, help=title) for name, title in FORMATS.items() if name.startswith(incomplete)
+    ]
 
 
 def complete_entity_kind(

@@ -1,4 +1,4 @@
-"""`microservo dataset`: rebuild, verify and hash datasets."""
+"""`microservo dataset`: rebuild, verify, hash and export datasets."""
 # ruff: noqa: D301 - click wants the backspace character itself, so these docstrings aren't raw
 
 from __future__ import annotations
@@ -7,18 +7,21 @@ from pathlib import Path
 
 import click
 
-from microservo.application.datasets import HashDataset, RebuildDataset, VerifyDataset
+from microservo.application.datasets import ExportDataset, HashDataset, RebuildDataset, VerifyDataset
+from microservo.cli.completions import complete_format
 from microservo.cli.output import console, print_line
 from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, pass_session
+from microservo.domain.datasets.formats import FORMATS
 from microservo.errors import MicroServoError
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
+_FORMATS = "\b\nFormats:\n" + "\n".join(f"  {name:<13}{title}" for name, title in FORMATS.items())
 
 
 @click.group()
 def dataset() -> None:
-    """Rebuild the dataset of a run from the log, check it, hash it.
+    """Rebuild the dataset of a run from the log, check it, hash it, write it in formats of others.
 
     \b
     Its tables, as Parquet files; README.md beside them says what each column is:
@@ -38,6 +41,7 @@ def dataset() -> None:
       microservo dataset rebuild --run latest --out ./dataset
       microservo dataset verify ./dataset --against-live
       microservo dataset hash ./dataset
+      microservo dataset export ./dataset --format rcaeval --out ./cases
     """
 
 
@@ -89,3 +93,33 @@ def hash_dataset(session: Session, folder: Path) -> None:
       microservo dataset hash ./dataset
     """
     print_line(session.execute(HashDataset(folder=folder)))
+
+
+@dataset.command("export", epilog=_FORMATS)
+@click.argument("folder", type=_FOLDER, metavar="DIR")
+@click.option(
+    "--format",
+    "format_name",
+    required=True,
+    metavar="NAME",
+    shell_complete=complete_format,
+    help="One of those below.",
+)
+@click.option("--out", "out_dir", required=True, type=_FOLDER, metavar="DIR", help="Folder to make.")
+@pass_session
+def export_dataset(session: Session, folder: Path, format_name: str, out_dir: Path) -> None:
+    """Write the dataset in DIR in a format of others, to run their tools on it.
+
+    Twice the same dataset gives twice the same bytes. Beside the files of the format
+    there are loss.md, which says what it can't hold, and names.csv, which has the name
+    behind each that was written: some formats forbid characters that ours have.
+
+    \b
+    Examples:
+      microservo dataset export ./dataset --format rcaeval --out ./RE2-OB
+      microservo dataset export ./dataset --format nab --out ./nab && cat ./nab/loss.md
+    """
+    progress = TerminalProgress(console(stderr=True))
+    command = ExportDataset(folder=folder, format_name=format_name, out_dir=out_dir)
+    exported = session.execute(command, progress)
+    print_line(f"{len(exported.files)} files in {out_dir}; {out_dir / 'loss.md'} says what is not in them")

@@ -1,4 +1,4 @@
-"""Datasets: rebuilt from the log, verified, reported. `microservo.domain.datasets` says what they mean."""
+"""Datasets: rebuilt, verified, reported, exported. `microservo.domain.datasets` says what they mean."""
 
 from __future__ import annotations
 
@@ -6,15 +6,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from microservo.datasets.formats.exporting import export
     from microservo.datasets.live import verify_against_live
     from microservo.datasets.rebuilding import rebuild
     from microservo.datasets.verifying import content_hash, read_manifest, verify
     from microservo.log.runs import find_run, runs
 
-__all__ = ["content_hash", "find_run", "read_manifest", "rebuild", "runs", "verify", "verify_against_live"]
+__all__ = [
+    "content_hash",
+    "export",
+    "find_run",
+    "read_manifest",
+    "rebuild",
+    "runs",
+    "verify",
+    "verify_against_live",
+]
 
 _MODULES = {
     "content_hash": "microservo.datasets.verifying",
+    "export": "microservo.datasets.formats.exporting",
     "find_run": "microservo.log.runs",
     "read_manifest": "microservo.datasets.verifying",
     "rebuild": "microservo.datasets.rebuilding",

@@ -66,18 +66,27 @@ def content_hash(folder: Path) -> str:
         raise InvalidInput(msg) from error
 
 
-def _file_problems(folder: Path, entry: FileEntry) -> list[str]:
+def byte_problems(folder: Path, entry: FileEntry) -> list[str]:
+    """What is wrong with the bytes of a file, whatever they mean; empty if nothing is."""
     path = folder / entry.name
     if Path(entry.name).name != entry.name or not path.is_file():
         return [f"{entry.name}: missing"]
-    problems = []
-    size_bytes, sha256 = file_hash(path)
-    if (size_bytes, sha256) != (entry.size_bytes, entry.sha256):
-        problems.append(
-            f"{entry.name}: {size_bytes} bytes with SHA-256 {sha256},"
-            f" expected {entry.size_bytes} with {entry.sha256}"
-        )
-    if entry.name in TABLES:
+    try:
+        size_bytes, sha256 = file_hash(path)
+    except OSError as error:
+        return [f"{entry.name}: can't be read: {error}"]
+    if (size_bytes, sha256) == (entry.size_bytes, entry.sha256):
+        return []
+    return [
+        f"{entry.name}: {size_bytes} bytes with SHA-256 {sha256},"
+        f" expected {entry.size_bytes} with {entry.sha256}"
+    ]
+
+
+def _file_problems(folder: Path, entry: FileEntry) -> list[str]:
+    problems = byte_problems(folder, entry)
+    path = folder / entry.name
+    if entry.name in TABLES and path.is_file():
         problems += _content_problems(path, entry)
     return problems
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from filelock import FileLock
+from environments import environment
 
 from microservo.algorithms import Case, resolve
 from microservo.algorithms.kinds import kinds
@@ -21,9 +20,6 @@ from microservo.testing import check_algorithm
 
 pytestmark = pytest.mark.integration
 
-ROOT = Path(__file__).resolve().parents[2]
-CACHE = ROOT / "build" / "environments"
-INSTALL_TIMEOUT_S = 600
 WITH_LIBRARY = {kind.name: kind.plugin.declaration for kind in kinds() if kind.plugin.declaration.requires}
 
 PythonWith = Callable[[str], Path]
@@ -34,17 +30,7 @@ def python_with() -> PythonWith:
     """The interpreter of an environment that has one requirement, made where it is missing."""
 
     def python_with(requirement: str) -> Path:
-        folder = CACHE / requirement
-        CACHE.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
-            if not (folder / ".installed").exists():
-                for command in (
-                    [sys.executable, "-m", "venv", "--clear", str(folder)],
-                    [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", requirement],
-                ):
-                    subprocess.run(command, check=True, timeout=INSTALL_TIMEOUT_S)
-                (folder / ".installed").touch()
-        return folder / "bin" / "python"
+        return environment(requirement, [requirement])
 
     return python_with
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 
@@ -58,12 +59,38 @@ _CODES = {
 """What the words and numbers in columns mean."""
 
 
-def dataset_card(manifest: Manifest) -> str:
-    """The text of `README.md`; it says nothing about the machine or the time of the build."""
-    return f"{_front_matter(manifest)}\n{_body(manifest)}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardFiles:
+    """Where the tables of a card are.
+
+    Attributes:
+        paths: of each table with rows, the file of each split.
+        splits: what the splits are, in a sentence or two.
+        has_report: whether `report.html` is there, too.
+    """
+
+    paths: Mapping[str, Mapping[str, str]]
+    splits: str
+    has_report: bool
 
 
-def _front_matter(manifest: Manifest) -> str:
+def dataset_card(manifest: Manifest, files: CardFiles | None = None) -> str:
+    """The text of `README.md`; it says nothing about the machine or the time of the build.
+
+    Args:
+        manifest: of the dataset.
+        files: where its tables are; by default one file each, beside the card, with the report.
+    """
+    if files is None:
+        files = CardFiles(
+            paths={_config(each): {"train": each.name} for each in _tables(manifest) if each.rows},
+            splits="One split, `train`: a run is a time series. Split it by time, never at random.",
+            has_report=True,
+        )
+    return f"{_front_matter(manifest, files)}\n{_body(manifest, files)}"
+
+
+def _front_matter(manifest: Manifest, files: CardFiles) -> str:
     lines = [
         "---",
         "language: [en]",
@@ -76,30 +103,31 @@ def _front_matter(manifest: Manifest) -> str:
         "configs:",
     ]
     # A split without rows can't be loaded: it is left out.
-    for entry in (each for each in _tables(manifest) if each.rows):
-        name = entry.name.removesuffix(".parquet")
+    for name, paths in files.paths.items():
         lines += [f"  - config_name: {name}"] + ["    default: true"] * (name == "windows")
-        lines += ["    data_files:", "      - split: train", f"        path: {entry.name}"]
+        lines += ["    data_files:"]
+        for split, path in paths.items():
+            lines += [f"      - split: {split}", f"        path: {path}"]
     return "\n".join([*lines, "---", ""])
 
 
-def _body(manifest: Manifest) -> str:
+def _body(manifest: Manifest, files: CardFiles) -> str:
     run, policy = manifest.run, manifest.policy
     run_id, target = _words(run.run_id), _words(run.target)
     table_lines = "\n".join(
-        f"| `{entry.name}` | {_TABLES[entry.name.removesuffix('.parquet')]} | {entry.rows} |"
+        f"| {_paths(entry, files)} | {_TABLES[_config(entry)]} | {entry.rows} |"
         for entry in _tables(manifest)
     )
     code_lines = "\n".join(f"| {column} | {values} |" for column, values in _CODES.items())
     circumstances = "\n".join(f"- {line}" for line in _circumstances(run))
+    report = "`report.html` shows the run.\n" * files.has_report
     return f"""# MicroServo run {run_id}
 
 ## Summary
 Telemetry of the target system **{target}** under load, with faults injected into it and every window
 labelled with what was really wrong. Started {_instant(run.started_at_us)}, seed {run.seed}, status
 {run.status}. Content hash `{manifest.content_hash}`: anyone who rebuilds the run from the log gets the same.
-`report.html` shows the run.
-
+{report}
 ## Structure
 Canonical Parquet (zstd), instants in UTC microseconds. Rows of `metrics`, `logs` and `traces` lie window by
 window, as those of `windows` do: sorted by start of their window, service, time and then by all else.
@@ -133,7 +161,7 @@ taken away by faults on telemetry before it could be read, and is in none of the
 {manifest.unfinished_windows} windows were not final when the run ended and are left out.
 
 ## Splits
-One split, `train`: a run is a time series. Split it by time, never at random.
+{files.splits}
 
 ## Annotations
 Two facts are kept apart, and neither filters the other. `in_force` is the share of a window in which a fault
@@ -195,6 +223,15 @@ def _circumstances(run: RunFacts) -> Iterator[str]:
         yield f"{len(run.plan)} faults were planned; `manifest.json` lists them"
     if run.clock_moved_us is not None:
         yield f"the wall clock moved by {run.clock_moved_us / 1000:g} ms against one that nobody sets"
+
+
+def _config(entry: FileEntry) -> str:
+    return entry.name.removesuffix(".parquet")
+
+
+def _paths(entry: FileEntry, files: CardFiles) -> str:
+    """The files of a table; its own name where it has no rows, and so perhaps no file."""
+    return ", ".join(f"`{path}`" for path in files.paths.get(_config(entry), {"train": entry.name}).values())
 
 
 def _tables(manifest: Manifest) -> list[FileEntry]:

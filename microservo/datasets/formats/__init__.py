@@ -1,0 +1,1 @@
+"""Exporters of datasets: a module for each format of `microservo.domain.datasets.formats`."""
