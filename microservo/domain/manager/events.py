@@ -150,9 +150,14 @@ class OrphanFound(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostUp(Event):
-    """A host answers."""
+    """A host answers.
+
+    Attributes:
+        shares: what holds its containers to its processors and memory, as its driver says.
+    """
 
     host: str
+    shares: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

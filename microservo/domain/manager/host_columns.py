@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from microservo.domain.geography import unit_vectors
 from microservo.domain.manager.entities import Host, Node
 from microservo.domain.placement import Hosts, Need
 
@@ -18,6 +19,9 @@ _FLAGS: Final = ("is_edge", "is_node", "is_ready", "is_running")
 _NUMBERS: Final = (
     "latitude",
     "longitude",
+    "x",
+    "y",
+    "z",
     "cpu_percent",
     "cores",
     "memory_total",
@@ -50,7 +54,7 @@ class HostColumns:
     def __init__(self) -> None:
         self._rows: dict[str, int] = {}
         self._names: list[str] = []
-        self._frozen: tuple[str, ...] | None = ()
+        self._hosts: Hosts | None = None
         self._columns = {name: np.zeros(_FIRST_ROWS, np.bool_) for name in _FLAGS}
         self._numbers = {name: np.zeros(_FIRST_ROWS) for name in _NUMBERS}
         self._reservations: dict[str, _Reservation] = {}
@@ -68,12 +72,12 @@ class HostColumns:
 
     def hosts(self) -> Hosts:
         """All of them, as views that change with the next call of another method."""
-        if self._frozen is None:
-            self._frozen = tuple(self._names)
-        length = len(self._names)
-        columns: dict[str, Any] = {**self._columns, **self._numbers}
-        views = {name: column[:length] for name, column in columns.items()}
-        return Hosts(names=self._frozen, **views)
+        if self._hosts is None:
+            length = len(self._names)
+            columns: dict[str, Any] = {**self._columns, **self._numbers}
+            views = {name: column[:length] for name, column in columns.items()}
+            self._hosts = Hosts(names=tuple(self._names), rows=self._rows, **views)
+        return self._hosts
 
     def put(self, host: Host, node: Node | None) -> None:
         """Enters what is known of a host and of its membership of the cluster."""
@@ -89,6 +93,9 @@ class HostColumns:
         )
         flags["is_running"][row] = is_up
         numbers["latitude"][row], numbers["longitude"][row] = host.latitude, host.longitude
+        vector = unit_vectors(host.latitude, host.longitude)
+        for axis, value in zip("xyz", vector, strict=True):
+            numbers[axis][row] = value
         numbers["cores"][row] = host.cores or np.nan
         numbers["memory_total"][row] = host.memory_bytes or np.nan
 
@@ -103,7 +110,7 @@ class HostColumns:
             self._names[row], self._rows[last] = last, row
             for column in (*self._columns.values(), *self._numbers.values()):
                 column[row] = column[end]
-        self._frozen = None
+        self._hosts = None
 
     def measure(self, host: str, values: dict[str, float], at_us: int) -> None:
         """Enters measured values by name of column; containers that ran by then are in them."""
@@ -163,7 +170,7 @@ class HostColumns:
             self._numbers[key][row] = 0.0
         self._rows[name] = row
         self._names.append(name)
-        self._frozen = None
+        self._hosts = None
         return row
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from microservo.domain.geography import AWS_REGIONS, Coordinates
-from microservo.domain.manager.actions import JoinHost, Launch, LaunchInstance, StartHost
+from microservo.domain.manager.actions import READY_US, JoinHost, Launch, LaunchInstance, StartHost
 from microservo.domain.manager.changes import MASTER
 from microservo.domain.manager.entities import (
     Container,
@@ -18,9 +18,6 @@ from microservo.domain.manager.entities import (
 from microservo.domain.manager.step import Cause, Step
 from microservo.domain.placement import Choice, NoHost, choose_host, first_free_port
 from microservo.errors import InvalidInput, MicroServoError
-
-LAUNCH_TIMEOUT_US = 180_000_000
-"""After which a container that has not started counts as failed."""
 
 
 def choose(
@@ -121,7 +118,7 @@ def _made(
 
 def _launched_on_instance(step: Step, container: Container, cloud_region: str) -> Container:
     step.put(container, step.state.name)
-    step.state.deadlines[container.name] = step.now_us + LAUNCH_TIMEOUT_US
+    step.state.deadlines[container.name] = step.now_us + READY_US
     step.do(LaunchInstance(cloud_region=cloud_region, container=container.name))
     return container
 
@@ -167,7 +164,7 @@ def begin(step: Step, container: Container) -> None:
     host = state.hosts.get(container.host)
     if host is None:
         return
-    state.deadlines[container.name] = step.now_us + LAUNCH_TIMEOUT_US
+    state.deadlines[container.name] = step.now_us + READY_US
     state.deadlines.move_to_end(container.name)
     if host.name in state.nodes and host.state == "running":
         started = step.change(container, state="starting")

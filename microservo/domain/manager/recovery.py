@@ -15,12 +15,15 @@ RECOVERY, ENDING = "recovery", "ending"
 
 
 def started(step: Step, name: str, ports: tuple[Port, ...]) -> None:
-    """A container runs; what it replaces is stopped a little later, when callers know of the new one."""
+    """A container runs; what it replaces is stopped a little later, when callers know of the new one.
+
+    One that was given up is there all the same: its launch went through after its deadline.
+    """
     state = step.state
     container = state.containers.get(name)
     if container is None or not state.manages(container):
         return
-    if container.state not in ("starting", "waiting", "down"):
+    if container.state not in ("starting", "waiting", "down", "given_up"):
         return
     state.deadlines.pop(name, None)
     running = step.change(
@@ -79,11 +82,12 @@ def _gone(step: Step, container: Container) -> None:
 def launch_failed(step: Step, name: str, reason: str) -> None:
     """A container could not be launched: on another host, unless so many have failed already.
 
-    Where there is no other host it is tried there again, as one that ended, and as often.
+    Where there is no other host it is tried there again, as one that ended, and as often. One that serves by
+    now is left: what failed is only the answer to the one who asked for it.
     """
     state = step.state
     container = state.containers.get(name)
-    if container is None or not state.manages(container) or container.takes_part is False:
+    if container is None or not state.manages(container) or container.state not in ("waiting", "starting"):
         return
     state.deadlines.pop(name, None)
     failed = (*container.failed_hosts, container.host)
@@ -228,13 +232,13 @@ def _back_on_host(step: Step, container: Container) -> None:
     step.do(Launch(container=starting))
 
 
-def host_up(step: Step, name: str) -> None:
+def host_up(step: Step, name: str, shares: str) -> None:
     """A host answers; containers that wait for it are launched, or have it joined first."""
     host = step.state.hosts.get(name)
     if host is None or not step.state.is_mine(name):
         return
-    if host.state != "running":
-        step.put(replace(host, state="running"))
+    if host.state != "running" or host.shares != shares:
+        step.put(replace(host, state="running", shares=shares))
     node = step.state.nodes.get(name)
     if node is not None and not node.is_ready:
         step.put(replace(node, is_ready=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Final
 
@@ -42,8 +43,11 @@ class Hosts:
 
     Attributes:
         names: unique.
+        rows: the place of each name in the columns.
         latitude: degrees.
         longitude: degrees.
+        x: of the unit vector of the place, as `unit_vectors` says; likewise `y` and `z`. Kept, since whoever
+            looks for the nearest of thousands of hosts would compute them each time anew.
         is_edge: an edge host; otherwise one of the cloud.
         is_node: it is joined to the cluster.
         is_ready: it answers and takes containers: not down, paused or drained. Only looked at in nodes.
@@ -58,8 +62,12 @@ class Hosts:
     """
 
     names: tuple[str, ...]
+    rows: Mapping[str, int]
     latitude: Float64
     longitude: Float64
+    x: Float64
+    y: Float64
+    z: Float64
     is_edge: Bools
     is_node: Bools
     is_ready: Bools
@@ -124,10 +132,10 @@ def room(hosts: Hosts, need: Need) -> Int8:
     disk = hosts.disk_available - hosts.reserved_disk - need.disk_bytes
     found = np.full(len(hosts), FITS, np.int8)
     # From the last that is told to the first.
-    found[disk < 0] = DISK
-    found[processor >= CEILING_PERCENT] = PROCESSOR
-    found[memory >= CEILING_PERCENT] = MEMORY
-    found[is_node & (np.isnan(memory) | np.isnan(processor) | np.isnan(disk))] = UNKNOWN
+    np.copyto(found, DISK, where=disk < 0)
+    np.copyto(found, PROCESSOR, where=processor >= CEILING_PERCENT)
+    np.copyto(found, MEMORY, where=memory >= CEILING_PERCENT)
+    np.copyto(found, UNKNOWN, where=is_node & (np.isnan(memory) | np.isnan(processor) | np.isnan(disk)))
     return found
 
 
@@ -153,7 +161,7 @@ def _processor_forecast_percent(hosts: Hosts, need: Need) -> Float64:
     added = hosts.reserved_cores + need.cpu_cores
     share = np.full(len(hosts), np.nan)
     np.divide(added, hosts.cores, out=share, where=hosts.cores > 0)
-    share[added == 0] = 0.0
+    np.copyto(share, 0.0, where=added == 0)
     # One that is off is idle.
     busy = np.where(hosts.is_running, hosts.cpu_percent, 0.0)
     return busy + 100.0 * share
