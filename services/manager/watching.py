@@ -74,9 +74,9 @@ class Watcher:
         for name, host in hosts.items():
             if host.up and not (name in before and before[name].up):
                 self._tell_up(name, containers)
-        for name, host in before.items():
-            if host.up and not (name in hosts and hosts[name].up):
-                self._tell_down(name)
+        lost = (name for name, host in before.items() if host.up and not (name in hosts and hosts[name].up))
+        if names := tuple(lost):
+            self._tell_down(names)
         up = {name for name, host in hosts.items() if host.up}
         self._compare(containers, up)
 
@@ -104,11 +104,11 @@ class Watcher:
         self._told.put(lambda now_us: events.HostUp(now_us=now_us, host=host, shares=shares))
         self._told.put(lambda now_us: events.ContainersFound(now_us=now_us, host=host, running=running))
 
-    def _tell_down(self, host: str) -> None:
+    def _tell_down(self, hosts: tuple[str, ...]) -> None:
         reason = "it does not answer"
-        self._told.put(lambda now_us: events.HostDown(now_us=now_us, host=host, reason=reason))
+        self._told.put(lambda now_us: events.HostsDown(now_us=now_us, names=hosts, reason=reason))
         # Others may be going through what was seen before.
-        self._containers = {name: each for name, each in self._containers.items() if each.host != host}
+        self._containers = {name: each for name, each in self._containers.items() if each.host not in hosts}
 
     def _compare(self, containers: Mapping[str, ContainerSeen], up: set[str]) -> None:
         # What is told must not be newer than what can be seen.

@@ -100,15 +100,16 @@ def accept(current: Change | None, change: Change, *, newest_life_us: int = 0) -
         >>> accept(made, replace(made, writer="x", document="[]")).reason
         'it follows nothing, but version 1 of epoch 1 by w stands'
     """
-    identity = "" if current is None else current.identity
-    if change.identity == identity:
-        return Judgement(outcome="known", current=current)
     if change.life_us < newest_life_us:
+        # Also if it says what holds: compaction may keep it in place of the message that was accepted.
         reason = f"an earlier life of {change.writer} wrote it, behind the beginning of a later one"
         return Judgement(outcome="refused", current=current, reason=reason)
     if current is None:
         return Judgement(outcome="accepted", current=change)
-    if change.corrects and change.corrects == identity:
+    identity = current.identity
+    if change.identity == identity:
+        return Judgement(outcome="known", current=current)
+    if change.corrects == identity and change.base != identity:
         return Judgement(outcome="corrected", current=change)
     if reason := _refusal(current, identity, change):
         return Judgement(outcome="refused", current=current, reason=reason)

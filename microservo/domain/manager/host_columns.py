@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from microservo.domain.geography import unit_vectors
 from microservo.domain.manager.entities import Host, Node
-from microservo.domain.placement import Hosts, Need
+from microservo.domain.manager.host_answers import HostAnswers
+from microservo.domain.placement import Hosts, Int8, Need
 
 Number = TypeVar("Number", bound=np.generic)
 
@@ -57,6 +58,7 @@ class HostColumns:
         self._hosts: Hosts | None = None
         self._columns = {name: np.zeros(_FIRST_ROWS, np.bool_) for name in _FLAGS}
         self._numbers = {name: np.zeros(_FIRST_ROWS) for name in _NUMBERS}
+        self._answers = HostAnswers()
         self._reservations: dict[str, _Reservation] = {}
         self._settling: dict[str, dict[str, None]] = {}
 
@@ -79,11 +81,19 @@ class HostColumns:
             self._hosts = Hosts(names=tuple(self._names), rows=self._rows, **views)
         return self._hosts
 
+    def why_not(self, need: Need) -> Int8:
+        """What `placement.why_not` says of all of them, computed anew for those that have changed since.
+
+        It is changed by the next call of this method.
+        """
+        return self._answers.why_not(self.hosts(), need)
+
     def put(self, host: Host, node: Node | None) -> None:
         """Enters what is known of a host and of its membership of the cluster."""
         row = self._rows.get(host.name)
         if row is None:
             row = self._append(host.name)
+        self._answers.changed(row)
         flags, numbers = self._columns, self._numbers
         flags["is_edge"][row] = host.place == "edge"
         flags["is_node"][row] = node is not None
@@ -111,6 +121,7 @@ class HostColumns:
             for column in (*self._columns.values(), *self._numbers.values()):
                 column[row] = column[end]
         self._hosts = None
+        self._answers.forget()
 
     def measure(self, host: str, values: dict[str, float], at_us: int) -> None:
         """Enters measured values by name of column; containers that ran by then are in them."""
@@ -119,6 +130,7 @@ class HostColumns:
             return
         for name, value in values.items():
             self._numbers[name][row] = value
+        self._answers.changed(row)
         for container in list(self._settling.get(host, ())):
             since_us = self._reservations[container].since_us
             if since_us is not None and since_us < at_us:
@@ -153,6 +165,7 @@ class HostColumns:
 
     def _add(self, host: str, need: Need, sign: float) -> None:
         row = self._rows[host]
+        self._answers.changed(row)
         settling = self._settling.get(host)
         for name, amount in zip(_RESERVED, (need.memory_bytes, need.cpu_cores, need.disk_bytes), strict=True):
             # Sums of floats that come and go leave something behind: nothing is kept where nobody starts.
@@ -171,6 +184,7 @@ class HostColumns:
         self._rows[name] = row
         self._names.append(name)
         self._hosts = None
+        self._answers.forget()
         return row
 
 

@@ -139,6 +139,7 @@ _KINDS: Mapping[str, type[events.Event]] = {
         events.ContainersFound,
         events.HostUp,
         events.HostDown,
+        events.HostsDown,
         events.HostJoined,
         events.InstanceLaunched,
         events.Heartbeat,

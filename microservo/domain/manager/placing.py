@@ -30,12 +30,14 @@ def choose(
         taken |= {each.host for each in state.containers_of(service.name) if each.takes_part}
     is_open = not state.settings.maximum_hosts or len(state.nodes) < state.settings.maximum_hosts
     may_launch = state.settings.may_launch_instances and is_open
+    need = state.need(service.name)
     return choose_host(
         target,
         state.columns.hosts(),
-        state.need(service.name),
+        need,
         excluded=taken,
         aws_regions=AWS_REGIONS if may_launch else (),
+        known=state.columns.why_not(need),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from microservo.domain.geography import Coordinates
@@ -269,12 +270,20 @@ def launch_waiting(step: Step, host: str) -> None:
         begin(step, step.state.containers[name])
 
 
-def host_down(step: Step, name: str, reason: str) -> None:
-    """A host has failed: what ran there is brought back elsewhere, without blame."""
+def hosts_down(step: Step, names: Iterable[str], reason: str) -> None:
+    """Hosts have failed: what ran there is brought back on others than these, without blame."""
+    for name in [name for name in names if _is_down(step, name, reason)]:
+        for container in step.state.containers_on(name):
+            if step.state.manages(container):
+                _lose(step, container, reason)
+
+
+def _is_down(step: Step, name: str, reason: str) -> bool:
+    """Enters that a host has failed; False where that isn't this manager's to say."""
     state = step.state
     host = state.hosts.get(name)
     if host is None or not state.is_mine(name):
-        return
+        return False
     was_running = host.state == "running"
     state.joining.pop(name, None)
     step.put(replace(host, state="down"))
@@ -283,15 +292,17 @@ def host_down(step: Step, name: str, reason: str) -> None:
         step.put(replace(node, is_ready=False))
     if was_running:
         step.report(entity_key(host), "host-down", Cause(rule=RECOVERY, reason=reason), from_host=name)
-    for container in state.containers_on(name):
-        if not state.manages(container):
-            continue
-        if container.state in ("waiting", "starting"):
-            _launch_elsewhere(step, container, Cause(rule=RECOVERY, reason=reason))
-        elif container.state == "running" and container.name not in state.replaced_by:
-            _recover(step, container, reason, is_own_fault=False)
-        elif container.state in ("running", "stopping"):
-            _gone(step, container)
+    return True
+
+
+def _lose(step: Step, container: Container, reason: str) -> None:
+    """The host of a container has failed."""
+    if container.state in ("waiting", "starting"):
+        _launch_elsewhere(step, container, Cause(rule=RECOVERY, reason=reason))
+    elif container.state == "running" and container.name not in step.state.replaced_by:
+        _recover(step, container, reason, is_own_fault=False)
+    elif container.state in ("running", "stopping"):
+        _gone(step, container)
 
 
 def _launch_elsewhere(step: Step, container: Container, cause: Cause) -> None:

@@ -20,7 +20,7 @@ from microservo.domain.geography import (
     regions_of,
     unit_vectors,
 )
-from microservo.domain.placement.capacity import Bools, Hosts, Int8, Need, room
+from microservo.domain.placement.capacity import ALL, Bools, Hosts, Int8, Need, Rows, room
 from microservo.domain.telemetry import Float64
 from microservo.errors import InvalidInput
 
@@ -116,6 +116,7 @@ def choose_host(
     *,
     excluded: Collection[str] = (),
     aws_regions: Sequence[AwsRegion] = AWS_REGIONS,
+    known: Int8 | None = None,
 ) -> Choice | NoHost:
     """The host for a container that is wanted near a place.
 
@@ -137,8 +138,9 @@ def choose_host(
         need: what it takes.
         excluded: names of hosts that it must not go to: the source of a migration, hosts that have failed.
         aws_regions: where instances can be launched; empty where none may be.
+        known: what `why_not` says of these hosts and this need, where that is kept.
     """
-    reasons = _reasons(hosts, need, excluded)
+    reasons = _without(hosts, why_not(hosts, need) if known is None else known, excluded)
     launch = nearest_aws_region(target, aws_regions)
     found = _nearest_of_all(target, hosts, reasons, np.inf if launch is None else launch[1])
     if found is not None:
@@ -150,7 +152,7 @@ def choose_node(
     target: Coordinates, hosts: Hosts, need: Need, *, excluded: Collection[str] = ()
 ) -> Choice | NoHost:
     """The nearest ready node with room, where nothing is to be started or joined; see `choose_host`."""
-    reasons = _reasons(hosts, need, excluded)
+    reasons = _without(hosts, why_not(hosts, need), excluded)
     np.copyto(reasons, INACTIVE, where=(reasons == FARTHER) & ~hosts.is_node)
     found = _nearest(target, hosts, _cosines(target, hosts), reasons == FARTHER)
     return NoHost(reasons=reasons) if found is None else _existing(hosts, found, reasons)
@@ -185,7 +187,7 @@ def choose_host_of_region(
     if region not in regions:
         msg = f"{region.name[:80]!r} is no region; take one of {', '.join(each.name for each in regions)}"
         raise InvalidInput(msg)
-    reasons = _reasons(hosts, need, excluded)
+    reasons = _without(hosts, why_not(hosts, need), excluded)
     able = np.flatnonzero(reasons == FARTHER)
     theirs = regions_of(hosts.latitude[able], hosts.longitude[able], regions)
     reasons[able[theirs != regions.index(region)]] = OTHER_REGION
@@ -199,15 +201,27 @@ def choose_host_of_region(
     return _new(aws_region, distance_m(region.centre, aws_region.centre), reasons)
 
 
-def _reasons(hosts: Hosts, need: Need, excluded: Collection[str]) -> Int8:
-    """Why each host can't be taken; FARTHER where it can."""
-    reasons = _OF_ROOM[room(hosts, need)]
-    np.copyto(reasons, NOT_READY, where=hosts.is_node & ~hosts.is_ready)
+def why_not(hosts: Hosts, need: Need, rows: Rows = ALL) -> Int8:
+    """Why hosts can't be taken, whoever asks, as places in `PASSED_OVER`; `farther` where they can.
+
+    Args:
+        hosts: all there are.
+        need: what the container takes.
+        rows: places of those asked for in the columns; all by default.
+    """
+    reasons = _OF_ROOM[room(hosts, need, rows)]
+    np.copyto(reasons, NOT_READY, where=hosts.is_node[rows] & ~hosts.is_ready[rows])
+    return reasons
+
+
+def _without(hosts: Hosts, reasons: Int8, excluded: Collection[str]) -> Int8:
+    """A copy of the reasons that excludes some hosts."""
+    found = reasons.copy()
     for name in excluded:
         row = hosts.rows.get(name)
         if row is not None:
-            reasons[row] = EXCLUDED
-    return reasons
+            found[row] = EXCLUDED
+    return found
 
 
 def _nearest_of_all(target: Coordinates, hosts: Hosts, reasons: Int8, launch_m: float) -> _Found | None:

@@ -50,7 +50,7 @@ def test_what_was_seen_stays_as_it_is_while_a_host_goes_down() -> None:
     seen = watcher.seen()
     infrastructure.cut_off("berlin", is_cut_off=True)
     watcher.look()
-    assert told_in(told) == [events.HostDown(now_us=7, host="berlin", reason="it does not answer")]
+    assert told_in(told) == [events.HostsDown(now_us=7, names=("berlin",), reason="it does not answer")]
     assert set(seen) == {"front-1"}
     assert (set(watcher.seen()), watcher.up()) == (set(), frozenset())
 

@@ -149,3 +149,16 @@ def test_how_often_it_was_brought_back_counts_also_where_it_had_to_wait_for_room
     assert not made.running
     (said,) = reports(made, "recover", "given_up")
     assert "brought back 3 times in 10 min" in said.reason
+
+
+def test_of_hosts_that_are_lost_together_none_takes_what_ran_on_another() -> None:
+    made = world(
+        *(host(name, EUROPE) for name in ("a", "b", "c")),
+        host("far", ASIA),
+        front(minimum_replicas=0),
+        *(container(f"{name}{number}", name, EUROPE) for name in ("a", "b", "c") for number in range(2)),
+    )
+    made.fail(["a", "b", "c"])
+    made.run(10)
+    assert {launch.container.host for launch in made.actions(act.Launch)} == {"far"}
+    assert len(made.running) == 6
