@@ -41,8 +41,8 @@ class HostSeen:
     Attributes:
         up: whether it takes containers; not while it starts, is down or is cut off from the driver.
         started_us: when it was last up for the first time, epoch microseconds UTC; 0 if it never was.
-        shares: what holds its containers to its processors and memory, as "cgroup v2"; "accounted" where nothing
-            does, and what would be more than that is refused.
+        shares: what holds its containers to its processors and memory, as "cgroup v2"; "accounted" where
+            nothing does, and what would be more than that is refused.
     """
 
     name: str

@@ -131,7 +131,7 @@ class ManagerProcess:
                 self._told,
                 host_of=state.hosts.get,
                 service_of=state.services.get,
-                known_of=lambda name: self._watcher.known_of(name),
+                known_of=self._known_of,
             )
         )
         self._watcher = self._open.enter_context(Watcher(driver, self._told, forget=self._performer.forget))
@@ -165,6 +165,9 @@ class ManagerProcess:
     def close(self) -> None:
         """Looks and does no more; what runs goes on."""
         self._open.close()
+
+    def _known_of(self, name: str) -> str:
+        return self._watcher.known_of(name)
 
     def _caught_up(self) -> Consumer:
         """Tells what is on the log, and returns a consumer that goes on behind it.

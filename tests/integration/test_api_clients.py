@@ -24,6 +24,7 @@ pytestmark = pytest.mark.integration
 
 SOURCES = Path(__file__).parents[1] / "support" / "api_clients"
 SCRIPT = Path(__file__).parents[2] / "deploy" / "clients" / "generate.sh"
+DOCUMENTS = {"registry": REGISTRY, "balancer": BALANCER}
 GENERATOR = "openapi-generator-cli"
 SUFFIXES = {"java": (".java",), "go": (".go",), "cpp": (".cpp", ".h"), "csharp": (".cs",)}
 TIMEOUT_S = 600
@@ -52,7 +53,7 @@ def run(folder: Path, *argv: str | Path) -> str:
     return done.stdout
 
 
-def answers(packages: Path, folder: Path, api: str, document: Path, url: str, token: str) -> dict[str, object]:
+def answers(packages: Path, folder: Path, api: str, *, url: str, token: str) -> dict[str, object]:
     """What a program in TypeScript is answered, that is compiled against types generated from a document."""
     (folder / "node_modules").symlink_to(packages / "node_modules")
     program = f"ask_{api}.ts"
@@ -61,7 +62,7 @@ def answers(packages: Path, folder: Path, api: str, document: Path, url: str, to
     node, modules = BIN / "node", packages / "node_modules"
     generator = modules / "openapi-typescript" / "bin" / "cli.js"
     options = ("--default-non-nullable", "false", "--output", folder / f"{api}.ts")
-    run(folder, node, generator, document, *options)
+    run(folder, node, generator, DOCUMENTS[api], *options)
     run(folder, node, modules / "typescript" / "bin" / "tsc", *COMPILER.split(), program)
     found: dict[str, object] = json.loads(run(folder, node, program, url, token))
     return found
@@ -71,7 +72,7 @@ def test_a_client_of_a_registry_in_typescript_is_generated_compiles_and_is_answe
     packages: Path, tmp_path: Path
 ) -> None:
     with serving() as registry:
-        found = answers(packages, tmp_path, "registry", REGISTRY, registry.url, TOKEN)
+        found = answers(packages, tmp_path, "registry", url=registry.url, token=TOKEN)
     assert found == {
         "region": "Asia",
         "endpoint": "http://127.0.0.1:9000",
@@ -88,7 +89,7 @@ def test_a_client_of_a_balancer_in_typescript_is_generated_compiles_and_is_answe
 ) -> None:
     balancer = new_balancer(tmp_path)
     with served(balancer), asked_at(balancer) as url:
-        found = answers(packages, tmp_path, "balancer", BALANCER, url, balancer_api.TOKEN)
+        found = answers(packages, tmp_path, "balancer", url=url, token=balancer_api.TOKEN)
     assert found == {
         "added": 201,
         "servers": [["127.0.0.1:9000", 35.68]],
@@ -117,7 +118,7 @@ def test_the_script_generates_a_client_with_all_operations(api: str, language: s
     assert done.stdout == f"{tmp_path}/{language}\n"
     sources = [each for each in (tmp_path / language).rglob("*") if each.suffix in SUFFIXES[language]]
     text = "\n".join(each.read_text().lower() for each in sources)
-    document = json.loads((REGISTRY if api == "registry" else BALANCER).read_text())
+    document = json.loads(DOCUMENTS[api].read_text())
     operations = [each["operationId"] for path in document["paths"].values() for each in path.values()]
     assert [each for each in operations if each.lower() not in text] == []
 

@@ -30,7 +30,9 @@ TOPOLOGY = 'name = "one"\nentry = "cart"\n[services.cart.endpoints.Get]\n'
 def groups(tmp_path: Path) -> Iterator[HostGroups]:
     with host_groups(tmp_path) as found:
         if found.enforced == "accounted":
-            missing(f"{found.why_not}; run as root, or in a group that is delegated (systemd-run -p Delegate=yes)")
+            missing(
+                f"{found.why_not}; run as root, or in a group that is delegated (systemd-run -p Delegate=yes)"
+            )
         yield found
 
 

@@ -158,5 +158,7 @@ def test_a_master_that_stood_still_while_another_took_its_place_ends_and_has_cha
 
 def told_by(broker: Broker, prefix: str, life_us: int) -> int:
     """How much a life of the master has published of what it was told."""
-    found = [decode_as(ManagerInput, each.value or b"") for each in read_topic(broker, prefix + MANAGER_INPUTS)]
+    found = [
+        decode_as(ManagerInput, each.value or b"") for each in read_topic(broker, prefix + MANAGER_INPUTS)
+    ]
     return sum(each.life_us == life_us for each in found)

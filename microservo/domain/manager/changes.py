@@ -6,8 +6,8 @@ nothing else. A change names the one that it follows (`base`), so what was writt
 state is refused by everyone. An entity has one owner, who alone changes it; only the master gives it another
 one, with the next epoch.
 
-A process has lives, one after the other, and each begins by saying so on the topic (`life_began`). Behind that
-message nothing counts that an earlier life of the same process writes: one that was paused and goes on.
+A process has lives, one after the other, and each begins by saying so on the topic (`life_began`). Behind
+that message nothing counts that an earlier life of the same process writes: one that was paused and goes on.
 
 Compaction keeps the newest message of an entity even if it was refused. So whoever is responsible says again
 what holds (`correction`), naming the refused change: who reads only the compacted log holds that one, and is

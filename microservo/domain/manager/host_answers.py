@@ -1,4 +1,4 @@
-"""Which hosts have room, kept for each need that was asked about: of thousands only a few change in between."""
+"""Which hosts have room, kept for each need that was asked about: few of thousands change in between."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@
                         │
                         └─ started, ended ─► follower ─► target.json (faults, meter), peers.json (callers)
 
-Bytes between containers take as long as light through fibre between the places of their hosts. Hosts are held to
-their processors and memory by control groups, where there are any (`HostGroups`).
+Bytes between containers take as long as light through fibre between the places of their hosts. Hosts are
+held to their processors and memory by control groups, where there are any (`HostGroups`).
 """
 
 from __future__ import annotations

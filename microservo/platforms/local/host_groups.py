@@ -1,8 +1,8 @@
 """Control groups of Linux, which hold the containers of a host to its share of processor and memory.
 
-One group for each host, within one for the launcher, beneath the group that the launcher itself is in. Version 2
-needs that one, or the one above it, to be writable and to hand `cpu` and `memory` on; of version 1 the two
-hierarchies of these names are used. Where neither can be had nothing is enforced, and it is said why.
+One group for each host, within one for the launcher, beneath the group that the launcher itself is in.
+Version 2 needs that one, or the one above it, to be writable and to hand `cpu` and `memory` on; of version 1
+the two hierarchies of these names are used. Where neither can be had nothing is enforced, and it is said why.
 
 Source: the kernel's Documentation/admin-guide/cgroup-v2.rst (cpu.max, memory.max, cgroup.subtree_control) and
 Documentation/admin-guide/cgroup-v1/memory.rst, Documentation/scheduler/sched-bwc.rst (cpu.cfs_quota_us).
@@ -45,7 +45,9 @@ class HostGroups:
         why_not: likewise.
     """
 
-    def __init__(self, parents: Sequence[Path] = (), enforced: Enforced = "accounted", why_not: str = "") -> None:
+    def __init__(
+        self, parents: Sequence[Path] = (), enforced: Enforced = "accounted", why_not: str = ""
+    ) -> None:
         self.enforced: Enforced = enforced
         self.why_not = why_not
         self._parents = tuple(parents)
@@ -66,7 +68,7 @@ class HostGroups:
         self._numbered += 1
         name = self._names[host] = f"host-{self._numbered}"
         quota_us = max(_LEAST_QUOTA_US, round(cpus * _PERIOD_US))
-        limits = _LIMITS[self.enforced](quota_us, memory_bytes)
+        limits = _limits_of(self.enforced, quota_us, memory_bytes)
         try:
             for parent in self._parents:
                 group = parent / name
@@ -134,7 +136,7 @@ def host_groups(folder: Path, *, mounted: Path = MOUNTED, own: Path = OWN) -> Ho
 
 
 def _version_2(mounted: Path, mine: Mapping[str, str], name: str) -> tuple[Path, ...]:
-    """The group of the launcher in version 2, which hands both controllers on; empty where it can't be had."""
+    """The group of the launcher in version 2, which hands both controllers on; empty where there is none."""
     if "" not in mine or not (mounted / "cgroup.controllers").exists():
         return ()
     here = _beneath(mounted, mine[""])
@@ -219,15 +221,14 @@ def _remove(group: Path) -> None:
         _log.warning("%s stays: %s", group, error)
 
 
-def _limits_2(quota_us: int, memory_bytes: int) -> Mapping[str, str]:
-    return {
-        "cpu.max": f"{quota_us} {_PERIOD_US}",
-        "memory.max": str(memory_bytes),
-        "memory.swap.max": "0",
-    }
-
-
-def _limits_1(quota_us: int, memory_bytes: int) -> Mapping[str, str]:
+def _limits_of(enforced: Enforced, quota_us: int, memory_bytes: int) -> Mapping[str, str]:
+    """What is written into which file of a host's group; not all of the files are there everywhere."""
+    if enforced == "cgroup v2":
+        return {
+            "cpu.max": f"{quota_us} {_PERIOD_US}",
+            "memory.max": str(memory_bytes),
+            "memory.swap.max": "0",
+        }
     return {
         "cpu.cfs_period_us": str(_PERIOD_US),
         "cpu.cfs_quota_us": str(quota_us),
@@ -235,6 +236,3 @@ def _limits_1(quota_us: int, memory_bytes: int) -> Mapping[str, str]:
         # Of memory and swap together; not below the other.
         "memory.memsw.limit_in_bytes": str(memory_bytes),
     }
-
-
-_LIMITS = {"cgroup v2": _limits_2, "cgroup v1": _limits_1, "accounted": lambda _quota_us, _memory_bytes: {}}

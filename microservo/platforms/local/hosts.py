@@ -105,8 +105,8 @@ class LocalHosts:
         """Refuses a container that a host can't take now.
 
         What each may take of memory at the most is added up: a host that is held to its share would have to
-        kill one of them. Where nothing holds it to its processors, those that each is expected to keep busy are
-        added up likewise; where they are held to them, they only get slower.
+        kill one of them. Where nothing holds it to its processors, those that each is expected to keep busy
+        are added up likewise; where they are held to them, they only get slower.
 
         Args:
             plan: of the container.
@@ -133,8 +133,8 @@ class LocalHosts:
         busy = sum(each.cpus for each in there)
         if self._groups.enforced == "accounted" and plan.cpus and busy + plan.cpus > host.plan.cpus:
             msg = (
-                f"host {name} has {host.plan.cpus:g} processors, of which its containers are expected to keep "
-                f"{busy:g} busy, and {service.name} {plan.cpus:g}; take another host"
+                f"host {name} has {host.plan.cpus:g} processors, of which its containers are expected to "
+                f"keep {busy:g} busy, and {service.name} {plan.cpus:g}; take another host"
             )
             raise Unavailable(msg)
 

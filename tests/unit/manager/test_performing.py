@@ -127,7 +127,7 @@ def test_a_launch_that_hangs_has_failed_at_its_deadline_and_is_told_with_what_is
         )
         assert its.performer.wait_idle(60)
         driver.let.set()
-        eventually(lambda: driver.containers(), timeout_s=60, what="the late launch")
+        eventually(driver.containers, timeout_s=60, what="the late launch")
         assert its.is_silent(), "who looks at containers finds it"
 
 
@@ -221,7 +221,7 @@ def test_every_kind_of_action_of_a_driver_has_a_deadline() -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(act.DEADLINES_S, act.Launch, 1.0)  # type: ignore[arg-type]
+    monkeypatch.setitem(act.DEADLINES_S, act.Launch, 1.0)
     monkeypatch.setattr(orphans, "PATIENCE_US", 2_000_000)
 
 

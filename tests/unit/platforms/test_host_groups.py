@@ -1,4 +1,4 @@
-"""Which control groups a launcher finds, and what it writes into them, over folders that act like the kernel's."""
+"""Which control groups a launcher finds, and what it writes there, over folders that act like the kernel's."""
 
 from __future__ import annotations
 
@@ -99,7 +99,9 @@ def test_a_launcher_in_a_group_of_its_own_makes_those_of_hosts_beneath_it(kernel
         assert where.startswith("user.slice/me/microservo-")
 
 
-def test_a_host_is_held_to_its_processors_and_memory_by_the_two_hierarchies_of_version_1(kernel: Kernel) -> None:
+def test_a_host_is_held_to_its_processors_and_memory_by_the_two_hierarchies_of_version_1(
+    kernel: Kernel,
+) -> None:
     kernel.version_1()
     with kernel.groups() as groups:
         assert groups.enforced == VERSION_1
@@ -113,7 +115,9 @@ def test_a_host_is_held_to_its_processors_and_memory_by_the_two_hierarchies_of_v
         assert kernel.found("cgroup.procs") == {cpu: "4711", memory: "4711"}
 
 
-def test_where_version_2_hands_no_processor_on_nothing_is_enforced_and_nothing_is_left(kernel: Kernel) -> None:
+def test_where_version_2_hands_no_processor_on_nothing_is_enforced_and_nothing_is_left(
+    kernel: Kernel,
+) -> None:
     kernel.version_2(hands_on=False)
     groups = kernel.groups()
     assert groups.enforced == "accounted"
