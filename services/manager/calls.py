@@ -1,8 +1,8 @@
 """Calls of a driver: several at once, one after the other on one subject, each within its deadline.
 
 A call that hangs can't be ended: threads have no such thing. When its deadline has come it is told as failed,
-what waits on the same subject goes on, and another thread takes the place of the one that hangs. What the call
-does in the end is logged, and seen by who looks at containers and hosts.
+what waits on the same subject goes on, and another thread takes the place of the one that hangs. What the
+call does in the end is logged, and seen by who looks at containers and hosts.
 """
 
 from __future__ import annotations

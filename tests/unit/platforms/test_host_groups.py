@@ -1,4 +1,4 @@
-"""Which control groups a launcher finds, and what it writes there, over folders that act like the kernel's."""
+"""Which control groups a launcher finds, and what it writes there: over folders that act as the kernel's."""
 
 from __future__ import annotations
 
