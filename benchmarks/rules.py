@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.command import run
 from benchmarks.cpu import cpu_s
 from benchmarks.figures import Figure, figure
-from microservo.domain.geography import Coordinates
+from microservo.domain.geography import Coordinates, unit_vectors
 from microservo.domain.placement import Hosts, Need, choose_host
 from microservo.domain.rules import (
     FIELDS,
@@ -175,10 +175,17 @@ def _metrics() -> list[SimulatedMetric]:
 
 def _hosts(chance: np.random.Generator) -> Hosts:
     size = _HOSTS
+    names = tuple(f"host-{number}" for number in range(size))
+    latitude, longitude = chance.uniform(-60, 60, size), chance.uniform(-180, 180, size)
+    x, y, z = unit_vectors(latitude, longitude)
     return Hosts(
-        names=tuple(f"host-{number}" for number in range(size)),
-        latitude=chance.uniform(-60, 60, size),
-        longitude=chance.uniform(-180, 180, size),
+        names=names,
+        rows={name: row for row, name in enumerate(names)},
+        latitude=latitude,
+        longitude=longitude,
+        x=x,
+        y=y,
+        z=z,
         is_edge=chance.random(size) < 0.5,
         is_node=chance.random(size) < 0.8,
         is_ready=chance.random(size) < 0.95,

@@ -374,6 +374,8 @@ class EntityChange:
     """Identity of the change that this one follows; empty where the writer knew none."""
     corrects: str = ""
     """Identity of a refused change that this one says again what holds instead of; empty otherwise."""
+    life_us: int = 0
+    """Microseconds UTC: when the life of the writer began. Once a later life of it stands on the topic, what this one writes is refused. 0 in messages from before there were lives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,7 @@ _pairs = click.argument("pairs", nargs=-1, metavar="[FIELD=VALUE]...")
 _MOST_BYTES = 2**20
 _COLUMNS: dict[str, tuple[str, ...]] = {
     "container": ("service", "host", "region", "state", "managed_by"),
-    "host": ("place", "region", "state", "latitude", "longitude", "worker"),
+    "host": ("place", "region", "state", "latitude", "longitude", "shares", "worker"),
     "node": ("availability", "role", "is_ready"),
     "service": ("type", "minimum_replicas", "maximum_replicas", "is_stateful"),
 }

@@ -66,6 +66,7 @@ class Publisher:
         record: object,
         *,
         partition: int | None = None,
+        headers: Headers = (),
         on_delivery: Callable[[Message], None] | None = None,
     ) -> None:
         """Queues one record on its topic; durable after `flush`, when `on_delivery` is called.
@@ -73,6 +74,7 @@ class Publisher:
         Args:
             record: a record of the contract.
             partition: where it goes, instead of where its key leads.
+            headers: more of them, for a topic that isn't joined.
             on_delivery: as `Producer.send`.
 
         Raises:
@@ -94,7 +96,7 @@ class Publisher:
             topic.physical(self._prefix),
             key=key,
             value=value,
-            headers=self._headers(route, record, value),
+            headers=(*self._headers(route, record, value), *headers),
             partition=partition,
             on_delivery=on_delivery,
         )

@@ -35,6 +35,9 @@ class ResendingPublisher:
         process: who writes, as of `Publisher`.
         topic_prefix: put before every topic name.
         clock: epoch microseconds UTC.
+
+    Attributes:
+        headers: what all records get besides their own.
     """
 
     def __init__(self, broker: Broker, *, process: str, topic_prefix: str, clock: Callable[[], int]) -> None:
@@ -42,6 +45,7 @@ class ResendingPublisher:
         self._process = process
         self._topic_prefix = topic_prefix
         self._clock = clock
+        self.headers: Headers = ()
         self._producer: Producer | None = None
         self._publisher: Publisher | None = None
         self._batch: tuple[object, ...] = ()
@@ -92,5 +96,5 @@ class ResendingPublisher:
             if isinstance(item, Deletion):
                 publisher.delete(item.record_type, item.key, item.headers)
             else:
-                publisher.publish(item)
+                publisher.publish(item, headers=self.headers)
             self._waiting.popleft()

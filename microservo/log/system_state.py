@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 
 from microservo.adapters.broker import Broker, Message
-from microservo.domain.manager.changes import Change, accept, change_of, deletion_of
+from microservo.domain.manager.changes import Change, change_of, deletion_of
+from microservo.domain.manager.replica import Replica
 from microservo.errors import InvalidMessage
 from microservo.log.reader import read_topic
 from schemas.catalogue import SYSTEM_STATE
@@ -13,6 +14,9 @@ from schemas.codec import SchemaError, decode_as
 from schemas.records import EntityChange
 
 logger = logging.getLogger(__name__)
+
+_READER = ""
+"""No process: it writes nothing."""
 
 
 def change_in(message: Message) -> Change:
@@ -38,7 +42,7 @@ def read_system_state(broker: Broker, topic_prefix: str = "") -> dict[str, Chang
         InvalidInput: the broker has no topic of them.
         Retryable: the broker stopped giving messages.
     """
-    held: dict[str, Change] = {}
+    replica = Replica(_READER)
     unreadable = 0
     for message in read_topic(broker, topic_prefix + SYSTEM_STATE):
         try:
@@ -46,9 +50,10 @@ def read_system_state(broker: Broker, topic_prefix: str = "") -> dict[str, Chang
         except InvalidMessage as error:
             unreadable, last = unreadable + 1, error
             continue
-        held[change.entity] = accept(held.get(change.entity), change).current
+        replica.read(change)
     if unreadable:
         logger.warning(
             "passed over %d unreadable messages of %s, the last: %s", unreadable, SYSTEM_STATE, last
         )
-    return {entity: held[entity] for entity in sorted(held) if not held[entity].is_deletion}
+    found = {change.entity: change for change in replica.holding() if not change.is_deletion}
+    return dict(sorted(found.items()))

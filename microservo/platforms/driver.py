@@ -41,11 +41,14 @@ class HostSeen:
     Attributes:
         up: whether it takes containers; not while it starts, is down or is cut off from the driver.
         started_us: when it was last up for the first time, epoch microseconds UTC; 0 if it never was.
+        shares: what holds its containers to its processors and memory, as "cgroup v2"; "accounted" where
+            nothing does, and what would be more than that is refused.
     """
 
     name: str
     up: bool
     started_us: int
+    shares: str = "accounted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +61,7 @@ class ContainerPlan:
         host: name of the machine.
         environment: added to what the service is run with.
         volume: name of the storage that outlives it, on its host; None where it needs none.
+        cpus: processors that it is expected to keep busy; 0 where that isn't known. No part of what it is.
     """
 
     id: str
@@ -65,6 +69,7 @@ class ContainerPlan:
     host: str
     environment: Mapping[str, str] = field(default_factory=dict, hash=False)
     volume: str | None = None
+    cpus: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +124,7 @@ class Driver(Protocol):
 
         Raises:
             InvalidInput: there is no such host or service, or one of this id and another plan.
-            Unavailable: the host is not up, is cut off, or has no memory left for it.
+            Unavailable: the host is not up, is cut off, or has no memory or processor left for it.
         """
 
     def stop(self, container_id: str, drain_s: float) -> int | None:

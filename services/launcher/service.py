@@ -16,6 +16,7 @@ from microservo.platforms.driver import TaggedDriver
 from microservo.platforms.local.containers import LocalContainers
 from microservo.platforms.local.driver_api import driver_application
 from microservo.platforms.local.host_faults import HostFaults
+from microservo.platforms.local.host_groups import host_groups
 from microservo.platforms.local.local_place import LocalPlace
 from microservo.platforms.local.places import place_in
 from microservo.platforms.local.topology_files import read_topology, topology_file
@@ -74,8 +75,10 @@ def _run(settings: LauncherSettings, shutdown: Shutdown) -> None:
         launcher_url=f"http://127.0.0.1:{settings.port}",
     )
     users_at = place_in(settings.users_at) if settings.users_at else None
-    with Supervisor(record=record) as supervisor:
-        containers = LocalContainers(supervisor, place)
+    # Outside of the supervisor: groups can be removed once their processes have ended.
+    with host_groups(settings.folder.absolute()) as groups, Supervisor(record=record) as supervisor:
+        _log.info("processors and memory of hosts: %s", groups.enforced + _because(groups.why_not))
+        containers = LocalContainers(supervisor, place, groups=groups)
         app = driver_application(
             lambda tag: TaggedDriver(containers, managed_by=tag),
             HostFaults(containers, now_us),
@@ -92,6 +95,10 @@ def _run(settings: LauncherSettings, shutdown: Shutdown) -> None:
                     pass
         finally:
             containers.close()
+
+
+def _because(why_not: str) -> str:
+    return f", since {why_not}" if why_not else ""
 
 
 @contextlib.contextmanager

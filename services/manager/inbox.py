@@ -25,6 +25,7 @@ from schemas.catalogue import (
     TELEMETRY_METRICS,
 )
 from schemas.codec import SchemaError, decode
+from schemas.envelope import Headers
 from schemas.records import (
     AnomalyScore,
     ControlCommand,
@@ -33,10 +34,11 @@ from schemas.records import (
     RequestLocations,
     RootCause,
 )
-from services.manager.shared import SharedState
+from services.manager.shared import SharedState, later_life
 
 logger = logging.getLogger(__name__)
 
+_LIFE = "life"
 FOLLOWED = (ANOMALY_SCORES, MANAGER_HEARTBEATS, REQUEST_LOCATIONS, ROOT_CAUSES, TELEMETRY_METRICS)
 """Topics of which only what comes from now on counts."""
 
@@ -44,9 +46,12 @@ FOLLOWED = (ANOMALY_SCORES, MANAGER_HEARTBEATS, REQUEST_LOCATIONS, ROOT_CAUSES, 
 class Inbox:
     """Reads messages.
 
+    Attributes:
+        life_us: when the manager's life began.
+
     Args:
         name: of the manager.
-        life_us: when it was started.
+        life_us: when its life began.
         shared: takes messages of `system-state`.
         accounts: takes points of metrics.
         prefix: of the topics' names.
@@ -66,7 +71,9 @@ class Inbox:
         clock: Callable[[], int],
     ) -> None:
         self._name = name
-        self._life_us = life_us
+        self.life_us = life_us
+        self._lives: dict[str, int] = {}
+        """The newest life of each other manager, by its heartbeats."""
         self._shared = shared
         self._accounts = accounts
         self._prefix = prefix
@@ -84,12 +91,27 @@ class Inbox:
             if topic == SYSTEM_STATE:
                 yield from self._shared.read(message)
             elif message.value is not None:
-                yield from self._told(decode(message.value))
+                record = decode(message.value)
+                self._check_life(message, record)
+                yield from self._told(record)
         except (InvalidMessage, InvalidInput, SchemaError) as error:
             RECORDS_TOTAL.labels("manager", topic, "rejected").inc()
             logger.warning("%s offset %d can't be read: %s", message.topic, message.offset, error)
             if topic == CONTROL_COMMANDS:
                 self._dead_letters.reject(message, str(error))
+
+    def _check_life(self, message: Message, record: object) -> None:
+        """Refuses what another manager orders in a life that is over.
+
+        Raises:
+            InvalidMessage: it is one of those.
+        """
+        life = message.header(_LIFE)
+        if isinstance(record, ControlCommand) and life is not None:
+            newest_us = self._lives.get(record.requested_by, 0)
+            if not life.isdigit() or int(life) < newest_us:
+                msg = f"an earlier life of {record.requested_by} ordered {record.action} of {record.entity}"
+                raise InvalidMessage(msg)
 
     def _told(self, record: object) -> Iterator[events.Event]:
         now_us = self._clock()
@@ -113,13 +135,17 @@ class Inbox:
             yield events.ServicesScored(now_us=now_us, field=field, by_service=ranks)
 
     def _heard(self, record: ManagerHeartbeat, now_us: int) -> Iterator[events.Event]:
-        if record.name != self._name:
+        if record.name == self._name:
+            if record.life_us > self.life_us:
+                raise Fatal(later_life(self._name))
+        elif record.life_us >= self._lives.get(record.name, 0):
+            self._lives[record.name] = record.life_us
             yield events.Heartbeat(now_us=now_us, name=record.name, running=frozenset(record.running))
-        elif record.life_us > self._life_us:
-            msg = (
-                f"a later process manages as {self._name!r}, so this one ends; give one of them another name"
-            )
-            raise Fatal(msg)
+
+
+def life_header(life_us: int) -> Headers:
+    """What says in which life of its manager a message was written."""
+    return ((_LIFE, str(life_us).encode()),)
 
 
 def _counts_of(record: RequestLocations) -> RequestCounts:

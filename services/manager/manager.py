@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from itertools import count
 
 from microservo.domain.manager import actions as act
@@ -20,9 +21,6 @@ from services.manager.watching import ports_of
 
 logger = logging.getLogger(__name__)
 
-Done = act.Launch | act.Stop | act.StartHost | act.JoinHost | act.LeaveHost | act.LaunchInstance
-"""What is done by a driver."""
-
 
 class Manager:
     """The decider with all that it decides from and for; belongs to one thread.
@@ -30,6 +28,7 @@ class Manager:
     Args:
         name: master, or that of a worker.
         shared: the entities.
+        life_us: when this life began, epoch microseconds UTC.
         clock: epoch microseconds UTC.
         policy: name of the one that decides as long as settings name no other.
         seed: of simulated metrics, and of policies that draw by lot.
@@ -43,17 +42,37 @@ class Manager:
     """
 
     def __init__(
-        self, name: str, shared: SharedState, *, clock: Callable[[], int], policy: str, seed: int
+        self,
+        name: str,
+        shared: SharedState,
+        *,
+        life_us: int,
+        clock: Callable[[], int],
+        policy: str,
+        seed: int,
     ) -> None:
         self.state = SystemState(name)
-        self.life_us = clock()
+        self.life_us = life_us
         self._shared = shared
         self._clock = clock
         self._numbers = count()
         self._records: list[ManagerInput | ControlEvent | ControlCommand] = []
-        self._to_do: list[Done] = []
+        self._to_do: list[act.Done] = []
         self._acts = ActionLog()
         self.tell(events.LifeBegan(now_us=self.life_us, policy=policy, seed=seed))
+
+    def begin_after(self, earlier_us: int) -> None:
+        """Has this life be later than another one of the same process, whatever the clocks say.
+
+        Args:
+            earlier_us: when that one began.
+        """
+        if self.life_us <= earlier_us:
+            self.life_us = earlier_us + 1
+            self._records = [
+                replace(each, life_us=self.life_us) if isinstance(each, ManagerInput) else each
+                for each in self._records
+            ]
 
     def tell(self, event: events.Event) -> None:
         """Tells the decider something, and keeps what it wants."""
@@ -84,7 +103,7 @@ class Manager:
         """Goes on with acts that an earlier life of this process left open."""
         self._acts.resume(left_open, self.state, self._clock())
 
-    def to_do(self) -> list[Done]:
+    def to_do(self) -> list[act.Done]:
         """What a driver is to do since the last time, in this order."""
         found, self._to_do = self._to_do, []
         return found

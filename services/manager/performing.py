@@ -1,22 +1,20 @@
-"""Carries decisions out through a driver: several at once, one after the other on one subject."""
+"""Carries decisions out through a driver, and tells what came of each."""
 
 from __future__ import annotations
 
 import logging
 import queue
-import threading
-from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
 from microservo.domain.geography import Coordinates
 from microservo.domain.manager import actions as act
 from microservo.domain.manager import events
-from microservo.domain.manager.entities import Container, Host
-from microservo.errors import InvalidInput, MicroServoError, Retryable, Unavailable
+from microservo.domain.manager.entities import Container, Host, Service
+from microservo.errors import Unavailable
 from microservo.platforms.driver import ContainerPlan, Driver, HostPlan
+from services.manager.calls import PAUSE_S, Call, Calls
 
 logger = logging.getLogger(__name__)
 
@@ -24,19 +22,19 @@ Told = Callable[[int], events.Event]
 """An event, once it is known when it is told."""
 DRAIN_S = 5.0
 """Requests in flight get so long when a container is stopped."""
-ATTEMPTS = 5
-PAUSE_S = 0.5
-_AT_ONCE = 8
 
 
 class Performer:
-    """Does what a manager decides.
+    """Does what a manager decides: each action is done, or told as failed by its deadline.
 
     Args:
         driver: that does it.
         told: takes what came of it.
         host_of: gives a host by its name; None where there is none.
-        is_stateful: whether a service has a volume.
+        service_of: gives a service by its name; None where there is none.
+        known_of: what is known of a container or host, in words, for what is told of one that hangs.
+        deadlines_s: by kind of action.
+        pause_s: before the second attempt.
     """
 
     def __init__(
@@ -45,37 +43,40 @@ class Performer:
         told: queue.SimpleQueue[Told],
         *,
         host_of: Callable[[str], Host | None],
-        is_stateful: Callable[[str], bool],
+        service_of: Callable[[str], Service | None],
+        known_of: Callable[[str], str],
+        deadlines_s: Mapping[type[act.Done], float] = act.DEADLINES_S,
+        pause_s: float = PAUSE_S,
     ) -> None:
         self._driver = driver
         self._told = told
         self._host_of = host_of
-        self._is_stateful = is_stateful
-        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="perform")
-        self._lock = threading.Condition()
-        self._waiting: dict[str, deque[Callable[[], None]]] = {}
-        self._closed = threading.Event()
+        self._service_of = service_of
+        self._known_of = known_of
+        self._deadlines_s = deadlines_s
+        self._calls = Calls(pause_s=pause_s)
 
-    def do(self, action: act.Action) -> None:
-        """Begins an action, once those before it on the same subject are done; returns at once."""
-        make = _DOERS.get(type(action))
-        if make is not None:
-            subject, act_now = make(self, action)
-            self._queue(subject, act_now)
+    def do(self, action: act.Done) -> None:
+        """Begins an action, once those before it on the same subject are over; returns at once."""
+        _DOERS[type(action)](self, action)
 
     def forget(self, container: str) -> None:
         """Has what is left of a container that ended removed."""
-        self._queue(container, lambda: self._forgotten(container))
+        self._call(
+            act.Stop,
+            container,
+            f"the removal of what is left of {container}",
+            lambda: self._driver.stop(container, 0.0),
+            failed=lambda reason: logger.warning("what is left of %s stays: %s", container, reason),
+        )
 
     def wait_idle(self, timeout_s: float) -> bool:
-        """Whether all that was begun is done, within so many seconds."""
-        with self._lock:
-            return self._lock.wait_for(lambda: not self._waiting, timeout_s)
+        """Whether all that was begun is done, or given up, within so many seconds."""
+        return self._calls.wait_idle(timeout_s)
 
     def close(self) -> None:
         """Begins nothing any more; what is under way is left to itself."""
-        self._closed.set()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._calls.close()
 
     def __enter__(self) -> Self:
         return self
@@ -88,73 +89,93 @@ class Performer:
     ) -> None:
         self.close()
 
-    def _queue(self, subject: str, act_now: Callable[[], None]) -> None:
-        with self._lock:
-            before = self._waiting.get(subject)
-            if before is not None:
-                before.append(act_now)
-                return
-            self._waiting[subject] = deque((act_now,))
-        self._pool.submit(self._work, subject)
+    def _call(
+        self,
+        kind: type[act.Done],
+        subject: str,
+        what: str,
+        attempt: Callable[[], object],
+        *,
+        done: Callable[[], None] = lambda: None,
+        failed: Callable[[str], None],
+    ) -> None:
+        def failed_with_what_is_known(reason: str) -> None:
+            known = self._known_of(subject)
+            failed(f"{reason}; {known}" if known else reason)
 
-    def _work(self, subject: str) -> None:
-        while True:
-            with self._lock:
-                waiting = self._waiting[subject]
-                if not waiting:
-                    del self._waiting[subject]
-                    self._lock.notify_all()
-                    return
-                act_now = waiting.popleft()
-            try:
-                act_now()
-            except Exception:
-                logger.exception("an action on %s failed in a way that nobody thought of", subject)
+        self._calls.add(
+            Call(
+                subject=subject,
+                what=what,
+                attempt=attempt,
+                within_s=self._deadlines_s[kind],
+                done=done,
+                failed=failed,
+                given_up=failed_with_what_is_known,
+            )
+        )
 
     def _say(self, event: type[events.Event], **fields: Any) -> None:
         self._told.put(lambda now_us: event(now_us=now_us, **fields))
 
-    def _launch(self, container: Container) -> None:
-        volume = container.service if self._is_stateful(container.service) else None
-        plan = ContainerPlan(
+    def _launch(self, action: act.Launch) -> None:
+        container = action.container
+        plan = self._plan_of(container)
+        self._call(
+            act.Launch,
+            container.name,
+            f"the launch of {container.name}",
+            lambda: self._driver.launch(plan),
+            failed=lambda reason: self._say(events.LaunchFailed, container=container.name, reason=reason),
+        )
+
+    def _plan_of(self, container: Container) -> ContainerPlan:
+        service = self._service_of(container.service)
+        return ContainerPlan(
             id=container.name,
             service=container.service,
             host=container.host,
             environment=dict(container.environment),
-            volume=volume,
+            volume=container.service if service is not None and service.is_stateful else None,
+            cpus=0.0 if service is None else service.cores,
         )
-        error = self._tried(lambda: self._driver.launch(plan))
-        if error:
-            self._say(events.LaunchFailed, container=container.name, reason=error)
 
     def _stop(self, action: act.Stop) -> None:
+        name = action.container
         lost: list[int | None] = []
-        error = self._tried(lambda: lost.append(self._driver.stop(action.container, DRAIN_S)))
-        if error:
-            self._say(events.StopFailed, container=action.container, reason=error)
-        else:
-            self._say(events.ContainerStopped, container=action.container, requests_lost=lost[0])
+        self._call(
+            act.Stop,
+            name,
+            f"the stop of {name}",
+            lambda: lost.append(self._driver.stop(name, DRAIN_S)),
+            done=lambda: self._say(events.ContainerStopped, container=name, requests_lost=lost[-1]),
+            failed=lambda reason: self._say(events.StopFailed, container=name, reason=reason),
+        )
 
-    def _forgotten(self, container: str) -> None:
-        error = self._tried(lambda: self._driver.stop(container, 0.0))
-        if error:
-            logger.warning("what is left of %s stays: %s", container, error)
-
-    def _start_host(self, name: str) -> None:
-        host = self._host_of(name)
+    def _start_host(self, action: act.StartHost) -> None:
+        host = self._host_of(action.host)
         if host is None:
             return
-        error = self._tried(lambda: self._driver.start_host(plan_of(host)))
-        if error:
-            self._say(events.HostDown, host=name, reason=error)
+        plan = plan_of(host)
+        self._call(
+            act.StartHost,
+            host.name,
+            f"the start of {host.name}",
+            lambda: self._driver.start_host(plan),
+            failed=lambda reason: self._say(events.HostDown, host=host.name, reason=reason),
+        )
 
-    def _join(self, name: str) -> None:
+    def _join(self, action: act.JoinHost) -> None:
         """The cluster of a driver is the hosts that it sees."""
-        error = self._tried(lambda: self._check_up(name))
-        if error:
-            self._say(events.HostDown, host=name, reason=error)
-        else:
-            self._say(events.HostJoined, host=name)
+        name = action.host
+        self._call(
+            act.JoinHost,
+            name,
+            f"the joining of {name}",
+            lambda: self._check_up(name),
+            done=lambda: self._say(events.HostJoined, host=name),
+            failed=lambda reason: self._say(events.HostDown, host=name, reason=reason),
+        )
 
     def _check_up(self, name: str) -> None:
         if name not in {each.name for each in self._driver.hosts() if each.up}:
@@ -164,31 +185,17 @@ class Performer:
     def _leave(self, action: act.LeaveHost) -> None:
         if not action.stops:
             return
-        error = self._tried(lambda: self._driver.stop_host(action.host))
-        if error:
-            self._say(events.LeaveFailed, host=action.host, reason=error)
+        self._call(
+            act.LeaveHost,
+            action.host,
+            f"the stop of host {action.host}",
+            lambda: self._driver.stop_host(action.host),
+            failed=lambda reason: self._say(events.LeaveFailed, host=action.host, reason=reason),
+        )
 
-    def _no_cloud(self, action: act.LaunchInstance) -> None:
+    def _launch_instance(self, action: act.LaunchInstance) -> None:
         reason = f"there is no cloud to launch an instance in {action.cloud_region} with; add hosts"
         self._say(events.LaunchFailed, container=action.container, reason=reason)
-
-    def _tried(self, attempt: Callable[[], object]) -> str:
-        """Why it can't be done; empty where it was."""
-        reason = ""
-        for number in range(ATTEMPTS):
-            if number and self._closed.wait(PAUSE_S * 2 ** (number - 1)):
-                break
-            try:
-                attempt()
-            except Retryable as error:
-                reason = str(error)
-            except (InvalidInput, Unavailable) as error:
-                return str(error)
-            except (MicroServoError, OSError) as error:
-                return f"{type(error).__name__}: {error}"
-            else:
-                return ""
-        return reason or "the manager ends"
 
 
 def plan_of(host: Host) -> HostPlan:
@@ -203,13 +210,11 @@ def plan_of(host: Host) -> HostPlan:
     )
 
 
-_Doer = Callable[[Performer, Any], tuple[str, Callable[[], None]]]
-_DOERS: Mapping[type[Any], _Doer] = {
-    act.Launch: lambda self, each: (each.container.name, lambda: self._launch(each.container)),
-    act.Stop: lambda self, each: (each.container, lambda: self._stop(each)),
-    act.StartHost: lambda self, each: (each.host, lambda: self._start_host(each.host)),
-    act.JoinHost: lambda self, each: (each.host, lambda: self._join(each.host)),
-    act.LeaveHost: lambda self, each: (each.host, lambda: self._leave(each)),
-    act.LaunchInstance: lambda self, each: (each.container, lambda: self._no_cloud(each)),
+_DOERS: Mapping[type[act.Done], Callable[[Performer, Any], None]] = {
+    act.Launch: Performer._launch,
+    act.Stop: Performer._stop,
+    act.StartHost: Performer._start_host,
+    act.JoinHost: Performer._join,
+    act.LeaveHost: Performer._leave,
+    act.LaunchInstance: Performer._launch_instance,
 }
-"""Subject of each action, and what is done."""

@@ -15,7 +15,7 @@ from microservo.adapters.kafka import KafkaBroker
 from microservo.domain.manager import events
 from microservo.domain.manager.accounting import Accounts
 from microservo.domain.manager.state import COMMANDS_KEPT
-from microservo.errors import InvalidInput, Retryable
+from microservo.errors import Fatal, InvalidInput, Retryable
 from microservo.log.dead_letters import DeadLetters
 from microservo.log.ranges import read_ranges
 from microservo.log.reader import ranges_from, read_state, tail
@@ -30,12 +30,12 @@ from schemas.catalogue import CONTROL_COMMANDS, CONTROL_EVENTS, MANAGER_HEARTBEA
 from schemas.codec import SchemaError, decode_as
 from schemas.records import ControlEvent, ManagerHeartbeat
 from services.manager.acts import ActionPublisher
-from services.manager.inbox import FOLLOWED, Inbox
+from services.manager.inbox import FOLLOWED, Inbox, life_header
 from services.manager.manager import Manager
 from services.manager.orphans import Orphans
 from services.manager.performing import Performer, Told
 from services.manager.settings import ManagerSettings
-from services.manager.shared import SharedState
+from services.manager.shared import SharedState, later_life
 from services.manager.watching import Watcher
 
 logger = logging.getLogger(__name__)
@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 _BATCH = 500
 _IDLE_S = 0.05
 _TICK_US = 1_000_000
+_STILL_US = 2_000_000
+"""A process that did nothing for so long was paused, or its machine was; others may have replaced it."""
 _GIVE_UP_S = 5.0
 """After so long a producer gives a message up, and gets a successor; it must not hold up decisions."""
 _STOP_S = 30.0
@@ -106,11 +108,13 @@ class ManagerProcess:
         self._limit = LogLimit()
         self._told: queue.SimpleQueue[Told] = queue.SimpleQueue()
         name = settings.manager_name
-        self._shared = SharedState(name, clock)
+        life_us = clock()
+        self._shared = SharedState(name, clock, life_us=life_us)
         self._accounts = Accounts()
         self.manager = Manager(
             name,
             self._shared,
+            life_us=life_us,
             clock=clock,
             policy=settings.manager_policy,
             seed=settings.manager_seed,
@@ -129,7 +133,8 @@ class ManagerProcess:
                 driver,
                 self._told,
                 host_of=state.hosts.get,
-                is_stateful=lambda service: service in state.services and state.services[service].is_stateful,
+                service_of=state.services.get,
+                known_of=self._known_of,
             )
         )
         self._watcher = self._open.enter_context(Watcher(driver, self._told, forget=self._performer.forget))
@@ -155,6 +160,7 @@ class ManagerProcess:
         )
         self._next_command = 0
         self._ticked_us = 0
+        self._went_on_us = 0
         self._orphans = Orphans()
         self._is_away = False
 
@@ -164,6 +170,7 @@ class ManagerProcess:
         with closing(consumer):
             self._adopt()
             self._acts.start()
+            self._went_on_us = self._clock()
             while not shutdown.requested:
                 self._pulse.beat()
                 self._round(consumer.consume(_BATCH, _IDLE_S))
@@ -172,6 +179,9 @@ class ManagerProcess:
     def close(self) -> None:
         """Looks and does no more; what runs goes on."""
         self._open.close()
+
+    def _known_of(self, name: str) -> str:
+        return self._watcher.known_of(name)
 
     def _caught_up(self) -> Consumer:
         """Tells what is on the log, and returns a consumer that goes on behind it.
@@ -183,6 +193,7 @@ class ManagerProcess:
         topic, settings = self._settings.topic, self._settings
         lives = read_state(self._reading, topic(MANAGER_HEARTBEATS), ManagerHeartbeat)
         earlier = lives.get(settings.manager_name)
+        self._begin_life(earlier)
         known = [
             _command_in(message) for message in tail(self._reading, topic(CONTROL_EVENTS), COMMANDS_KEPT)
         ]
@@ -207,6 +218,19 @@ class ManagerProcess:
         following.assign(positions)
         return following
 
+    def _begin_life(self, earlier: ManagerHeartbeat | None) -> None:
+        """Says that this life began: what an earlier one writes behind that nobody takes.
+
+        Raises:
+            Retryable: the broker is away for now.
+        """
+        if earlier is not None:
+            self.manager.begin_after(earlier.life_us)
+        self._inbox.life_us = self.manager.life_us
+        self._publisher.headers = life_header(self.manager.life_us)
+        self._publisher.begin([self._shared.begin_life(self.manager.life_us)])
+        self._publisher.finish()
+
     def _adopt(self) -> None:
         """Finds out what runs before anything is decided."""
         self._watcher.look()
@@ -223,6 +247,7 @@ class ManagerProcess:
 
     def _round(self, messages: list[Message]) -> None:
         topic = self._settings.topic
+        self._check_alone()
         for message in messages:
             self._tell_message(message)
             if message.topic == topic(CONTROL_COMMANDS):
@@ -238,11 +263,34 @@ class ManagerProcess:
             self._publish(is_at_end=True, heartbeat=self._heartbeat(now))
         else:
             self._publish(is_at_end=not any(each.topic == topic(SYSTEM_STATE) for each in messages))
+        self._check_alone()
         for action in self.manager.to_do():
             self._performer.do(action)
         if left_open := self._acts.left_open():
             self.manager.resume_acts(left_open)
         self._acts.publish(self.manager.acts())
+
+    def _check_alone(self) -> None:
+        """Asks, if this process stood still for a while, whether another one has taken its place meanwhile.
+
+        What it writes is refused by everybody then. But what it would have a driver do is not, so it is asked
+        before that too. While the broker is away nobody knows, and it goes on, as one that is cut off shall.
+
+        Raises:
+            Fatal: there is a later life.
+        """
+        before_us, self._went_on_us = self._went_on_us, self._clock()
+        if self._went_on_us < before_us + _STILL_US:
+            return
+        logger.warning("stood still for %.1f s", (self._went_on_us - before_us) / 1e6)
+        try:
+            lives = read_state(self._reading, self._settings.topic(MANAGER_HEARTBEATS), ManagerHeartbeat)
+        except Retryable as error:
+            self._log_away(error)
+            return
+        newest = lives.get(self._settings.manager_name)
+        if newest is not None and newest.life_us > self.manager.life_us:
+            raise Fatal(later_life(self._settings.manager_name))
 
     def _tell_orphans(self, now: int) -> None:
         seen, up = self._watcher.seen(), self._watcher.up()

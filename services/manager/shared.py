@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from microservo.adapters.broker import Message
 from microservo.domain.manager import actions as act
 from microservo.domain.manager import events
-from microservo.domain.manager.changes import Change, deletion_headers, record_of
+from microservo.domain.manager.changes import Change, deletion_headers, life_began, record_of
 from microservo.domain.manager.entities import document_of, entity_key, entity_of
 from microservo.domain.manager.replica import FORGET_US, Replica
-from microservo.errors import InvalidInput, InvalidMessage
+from microservo.errors import Fatal, InvalidInput, InvalidMessage
 from microservo.log.resending import Deletion
 from microservo.log.system_state import change_in
 from schemas.records import EntityChange
@@ -25,15 +25,21 @@ class SharedState:
     Args:
         name: of the process: master, or that of a worker.
         clock: epoch microseconds UTC.
+        life_us: when this life of the process began.
     """
 
-    def __init__(self, name: str, clock: Callable[[], int]) -> None:
-        self._replica = Replica(name)
+    def __init__(self, name: str, clock: Callable[[], int], *, life_us: int) -> None:
+        self._replica = Replica(name, life_us=life_us)
         self._clock = clock
         self._told: dict[str, tuple[str, str | None]] = {}
         """Owner and document of each entity as the decider knows it."""
         self.silent: frozenset[str] = frozenset()
         """Processes that the master speaks for."""
+
+    def begin_life(self, life_us: int) -> EntityChange:
+        """Has all that is written from now on say this life; what to publish before anything is read."""
+        self._replica.life_us = life_us
+        return record_of(life_began(self._replica.name, life_us))
 
     def write(self, action: act.Put | act.Remove | act.Assign) -> Iterator[events.EntityChanged]:
         """Enters what the decider has changed; where that can't be, tells it what holds.
@@ -57,8 +63,11 @@ class SharedState:
 
         Raises:
             InvalidMessage: it says nothing; it belongs on the dead-letter topic.
+            Fatal: a later life of this process writes, so nothing that this one writes is taken any more.
         """
         change = change_in(message)
+        if change.writer == self._replica.name and change.life_us > self._replica.life_us:
+            raise Fatal(later_life(self._replica.name))
         read = self._replica.read(change)
         for dropped in read.dropped:
             logger.warning("a change is dropped: %s", dropped.reason)
@@ -102,6 +111,11 @@ class SharedState:
             # Of another version of the program: what can't be understood can't be managed either.
             raise InvalidMessage(str(error)) from error
         yield events.EntityChanged(now_us=self._clock(), key=key, entity=entity, owner=owner)
+
+
+def later_life(name: str) -> str:
+    """Why a process ends when it hears of a later one of its name."""
+    return f"a later process manages as {name!r}, so this one ends; give one of them another name"
 
 
 def _message_of(change: Change) -> EntityChange | Deletion:

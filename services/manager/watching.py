@@ -47,6 +47,17 @@ class Watcher:
         """The containers of the last look, by name."""
         return self._containers
 
+    def known_of(self, name: str) -> str:
+        """What was seen of a container or host at the last look, in words."""
+        container, host = self._containers.get(name), self._hosts.get(name)
+        if container is not None:
+            ended = f"it has ended with exit code {container.exit_code}"
+            runs = f"it runs, {'ready' if container.ready else 'not ready'}"
+            return f"at the last look {runs if container.exit_code is None else ended}, on {container.host}"
+        if host is not None:
+            return f"at the last look it was {'up' if host.up else 'not up'}"
+        return "at the last look there was nothing of it"
+
     def up(self) -> frozenset[str]:
         """Names of the hosts that were up at the last look."""
         return frozenset(name for name, host in self._hosts.items() if host.up)
@@ -63,9 +74,9 @@ class Watcher:
         for name, host in hosts.items():
             if host.up and not (name in before and before[name].up):
                 self._tell_up(name, containers)
-        for name, host in before.items():
-            if host.up and not (name in hosts and hosts[name].up):
-                self._tell_down(name)
+        lost = (name for name, host in before.items() if host.up and not (name in hosts and hosts[name].up))
+        if names := tuple(lost):
+            self._tell_down(names)
         up = {name for name, host in hosts.items() if host.up}
         self._compare(containers, up)
 
@@ -89,14 +100,15 @@ class Watcher:
         running = frozenset(
             each.id for each in containers.values() if each.host == host and each.exit_code is None
         )
-        self._told.put(lambda now_us: events.HostUp(now_us=now_us, host=host))
+        shares = self._hosts[host].shares
+        self._told.put(lambda now_us: events.HostUp(now_us=now_us, host=host, shares=shares))
         self._told.put(lambda now_us: events.ContainersFound(now_us=now_us, host=host, running=running))
 
-    def _tell_down(self, host: str) -> None:
+    def _tell_down(self, hosts: tuple[str, ...]) -> None:
         reason = "it does not answer"
-        self._told.put(lambda now_us: events.HostDown(now_us=now_us, host=host, reason=reason))
+        self._told.put(lambda now_us: events.HostsDown(now_us=now_us, names=hosts, reason=reason))
         # Others may be going through what was seen before.
-        self._containers = {name: each for name, each in self._containers.items() if each.host != host}
+        self._containers = {name: each for name, each in self._containers.items() if each.host not in hosts}
 
     def _compare(self, containers: Mapping[str, ContainerSeen], up: set[str]) -> None:
         # What is told must not be newer than what can be seen.

@@ -110,3 +110,18 @@ class _Producer:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+class DeafLink(Link):
+    """A broker seen from a process that hears nothing of others while `is_cut` is set, but is heard."""
+
+    def consumer(
+        self, *, group_id: str | None, start: Literal["earliest", "latest"] = "earliest"
+    ) -> Consumer:
+        if self.is_cut.is_set():
+            msg = "the broker is away"
+            raise Retryable(msg)
+        return super().consumer(group_id=group_id, start=start)
+
+    def producer(self, *, linger_ms: int = 5) -> Producer:
+        return self._broker.producer(linger_ms=linger_ms)

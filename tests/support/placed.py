@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from microservo.domain.geography import unit_vectors
 from microservo.domain.placement import Containers, Hosts
 
 GB = 1e9
@@ -42,7 +43,10 @@ def inactive(name: str, **differs: Any) -> dict[str, Any]:
 
 def hosts_of(rows: Sequence[dict[str, Any]]) -> Hosts:
     names = tuple(row["name"] for row in rows)
-    return Hosts(names=names, **{name: column(name, rows) for name in USUAL})
+    columns = {name: column(name, rows) for name in USUAL}
+    x, y, z = unit_vectors(columns["latitude"], columns["longitude"])
+    by_name = {name: row for row, name in enumerate(names)}
+    return Hosts(names=names, rows=by_name, x=x, y=y, z=z, **columns)
 
 
 def containers_of(rows: Sequence[dict[str, Any]]) -> Containers:

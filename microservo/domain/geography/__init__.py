@@ -6,6 +6,7 @@ from microservo.domain.geography.coordinates import (
     Coordinates,
     distance_m,
     distances_m,
+    unit_vectors,
 )
 from microservo.domain.geography.demand import DemandCentre, DemandWindow, RequestCounts, demand_centre
 from microservo.domain.geography.regions import SEVEN_REGIONS, Region, region_of, regions_of
@@ -30,4 +31,5 @@ __all__ = [
     "region_of",
     "regions_of",
     "travel_time_s",
+    "unit_vectors",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from microservo.domain.manager.entities import Container, Entity
@@ -90,6 +91,22 @@ class LaunchInstance:
     container: str
 
 
-Action = (
-    Put | Remove | Assign | Report | Order | Launch | Stop | StartHost | JoinHost | LeaveHost | LaunchInstance
-)
+Done = Launch | Stop | StartHost | JoinHost | LeaveHost | LaunchInstance
+"""What is done by a driver."""
+Action = Put | Remove | Assign | Report | Order | Done
+
+DEADLINES_S: Mapping[type[Done], float] = {
+    Launch: 60.0,
+    Stop: 60.0,
+    StartHost: 60.0,
+    JoinHost: 60.0,
+    LeaveHost: 60.0,
+    LaunchInstance: 300.0,
+}
+"""Seconds, from when a driver is asked first, after which an action has failed, all attempts together.
+
+What comes of it later is seen like all else: a host that is up after all is up; a container that was given up
+and starts is adopted if it is recorded still, and stopped if it was replaced meanwhile.
+"""
+READY_US = 180_000_000
+"""Microseconds, from the decision, after which a container that does not serve counts as failed."""

@@ -6,6 +6,9 @@ nothing else. A change names the one that it follows (`base`), so what was writt
 state is refused by everyone. An entity has one owner, who alone changes it; only the master gives it another
 one, with the next epoch.
 
+A process has lives, one after the other, and each begins by saying so on the topic (`life_began`). Behind
+that message nothing counts that an earlier life of the same process writes: one that was paused and goes on.
+
 Compaction keeps the newest message of an entity even if it was refused. So whoever is responsible says again
 what holds (`correction`), naming the refused change: who reads only the compacted log holds that one, and is
 led back. Why this is enough: docs/decisions/0019-shared-state.md.
@@ -40,6 +43,7 @@ class Change:
         updated_at_us: when, epoch microseconds UTC.
         base: identity of the change that this one follows; empty where the writer knew none.
         corrects: identity of the refused change that this one takes the place of; empty otherwise.
+        life_us: when the writer's life began, epoch microseconds UTC; 0 where it does not say.
         document: the entity as JSON text; None where it is deleted.
     """
 
@@ -51,6 +55,7 @@ class Change:
     updated_at_us: int
     base: str = ""
     corrects: str = ""
+    life_us: int = 0
     document: str | None
 
     @property
@@ -71,21 +76,22 @@ class Judgement:
     Attributes:
         outcome: `accepted`; `corrected`, which is accepted in place of what should never have held; `known`,
             which says what holds already; or `refused`.
-        current: what holds from now on.
+        current: what holds from now on; None where nothing does.
         reason: why it was refused, in a sentence; empty otherwise.
     """
 
     outcome: Outcome
-    current: Change
+    current: Change | None
     reason: str = ""
 
 
-def accept(current: Change | None, change: Change) -> Judgement:
+def accept(current: Change | None, change: Change, *, newest_life_us: int = 0) -> Judgement:
     """Judges the next message of an entity; every reader comes to the same judgement.
 
     Args:
         current: what the reader holds, a deletion too; None where it has read nothing of the entity.
         change: the next one in the order of the log.
+        newest_life_us: the newest life of its writer that the reader has read of.
 
     Example:
         >>> made = Change(
@@ -94,12 +100,16 @@ def accept(current: Change | None, change: Change) -> Judgement:
         >>> accept(made, replace(made, writer="x", document="[]")).reason
         'it follows nothing, but version 1 of epoch 1 by w stands'
     """
+    if change.life_us < newest_life_us:
+        # Also if it says what holds: compaction may keep it in place of the message that was accepted.
+        reason = f"an earlier life of {change.writer} wrote it, behind the beginning of a later one"
+        return Judgement(outcome="refused", current=current, reason=reason)
     if current is None:
         return Judgement(outcome="accepted", current=change)
     identity = current.identity
     if change.identity == identity:
         return Judgement(outcome="known", current=current)
-    if change.corrects and change.corrects == identity:
+    if change.corrects == identity and change.base != identity:
         return Judgement(outcome="corrected", current=change)
     if reason := _refusal(current, identity, change):
         return Judgement(outcome="refused", current=current, reason=reason)
@@ -201,7 +211,43 @@ def correction(current: Change, refused: Change, *, writer: str, at_us: int) -> 
     return replace(change, corrects=refused.identity)
 
 
-_HEADERS = ("version", "epoch", "owner", "writer", "updated_at_us", "base", "corrects")
+def never_held(refused: Change, *, writer: str, at_us: int) -> Change:
+    """Says that there is no such entity, where a refused change is all that was ever written of it."""
+    return Change(
+        entity=refused.entity,
+        version=1,
+        epoch=1,
+        owner=refused.owner,
+        writer=writer,
+        updated_at_us=at_us,
+        corrects=refused.identity,
+        document=None,
+    )
+
+
+_LIFE = "life/"
+
+
+def life_began(writer: str, life_us: int) -> Change:
+    """The message with which a life of a process begins; it is no entity's."""
+    return Change(
+        entity=_LIFE + writer,
+        version=1,
+        epoch=1,
+        owner=writer,
+        writer=writer,
+        updated_at_us=life_us,
+        life_us=life_us,
+        document="{}",
+    )
+
+
+def says_life(change: Change) -> bool:
+    """Whether a message says that a life began, and nothing of an entity."""
+    return change.entity.startswith(_LIFE)
+
+
+_HEADERS = ("version", "epoch", "owner", "writer", "updated_at_us", "base", "corrects", "life_us")
 Headers = tuple[tuple[str, bytes], ...]
 
 
@@ -229,9 +275,12 @@ def deletion_of(entity: str, headers: Sequence[tuple[str, bytes]]) -> Change:
     Raises:
         ValueError: its headers say no deletion; it belongs on the dead-letter topic.
     """
-    found: Mapping[str, bytes] = dict(headers)
+    # Deletions from before there were lives say none.
+    found: Mapping[str, bytes] = {"life_us": b"0", **dict(headers)}
     try:
-        version, epoch, updated_at_us = (int(found[name]) for name in ("version", "epoch", "updated_at_us"))
+        version, epoch, updated_at_us, life_us = (
+            int(found[name]) for name in ("version", "epoch", "updated_at_us", "life_us")
+        )
         owner, writer, base, corrects = (
             found[name].decode() for name in ("owner", "writer", "base", "corrects")
         )
@@ -249,5 +298,6 @@ def deletion_of(entity: str, headers: Sequence[tuple[str, bytes]]) -> Change:
         updated_at_us=updated_at_us,
         base=base,
         corrects=corrects,
+        life_us=life_us,
         document=None,
     )

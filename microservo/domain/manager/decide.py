@@ -192,8 +192,9 @@ _HANDLERS: Mapping[type[events.Event], Callable[[Step, Any], None]] = {
     events.ContainersFound: lambda step, event: recovery.found(step, event.host, event.running),
     events.OrphanFound: lambda step, event: recovery.orphan_found(step, event.container, event.host),
     events.LeaveFailed: lambda step, event: leave_failed(step, event.host, event.reason),
-    events.HostUp: lambda step, event: recovery.host_up(step, event.host),
-    events.HostDown: lambda step, event: recovery.host_down(step, event.host, event.reason),
+    events.HostUp: lambda step, event: recovery.host_up(step, event.host, event.shares),
+    events.HostDown: lambda step, event: recovery.hosts_down(step, (event.host,), event.reason),
+    events.HostsDown: lambda step, event: recovery.hosts_down(step, event.names, event.reason),
     events.HostJoined: lambda step, event: recovery.host_joined(step, event.host),
     events.InstanceLaunched: lambda step, event: recovery.instance_launched(
         step, event.host, event.container

@@ -162,16 +162,29 @@ class OrphanFound(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostUp(Event):
-    """A host answers."""
+    """A host answers.
+
+    Attributes:
+        shares: what holds its containers to its processors and memory, as its driver says.
+    """
 
     host: str
+    shares: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostDown(Event):
-    """A host has failed, or could not be started or joined."""
+    """A host could not be started or joined, or nothing is known of it."""
 
     host: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostsDown(Event):
+    """Hosts don't answer any more, all at the same look: none of them takes what ran on another."""
+
+    names: tuple[str, ...]
     reason: str
 
 

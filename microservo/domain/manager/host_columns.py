@@ -8,8 +8,10 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from microservo.domain.geography import unit_vectors
 from microservo.domain.manager.entities import Host, Node
-from microservo.domain.placement import Hosts, Need
+from microservo.domain.manager.host_answers import HostAnswers
+from microservo.domain.placement import Hosts, Int8, Need
 
 Number = TypeVar("Number", bound=np.generic)
 
@@ -18,6 +20,9 @@ _FLAGS: Final = ("is_edge", "is_node", "is_ready", "is_running")
 _NUMBERS: Final = (
     "latitude",
     "longitude",
+    "x",
+    "y",
+    "z",
     "cpu_percent",
     "cores",
     "memory_total",
@@ -50,9 +55,10 @@ class HostColumns:
     def __init__(self) -> None:
         self._rows: dict[str, int] = {}
         self._names: list[str] = []
-        self._frozen: tuple[str, ...] | None = ()
+        self._hosts: Hosts | None = None
         self._columns = {name: np.zeros(_FIRST_ROWS, np.bool_) for name in _FLAGS}
         self._numbers = {name: np.zeros(_FIRST_ROWS) for name in _NUMBERS}
+        self._answers = HostAnswers()
         self._reservations: dict[str, _Reservation] = {}
         self._settling: dict[str, dict[str, None]] = {}
 
@@ -68,18 +74,26 @@ class HostColumns:
 
     def hosts(self) -> Hosts:
         """All of them, as views that change with the next call of another method."""
-        if self._frozen is None:
-            self._frozen = tuple(self._names)
-        length = len(self._names)
-        columns: dict[str, Any] = {**self._columns, **self._numbers}
-        views = {name: column[:length] for name, column in columns.items()}
-        return Hosts(names=self._frozen, **views)
+        if self._hosts is None:
+            length = len(self._names)
+            columns: dict[str, Any] = {**self._columns, **self._numbers}
+            views = {name: column[:length] for name, column in columns.items()}
+            self._hosts = Hosts(names=tuple(self._names), rows=self._rows, **views)
+        return self._hosts
+
+    def why_not(self, need: Need) -> Int8:
+        """What `placement.why_not` says of all of them, computed anew for those that have changed since.
+
+        It is changed by the next call of this method.
+        """
+        return self._answers.why_not(self.hosts(), need)
 
     def put(self, host: Host, node: Node | None) -> None:
         """Enters what is known of a host and of its membership of the cluster."""
         row = self._rows.get(host.name)
         if row is None:
             row = self._append(host.name)
+        self._answers.changed(row)
         flags, numbers = self._columns, self._numbers
         flags["is_edge"][row] = host.place == "edge"
         flags["is_node"][row] = node is not None
@@ -89,6 +103,9 @@ class HostColumns:
         )
         flags["is_running"][row] = is_up
         numbers["latitude"][row], numbers["longitude"][row] = host.latitude, host.longitude
+        vector = unit_vectors(host.latitude, host.longitude)
+        for axis, value in zip("xyz", vector, strict=True):
+            numbers[axis][row] = value
         numbers["cores"][row] = host.cores or np.nan
         numbers["memory_total"][row] = host.memory_bytes or np.nan
 
@@ -103,7 +120,8 @@ class HostColumns:
             self._names[row], self._rows[last] = last, row
             for column in (*self._columns.values(), *self._numbers.values()):
                 column[row] = column[end]
-        self._frozen = None
+        self._hosts = None
+        self._answers.forget()
 
     def measure(self, host: str, values: dict[str, float], at_us: int) -> None:
         """Enters measured values by name of column; containers that ran by then are in them."""
@@ -112,6 +130,7 @@ class HostColumns:
             return
         for name, value in values.items():
             self._numbers[name][row] = value
+        self._answers.changed(row)
         for container in list(self._settling.get(host, ())):
             since_us = self._reservations[container].since_us
             if since_us is not None and since_us < at_us:
@@ -146,6 +165,7 @@ class HostColumns:
 
     def _add(self, host: str, need: Need, sign: float) -> None:
         row = self._rows[host]
+        self._answers.changed(row)
         settling = self._settling.get(host)
         for name, amount in zip(_RESERVED, (need.memory_bytes, need.cpu_cores, need.disk_bytes), strict=True):
             # Sums of floats that come and go leave something behind: nothing is kept where nobody starts.
@@ -163,7 +183,8 @@ class HostColumns:
             self._numbers[key][row] = 0.0
         self._rows[name] = row
         self._names.append(name)
-        self._frozen = None
+        self._hosts = None
+        self._answers.forget()
         return row
 
 

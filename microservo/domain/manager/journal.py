@@ -140,6 +140,7 @@ _KINDS: Mapping[str, type[events.Event]] = {
         events.ContainersFound,
         events.HostUp,
         events.HostDown,
+        events.HostsDown,
         events.HostJoined,
         events.InstanceLaunched,
         events.Heartbeat,

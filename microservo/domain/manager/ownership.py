@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from microservo.domain.manager import recovery
-from microservo.domain.manager.actions import Launch, Stop
+from microservo.domain.manager.actions import READY_US, Launch, Stop
 from microservo.domain.manager.changes import MASTER
 from microservo.domain.manager.entities import Entity, Host, entity_key
-from microservo.domain.manager.placing import LAUNCH_TIMEOUT_US, begin, launch_databases
+from microservo.domain.manager.placing import begin, launch_databases
 from microservo.domain.manager.step import Cause, Step
 
 HEARTBEATS = "heartbeats"
@@ -76,7 +76,7 @@ def caught_up(step: Step) -> None:
             begin(step, container)
         elif container.state == "starting" and state.manages(container):
             # An earlier life may have ended between saying so and doing it; to launch it twice does no harm.
-            state.deadlines[container.name] = step.now_us + LAUNCH_TIMEOUT_US
+            state.deadlines[container.name] = step.now_us + READY_US
             step.do(Launch(container=container))
             service = state.services.get(container.service)
             if service is not None:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from microservo.domain.geography import AWS_REGIONS, Coordinates
-from microservo.domain.manager.actions import JoinHost, Launch, LaunchInstance, StartHost
+from microservo.domain.manager.actions import READY_US, JoinHost, Launch, LaunchInstance, StartHost
 from microservo.domain.manager.changes import MASTER
 from microservo.domain.manager.entities import (
     Container,
@@ -19,9 +19,6 @@ from microservo.domain.manager.step import Cause, Step
 from microservo.domain.placement import Choice, NoHost, choose_host, first_free_port
 from microservo.errors import InvalidInput, MicroServoError
 
-LAUNCH_TIMEOUT_US = 180_000_000
-"""After which a container that has not started counts as failed."""
-
 
 def choose(
     step: Step, service: Service, target: Coordinates, *, excluded: Collection[str] = ()
@@ -33,12 +30,14 @@ def choose(
         taken |= {each.host for each in state.containers_of(service.name) if each.takes_part}
     is_open = not state.settings.maximum_hosts or len(state.nodes) < state.settings.maximum_hosts
     may_launch = state.settings.may_launch_instances and is_open
+    need = state.need(service.name)
     return choose_host(
         target,
         state.columns.hosts(),
-        state.need(service.name),
+        need,
         excluded=taken,
         aws_regions=AWS_REGIONS if may_launch else (),
+        known=state.columns.why_not(need),
     )
 
 
@@ -121,7 +120,7 @@ def _made(
 
 def _launched_on_instance(step: Step, container: Container, cloud_region: str) -> Container:
     step.put(container, step.state.name)
-    step.state.deadlines[container.name] = step.now_us + LAUNCH_TIMEOUT_US
+    step.state.deadlines[container.name] = step.now_us + READY_US
     step.do(LaunchInstance(cloud_region=cloud_region, container=container.name))
     return container
 
@@ -167,7 +166,7 @@ def begin(step: Step, container: Container) -> None:
     host = state.hosts.get(container.host)
     if host is None:
         return
-    state.deadlines[container.name] = step.now_us + LAUNCH_TIMEOUT_US
+    state.deadlines[container.name] = step.now_us + READY_US
     state.deadlines.move_to_end(container.name)
     if host.name in state.nodes and host.state == "running":
         started = step.change(container, state="starting")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from microservo.domain.geography import Coordinates
@@ -15,12 +16,15 @@ RECOVERY, ENDING = "recovery", "ending"
 
 
 def started(step: Step, name: str, ports: tuple[Port, ...]) -> None:
-    """A container runs; what it replaces is stopped a little later, when callers know of the new one."""
+    """A container runs; what it replaces is stopped a little later, when callers know of the new one.
+
+    One that was given up is there all the same: its launch went through after its deadline.
+    """
     state = step.state
     container = state.containers.get(name)
     if container is None or not state.manages(container):
         return
-    if container.state not in ("starting", "waiting", "down"):
+    if container.state not in ("starting", "waiting", "down", "given_up"):
         return
     state.deadlines.pop(name, None)
     running = step.change(
@@ -79,11 +83,12 @@ def _gone(step: Step, container: Container) -> None:
 def launch_failed(step: Step, name: str, reason: str) -> None:
     """A container could not be launched: on another host, unless so many have failed already.
 
-    Where there is no other host it is tried there again, as one that ended, and as often.
+    Where there is no other host it is tried there again, as one that ended, and as often. One that serves by
+    now is left: what failed is only the answer to the one who asked for it.
     """
     state = step.state
     container = state.containers.get(name)
-    if container is None or not state.manages(container) or container.takes_part is False:
+    if container is None or not state.manages(container) or container.state not in ("waiting", "starting"):
         return
     state.deadlines.pop(name, None)
     failed = (*container.failed_hosts, container.host)
@@ -228,13 +233,13 @@ def _back_on_host(step: Step, container: Container) -> None:
     step.do(Launch(container=starting))
 
 
-def host_up(step: Step, name: str) -> None:
+def host_up(step: Step, name: str, shares: str) -> None:
     """A host answers; containers that wait for it are launched, or have it joined first."""
     host = step.state.hosts.get(name)
     if host is None or not step.state.is_mine(name):
         return
-    if host.state != "running":
-        step.put(replace(host, state="running"))
+    if host.state != "running" or host.shares != shares:
+        step.put(replace(host, state="running", shares=shares))
     node = step.state.nodes.get(name)
     if node is not None and not node.is_ready:
         step.put(replace(node, is_ready=True))
@@ -265,12 +270,20 @@ def launch_waiting(step: Step, host: str) -> None:
         begin(step, step.state.containers[name])
 
 
-def host_down(step: Step, name: str, reason: str) -> None:
-    """A host has failed: what ran there is brought back elsewhere, without blame."""
+def hosts_down(step: Step, names: Iterable[str], reason: str) -> None:
+    """Hosts have failed: what ran there is brought back on others than these, without blame."""
+    for name in [name for name in names if _is_down(step, name, reason)]:
+        for container in step.state.containers_on(name):
+            if step.state.manages(container):
+                _lose(step, container, reason)
+
+
+def _is_down(step: Step, name: str, reason: str) -> bool:
+    """Enters that a host has failed; False where that isn't this manager's to say."""
     state = step.state
     host = state.hosts.get(name)
     if host is None or not state.is_mine(name):
-        return
+        return False
     was_running = host.state == "running"
     state.joining.pop(name, None)
     step.put(replace(host, state="down"))
@@ -279,15 +292,17 @@ def host_down(step: Step, name: str, reason: str) -> None:
         step.put(replace(node, is_ready=False))
     if was_running:
         step.report(entity_key(host), "host-down", Cause(rule=RECOVERY, reason=reason), from_host=name)
-    for container in state.containers_on(name):
-        if not state.manages(container):
-            continue
-        if container.state in ("waiting", "starting"):
-            _launch_elsewhere(step, container, Cause(rule=RECOVERY, reason=reason))
-        elif container.state == "running" and container.name not in state.replaced_by:
-            _recover(step, container, reason, is_own_fault=False)
-        elif container.state in ("running", "stopping"):
-            _gone(step, container)
+    return True
+
+
+def _lose(step: Step, container: Container, reason: str) -> None:
+    """The host of a container has failed."""
+    if container.state in ("waiting", "starting"):
+        _launch_elsewhere(step, container, Cause(rule=RECOVERY, reason=reason))
+    elif container.state == "running" and container.name not in step.state.replaced_by:
+        _recover(step, container, reason, is_own_fault=False)
+    elif container.state in ("running", "stopping"):
+        _gone(step, container)
 
 
 def _launch_elsewhere(step: Step, container: Container, cause: Cause) -> None:

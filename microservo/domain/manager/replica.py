@@ -20,6 +20,8 @@ from microservo.domain.manager.changes import (
     correction,
     created,
     followed,
+    never_held,
+    says_life,
     taken_over,
 )
 from microservo.errors import InvalidInput
@@ -66,16 +68,24 @@ class Replica:
     Args:
         name: of the process: master, or that of a worker.
         outbox: what an earlier life of the process had not read back, as `Replica.outbox` gave it.
+        life_us: when this life of the process began, epoch microseconds UTC.
+
+    Attributes:
+        life_us: likewise; what is written says it.
     """
 
-    def __init__(self, name: str, outbox: Iterable[Pending] = ()) -> None:
+    def __init__(self, name: str, outbox: Iterable[Pending] = (), *, life_us: int = 0) -> None:
         self.name = name
+        self.life_us = life_us
+        self._lives: dict[str, int] = {}
+        """The newest life of each writer, by what was read."""
         self._held: dict[str, Change] = {}
         self._pending: dict[str, list[Pending]] = {}
         self._refused: dict[str, dict[str, Change]] = {}
         for pending in outbox:
             entity = pending.change.entity
-            self._pending.setdefault(entity, []).append(replace(pending, is_sent=False))
+            change = replace(pending.change, life_us=life_us)
+            self._pending.setdefault(entity, []).append(replace(pending, change=change, is_sent=False))
 
     @property
     def outbox(self) -> tuple[Pending, ...]:
@@ -163,6 +173,7 @@ class Replica:
         return known
 
     def _write(self, change: Change, intent: Intent) -> Change:
+        change = replace(change, life_us=self.life_us)
         self._pending.setdefault(change.entity, []).append(Pending(change=change, intent=intent))
         return change
 
@@ -187,23 +198,30 @@ class Replica:
             at_us: the instant, epoch microseconds UTC.
             silent: processes that don't answer, which the master speaks for.
         """
+        speaks_for = {self.name} | (silent if self.name == MASTER else frozenset())
         for entity, refused in self._refused.items():
-            current = self._held[entity]
-            speaks_for = {self.name} | (silent if self.name == MASTER else frozenset())
-            if current.owner not in speaks_for:
-                continue
-            pending = self._pending.get(entity, ())
-            answered = {each.change.corrects for each in pending}
+            current = self._held.get(entity)
+            answered = {each.change.corrects for each in self._pending.get(entity, ())}
             for identity, change in refused.items():
-                if identity not in answered:
-                    newest = self.view(entity) or current
-                    self._write(correction(newest, change, writer=self.name, at_us=at_us), "correct")
+                owner = change.owner if current is None else current.owner
+                if identity in answered or owner not in speaks_for:
+                    continue
+                newest = self.view(entity)
+                if newest is None:
+                    said = never_held(change, writer=self.name, at_us=at_us)
+                else:
+                    said = correction(newest, change, writer=self.name, at_us=at_us)
+                self._write(said, "correct")
 
     def read(self, change: Change) -> Read:
         """Enters the next message of the log."""
-        entity = change.entity
-        judgement = accept(self._held.get(entity), change)
-        self._held[entity] = judgement.current
+        entity, newest_us = change.entity, self._lives.get(change.writer, 0)
+        self._lives[change.writer] = max(newest_us, change.life_us)
+        if says_life(change):
+            return Read(judgement=Judgement(outcome="known", current=None))
+        judgement = accept(self._held.get(entity), change, newest_life_us=newest_us)
+        if judgement.current is not None:
+            self._held[entity] = judgement.current
         self._note(change, judgement)
         return Read(judgement=judgement, dropped=tuple(self._reconcile(entity, change)))
 
@@ -233,7 +251,9 @@ class Replica:
         pending = self._pending.get(entity)
         if not pending:
             return
-        held = self._held[entity]
+        held = self._held.get(entity)
+        if held is None:
+            return
         if change.identity == pending[0].change.identity and held.identity == change.identity:
             pending.pop(0)
         if pending and pending[0].change.base != held.identity:
@@ -251,6 +271,7 @@ class Replica:
                 reason = _why(entity, held)
                 yield from (Dropped(change=left.change, reason=reason) for left in before[number:])
                 return
+            again = replace(again, life_us=self.life_us)
             pending.append(Pending(change=again, intent=each.intent))
             newest = again
 

@@ -49,6 +49,7 @@ from microservo.errors import InvalidInput
 
 COMMANDS_KEPT = 10_000
 """How many command ids are remembered: so far back the same one is carried out once."""
+_PLACES_KEPT = 100_000
 _RULE_KINDS = ("rule", "condition", "field")
 _NO_SETTINGS = Settings()
 
@@ -106,6 +107,8 @@ class SystemState:
         self.ticked_us = 0
         self.rules: tuple[Rule, ...] = ()
         self.regions: tuple[Region, ...] = regions_of_world(())
+        self._region_names: dict[Coordinates, str] = {}
+        """The region of each place that was asked for: mostly those of hosts."""
         self._are_rules_old = False
         self._numbered = 0
 
@@ -198,7 +201,12 @@ class SystemState:
 
     def region_of(self, place: Coordinates) -> str:
         """The name of the region that a place belongs to."""
-        return region_of(place, self.regions).name
+        found = self._region_names.get(place)
+        if found is None:
+            if len(self._region_names) >= _PLACES_KEPT:
+                self._region_names.clear()
+            found = self._region_names[place] = region_of(place, self.regions).name
+        return found
 
     def put(self, entity: Entity, owner: str) -> None:
         """Enters an entity as it is now."""
@@ -382,3 +390,4 @@ class SystemState:
 
     def _index_regions(self, _: str, __: RegionCentre | None) -> None:
         self.regions = regions_of_world(self.of_kind("region").values())
+        self._region_names.clear()

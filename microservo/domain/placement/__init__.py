@@ -1,6 +1,6 @@
 """Placement: where containers go, and which leave a host that has too many or too few. Pure, in columns."""
 
-from microservo.domain.placement.capacity import CEILING_PERCENT, Hosts, Need, room
+from microservo.domain.placement.capacity import CEILING_PERCENT, Hosts, Int8, Need, room
 from microservo.domain.placement.drain import Move, NotDrained, plan_drain
 from microservo.domain.placement.hosts import (
     INACTIVE_FACTOR,
@@ -12,6 +12,7 @@ from microservo.domain.placement.hosts import (
     choose_host,
     choose_host_of_region,
     choose_node,
+    why_not,
 )
 from microservo.domain.placement.overload import Containers, Relief, rank_reliefs
 from microservo.domain.placement.ports import first_free_port
@@ -25,6 +26,7 @@ __all__ = [
     "ChoiceKind",
     "Containers",
     "Hosts",
+    "Int8",
     "Move",
     "Need",
     "NoHost",
@@ -37,4 +39,5 @@ __all__ = [
     "plan_drain",
     "rank_reliefs",
     "room",
+    "why_not",
 ]

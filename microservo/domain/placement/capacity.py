@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Final
 
@@ -16,6 +17,8 @@ CEILING_PERCENT: Final = 90.0
 
 Bools = NDArray[np.bool_]
 Int8 = NDArray[np.int8]
+Rows = NDArray[np.int64] | slice
+ALL: Final = slice(None)
 
 FITS, UNKNOWN, MEMORY, PROCESSOR, DISK = range(5)
 """Why a host has no room."""
@@ -42,8 +45,11 @@ class Hosts:
 
     Attributes:
         names: unique.
+        rows: the place of each name in the columns.
         latitude: degrees.
         longitude: degrees.
+        x: of the unit vector of the place, as `unit_vectors` says; likewise `y` and `z`. Kept, since whoever
+            looks for the nearest of thousands of hosts would compute them each time anew.
         is_edge: an edge host; otherwise one of the cloud.
         is_node: it is joined to the cluster.
         is_ready: it answers and takes containers: not down, paused or drained. Only looked at in nodes.
@@ -58,8 +64,12 @@ class Hosts:
     """
 
     names: tuple[str, ...]
+    rows: Mapping[str, int]
     latitude: Float64
     longitude: Float64
+    x: Float64
+    y: Float64
+    z: Float64
     is_edge: Bools
     is_node: Bools
     is_ready: Bools
@@ -101,8 +111,8 @@ class Hosts:
         )
 
 
-def room(hosts: Hosts, need: Need) -> Int8:
-    """Whether each host has room, as FITS, or why not: UNKNOWN, MEMORY, PROCESSOR, DISK; shape (hosts,).
+def room(hosts: Hosts, need: Need, rows: Rows = ALL) -> Int8:
+    """Whether hosts have room, as FITS, or why not: UNKNOWN, MEMORY, PROCESSOR, DISK; shape (rows,).
 
     A host has room where all of these hold::
 
@@ -115,19 +125,27 @@ def room(hosts: Hosts, need: Need) -> Int8:
 
     usmanager divided how busy the processors are, a share of all, by their number once more, looked at no
     disk, and reserved nothing.
+
+    Args:
+        hosts: all there are.
+        need: what the container takes.
+        rows: places of those asked for in the columns; all by default.
     """
-    is_node = hosts.is_node
+    is_node, is_running, total = hosts.is_node[rows], hosts.is_running[rows], hosts.memory_total[rows]
     # What is started will have all of its memory.
-    available = np.where(hosts.is_running, hosts.memory_available, hosts.memory_total)
-    memory = memory_forecast_percent(available - hosts.reserved_memory, hosts.memory_total, need.memory_bytes)
-    processor = _processor_forecast_percent(hosts, need)
-    disk = hosts.disk_available - hosts.reserved_disk - need.disk_bytes
-    found = np.full(len(hosts), FITS, np.int8)
+    available = np.where(is_running, hosts.memory_available[rows], total)
+    memory = memory_forecast_percent(available - hosts.reserved_memory[rows], total, need.memory_bytes)
+    added = hosts.reserved_cores[rows] + need.cpu_cores
+    # One that is off is idle.
+    busy = np.where(is_running, hosts.cpu_percent[rows], 0.0)
+    processor = busy + 100.0 * _shares(added, hosts.cores[rows])
+    disk = hosts.disk_available[rows] - hosts.reserved_disk[rows] - need.disk_bytes
+    found = np.full(is_node.shape, FITS, np.int8)
     # From the last that is told to the first.
-    found[disk < 0] = DISK
-    found[processor >= CEILING_PERCENT] = PROCESSOR
-    found[memory >= CEILING_PERCENT] = MEMORY
-    found[is_node & (np.isnan(memory) | np.isnan(processor) | np.isnan(disk))] = UNKNOWN
+    np.copyto(found, DISK, where=disk < 0)
+    np.copyto(found, PROCESSOR, where=processor >= CEILING_PERCENT)
+    np.copyto(found, MEMORY, where=memory >= CEILING_PERCENT)
+    np.copyto(found, UNKNOWN, where=is_node & (np.isnan(memory) | np.isnan(processor) | np.isnan(disk)))
     return found
 
 
@@ -148,15 +166,12 @@ def percent_of(amounts: Float64, whole: float) -> Float64:
     return np.nan_to_num(100.0 * amounts / whole) if whole > 0 else np.zeros(len(amounts))
 
 
-def _processor_forecast_percent(hosts: Hosts, need: Need) -> Float64:
-    """How busy processors will be; where there is nothing to add, their number need not be known."""
-    added = hosts.reserved_cores + need.cpu_cores
-    share = np.full(len(hosts), np.nan)
-    np.divide(added, hosts.cores, out=share, where=hosts.cores > 0)
-    share[added == 0] = 0.0
-    # One that is off is idle.
-    busy = np.where(hosts.is_running, hosts.cpu_percent, 0.0)
-    return busy + 100.0 * share
+def _shares(added: Float64, cores: Float64) -> Float64:
+    """Parts of processors; where there is nothing to add, their number need not be known."""
+    share = np.full(added.shape, np.nan)
+    np.divide(added, cores, out=share, where=cores > 0)
+    np.copyto(share, 0.0, where=added == 0)
+    return share
 
 
 def _added(column: Float64, host: int, amount: float) -> Float64:

@@ -18,8 +18,9 @@ from microservo.domain.geography import (
     distances_m,
     nearest_aws_region,
     regions_of,
+    unit_vectors,
 )
-from microservo.domain.placement.capacity import Bools, Hosts, Int8, Need, room
+from microservo.domain.placement.capacity import ALL, Bools, Hosts, Int8, Need, Rows, room
 from microservo.domain.telemetry import Float64
 from microservo.errors import InvalidInput
 
@@ -55,6 +56,14 @@ PASSED_OVER: Final[tuple[str, ...]] = (
     "inactive",
 )
 """Why a host was not chosen. *farther*: it has room, but another one was nearer by the factors."""
+_NEARLY: Final = 1e-12
+"""How much smaller the cosine of a host may be for it to be the nearest still.
+
+Cosines are right to 1e-15 or so, which near 0 m is less exact than distances are. Those within this of the
+largest are a few, or stand at one place, and only of these distances are computed.
+"""
+_Found = tuple[int, float]
+"""A host's place in the columns, and the metres to it."""
 # In the order of what `room` says: FITS, UNKNOWN, MEMORY, PROCESSOR, DISK.
 _OF_ROOM: Final = np.array([FARTHER, NOT_MEASURED, NO_MEMORY, NO_PROCESSOR, NO_DISK], np.int8)
 
@@ -107,6 +116,7 @@ def choose_host(
     *,
     excluded: Collection[str] = (),
     aws_regions: Sequence[AwsRegion] = AWS_REGIONS,
+    known: Int8 | None = None,
 ) -> Choice | NoHost:
     """The host for a container that is wanted near a place.
 
@@ -128,13 +138,13 @@ def choose_host(
         need: what it takes.
         excluded: names of hosts that it must not go to: the source of a migration, hosts that have failed.
         aws_regions: where instances can be launched; empty where none may be.
+        known: what `why_not` says of these hosts and this need, where that is kept.
     """
-    distances = distances_m(target.latitude, target.longitude, hosts.latitude, hosts.longitude)
-    reasons = _reasons(hosts, need, excluded)
+    reasons = _without(hosts, why_not(hosts, need) if known is None else known, excluded)
     launch = nearest_aws_region(target, aws_regions)
-    index = _nearest_of_all(hosts, distances, reasons, np.inf if launch is None else launch[1])
-    if index is not None:
-        return _existing(hosts, index, distances, reasons)
+    found = _nearest_of_all(target, hosts, reasons, np.inf if launch is None else launch[1])
+    if found is not None:
+        return _existing(hosts, found, reasons)
     return NoHost(reasons=reasons) if launch is None else _new(launch[0], launch[1], reasons)
 
 
@@ -142,11 +152,10 @@ def choose_node(
     target: Coordinates, hosts: Hosts, need: Need, *, excluded: Collection[str] = ()
 ) -> Choice | NoHost:
     """The nearest ready node with room, where nothing is to be started or joined; see `choose_host`."""
-    distances = distances_m(target.latitude, target.longitude, hosts.latitude, hosts.longitude)
-    reasons = _reasons(hosts, need, excluded)
-    reasons[(reasons == FARTHER) & ~hosts.is_node] = INACTIVE
-    index = _nearest(hosts, distances, reasons == FARTHER)
-    return NoHost(reasons=reasons) if index is None else _existing(hosts, index, distances, reasons)
+    reasons = _without(hosts, why_not(hosts, need), excluded)
+    np.copyto(reasons, INACTIVE, where=(reasons == FARTHER) & ~hosts.is_node)
+    found = _nearest(target, hosts, _cosines(target, hosts), reasons == FARTHER)
+    return NoHost(reasons=reasons) if found is None else _existing(hosts, found, reasons)
 
 
 def choose_host_of_region(
@@ -178,37 +187,51 @@ def choose_host_of_region(
     if region not in regions:
         msg = f"{region.name[:80]!r} is no region; take one of {', '.join(each.name for each in regions)}"
         raise InvalidInput(msg)
-    distances = distances_m(region.centre.latitude, region.centre.longitude, hosts.latitude, hosts.longitude)
-    reasons = _reasons(hosts, need, excluded)
+    reasons = _without(hosts, why_not(hosts, need), excluded)
     able = np.flatnonzero(reasons == FARTHER)
-    found = regions_of(hosts.latitude[able], hosts.longitude[able], regions)
-    reasons[able[found != regions.index(region)]] = OTHER_REGION
+    theirs = regions_of(hosts.latitude[able], hosts.longitude[able], regions)
+    reasons[able[theirs != regions.index(region)]] = OTHER_REGION
+    cosines = _cosines(region.centre, hosts)
     for group in (hosts.is_node, ~hosts.is_node):
-        index = _nearest(hosts, distances, group & (reasons == FARTHER))
-        if index is not None:
-            return _existing(hosts, index, distances, reasons)
+        found = _nearest(region.centre, hosts, cosines, group & (reasons == FARTHER))
+        if found is not None:
+            return _existing(hosts, found, reasons)
     if aws_region is None:
         return NoHost(reasons=reasons)
     return _new(aws_region, distance_m(region.centre, aws_region.centre), reasons)
 
 
-def _reasons(hosts: Hosts, need: Need, excluded: Collection[str]) -> Int8:
-    """Why each host can't be taken; FARTHER where it can."""
-    reasons = _OF_ROOM[room(hosts, need)]
-    reasons[hosts.is_node & ~hosts.is_ready] = NOT_READY
-    if excluded:
-        names = frozenset(excluded)
-        reasons[[place for place, name in enumerate(hosts.names) if name in names]] = EXCLUDED
+def why_not(hosts: Hosts, need: Need, rows: Rows = ALL) -> Int8:
+    """Why hosts can't be taken, whoever asks, as places in `PASSED_OVER`; `farther` where they can.
+
+    Args:
+        hosts: all there are.
+        need: what the container takes.
+        rows: places of those asked for in the columns; all by default.
+    """
+    reasons = _OF_ROOM[room(hosts, need, rows)]
+    np.copyto(reasons, NOT_READY, where=hosts.is_node[rows] & ~hosts.is_ready[rows])
     return reasons
 
 
-def _nearest_of_all(hosts: Hosts, distances: Float64, reasons: Int8, launch_m: float) -> int | None:
+def _without(hosts: Hosts, reasons: Int8, excluded: Collection[str]) -> Int8:
+    """A copy of the reasons that excludes some hosts."""
+    found = reasons.copy()
+    for name in excluded:
+        row = hosts.rows.get(name)
+        if row is not None:
+            found[row] = EXCLUDED
+    return found
+
+
+def _nearest_of_all(target: Coordinates, hosts: Hosts, reasons: Int8, launch_m: float) -> _Found | None:
     """By the rules of `choose_host`; None for a new instance, or where there is no host."""
-    has_room = reasons == FARTHER
-    node = _nearest(hosts, distances, has_room & hosts.is_node)
-    edge = _nearest(hosts, distances, has_room & ~hosts.is_node & hosts.is_edge)
-    cloud = _nearest(hosts, distances, has_room & ~hosts.is_node & ~hosts.is_edge)
-    node_m, edge_m, cloud_m = (np.inf if each is None else distances[each] for each in (node, edge, cloud))
+    cosines, has_room = _cosines(target, hosts), reasons == FARTHER
+    inactive = has_room & ~hosts.is_node
+    node = _nearest(target, hosts, cosines, has_room & hosts.is_node)
+    edge = _nearest(target, hosts, cosines, inactive & hosts.is_edge)
+    cloud = _nearest(target, hosts, cosines, inactive & ~hosts.is_edge)
+    node_m, edge_m, cloud_m = (np.inf if each is None else each[1] for each in (node, edge, cloud))
     if (
         node_m <= INACTIVE_FACTOR * edge_m
         and node_m <= INACTIVE_FACTOR * cloud_m
@@ -216,20 +239,30 @@ def _nearest_of_all(hosts: Hosts, distances: Float64, reasons: Int8, launch_m: f
         and node is not None
     ):
         return node
-    inactive, inactive_m = (edge, edge_m) if edge_m <= cloud_m else (cloud, cloud_m)
-    return inactive if inactive_m <= NEW_FACTOR * launch_m else None
+    off, off_m = (edge, edge_m) if edge_m <= cloud_m else (cloud, cloud_m)
+    return off if off_m <= NEW_FACTOR * launch_m else None
 
 
-def _nearest(hosts: Hosts, distances: Float64, among: Bools) -> int | None:
+def _cosines(target: Coordinates, hosts: Hosts) -> Float64:
+    """Of the angles between a place and all hosts: the nearer, the larger."""
+    x, y, z = unit_vectors(target.latitude, target.longitude)
+    return hosts.x * x + hosts.y * y + hosts.z * z
+
+
+def _nearest(target: Coordinates, hosts: Hosts, cosines: Float64, among: Bools) -> _Found | None:
     """The nearest of some hosts, the first by name of those at the same distance."""
-    places = np.flatnonzero(among)
-    if not len(places):
+    if not among.any():
         return None
-    nearest = places[distances[places] == distances[places].min()]
-    return int(min(nearest, key=lambda place: hosts.names[place]))
+    of_these = np.where(among, cosines, -np.inf)
+    rows = np.flatnonzero(of_these >= of_these.max() - _NEARLY)
+    distances = distances_m(target.latitude, target.longitude, hosts.latitude[rows], hosts.longitude[rows])
+    nearest_m = distances.min()
+    nearest = rows[distances == nearest_m].tolist()
+    return min(nearest, key=lambda row: hosts.names[row]), float(nearest_m)
 
 
-def _existing(hosts: Hosts, index: int, distances: Float64, reasons: Int8) -> Choice:
+def _existing(hosts: Hosts, found: _Found, reasons: Int8) -> Choice:
+    index, distance = found
     reasons[index] = CHOSEN
     is_node = bool(hosts.is_node[index])
     kind: ChoiceKind = "node" if is_node else "edge" if hosts.is_edge[index] else "cloud"
@@ -238,7 +271,7 @@ def _existing(hosts: Hosts, index: int, distances: Float64, reasons: Int8) -> Ch
         host=hosts.names[index],
         index=index,
         aws_region="",
-        distance_m=float(distances[index]),
+        distance_m=distance,
         must_start=not is_node and not hosts.is_running[index],
         must_join=not is_node,
         reasons=reasons,

@@ -6,8 +6,8 @@
                         │
                         └─ started, ended ─► follower ─► target.json (faults, meter), peers.json (callers)
 
-Bytes between containers take as long as light through fibre between the places of their hosts. Memory of
-hosts is accounted, not enforced: what its containers may take at the most is added up (`LocalHosts`).
+Bytes between containers take as long as light through fibre between the places of their hosts. Hosts are
+held to their processors and memory by control groups, where there are any (`HostGroups`).
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from microservo.platforms.local.commands import (
     new_instance,
     renewed,
 )
+from microservo.platforms.local.host_groups import HostGroups
 from microservo.platforms.local.hosts import LocalHosts
 from microservo.platforms.local.local_place import LocalPlace
 from microservo.platforms.local.peers import LOOK_S, write_peers
@@ -70,11 +71,17 @@ class LocalContainers:
     Args:
         supervisor: keeps the processes, and ends them with itself.
         place: what they share.
+        groups: hold hosts to their shares; by default nothing does.
         clock: epoch microseconds UTC.
     """
 
     def __init__(
-        self, supervisor: Supervisor, place: LocalPlace, *, clock: Callable[[], int] = now_us
+        self,
+        supervisor: Supervisor,
+        place: LocalPlace,
+        *,
+        groups: HostGroups | None = None,
+        clock: Callable[[], int] = now_us,
     ) -> None:
         self._supervisor = supervisor
         self._place = place
@@ -86,7 +93,8 @@ class LocalContainers:
         self._reports = threading.Lock()
         self._reported: list[tuple[str, int | None, int]] = []
         self._lock = threading.RLock()
-        self._hosts = LocalHosts(place.start_s, clock)
+        self._groups = groups or HostGroups()
+        self._hosts = LocalHosts(place.start_s, clock, self._groups)
         self._containers: dict[str, _Container] = {}
         self._cuts = RegionCuts(place.control_token)
         self._loadgen = Loadgen(pid=None, control_url=loopback_url(free_ports(1)[0]))
@@ -124,6 +132,8 @@ class LocalContainers:
             self._hosts.stop(name)
             there = [each.plan.id for each in self._on(name)]
         self._end(there)
+        with self._lock:
+            self._groups.end(name)
 
     def hosts(self) -> list[HostSeen]:
         """As `Driver.hosts`."""
@@ -256,8 +266,7 @@ class LocalContainers:
             msg = f"there is no service {plan.service!r}; choose one of {sorted(services)}"
             raise InvalidInput(msg)
         running = [each for each in self._on(plan.host) if self._exit_code(each) is None]
-        beside = [services[each.plan.service] for each in running]
-        self._hosts.check_takes(plan.host, services[plan.service], beside)
+        self._hosts.check_takes(plan, [each.plan for each in running], services)
 
     def _on(self, host: str) -> list[_Container]:
         return [each for each in self._containers.values() if each.plan.host == host]
@@ -345,6 +354,8 @@ class LocalContainers:
                 self._loadgen = replace(self._loadgen, pid=pid)
             for each in self._containers.values():
                 each.instance = renewed(each.instance, name, pid, at_us)
+                if pid is not None and name in (each.plan.id, each.plan.id + SIDECAR):
+                    self._groups.add(each.plan.host, pid)
         peers: dict[str, list[str]] = {}
         for each in self._containers.values():
             if self._seen(each).ready and not each.is_draining:

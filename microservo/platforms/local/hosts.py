@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from microservo.domain.target_memory import instance_memory_bytes
 from microservo.domain.topology import Service
 from microservo.errors import InvalidInput, Unavailable
-from microservo.platforms.driver import HostPlan, HostSeen, check_host, check_same
+from microservo.platforms.driver import ContainerPlan, HostPlan, HostSeen, check_host, check_same
+from microservo.platforms.local.host_groups import HostGroups
 
+Services = Mapping[str, Service]
 _MIB = 2**20
 
 
@@ -29,11 +31,13 @@ class LocalHosts:
     Args:
         start_s: how many seconds a host needs to start.
         clock: epoch microseconds UTC.
+        groups: hold hosts to their shares.
     """
 
-    def __init__(self, start_s: float, clock: Callable[[], int]) -> None:
+    def __init__(self, start_s: float, clock: Callable[[], int], groups: HostGroups) -> None:
         self._start_us = round(start_s * 1e6)
         self._clock = clock
+        self._groups = groups
         self._hosts: dict[str, _Host] = {}
 
     def start(self, plan: HostPlan) -> None:
@@ -43,6 +47,7 @@ class LocalHosts:
         if known is not None:
             check_same(plan, known.plan)
             return
+        self._groups.begin(plan.name, cpus=plan.cpus, memory_bytes=plan.memory_bytes)
         self._hosts[plan.name] = _Host(plan, self._clock() + self._start_us)
 
     def stop(self, name: str) -> None:
@@ -83,7 +88,12 @@ class LocalHosts:
         """As `Driver.hosts`."""
         now = self._clock()
         return [
-            HostSeen(name=name, up=each.is_up(now), started_us=each.up_us if each.up_us <= now else 0)
+            HostSeen(
+                name=name,
+                up=each.is_up(now),
+                started_us=each.up_us if each.up_us <= now else 0,
+                shares=self._groups.enforced,
+            )
             for name, each in sorted(self._hosts.items())
         ]
 
@@ -91,29 +101,40 @@ class LocalHosts:
         """What was planned. Raises `InvalidInput`: there is none of this name."""
         return self._known(name).plan
 
-    def check_takes(self, name: str, service: Service, beside: Iterable[Service]) -> None:
+    def check_takes(self, plan: ContainerPlan, beside: Iterable[ContainerPlan], services: Services) -> None:
         """Refuses a container that a host can't take now.
 
-        Nothing here holds a process to a share of memory; so what each may take at the most is added up.
+        What each may take of memory at the most is added up: a host that is held to its share would have to
+        kill one of them. Where nothing holds it to its processors, those that each is expected to keep busy
+        are added up likewise; where they are held to them, they only get slower.
 
         Args:
-            name: of the host.
-            service: of the container.
-            beside: services of the containers that run there.
+            plan: of the container.
+            beside: plans of the containers that run there.
+            services: of all of these, by name.
 
         Raises:
             InvalidInput: there is no such host.
-            Unavailable: it is not up, or its memory is taken.
+            Unavailable: it is not up, or its memory or processors are taken.
         """
+        name, service, there = plan.host, services[plan.service], list(beside)
         host = self._known(name)
         if not host.is_up(self._clock()):
             msg = f"host {name} is not up; try again once it is"
             raise Unavailable(msg)
-        taken, wanted = sum(map(instance_memory_bytes, beside)), instance_memory_bytes(service)
+        taken = sum(instance_memory_bytes(services[each.service]) for each in there)
+        wanted = instance_memory_bytes(service)
         if taken + wanted > host.plan.memory_bytes:
             msg = (
                 f"host {name} has {host.plan.memory_bytes / _MIB:.0f} MiB of memory, of which its containers "
                 f"take {taken / _MIB:.0f}, and {service.name} takes {wanted / _MIB:.0f}; take another host"
+            )
+            raise Unavailable(msg)
+        busy = sum(each.cpus for each in there)
+        if self._groups.enforced == "accounted" and plan.cpus and busy + plan.cpus > host.plan.cpus:
+            msg = (
+                f"host {name} has {host.plan.cpus:g} processors, of which its containers are expected to "
+                f"keep {busy:g} busy, and {service.name} {plan.cpus:g}; take another host"
             )
             raise Unavailable(msg)
 

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from balancer_api import TOKEN, asked_at, new_balancer, served
 from openapi_core import OpenAPI
 from openapi_core.contrib.requests import RequestsOpenAPIRequest, RequestsOpenAPIResponse
 from openapi_spec_validator import validate
 
-from microservo.runtime.api import api_app
-from microservo.runtime.http import HttpServer
 from microservo.runtime.openapi import openapi_text
 from services.balancer.balancer import Balancer
 from services.balancer.openapi import DOCUMENT
 from services.balancer.operations import API
 
-TOKEN = "open-sesame"
 SERVER = {
     "server": "127.0.0.1:9000",
     "latitude": 0,
@@ -67,30 +64,19 @@ def api() -> OpenAPI:
 
 @pytest.fixture
 def balancer(tmp_path: Path) -> Balancer:
-    return Balancer(tmp_path / "state.json", own_address="127.0.0.1:8080", version="1.22.1")
+    return new_balancer(tmp_path)
 
 
 @pytest.fixture
 def url(balancer: Balancer) -> Iterator[str]:
-    with HttpServer(api_app(API, balancer, token=TOKEN, checks_host=True), port=0) as server:
-        yield f"http://127.0.0.1:{server.port}"
+    with asked_at(balancer) as found:
+        yield found
 
 
 @pytest.fixture
 def serving(balancer: Balancer) -> Iterator[None]:
-    """Something that serves whatever is wanted, in place of nginx."""
-    stop = threading.Event()
-
-    def serve() -> None:
-        while not stop.is_set():
-            if (wanted := balancer.wait_wanted(0.05)) is not None:
-                balancer.tell_served(wanted.generation)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    yield
-    stop.set()
-    thread.join()
+    with served(balancer):
+        yield
 
 
 def asked(url: str, method: str, path: str, body: Any, **headers: str) -> requests.Response:

@@ -50,7 +50,7 @@ def test_what_was_seen_stays_as_it_is_while_a_host_goes_down() -> None:
     seen = watcher.seen()
     infrastructure.cut_off("berlin", is_cut_off=True)
     watcher.look()
-    assert told_in(told) == [events.HostDown(now_us=7, host="berlin", reason="it does not answer")]
+    assert told_in(told) == [events.HostsDown(now_us=7, names=("berlin",), reason="it does not answer")]
     assert set(seen) == {"front-1"}
     assert (set(watcher.seen()), watcher.up()) == (set(), frozenset())
 
@@ -66,7 +66,9 @@ class AwayDriver(TaggedDriver):
 def test_a_host_that_can_not_be_asked_for_does_not_join_and_that_is_told() -> None:
     driver = AwayDriver(MemoryInfrastructure(("front",)), managed_by="t")
     told: queue.SimpleQueue[Told] = queue.SimpleQueue()
-    with Performer(driver, told, host_of=lambda _: None, is_stateful=lambda _: False) as performer:
+    with Performer(
+        driver, told, host_of=lambda _: None, service_of=lambda _: None, known_of=lambda _: ""
+    ) as performer:
         performer.do(actions.JoinHost(host="berlin"))
         assert performer.wait_idle(30)
     (event,) = told_in(told)

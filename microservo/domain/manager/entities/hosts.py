@@ -25,6 +25,8 @@ class Host:
         is_ours: started by the manager, so that the manager may stop it.
         instance_type: of a cloud host, likewise `instance_id`, `image` and `cloud_region`.
         username: of an edge host, for logging in.
+        shares: what holds its containers to its processors and memory, as its driver says: "cgroup v2",
+            "cgroup v1", or "accounted" where nothing does.
     """
 
     name: Name
@@ -46,6 +48,7 @@ class Host:
     image: Text = ""
     cloud_region: Text = ""
     username: Text = ""
+    shares: Text = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -184,8 +184,7 @@ class World:
         self.down |= set(hosts)
         for name in [name for name, each in self.running.items() if each.host in self.down]:
             del self.running[name]
-        for host in hosts:
-            self.tell(events.HostDown(now_us=self.now_us, host=host, reason="it does not answer"))
+        self.tell(events.HostsDown(now_us=self.now_us, names=tuple(hosts), reason="it does not answer"))
 
     def _later(self, after_us: int, event: events.Event) -> None:
         self._numbered += 1

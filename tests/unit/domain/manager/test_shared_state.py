@@ -22,10 +22,11 @@ from microservo.domain.manager.changes import (
     deletion_headers,
     deletion_of,
     followed,
+    life_began,
     record_of,
     taken_over,
 )
-from microservo.domain.manager.replica import Replica
+from microservo.domain.manager.replica import Pending, Replica
 from microservo.errors import InvalidInput
 from schemas.codec import decode_as, encode
 from schemas.records import EntityChange
@@ -54,13 +55,25 @@ class World:
     """Reads every message once: what holds by the whole history."""
     judged: list[tuple[Change, str]] = field(default_factory=list)
     dropped: list[Change] = field(default_factory=list)
+    stale: list[Replica] = field(default_factory=list)
+    """Lives that were paused and replaced, and go on: they read nothing any more, and write."""
     now_us: int = 1_700_000_000_000_000
     number: int = 0
 
     def write(self, name: str, action: str, entity: str, owner: str = "") -> None:
+        self._write(self.ends[name].replica, action, entity, owner)
+
+    def write_stale(self, number: int, action: str, entity: str, owner: str = "") -> None:
+        """One that was replaced writes, by what it knew."""
+        if self.stale:
+            replica = self.stale[number % len(self.stale)]
+            self._write(replica, action, entity, owner)
+            self.log += replica.offers(again=True)
+
+    def _write(self, replica: Replica, action: str, entity: str, owner: str) -> None:
         self.now_us += 1
         self.number += 1
-        replica, document = self.ends[name].replica, json.dumps({"n": self.number})
+        document = json.dumps({"n": self.number})
         try:
             if action == "create":
                 replica.create(entity, document, self.now_us)
@@ -83,7 +96,8 @@ class World:
         end = self.ends[name]
         if None in self.log[end.read :]:
             # It was away for so long that messages are missing: it begins anew, and reads to the end.
-            end.replica, end.read, most = Replica(name, end.replica.outbox), 0, None
+            outbox, life_us = end.replica.outbox, end.replica.life_us
+            end.replica, end.read, most = Replica(name, outbox, life_us=life_us), 0, None
         until = len(self.log) if most is None else min(len(self.log), end.read + most)
         for change in self.log[end.read : until]:
             if change is not None:
@@ -102,8 +116,17 @@ class World:
         self.publish(name, again=True)
 
     def restart(self, name: str, *, keeps_outbox: bool) -> None:
-        outbox = self.ends[name].replica.outbox if keeps_outbox else ()
-        self.ends[name] = End(replica=Replica(name, outbox))
+        self._begin_life(name, self.ends[name].replica.outbox if keeps_outbox else ())
+
+    def replace(self, name: str) -> None:
+        """A process is paused, and another one takes its place."""
+        self.stale.append(self.ends[name].replica)
+        self._begin_life(name, ())
+
+    def _begin_life(self, name: str, outbox: tuple[Pending, ...]) -> None:
+        self.now_us += 1
+        self.log.append(life_began(name, self.now_us))
+        self.ends[name] = End(replica=Replica(name, outbox, life_us=self.now_us))
         self.return_(name)
 
     def judge_all(self) -> None:
@@ -155,8 +178,11 @@ class World:
     def check_history(self) -> None:
         """By the whole history: what was deleted stays so, and no accepted change is passed over."""
         held: dict[str, Change] = {}
+        lives: dict[str, int] = {}
         for change, outcome in self.judged:
-            before = held.get(change.entity)
+            before, newest_us = held.get(change.entity), lives.get(change.writer, 0)
+            lives[change.writer] = max(newest_us, change.life_us)
+            assert change.life_us >= newest_us or outcome != "accepted", "an earlier life was heard"
             if outcome != "accepted":
                 assert outcome in ("refused", "known"), "nobody who read everything was ever led astray"
                 continue
@@ -219,6 +245,19 @@ class SharedState(RuleBasedStateMachine):
     def restart(self, name: str, keeps_outbox: bool) -> None:
         self.world.restart(name, keeps_outbox=keeps_outbox)
 
+    @rule(name=st.sampled_from(NAMES))
+    def replace(self, name: str) -> None:
+        self.world.replace(name)
+
+    @rule(
+        number=st.integers(0, 3),
+        action=st.sampled_from(["create", "update", "delete", "assign"]),
+        entity=st.sampled_from(ENTITIES),
+        owner=st.sampled_from(NAMES),
+    )
+    def write_stale(self, number: int, action: str, entity: str, owner: str) -> None:
+        self.world.write_stale(number, action, entity, owner)
+
     @rule()
     def compact(self) -> None:
         self.world.compact()
@@ -259,6 +298,11 @@ def test_ten_thousand_changes_with_partitions_between_leave_all_ends_equal() -> 
         if number % 1000 == 999:
             world.compact()
             world.restart(chance.choice(NAMES), keeps_outbox=chance.random() < 0.5)
+        if number % 500 == 499:
+            world.replace(chance.choice(NAMES))
+        if chance.random() < 0.02:
+            entity, owner = chance.choice(entities), chance.choice(NAMES)
+            world.write_stale(number, chance.choice(actions), entity, owner)
     world.check()
     outcomes = [outcome for _, outcome in world.judged]
     assert outcomes.count("refused") > 100, "they got in each other's way"
@@ -321,6 +365,33 @@ def test_a_deleted_entity_stays_deleted_whatever_its_former_owner_still_says() -
         assert accept(gone, stale).outcome == "refused"
     again = created("container/a", "{}", grave=gone, owner=MASTER, writer=MASTER, at_us=AT_US)
     assert accept(gone, again).outcome == "accepted"
+
+
+def test_behind_the_beginning_of_a_later_life_nothing_counts_that_the_earlier_one_writes() -> None:
+    first = made()
+    stale = followed(first, '{"a":1}', writer="worker-asia", at_us=AT_US)
+    assert judged(first, stale) == "accepted"
+    refused = accept(first, stale, newest_life_us=1)
+    assert (refused.outcome, refused.current) == ("refused", first)
+    assert refused.reason == "an earlier life of worker-asia wrote it, behind the beginning of a later one"
+    assert accept(None, stale, newest_life_us=1).current is None
+
+
+def test_what_an_earlier_life_has_made_up_is_gone_for_who_reads_only_the_compacted_log_too() -> None:
+    world = World()
+    world.settle()
+    world.replace(MASTER)
+    world.write_stale(0, "create", "container/0")
+    (stale,) = [each for each in world.log if each is not None and each.entity == "container/0"]
+    late = Replica("late")
+    late.read(stale)
+    assert late.held("container/0") == stale, "it knows no better"
+    world.check()
+    for change in world.log:
+        if change is not None:
+            late.read(change)
+    held = late.held("container/0")
+    assert held is None or held.is_deletion
 
 
 def test_a_name_may_be_used_again_once_its_deletion_is_forgotten() -> None:

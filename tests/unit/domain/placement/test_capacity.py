@@ -93,8 +93,9 @@ def test_a_host_that_is_off_is_taken_to_have_what_is_known_of_it() -> None:
 
 def test_columns_of_different_lengths_are_refused() -> None:
     usual = hosts_of([host("a")])
+    columns = {name: getattr(usual, name) for name in Hosts.__slots__ if name not in ("names", "rows")}
     with pytest.raises(InvalidInput, match="column latitude has 1 rows for 2 hosts"):
-        Hosts(names=("a", "b"), **{name: getattr(usual, name) for name in Hosts.__slots__ if name != "names"})
+        Hosts(names=("a", "b"), rows={"a": 0, "b": 1}, **columns)
 
 
 def test_a_host_that_is_nowhere_is_refused() -> None:

@@ -17,6 +17,7 @@ from microservo.domain.geography import (
     AwsRegion,
     Coordinates,
     Region,
+    distances_m,
     main_aws_region,
 )
 from microservo.domain.placement import (
@@ -241,3 +242,32 @@ def test_the_order_of_hosts_does_not_matter_and_who_is_chosen_has_room(
         assert first.kind == "new" or made[first.index]["cpu_percent"] == 10
     else:
         assert all(row["cpu_percent"] == 95 for row in made)
+
+
+NEAR_DEGREES = (0.0, 1e-12, 1e-9, 1e-7, 1e-5, 0.3)
+PLACES = st.builds(
+    lambda latitude, longitude, north, east: (
+        min(max(latitude + north, -90.0), 90.0),
+        min(max(longitude + east, -180.0), 180.0),
+    ),
+    st.sampled_from([-90.0, -45.0, 0.0, 52.5, 90.0]),
+    st.sampled_from([-180.0, -166.6, 0.0, 13.4, 180.0]),
+    st.sampled_from(NEAR_DEGREES),
+    st.sampled_from(NEAR_DEGREES),
+)
+
+
+@given(PLACES, st.lists(st.tuples(PLACES, st.booleans()), max_size=12))
+def test_the_nearest_host_is_the_one_of_the_least_distance_to_all_also_a_hair_away_and_at_the_other_end(
+    target: tuple[float, float], rows: list[tuple[tuple[float, float], bool]]
+) -> None:
+    made = [
+        host(f"h{number}", latitude=place[0], longitude=place[1], cpu_percent=10.0 if has_room else 95.0)
+        for number, (place, has_room) in enumerate(rows)
+    ]
+    hosts = hosts_of(made)
+    distances = distances_m(*target, hosts.latitude, hosts.longitude)
+    able = [row for row, (_, has_room) in enumerate(rows) if has_room]
+    expected = min(((distances[row], hosts.names[row]) for row in able), default=None)
+    found = choose_host(Coordinates(*target), hosts, NEED, aws_regions=[])
+    assert (None if isinstance(found, NoHost) else (found.distance_m, found.host)) == expected
