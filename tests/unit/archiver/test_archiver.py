@@ -95,8 +95,8 @@ def test_a_run_that_can_not_be_had_does_not_stop_the_others(
 
 def test_what_is_no_run_is_passed_over(recorded: tuple[MemoryBroker, Experiment], tmp_path: Path) -> None:
     broker, run = recorded
-    archive_of(broker, tmp_path).handle([replace(messages_of(run)[0], value=b"garbage")])
-    archive_of(broker, tmp_path).handle([replace(messages_of(run)[0], value=None)])
+    archive_of(broker, tmp_path).handle([messages_of(run)[0]._replace(value=b"garbage")])
+    archive_of(broker, tmp_path).handle([messages_of(run)[0]._replace(value=None)])
     assert list(tmp_path.iterdir()) == []
 
 
