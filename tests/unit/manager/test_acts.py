@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from cut_links import Link
-from managers import EUROPE, Fleet, fleet
+from managers import ASIA, EUROPE, Fleet, fleet
 
 from microservo.adapters.broker import Broker
 from microservo.adapters.clock import now_us
@@ -19,10 +20,10 @@ from microservo.errors import Retryable
 from microservo.log.reader import read_state, read_topic
 from microservo.log.run_records import write_run
 from microservo.testing import MemoryBroker, eventually
-from schemas.catalogue import EXPERIMENTS, SERVICE_ACTIONS
+from schemas.catalogue import EXPERIMENTS, SERVICE_ACTIONS, TELEMETRY_METRICS
 from schemas.codec import decode_as
 from schemas.envelope import FOREVER_US, Stamp
-from schemas.records import Experiment, RunWriter, ServiceAction
+from schemas.records import Experiment, MetricBatch, RunWriter, ServiceAction, WindowAction
 from services.manager import acts
 from services.manager.acts import ActionPublisher
 
@@ -237,6 +238,63 @@ def test_who_was_killed_goes_on_under_its_name_and_learns_what_it_had_left_open(
         assert stamp.sequence == promised.get((message.partition, 0), -1) + 1, "no message is missing"
         promised[message.partition, 0] = stamp.sequence
     assert names_in(world) == ["manager-master"]
+
+
+def test_a_container_that_a_manager_moves_is_on_the_windows_of_its_service(world: Fleet) -> None:
+    run = run_of("run-1")
+    record(world, run)
+    world.manager()
+    world.client.manager.create("settings/manager", migration_delay_us=1_000_000)
+    world.add_hosts("berlin", "tokyo")
+    world.add_service()
+    (old,) = world.client.manager.launch("front", near=EUROPE, finish_s=20).containers
+    (new,) = world.client.manager.migrate(old, near=ASIA, finish_s=20).containers
+    eventually(lambda: any(each.is_final and each.what == "move" for each in acts_of(world)), timeout_s=20)
+    (move,) = [each for each in acts_of(world) if each.is_final and each.what == "move"]
+    (manager,) = run.writers
+    sender = replace(manager, topic=TELEMETRY_METRICS, writer="w", first_cut_us=2_000_000)
+    carried: list[WindowAction] = []
+    for partition in range(PARTITIONS):
+        windower = Windower(WindowPolicy())
+        windower.open_run("run-1", (manager, sender))
+        begun_us = move.begun_us or 0
+        windower.telemetry(point_at(begun_us), stamp_at(begun_us, "w"))
+        for message in read_topic(world.broker, SERVICE_ACTIONS):
+            if message.partition == partition:
+                process_message(windower, SERVICE_ACTIONS, message.value, message.headers)
+        windower.heartbeat(TELEMETRY_METRICS, stamp_at(begun_us + 600_000_000, "w"))
+        windower.heartbeat(SERVICE_ACTIONS, stamp_at(begun_us + 600_000_000, "manager-master"))
+        carried += [each for window in windower.close() for each in window.labelled_window().actions]
+    *_, found = [each for each in carried if each.what == "move"]
+    assert (found.container, found.replaces, found.origin) == (new, old, "command")
+    assert (found.from_host, found.from_region, found.to_host, found.to_region) == (
+        *("berlin", "Europe", "tokyo", "Asia"),
+    )
+    assert (found.outcome, found.requests_lost) == ("done", 0)
+    assert found.cost_host_s is not None
+    assert found.cost_host_s >= 1.0, "for so long both have run"
+
+
+def acts_of(world: Fleet) -> list[ServiceAction]:
+    found = read_topic(world.broker, SERVICE_ACTIONS)
+    return [decode_as(ServiceAction, each.value) for each in found if each.value]
+
+
+def stamp_at(at_us: int, writer: str) -> Stamp:
+    return Stamp(run="run-1", watermark_us=at_us, writer=writer, sequence=0, total=0)
+
+
+def point_at(at_us: int) -> MetricBatch:
+    return MetricBatch(
+        run_id="run-1",
+        service="front",
+        instances=("front-0",),
+        names=("cpu",),
+        time_us=np.array([at_us], "<i8").tobytes(),
+        instance=bytes(2),
+        name=bytes(2),
+        value=np.ones(1).tobytes(),
+    )
 
 
 def test_who_was_taken_out_of_the_run_tells_again_under_another_name_what_may_have_been_refused(
