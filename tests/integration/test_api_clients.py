@@ -93,7 +93,7 @@ def test_a_client_of_a_balancer_in_typescript_is_generated_compiles_and_is_answe
         "services": ["cart"],
         "health": "ok",
         "status": 404,
-        "error": "there is no service 'nobody'",
+        "error": "'nobody' has no servers here; add one",
     }
 
 
