@@ -52,9 +52,14 @@ steps = [{ endpoint = "Page" }]
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> LocalPlace:
+def topology() -> str:
+    return TOPOLOGY
+
+
+@pytest.fixture
+def place(tmp_path: Path, topology: str) -> LocalPlace:
     path = tmp_path / "pair.toml"
-    path.write_text(TOPOLOGY)
+    path.write_text(topology)
     return LocalPlace(
         topology=read_topology(str(path)),
         topology_path=path,
@@ -121,7 +126,7 @@ def test_a_move_from_host_to_host_under_load_loses_no_request(
             for number in range(1, MOVES + 1):
                 wait_called(place, back.id)
                 moved = launch(driver, container_plan("back", hosts[number % 2]))
-                driver.stop(back.id, TIMEOUT_S)
+                assert driver.stop(back.id, TIMEOUT_S) == 0
                 back = moved
             wait_called(place, back.id)
         finally:
@@ -129,6 +134,34 @@ def test_a_move_from_host_to_host_under_load_loses_no_request(
         statuses = load.result(TIMEOUT_S)
     assert set(statuses) == {200}, statuses
     assert statuses[200] > USERS
+
+
+@pytest.mark.parametrize("topology", [TOPOLOGY.replace("slow_ms = 50.0", "slow_ms = 60000.0")])
+def test_requests_that_get_no_answer_within_their_time_are_counted_as_lost(
+    place: LocalPlace, driver: TaggedDriver
+) -> None:
+    """Half of them take a minute on the average, and all get a second."""
+    back = launch(driver, container_plan("back", start_host(driver)))
+
+    async def ask() -> list[int]:
+        async with aiohttp.ClientSession() as session:
+            return await asyncio.gather(*(status(session) for _ in range(USERS * 3)))
+
+    async def status(session: aiohttp.ClientSession) -> int:
+        try:
+            async with session.post(f"http://{back.address}/Work") as answer:
+                await answer.read()
+                return answer.status
+        except aiohttp.ClientError:
+            return 0
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        asking = pool.submit(asyncio.run, ask())
+        wait_called(place, back.id)
+        lost = driver.stop(back.id, 1.0)
+        failed = sum(each != 200 for each in asking.result(TIMEOUT_S))
+    assert lost is not None
+    assert 0 < failed <= lost
 
 
 def test_a_killed_container_is_seen_with_the_signal_and_its_callers_are_sent_there_no_more(
