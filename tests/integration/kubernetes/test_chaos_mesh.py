@@ -226,15 +226,6 @@ def test_a_container_that_is_killed_is_back_when_it_was_started_again(shop: Shop
     assert shop.recover(kill).evidence == f"{shop.cart[0]} is ready"
 
 
-def test_a_container_that_is_killed_once_more_is_back_once_more(shop: Shop) -> None:
-    kill = example("process-kill")
-    for fault_id in ("f1", "f2"):
-        applied = shop.apply(kill, fault_id)
-        recovered = shop.recover(kill, fault_id)
-        assert recovered.evidence == f"{shop.cart[0]} is ready"
-        assert recovered.at_us > applied.at_us
-
-
 def test_a_pod_that_nothing_owns_has_no_replacement_and_its_container_has(shop: Shop) -> None:
     shop.workloads.api.create(
         f"/api/v1/namespaces/{shop.namespace}/pods", pod_manifest(shop.namespace, "alone")
