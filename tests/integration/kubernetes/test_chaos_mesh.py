@@ -32,7 +32,7 @@ from schemas.records import FaultRequest
 
 pytestmark = pytest.mark.integration
 
-QUICK = Patience(selected=3.0, injected=3.0, recovered=3.0)
+QUICK = Patience(selected=6.0, injected=8.0, recovered=5.0)
 PATIENCE_S = 60.0
 
 
@@ -207,7 +207,7 @@ def test_a_kill_is_over_when_a_pod_is_ready_that_was_not_there_before_even_for_w
 ) -> None:
     kill = example("pod-kill")
     # Longer than one look takes.
-    shop.controller.restart_s = 3.0
+    shop.controller.restart_s = 6.0
     shop.apply(kill)
     anew = KubernetesPlatform(shop.api, [shop.namespace], patience=QUICK).mechanisms(kill.kind)[0]
     with pytest.raises(Retryable, match="nothing is ready yet"):
@@ -219,20 +219,11 @@ def test_a_kill_is_over_when_a_pod_is_ready_that_was_not_there_before_even_for_w
 
 def test_a_container_that_is_killed_is_back_when_it_was_started_again(shop: Shop) -> None:
     kill = example("process-kill")
-    shop.controller.restart_s = 3.0
+    shop.controller.restart_s = 6.0
     shop.apply(kill)
     with pytest.raises(Retryable, match="nothing is ready yet"):
         shop.mechanism(kill.kind).recover(shop.cart[0], "f1", kill.wire())
     assert shop.recover(kill).evidence == f"{shop.cart[0]} is ready"
-
-
-def test_a_container_that_is_killed_once_more_is_back_once_more(shop: Shop) -> None:
-    kill = example("process-kill")
-    for fault_id in ("f1", "f2"):
-        applied = shop.apply(kill, fault_id)
-        recovered = shop.recover(kill, fault_id)
-        assert recovered.evidence == f"{shop.cart[0]} is ready"
-        assert recovered.at_us > applied.at_us
 
 
 def test_a_pod_that_nothing_owns_has_no_replacement_and_its_container_has(shop: Shop) -> None:

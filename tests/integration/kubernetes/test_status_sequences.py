@@ -212,3 +212,11 @@ def test_one_shot_of_others_is_begun_once_and_over_when_something_is_back_whatev
     assert ended.end_at_us is not None
     assert begun.start_at_us < ended.end_at_us
     assert seen.empty()
+
+
+def test_a_container_that_is_killed_once_more_is_back_once_more(shop: Shop) -> None:
+    for fault_id in ("killed-once", "killed-twice"):
+        applied = shop.apply("process-kill", fault_id)
+        recovered = shop.recover("process-kill", fault_id)
+        assert recovered.evidence == f"{shop.cart} is ready"
+        assert recovered.at_us > applied.at_us
