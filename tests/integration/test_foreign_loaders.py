@@ -102,7 +102,7 @@ def test_nabs_own_corpus_and_scorer_take_our_series(made: Path, tmp_path: Path) 
         pytest.skip(f"NAB is no package; {NAB_CHECKOUT} names a checkout of numenta/NAB")
     corpus = exported(made, "nab", tmp_path / "nab")
     # It writes into arrays that pandas 3 shows read-only.
-    python = environment("NAB's", ["pandas<3", "numpy"])
+    python = environment("NAB", ["pandas<3", "numpy"])
     found = answer_of(python, "foreign_nab.py", str(corpus), PYTHONPATH=checkout)
     assert len(found) > 10
     for name, scores in found.items():
