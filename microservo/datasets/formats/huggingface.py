@@ -36,6 +36,7 @@ _TRAIN_SHARE = 0.7
 _BY_TIME = {
     **dict.fromkeys(("windows", "window_revisions", "labels", "scores", "graph"), "start"),
     **dict.fromkeys(("metrics", "logs", "traces"), "time"),
+    "actions": "decided_at",
     "ledger": "minute",
     "instances": "seen",
 }

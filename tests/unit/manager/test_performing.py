@@ -149,7 +149,7 @@ def test_what_was_decided_next_about_the_same_container_waits_for_the_deadline_a
         its.launch("front-1")
         its.stop("front-1")
         assert isinstance(its.next(), events.LaunchFailed)
-        assert its.next() == events.ContainerEnded(now_us=7, container="front-1")
+        assert its.next() == events.ContainerStopped(now_us=7, container="front-1", requests_lost=None)
         driver.let.set()
 
 
