@@ -23,7 +23,9 @@ from microservo.runtime.http import HttpServer
 from microservo.runtime.looking import Looking
 from microservo.runtime.shutdown import Shutdown
 from microservo.supervision.supervisor import Supervisor, kill_leftovers
+from services.launcher.balanced_servers import BalancedServers
 from services.launcher.demand import LOOK_S, Demand
+from services.launcher.registrations import Registrations
 from services.launcher.settings import LauncherSettings
 
 _WAIT_S = 3600.0
@@ -72,10 +74,12 @@ def _run(settings: LauncherSettings, shutdown: Shutdown) -> None:
         seed=settings.seed,
         collector_url=settings.collector,
         launcher_url=f"http://127.0.0.1:{settings.port}",
+        has_broker=settings.has_broker,
     )
     users_at = place_in(settings.users_at) if settings.users_at else None
-    with Supervisor(record=record) as supervisor:
+    with contextlib.ExitStack() as cleared, Supervisor(record=record) as supervisor:
         containers = LocalContainers(supervisor, place)
+        cleared.callback(containers.clear)
         app = driver_application(
             lambda tag: TaggedDriver(containers, managed_by=tag),
             HostFaults(containers, now_us),
@@ -87,11 +91,24 @@ def _run(settings: LauncherSettings, shutdown: Shutdown) -> None:
                 if settings.journeys_per_s > 0:
                     containers.start_users(settings.journeys_per_s, users_at)
                 stack.enter_context(_demand(settings, place.state_file))
+                stack.enter_context(_given_out(settings, containers))
                 _log.info("drivers are answered on port %d", server.port)
                 while not shutdown.wait(_WAIT_S):
                     pass
         finally:
             containers.close()
+
+
+@contextlib.contextmanager
+def _given_out(settings: LauncherSettings, containers: LocalContainers) -> Iterator[None]:
+    """Has registries and balancers give out the containers that take calls."""
+    registrations = Registrations(
+        containers.taking_calls, containers.serving, elsewhere=settings.registry, token=settings.control_token
+    )
+    servers = BalancedServers(containers.taking_calls, containers.serving, token=settings.control_token)
+    containers.consult(lambda name: registrations.has(name) or servers.has(name))
+    with registrations, servers:
+        yield
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from typing import Any, Self
 from microservo.domain.geography import Coordinates
 from microservo.domain.manager import actions as act
 from microservo.domain.manager import events
-from microservo.domain.manager.entities import Container, Host
+from microservo.domain.manager.entities import Container, Host, Service
 from microservo.errors import InvalidInput, MicroServoError, Retryable, Unavailable
 from microservo.platforms.driver import ContainerPlan, Driver, HostPlan
 
@@ -36,7 +36,7 @@ class Performer:
         driver: that does it.
         told: takes what came of it.
         host_of: gives a host by its name; None where there is none.
-        is_stateful: whether a service has a volume.
+        service_of: gives a service likewise.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class Performer:
         told: queue.SimpleQueue[Told],
         *,
         host_of: Callable[[str], Host | None],
-        is_stateful: Callable[[str], bool],
+        service_of: Callable[[str], Service | None],
     ) -> None:
         self._driver = driver
         self._told = told
         self._host_of = host_of
-        self._is_stateful = is_stateful
+        self._service_of = service_of
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="perform")
         self._lock = threading.Condition()
         self._waiting: dict[str, deque[Callable[[], None]]] = {}
@@ -115,13 +115,15 @@ class Performer:
         self._told.put(lambda now_us: event(now_us=now_us, **fields))
 
     def _launch(self, container: Container) -> None:
-        volume = container.service if self._is_stateful(container.service) else None
+        service = self._service_of(container.service)
         plan = ContainerPlan(
             id=container.name,
             service=container.service,
             host=container.host,
             environment=dict(container.environment),
-            volume=volume,
+            volume=container.service if service is not None and service.is_stateful else None,
+            component=service.component if service is not None else "",
+            region=container.region,
         )
         error = self._tried(lambda: self._driver.launch(plan))
         if error:

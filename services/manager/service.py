@@ -126,7 +126,7 @@ class ManagerProcess:
                 driver,
                 self._told,
                 host_of=state.hosts.get,
-                is_stateful=lambda service: service in state.services and state.services[service].is_stateful,
+                service_of=state.services.get,
             )
         )
         self._watcher = self._open.enter_context(Watcher(driver, self._told, forget=self._performer.forget))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from microservo.domain.target_memory import instance_memory_bytes
-from microservo.domain.topology import Service
 from microservo.errors import InvalidInput, Unavailable
 from microservo.platforms.driver import HostPlan, HostSeen, check_host, check_same
 
@@ -91,15 +89,16 @@ class LocalHosts:
         """What was planned. Raises `InvalidInput`: there is none of this name."""
         return self._known(name).plan
 
-    def check_takes(self, name: str, service: Service, beside: Iterable[Service]) -> None:
+    def check_takes(self, name: str, what: str, *, wanted_bytes: int, taken_bytes: int) -> None:
         """Refuses a container that a host can't take now.
 
         Nothing here holds a process to a share of memory; so what each may take at the most is added up.
 
         Args:
             name: of the host.
-            service: of the container.
-            beside: services of the containers that run there.
+            what: is launched.
+            wanted_bytes: of memory that it takes.
+            taken_bytes: that what runs there takes.
 
         Raises:
             InvalidInput: there is no such host.
@@ -109,11 +108,13 @@ class LocalHosts:
         if not host.is_up(self._clock()):
             msg = f"host {name} is not up; try again once it is"
             raise Unavailable(msg)
-        taken, wanted = sum(map(instance_memory_bytes, beside)), instance_memory_bytes(service)
-        if taken + wanted > host.plan.memory_bytes:
+        if taken_bytes + wanted_bytes > host.plan.memory_bytes:
+            has, taken, wanted = (
+                f"{size / _MIB:.0f}" for size in (host.plan.memory_bytes, taken_bytes, wanted_bytes)
+            )
             msg = (
-                f"host {name} has {host.plan.memory_bytes / _MIB:.0f} MiB of memory, of which its containers "
-                f"take {taken / _MIB:.0f}, and {service.name} takes {wanted / _MIB:.0f}; take another host"
+                f"host {name} has {has} MiB of memory, of which its containers take {taken}, and {what} "
+                f"takes {wanted}; take another host"
             )
             raise Unavailable(msg)
 

@@ -66,7 +66,7 @@ class AwayDriver(TaggedDriver):
 def test_a_host_that_can_not_be_asked_for_does_not_join_and_that_is_told() -> None:
     driver = AwayDriver(MemoryInfrastructure(("front",)), managed_by="t")
     told: queue.SimpleQueue[Told] = queue.SimpleQueue()
-    with Performer(driver, told, host_of=lambda _: None, is_stateful=lambda _: False) as performer:
+    with Performer(driver, told, host_of=lambda _: None, service_of=lambda _: None) as performer:
         performer.do(actions.JoinHost(host="berlin"))
         assert performer.wait_idle(30)
     (event,) = told_in(told)
