@@ -13,6 +13,7 @@ from rich.console import Console
 
 from benchmarks.facts import machine_facts, time_fact
 from benchmarks.figures import Figure, show, write
+from microservo.cli.signals import handled_signals
 
 Measure = Callable[[Path, Namespace], Iterable[Figure]]
 """Gets a folder, which goes when it returns, and what was given on the command line."""
@@ -30,7 +31,8 @@ def run(parser: ArgumentParser, measure: Measure, *, name: str, title: str) -> i
     parser.add_argument("--out", type=Path, help="folder to write to, e.g. benchmarks/results")
     given = parser.parse_args()
     started_s, load_before = time.monotonic(), os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as folder:
+    # What it has started is ended in order too where it is told to stop, or runs without a terminal.
+    with handled_signals(lambda: None), tempfile.TemporaryDirectory() as folder:
         # The user of a fence reads what lies in it.
         Path(folder).chmod(0o755)
         found = list(measure(Path(folder), given))

@@ -18,6 +18,7 @@ from microservo.adapters.broker import Broker
 from microservo.algorithms.sample import RUN_ID, SAMPLE, Effect, Sample
 from microservo.cli.output import console
 from microservo.cli.progress import TerminalProgress
+from microservo.cli.signals import handled_signals
 from microservo.domain.campaigns.definition import Definition, LoadStep
 from microservo.domain.campaigns.plan import CampaignPlan, plan_campaign
 from microservo.domain.campaigns.target import CampaignTarget
@@ -45,7 +46,8 @@ def record(options: SystemOptions, faults: int, folder: Path) -> int:
     """
     progress = TerminalProgress(console())
     policy = options.policy
-    with EmbeddedSystem(options, progress) as system:
+    system = EmbeddedSystem(options, progress)
+    with handled_signals(system.kill), system:
         system.start()
         count_down(progress, "without faults", options.fault_free_s)
         plan = _plan(options, faults)
