@@ -11,8 +11,8 @@ import argparse, time
 from benchmarks.command import run
 
 def measure(folder, given):
-    print("begun", flush=True)
     try:
+        print("begun", flush=True)
         time.sleep(60)
     finally:
         print("what it started is ended", flush=True)
