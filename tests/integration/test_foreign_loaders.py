@@ -85,7 +85,8 @@ def test_tsb_ad_scores_our_series_as_it_does_its_own(made: Path, tmp_path: Path)
 def test_the_platform_of_rcabench_finds_our_datapacks_valid_and_reads_their_truth(
     made: Path, tmp_path: Path
 ) -> None:
-    python = environment("rcabench-platform==0.4.46", ["rcabench-platform[sdk]==0.4.46"])
+    # It imports yaml without asking for it.
+    python = environment("rcabench-platform==0.4.46", ["rcabench-platform[sdk]==0.4.46", "pyyaml"])
     folder = exported(made, "rcabench", tmp_path / "datapacks")
     packs = sorted(path for path in folder.iterdir() if path.is_dir())
     assert len(packs) == 2
