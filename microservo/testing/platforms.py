@@ -285,7 +285,9 @@ def _any(platform: Platform, kind: str = "noop") -> Instance:
 
 
 def _can_be_at(platform: Platform, kind: str, instance: Instance) -> bool:
-    return not KINDS[kind].needs or instance.service in places(KINDS[kind], list(platform.edges()))
+    """Whether a kind finds what it needs there; a platform that knows no calls refuses none."""
+    edges = list(platform.edges())
+    return not KINDS[kind].needs or not edges or instance.service in places(KINDS[kind], edges)
 
 
 def _apply(mechanism: Mechanism, instance: str, kind: str, fault: Fault) -> Confirmation:

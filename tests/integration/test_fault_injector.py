@@ -228,7 +228,7 @@ def test_every_kind_is_applied_confirmed_and_recovered(lab: Lab, start: Start) -
     assert carried == {kind for kind in kinds_of_local_targets() if not KINDS[kind].on_telemetry}
     with start():
         for kind in sorted(carried):
-            service = "front" if KINDS[kind].needs else "back"
+            service = "front" if KINDS[kind].needs in ("users", "callees") else "back"
             lab.ask(kind, kind, service=service)
             times = lab.wait_for(kind, "recovered", "failed", instance=f"{service}-0").times()
             assert lab.state(kind, f"{service}-0") == "recovered", lab.status(kind)

@@ -114,13 +114,22 @@ class Story:
         return event
 
     def until_all(self, check: Callable[[FaultEvent], bool], fault_ids: Sequence[str], what: str) -> None:
+        left: dict[str, str] = {}
+
         def hold() -> bool:
             statuses = self.statuses()
-            found = (statuses[each].parts.values() for each in fault_ids if each in statuses)
-            done = [all(map(check, events)) for events in found]
-            return len(done) == len(fault_ids) and all(done)
+            left.clear()
+            for fault_id in fault_ids:
+                parts = statuses[fault_id].parts.values() if fault_id in statuses else ()
+                if not parts or not all(map(check, parts)):
+                    left[fault_id] = ", ".join(f"{each.state}: {each.reason}" for each in parts)
+            return not left
 
-        eventually(hold, timeout_s=PATIENCE_S, what=what)
+        try:
+            eventually(hold, timeout_s=PATIENCE_S, what=what)
+        except AssertionError as error:
+            error.add_note(f"not so: {left}")
+            raise
 
     def declared(self, number: int) -> list[str]:
         """Ids of what others have in force for that many times."""
