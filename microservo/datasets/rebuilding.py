@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -166,6 +166,8 @@ class _Build:
         self._out_dir = out_dir
         self.policy = policy
         self._open = ExitStack()
+        self._writer = ThreadPoolExecutor(1, "writer")
+        self._appended: Future[None] = self._writer.submit(lambda: None)
         with writing(out_dir):
             self._facts = FactCollector(log.run.run_id, log.prefix, scratch)
             self._files = {
@@ -207,13 +209,21 @@ class _Build:
             self._facts.add_ledger_rows(rows)
 
     def append(self, tables: Tables) -> None:
-        """Adds the next rows of the large tables."""
+        """Adds the next rows of the large tables, in a thread: meanwhile the rows behind them are merged.
+
+        Those before must be written, so no more than these are held.
+        """
+        self._appended.result()
+        self._appended = self._writer.submit(self._append, tables)
+
+    def _append(self, tables: Tables) -> None:
         with writing(self._out_dir):
             for name, rows in tables.items():
                 self._files[name].append(rows)
 
     def finish(self, outcome: Outcome, found: Sequence[Evaluation]) -> Manifest:
         """Writes what is left, and all about it; what was found of algorithms goes into the report."""
+        self._appended.result()
         with writing(self._out_dir):
             with ThreadPoolExecutor() as pool:
                 # All that there was to read is read: the processors are free.
@@ -233,6 +243,7 @@ class _Build:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._writer.shutdown()
         self._open.__exit__(exc_type, exc, traceback)
 
     def _manifest(self, files: tuple[FileEntry, ...], outcome: Outcome) -> Manifest:
