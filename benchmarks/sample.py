@@ -1,8 +1,8 @@
 """Records the sample that is shipped with the package.
 
-It starts a system of its own, leaves it alone for some minutes, injects every kind of fault that does
-something to a service of it, and keeps what algorithms read, with the truth apart. That takes an hour,
-in which the machine should have nothing else to do.
+It starts a system of its own, leaves it alone until its caches are full and some minutes more, injects
+every kind of fault that does something to a service of it, and keeps what algorithms read, with the truth
+apart. That takes an hour, in which the machine should have nothing else to do.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from schemas.catalogue import FEATURE_WINDOWS, SERVICE_GRAPH
 from schemas.records import FaultEvent, FeatureWindow, ServiceGraph
 
 COMMAND = "python -m benchmarks.sample"
+_SETTLE_S = 60.0
+"""So long the caches of a target that was just started fill: nothing of that is kept."""
 _DRAIN_MARGIN_S = 3.0
 _DURATION_US = (12_000_000, 15_000_000)
 """Two windows lie in each fault, or three: of one alone, rankers that compare windows can say nothing."""
@@ -88,7 +90,10 @@ def sample_of(broker: Broker, topic_prefix: str, run_id: str, events: Sequence[F
     """
     run = find_run(broker, run_id, topic_prefix).run
     graphs = records_of_run(broker, topic_prefix, run_id, SERVICE_GRAPH)
-    windows = records_of_run(broker, topic_prefix, run_id, FEATURE_WINDOWS)
+    settled_us = run.started_at_us + round(1e6 * _SETTLE_S)
+    windows = _first_revisions(records_of_run(broker, topic_prefix, run_id, FEATURE_WINDOWS), settled_us)
+    kept = {(each.service, each.start_us) for each in windows}
+    truth = newest_truth(broker, topic_prefix, run_id)
     about = {
         "command": COMMAND,
         "seed": run.seed,
@@ -106,18 +111,18 @@ def sample_of(broker: Broker, topic_prefix: str, run_id: str, events: Sequence[F
     }
     return Sample(
         about=about,
-        windows=_first_revisions(windows),
+        windows=windows,
         edges=_edges(graphs),
-        truth=newest_truth(broker, topic_prefix, run_id),
+        truth={window: value for window, value in truth.items() if window in kept},
         effects=list(_effects(broker, topic_prefix, run_id, events)),
     )
 
 
-def _first_revisions(records: Iterable[object]) -> list[FeatureWindow]:
-    """What algorithms were given, by instant and service, each window once."""
+def _first_revisions(records: Iterable[object], from_us: int) -> list[FeatureWindow]:
+    """What algorithms were given from an instant on, by instant and service, each window once."""
     found: dict[tuple[int, str], FeatureWindow] = {}
     for each in records:
-        if isinstance(each, FeatureWindow) and each.revision == 0:
+        if isinstance(each, FeatureWindow) and each.revision == 0 and each.start_us >= from_us:
             found.setdefault((each.start_us, each.service), replace(each, run_id=RUN_ID))
     return [found[key] for key in sorted(found)]
 
@@ -159,7 +164,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.add_argument("--out", type=Path, default=SAMPLE, help="folder to write it to")
     parser.add_argument("--faults", type=int, default=100, help="how many; all kinds in turn")
-    parser.add_argument("--fault-free", type=float, default=180.0, help="seconds before the first one")
+    parser.add_argument("--fault-free", type=float, default=420.0, help="seconds before the first one")
     parser.add_argument("--seed", type=int, default=7, help="of everything random in the run")
     parser.add_argument("--journeys-per-s", type=float, default=8.0, help="users' journeys per second")
     arguments = parser.parse_args()

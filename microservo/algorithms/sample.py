@@ -1,4 +1,4 @@
-"""The sample that is shipped: a recorded run with eleven kinds of fault, to try an algorithm on offline.
+"""The sample that is shipped: a recorded run with 100 faults of 50 kinds, to try an algorithm on offline.
 
 ::
 

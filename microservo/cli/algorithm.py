@@ -274,7 +274,7 @@ def kinds(session: Session, name: str | None, *, as_json: bool) -> None:
 def check(session: Session, /, spec: str, *, unfenced: bool, **declared: Any) -> None:
     """Try what every algorithm must keep to on the one at SPEC; needs no running system.
 
-    Where all holds, it is tried on a sample that is shipped, a run with eleven kinds of fault in it, beside
+    Where all holds, it is tried on a sample that is shipped, a run with 100 faults of 50 kinds in it, beside
     algorithms that it has to beat. What is shown is defined as on the board.
 
     \b

@@ -108,12 +108,18 @@ def sample() -> Sample:
     newest = max(version for record, version in example_bytes() if record == "experiment")
     example = decode_as(Experiment, next(iter(example_bytes()["experiment", newest].values())))
     run = replace(
-        example, run_id="run-1", start_offsets={}, end_offsets={}, fault_free_until_us=BEGIN_US + 10 * S
+        example,
+        run_id="run-1",
+        started_at_us=BEGIN_US - 60 * S,
+        start_offsets={},
+        end_offsets={},
+        fault_free_until_us=BEGIN_US + 10 * S,
     )
     write_run(broker, run, process="system", clock=lambda: BEGIN_US, topic_prefix="t-")
     records = (
         *(window("front", 1), window("cart", 1), window("cart", 0)),
         *(window("cart", 0, value=2.0), window("cart", 0, revision=1, value=3.0)),
+        *(window("cart", -1), labelled("cart", -1, 0, "normal")),
         replace(window("cart", 7), run_id="run-0"),
         *(labelled("cart", 0, 0, "masked"), labelled("cart", 0, 2, "anomalous")),
         labelled("cart", 0, 1, "normal"),
@@ -132,6 +138,11 @@ def test_each_window_is_there_once_as_algorithms_were_first_given_it(sample: Sam
     found = [((each.start_us - BEGIN_US) // S, each.service, each.values) for each in sample.windows]
     assert found == [(0, "cart", (1.0,)), (5, "cart", (1.0,)), (5, "front", (1.0,))]
     assert {each.run_id for each in sample.windows} == {"sample"}
+
+
+def test_what_was_while_caches_filled_is_left_out(sample: Sample) -> None:
+    places = [*sample.truth, *((each.service, each.start_us) for each in sample.windows)]
+    assert min(start_us for _, start_us in places) == BEGIN_US
 
 
 def test_the_truth_is_the_newest(sample: Sample) -> None:
