@@ -60,7 +60,7 @@ class NSigma:
             floor_ratio=floor_ratio,
         )
         self._top_k = top_k
-        self._furthest = furthest(memory_windows)
+        self._memory_windows = memory_windows
         self._forgetting = forgetting_of(memory_windows)
         self._warm_up = warm_up_windows
         self._floor_ratio = floor_ratio
@@ -97,6 +97,7 @@ class NSigma:
         self._guard.restore(snapshot["held"], max(0, self._warm_up - self._windows))
 
     def _distance(self, past: Moments, value: float) -> float:
+        most = furthest(min(past.seen, self._memory_windows))
         if past.mean == 0 and past.variance == 0:
-            return self._furthest if value else 0.0
-        return damped(past.distance(value, self._floor_ratio * size_of(past.mean)), self._furthest)
+            return most if value else 0.0
+        return damped(past.distance(value, self._floor_ratio * size_of(past.mean)), most)

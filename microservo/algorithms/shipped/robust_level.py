@@ -81,7 +81,7 @@ class RobustLevels:
             guard_windows=guard_windows,
             floor_ratio=floor_ratio,
         )
-        self._furthest = furthest(memory_windows)
+        self._memory_windows = memory_windows
         self._forgetting = forgetting_of(memory_windows)
         self._warm_up = warm_up_windows
         self._floor_ratio = floor_ratio
@@ -100,18 +100,19 @@ class RobustLevels:
         known = self._features.get(name)
         if known is None or known.seen < self._warm_up or not usable(value):
             return math.nan
-        scaled = log_scaled(value)
+        scaled, most = log_scaled(value), furthest(min(known.seen, self._memory_windows))
         # What was always 0 has no size yet: its first value counts as what came once.
-        distance = known.distance(scaled, self._floor(known) or abs(scaled) / self._furthest)
-        return math.copysign(damped(abs(distance), self._furthest), distance)
+        distance = known.distance(scaled, self._floor(known) or abs(scaled) / most)
+        return math.copysign(damped(abs(distance), most), distance)
 
     def _learn(self, known: RobustLevel, scaled: float) -> None:
+        reach = furthest(self._memory_windows)
         known.add(
             scaled,
             forgetting=self._forgetting,
             # What was always 0 has no size yet: the clip must not keep it there for ever.
-            floor=self._floor(known) or abs(scaled) / self._furthest,
-            reach=self._furthest,
+            floor=self._floor(known) or abs(scaled) / reach,
+            reach=reach,
         )
 
     def _floor(self, known: RobustLevel) -> float:

@@ -24,13 +24,13 @@ def size_of(level: float) -> float:
     return -math.expm1(-abs(level))
 
 
-def furthest(memory_windows: float) -> float:
+def furthest(windows: float) -> float:
     """How far a value can be from a past of so many windows and still belong to it, in standard deviations.
 
     In a sample of n, none is further than the root of n - 1 from the mean (Samuelson's inequality, 1968): so
     far is what came once. From such a past nobody can tell how much less usual it is what never came.
     """
-    return math.sqrt(memory_windows)
+    return math.sqrt(windows)
 
 
 def damped(distance: float, furthest: float) -> float:
