@@ -50,5 +50,8 @@ def _masked(head: str) -> str:
     if '"' in first_line or "'" in first_line:
         return " ".join(_VARIABLE.sub(MASK, first_line).split())[:MAX_TEMPLATE_CHARS]
     # Nothing but quoted text goes beyond a word, and most words are plain ones: five times as fast.
-    words = [word if word.isalpha() else _VARIABLE.sub(MASK, word) for word in first_line.split()]
+    words = [
+        word if word.isalpha() else MASK if word.isdecimal() else _VARIABLE.sub(MASK, word)
+        for word in first_line.split()
+    ]
     return " ".join(words)[:MAX_TEMPLATE_CHARS]

@@ -59,7 +59,10 @@ class ChaosController:
     workloads: Workloads
     behaviour: Behaviour = field(default_factory=Behaviour)
     behaviours: dict[str, Behaviour] = field(default_factory=dict)
-    """Other behaviours, by what the names of the pods begin with that an object is to act on."""
+    """Other behaviours, by what the names of the pods begin with that an object is to act on.
+
+    While it runs they are replaced by others, and never changed: its threads read them.
+    """
     namespaces: tuple[str, ...] = ()
     """Those whose objects it sees, beside that of the workloads."""
     restart_s: float = 1.1
@@ -72,11 +75,19 @@ class ChaosController:
     def __post_init__(self) -> None:
         self._api = self.workloads.api
         self._stopping = threading.Event()
+        self._broken: list[Exception] = []
         # As the real one has a controller for each kind.
         self._threads = [threading.Thread(target=self._run, args=[kind], daemon=True) for kind in PLURALS]
         self._lag: list[threading.Timer] = []
 
     def _run(self, kind: str) -> None:
+        try:
+            self._reconcile_all(kind)
+        except Exception as error:
+            self._broken.append(error)
+            raise
+
+    def _reconcile_all(self, kind: str) -> None:
         paths = [
             f"{ROOT}/namespaces/{namespace}/{PLURALS[kind]}"
             for namespace in (self.workloads.namespace, *self.namespaces)
@@ -303,6 +314,9 @@ class ChaosController:
                 thread.join()
             for timer in self._lag:
                 timer.join()
+            if self._broken:
+                msg = "the controller of a kind has ended, so what came of its objects says nothing"
+                raise ExceptionGroup(msg, self._broken)
 
 
 def has_lasted(found: Json) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,40 @@ def number(fields: Fields, *names: str) -> float:
             except (TypeError, ValueError):
                 continue
     return float("nan")
+
+
+class Documents:
+    """The fields of some documents, by columns: what few of them have costs little.
+
+    Args:
+        documents: in their order.
+    """
+
+    def __init__(self, documents: Sequence[Fields]) -> None:
+        self._documents = documents
+        self._names = frozenset[str]().union(*documents)
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+    def __iter__(self) -> Iterator[Fields]:
+        return iter(self._documents)
+
+    def have(self, *names: str) -> bool:
+        """Whether any of them has any of some fields."""
+        return not self._names.isdisjoint(names)
+
+    def texts(self, *names: str) -> list[str]:
+        """What `text` gives for each."""
+        found = [""] * len(self._documents)
+        for name in reversed([each for each in names if each in self._names]):
+            found = [
+                str(first)
+                if (values := fields.get(name)) and (first := values[0]) not in (None, "")
+                else other
+                for fields, other in zip(self._documents, found, strict=True)
+            ]
+        return found
 
 
 def flattened(document: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -66,7 +100,7 @@ def microseconds(instants: Sequence[str]) -> Int64:
         [1000002]
     """
     # NumPy knows no time zones, and wants to be told so.
-    plain = [each.removesuffix("Z").removesuffix("+00:00") for each in instants]
+    plain = [each[:-1] if each[-1:] == "Z" else each.removesuffix("+00:00") for each in instants]
     return np.array(plain, "datetime64[ns]").astype(np.int64) // 1000
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from hashlib import blake2b
 
 import numpy as np
 
 from microservo.adapters.otlp.checks import Refused
 from microservo.domain.rows import LogRows, coded, id_column
+from microservo.domain.telemetry import Ids, UInt8, UInt64
 from microservo.domain.templates import template_of
-from microservo.sources.documents.fields import TIME, Fields, hex_id, microseconds, number, text
-from microservo.sources.documents.origin import ORIGIN_FIELDS, Origin, origin_of
+from microservo.sources.documents.fields import TIME, Documents, Fields, hex_id, microseconds, number
+from microservo.sources.documents.origin import ORIGIN_FIELDS, by_origin
 
 _MESSAGE = ("message", "log", "body.text", "body", "event.original")
 _LEVEL = ("log.level", "severity_text", "level", "severity")
@@ -33,6 +33,8 @@ LOG_FIELDS = (
 )
 """All that is looked at, but for the time."""
 _MAX_BODY_BYTES = 16 * 1024
+_SURE_CHARS = _MAX_BODY_BYTES // 4
+"""So many are never more bytes than that."""
 # Source: the data model of OpenTelemetry's logs, "Mapping of SeverityNumber", and syslog's names.
 _SEVERITY = {
     "trace": 1,
@@ -55,64 +57,44 @@ _SEVERITY = {
 }
 
 
-@dataclass(slots=True)
-class _Columns:
-    times: list[str] = field(default_factory=list)
-    bodies: list[str] = field(default_factory=list)
-    severities: list[int] = field(default_factory=list)
-    trace_ids: list[bytes] = field(default_factory=list)
-    span_ids: list[bytes] = field(default_factory=list)
-    line_ids: list[int] = field(default_factory=list)
-
-
-def log_rows(documents: Sequence[Fields], keys: Sequence[str]) -> Iterator[LogRows]:
+def log_rows(documents: Sequence[Fields], ids: UInt64) -> Iterator[LogRows]:
     """The log lines of documents, by who they are from.
 
     Args:
         documents: each with `@timestamp`, in ISO 8601.
-        keys: a name for each that no other document has, to tell a repetition from a line like another.
+        ids: a number for each that no other document has, to tell a repetition from a line like another.
     """
-    groups: dict[Origin, _Columns] = {}
-    for fields, key in zip(documents, keys, strict=True):
-        columns = groups.setdefault(origin_of(fields), _Columns())
-        body = text(fields, *_MESSAGE)
-        columns.times.append(fields[TIME][0])
-        columns.bodies.append(_cut(body))
-        columns.severities.append(_severity(fields))
-        columns.trace_ids.append(hex_id(text(fields, "trace.id", "trace_id"), 16))
-        columns.span_ids.append(hex_id(text(fields, "span.id", "span_id"), 8))
-        columns.line_ids.append(line_id(fields, key))
-    for origin, columns in groups.items():
+    # All of them at once: one after another takes three times as long.
+    columns = Documents(documents)
+    messages = columns.texts(*_MESSAGE)
+    bodies = [_cut(each) if len(each) > _SURE_CHARS else each for each in messages]
+    templates = [template_of(each) for each in bodies]
+    time_us = microseconds([fields[TIME][0] for fields in documents])
+    severity = _severities(columns)
+    trace_id = _id_column(columns, 16, "trace.id", "trace_id")
+    span_id = _id_column(columns, 8, "span.id", "span_id")
+    line_id = _line_ids(columns, messages, ids)
+    for origin, places in by_origin(columns):
+        rows = places.tolist()
         yield LogRows(
             service=origin.service,
             instance=origin.instance,
             identity=origin.identity,
-            time_us=microseconds(columns.times),
-            severity=np.array(columns.severities, np.uint8),
-            template=coded(map(template_of, columns.bodies)),
-            trace_id=id_column(columns.trace_ids, 16),
-            span_id=id_column(columns.span_ids, 8),
-            line_id=np.array(columns.line_ids, np.uint64),
-            bodies=tuple(columns.bodies),
+            time_us=time_us[places],
+            severity=severity[places],
+            template=coded([templates[row] for row in rows]),
+            trace_id=trace_id[places],
+            span_id=span_id[places],
+            line_id=line_id[places],
+            bodies=tuple([bodies[row] for row in rows]),
         )
 
 
-def line_id(fields: Fields, key: str) -> int:
-    """The id of a line, the same in each of its copies.
-
-    Filebeat may send a line twice, which then are two documents: they have the same file, place and text.
-    """
-    path = text(fields, _PATH)
-    if path and _OFFSET in fields:
-        place = (text(fields, "host.name"), text(fields, "kubernetes.pod.name"), path)
-        key = "\0".join((*place, str(fields[_OFFSET][0]), text(fields, *_MESSAGE)))
-    return digest(key)
-
-
-def digest(key: str) -> int:
-    """Eight bytes of a name, never 0."""
-    raw = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(raw, "little") or 1
+def digests(keys: Sequence[str]) -> UInt64:
+    """Eight bytes of each of some names, never 0; shape (names,)."""
+    found = [blake2b(each.encode("utf-8", "surrogatepass"), digest_size=8).digest() for each in keys]
+    numbers = np.frombuffer(b"".join(found), "<u8").astype(np.uint64)
+    return np.maximum(numbers, np.uint64(1))
 
 
 def refused(fields: Fields, reason: str) -> Refused:
@@ -121,14 +103,38 @@ def refused(fields: Fields, reason: str) -> Refused:
     return Refused(reason=reason, document=document)
 
 
-def _severity(fields: Fields) -> int:
-    given = number(fields, _NUMBER)
-    if 0 < given <= 24:  # NaN is not
-        return int(given)
-    return _SEVERITY.get(text(fields, *_LEVEL).strip().lower(), 0)
+def _line_ids(documents: Documents, messages: Sequence[str], ids: UInt64) -> UInt64:
+    """The id of each line, the same in each of its copies.
+
+    Filebeat may send a line twice, which then are two documents: they have the same file, place and text.
+    """
+    if not (documents.have(_PATH) and documents.have(_OFFSET)):
+        return ids
+    paths, offsets = documents.texts(_PATH), documents.texts(_OFFSET)
+    hosts, pods = documents.texts("host.name"), documents.texts("kubernetes.pod.name")
+    places = list(zip(hosts, pods, paths, offsets, messages, strict=True))
+    known = [row for row, (_, _, path, offset, _) in enumerate(places) if path and offset]
+    found = ids.copy()
+    found[known] = digests(["\0".join(places[row]) for row in known])
+    return found
+
+
+def _id_column(documents: Documents, width: int, *names: str) -> Ids:
+    if not documents.have(*names):
+        return np.zeros(len(documents), f"V{width}")
+    return id_column([hex_id(each, width) for each in documents.texts(*names)], width)
+
+
+def _severities(documents: Documents) -> UInt8:
+    levels = documents.texts(*_LEVEL)
+    of_level = {each: _SEVERITY.get(each.strip().lower(), 0) for each in set(levels)}
+    found = np.array([of_level[each] for each in levels], np.uint8)
+    if documents.have(_NUMBER):
+        given = np.array([number(fields, _NUMBER) for fields in documents])
+        used = (given > 0) & (given <= 24)  # NaN is not
+        found[used] = given[used].astype(np.uint8)
+    return found
 
 
 def _cut(body: str) -> str:
-    if len(body) * 4 <= _MAX_BODY_BYTES:
-        return body
     return body.encode("utf-8", "replace")[:_MAX_BODY_BYTES].decode(errors="ignore")

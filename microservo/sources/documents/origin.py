@@ -6,12 +6,17 @@ name, the container, or the host, in this order.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
+from itertools import repeat
 from typing import NamedTuple
+
+import numpy as np
 
 from microservo.domain.bounded_names import cut
 from microservo.domain.identity import Identity
-from microservo.sources.documents.fields import Fields
+from microservo.domain.rows import Codes
+from microservo.sources.documents.fields import Documents
 from microservo.sources.prometheus.owners import workload_of
 
 _NAMESPACE = ("kubernetes.namespace", "kubernetes.namespace_name", "k8s.namespace.name")
@@ -41,7 +46,6 @@ _ONE = (
 )
 ORIGIN_FIELDS = (*_ONE, *_INSTANCE, *_POD, *_NAMESPACE, *_WORKLOAD, *_APP, *_CONTAINER, *_HOST)
 """All that is looked at."""
-_LOOKED_AT = frozenset(ORIGIN_FIELDS)
 _UNKNOWN = "unknown"
 
 
@@ -53,11 +57,20 @@ class Origin(NamedTuple):
     identity: Identity
 
 
-def origin_of(fields: Fields) -> Origin:
-    """Who a document is from; `unknown` for the service where it does not say."""
+def by_origin(documents: Documents) -> Iterator[tuple[Origin, Codes]]:
+    """Who documents are from, each with the places of theirs in order; `unknown` for a service not said."""
     # By the fields that there are, which are few, rather than by all that could say so.
-    given = [(name, str(values[0])) for name, values in fields.items() if name in _LOOKED_AT and values]
-    return _origin(tuple(given))
+    names = [each for each in dict.fromkeys(ORIGIN_FIELDS) if documents.have(each)]
+    said = zip(*map(documents.texts, names), strict=True) if names else repeat((), len(documents))
+    index: dict[tuple[str, ...], int] = {}
+    codes = np.array([index.setdefault(each, len(index)) for each in said], np.int64)
+    origins: dict[Origin, int] = {}
+    # Who is the same may say more than one thing of what tells nobody apart.
+    same = [origins.setdefault(_origin(tuple(zip(names, each, strict=True))), len(origins)) for each in index]
+    codes = np.array(same, np.int64)[codes]
+    order = np.argsort(codes, kind="stable")
+    ends = np.cumsum(np.bincount(codes, minlength=len(origins)))[:-1]
+    yield from zip(origins, np.split(order, ends) if origins else (), strict=True)
 
 
 # Who sends is the same in nearly all that it sends.

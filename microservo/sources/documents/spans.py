@@ -26,9 +26,9 @@ from microservo.domain.telemetry import (
     RPC,
     SERVER_SPAN,
 )
-from microservo.sources.documents.fields import TIME, Fields, hex_id, microseconds, number, text
+from microservo.sources.documents.fields import TIME, Documents, Fields, hex_id, microseconds, number, text
 from microservo.sources.documents.logs import refused
-from microservo.sources.documents.origin import ORIGIN_FIELDS, Origin, origin_of
+from microservo.sources.documents.origin import ORIGIN_FIELDS, Origin, by_origin
 
 _EVENT = "processor.event"
 _GRPC_STATUS = ("attributes.rpc.grpc.status_code", "rpc.grpc.status_code", "labels.grpc_status_code")
@@ -119,16 +119,17 @@ def span_rows(documents: Sequence[Fields], unusable: list[Refused]) -> Iterator[
         documents: each with `@timestamp`, in ISO 8601.
         unusable: those without ids or duration are added here.
     """
-    groups: dict[Origin, list[_Read]] = {}
+    usable: list[Fields] = []
+    found: list[_Read] = []
     for fields in documents:
         span = _span(fields)
         if isinstance(span, str):
             unusable.append(refused(fields, span))
             continue
-        read = _Read(fields[TIME][0], number(fields, "timestamp.us"), span)
-        groups.setdefault(origin_of(fields), []).append(read)
-    for origin, found in groups.items():
-        yield _rows(origin, found)
+        usable.append(fields)
+        found.append(_Read(fields[TIME][0], number(fields, "timestamp.us"), span))
+    for origin, places in by_origin(Documents(usable)):
+        yield _rows(origin, [found[place] for place in places.tolist()])
 
 
 def _rows(origin: Origin, found: Sequence[_Read]) -> SpanRows:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +25,10 @@ import numpy as np
 
 from microservo.adapters.otlp.checks import Refused
 from microservo.domain.rows import Rows
-from microservo.domain.telemetry import Signal
+from microservo.domain.telemetry import Signal, UInt64
 from microservo.errors import Retryable
 from microservo.sources.documents.fields import TIME, microseconds
-from microservo.sources.documents.logs import LOG_FIELDS, digest, log_rows
+from microservo.sources.documents.logs import LOG_FIELDS, digests, log_rows
 from microservo.sources.documents.spans import SPAN_FIELDS, span_rows
 from microservo.sources.elasticsearch.client import make_client, translated
 from microservo.sources.elasticsearch.settings import ElasticsearchSettings
@@ -45,6 +45,8 @@ _FORGET_US = 4 * _SWEEP_EVERY_US
 """Two sweeps may fail before what is still within them is forgotten."""
 _READING_S = 3.0
 """What a look may take, beyond the interval, before what it gives is late."""
+_SENDING_S = 0.002
+"""What it takes to send a request: CPython would give the thread that does a turn only every 5 ms."""
 
 Hit = Mapping[str, Any]
 Clause = dict[str, Any]
@@ -97,7 +99,8 @@ class ElasticsearchTail:
             from_us = begin_us - round(back_s * 1e6)
             for hits in self._look(feed, _since(from_us, TIME, _INGESTED), end_us):
                 places[feed.signal] = max(places[feed.signal], _reached_us(hits))
-                yield self._page(feed, self._seen[feed.signal].new(hits, now_us), _place(places))
+                new, ids = self._seen[feed.signal].new(hits, now_us)
+                yield self._page(feed, new, ids, _place(places))
             places[feed.signal] = max(places[feed.signal], end_us)
             yield Page(signal=feed.signal, rows=(), place=_place(places))
             # Each sweep meets all that a later look may meet.
@@ -111,7 +114,7 @@ class ElasticsearchTail:
         """Documents with `begin_us <= @timestamp < end_us`, whenever they came."""
         for feed in self._feeds:
             for hits in self._look(feed, _since(begin_us, TIME), end_us):
-                yield self._page(feed, hits, Place("", _reached_us(hits)))
+                yield self._page(feed, hits, _ids(hits), Place("", _reached_us(hits)))
 
     def close(self) -> None:
         self._asking.shutdown()
@@ -146,17 +149,18 @@ class ElasticsearchTail:
                     break
                 # The next page is on its way while this one is made into rows.
                 asked = self._asking.submit(pit.search, hits[-1]["sort"])
+                wait((asked,), timeout=_SENDING_S)
                 yield hits
         finally:
             asked.exception()
             pit.close()
 
-    def _page(self, feed: _Feed, hits: Sequence[Hit], place: Place) -> Page:
+    def _page(self, feed: _Feed, hits: Sequence[Hit], ids: UInt64, place: Place) -> Page:
         documents = [hit["fields"] for hit in hits]
         unusable: list[Refused] = []
         rows: Sequence[Rows]
         if feed.signal == "logs":
-            rows = tuple(log_rows(documents, [_key(hit) for hit in hits]))
+            rows = tuple(log_rows(documents, ids))
         else:
             rows = tuple(span_rows(documents, unusable))
         return Page(signal=feed.signal, rows=rows, refused=unusable, place=place, held=len(hits))
@@ -216,12 +220,13 @@ class _Seen:
     def __init__(self) -> None:
         self._met_us: dict[int, int] = {}
 
-    def new(self, hits: Sequence[Hit], now_us: int) -> list[Hit]:
-        """Those that were not given yet; from now on they were."""
-        keys = [digest(_key(hit)) for hit in hits]
-        found = [hit for hit, key in zip(hits, keys, strict=True) if key not in self._met_us]
+    def new(self, hits: Sequence[Hit], now_us: int) -> tuple[Sequence[Hit], UInt64]:
+        """Those that were not given yet, with their ids; from now on they were."""
+        ids = _ids(hits)
+        keys = ids.tolist()
+        new = [place for place, key in enumerate(keys) if key not in self._met_us]
         self._met_us.update(dict.fromkeys(keys, now_us))
-        return found
+        return (hits, ids) if len(new) == len(hits) else ([hits[place] for place in new], ids[new])
 
     def forget(self, before_us: int) -> None:
         """Forgets those that were not met since an instant."""
@@ -246,8 +251,8 @@ def _reached_us(hits: Sequence[Hit]) -> int:
     return int(microseconds([hits[-1]["fields"][TIME][0]])[0])
 
 
-def _key(hit: Hit) -> str:
-    return f"{hit['_index']}\0{hit['_id']}"
+def _ids(hits: Sequence[Hit]) -> UInt64:
+    return digests([f"{hit['_index']}\0{hit['_id']}" for hit in hits])
 
 
 def _instant(time_us: int) -> str:

@@ -16,7 +16,7 @@ from microservo.domain.rows import Rows
 from microservo.domain.telemetry import Signal
 from microservo.errors import InvalidMessage
 from microservo.sources.documents.fields import TIME, Fields, flattened
-from microservo.sources.documents.logs import log_rows
+from microservo.sources.documents.logs import digests, log_rows
 from microservo.sources.kafka.formats import SIGNALS, document_of, format_of, is_json
 from microservo.sources.kafka.jaeger import jaeger_request
 from microservo.sources.kafka.settings import Format
@@ -76,7 +76,7 @@ def decode_messages(messages: Sequence[Message], formats: Mapping[str, Format], 
             found.add(signal, (), [Refused(reason=str(error), document=value, content_type=_type(value))])
     if documents:
         fields, keys = zip(*documents, strict=True)
-        found.add("logs", log_rows(fields, keys))
+        found.add("logs", log_rows(fields, digests(keys)))
     if samples:
         found.add("metrics", _sampled(samples))
     return found

@@ -136,9 +136,10 @@ def _grouped(
 
 def _read(columns: _Columns, after_us: int) -> _Read:
     # Not by zip(*pairs): one argument a value takes longer than all the rest.
-    seconds = np.array([at for at, _ in columns.pairs], np.float64)
+    flat: list[Any] = list(itertools.chain.from_iterable(columns.pairs))
+    seconds = np.array(flat[::2], np.float64)
     time_us = np.rint(seconds * 1e6).astype(np.int64)
-    value = np.array([float(text) for _, text in columns.pairs], np.float64)
+    value = np.array(list(map(float, flat[1::2])), np.float64)
     codes = np.repeat(np.arange(len(columns.lengths)), columns.lengths)
     # A share of nothing is no number, and a quantile beyond the last bucket none that can be reckoned with.
     kept = np.isfinite(value) & (time_us > after_us)

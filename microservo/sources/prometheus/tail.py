@@ -13,14 +13,16 @@ away costs time: the cursor stays.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
 from microservo.domain.rows import MetricRows, PointRows
 from microservo.errors import InvalidInput
 from microservo.runtime.log_limit import LogLimit
-from microservo.sources.prometheus.api import PrometheusApi
+from microservo.sources.prometheus.api import PrometheusApi, Series
 from microservo.sources.prometheus.identity import Subject, subject_of
 from microservo.sources.prometheus.owners import Owners
 from microservo.sources.prometheus.queries import Asked, Evaluated, Sampled, queries_of
@@ -59,6 +61,7 @@ class PrometheusTail:
         self._types: Mapping[str, str] = {}
         self._learned_us = 0
         self._refusals = LogLimit()
+        self._asking = ThreadPoolExecutor(1, thread_name_prefix="prometheus")
 
     def pages(self, cursor: str) -> Generator[Page, None, None]:
         step_us = self._settings.grid_s * 1_000_000
@@ -91,20 +94,22 @@ class PrometheusTail:
         yield replace(page, held=round(scrapes))
 
     def close(self) -> None:
+        self._asking.shutdown()
         self._api.close()
 
     def _page(self, after_us: int, until_us: int) -> Page:
         self._learn(until_us)
         rows: list[MetricRows | PointRows] = []
         left_out = []
-        for query in self._queries:
-            try:
-                rows += self._rows(query, after_us, until_us)
-            except InvalidInput as error:
-                what = query.expr if isinstance(query, Evaluated) else query.selector
-                left_out.append(what)
-                if (end := self._refusals.end_of_line("", what)) is not None:
-                    logger.warning("%s is left out: %s%s", what, error, end)
+        with closing(self._answers(after_us, until_us)) as answers:
+            for query, answer in answers:
+                try:
+                    rows += self._rows(query, answer.result(), after_us)
+                except InvalidInput as error:
+                    what = query.expr if isinstance(query, Evaluated) else query.selector
+                    left_out.append(what)
+                    if (end := self._refusals.end_of_line("", what)) is not None:
+                        logger.warning("%s is left out: %s%s", what, error, end)
         place = Place(str(until_us), until_us)
         return Page(signal="metrics", rows=tuple(rows), place=place, left_out=tuple(left_out))
 
@@ -123,28 +128,43 @@ class PrometheusTail:
             self._owners.learn(pods, sets)
         self._learned_us = at_us
 
-    def _rows(self, query: Asked, after_us: int, until_us: int) -> list[MetricRows | PointRows]:
-        if isinstance(query, Evaluated):
-            return list(self._evaluated(query, after_us, until_us))
-        return list(self._sampled(query, after_us, until_us))
+    def _answers(
+        self, after_us: int, until_us: int
+    ) -> Generator[tuple[Asked, Future[list[Sequence[Series]]]], None, None]:
+        """What each query gives; the next one is on its way while one is made into rows."""
+        ahead: Future[list[Sequence[Series]]] | None = None
+        try:
+            for number, query in enumerate(self._queries, 1):
+                answer = ahead or self._asking.submit(self._ask, query, after_us, until_us)
+                ahead = None
+                for following in self._queries[number : number + 1]:
+                    ahead = self._asking.submit(self._ask, following, after_us, until_us)
+                yield query, answer
+        finally:
+            # The connection is for one thread at a time.
+            if ahead is not None:
+                ahead.exception()
 
-    def _evaluated(self, query: Evaluated, after_us: int, until_us: int) -> Iterator[MetricRows]:
+    def _ask(self, query: Asked, after_us: int, until_us: int) -> list[Sequence[Series]]:
+        """The series that a query gives, in parts of time."""
+        if isinstance(query, Sampled):
+            return [self._api.samples(query.selector, after_us, until_us)]
         step_s = self._settings.grid_s
         first_s, last_s = ((each // (step_s * 1_000_000)) * step_s for each in (after_us, until_us))
-        for part in self._api.grid(query.expr, first_s + step_s, last_s, step_s):
-            yield from level_rows(
-                query.name, part, self._subjects(query.of), is_metered=query.of in _METERED, after_us=after_us
-            )
+        return list(self._api.grid(query.expr, first_s + step_s, last_s, step_s))
 
-    def _sampled(self, query: Sampled, after_us: int, until_us: int) -> Iterator[PointRows]:
-        yield from sample_rows(
-            query.name,
-            self._api.samples(query.selector, after_us, until_us),
-            self._subjects(query.of),
-            partial(self._is_counter, query),
-            raw=query.raw,
-            after_us=after_us,
-        )
+    def _rows(
+        self, query: Asked, parts: Sequence[Sequence[Series]], after_us: int
+    ) -> Iterator[MetricRows | PointRows]:
+        subjects, is_metered = self._subjects(query.of), query.of in _METERED
+        for part in parts:
+            if isinstance(query, Evaluated):
+                yield from level_rows(query.name, part, subjects, is_metered=is_metered, after_us=after_us)
+            else:
+                is_counter = partial(self._is_counter, query)
+                yield from sample_rows(
+                    query.name, part, subjects, is_counter, raw=query.raw, after_us=after_us
+                )
 
     def _is_counter(self, query: Sampled, metric: str) -> bool:
         if query.is_counter is not None:
