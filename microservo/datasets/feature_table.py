@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 
 from microservo.datasets.arrays import array_of, column_array, values_of
 from microservo.datasets.formats.cut import TEST, TRAIN, Cut
+from microservo.datasets.formats.reading import Tables
 from microservo.datasets.tables import TIME
 
 FEATURES = "features.parquet"
@@ -41,7 +43,7 @@ _CELLS = 1 << 21
 _ZSTD_LEVEL = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FeatureRows:
     """The rows of `features.parquet`.
 
@@ -59,7 +61,7 @@ class FeatureRows:
             pa.field(name, TIME if name in ("start", "end") else pa.string(), nullable=name in _UNKNOWN)
             for name in KEYS
         ]
-        split = pa.field("split", pa.string(), nullable=False)
+        split = pa.field("split", pa.string())
         features = [pa.field(name, pa.float64(), nullable=False) for name in self._feature_names()]
         return pa.schema([*keys, split, *features])
 
@@ -90,12 +92,24 @@ class FeatureRows:
                     found.update(texts[each] for each in np.unique(values_of(names.indices)).tolist())
         return sorted(found)
 
+    def _splits(self, windows: pa.Table) -> list[str | None]:
+        """The side of each window; None where a fault of the other side touches it."""
+        if self.cut is None:
+            return [TRAIN] * windows.num_rows
+        starts_us, services = values_of(windows.column("start")), windows.column("service").to_pylist()
+        across = self._across
+        return [
+            None if (start_us, service) in across else TEST if start_us >= self.cut.at_us else TRAIN
+            for start_us, service in zip(starts_us.tolist(), services, strict=True)
+        ]
+
+    @cached_property
+    def _across(self) -> frozenset[tuple[int, str]]:
+        return frozenset() if self.cut is None else self.cut.touched_across(Tables(self.folder))
+
     def _wide(self, windows: pa.Table, places: dict[str, int], schema: pa.Schema) -> pa.Table:
         keys = [windows.column(source).cast(schema.field(name).type) for name, source in KEYS.items()]
-        is_test = np.zeros(windows.num_rows, np.bool_)
-        if self.cut is not None:
-            is_test = self.cut.is_test("windows", windows)
-        split = array_of([TEST if each else TRAIN for each in is_test.tolist()], pa.string())
+        split = array_of(self._splits(windows), pa.string())
         features = [column_array(values) for values in _pivoted(windows, places)]
         return pa.Table.from_arrays([*keys, split, *features], schema=schema)
 

@@ -41,6 +41,16 @@ class Cut:
     at_us: int
     test_faults: frozenset[str]
 
+    def touched_across(self, tables: Tables) -> frozenset[tuple[int, str]]:
+        """Windows, by start and service, that a label of a fault of the other side touches, as a last trace."""
+        labels = tables.table("labels.parquet", "start", "service", "fault_id", "final")
+        columns = (labels.column(name).to_pylist() for name in labels.column_names)
+        return frozenset(
+            (start_us, service)
+            for start_us, service, fault_id, final in zip(*columns, strict=True)
+            if final and (start_us >= self.at_us) != (fault_id in self.test_faults)
+        )
+
     def is_test(self, name: str, rows: pa.Table) -> NDArray[np.bool_]:
         """Which rows of a table are for the test."""
         if name in _BY_FAULT:

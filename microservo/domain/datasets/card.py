@@ -251,7 +251,8 @@ def _splits(manifest: Manifest) -> str:
         return f"{whole} In\n`features`, `split` is `train` everywhere: no instant parts the faults in two."
     return (
         f"{whole} In\n`features`, `split` is `train` before {manifest.test_from_us} (microseconds UTC) and "
-        "`test` from then on:\nno fault was in force or visible on both sides."
+        "`test` from then on:\nno fault was in force or visible on both sides. It is null where a fault of "
+        "the other side touches a window,\nas its after-effect does: no fault is in both."
     )
 
 

@@ -25,7 +25,7 @@ from microservo.datasets import content_hash, read_manifest, verify
 from microservo.datasets.derived import DERIVED, with_derived_files
 from microservo.datasets.feature_table import KEYS, FeatureRows, write_features
 from microservo.datasets.files import file_hash, write_table
-from microservo.datasets.tables import WINDOWS
+from microservo.datasets.tables import LABELS, WINDOWS
 from microservo.domain.datasets.card import dataset_card
 from microservo.domain.datasets.manifest import MANIFEST, Manifest
 from schemas.records import RunLoad
@@ -116,6 +116,22 @@ def test_no_fault_is_on_both_sides_of_the_split(made: Path) -> None:
     assert max(starts["train"]) < CUT_US == min(starts["test"])
     assert read_manifest(made).test_from_us == CUT_US
     assert f"`train` before {CUT_US}" in (made / "README.md").read_text()
+
+
+def test_a_window_that_a_fault_of_the_other_side_touches_is_on_no_side(tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    manifest = write_dataset(folder)
+    label = {
+        **{"run_id": "made-run", "service": "carts-db", "start": CUT_US, "end": CUT_US + 5 * S, "revision": 0},
+        **{"final": True, "fault_id": "f-cpu", "fault_kind": "cpu-hog", "root_service": "cart_service"},
+        **{"relation": "caller", "hops": 1, "phase": "after_effect", "overlap": 1.0, "severity": 0.5},
+        **{"finding": "visible", "role": "affected", "instances": [], "shared_with": []},
+    }
+    write_table(folder / "labels.parquet", LABELS, [pa.Table.from_pylist([label], schema=LABELS)])
+    finish(folder, manifest)
+    rows = pq.read_table(folder / "features.parquet").to_pylist()
+    (row,) = [each for each in rows if each["split"] is None]
+    assert (row["service"], row["start"].timestamp() * S) == ("carts-db", CUT_US)
 
 
 def test_what_can_not_be_cut_is_all_for_training_and_the_card_says_so(tmp_path: Path) -> None:
