@@ -42,7 +42,7 @@ class Cut:
     test_faults: frozenset[str]
 
     def touched_across(self, tables: Tables) -> frozenset[tuple[int, str]]:
-        """Windows, by start and service, that a label of a fault of the other side touches, as a last trace."""
+        """Windows, by start and service, with a label of a fault of the other side, as its after-effect."""
         labels = tables.table("labels.parquet", "start", "service", "fault_id", "final")
         columns = (labels.column(name).to_pylist() for name in labels.column_names)
         return frozenset(

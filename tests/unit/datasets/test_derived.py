@@ -122,7 +122,13 @@ def test_a_window_that_a_fault_of_the_other_side_touches_is_on_no_side(tmp_path:
     folder = tmp_path / "d"
     manifest = write_dataset(folder)
     label = {
-        **{"run_id": "made-run", "service": "carts-db", "start": CUT_US, "end": CUT_US + 5 * S, "revision": 0},
+        **{
+            "run_id": "made-run",
+            "service": "carts-db",
+            "start": CUT_US,
+            "end": CUT_US + 5 * S,
+            "revision": 0,
+        },
         **{"final": True, "fault_id": "f-cpu", "fault_kind": "cpu-hog", "root_service": "cart_service"},
         **{"relation": "caller", "hops": 1, "phase": "after_effect", "overlap": 1.0, "severity": 0.5},
         **{"finding": "visible", "role": "affected", "instances": [], "shared_with": []},

@@ -112,4 +112,4 @@ def test_the_examples_of_the_document_run(
 
 
 def test_the_document_has_an_example_for_each_reader() -> None:
-    assert [title for title, _ in EXAMPLES] == ["pandas", "polars", "DuckDB", "Hugging Face"]
+    assert [title for title, _ in EXAMPLES] == [*("MicroServo", "pandas", "polars", "DuckDB", "Hugging Face")]

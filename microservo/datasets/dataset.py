@@ -1,0 +1,164 @@
+"""`microservo.Dataset`: a dataset on disk for programs that analyse it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow.dataset as ds
+
+from microservo.datasets.feature_table import FEATURES, KEYS
+from microservo.datasets.lazy_rows import Part, Rows
+from microservo.datasets.service_table import SERVICES
+from microservo.datasets.sides import Sides, sides_of
+from microservo.datasets.verifying import read_manifest
+from microservo.domain.datasets.manifest import Manifest
+from microservo.errors import InvalidInput
+
+BY_FAULT = "by-fault"
+
+
+class Split(NamedTuple):
+    """Two sides of a dataset that share no fault; rows as of `Dataset.windows`."""
+
+    train: Rows
+    test: Rows
+
+
+class Dataset:
+    """The dataset in a folder. Nothing is read before it is asked for.
+
+    Example::
+
+        dataset = Dataset("dataset")
+        split = dataset.split("by-fault", warmup=30, cooldown=30)
+        train = split.train.select("service", "truth", *dataset.features).to_pandas()
+        errors = dataset.logs(service="cartservice").where(pyarrow.dataset.field("severity") >= 17)
+        for batch in errors.reader():
+            ...
+
+    Args:
+        folder: with its tables and its manifest, as `microservo dataset rebuild` makes it.
+
+    Attributes:
+        folder: where it is.
+
+    Raises:
+        InvalidInput: the folder holds no dataset.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.manifest: Manifest = read_manifest(self.folder)
+
+    def __repr__(self) -> str:
+        return f"Dataset({str(self.folder)!r})"
+
+    @cached_property
+    def features(self) -> tuple[str, ...]:
+        """The names of the features, sorted: the columns of `windows` that are no key."""
+        return tuple(self.windows().schema.names[len(KEYS) + 1 :])
+
+    def windows(self, service: str | None = None) -> Rows:
+        """Final windows, by start and service: a row each, with a column for each feature.
+
+        Columns: `run_id`, `service`, `service_kind`, `start`, `end` (instants, UTC), `truth` (anomalous,
+        masked, normal), `role`, `fault_id`, `kind`, `phase` (null where no fault touches it), `split` (train,
+        test, or null), and then `features`, float64, NaN where a window has none.
+
+        Args:
+            service: of one service alone.
+        """
+        return self._rows(FEATURES, service=service)
+
+    def services(self) -> Rows:
+        """Services: a row each, with when they were there, how often they were struck, whom they call."""
+        return self._rows(SERVICES)
+
+    def faults(self) -> Rows:
+        """Faults: a row for each instance that one was meant for; times, parameters (JSON), verdict."""
+        return self._rows("faults.parquet")
+
+    def logs(self, service: str | None = None) -> Rows:
+        """Lines of logs: `time`, `service`, `instance`, `template`, `severity`, `body`, ids of the trace.
+
+        Args:
+            service: of one service alone.
+        """
+        return self._rows("logs.parquet", service=service)
+
+    def metrics(self, service: str | None = None, name: str | None = None) -> Rows:
+        """Points of metrics: `time`, `service`, `instance`, `name`, `value`.
+
+        Args:
+            service: of one service alone.
+            name: of one metric alone.
+        """
+        return self._rows("metrics.parquet", service=service, name=name)
+
+    def spans(self, service: str | None = None) -> Rows:
+        """Spans: `time` (their end), `start`, `duration_us`, `endpoint`, `peer`, `error`, ids.
+
+        Args:
+            service: of one service alone.
+        """
+        return self._rows("traces.parquet", service=service)
+
+    def table(self, name: str) -> Rows:
+        """Any table by its name, as `labels` or `effects`.
+
+        Raises:
+            InvalidInput: there is none of that name.
+        """
+        tables = [each.name.removesuffix(".parquet") for each in self.manifest.files if each.rows is not None]
+        if name not in tables:
+            msg = f"{self.folder} has no table {name!r}; it has {', '.join(tables)}"
+            raise InvalidInput(msg)
+        return self._rows(f"{name}.parquet")
+
+    def split(self, by: str = BY_FAULT, *, warmup: float = 0.0, cooldown: float = 0.0) -> Split:
+        """Windows to learn from, and later ones for the test: no fault touches both sides.
+
+        The run is cut between two faults, so that about seven of ten are in `train`. Windows near the cut
+        that a fault of the other side still touches are on no side.
+
+        Args:
+            by: how it is split; there is "by-fault" alone.
+            warmup: seconds after the start of each side that are left out: what is there depends on what was
+                before.
+            cooldown: seconds after each fault (when it was neither in force nor visible any more) that are
+                left out.
+
+        Raises:
+            InvalidInput: there is no such split, or no instant parts the faults in two.
+        """
+        if by != BY_FAULT:
+            msg = f"no split is called {by!r}; there is {BY_FAULT!r}"
+            raise InvalidInput(msg)
+        if not (warmup >= 0 and cooldown >= 0):
+            msg = f"warmup {warmup} and cooldown {cooldown} must be seconds, 0 or more"
+            raise InvalidInput(msg)
+        sides = sides_of(self.folder, self.manifest, warmup_us=_us(warmup), cooldown_us=_us(cooldown))
+        return Split(*(self._side(sides, name) for name in Split._fields))
+
+    def _side(self, sides: Sides, name: str) -> Rows:
+        part = Part(
+            path=self.folder / FEATURES, keep=lambda batch: sides.mask(batch, name), needs=sides.columns
+        )
+        return Rows(parts=[part])
+
+    def _rows(self, file: str, **equal: str | None) -> Rows:
+        rows = Rows(parts=self._parts(file))
+        for name, value in equal.items():
+            if value is not None:
+                rows = rows.where(ds.field(name) == value)
+        return rows
+
+    def _parts(self, file: str) -> Sequence[Part]:
+        return [Part(path=self.folder / file)]
+
+
+def _us(seconds: float) -> int:
+    return round(seconds * 1_000_000)
