@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
+from microservo.datasets.draft import draft, writing
 from microservo.datasets.feature_table import FEATURES, KEYS
 from microservo.datasets.lazy_rows import Part, Rows
 from microservo.datasets.service_table import SERVICES
@@ -25,6 +27,23 @@ class Split(NamedTuple):
 
     train: Rows
     test: Rows
+
+    def write(self, folder: Path) -> dict[str, int]:
+        """Writes `train.parquet` and `test.parquet` into a new folder; how many windows each has.
+
+        Raises:
+            InvalidInput: the folder holds something, or can't be made.
+            Unavailable: there is no room.
+        """
+        counts = {}
+        with draft(folder) as (place, _), writing(folder):
+            for name, rows in zip(self._fields, self, strict=True):
+                counts[name] = 0
+                with pq.ParquetWriter(place / f"{name}.parquet", rows.schema, compression="zstd") as out:
+                    for batch in rows.reader():
+                        out.write_batch(batch)
+                        counts[name] += batch.num_rows
+        return counts
 
 
 class Dataset:

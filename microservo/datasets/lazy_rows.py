@@ -15,6 +15,8 @@ from microservo.errors import InvalidInput, Unavailable
 Keep = Callable[[pa.RecordBatch], Any]
 """Which rows of a batch are kept: a mask, shape (rows,)."""
 
+_BATCH_ROWS = 1 << 16
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
@@ -72,6 +74,17 @@ class Rows:
         schema = self.schema
         return pa.RecordBatchReader.from_batches(schema, self._batches(schema))
 
+    def head(self, count: int) -> pa.Table:
+        """The first rows, and no more of the files than that takes."""
+        schema = self.schema
+        found, left = [schema.empty_table()], count
+        for batch in self._batches(schema, batch_rows=count):
+            found.append(pa.Table.from_batches([batch.slice(0, left)]))
+            left -= min(left, batch.num_rows)
+            if not left:
+                break
+        return pa.concat_tables(found).unify_dictionaries()
+
     def to_arrow(self) -> pa.Table:
         """All of them in memory."""
         return self.reader().read_all().unify_dictionaries()
@@ -111,11 +124,13 @@ class Rows:
             return schema
         return pa.schema([pa.field("run_id", pa.string(), nullable=False), *schema])
 
-    def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    def _batches(self, schema: pa.Schema, batch_rows: int = _BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         for part in self.parts:
             own = [name for name in schema.names if part.run_id is None or name != "run_id"]
             needed = list(dict.fromkeys([*own, *part.needs]))
-            scanner = self._open(part).scanner(columns=needed, filter=self.filter, use_threads=False)
+            scanner = self._open(part).scanner(
+                columns=needed, filter=self.filter, use_threads=False, batch_size=batch_rows
+            )
             batches = scanner.to_batches()
             while (batch := _next(batches, part.path)) is not None:
                 kept = batch if part.keep is None else batch.filter(pa.array(part.keep(batch)))

@@ -223,7 +223,7 @@ class _Build:
                 files = [write_table(self._folder / name, TABLES[name], rows) for name, rows in tables]
                 files += closed
             manifest = self._manifest(tuple(sorted(files, key=lambda file: file.name)), outcome)
-            return _described(self._folder, manifest, found)
+            return described(self._folder, manifest, found)
 
     def __enter__(self) -> Self:
         return self
@@ -254,7 +254,7 @@ class _Build:
         )
 
 
-def _described(folder: Path, manifest: Manifest, found: Sequence[Evaluation]) -> Manifest:
+def described(folder: Path, manifest: Manifest, found: Sequence[Evaluation]) -> Manifest:
     """The manifest with what is made of the tables, the card and the report, all written."""
     manifest = with_derived_files(folder, manifest)
     (folder / "README.md").write_text(dataset_card(manifest), "utf-8")

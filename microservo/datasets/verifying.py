@@ -117,10 +117,10 @@ def _loss_problems(folder: Path, manifest: Manifest) -> list[str]:
         if counts.get(what)
     ]
     try:
-        return problems + ledger_problems(
-            ledger_rows(folder / _LEDGER),
-            {source: counts.get("produced", 0) for source, counts in totals.items()},
-        )
+        produced = {source: counts.get("produced", 0) for source, counts in totals.items()}
+        # The writers counted the whole run, so that an excerpt has its ledger's identity alone.
+        expected = produced if manifest.range_us is None else None
+        return problems + ledger_problems(ledger_rows(folder / _LEDGER), expected)
     except (OSError, pa.ArrowException, KeyError, TypeError) as error:
         return [*problems, f"{_LEDGER}: can't be read: {error}"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 
-from microservo.domain.datasets.manifest import FileEntry, Manifest, RunFacts
+from microservo.domain.datasets.manifest import FileEntry, Manifest
 from microservo.domain.faults.kinds import shipped_names
 from microservo.domain.text import printable
 from microservo.domain.truth import RULE
@@ -122,7 +122,7 @@ def _body(manifest: Manifest, files: CardFiles) -> str:
         for entry in _tables(manifest)
     )
     code_lines = "\n".join(f"| {column} | {values} |" for column, values in _CODES.items())
-    circumstances = "\n".join(f"- {line}" for line in _circumstances(run))
+    circumstances = "\n".join(f"- {line}" for line in _circumstances(manifest))
     report = "`report.html` shows the run.\n" * files.has_report
     experiment = (
         "`experiment.json` holds target, load, versions, machines, seed, and the parameters of every fault.\n"
@@ -256,7 +256,11 @@ def _splits(manifest: Manifest) -> str:
     )
 
 
-def _circumstances(run: RunFacts) -> Iterator[str]:
+def _circumstances(manifest: Manifest) -> Iterator[str]:
+    run = manifest.run
+    if manifest.range_us is not None:
+        first, end = map(_instant, manifest.range_us)
+        yield f"an excerpt: what lies between {first} and {end}; faults that overlap it are whole"
     for each in run.machines:
         yield (
             f"machine {each.host_hash}: {_words(each.cpu_model)}, {each.cpus} processors, "
