@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -106,6 +107,8 @@ def start_build(shelf: Shelf, name: str, request: BuildRequest, settings: dict[s
                 env=child_environment(settings),
                 cwd="/",
             )
+        # Whoever started it may live on, and must not keep it as a zombie then.
+        threading.Thread(target=process.wait, daemon=True).start()
         begun = _begun(name, request)
         shelf.write_build(replace(begun, pid=process.pid, process_started_s=_started_s(process.pid)))
     return process.pid

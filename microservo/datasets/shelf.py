@@ -322,6 +322,8 @@ def _refuse_foreign(place: Path, manifest: Manifest) -> None:
 
 def _runs(build: Build) -> bool:
     try:
-        return abs(psutil.Process(build.pid).create_time() - build.process_started_s) < _SAME_S
+        process = psutil.Process(build.pid)
+        is_same = abs(process.create_time() - build.process_started_s) < _SAME_S
+        return is_same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False

@@ -20,7 +20,7 @@ from synthetic import START_US, Story
 
 from microservo.client.client import Client
 from microservo.datasets import read_manifest, rebuild, verify, verify_against_live
-from microservo.datasets.rebuilding import TableFile
+from microservo.datasets.files import TableFile
 from microservo.datasets.shelf import Shelf
 from microservo.domain.datasets.shelf import Build, BuildRequest
 from microservo.errors import InvalidInput
