@@ -13,7 +13,6 @@ from typing import Any
 
 from microservo.application.command import Command, Context
 from microservo.application.runs import LATEST_RUN, ListRuns, list_runs, run_id_of
-from microservo.domain.datasets.manifest import Manifest
 from microservo.domain.datasets.shelf import BuildRequest, DatasetEntry, Statistics, Tag
 from microservo.errors import InvalidInput
 from schemas.records import Experiment
@@ -25,20 +24,20 @@ PREVIEWED = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BuildDataset(Command[Manifest]):
-    """Builds a dataset of a run, or of a stretch of time; its state is on disk while it goes on.
+class BuildDataset(Command[str]):
+    """Builds a dataset of runs, or of a stretch of time; its state is on disk while it goes on.
 
     Attributes:
         name: of the dataset; its folder.
         folder: of datasets.
-        run_id: the run; None for that which the time lies in, or the newest where no time is given.
+        run_ids: the runs; by default those that the time overlaps, or the newest where no time is given.
         from_us: what is before is left out, microseconds UTC.
         until_us: what is then or later is left out, microseconds UTC.
     """
 
     name: str
     folder: Path = DEFAULT_FOLDER
-    run_id: str | None = None
+    run_ids: tuple[str, ...] = ()
     from_us: int | None = None
     until_us: int | None = None
 
@@ -157,8 +156,8 @@ class DeleteDataset(Command[None]):
     folder: Path = DEFAULT_FOLDER
 
 
-def build_dataset(command: BuildDataset, context: Context) -> Manifest:
-    """The manifest of the dataset that was built.
+def build_dataset(command: BuildDataset, context: Context) -> str:
+    """The content hash of the dataset that was built.
 
     Raises:
         InvalidInput: there is such a dataset, or it is being built; there is no such run; no window lies in
@@ -170,13 +169,13 @@ def build_dataset(command: BuildDataset, context: Context) -> Manifest:
 
 def build_in_folder(
     folder: Path, name: str, request: BuildRequest, context: Context, *, wait_s: float = 0.0
-) -> Manifest:
+) -> str:
     """As `build_dataset`, by a request whose run is known; may wait for the name to be free."""
     from microservo.datasets.building import build
     from microservo.datasets.shelf import Shelf
 
     with context.progress.stage("dataset") as stage:
-        manifest = build(
+        content_hash = build(
             context.connection.broker,
             Shelf(folder),
             name,
@@ -185,8 +184,8 @@ def build_in_folder(
             progress=stage.advance,
             wait_s=wait_s,
         )
-        stage.show(f"{manifest.run.run_id} in {folder / name}")
-    return manifest
+        stage.show(f"{', '.join(request.run_ids)} in {folder / name}")
+    return content_hash
 
 
 def start_dataset_build(command: StartDatasetBuild, context: Context) -> int:
@@ -227,7 +226,7 @@ def resume_dataset_build(command: ResumeDatasetBuild, _context: Context) -> Buil
     return BuildDataset(
         name=command.name,
         folder=command.folder,
-        run_id=request.run_id,
+        run_ids=request.run_ids,
         from_us=request.from_us,
         until_us=request.until_us,
     )
@@ -339,26 +338,22 @@ def _shown(value: Any) -> Any:
 
 def _request(command: BuildDataset, context: Context) -> BuildRequest:
     has_time = command.from_us is not None or command.until_us is not None
-    if command.run_id is not None or not has_time:
-        run_id = run_id_of(command.run_id or LATEST_RUN, context)
+    if command.run_ids or not has_time:
+        wanted = command.run_ids or (LATEST_RUN,)
+        run_ids = tuple(sorted({run_id_of(run_id, context) for run_id in wanted}))
     else:
-        run_id = _run_within(command.from_us or 0, command.until_us, list_runs(ListRuns(), context)).run_id
-    return BuildRequest(run_id=run_id, from_us=command.from_us, until_us=command.until_us)
+        run_ids = _runs_within(command.from_us or 0, command.until_us, list_runs(ListRuns(), context))
+    return BuildRequest(run_ids=run_ids, from_us=command.from_us, until_us=command.until_us)
 
 
-def _run_within(from_us: int, until_us: int | None, runs: tuple[Experiment, ...]) -> Experiment:
-    found = [
-        run
+def _runs_within(from_us: int, until_us: int | None, runs: tuple[Experiment, ...]) -> tuple[str, ...]:
+    found = tuple(
+        run.run_id
         for run in runs
         if (until_us is None or run.started_at_us < until_us)
         and (run.finished_at_us is None or run.finished_at_us > from_us)
-    ]
-    if len(found) == 1:
-        return found[0]
-    names = ", ".join(run.run_id for run in found[-5:])
-    msg = (
-        f"{len(found)} runs go on in that time ({names}); say which with --run"
-        if found
-        else "no run goes on in that time; `microservo runs list` says when each did"
     )
-    raise InvalidInput(msg)
+    if not found:
+        msg = "no run goes on in that time; `microservo runs list` says when each did"
+        raise InvalidInput(msg)
+    return tuple(sorted(found))

@@ -55,7 +55,11 @@ _json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.command("build")
 @_name
 @click.option(
-    "--run", "run_id", metavar="RUN", help="See `runs list`; by default that of the time, or the newest."
+    "--run",
+    "run_ids",
+    multiple=True,
+    metavar="RUN",
+    help="Once or more, see `runs list`; by default those of the time, or the newest.",
 )
 @click.option("--from", "begin", type=InstantType(), help="Leave out what is before.")
 @click.option("--to", "end", type=InstantType(), help="Leave out what is then or later.")
@@ -67,14 +71,14 @@ def build_dataset(
     session: Session,
     *,
     name: str,
-    run_id: str | None,
+    run_ids: tuple[str, ...],
     begin: datetime | None,
     end: datetime | None,
     folder: Path,
     background: bool,
     resume: bool,
 ) -> None:
-    """Build the dataset NAME of a run, or of a stretch of time.
+    """Build the dataset NAME of a run, of several, or of a stretch of time.
 
     It is there whole or not at all. One whose process was killed is shown as
     interrupted; built again it gets the same bytes.
@@ -82,12 +86,13 @@ def build_dataset(
     \b
     Examples:
       microservo dataset build monday --run latest
+      microservo dataset build campaign --run RUN-1 --run RUN-2
       microservo dataset build noon --from 2026-01-31T12:00:00Z --to 2026-01-31T12:30:00Z
       microservo dataset build monday --background
       microservo dataset build monday --resume
     """
     if resume:
-        if run_id or begin or end:
+        if run_ids or begin or end:
             msg = "--resume builds what was asked for before; leave --run, --from and --to out"
             raise click.UsageError(msg)
         command = session.execute(ResumeDatasetBuild(name=name, folder=folder))
@@ -95,7 +100,7 @@ def build_dataset(
         command = BuildDataset(
             name=name,
             folder=folder,
-            run_id=run_id,
+            run_ids=run_ids,
             from_us=None if begin is None else instant_us(begin),
             until_us=None if end is None else instant_us(end),
         )
@@ -103,8 +108,7 @@ def build_dataset(
         pid = session.execute(StartDatasetBuild(request=command))
         print_line(f"process {pid} builds {printable(name)}; `microservo dataset list` says how far it is")
         return
-    manifest = session.execute(command, TerminalProgress(console(stderr=True)))
-    print_line(manifest.content_hash)
+    print_line(session.execute(command, TerminalProgress(console(stderr=True))))
 
 
 @click.command("list")
@@ -316,7 +320,7 @@ def _row(entry: DatasetEntry) -> list[Part]:
     return [
         entry.name,
         styled(state, fg=_COLOURS[entry.state]),
-        entry.run_id,
+        ", ".join(entry.run_ids),
         "-" if entry.started_at_us is None else date_time(entry.started_at_us),
         str(entry.windows),
         f"{entry.size_bytes / 1e6:.1f}",
@@ -332,7 +336,7 @@ def _numbers(found: Statistics) -> Iterable[tuple[str, str]]:
         yield "description", found.description
     if found.tags:
         yield "tags", ", ".join(found.tags)
-    yield "run", f"{found.run_id} of {found.target}"
+    yield "runs", f"{', '.join(found.run_ids)} of {found.target}"
     yield "content", found.content_hash
     yield "duration", f"{found.duration_s:g} s"
     yield "services", _counts(found.services)

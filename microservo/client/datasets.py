@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -60,17 +60,19 @@ class Datasets:
         self,
         name: str,
         *,
-        run_id: str | None = None,
+        run_ids: Sequence[str] = (),
         begin: datetime | None = None,
         end: datetime | None = None,
         folder: str | Path = DEFAULT_FOLDER,
         progress: Callable[[float, float], None] | None = None,
-    ) -> Manifest:
-        """Builds a dataset in a folder of datasets; its state is on disk while it goes on.
+    ) -> str:
+        """Builds a dataset in a folder of datasets, and returns its content hash.
+
+        How far it is stands on disk meanwhile; `list` says it.
 
         Args:
             name: of the dataset.
-            run_id: the run; by default that which the time lies in, or the newest where no time is given.
+            run_ids: the runs; by default those that the time overlaps, or the newest where no time is given.
             begin: what is before is left out.
             end: what is then or later is left out.
             folder: of datasets.
@@ -81,13 +83,13 @@ class Datasets:
                 in the time.
             OffsetGap: the log no longer holds all of the run.
         """
-        return execute(_build(name, run_id, begin, end, folder), self._shown(progress))
+        return execute(_build(name, run_ids, begin, end, folder), self._shown(progress))
 
     def start_build(
         self,
         name: str,
         *,
-        run_id: str | None = None,
+        run_ids: Sequence[str] = (),
         begin: datetime | None = None,
         end: datetime | None = None,
         folder: str | Path = DEFAULT_FOLDER,
@@ -96,7 +98,7 @@ class Datasets:
 
         `list` says how far it is.
         """
-        return execute(StartDatasetBuild(request=_build(name, run_id, begin, end, folder)), self._context)
+        return execute(StartDatasetBuild(request=_build(name, run_ids, begin, end, folder)), self._context)
 
     def resume_build(
         self,
@@ -104,7 +106,7 @@ class Datasets:
         *,
         folder: str | Path = DEFAULT_FOLDER,
         progress: Callable[[float, float], None] | None = None,
-    ) -> Manifest:
+    ) -> str:
         """Builds again, from the beginning, what was interrupted or failed.
 
         Raises:
@@ -217,12 +219,12 @@ class Datasets:
 
 
 def _build(
-    name: str, run_id: str | None, begin: datetime | None, end: datetime | None, folder: str | Path
+    name: str, run_ids: Sequence[str], begin: datetime | None, end: datetime | None, folder: str | Path
 ) -> BuildDataset:
     return BuildDataset(
         name=name,
         folder=Path(folder),
-        run_id=run_id,
+        run_ids=tuple(run_ids),
         from_us=None if begin is None else instant_us(begin),
         until_us=None if end is None else instant_us(end),
     )

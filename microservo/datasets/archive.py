@@ -13,9 +13,8 @@ from typing import IO
 
 import zstandard
 
+from microservo.datasets.contents import contents_of
 from microservo.datasets.draft import writing
-from microservo.datasets.verifying import byte_problems, read_manifest
-from microservo.domain.datasets.manifest import MANIFEST
 from microservo.errors import InvalidInput
 
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
@@ -40,17 +39,16 @@ def write_archive(folder: Path, out: Path, progress: Callable[[float, float], No
     if write is None or out.is_dir():
         msg = f"{out} is no name of an archive; let it end in .tar.zst or .zip"
         raise InvalidInput(msg)
-    manifest = read_manifest(folder)
-    for entry in manifest.files:
-        if problems := byte_problems(folder, entry):
-            msg = f"{folder} is damaged: {problems[0]}; rebuild the dataset from the log"
-            raise InvalidInput(msg)
-    names = sorted([MANIFEST, *(entry.name for entry in manifest.files)])
+    contents = contents_of(folder)
+    if problems := contents.problems():
+        msg = f"{folder} is damaged: {problems[0]}; rebuild the dataset from the log"
+        raise InvalidInput(msg)
+    paths = contents.paths()
 
     def files() -> Iterator[tuple[str, Path]]:
-        for done, name in enumerate(names):
-            progress(done, len(names))
-            yield f"{folder.resolve().name}/{name}", folder / name
+        for done, path in enumerate(paths):
+            progress(done, len(paths))
+            yield f"{folder.resolve().name}/{path.relative_to(folder).as_posix()}", path
 
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +62,7 @@ def write_archive(folder: Path, out: Path, progress: Callable[[float, float], No
                 Path(file.name).replace(out)
             finally:
                 Path(file.name).unlink(missing_ok=True)
-    progress(len(names), len(names))
+    progress(len(paths), len(paths))
 
 
 def _tar(file: IO[bytes], files: Iterator[tuple[str, Path]]) -> None:

@@ -16,16 +16,18 @@ import psutil
 from microservo.adapters.broker import Broker
 from microservo.adapters.clock import now_us
 from microservo.adapters.processes import child_environment, python_argv
+from microservo.datasets.collecting import collect
 from microservo.datasets.draft import draft, writing
 from microservo.datasets.excerpt import excerpt
 from microservo.datasets.rebuilding import rebuild
 from microservo.datasets.shelf import Shelf
-from microservo.domain.datasets.manifest import Manifest
 from microservo.domain.datasets.shelf import Build, BuildRequest
 from microservo.errors import InvalidInput, Unavailable
 
 Progress = Callable[[float, float], None]
 _WRITTEN_EVERY_S = 0.5
+_NEVER_US = 1 << 62
+_RUNS = "runs"
 PROCESS = "microservo.application.dataset_build_process"
 """What builds in the background: `... SHELF NAME`."""
 
@@ -39,8 +41,8 @@ def build(
     topic_prefix: str,
     progress: Progress,
     wait_s: float = 0.0,
-) -> Manifest:
-    """Builds a dataset; its file says that it runs, has finished or has failed, and why.
+) -> str:
+    """Builds a dataset, and returns its content hash; its file says that it runs, has ended, or why not.
 
     Args:
         broker: where the run's topics are.
@@ -69,7 +71,7 @@ def build(
                 written_s = monotonic()
 
         try:
-            manifest = _built(broker, out_dir, request, topic_prefix, advance)
+            content_hash = _built(broker, out_dir, request, topic_prefix, advance)
         except BaseException as error:
             reason = str(error).split("\n", 1)[0] or type(error).__name__
             # What can't be written, as on a full disk, is seen as interrupted: its process is gone.
@@ -77,7 +79,7 @@ def build(
                 _write_end(shelf, replace(found, state="failed", error=reason))
             raise
         _write_end(shelf, replace(found, state="finished", done=found.total))
-    return manifest
+    return content_hash
 
 
 def start_build(shelf: Shelf, name: str, request: BuildRequest, settings: dict[str, str]) -> int:
@@ -116,22 +118,56 @@ def start_build(shelf: Shelf, name: str, request: BuildRequest, settings: dict[s
 
 def _built(
     broker: Broker, out_dir: Path, request: BuildRequest, topic_prefix: str, progress: Progress
-) -> Manifest:
-    if request.from_us is None and request.until_us is None:
-        return rebuild(
-            broker, run_id=request.run_id, out_dir=out_dir, topic_prefix=topic_prefix, progress=progress
-        )
-    from_us = request.from_us or 0
-    until_us = (1 << 62) if request.until_us is None else request.until_us
-    if from_us >= until_us:
-        msg = f"nothing is between {from_us} and {until_us} (microseconds UTC); give an end after its start"
+) -> str:
+    """Builds what is asked for, and returns its content hash."""
+    if request.from_us is not None and request.until_us is not None and request.from_us >= request.until_us:
+        span = f"{request.from_us} and {request.until_us} (microseconds UTC)"
+        msg = f"nothing is between {span}; give an end after its start"
         raise InvalidInput(msg)
+    if len(request.run_ids) == 1:
+        (run_id,) = request.run_ids
+        return _built_run(broker, topic_prefix, run_id, out_dir, request=request, progress=progress)
+    with draft(out_dir) as (folder, _):
+        names = [f"{_RUNS}/{number:04d}" for number in range(1, len(request.run_ids) + 1)]
+        for number, (name, run_id) in enumerate(zip(names, request.run_ids, strict=True)):
+            share = _Share(progress, number, len(names))
+            _built_run(broker, topic_prefix, run_id, folder / name, request=request, progress=share)
+        with writing(out_dir):
+            return collect(folder, names).content_hash
+
+
+class _Share:
+    """Shows how far one of several runs is as a share of all; they count alike."""
+
+    def __init__(self, progress: Progress, number: int, count: int) -> None:
+        self._progress, self._number, self._count = progress, number, count
+
+    def __call__(self, done: float, total: float) -> None:
+        self._progress(self._number * total + done, self._count * total)
+
+
+def _built_run(
+    broker: Broker,
+    topic_prefix: str,
+    run_id: str,
+    out_dir: Path,
+    *,
+    request: BuildRequest,
+    progress: Progress,
+) -> str:
+    if request.from_us is None and request.until_us is None:
+        manifest = rebuild(
+            broker, run_id=run_id, out_dir=out_dir, topic_prefix=topic_prefix, progress=progress
+        )
+        return manifest.content_hash
+    from_us = request.from_us or 0
+    until_us = _NEVER_US if request.until_us is None else request.until_us
     with draft(out_dir) as (folder, scratch):
         # A window depends on what came before it, so that the whole run is read.
         whole = scratch / "whole"
-        rebuild(broker, run_id=request.run_id, out_dir=whole, topic_prefix=topic_prefix, progress=progress)
+        rebuild(broker, run_id=run_id, out_dir=whole, topic_prefix=topic_prefix, progress=progress)
         with writing(out_dir):
-            return excerpt(whole, folder, from_us, until_us)
+            return excerpt(whole, folder, from_us, until_us).content_hash
 
 
 def _begun(name: str, request: BuildRequest) -> Build:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from microservo.datasets.contents import contents_of
 from microservo.datasets.draft import draft, writing
 from microservo.datasets.feature_table import FEATURES, KEYS
 from microservo.datasets.lazy_rows import Part, Rows
 from microservo.datasets.service_table import SERVICES
 from microservo.datasets.sides import Sides, sides_of
-from microservo.datasets.verifying import read_manifest
+from microservo.datasets.tables import TABLES
 from microservo.domain.datasets.manifest import Manifest
 from microservo.errors import InvalidInput
 
@@ -59,10 +63,11 @@ class Dataset:
             ...
 
     Args:
-        folder: with its tables and its manifest, as `microservo dataset rebuild` makes it.
+        folder: with its tables, as `microservo dataset rebuild` and `build` make it.
 
     Attributes:
         folder: where it is.
+        manifests: what is known of each of its runs, by run id; mostly there is one.
 
     Raises:
         InvalidInput: the folder holds no dataset.
@@ -70,10 +75,23 @@ class Dataset:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self.manifest: Manifest = read_manifest(self.folder)
+        self._contents = contents_of(self.folder)
+        self.manifests = {each.run.run_id: each for each in self._contents.runs.values()}
 
     def __repr__(self) -> str:
         return f"Dataset({str(self.folder)!r})"
+
+    @property
+    def manifest(self) -> Manifest:
+        """What is known of its run.
+
+        Raises:
+            InvalidInput: it is of several.
+        """
+        if self._contents.is_collection:
+            msg = f"{self.folder} holds {len(self.manifests)} runs; `manifests` has what is known of each"
+            raise InvalidInput(msg)
+        return next(iter(self.manifests.values()))
 
     @cached_property
     def features(self) -> tuple[str, ...]:
@@ -126,12 +144,13 @@ class Dataset:
         return self._rows("traces.parquet", service=service)
 
     def table(self, name: str) -> Rows:
-        """Any table by its name, as `labels` or `effects`.
+        """Any table by its name, as `labels` or `effects`; of several runs, with a column `run_id`.
 
         Raises:
             InvalidInput: there is none of that name.
         """
-        tables = [each.name.removesuffix(".parquet") for each in self.manifest.files if each.rows is not None]
+        files = next(iter(self.manifests.values())).files
+        tables = [each.name.removesuffix(".parquet") for each in files if each.rows is not None]
         if name not in tables:
             msg = f"{self.folder} has no table {name!r}; it has {', '.join(tables)}"
             raise InvalidInput(msg)
@@ -140,7 +159,7 @@ class Dataset:
     def split(self, by: str = BY_FAULT, *, warmup: float = 0.0, cooldown: float = 0.0) -> Split:
         """Windows to learn from, and later ones for the test: no fault touches both sides.
 
-        The run is cut between two faults, so that about seven of ten are in `train`. Windows near the cut
+        A run is cut between two faults, so that about seven of ten are in `train`. Windows near the cut
         that a fault of the other side still touches are on no side.
 
         Args:
@@ -151,7 +170,7 @@ class Dataset:
                 left out.
 
         Raises:
-            InvalidInput: there is no such split, or no instant parts the faults in two.
+            InvalidInput: there is no such split, or no instant parts the faults of a run in two.
         """
         if by != BY_FAULT:
             msg = f"no split is called {by!r}; there is {BY_FAULT!r}"
@@ -159,14 +178,21 @@ class Dataset:
         if not (warmup >= 0 and cooldown >= 0):
             msg = f"warmup {warmup} and cooldown {cooldown} must be seconds, 0 or more"
             raise InvalidInput(msg)
-        sides = sides_of(self.folder, self.manifest, warmup_us=_us(warmup), cooldown_us=_us(cooldown))
+        sides = {
+            manifest.run.run_id: sides_of(place, manifest, warmup_us=_us(warmup), cooldown_us=_us(cooldown))
+            for place, manifest in self._contents.runs.items()
+        }
         return Split(*(self._side(sides, name) for name in Split._fields))
 
-    def _side(self, sides: Sides, name: str) -> Rows:
-        part = Part(
-            path=self.folder / FEATURES, keep=lambda batch: sides.mask(batch, name), needs=sides.columns
-        )
-        return Rows(parts=[part])
+    def _side(self, sides: Mapping[str, Sides], name: str) -> Rows:
+        needs = ("run_id", *Sides.columns)
+
+        def keep(batch: pa.RecordBatch) -> NDArray[np.bool_]:
+            runs = batch.column("run_id").to_pylist()
+            masks = {run_id: sides[run_id].mask(batch, name) for run_id in sorted(set(runs))}
+            return np.array([masks[run_id][row] for row, run_id in enumerate(runs)], np.bool_)
+
+        return Rows(parts=[Part(path=self.folder / FEATURES, keep=keep, needs=needs)])
 
     def _rows(self, file: str, **equal: str | None) -> Rows:
         rows = Rows(parts=self._parts(file))
@@ -176,7 +202,13 @@ class Dataset:
         return rows
 
     def _parts(self, file: str) -> Sequence[Part]:
-        return [Part(path=self.folder / file)]
+        if not self._contents.is_collection or file in (FEATURES, SERVICES):
+            return [Part(path=self.folder / file)]
+        has_run = file not in TABLES or "run_id" in TABLES[file].names
+        return [
+            Part(path=place / file, run_id=None if has_run else manifest.run.run_id)
+            for place, manifest in self._contents.runs.items()
+        ]
 
 
 def _us(seconds: float) -> int:

@@ -117,19 +117,24 @@ class FeatureRows:
 def write_features(rows: FeatureRows) -> int:
     """Writes the file beside the windows and returns how many rows it has; the same rows, the same bytes."""
     schema, count = rows.schema(), 0
+    with feature_writer(rows.folder / FEATURES, schema) as writer:
+        for block in rows.blocks(schema):
+            writer.write_table(block, row_group_size=max(1, block.num_rows))
+            count += block.num_rows
+    return count
+
+
+def feature_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """What writes such rows, each table as a row group."""
     texts = [field.name for field in schema if pa.types.is_string(field.type)]
-    with pq.ParquetWriter(
-        rows.folder / FEATURES,
+    return pq.ParquetWriter(
+        path,
         schema,
         compression="zstd",
         compression_level=_ZSTD_LEVEL,
         use_dictionary=texts,
         write_statistics=["start", "end"],
-    ) as writer:
-        for block in rows.blocks(schema):
-            writer.write_table(block, row_group_size=max(1, block.num_rows))
-            count += block.num_rows
-    return count
+    )
 
 
 def _pivoted(windows: pa.Table, places: dict[str, int]) -> Any:

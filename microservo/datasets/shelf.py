@@ -22,10 +22,9 @@ from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from microservo.adapters.files import write_whole
+from microservo.datasets.contents import Contents, contents_of, is_dataset
 from microservo.datasets.draft import writing
 from microservo.datasets.statistics import statistics_of
-from microservo.datasets.verifying import read_manifest
-from microservo.domain.datasets.manifest import MANIFEST, Manifest
 from microservo.domain.datasets.shelf import (
     Build,
     BuildState,
@@ -61,13 +60,13 @@ class Shelf:
             InvalidInput: there is none, or a tag is of another content than is there now.
         """
         for place in (self.folder / name, Path(name)):
-            if (place / MANIFEST).is_file():
+            if is_dataset(place):
                 return place
         tag = self.notes().tags.get(name)
         if tag is None:
             return self._missing(name)
         place = self.folder / tag.name
-        if read_manifest(place).content_hash != tag.content_hash:
+        if contents_of(place).content_hash != tag.content_hash:
             msg = f"tag {name!r} is of content {tag.content_hash[:12]}, which {tag.name!r} holds no longer"
             raise InvalidInput(msg)
         return place
@@ -95,7 +94,7 @@ class Shelf:
                 found[build.name] = DatasetEntry(
                     name=build.name,
                     state=build.state,
-                    run_id=build.request.run_id,
+                    run_ids=build.request.run_ids,
                     started_at_us=build.began_us,
                     problem=build.error,
                     progress=share,
@@ -166,7 +165,7 @@ class Shelf:
         with writing(self.folder):
             (self.folder / _BUILDS).mkdir(parents=True, exist_ok=True)
         with self._locked(f"{name}.lock", wait_s, f"{name!r} is being built by another process; wait for it"):
-            if (out_dir / MANIFEST).exists():
+            if is_dataset(out_dir):
                 msg = f"there is a dataset {name!r} in {self.folder}; give another name, or delete it first"
                 raise InvalidInput(msg)
             for left in self.folder.iterdir():
@@ -212,7 +211,7 @@ class Shelf:
         check_name(text)
         with self._noting() as notes:
             known = notes.tags.get(text)
-            if known not in (None, tag) or (self.folder / text / MANIFEST).exists():
+            if known not in (None, tag) or is_dataset(self.folder / text):
                 msg = f"{text!r} is of {known.name if known else 'a dataset'} already; give another tag"
                 raise InvalidInput(msg)
             self._write_notes(replace(notes, tags={**notes.tags, text: tag}))
@@ -230,7 +229,7 @@ class Shelf:
             msg = f"{name!r} is being built by process {build.pid}; end that first"
             raise InvalidInput(msg)
         if place.exists() or build is None:
-            _refuse_foreign(place, self._own(name))
+            _refuse_foreign(self._own(name))
             with writing(place):
                 # Gone in one step: what is killed in the middle of this leaves no half dataset.
                 away = Path(tempfile.mkdtemp(prefix=f".{name}.partial-", dir=self.folder))
@@ -247,11 +246,11 @@ class Shelf:
             tags = {key: each for key, each in notes.tags.items() if each.name != name}
             self._write_notes(Notes(descriptions=descriptions, tags=tags))
 
-    def _own(self, name: str) -> Manifest:
+    def _own(self, name: str) -> Contents:
         place = self.folder / check_name(name)
-        if not (place / MANIFEST).is_file():
+        if not is_dataset(place):
             self._missing(name)
-        return read_manifest(place)
+        return contents_of(place)
 
     def _missing(self, name: str) -> Path:
         known = ", ".join(place.name for place in self._places()) or "none"
@@ -262,7 +261,7 @@ class Shelf:
         if not self.folder.is_dir():
             return []
         places = (each for each in self.folder.iterdir() if not each.name.startswith("."))
-        return sorted(each for each in places if (each / MANIFEST).is_file())
+        return sorted(each for each in places if is_dataset(each))
 
     @contextlib.contextmanager
     def _noting(self) -> Iterator[Notes]:
@@ -290,32 +289,31 @@ class Shelf:
 
 
 def _entry(place: Path) -> DatasetEntry:
-    state: BuildState = "finished"
     try:
-        manifest = read_manifest(place)
+        contents = contents_of(place)
     except InvalidInput as error:
         return DatasetEntry(name=place.name, state="failed", problem=str(error))
-    windows = manifest.file("windows.parquet")
-    missing = [entry.name for entry in manifest.files if not (place / entry.name).is_file()]
-    if missing:
-        state = "failed"
+    missing = [path for path in contents.paths() if not path.is_file()]
+    runs = contents.runs.values()
+    state: BuildState = "failed" if missing else "finished"
     return DatasetEntry(
         name=place.name,
         state=state,
-        run_id=manifest.run.run_id,
-        started_at_us=manifest.run.started_at_us,
-        windows=0 if windows is None else windows.rows or 0,
-        size_bytes=sum(entry.size_bytes for entry in manifest.files),
-        content_hash=manifest.content_hash,
-        problem=f"{missing[0]} is missing" if missing else "",
+        run_ids=tuple(manifest.run.run_id for manifest in runs),
+        started_at_us=min(manifest.run.started_at_us for manifest in runs),
+        windows=sum(entry.rows or 0 for manifest in runs if (entry := manifest.file("windows.parquet"))),
+        size_bytes=sum(entry.size_bytes for _, entry in contents.files),
+        content_hash=contents.content_hash,
+        problem=f"{missing[0].relative_to(place)} is missing" if missing else "",
     )
 
 
-def _refuse_foreign(place: Path, manifest: Manifest) -> None:
-    known = {MANIFEST, *(entry.name for entry in manifest.files)}
-    foreign = sorted(each.name for each in place.iterdir() if each.name not in known or each.is_dir())
+def _refuse_foreign(contents: Contents) -> None:
+    place, foreign = contents.folder, contents.foreign()
     if place.is_symlink() or foreign:
-        what = "is a link" if place.is_symlink() else f"holds {foreign[0]!r}, which is no part of the dataset"
+        what = "is a link"
+        if not place.is_symlink():
+            what = f"holds {str(foreign[0].relative_to(place))!r}, which is no part of the dataset"
         msg = f"{place} {what}; nothing was deleted"
         raise InvalidInput(msg)
 

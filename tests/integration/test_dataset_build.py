@@ -35,7 +35,7 @@ def test_a_killed_build_is_shown_as_interrupted_and_resumed_to_the_same_bytes(
     record_run(kafka_broker, LONG, prefix=topic_prefix)
     client = Client(broker=kafka_broker, topic_prefix=topic_prefix)
     folder = tmp_path / "Jürgens 'data'"
-    pid = client.datasets.start_build("d", run_id=LONG.run_id, folder=folder)
+    pid = client.datasets.start_build("d", run_ids=[LONG.run_id], folder=folder)
     assert entry(client, folder, "d").state == "running"
     # In the middle: something is partly written.
     eventually(
@@ -60,7 +60,7 @@ def test_a_killed_build_is_shown_as_interrupted_and_resumed_to_the_same_bytes(
     assert verify(folder / "d") == []
     assert not list(folder.glob(".d.partial-*"))
     whole = client.datasets.rebuild(LONG.run_id, tmp_path / "rebuilt")
-    assert resumed.content_hash == whole.content_hash
+    assert resumed == whole.content_hash
     for path in (tmp_path / "rebuilt").iterdir():
         assert (folder / "d" / path.name).read_bytes() == path.read_bytes(), path.name
 

@@ -18,12 +18,12 @@ class BuildRequest:
     """What a dataset is to be made of.
 
     Attributes:
-        run_id: the run.
+        run_ids: the runs; of several, each is in a folder of its own.
         from_us: what is before is left out, microseconds UTC; None for the run's beginning.
         until_us: what is then or later is left out; None for the run's end.
     """
 
-    run_id: str
+    run_ids: tuple[str, ...]
     from_us: int | None = None
     until_us: int | None = None
 
@@ -61,7 +61,7 @@ class DatasetEntry:
         state: "finished" for one that is there.
         description: what people said of it.
         tags: names that were given to it as it is.
-        run_id: of the run; empty where there is no dataset yet.
+        run_ids: of its runs.
         windows: how many.
         size_bytes: of all files.
         problem: why it can't be read or was not built; empty where all is well.
@@ -72,7 +72,7 @@ class DatasetEntry:
     state: BuildState
     description: str = ""
     tags: tuple[str, ...] = ()
-    run_id: str = ""
+    run_ids: tuple[str, ...] = ()
     started_at_us: int | None = None
     windows: int = 0
     size_bytes: int = 0
@@ -86,7 +86,8 @@ class Statistics:
     """A dataset in numbers.
 
     Attributes:
-        duration_s: from the start of the first window to the end of the last.
+        target: what was under load; of several, separated by commas.
+        duration_s: from the start of the first window to the end of the last, of all runs together.
         services: how many of each kind.
         rows: of each table.
         faults: faults that were in force, by kind.
@@ -97,7 +98,7 @@ class Statistics:
     """
 
     name: str
-    run_id: str
+    run_ids: tuple[str, ...]
     target: str
     content_hash: str
     duration_s: float

@@ -79,7 +79,7 @@ def test_a_dataset_that_is_built_is_the_one_that_a_rebuild_makes(
         path.name: path.read_bytes() for path in expected.iterdir()
     }
     entry = listed(run, shelf)["monday"]
-    assert (entry["state"], entry["run_id"], entry["problem"]) == ("finished", "run-1", "")
+    assert (entry["state"], entry["run_ids"], entry["problem"]) == ("finished", ["run-1"], "")
     assert entry["windows"] == pq.read_metadata(expected / "windows.parquet").num_rows
     assert "monday" in run("dataset", "list", "--in", str(shelf)).stdout
 
@@ -194,7 +194,7 @@ def test_tags_and_words_stay_with_the_content_that_they_are_of(
     assert run("dataset", "show", "v1", "--in", str(shelf)).exit_code == 0
     refused(run("dataset", "tag", "tuesday", "v2", "--in", str(shelf)), "'tuesday' is no dataset")
     Client(broker=broker).datasets.build(
-        "other", run_id="run-1", folder=shelf, end=datetime.max.replace(tzinfo=UTC)
+        "other", run_ids=["run-1"], folder=shelf, end=datetime.max.replace(tzinfo=UTC)
     )
     refused(run("dataset", "tag", "other", "v1", "--in", str(shelf)), "'v1' is of monday already")
     refused(run("dataset", "tag", "other", "monday", "--in", str(shelf)), "already; give another tag")
@@ -275,7 +275,7 @@ def test_what_is_no_dataset_is_never_deleted(run: Run, shelf: Path, tmp_path: Pa
 
 
 def begun(name: str, *, pid: int, started_s: float) -> Build:
-    request = BuildRequest(run_id="run-1")
+    request = BuildRequest(run_ids=("run-1",))
     return Build(
         name=name,
         request=request,
@@ -366,7 +366,7 @@ def test_a_broker_in_memory_can_not_be_read_in_the_background(run: Run, shelf: P
 def test_the_client_does_all_of_it_too(broker: MemoryBroker, tmp_path: Path, expected: Path) -> None:
     datasets = Client(broker=broker).datasets
     steps: list[tuple[float, float]] = []
-    datasets.build("a", run_id="run-1", folder=tmp_path, progress=lambda *step: steps.append(step))
+    datasets.build("a", run_ids=["run-1"], folder=tmp_path, progress=lambda *step: steps.append(step))
     assert steps[-1][0] == steps[-1][1] > 0
     datasets.tag("a", "v1", folder=tmp_path)
     datasets.describe("a", "words", folder=tmp_path)
