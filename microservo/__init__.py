@@ -1,7 +1,7 @@
 """MicroServo: an event-driven testbed for operating microservices.
 
-The library that users import; `Client` is where to begin, `RegistryClient` finds and registers services,
-`BalancerClient` says to a load balancer which servers they have.
+The library that users import; `Client` is where to begin, `Dataset` reads what was recorded, `RegistryClient`
+finds and registers services, `BalancerClient` says to a load balancer which servers they have.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from microservo.client import Client
     from microservo.client.balancer import BalancerClient
     from microservo.client.registry import RegistryClient
+    from microservo.datasets.dataset import Dataset
 
-__all__ = ["BalancerClient", "Client", "Received", "RegistryClient"]
+__all__ = ["BalancerClient", "Client", "Dataset", "Received", "RegistryClient"]
 
 
 def __getattr__(name: str) -> Any:
@@ -27,6 +28,10 @@ def __getattr__(name: str) -> Any:
         from microservo.client import Client  # noqa: PLC0415
 
         return Client
+    if name == "Dataset":
+        from microservo.datasets.dataset import Dataset  # noqa: PLC0415
+
+        return Dataset
     if name == "BalancerClient":
         from microservo.client.balancer import BalancerClient  # noqa: PLC0415
 

@@ -105,12 +105,14 @@ def verify_dataset(command: VerifyDataset, context: Context) -> tuple[str, ...]:
     Raises:
         InvalidInput: the folder holds no dataset.
     """
-    from microservo.datasets import verify, verify_against_live
+    from microservo.datasets import verify_against_live
+    from microservo.datasets.contents import contents_of, problems_of
 
-    problems = verify(command.folder)
+    problems = problems_of(command.folder)
     if command.against_live:
         connection = context.connection
-        problems += verify_against_live(command.folder, connection.broker, connection.topic_prefix)
+        for place in contents_of(command.folder).runs:
+            problems += verify_against_live(place, connection.broker, connection.topic_prefix)
     return tuple(problems)
 
 
@@ -120,9 +122,9 @@ def hash_dataset(command: HashDataset, _context: Context) -> str:
     Raises:
         InvalidInput: a table is missing or can't be read.
     """
-    from microservo.datasets import content_hash
+    from microservo.datasets.contents import hash_of
 
-    return content_hash(command.folder)
+    return hash_of(command.folder)
 
 
 def export_dataset(command: ExportDataset, context: Context) -> Exported:

@@ -1,4 +1,4 @@
-"""`microservo dataset`: rebuild, verify, hash and export datasets."""
+"""`microservo dataset`: rebuild, verify, hash and export datasets; the rest is in `dataset_shelf`."""
 # ruff: noqa: D301 - click wants the backspace character itself, so these docstrings aren't raw
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import click
 
 from microservo.application.datasets import ExportDataset, HashDataset, RebuildDataset, VerifyDataset
 from microservo.cli.completions import complete_format
+from microservo.cli.dataset_shelf import COMMANDS
 from microservo.cli.output import console, print_line
 from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, pass_session
@@ -21,12 +22,14 @@ _FORMATS = "\b\nFormats:\n" + "\n".join(f"  {name:<13}{title}" for name, title i
 
 @click.group()
 def dataset() -> None:
-    """Rebuild the dataset of a run from the log, check it, hash it, write it in formats of others.
+    """Build datasets from the log, look at them, check them, write them in formats of others.
 
     \b
     Its tables, as Parquet files; README.md beside them says what each column is:
-      windows            start here: a final window a row, with truth, strongest
-                         label and features
+      features           start here: a window a row, a feature a column, with truth
+                         and split
+      services           who was there, what struck them
+      windows            a window, final, with its strongest label; features as lists
       window_revisions   every revision of every window
       labels             every fault that touches a window
       effects            who was affected by a fault, and by what evidence
@@ -38,11 +41,17 @@ def dataset() -> None:
 
     \b
     Examples:
+      microservo dataset build monday --run latest
+      microservo dataset list
       microservo dataset rebuild --run latest --out ./dataset
       microservo dataset verify ./dataset --against-live
       microservo dataset hash ./dataset
       microservo dataset export ./dataset --format rcaeval --out ./cases
     """
+
+
+for _command in COMMANDS:
+    dataset.add_command(_command)
 
 
 @dataset.command()

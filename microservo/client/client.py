@@ -49,7 +49,7 @@ class Client:
         schedules: have faults begin at a time, once or again and again.
         topics: list, create and subscribe to them.
         runs: list them and their writers, retire a writer.
-        datasets: rebuild, verify, hash and export them.
+        datasets: build, list, show, tag, pack, delete, rebuild, verify, hash and export them.
         algorithms: deploy them, wait for them, list, stop, start and remove them, read their logs.
         manager: what it knows, does and decided; launch, move and stop containers.
         board: show who is better than whom, compare, count medals, export.

@@ -113,8 +113,12 @@ def read_columns(path: Path, *columns: str) -> pa.Table:
         return file.read(list(columns) or None)
 
 
-def table_content(path: Path) -> ContentHash:
+def table_content(path: Path, schema: pa.Schema | None = None) -> ContentHash:
     """The content hash of a Parquet file, from its rows.
+
+    Args:
+        path: of the file.
+        schema: what it shall have; by default that of the table of its name.
 
     Raises:
         OSError: the file can't be read.
@@ -122,7 +126,7 @@ def table_content(path: Path) -> ContentHash:
     """
     content = ContentHash()
     with pq.ParquetFile(path) as file:
-        schema = TABLES.get(path.name, file.schema_arrow)
+        schema = schema or TABLES.get(path.name, file.schema_arrow)
         if file.schema_arrow.names != schema.names:
             msg = f"columns {file.schema_arrow.names}, expected {schema.names}"
             raise pa.ArrowInvalid(msg)

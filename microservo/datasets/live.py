@@ -92,7 +92,7 @@ def _live(message: Message, manifest: Manifest) -> Iterator[tuple[Revision, str,
         window = decode_as(LabelledWindow, message.value)
     except SchemaError:
         return
-    if window.run_id != manifest.run.run_id:
+    if window.run_id != manifest.run.run_id or not manifest.covers(window.start_us, window.end_us):
         return
     final_us = window.end_us + manifest.policy["final_cut_us"]
     is_final = final_us <= manifest.final_until_us.get(str(message.partition), -1)

@@ -13,6 +13,7 @@ from typing import Self
 from microservo.adapters.broker import Broker, Message
 from microservo.adapters.kafka import KafkaBroker
 from microservo.datasets.collector import FactCollector
+from microservo.datasets.derived import with_derived_files
 from microservo.datasets.draft import draft, writing
 from microservo.datasets.files import TableFile, file_hash, write_table
 from microservo.datasets.garbage import seldom_collected
@@ -232,7 +233,7 @@ class _Build:
                 files = [write_table(self._folder / name, TABLES[name], rows) for name, rows in tables]
                 files += closed
             manifest = self._manifest(tuple(sorted(files, key=lambda file: file.name)), outcome)
-            return _described(self._folder, manifest, found)
+            return described(self._folder, manifest, found)
 
     def __enter__(self) -> Self:
         return self
@@ -264,8 +265,9 @@ class _Build:
         )
 
 
-def _described(folder: Path, manifest: Manifest, found: Sequence[Evaluation]) -> Manifest:
-    """The manifest with the card and the report, all written."""
+def described(folder: Path, manifest: Manifest, found: Sequence[Evaluation]) -> Manifest:
+    """The manifest with what is made of the tables, the card and the report, all written."""
+    manifest = with_derived_files(folder, manifest)
     (folder / "README.md").write_text(dataset_card(manifest), "utf-8")
     write_report(folder, manifest, found)
     described = []

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from microservo.datasets.derived import DERIVED, derived_problems
 from microservo.datasets.facts import ledger_rows
 from microservo.datasets.files import file_hash, table_content
 from microservo.datasets.tables import TABLES
@@ -36,21 +37,23 @@ def verify(folder: Path) -> list[str]:
     """Everything that is wrong with a dataset, one sentence each; empty if nothing is.
 
     Checks each file's length, SHA-256, rows and content hash, the hash of the whole, the ledger's identity
-    and the ledger against the counts of the writers' stamps.
+    and the ledger against the counts of the writers' stamps. Where all that holds, it makes what is made of
+    other tables once more and compares.
 
     Raises:
         InvalidInput: there is no manifest that can be read.
     """
     manifest = read_manifest(folder)
     names = {entry.name for entry in manifest.files}
-    problems = [f"{name}: not in the manifest" for name in sorted(TABLES.keys() - names)]
+    problems = [f"{name}: not in the manifest" for name in sorted({*TABLES, *DERIVED} - names)]
     present = {path.name for path in folder.iterdir()} - {MANIFEST}
     problems += [f"{name}: no part of the dataset" for name in sorted(present - names)]
     for entry in manifest.files:
         problems += _file_problems(folder, entry)
     if manifest.content_hash != tables_hash(manifest.files):
         problems.append(f"content hash {manifest.content_hash} does not follow from the files' content")
-    return problems + _loss_problems(folder, manifest)
+    problems += _loss_problems(folder, manifest)
+    return problems or _derived_problems(folder, manifest)
 
 
 def content_hash(folder: Path) -> str:
@@ -114,9 +117,16 @@ def _loss_problems(folder: Path, manifest: Manifest) -> list[str]:
         if counts.get(what)
     ]
     try:
-        return problems + ledger_problems(
-            ledger_rows(folder / _LEDGER),
-            {source: counts.get("produced", 0) for source, counts in totals.items()},
-        )
+        produced = {source: counts.get("produced", 0) for source, counts in totals.items()}
+        # The writers counted the whole run, so that an excerpt has its ledger's identity alone.
+        expected = produced if manifest.range_us is None else None
+        return problems + ledger_problems(ledger_rows(folder / _LEDGER), expected)
     except (OSError, pa.ArrowException, KeyError, TypeError) as error:
         return [*problems, f"{_LEDGER}: can't be read: {error}"]
+
+
+def _derived_problems(folder: Path, manifest: Manifest) -> list[str]:
+    try:
+        return derived_problems(folder, manifest)
+    except (OSError, UnicodeDecodeError, pa.ArrowException, InvalidInput) as error:
+        return [f"what is made of the tables can't be compared with them: {error}"]

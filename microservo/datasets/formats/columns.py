@@ -30,7 +30,9 @@ def coded(column: pa.ChunkedArray) -> Coded:
         column = pc.dictionary_encode(column)
     array = column.unify_dictionaries().combine_chunks()
     array = array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
-    codes = values_of(pc.fill_null(array.indices, -1)).astype(np.int64)
+    indices = array.indices
+    # Filled only where something is null: the value to fill with loads pandas.
+    codes = values_of(pc.fill_null(indices, -1) if indices.null_count else indices).astype(np.int64)
     texts = array.dictionary.to_pylist()
     used = np.unique(codes[codes >= 0]).tolist()
     ordered = sorted({texts[code] for code in used})

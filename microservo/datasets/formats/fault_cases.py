@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow.compute as pc
 
-from microservo.datasets.formats.format import Export
-from microservo.datasets.formats.source import Source
+from microservo.datasets.formats.reading import Tables
 from microservo.datasets.formats.stretches import Stretches
+
+if TYPE_CHECKING:
+    from microservo.datasets.formats.format import Export
 
 
 class InForce(NamedTuple):
@@ -72,7 +74,7 @@ class FaultCases:
     until_us: int
 
     @classmethod
-    def of(cls, source: Source) -> FaultCases:
+    def of(cls, source: Tables) -> FaultCases:
         """Those of a dataset."""
         windows = source.table("windows.parquet", "start", "end")
         from_us = pc.min(windows.column("start")).as_py() or 0
@@ -150,7 +152,7 @@ def _case(rows: Sequence[Mapping[str, Any]], seen: Iterable[tuple[int, int]], un
     )
 
 
-def _seen(source: Source) -> dict[str, list[tuple[int, int]]]:
+def _seen(source: Tables) -> dict[str, list[tuple[int, int]]]:
     """When the telemetry of any service had left its normal by a fault."""
     found: dict[str, list[tuple[int, int]]] = {}
     columns = ("fault_id", "first_deviating_at", "last_deviating_at")
@@ -163,7 +165,7 @@ def _seen(source: Source) -> dict[str, list[tuple[int, int]]]:
     return found
 
 
-def _rows(source: Source, name: str, columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+def _rows(source: Tables, name: str, columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
     table = source.table(name, *columns)
     return zip(*(table.column(column).to_pylist() for column in columns), strict=True)
 

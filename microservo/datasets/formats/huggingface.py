@@ -11,57 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from math import ceil
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from microservo.datasets.arrays import column_array, values_of
+from microservo.datasets.arrays import column_array
 from microservo.datasets.files import TableFile
-from microservo.datasets.formats.columns import coded
-from microservo.datasets.formats.fault_cases import FaultCases
+from microservo.datasets.formats.cut import TEST, TRAIN, Cut, cut_between_faults
 from microservo.datasets.formats.format import Export
 from microservo.datasets.formats.source import Source
 from microservo.datasets.tables import TABLES
 from microservo.domain.datasets.card import CardFiles, dataset_card
 from microservo.domain.datasets.manifest import MANIFEST
 from microservo.errors import InvalidInput
-
-TRAIN, TEST = "train", "test"
-_TRAIN_SHARE = 0.7
-"""Share of the faults that shall be learned from."""
-_BY_TIME = {
-    **dict.fromkeys(("windows", "window_revisions", "labels", "scores", "graph"), "start"),
-    **dict.fromkeys(("metrics", "logs", "traces"), "time"),
-    "actions": "decided_at",
-    "ledger": "minute",
-    "instances": "seen",
-}
-_BY_FAULT = ("faults", "fault_events", "effects", "effect_intervals")
-
-
-@dataclass(frozen=True, slots=True)
-class _Cut:
-    """Where a run is cut in two.
-
-    Attributes:
-        at_us: what begins there or later is for the test; microseconds UTC.
-        test_faults: ids of the faults that are.
-    """
-
-    at_us: int
-    test_faults: frozenset[str]
-
-    def is_test(self, name: str, rows: pa.Table) -> NDArray[np.bool_]:
-        """Which rows of a table are for the test."""
-        if name in _BY_FAULT:
-            fault = coded(rows.column("fault_id"))
-            return np.array([each in self.test_faults for each in fault.texts], np.bool_)[fault.codes]
-        found: NDArray[np.bool_] = values_of(rows.column(_BY_TIME[name])) >= self.at_us
-        return found
 
 
 class HuggingFace:
@@ -79,7 +42,7 @@ class HuggingFace:
         if not source.rows("windows.parquet"):
             msg = f"run {source.manifest.run.run_id} holds no window, and those are what the card shows first"
             raise InvalidInput(msg)
-        cut = _cut(source)
+        cut = cut_between_faults(source, source.manifest.policy["size_us"])
         if cut is None:
             out.lost("A test split: there is no instant that parts the faults of this run in two.")
         paths = {}
@@ -96,7 +59,7 @@ class HuggingFace:
 FORMAT = HuggingFace()
 
 
-def _write_table(source: Source, out: Export, name: str, cut: _Cut | None) -> Mapping[str, str]:
+def _write_table(source: Source, out: Export, name: str, cut: Cut | None) -> Mapping[str, str]:
     """Writes the splits that have rows, and returns their files."""
     file, schema = f"{name}.parquet", TABLES[f"{name}.parquet"]
     written: dict[str, TableFile] = {}
@@ -116,30 +79,7 @@ def _write_table(source: Source, out: Export, name: str, cut: _Cut | None) -> Ma
     return {split: f"data/{name}/{split}.parquet" for split in (TRAIN, TEST) if split in written}
 
 
-def _cut(source: Source) -> _Cut | None:
-    """The window before the fault that comes behind most of them; None where nothing parts them in two."""
-    found = FaultCases.of(source)
-    cases, size_us = found.harmful, source.manifest.policy["size_us"]
-    wanted = ceil(_TRAIN_SHARE * len(cases))
-    places: list[tuple[int, int]] = []
-    for place in range(1, len(cases)):
-        ended_us = max(case.ended_us for case in cases[:place])
-        begins_us = min(int(case.disturbed.from_us[0]) for case in cases[place:])
-        at_us = begins_us // size_us * size_us
-        if ended_us <= at_us:
-            places.append((abs(place - wanted), at_us))
-    if not places:
-        return None
-    at_us = min(places)[1]
-    rows = source.table("faults.parquet", "fault_id", "applied_at", "requested_at").to_pylist()
-    return _Cut(at_us, frozenset(row["fault_id"] for row in rows if _begin_us(row) >= at_us))
-
-
-def _begin_us(row: Mapping[str, Any]) -> int:
-    return int(row["requested_at"] if row["applied_at"] is None else row["applied_at"])
-
-
-def _sentence(cut: _Cut | None) -> str:
+def _sentence(cut: Cut | None) -> str:
     if cut is None:
         return (
             "One split, `train`: nothing parts the faults of this run in two. Split by time, not at random."

@@ -41,6 +41,14 @@ class Stretches:
         place = np.searchsorted(self.from_us, times_us, "right") - 1
         return (place >= 0) & (times_us < self.until_us[np.maximum(place, 0)])
 
+    def touch(self, from_us: Instants, until_us: Instants) -> NDArray[np.bool_]:
+        """Which of some spans [from, until) have time in common with one of them."""
+        if not len(self.from_us):
+            return np.zeros(len(from_us), np.bool_)
+        # A span is touched by the last stretch that begins before its end, or by none.
+        place = np.searchsorted(self.from_us, until_us, "left") - 1
+        return (place >= 0) & (self.until_us[np.maximum(place, 0)] > from_us)
+
     def overlap(self, from_us: int, until_us: int) -> bool:
         """Whether one of them has time in common with [from, until)."""
         return bool(((self.from_us < until_us) & (self.until_us > from_us)).any())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 
-from microservo.domain.datasets.manifest import FileEntry, Manifest, RunFacts
+from microservo.domain.datasets.manifest import FileEntry, Manifest
 from microservo.domain.faults.kinds import shipped_names
 from microservo.domain.text import printable
 from microservo.domain.truth import RULE
@@ -16,7 +16,9 @@ from microservo.domain.truth import RULE
 _SIZE_STEPS = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 """Ends of the size categories that the hub knows; each is ten times the one before."""
 _TABLES = {
-    "windows": "start here: a window of a service, final, with its truth, strongest label and features",
+    "features": "start here: a window of a service, with its truth, split, and a column for each feature",
+    "services": "a service: when it was there, what it said of itself, whom it calls, what struck it",
+    "windows": "a window of a service, final, with its truth, strongest label, and features as lists",
     "window_revisions": "a revision of a window; features stand there where they differ from the final ones",
     "labels": "a fault that touches a window, as of a revision",
     "effects": "a fault at a service that it may reach: whether that was affected, when, by what evidence",
@@ -84,7 +86,7 @@ def dataset_card(manifest: Manifest, files: CardFiles | None = None) -> str:
     if files is None:
         files = CardFiles(
             paths={_config(each): {"train": each.name} for each in _tables(manifest) if each.rows},
-            splits="One split, `train`: a run is a time series. Split it by time, never at random.",
+            splits=_splits(manifest),
             has_report=True,
         )
     return f"{_front_matter(manifest, files)}\n{_body(manifest, files)}"
@@ -102,9 +104,10 @@ def _front_matter(manifest: Manifest, files: CardFiles) -> str:
         "source_datasets: [original]",
         "configs:",
     ]
+    first = "features" if "features" in files.paths else "windows"
     # A split without rows can't be loaded: it is left out.
     for name, paths in files.paths.items():
-        lines += [f"  - config_name: {name}"] + ["    default: true"] * (name == "windows")
+        lines += [f"  - config_name: {name}"] + ["    default: true"] * (name == first)
         lines += ["    data_files:"]
         for split, path in paths.items():
             lines += [f"      - split: {split}", f"        path: {path}"]
@@ -119,15 +122,21 @@ def _body(manifest: Manifest, files: CardFiles) -> str:
         for entry in _tables(manifest)
     )
     code_lines = "\n".join(f"| {column} | {values} |" for column, values in _CODES.items())
-    circumstances = "\n".join(f"- {line}" for line in _circumstances(run))
+    circumstances = "\n".join(f"- {line}" for line in _circumstances(manifest))
     report = "`report.html` shows the run.\n" * files.has_report
+    experiment = (
+        "`experiment.json` holds target, load, versions, machines, seed, and the parameters of every fault.\n"
+        if manifest.file("experiment.json") and files.has_report
+        else ""
+    )
+    start = f"\n{_start(manifest)}\n" if "features" in files.paths else ""
     return f"""# MicroServo run {run_id}
 
 ## Summary
 Telemetry of the target system **{target}** under load, with faults injected into it and every window
 labelled with what was really wrong. Started {_instant(run.started_at_us)}, seed {run.seed}, status
 {run.status}. Content hash `{manifest.content_hash}`: anyone who rebuilds the run from the log gets the same.
-{report}
+{report}{start}
 ## Structure
 Canonical Parquet (zstd), instants in UTC microseconds. Rows of `metrics`, `logs` and `traces` lie window by
 window, as those of `windows` do: sorted by start of their window, service, time and then by all else.
@@ -136,16 +145,17 @@ window, as those of `windows` do: sorted by start of their window, service, time
 |---|---|---|
 {table_lines}
 
-Nothing is a map: features are two lists of equal length, `feature_names` and `feature_values`, and parameters
-are JSON text. Null means that something is not known or not there; zero means zero. A feature is NaN
-where it is undefined, as the latency of no request. Ids of traces and spans are hexadecimal text.
+Nothing is a map: in `windows`, features are two lists of equal length, `feature_names` and `feature_values`,
+and parameters are JSON text. In `features` each has a column of its own, NaN where the window has none. Null
+means that something is not known or not there; zero means zero. A feature is NaN where it is undefined, as
+the latency of no request. Ids of traces and spans are hexadecimal text.
 
 | column | values |
 |---|---|
 {code_lines}
 
-`manifest.json` holds the facts of the run (machines, load, topology, plan), offsets, schema ids, versions,
-SHA-256 of each file and the counts of the writers.
+{experiment}`manifest.json` holds the facts of the run (machines, load, topology, plan), offsets, schema ids,
+versions, SHA-256 of each file and the counts of the writers.
 
 ## Collection
 All of it was taken from an event log. Windows are {_seconds(policy["size_us"])} long. Revision 0 holds what
@@ -202,7 +212,55 @@ MicroServo, run {run_id}, content hash {manifest.content_hash}.
 """
 
 
-def _circumstances(run: RunFacts) -> Iterator[str]:
+def _start(manifest: Manifest) -> str:
+    """A program of a few lines that trains and scores on what people load first."""
+    tested = "train" if manifest.test_from_us is None else "test"
+    note = (
+        "No instant parts the faults of this run in two, so it is tested on what it has learned from:\n"
+        "the number is no result.\n"
+        if manifest.test_from_us is None
+        else ""
+    )
+    return f"""## Start here
+Trains an isolation forest on the normal windows of `train`, and scores those of `{tested}` (pandas and
+scikit-learn, in this folder). {note}
+```python
+import pandas as pd
+from sklearn.ensemble import IsolationForest
+from sklearn.metrics import average_precision_score
+
+rows = pd.read_parquet("features.parquet")
+rows = rows[(rows["service_kind"] == "service") & (rows["truth"] != "masked")]
+train = rows[(rows["split"] == "train") & (rows["truth"] == "normal")]
+test = rows[(rows["split"] == "{tested}") & rows["service"].isin(train["service"])]
+names = [name for name in rows if name.startswith(("request/*/", "call/*/", "log/severity/"))]
+normal = train.groupby("service")[names]
+mean, std = normal.mean(), normal.std() + 1e-3
+def scaled(part):
+    return ((part[names] - mean.loc[part["service"]].values) / std.loc[part["service"]].values).fillna(0)
+forest = IsolationForest(random_state=0).fit(scaled(train))
+print(average_precision_score(test["truth"] == "anomalous", -forest.score_samples(scaled(test))))
+```"""
+
+
+def _splits(manifest: Manifest) -> str:
+    whole = "As files there is one split, `train`: a run is a time series. Split it by time, never at random."
+    if manifest.file("features.parquet") is None:
+        return whole
+    if manifest.test_from_us is None:
+        return f"{whole} In\n`features`, `split` is `train` everywhere: no instant parts the faults in two."
+    return (
+        f"{whole} In\n`features`, `split` is `train` before {manifest.test_from_us} (microseconds UTC) and "
+        "`test` from then on:\nno fault was in force or visible on both sides. It is null where a fault of "
+        "the other side touches a window,\nas its after-effect does: no fault is in both."
+    )
+
+
+def _circumstances(manifest: Manifest) -> Iterator[str]:
+    run = manifest.run
+    if manifest.range_us is not None:
+        first, end = map(_instant, manifest.range_us)
+        yield f"an excerpt: what lies between {first} and {end}; faults that overlap it are whole"
     for each in run.machines:
         yield (
             f"machine {each.host_hash}: {_words(each.cpu_model)}, {each.cpus} processors, "

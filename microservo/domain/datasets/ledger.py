@@ -59,15 +59,15 @@ def added_up(rows: Iterable[LedgerRow]) -> list[LedgerRow]:
     return [sums[key] for key in sorted(sums)]
 
 
-def ledger_problems(rows: Iterable[LedgerRow], produced: Mapping[str, int]) -> list[str]:
+def ledger_problems(rows: Iterable[LedgerRow], produced: Mapping[str, int] | None) -> list[str]:
     """What is wrong with a ledger: a broken identity, or a source whose writers count otherwise.
 
     Args:
         rows: the ledger.
-        produced: records by source, as the writers' stamps count them.
+        produced: records by source, as the writers' stamps count them; None where they count something else.
     """
     problems = []
-    read = dict.fromkeys(produced, 0)
+    read = dict.fromkeys(produced or (), 0)
     for row in rows:
         read[row.source] = read.get(row.source, 0) + row.read
         if row.read != row.accounted:
@@ -75,6 +75,8 @@ def ledger_problems(rows: Iterable[LedgerRow], produced: Mapping[str, int]) -> l
                 f"ledger: {row.source} of {row.service} at {row.minute_us}: {row.read} read,"
                 f" {row.accounted} accounted for"
             )
+    if produced is None:
+        return problems
     problems += [
         f"ledger: {source}: {count} read, {produced.get(source, 0)} produced by the writers' stamps"
         for source, count in sorted(read.items())

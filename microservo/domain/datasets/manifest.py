@@ -27,7 +27,7 @@ class FileEntry:
         size_bytes: its length.
         sha256: of its bytes.
         rows: number of rows; None for what is no table.
-        content_sha256: of the rows' canonical bytes; empty for what is no table.
+        content_sha256: of the rows' canonical bytes; empty for what is no table, or is made of others.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
@@ -90,6 +90,10 @@ class Manifest:
             were final by then are in the dataset.
         unfinished_windows: windows that were open or not final at the end, left out.
         files: every file but the manifest, by name.
+        test_from_us: what begins there or later is for the test, microseconds UTC: no fault is on both sides;
+            None where nothing parts the faults in two.
+        range_us: of an excerpt, from when until when it goes, microseconds UTC; None for a whole run. Of an
+            excerpt, too, offsets, totals and unfinished windows are those of the whole run.
         content_hash: `dataset_hash` of the tables.
     """
 
@@ -106,6 +110,12 @@ class Manifest:
     unfinished_windows: int
     files: tuple[FileEntry, ...]
     content_hash: str = ""
+    test_from_us: int | None = None
+    range_us: tuple[int, int] | None = None
+
+    def covers(self, start_us: int, end_us: int) -> bool:
+        """Whether a window of the run may be in the dataset, by when it is."""
+        return self.range_us is None or (self.range_us[0] <= start_us and end_us <= self.range_us[1])
 
     def file(self, name: str) -> FileEntry | None:
         """The entry of a file, None where it has none."""

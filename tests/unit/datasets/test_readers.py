@@ -64,9 +64,9 @@ def test_hugging_face_loads_every_config_of_the_card(original: Path, tmp_path: P
 
 
 @pytest.mark.usefixtures("offline")
-def test_windows_are_what_hugging_face_loads_if_nothing_is_said(original: Path, tmp_path: Path) -> None:
+def test_features_are_what_hugging_face_loads_if_nothing_is_said(original: Path, tmp_path: Path) -> None:
     loaded = datasets.load_dataset(str(original), split="train", cache_dir=str(tmp_path))
-    assert loaded.column_names == TABLES["windows.parquet"].names
+    assert loaded.column_names == pq.read_schema(original / "features.parquet").names
 
 
 def test_features_explode_to_a_row_each_in_every_reader(original: Path) -> None:
@@ -112,4 +112,4 @@ def test_the_examples_of_the_document_run(
 
 
 def test_the_document_has_an_example_for_each_reader() -> None:
-    assert [title for title, _ in EXAMPLES] == ["pandas", "polars", "DuckDB", "Hugging Face"]
+    assert [title for title, _ in EXAMPLES] == [*("MicroServo", "pandas", "polars", "DuckDB", "Hugging Face")]
