@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import pytest
 from machine import TIMEOUT_S, launcher_of
 
 from microservo.domain.geography import Coordinates
+from microservo.errors import Retryable
 from microservo.platforms.driver import ContainerSeen
 from microservo.platforms.local.platform import LocalPlatform
 from microservo.platforms.local.remote_driver import RemoteDriver
@@ -57,7 +59,13 @@ class World:
             for service in ("back", "front")
             for place in self.hosts
         }
-        LocalPlatform(state_file).move_users({BERLIN: 1.0, TOKYO: 1.0})
+        eventually(self._move_users, timeout_s=TIMEOUT_S, what="the process of the users answering")
+
+    def _move_users(self) -> bool:
+        with contextlib.suppress(Retryable):
+            LocalPlatform(self._state_file).move_users({BERLIN: 1.0, TOKYO: 1.0})
+            return True
+        return False
 
     def _host(self, place: Coordinates) -> str:
         plan = replace(host_plan(), coordinates=place, region="")
