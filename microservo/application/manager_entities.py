@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from microservo.application.command import Command, Context
 from microservo.application.manager_commands import ANSWER_S, GiveCommand, Outcome, give_command
@@ -13,6 +14,9 @@ from microservo.errors import InvalidInput
 from microservo.log.system_state import read_system_state
 from microservo.platforms.local.topology_files import read_topology
 from schemas.records import ControlAction
+
+if TYPE_CHECKING:
+    from microservo.domain.manager.entities import Entity
 
 NEVER_WRITTEN = frozenset({"container", "node", "pending-action"})
 """Kinds that only decisions change."""
@@ -108,6 +112,13 @@ class SeedTopology(Command[tuple[str, ...]]):
     answer_s: float = ANSWER_S
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedComponents(Command[tuple[str, ...]]):
+    """Asks for a registry, a load balancer, a worker in each region with containers; `answer_s` as above."""
+
+    answer_s: float = ANSWER_S
+
+
 def list_entities(command: ListEntities, context: Context) -> tuple[EntityView, ...]:
     """The entities.
 
@@ -188,18 +199,29 @@ def seed_topology(command: SeedTopology, context: Context) -> tuple[str, ...]:
         InvalidInput: there is no such topology, or the manager refuses a part of it.
         Unavailable: no manager answers.
     """
+    from microservo.domain.manager.topologies import application_of  # noqa: PLC0415  # as below
+
+    return _seed(application_of(read_topology(command.topology)), command.answer_s, context)
+
+
+def seed_components(command: SeedComponents, context: Context) -> tuple[str, ...]:
+    """As `seed_topology`, of the services that are components of regions."""
+    from microservo.domain.manager.components import REGION_SERVICES  # noqa: PLC0415  # as below
+
+    return _seed(REGION_SERVICES, command.answer_s, context)
+
+
+def _seed(wanted: Sequence[Entity], answer_s: float, context: Context) -> tuple[str, ...]:
+    """Makes entities as they are wanted; the keys of those that were otherwise."""
     from microservo.domain.manager.entities import document_of, entity_key  # noqa: PLC0415  # as below
-    from microservo.domain.manager.topologies import application_of  # noqa: PLC0415
 
     connection = context.connection
-    entities = {
-        entity_key(entity): document_of(entity) for entity in application_of(read_topology(command.topology))
-    }
+    entities = {entity_key(entity): document_of(entity) for entity in wanted}
     known = read_system_state(connection.broker, connection.topic_prefix)
     for key, document in entities.items():
         if key not in known or known[key].document != document:
             action: ControlAction = "update" if key in known else "create"
-            asked = GiveCommand(action=action, entity=key, document=document, answer_s=command.answer_s)
+            asked = GiveCommand(action=action, entity=key, document=document, answer_s=answer_s)
             give_command(asked, context)
     return tuple(key for key in entities if key not in known or known[key].document != entities[key])
 

@@ -16,6 +16,7 @@ from microservo.application.manager_entities import (
     AssociateEntities,
     EntityView,
     ListEntities,
+    SeedComponents,
     SeedTopology,
     ShowEntity,
     WriteEntity,
@@ -199,16 +200,41 @@ def seed(session: Session, topology: str) -> None:
       microservo manage seed sock-shop
       microservo topology list
     """
-    made = session.execute(SeedTopology(topology=topology))
-    for key in made:
+    _print_made(session.execute(SeedTopology(topology=topology)))
+
+
+@click.command("seed-components")
+@pass_session
+def seed_components(session: Session) -> None:
+    """Have each region with containers get a registry, a load balancer and a worker; may be done again.
+
+    They are launched once the region has a container, and stopped 5 minutes after it has lost the last one
+    (component_grace_us of settings/manager). Where one is not wanted, delete its service, for example
+    service/region-worker.
+    """
+    _print_made(session.execute(SeedComponents()))
+
+
+def _print_made(keys: Sequence[str]) -> None:
+    for key in keys:
         print_line(key)
-    if not made:
+    if not keys:
         print_line("all of it is there already")
 
 
 def add_to(group: click.Group) -> None:
     """Adds the commands to `microservo manage`."""
-    for command in (list_entities, show, create, update, delete, associate, dissociate, seed):
+    for command in (
+        list_entities,
+        show,
+        create,
+        update,
+        delete,
+        associate,
+        dissociate,
+        seed,
+        seed_components,
+    ):
         group.add_command(command)
 
 

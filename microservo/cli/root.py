@@ -29,6 +29,7 @@ OK, FAILURE, USAGE, UNAVAILABLE, INTERRUPTED = 0, 1, 2, 3, 130
 COMMANDS: Mapping[str, str] = {
     "demo": "microservo.cli.demo:demo",
     "up": "microservo.cli.up:up",
+    "down": "microservo.cli.down:down",
     "target": "microservo.cli.target:target",
     "topology": "microservo.cli.topology:topology",
     "manage": "microservo.cli.manage:manage",

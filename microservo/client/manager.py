@@ -12,6 +12,7 @@ from microservo.application.manager_entities import (
     AssociateEntities,
     EntityView,
     ListEntities,
+    SeedComponents,
     SeedTopology,
     ShowEntity,
     WriteEntity,
@@ -83,6 +84,10 @@ class Manager:
     def seed(self, topology: str) -> tuple[str, ...]:
         """Makes the app that a topology is; the keys of what was made or changed."""
         return execute(SeedTopology(topology=topology), self._context)
+
+    def seed_components(self) -> tuple[str, ...]:
+        """Has each region with containers get a registry, a load balancer and a worker; keys as of `seed`."""
+        return execute(SeedComponents(), self._context)
 
     def launch(
         self,

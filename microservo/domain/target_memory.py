@@ -10,6 +10,8 @@ _MIB = 2**20
 WORKLOAD_BYTES = 60 * _MIB
 SIDECAR_BYTES = 25 * _MIB
 LOADGEN_BYTES = 60 * _MIB
+COMPONENT_BYTES = 120 * _MIB
+"""What a registry, a load balancer with its nginx, or a worker of a region takes at the most."""
 
 
 def instance_memory_bytes(service: Service) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from microservo.domain.geography.coordinates import Coordinates
+from microservo.domain.manager.entities import ComponentType
 from microservo.errors import InvalidInput
 
 
@@ -57,11 +58,13 @@ class ContainerPlan:
 
     Attributes:
         id: which no other container has or had: another incarnation has another one.
-        service: of the topology, which says what is run.
+        service: of the topology, which says what is run; of a component any name.
         host: name of the machine.
         environment: added to what the service is run with.
         volume: name of the storage that outlives it, on its host; None where it needs none.
         cpus: processors that it is expected to keep busy; 0 where that isn't known. No part of what it is.
+        component: what it is run as instead: the registry, load balancer or worker of its region.
+        region: that it lies in; empty for the one with the nearest centre.
     """
 
     id: str
@@ -70,6 +73,8 @@ class ContainerPlan:
     environment: Mapping[str, str] = field(default_factory=dict, hash=False)
     volume: str | None = None
     cpus: float = field(default=0.0, compare=False)
+    component: ComponentType = ""
+    region: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +128,8 @@ class Driver(Protocol):
         One of this id that is there already is returned as it is, also if it has ended.
 
         Raises:
-            InvalidInput: there is no such host or service, or one of this id and another plan.
+            InvalidInput: there is no such host or service, one of this id and another plan, or nothing here
+                that a component of this kind needs.
             Unavailable: the host is not up, is cut off, or has no memory or processor left for it.
         """
 

@@ -154,7 +154,7 @@ class MemoryInfrastructure:
             ]
 
     def _check_place(self, plan: ContainerPlan) -> None:
-        if plan.service not in self._services:
+        if plan.service not in self._services and not plan.component:
             msg = f"there is no service {plan.service!r}; choose one of {sorted(self._services)}"
             raise InvalidInput(msg)
         host = self._hosts.get(plan.host)

@@ -24,7 +24,9 @@ from microservo.runtime.http import HttpServer
 from microservo.runtime.looking import Looking
 from microservo.runtime.shutdown import Shutdown
 from microservo.supervision.supervisor import Supervisor, kill_leftovers
+from services.launcher.balanced_servers import BalancedServers
 from services.launcher.demand import LOOK_S, Demand
+from services.launcher.registrations import Registrations
 from services.launcher.settings import LauncherSettings
 
 _WAIT_S = 3600.0
@@ -73,12 +75,18 @@ def _run(settings: LauncherSettings, shutdown: Shutdown) -> None:
         seed=settings.seed,
         collector_url=settings.collector,
         launcher_url=f"http://127.0.0.1:{settings.port}",
+        has_broker=settings.has_broker,
     )
     users_at = place_in(settings.users_at) if settings.users_at else None
-    # Outside of the supervisor: groups can be removed once their processes have ended.
-    with host_groups(settings.folder.absolute()) as groups, Supervisor(record=record) as supervisor:
+    # Outside of the supervisor: groups and folders can be removed once their processes have ended.
+    with (
+        host_groups(settings.folder.absolute()) as groups,
+        contextlib.ExitStack() as cleared,
+        Supervisor(record=record) as supervisor,
+    ):
         _log.info("processors and memory of hosts: %s", groups.enforced + _because(groups.why_not))
         containers = LocalContainers(supervisor, place, groups=groups)
+        cleared.callback(containers.clear)
         app = driver_application(
             lambda tag: TaggedDriver(containers, managed_by=tag),
             HostFaults(containers, now_us),
@@ -90,6 +98,7 @@ def _run(settings: LauncherSettings, shutdown: Shutdown) -> None:
                 if settings.journeys_per_s > 0:
                     containers.start_users(settings.journeys_per_s, users_at)
                 stack.enter_context(_demand(settings, place.state_file))
+                stack.enter_context(_given_out(settings, containers))
                 _log.info("drivers are answered on port %d", server.port)
                 while not shutdown.wait(_WAIT_S):
                     pass
@@ -99,6 +108,18 @@ def _run(settings: LauncherSettings, shutdown: Shutdown) -> None:
 
 def _because(why_not: str) -> str:
     return f", since {why_not}" if why_not else ""
+
+
+@contextlib.contextmanager
+def _given_out(settings: LauncherSettings, containers: LocalContainers) -> Iterator[None]:
+    """Has registries and balancers give out the containers that take calls."""
+    registrations = Registrations(
+        containers.taking_calls, containers.serving, elsewhere=settings.registry, token=settings.control_token
+    )
+    servers = BalancedServers(containers.taking_calls, containers.serving, token=settings.control_token)
+    containers.consult(lambda name: registrations.has(name) or servers.has(name))
+    with registrations, servers:
+        yield
 
 
 @contextlib.contextmanager

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Self
 
 from microservo.platforms.local.token import token_or_exit
+from microservo.runtime.environment import PREFIX
+
+_BROKER = f"{PREFIX}BOOTSTRAP_SERVERS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +26,9 @@ class LauncherSettings:
         host_start_s: seconds that a host needs to start.
         users_at: place of the users, as "LATITUDE,LONGITUDE"; empty for none.
         collector: URL of the collector's control API, which asks for the same token; empty for none.
-        registry: URL of the registry that is told from where requests come; empty for none.
+        registry: URL of the registry that is told from where requests come, and which containers there are in
+            regions without one; it asks for the same token, or none. Empty for none.
+        has_broker: the environment names one, which components of regions use.
     """
 
     topology: str
@@ -36,6 +41,7 @@ class LauncherSettings:
     users_at: str
     collector: str
     registry: str
+    has_broker: bool
     control_token: str = field(repr=False)
 
     @classmethod
@@ -53,9 +59,15 @@ class LauncherSettings:
         parser.add_argument(
             "--collector", default="", help="URL of the collector's control API, for faults of telemetry"
         )
-        parser.add_argument("--registry", default="", help="URL of the registry that is told of demand")
+        parser.add_argument(
+            "--registry", default="", help="URL of the registry that is told of demand, and of containers"
+        )
         given = vars(parser.parse_args(arguments))
-        return cls(**given, control_token=token_or_exit(environment, "launcher"))
+        return cls(
+            **given,
+            has_broker=bool(environment.get(_BROKER)),
+            control_token=token_or_exit(environment, "launcher"),
+        )
 
 
 def _at_least_0(text: str) -> float:

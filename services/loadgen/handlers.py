@@ -13,7 +13,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from microservo.adapters.clock import now_us
 from microservo.adapters.opentelemetry_sdk import Instrumentation
 from microservo.domain.topology import Step
-from microservo.platforms.local.peers import Peers
+from microservo.platforms.local.peers import Peers, Vicinity
 from microservo.platforms.local.request_headers import DEADLINE, PLACE, REQUEST_ID
 from services.loadgen.schedule import Arrival
 from services.loadgen.tally import Tally
@@ -32,6 +32,7 @@ class JourneyHandler:
         entry: name of the entry service.
         peers: where it is.
         place_of: the place of the user of a journey, by its number; "" for none.
+        near: what is near such a place.
         timeout_ms: how long a user waits for an answer.
         clock: epoch microseconds UTC.
     """
@@ -45,6 +46,7 @@ class JourneyHandler:
         entry: str,
         peers: Peers,
         place_of: Callable[[int], str],
+        near: Callable[[str], Vicinity],
         timeout_ms: float,
         clock: Callable[[], int] = now_us,
     ) -> None:
@@ -54,6 +56,7 @@ class JourneyHandler:
         self._entry = entry
         self._peers = peers
         self._place_of = place_of
+        self._near = near
         self._timeout_ms = timeout_ms
         self._clock = clock
 
@@ -91,12 +94,13 @@ class JourneyHandler:
         self, step: Step, arrival: Arrival, request_id: str, span: Span
     ) -> tuple[str, Exception | None]:
         """What went wrong, as the user would say it; "" when nothing did."""
-        url = self._peers.next(self._entry)
+        place = self._place_of(arrival.number)
+        url = self._peers.next(self._entry, self._near(place))
         if url is None:
             return "had no address to go to", None
         deadline_us = self._clock() + round(self._timeout_ms * 1000)
         headers = {REQUEST_ID: request_id, DEADLINE: str(deadline_us)}
-        if place := self._place_of(arrival.number):
+        if place:
             headers[PLACE] = place
         _PROPAGATOR.inject(headers, set_span_in_context(span))
         try:
@@ -108,8 +112,11 @@ class JourneyHandler:
             ) as answer:
                 await answer.read()
         except TimeoutError as error:
+            self._peers.silent(url)
             return f"timed out after {self._timeout_ms:g} ms", error
         except aiohttp.ClientError as error:
+            self._peers.silent(url)
             return "lost its connection", error
+        self._peers.heard(url)
         span.set_attribute("http.response.status_code", answer.status)
         return (f"failed with status {answer.status}" if answer.status >= _FIRST_FAILURE else ""), None

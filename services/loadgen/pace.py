@@ -47,6 +47,10 @@ class Pace:
         """Journeys per second at this moment of the curve."""
         return self._rate * self._times * self._curve(time.monotonic() - self._begin_s)
 
+    def begin(self) -> None:
+        """Has the first wait count from now on."""
+        self._begin_s = self._due_s = time.monotonic()
+
     def change(self, rate: float) -> None:
         """Sets the rate; the wait under way is stretched or shortened with it.
 

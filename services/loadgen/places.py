@@ -7,6 +7,7 @@ import random
 from collections.abc import Mapping
 
 from microservo.errors import InvalidInput
+from microservo.platforms.local.peers import Vicinity
 
 NOWHERE = ""
 """The place of users who name none, and so have no distance from any container."""
@@ -28,6 +29,7 @@ class UserPlaces:
     def __init__(self, place: str, seed: int) -> None:
         self._seed = seed
         self._shares: Mapping[str, float] = {_checked(place) if place else NOWHERE: 1.0}
+        self._near: dict[str, Vicinity] = {NOWHERE: Vicinity()}
 
     def of(self, number: int) -> str:
         """The place of the user who comes as number so and so, as in the header."""
@@ -35,6 +37,13 @@ class UserPlaces:
             return next(iter(self._shares))
         chance = random.Random(f"{self._seed}/place/{number}")
         return chance.choices(list(self._shares), list(self._shares.values()))[0]
+
+    def near(self, place: str) -> Vicinity:
+        """What is near a place of users."""
+        found = self._near.get(place)
+        if found is None:
+            found = self._near[place] = _vicinity(place)
+        return found
 
     def change(self, body: Mapping[str, object]) -> None:
         """Has users come from elsewhere from now on.
@@ -51,6 +60,7 @@ class UserPlaces:
             msg = f"two of the places {rows!r} are one; name it once"
             raise InvalidInput(msg)
         self._shares = shares
+        self._near = {NOWHERE: Vicinity()}
 
     def listing(self) -> dict[str, object]:
         """The places as the control API has them; none where users are nowhere."""
@@ -86,3 +96,9 @@ def _checked(text: str) -> str:
     from microservo.platforms.local.places import place_in, place_text  # noqa: PLC0415
 
     return place_text(place_in(text))
+
+
+def _vicinity(text: str) -> Vicinity:
+    from microservo.platforms.local.places import place_in, vicinity  # noqa: PLC0415  # as above
+
+    return vicinity(place_in(text))

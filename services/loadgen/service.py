@@ -11,7 +11,7 @@ import aiohttp
 from microservo.adapters.clock import now_us
 from microservo.adapters.opentelemetry_sdk import Instrumentation, prometheus_text
 from microservo.domain.topology import Topology
-from microservo.platforms.local.peers import FollowedPeers, Peers
+from microservo.platforms.local.peers import LOOK_S, FollowedPeers, Peers
 from microservo.platforms.local.request_headers import CALLER
 from microservo.platforms.local.topology_files import read_topology
 from microservo.runtime.http import listen, serve
@@ -61,17 +61,28 @@ async def _serve(
         pace, places, lambda: prometheus_text(tally.values()), token=settings.control_token, clock=now_us
     )
     control = asyncio.create_task(serve(app, listen(settings.control_port), stop))
+    peers = _peers(settings, topology)
     async with _session() as session:
         handler = JourneyHandler(
             session,
             telemetry,
             tally,
             entry=topology.entry,
-            peers=_peers(settings, topology),
+            peers=peers,
             place_of=places.of,
+            near=places.near,
             timeout_ms=settings.timeout_ms,
         )
-        driving = asyncio.create_task(drive(coming, pace, handler, tally, max_active=settings.max_active))
+        driving = asyncio.create_task(
+            drive_once(
+                lambda: peers.has(topology.entry),
+                coming,
+                pace,
+                handler,
+                tally,
+                max_active=settings.max_active,
+            )
+        )
         await _until_first(stop, driving)
     stop.set()
     await control
@@ -81,6 +92,22 @@ def _peers(settings: Settings, topology: Topology) -> Peers:
     if settings.peers is not None:
         return FollowedPeers(settings.peers)
     return Peers({topology.entry: [settings.entry_url.rstrip("/")]})
+
+
+async def drive_once(
+    is_there: Callable[[], bool],
+    coming: Iterator[Arrival],
+    pace: Pace,
+    handler: Callable[[Arrival], Coroutine[None, None, None]],
+    tally: Tally,
+    *,
+    max_active: int,
+) -> None:
+    """As `drive`, from when there is something to use: services may be launched one after another."""
+    while not is_there():
+        await asyncio.sleep(LOOK_S)
+    pace.begin()
+    await drive(coming, pace, handler, tally, max_active=max_active)
 
 
 async def drive(

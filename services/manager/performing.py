@@ -138,6 +138,8 @@ class Performer:
             environment=dict(container.environment),
             volume=container.service if service is not None and service.is_stateful else None,
             cpus=0.0 if service is None else service.cores,
+            component="" if service is None else service.component,
+            region=container.region,
         )
 
     def _stop(self, action: act.Stop) -> None:

@@ -1,4 +1,4 @@
-"""Calls of other services: round robin, time limits, retries, a CLIENT span for each attempt.
+"""Calls of other services: the nearest in turn, time limits, retries, a CLIENT span for each attempt.
 
 A call is limited by its own time limit and by the deadline of the request that it is made for; the earlier of
 both goes on with it, so that nobody works on what nobody waits for. Retries have a budget for each callee.
@@ -153,7 +153,8 @@ class Caller:
         return min(limit_us, left_us)
 
     async def _send(self, call: Call, key: str, span: Span, request_id: str, limit_us: int) -> int:
-        url = self._url(call.service)
+        peer = self._peer(call.service)
+        url = next(iter(self.addresses.values()), peer)
         headers = {REQUEST_ID: request_id, DEADLINE: str(self._clock() + limit_us)}
         _PROPAGATOR.inject(headers, set_span_in_context(span))
         params = {"key": key} if key else None
@@ -169,14 +170,17 @@ class Caller:
             ) as answer:
                 body = await answer.read()
         except TimeoutError as error:
+            self._peers.silent(peer)
             message = f"{call.endpoint} on {call.service} timed out after {limit_us / 1000:.0f} ms"
             raise CallFailed(message, retryable=True) from error
         except aiohttp.ClientError as error:
+            self._peers.silent(peer)
             message = f"{call.endpoint} on {call.service} lost its connection"
             raise CallFailed(message, retryable=True) from error
         except socket.gaierror as error:
             message = f"{call.endpoint} on {call.service} was not called, there is no address of it"
             raise CallFailed(message, retryable=True) from error
+        self._peers.heard(peer)
         if not is_record_of(body, call.endpoint):
             message = f"{call.endpoint} on {call.service} answered with a record of something else"
             raise CallFailed(message, retryable=False)
@@ -191,9 +195,9 @@ class Caller:
         # 0 would be no limit at all.
         return url, max(0.001, until_s - loop.time())
 
-    def _url(self, service: str) -> str:
+    def _peer(self, service: str) -> str:
         url = self._peers.next(service)
         if url is None:
             message = f"{service} has no known address"
             raise CallFailed(message, retryable=False)
-        return next(iter(self.addresses.values()), url)
+        return url

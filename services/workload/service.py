@@ -17,7 +17,7 @@ from microservo.adapters.opentelemetry_sdk import Instrumentation, prometheus_te
 from microservo.domain.topology import Service
 from microservo.errors import InvalidInput
 from microservo.platforms.local.control import control_application
-from microservo.platforms.local.peers import FollowedPeers
+from microservo.platforms.local.peers import FollowedPeers, Vicinity
 from microservo.platforms.local.request_headers import caller_headers
 from microservo.platforms.local.topology_files import read_topology
 from microservo.runtime.http import LOOPBACK, listen, serve
@@ -138,7 +138,8 @@ def _build(
 ) -> _Instance:
     seed = f"{settings.seed}/{settings.instance}"
     traffic, caches = Traffic(), Caches(service.endpoints.values())
-    peers, chance = FollowedPeers.of(settings.peers), random.Random(f"{seed}/calls")
+    peers = FollowedPeers.of(settings.peers, Vicinity(settings.host, settings.regions))
+    chance = random.Random(f"{seed}/calls")
     outgoing = Outgoing()
     site = FaultSite(
         seed=seed,

@@ -18,7 +18,12 @@ from microservo.platforms.local.token import token_or_exit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The settings of one instance; ports are on 127.0.0.1."""
+    """The settings of one instance; ports are on 127.0.0.1.
+
+    Attributes:
+        host: that it runs on; empty where there are no hosts.
+        regions: the own one, then the others, the nearest first.
+    """
 
     topology: str
     service: str
@@ -31,6 +36,8 @@ class Settings:
     core: int
     data: Path
     place: str = ""
+    host: str = ""
+    regions: tuple[str, ...] = ()
     control_token: str = field(repr=False)
 
     @classmethod
@@ -56,5 +63,14 @@ class Settings:
             "--data", type=Path, required=True, help="folder of its own for its files; emptied at the start"
         )
         parser.add_argument("--place", default="", help="latitude,longitude, which callees are told")
+        parser.add_argument("--host", default="", help="that it runs on; it calls what is there first")
+        parser.add_argument(
+            "--region",
+            dest="regions",
+            action="append",
+            default=[],
+            help="that it lies in; again for each other one, the nearest first, as it calls them",
+        )
         given = vars(parser.parse_args(arguments))
+        given["regions"] = tuple(given["regions"])
         return cls(**given, control_token=token_or_exit(environment, "workload"))

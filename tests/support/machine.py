@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +31,10 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 class Machine:
     """A launcher with its topology, and a fleet that is managed on it."""
 
-    def __init__(self, world: Fleet, state: Path, topology: Path) -> None:
+    def __init__(self, world: Fleet, state: Path, topology: Path, token: str) -> None:
         self.world = world
         self.topology = topology
+        self.token = token
         self._state = state
 
     def pid(self, container: str) -> int:
@@ -38,6 +42,11 @@ class Machine:
         assert found is not None
         assert found.pid is not None
         return found.pid
+
+    def kill(self, process: str) -> None:
+        """Kills a process that the launcher has started, by its name."""
+        record = json.loads((self._state.parent / "launcher-processes.json").read_text())
+        os.kill(record[process][0], signal.SIGKILL)
 
     def addresses(self, service: str) -> list[str]:
         return [
@@ -70,19 +79,26 @@ def state_file(folder: Path) -> Path:
 
 
 @contextmanager
-def launcher_of(folder: Path, topology: str, *, otlp: str = "http://127.0.0.1:1") -> Iterator[Launcher]:
-    """A launcher of the services of a topology, until the end of the block."""
+def launcher_of(
+    folder: Path,
+    topology: str,
+    *,
+    otlp: str = "http://127.0.0.1:1",
+    options: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Launcher]:
+    """A launcher of the services of a topology, with further options, until the end of the block."""
     (folder / _TOPOLOGY).write_text(topology)
     [port] = free_ports(1)
     url, token, run = f"http://127.0.0.1:{port}", new_token(), state_file(folder).parent
     argv = [*python_argv("services.launcher"), "--topology", str(folder / _TOPOLOGY), "--folder", str(run)]
-    argv += ["--otlp", otlp, "--port", str(port), "--host-start-s", "0.3"]
+    argv += ["--otlp", otlp, "--port", str(port), "--host-start-s", "0.3", *options]
     with Supervisor() as supervisor:
         supervisor.start(
             ProcessSpec(
                 name="launcher",
                 argv=tuple(argv),
-                env={VARIABLE: token},
+                env={**(environment or {}), VARIABLE: token},
                 log=folder / "launcher.log",
                 stop_timeout_s=TIMEOUT_S,
                 ready=lambda: is_healthy(url),
@@ -94,11 +110,17 @@ def launcher_of(folder: Path, topology: str, *, otlp: str = "http://127.0.0.1:1"
 
 @contextmanager
 def machine_of(
-    broker: KafkaBroker, prefix: str, folder: Path, topology: str, *, otlp: str = "http://127.0.0.1:1"
+    broker: KafkaBroker,
+    prefix: str,
+    folder: Path,
+    topology: str,
+    *,
+    otlp: str = "http://127.0.0.1:1",
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Machine]:
     """A machine that runs a topology, until the end of the block."""
     with (
-        launcher_of(folder, topology, otlp=otlp) as launcher,
+        launcher_of(folder, topology, otlp=otlp, environment=environment) as launcher,
         fleet(broker, prefix, launcher.driver(TAG)) as world,
     ):
-        yield Machine(world, state_file(folder), folder / _TOPOLOGY)
+        yield Machine(world, state_file(folder), folder / _TOPOLOGY, launcher.token)

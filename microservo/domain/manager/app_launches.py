@@ -38,7 +38,8 @@ def go_on_with_all(step: Step) -> None:
     """Launches what has become possible now that another container runs."""
     for name in sorted(step.state.pending):
         pending = step.state.pending[name]
-        if pending.task == "launch-app":
+        # What another manager launches it goes on with itself.
+        if pending.task == "launch-app" and step.state.is_own(entity_key(pending)):
             go_on(step, pending)
 
 

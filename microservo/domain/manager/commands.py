@@ -157,11 +157,12 @@ def _activate(step: Step, command: ControlCommand, cause: Cause) -> None:
 
 def _join(step: Step, command: ControlCommand, cause: Cause) -> None:
     host: Host = _known(command, step.state.hosts, "host")
-    if host.name in step.state.nodes:
+    node = step.state.nodes.get(host.name)
+    if node is not None and node.is_ready:
         msg = f"host {host.name!r} is a node already; activate it if it takes no containers"
         raise InvalidInput(msg)
     most = step.state.settings.maximum_hosts
-    if most and len(step.state.nodes) >= most:
+    if node is None and most and len(step.state.nodes) >= most:
         count = len(step.state.nodes)
         msg = f"there are {count} nodes of at most {most}; raise maximum_hosts, or let one leave"
         raise InvalidInput(msg)
@@ -176,7 +177,8 @@ def _join(step: Step, command: ControlCommand, cause: Cause) -> None:
 
 def _leave(step: Step, command: ControlCommand, cause: Cause) -> None:
     host: Host = _known(command, step.state.hosts, "host")
-    left = [each.name for each in step.state.containers_on(host.name) if each.managed_by]
+    here = [each for each in step.state.containers_on(host.name) if each.managed_by]
+    left = [each.name for each in here if not step.state.component_of(each)]
     if host.is_managers or left:
         what = "the manager itself" if host.is_managers else f"{len(left)} containers, as {left[0]!r}"
         msg = f"host {host.name!r} has {what} on it; drain it first"
@@ -184,6 +186,9 @@ def _leave(step: Step, command: ControlCommand, cause: Cause) -> None:
     if host.name not in step.state.nodes:
         msg = f"host {host.name!r} is no node of the cluster"
         raise InvalidInput(msg)
+    for each in here:
+        # The region gets another one where it still needs it.
+        step.stop(each, cause)
     leave(step, host, cause)
 
 

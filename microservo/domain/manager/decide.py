@@ -144,7 +144,7 @@ def _time_passed(step: Step, event: events.TimePassed) -> None:
             if not _stop_replaced(step, pending.subject):
                 continue
             step.remove(entity_key(pending))
-        elif pending.task == "remove-components":
+        elif pending.task == "remove-components" and state.is_own(entity_key(pending)):
             remove_components(step, pending)
     for prediction in state.predictions.values():
         if state.ticked_us < prediction.start_us <= event.now_us:

@@ -53,12 +53,17 @@ def _refresh(step: Step, worker: str) -> None:
 
 
 def assign(step: Step, host: Host, worker: str, cause: Cause) -> None:
-    """Gives a host to a worker, with its node and its containers; an empty name gives it to the master."""
+    """Gives a host to a worker, with its node and its containers; an empty name gives it to the master.
+
+    Components of the region that run there stay the master's: no worker can bring itself back.
+    """
     state = step.state
     owner = worker or MASTER
     step.report(entity_key(host), "assign", cause, from_host=host.name)
     given: list[Entity | None] = [host, state.nodes.get(host.name)]
-    given += [each for each in state.containers_on(host.name) if each.managed_by]
+    given += [
+        each for each in state.containers_on(host.name) if each.managed_by and not state.component_of(each)
+    ]
     for entity in given:
         if entity is not None:
             step.assign(entity, owner)

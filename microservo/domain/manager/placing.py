@@ -100,6 +100,7 @@ def _made(
 ) -> Container:
     known = step.state.hosts.get(host)
     place = target if known is None else Coordinates(known.latitude, known.longitude)
+    manager = step.state.name if known is None else known.worker or MASTER
     values = {
         "name": step.identity(service.name),
         "service": service.name,
@@ -108,7 +109,8 @@ def _made(
         "latitude": target.latitude,
         "longitude": target.longitude,
         "region": step.state.region_of(place),
-        "managed_by": step.state.name if known is None else known.worker or MASTER,
+        # Components of regions are the master's, whoever manages their host.
+        "managed_by": MASTER if service.component else manager,
         "started_at_us": 0,
         # A rule or recovery of later is not what the command asked for.
         "command_id": cause.command_id,

@@ -93,6 +93,10 @@ def launch_failed(step: Step, name: str, reason: str) -> None:
     state.deadlines.pop(name, None)
     failed = (*container.failed_hosts, container.host)
     service = state.services.get(container.service)
+    if service is not None and service.component:
+        # It belongs to its region, so it is tried there again, as one that ended, and as often.
+        _recover(step, container, reason, is_own_fault=True)
+        return
     cause = Cause(command_id=container.command_id, reason=f"{reason} on {container.host or 'a new instance'}")
     if service is None or len(failed) >= state.settings.most_launches:
         _give_up(step, replace(container, failed_hosts=failed), f"{len(failed)} hosts have failed: {reason}")
@@ -115,10 +119,11 @@ def _recover(step: Step, container: Container, reason: str, *, is_own_fault: boo
     """
     state = step.state
     service = state.services.get(container.service)
-    if service is None or service.component:
+    if service is None or (service.component and not is_own_fault):
+        # A region that needs it gets another one, on a host that stands.
         step.remove(entity_key(container))
         return
-    if not step.policy.recovers:
+    if not step.policy.recovers and not service.component:
         _leave_down(step, container, reason)
         return
     since_us = step.now_us - state.settings.recovery_window_us
@@ -128,6 +133,10 @@ def _recover(step: Step, container: Container, reason: str, *, is_own_fault: boo
         _give_up(step, container, f"it was brought back {len(earlier)} times in {minutes} min: {reason}")
         return
     ends = (*earlier, step.now_us) if is_own_fault else earlier
+    if service.component:
+        # The next one is launched where its region still needs it, which `settle_regions` knows.
+        step.change(container, state="down", recovered_at_us=ends, replaces="")
+        return
     like = replace(container, recovers=container.name, recovered_at_us=ends, failed_hosts=(), replaces="")
     _next_incarnation(step, service, container, like, Cause(rule=RECOVERY, reason=reason))
 
@@ -174,7 +183,8 @@ def recover_homeless(step: Step) -> None:
     for name in names:
         container = step.state.containers.get(name)
         service = step.state.services.get(container.service) if container is not None else None
-        if container is not None and service is not None and container.state == "down":
+        is_down = container is not None and container.state == "down"
+        if container is not None and service is not None and is_down and not service.component:
             cause = Cause(rule=RECOVERY, reason="there was no room before")
             _next_incarnation(step, service, container, container, cause)
 
@@ -195,14 +205,15 @@ def _give_up(step: Step, container: Container, reason: str) -> None:
 
 def found(step: Step, host: str, running: frozenset[str]) -> None:
     """All that runs on a host: what is recorded and isn't there has ended, what is there was never gone."""
-    for container in step.state.containers_on(host):
-        if not step.state.manages(container):
+    state = step.state
+    for container in state.containers_on(host):
+        if not state.manages(container):
             continue
         if container.name in running:
             # One that is starting runs, but may not answer yet: that is told by itself.
             if container.state == "down":
                 started(step, container.name, container.ports)
-        elif container.state == "down" and step.policy.recovers:
+        elif container.state == "down" and step.policy.recovers and not state.component_of(container):
             _back_on_host(step, container)
         elif container.state in ("running", "stopping"):
             ended(step, container.name, f"{host} runs it no more")
@@ -309,7 +320,7 @@ def _launch_elsewhere(step: Step, container: Container, cause: Cause) -> None:
     """Launches a container that its host did not live to start; where many fail at once, none is to blame."""
     service = step.state.services.get(container.service)
     step.remove(entity_key(container))
-    if service is not None:
+    if service is not None and not service.component:
         target = Coordinates(container.latitude, container.longitude)
         excluded = (*container.failed_hosts, container.host)
         launch_near(step, service, target, cause, action="launch", excluded=excluded, like=container)

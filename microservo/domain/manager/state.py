@@ -15,6 +15,7 @@ from microservo.domain.manager.changes import MASTER
 from microservo.domain.manager.entities import (
     GONE,
     App,
+    ComponentType,
     Container,
     Dependency,
     Entity,
@@ -132,6 +133,10 @@ class SystemState:
         """Whose an entity is; the master's where nobody owns it."""
         return self.owners.get(key, MASTER)
 
+    def is_own(self, key: str) -> bool:
+        """Whether an entity is this manager's."""
+        return self.owner_of(key) == self.name
+
     def is_mine(self, host: str) -> bool:
         """Whether this manager acts on a host itself."""
         found = self.hosts.get(host)
@@ -181,6 +186,11 @@ class SystemState:
         if found is None:
             return Need()
         return Need(memory_bytes=found.memory_bytes, cpu_cores=found.cores, disk_bytes=found.disk_bytes)
+
+    def component_of(self, container: Container) -> ComponentType:
+        """Which component of its region a container is; empty for any other one."""
+        found = self.services.get(container.service)
+        return "" if found is None else found.component
 
     def kept_places(self, service: str) -> int:
         """Containers of a service that were given up, or wait for room or a volume: each keeps a place."""

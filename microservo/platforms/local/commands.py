@@ -7,6 +7,7 @@ from pathlib import Path
 
 from microservo.adapters.processes import python_argv
 from microservo.domain.geography import Coordinates
+from microservo.platforms.local.peers import NOWHERE, Vicinity
 from microservo.platforms.local.state import LocalInstance
 
 LOADGEN = "loadgen"
@@ -31,9 +32,20 @@ class TargetCommands:
     seed: int
 
     def workload(
-        self, instance: LocalInstance, data: Path, place: Coordinates | None = None
+        self,
+        instance: LocalInstance,
+        data: Path,
+        place: Coordinates | None = None,
+        near: Vicinity = NOWHERE,
     ) -> tuple[str, ...]:
-        """Of an instance, whose disk is the folder `data`; with a place, callees know where it is."""
+        """Of an instance, whose disk is the folder `data`.
+
+        Args:
+            instance: which one.
+            data: its disk.
+            place: that callees are told; None for none.
+            near: what it calls first.
+        """
         return (
             *python_argv("services.workload"),
             *("--topology", str(self.topology_path), "--service", instance.service),
@@ -42,6 +54,8 @@ class TargetCommands:
             *("--otlp", self.otlp_url, "--seed", str(self.seed)),
             *("--data", str(data)),
             *_placed(place),
+            *([f"--host={near.host}"] if near.host else []),
+            *(f"--region={each}" for each in near.regions),
         )
 
     def sidecar(self, instance: LocalInstance, place: Coordinates | None = None) -> tuple[str, ...]:

@@ -1,5 +1,8 @@
 """Hosts and containers of this machine: a container is an instance of the topology behind its sidecar.
 
+A container may be a component of its region instead (`microservo.platforms.local.components`): one process
+without a sidecar, no part of the target that faults and meter find.
+
 ::
 
     launch, stop ─► supervisor ─► workload + sidecar of each container
@@ -13,56 +16,31 @@ held to their processors and memory by control groups, where there are any (`Hos
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from microservo.adapters.clock import now_us
 from microservo.adapters.ports import free_ports
 from microservo.domain.geography import Coordinates
 from microservo.errors import InvalidInput, Retryable
-from microservo.platforms.driver import (
-    ContainerPlan,
-    ContainerSeen,
-    HostPlan,
-    HostSeen,
-    check_same,
-)
-from microservo.platforms.local.commands import (
-    LOADGEN,
-    SIDECAR,
-    TargetCommands,
-    loopback_url,
-    new_instance,
-    renewed,
-)
+from microservo.platforms.driver import ContainerPlan, ContainerSeen, HostPlan, HostSeen, check_same
+from microservo.platforms.local.commands import LOADGEN, SIDECAR, loopback_url, renewed
+from microservo.platforms.local.components import Component
 from microservo.platforms.local.host_groups import HostGroups
 from microservo.platforms.local.hosts import LocalHosts
+from microservo.platforms.local.launched import Launched, Serving, TakingCalls
 from microservo.platforms.local.local_place import LocalPlace
-from microservo.platforms.local.peers import LOOK_S, write_peers
+from microservo.platforms.local.peers import LOOK_S, Replica, write_peers
+from microservo.platforms.local.process_plans import ProcessPlans
 from microservo.platforms.local.region_cuts import RegionCuts
 from microservo.platforms.local.state import Collector, Loadgen, LocalInstance, TargetState, write_state
-from microservo.platforms.local.token import VARIABLE
-from microservo.runtime.probe import is_healthy, sample
-from microservo.supervision.supervisor import ProcessSpec, Supervisor
+from microservo.runtime.probe import sample
+from microservo.supervision.supervisor import Supervisor
 
 _ASK_S = 0.05
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Container:
-    plan: ContainerPlan
-    place: Coordinates
-    managed_by: str
-    launched_us: int
-    instance: LocalInstance
-    was_ready: bool = False
-    is_draining: bool = False
-    has_sidecar: bool = True
 
 
 class LocalContainers:
@@ -86,18 +64,17 @@ class LocalContainers:
         self._supervisor = supervisor
         self._place = place
         self._clock = clock
-        self._commands = TargetCommands(
-            topology_path=place.topology_path, peers=place.peers, otlp_url=place.otlp_url, seed=place.seed
-        )
+        self._plans = ProcessPlans(place)
         # The supervisor waits for nobody while it reports, so it gets a lock that is held for moments only.
         self._reports = threading.Lock()
         self._reported: list[tuple[str, int | None, int]] = []
         self._lock = threading.RLock()
         self._groups = groups or HostGroups()
         self._hosts = LocalHosts(place.start_s, clock, self._groups)
-        self._containers: dict[str, _Container] = {}
+        self._containers: dict[str, Launched] = {}
         self._cuts = RegionCuts(place.control_token)
         self._loadgen = Loadgen(pid=None, control_url=loopback_url(free_ports(1)[0]))
+        self._is_given_out: Callable[[str], bool] = lambda _: False
         self._closing = threading.Event()
         self._changed = threading.Event()
         self._write()
@@ -111,8 +88,7 @@ class LocalContainers:
         Raises:
             InvalidInput: they come already.
         """
-        argv = self._commands.loadgen(self._loadgen.control_url, journeys_per_s, place)
-        self._supervisor.start(self._spec(LOADGEN, argv, LOADGEN))
+        self._supervisor.start(self._plans.users(self._loadgen.control_url, journeys_per_s, place))
 
     def close(self) -> None:
         """Removes the state file, so that no target is found; the supervisor ends the processes."""
@@ -120,6 +96,12 @@ class LocalContainers:
         self._changed.set()
         self._follower.join()
         self._place.state_file.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Removes the folders of components, once their processes have ended."""
+        for each in self._containers.values():
+            if isinstance(each.runs, Component):
+                each.runs.clear()
 
     def start_host(self, plan: HostPlan) -> None:
         """As `Driver.start_host`."""
@@ -148,10 +130,8 @@ class LocalContainers:
                 check_same(plan, known.plan)
                 return self._seen(known)
             self._check(plan)
-            instance = new_instance(plan.service, plan.id, _four_ports())
-            place = self._hosts.plan(plan.host).coordinates
-            new = _Container(plan, place, managed_by, self._clock(), instance)
-            self._supervisor.start_all(self._specs(new))
+            new = self._plans.launched(plan, self._hosts.plan(plan.host), managed_by, self._clock())
+            self._supervisor.start_all(self._plans.specs(new))
             self._containers[plan.id] = new
             self._changed.set()
             return self._seen(new)
@@ -165,7 +145,9 @@ class LocalContainers:
             self._hosts.check_reached(known.plan.host)
             known.is_draining = True
             self._write()
-        left = self._drain(known, time.monotonic() + drain_s) if known.was_ready and drain_s > 0 else None
+        left = None
+        if known.was_ready and drain_s > 0 and known.instance is not None:
+            left = self._drain(known, known.instance, time.monotonic() + drain_s)
         self._end([container_id])
         return left
 
@@ -177,6 +159,45 @@ class LocalContainers:
                 for _, each in sorted(self._containers.items())
                 if each.managed_by == managed_by and not self._hosts.is_down(each.plan.host)
             ]
+
+    def taking_calls(self) -> list[TakingCalls]:
+        """The containers that callers are given now, of all managers."""
+        with self._lock:
+            return [
+                TakingCalls(
+                    id=each.plan.id,
+                    service=each.plan.service,
+                    url=loopback_url(each.port),
+                    pid=each.instance.pid,
+                    place=each.place,
+                    region=each.region,
+                )
+                for each in self._containers.values()
+                if each.instance is not None and each.instance.pid is not None and self._takes_calls(each)
+            ]
+
+    def serving(self) -> list[Serving]:
+        """The components of regions that are ready now, of all managers."""
+        with self._lock:
+            return [
+                Serving(
+                    id=each.plan.id,
+                    kind=each.plan.component,
+                    url=each.runs.api_url,
+                    place=each.place,
+                    region=each.region,
+                )
+                for each in self._containers.values()
+                if isinstance(each.runs, Component) and self._takes_calls(each)
+            ]
+
+    def consult(self, is_given_out: Callable[[str], bool]) -> None:
+        """Has a container drained no sooner than registries and balancers give it out no more.
+
+        Args:
+            is_given_out: whether any does, by the container's id; called without the lock.
+        """
+        self._is_given_out = is_given_out
 
     def host_of(self, container_id: str) -> str:
         """The host of a container.
@@ -228,12 +249,12 @@ class LocalContainers:
         self._cuts.end(fault_id)
         with self._lock:
             there = self._with_sidecars()
-        return self._at(there, lambda each: self._cuts.take_back(each.instance.sidecar_url, fault_id))
+        return self._at(there, lambda each: self._cuts.take_back(_sidecar_url(each), fault_id))
 
-    def _with_sidecars(self) -> list[_Container]:
+    def _with_sidecars(self) -> list[Launched]:
         return [each for each in self._containers.values() if each.has_sidecar]
 
-    def _at(self, containers: Iterable[_Container], act: Callable[[_Container], None]) -> int:
+    def _at(self, containers: Iterable[Launched], act: Callable[[Launched], None]) -> int:
         """Acts at each that answers; who is not ready yet is told before it is."""
         reached = 0
         for each in containers:
@@ -246,32 +267,23 @@ class LocalContainers:
                 reached += 1
         return reached
 
-    def _is_there(self, container: _Container) -> bool:
+    def _is_there(self, container: Launched) -> bool:
         with self._lock:
             return container.has_sidecar and container.plan.id in self._containers
 
-    def _tell(self, container: _Container) -> None:
+    def _tell(self, container: Launched) -> None:
         # Its own place: the host may be gone by now, and this one with it.
-        self._cuts.tell(container.instance.sidecar_url, container.place)
+        self._cuts.tell(_sidecar_url(container), container.place)
 
     def _check(self, plan: ContainerPlan) -> None:
-        services = self._place.topology.services
-        if not _ID.fullmatch(plan.id) or plan.id.endswith(SIDECAR) or plan.id == LOADGEN:
-            msg = f"{plan.id!r} can't be an id here; take letters, digits, '.', '_', '-', e.g. cart-7f3a"
-            raise InvalidInput(msg)
-        if plan.volume is not None:
-            msg = f"{plan.id} wants volume {plan.volume!r}; containers here keep nothing, so ask for none"
-            raise InvalidInput(msg)
-        if plan.service not in services:
-            msg = f"there is no service {plan.service!r}; choose one of {sorted(services)}"
-            raise InvalidInput(msg)
-        running = [each for each in self._on(plan.host) if self._exit_code(each) is None]
-        self._hosts.check_takes(plan, [each.plan for each in running], services)
+        self._plans.check(plan)
+        running = [each.plan for each in self._on(plan.host) if self._exit_code(each) is None]
+        self._hosts.check_takes(plan, running, self._plans.memory_bytes)
 
-    def _on(self, host: str) -> list[_Container]:
+    def _on(self, host: str) -> list[Launched]:
         return [each for each in self._containers.values() if each.plan.host == host]
 
-    def _drain(self, container: _Container, until_s: float) -> int | None:
+    def _drain(self, container: Launched, instance: LocalInstance, until_s: float) -> int | None:
         """Waits until callers have looked again and the sidecar has passed on every answer.
 
         Returns:
@@ -282,8 +294,8 @@ class LocalContainers:
         while (now_s := time.monotonic()) < until_s:
             if self._exit_code(container) is not None:
                 return None
-            if now_s > look_s:
-                left = sample(container.instance.sidecar_url, "sidecar_requests_active")
+            if now_s > look_s and not self._is_given_out(container.plan.id):
+                left = sample(instance.sidecar_url, "sidecar_requests_active")
                 if left == 0:
                     break
             if self._closing.wait(_ASK_S):
@@ -294,21 +306,24 @@ class LocalContainers:
         with self._lock:
             ended = [self._containers.pop(each) for each in ids if each in self._containers]
             self._write()
-        self._supervisor.stop_all([name for each in ended for name in _processes(each)])
+        self._supervisor.stop_all([name for each in ended for name in each.processes])
+        for each in ended:
+            if isinstance(each.runs, Component):
+                each.runs.clear()
 
-    def _exit_code(self, container: _Container) -> int | None:
+    def _exit_code(self, container: Launched) -> int | None:
         with self._lock:
             is_known = container.plan.id in self._containers
             return self._supervisor.exit_code(container.plan.id) if is_known else None
 
-    def _seen(self, container: _Container) -> ContainerSeen:
+    def _seen(self, container: Launched) -> ContainerSeen:
         plan = container.plan
         exit_code = self._supervisor.exit_code(plan.id)
         return ContainerSeen(
             id=plan.id,
             service=plan.service,
             host=plan.host,
-            address=f"127.0.0.1:{container.instance.sidecar_port}",
+            address=f"127.0.0.1:{container.port}",
             ready=container.was_ready and exit_code is None,
             started_us=container.launched_us,
             exit_code=exit_code,
@@ -339,10 +354,10 @@ class LocalContainers:
     def _find_ready(self) -> bool:
         with self._lock:
             waiting = [each for each in self._containers.values() if not each.was_ready]
-        ready = [each for each in waiting if _answers(each.instance)]
+        ready = [each for each in waiting if each.answers()]
         for each in ready:
             # What is cut off must not be reached for a moment.
-            each.was_ready = self._at([each], self._tell) > 0
+            each.was_ready = not each.has_sidecar or self._at([each], self._tell) > 0
         return any(each.was_ready for each in ready)
 
     def _write(self) -> None:
@@ -353,15 +368,20 @@ class LocalContainers:
             if name == LOADGEN:
                 self._loadgen = replace(self._loadgen, pid=pid)
             for each in self._containers.values():
-                each.instance = renewed(each.instance, name, pid, at_us)
-                if pid is not None and name in (each.plan.id, each.plan.id + SIDECAR):
+                if each.instance is not None:
+                    each.runs = renewed(each.instance, name, pid, at_us)
+                if pid is not None and name in each.processes:
                     self._groups.add(each.plan.host, pid)
-        peers: dict[str, list[str]] = {}
+        peers: dict[str, list[Replica]] = {}
         for each in self._containers.values():
-            if self._seen(each).ready and not each.is_draining:
-                peers.setdefault(each.plan.service, []).append(loopback_url(each.instance.sidecar_port))
+            if each.instance is not None and self._takes_calls(each):
+                replica = Replica(loopback_url(each.port), each.plan.host, each.region)
+                peers.setdefault(each.plan.service, []).append(replica)
         write_peers(self._place.peers, peers)
         write_state(self._place.state_file, self._state())
+
+    def _takes_calls(self, container: Launched) -> bool:
+        return self._seen(container).ready and not container.is_draining
 
     def _state(self) -> TargetState:
         topology, collector_url = self._place.topology, self._place.collector_url
@@ -369,7 +389,7 @@ class LocalContainers:
             topology=topology.name,
             updated_at_us=self._clock(),
             edges=((LOADGEN, topology.entry), *topology.edges()),
-            instances=tuple(each.instance for each in self._containers.values()),
+            instances=tuple(each.instance for each in self._containers.values() if each.instance is not None),
             loadgen=self._loadgen,
             control_token=self._place.control_token,
             # Another one's process; whoever restarts it gives it the same port.
@@ -377,28 +397,7 @@ class LocalContainers:
             launcher_url=self._place.launcher_url,
         )
 
-    def _specs(self, new: _Container) -> list[ProcessSpec]:
-        plan, data = new.plan, self._place.folder / "data" / new.plan.id
-        sidecar = self._spec(plan.id + SIDECAR, self._commands.sidecar(new.instance, new.place), plan.id)
-        workload = self._spec(plan.id, self._commands.workload(new.instance, data, new.place), plan.id)
-        return [sidecar, replace(workload, env={**plan.environment, **workload.env}, restart="never")]
 
-    def _spec(self, name: str, argv: tuple[str, ...], log: str) -> ProcessSpec:
-        place = self._place
-        env = {VARIABLE: place.control_token}
-        return ProcessSpec(name=name, argv=argv, env=env, log=place.folder / "logs" / f"{log}.log")
-
-
-def _answers(instance: LocalInstance) -> bool:
-    return is_healthy(instance.control_url) and is_healthy(instance.sidecar_url)
-
-
-def _processes(container: _Container) -> tuple[str, ...]:
-    """Names of those that the supervisor keeps for it."""
-    name = container.plan.id
-    return (name + SIDECAR, name) if container.has_sidecar else (name,)
-
-
-def _four_ports() -> tuple[int, int, int, int]:
-    first, second, third, fourth = free_ports(4)
-    return first, second, third, fourth
+def _sidecar_url(container: Launched) -> str:
+    assert container.instance is not None, "only containers have sidecars"
+    return container.instance.sidecar_url

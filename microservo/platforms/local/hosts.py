@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from microservo.domain.target_memory import instance_memory_bytes
-from microservo.domain.topology import Service
 from microservo.errors import InvalidInput, Unavailable
 from microservo.platforms.driver import ContainerPlan, HostPlan, HostSeen, check_host, check_same
 from microservo.platforms.local.host_groups import HostGroups
 
-Services = Mapping[str, Service]
 _MIB = 2**20
 
 
@@ -101,7 +98,12 @@ class LocalHosts:
         """What was planned. Raises `InvalidInput`: there is none of this name."""
         return self._known(name).plan
 
-    def check_takes(self, plan: ContainerPlan, beside: Iterable[ContainerPlan], services: Services) -> None:
+    def check_takes(
+        self,
+        plan: ContainerPlan,
+        beside: Iterable[ContainerPlan],
+        memory_bytes: Callable[[ContainerPlan], int],
+    ) -> None:
         """Refuses a container that a host can't take now.
 
         What each may take of memory at the most is added up: a host that is held to its share would have to
@@ -111,30 +113,29 @@ class LocalHosts:
         Args:
             plan: of the container.
             beside: plans of the containers that run there.
-            services: of all of these, by name.
+            memory_bytes: what one takes at the most.
 
         Raises:
             InvalidInput: there is no such host.
             Unavailable: it is not up, or its memory or processors are taken.
         """
-        name, service, there = plan.host, services[plan.service], list(beside)
+        name, there = plan.host, list(beside)
         host = self._known(name)
         if not host.is_up(self._clock()):
             msg = f"host {name} is not up; try again once it is"
             raise Unavailable(msg)
-        taken = sum(instance_memory_bytes(services[each.service]) for each in there)
-        wanted = instance_memory_bytes(service)
+        taken, wanted = sum(map(memory_bytes, there)), memory_bytes(plan)
         if taken + wanted > host.plan.memory_bytes:
             msg = (
                 f"host {name} has {host.plan.memory_bytes / _MIB:.0f} MiB of memory, of which its containers "
-                f"take {taken / _MIB:.0f}, and {service.name} takes {wanted / _MIB:.0f}; take another host"
+                f"take {taken / _MIB:.0f}, and {plan.service} takes {wanted / _MIB:.0f}; take another host"
             )
             raise Unavailable(msg)
         busy = sum(each.cpus for each in there)
         if self._groups.enforced == "accounted" and plan.cpus and busy + plan.cpus > host.plan.cpus:
             msg = (
                 f"host {name} has {host.plan.cpus:g} processors, of which its containers are expected to "
-                f"keep {busy:g} busy, and {service.name} {plan.cpus:g}; take another host"
+                f"keep {busy:g} busy, and {plan.service} {plan.cpus:g}; take another host"
             )
             raise Unavailable(msg)
 

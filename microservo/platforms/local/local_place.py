@@ -20,7 +20,8 @@ class LocalPlace:
         start_s: how many seconds a host needs to start.
         seed: of every chance.
         collector_url: control API of the collector, with the same token; empty where there is none.
-        launcher_url: where faults of hosts are asked for; empty for nowhere.
+        launcher_url: where faults of hosts are asked for, and workers of regions ask; empty for nowhere.
+        has_broker: the environment says which broker components of regions use.
     """
 
     topology: Topology
@@ -32,6 +33,7 @@ class LocalPlace:
     seed: int = 0
     collector_url: str = ""
     launcher_url: str = ""
+    has_broker: bool = False
 
     @property
     def peers(self) -> Path:

@@ -95,6 +95,10 @@ def from_environment(managed_by: str) -> RemoteDriver:
     return RemoteDriver(url, token, managed_by=managed_by)
 
 
+MANAGER_DRIVER = f"{__name__}:{from_environment.__name__}"
+"""How a manager's `manager_driver` names it."""
+
+
 def _path(what: str, name: str) -> str:
     if not name:
         msg = f"one of the {what} has no name; give it one"

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from microservo.adapters.opentelemetry_sdk import Instrumentation
 from microservo.domain.topology import Journey, Step
-from microservo.platforms.local.peers import Peers
+from microservo.platforms.local.peers import NOWHERE, Peers
 from services.loadgen.handlers import JourneyHandler
 from services.loadgen.schedule import arrivals
 from services.loadgen.tally import Tally
@@ -54,6 +54,7 @@ async def requests_of(answer: int | None) -> tuple[list[Seen], Tally]:
             peers=Peers({"front": [f"http://127.0.0.1:{port}"]}),
             timeout_ms=1500 if answer is None else 30_000,
             place_of=lambda _: "",
+            near=lambda _: NOWHERE,
         )
         await asyncio.gather(*(handler(each) for each in islice(arrivals((JOURNEY,), 7), 3)))
     await runner.cleanup()

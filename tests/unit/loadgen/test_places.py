@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from microservo.errors import InvalidInput
+from microservo.platforms.local.peers import NOWHERE
 from services.loadgen.places import UserPlaces
 
 BERLIN: dict[str, object] = {"latitude": 52.5, "longitude": 13.4, "share": 1}
@@ -52,3 +53,12 @@ def test_what_is_no_place_is_refused_and_changes_nothing(places: Any, said: str)
     with pytest.raises(InvalidInput, match=said):
         users.change({"places": places})
     assert users.of(0) == "52.5,13.4"
+
+
+def test_users_are_near_the_region_of_their_place_and_those_who_are_nowhere_near_none() -> None:
+    users = UserPlaces("52.5,13.4", 0)
+    assert users.near("52.5,13.4").regions[0] == "Europe"
+    assert users.near("35.7,139.7").regions[0] == "Asia"
+    assert users.near("") == NOWHERE
+    users.change({"places": [TOKYO]})
+    assert users.near("35.7,139.7").regions[0] == "Asia"

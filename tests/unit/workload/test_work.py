@@ -8,7 +8,7 @@ import pytest
 
 from microservo.adapters.opentelemetry_sdk import prometheus_text
 from microservo.errors import InvalidInput
-from microservo.platforms.local.peers import read_peers
+from microservo.platforms.local.peers import Replica, read_peers
 from services.workload.traffic import Traffic
 from services.workload.work import burn, is_record_of, record_of, render
 
@@ -62,4 +62,4 @@ def test_a_peers_file_that_is_no_object_of_lists_is_refused(tmp_path: Path) -> N
     with pytest.raises(InvalidInput, match="is unusable"):
         read_peers(path)
     path.write_text('{"back": ["http://127.0.0.1:1/"]}')
-    assert read_peers(path) == {"back": ["http://127.0.0.1:1"]}
+    assert read_peers(path) == {"back": [Replica("http://127.0.0.1:1")]}

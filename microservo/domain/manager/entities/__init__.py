@@ -3,6 +3,7 @@
 from microservo.domain.manager.entities.applications import (
     App,
     AppService,
+    ComponentType,
     Dependency,
     Port,
     Prediction,
@@ -15,6 +16,7 @@ from microservo.domain.manager.entities.components import (
     RegistrationServer,
     StaticAddress,
     Worker,
+    worker_name,
 )
 from microservo.domain.manager.entities.containers import GONE, TAKES_PART, Container, ContainerState
 from microservo.domain.manager.entities.documents import (
@@ -38,6 +40,7 @@ __all__ = [
     "TAKES_PART",
     "App",
     "AppService",
+    "ComponentType",
     "Container",
     "ContainerState",
     "Dependency",
@@ -68,4 +71,5 @@ __all__ = [
     "owned",
     "regions_of_world",
     "rules_of",
+    "worker_name",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from microservo.domain.manager.entities.values import Name, Text
@@ -38,6 +39,17 @@ class Worker:
     region: Name
     host: Text = ""
     container: Text = ""
+
+
+def worker_name(region: str) -> str:
+    """The name of the process that is launched as the worker of a region, the same in each of its lives.
+
+    Example:
+        >>> worker_name("North America")
+        'worker-north-america'
+    """
+    slug = re.sub(r"[^a-z0-9]+", "-", region.lower()).strip("-")
+    return f"worker-{slug}" if slug else "worker"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,7 @@ from microservo.domain.manager.entities import (
     Entity,
     NamedCondition,
     NamedRule,
+    PendingAction,
     Port,
     Service,
     entity_key,
@@ -331,3 +332,38 @@ def test_a_container_that_finds_no_room_comes_back_when_there_is_some() -> None:
         )
     made.run(20)
     assert hosts_of(made) == ["b"]
+
+
+def test_a_host_that_has_failed_joins_again_and_takes_what_waits_for_room() -> None:
+    made = world(host("a", EUROPE), front(minimum_replicas=0), container("c", "a", EUROPE))
+    made.fail(["a"])
+    made.run(10)
+    made.down.clear()
+    command(made, "join", "host/a")
+    assert not reports(made, "join", "refused")
+    made.run(40)
+    assert made.state.nodes["a"].is_ready
+    assert hosts_of(made) == ["a"]
+    command(made, "join", "host/a")
+    assert "is a node already" in reports(made, "join", "refused")[0].reason
+
+
+def test_a_worker_leaves_to_the_master_what_that_has_begun() -> None:
+    state = worker_state()
+    balancer = Service(name="nginx", type="system", component="load-balancer", memory_bytes=0.01 * GIB)
+    app = App(name="shop", services=(AppService(service="front"),))
+    due_us = FIRST_US + 2
+    removal = PendingAction(
+        name="remove-components:Asia", task="remove-components", subject="Asia", due_us=due_us
+    )
+    launch = PendingAction(
+        name="launch-app:shop", task="launch-app", subject="shop", due_us=due_us, services=("front",)
+    )
+    running = container("n-1", "b", ASIA, "nginx", region="Asia")
+    for entity in (balancer, app, running, removal, launch):
+        given = events.EntityChanged(
+            now_us=FIRST_US + 1, key=entity_key(entity), entity=entity, owner="master"
+        )
+        assert not decide(state, given)
+    assert not decide(state, events.ContainerStarted(now_us=FIRST_US + 2, container="c-1", ports=()))
+    assert not decide(state, events.TimePassed(now_us=FIRST_US + 3))

@@ -1,0 +1,38 @@
+"""Ending a system that another process of this machine runs."""
+
+from __future__ import annotations
+
+import contextlib
+
+import psutil
+
+from microservo.errors import Unavailable
+from microservo.supervision.system_file import SystemFile, is_running
+
+
+def stop_system(system: SystemFile, timeout_s: float) -> None:
+    """Asks the process that runs a system to end it, as Ctrl-C does, and waits until it has.
+
+    Args:
+        system: as it is recorded.
+        timeout_s: how many seconds to wait.
+
+    Raises:
+        Unavailable: it belongs to another user, or has not ended in time.
+    """
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(system.pid)
+        if not is_running(system):
+            return
+        try:
+            process.terminate()
+            process.wait(timeout_s)
+        except psutil.AccessDenied as error:
+            msg = f"process {system.pid}, which runs {system.name!r}, belongs to another user; end it as that"
+            raise Unavailable(msg) from error
+        except psutil.TimeoutExpired as error:
+            msg = (
+                f"{system.name!r} has not ended within {timeout_s:g} s; it still may, and a second "
+                f"`microservo down` ends all of it at once"
+            )
+            raise Unavailable(msg) from error
