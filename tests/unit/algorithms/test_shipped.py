@@ -48,8 +48,8 @@ def test_a_lasting_fault_does_not_become_normal_at_once_for_robust_z() -> None:
 
 
 def test_a_fault_is_not_compared_with_its_own_first_windows_by_n_sigma() -> None:
-    windows = [{"cpu": 1.0 + 0.1 * (at % 3)} for at in range(60)] + [{"cpu": 9.0}] * 7
-    odd = scored(NSigma(), windows)[60:]
+    windows = [{"cpu": 1.0 + 0.1 * (at % 3)} for at in range(80)] + [{"cpu": 9.0}] * 7
+    odd = scored(NSigma(), windows)[80:]
     assert max(odd) - min(odd) < 0.5
     assert min(odd) > 8
 
@@ -222,7 +222,19 @@ def test_a_caller_that_is_odd_by_itself_is_the_cause_beside_a_callee_that_is_a_l
 
 
 def test_a_request_that_fails_now_and_then_is_less_odd_to_robust_z_each_time() -> None:
-    windows = [{"request/*/error_share": 0.1 if at % 20 == 19 else 0.0} for at in range(200)]
-    scores = scored(RobustZ(), windows)
-    assert scores[19] > 7
-    assert max(scores[80:]) < 5
+    windows = [{"request/*/error_share": 0.1 if at >= 80 and at % 20 == 19 else 0.0} for at in range(400)]
+    first, *others = scored(RobustZ(), windows)[99::20]
+    assert first > 7
+    assert others == sorted(others, reverse=True)
+    assert others[-1] < 5
+
+
+@pytest.mark.parametrize("kind", [NSigma, RobustZ])
+def test_what_is_odd_to_a_short_past_counts_no_more_than_what_came_once_in_it(
+    kind: Callable[..., _Detector],
+) -> None:
+    first, later = (
+        scored(kind(), [{"errors": 0.0}] * windows + [{"errors": 5.0}])[-1] for windows in (15, 90)
+    )
+    assert first == pytest.approx(math.sqrt(15 - 6))
+    assert later == pytest.approx(math.sqrt(60))
