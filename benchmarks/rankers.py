@@ -69,11 +69,14 @@ class _Prepared:
 
     case: JudgedCase
     deviations: Mapping[str, Mapping[str, float]]
+    peaks: Mapping[str, Mapping[str, float]]
     graph: Sequence[tuple[str, str]]
     alarm_s: float
 
     def ranks(self, weights: Weights) -> Ranks:
-        found = multi_signal(None, self.alarm_s, deviations=self.deviations, graph=self.graph, **weights)
+        found = multi_signal(
+            None, self.alarm_s, deviations=self.deviations, peaks=self.peaks, graph=self.graph, **weights
+        )
         return tuple(found["ranks"])
 
 
@@ -165,7 +168,7 @@ def judged(cases: Sequence[JudgedCase], folder: Path) -> Judged:
     prepared = []
     for case in cases:
         inside = case.inside(declaration)
-        prepared.append(_Prepared(case, inside.deviations(), inside.graph, inside.alarm_s))
+        prepared.append(_Prepared(case, inside.deviations(), inside.peaks(), inside.graph, inside.alarm_s))
     ranks[OTHER_KINDS] = held_out(prepared, _half_of(cases))
     if len({each.recording for each in cases}) > 1:
         ranks[OTHER_RECORDINGS] = held_out(prepared, lambda case: case.recording)

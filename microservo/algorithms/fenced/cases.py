@@ -11,7 +11,7 @@ import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import copysign, isfinite, log1p
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 from .frames import floats
@@ -93,6 +93,13 @@ class Case:
         """
         return self._compared(_log_deviation)
 
+    def peaks(self) -> dict[str, dict[str, float]]:
+        """The largest value since the alarm above the median before, in interquartile ranges before.
+
+        Of what did not move before, in its own unit. Not bounded; negative where all are below.
+        """
+        return self._compared(_peak)
+
     def _compared(self, compare: Callable[[Column, Column], float]) -> dict[str, dict[str, float]]:
         """Compares the defined values before the alarm with those since; 0 where there are not both."""
         since = next(
@@ -137,6 +144,11 @@ def _log_deviation(past: Column, now: Column) -> float:
     past, now = ([copysign(log1p(abs(value)), value) for value in values] for values in (past, now))
     usual = median(past)
     return (median(now) - usual) / max(_spread(past, usual), _SMALLEST_SHARE)
+
+
+def _peak(past: Column, now: Column) -> float:
+    low, usual, high = quantiles(past, n=4, method="inclusive") if len(past) > 1 else 3 * past
+    return (max(now) - usual) / ((high - low) or 1.0)
 
 
 def _spread(values: Column, usual: float) -> float:

@@ -10,7 +10,7 @@ from .cases import Case, load_tables
 from .objects import Maker, Refused, find
 
 _SIGNALS = {"logs": ("log/",), "traces": ("request/", "call/", "consume/", "internal/")}
-_OFFERED = ("graph", "services", "deviations", *_SIGNALS)
+_OFFERED = ("graph", "services", "deviations", "peaks", *_SIGNALS)
 _DATASET = "microservo"
 """RCAEval's functions prepare a table where a dataset is named only: without, they rank its `time`, too."""
 
@@ -19,8 +19,8 @@ class Ranker:
     """Ranks what may be the cause of an alarm, most likely first.
 
     It is called as `f(data, inject_time, dataset="microservo")`, or with the dataset that `params` say. Of
-    `graph`, `services`, `deviations`, `logs` and `traces` it gets what it has a parameter for; a table of its
-    own is not in `data` as well.
+    `graph`, `services`, `deviations`, `peaks`, `logs` and `traces` it gets what it has a parameter for; a table
+    of its own is not in `data` as well.
 
     Args:
         declaration: `object`, `params`, `features` and `seed`.
@@ -77,6 +77,7 @@ class Ranker:
             "graph": lambda: list(case.graph),
             "services": lambda: list(case.columns),
             "deviations": case.deviations,
+            "peaks": case.peaks,
             "logs": lambda: case.table(lambda name: name.startswith(_SIGNALS["logs"])),
             "traces": lambda: case.table(lambda name: name.startswith(_SIGNALS["traces"])),
         }

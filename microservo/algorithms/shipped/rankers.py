@@ -101,6 +101,7 @@ def multi_signal(
     dataset: str | None = None,
     *,
     deviations: Deviations,
+    peaks: Deviations,
     graph: Edges,
     resources_weight: float = 1.0,
     symptoms_weight: float = 1.0,
@@ -109,9 +110,12 @@ def multi_signal(
     explained: float = 0.3,
     top_k: int = 2,
 ) -> dict[str, Any]:
-    """Services by four kinds of evidence, less what those they call explain.
+    """Services by two orders together: by the highest peak of a metric, and by four kinds of evidence.
 
-    What its process uses is a service's own. How it serves (latency, errors, requests under way), how its
+    A service counts by the sum of its reciprocal ranks in both; where that is equal, the evidence decides. The
+    peak finds what lasts for a moment, the evidence what no metric shows.
+
+    Of the evidence, what those that a service calls explain is taken off. What its process uses is a service's own. How it serves (latency, errors, requests under way), how its
     callers see it, and its logs may be the effect of what it calls: of these, `explained` times what its
     worst callee shows is taken off. How callers see it counts for the callee alone: a killed one serves
     nothing, yet its callers see it fail.
@@ -124,6 +128,7 @@ def multi_signal(
         inject_time: likewise.
         dataset: None.
         deviations: service to feature to deviation.
+        peaks: service to feature to how far it peaked.
         graph: caller and callee.
         resources_weight: of what the process uses.
         symptoms_weight: of how it serves.
@@ -131,6 +136,9 @@ def multi_signal(
         calls_weight: of how its callers see it.
         explained: share of a callee's evidence that its callers show, too.
         top_k: how many quantities are averaged for each kind of evidence.
+
+    Source: of the sum, Cormack, Clarke and Buettcher, "Reciprocal rank fusion" (SIGIR 2009); of the peaks,
+    BARO's scorer (FSE 2024).
     """
     del data, inject_time, dataset
     callees = {service: [to for by, to in graph if by == service and to != service] for service in deviations}
@@ -149,7 +157,21 @@ def multi_signal(
         for service, own in strength.items():
             worst = max((strength.get(callee, 0.0) for callee in callees[service]), default=0.0)
             scores[service] += weight * max(0.0, own - explained * worst)
-    return ranked(scores)
+    return _together(scores, {service: _peak(found) for service, found in peaks.items()})
+
+
+def _together(evidence: Mapping[str, float], peaks: Mapping[str, float]) -> dict[str, Any]:
+    shares, others = _reciprocal_ranks(evidence), _reciprocal_ranks(peaks)
+    scores = {service: share + others.get(service, 0.0) for service, share in shares.items()}
+    return {"ranks": sorted(scores, key=lambda each: (-scores[each], -shares[each], each)), "scores": scores}
+
+
+def _reciprocal_ranks(scores: Mapping[str, float]) -> dict[str, float]:
+    """1 for the highest, then a half, a third; equal ones share the best of their places."""
+    return {
+        service: 1 / (1 + sum(other > score for other in scores.values()))
+        for service, score in scores.items()
+    }
 
 
 def ranked(scores: Mapping[str, float]) -> dict[str, Any]:
@@ -172,11 +194,21 @@ def _quantities(found: Mapping[str, float]) -> dict[str, float]:
     """The largest deviation of each quantity, up or down: a metric has several statistics, the rest one."""
     largest: dict[str, float] = {}
     for name, value in found.items():
-        is_metric = name.startswith(_METRICS)
-        if not (is_metric and name.endswith(_SAY_LITTLE)):
-            quantity = name.rpartition("/")[0] if is_metric else name
+        if _tells(name):
+            quantity = name.rpartition("/")[0] if name.startswith(_METRICS) else name
             largest[quantity] = max(largest.get(quantity, 0.0), abs(value))
     return largest
+
+
+def _peak(found: Mapping[str, float]) -> float:
+    """The highest of a metric; 0 where none rose."""
+    metrics = (value for name, value in found.items() if name.startswith(_METRICS) and _tells(name))
+    return max((0.0, *metrics))
+
+
+def _tells(name: str) -> bool:
+    """Whether a feature is more than a statistic of a metric that moves for little."""
+    return not (name.startswith(_METRICS) and name.endswith(_SAY_LITTLE))
 
 
 def _symptoms(found: Mapping[str, float]) -> list[float]:

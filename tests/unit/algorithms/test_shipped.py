@@ -158,6 +158,8 @@ def first(ranker: Callable[..., Mapping[str, Any]], changed: Mapping[str, Window
         for service in ("cart", "checkout", "frontend", "payment")
     }
     options: dict[str, Any] = {"graph": GRAPH} if ranker is not most_deviating else {}
+    if ranker is multi_signal:
+        options["peaks"] = {}
     ranks: list[str] = ranker(None, 0.0, None, deviations=deviations, **options)["ranks"]
     assert sorted(ranks) == sorted(deviations)
     return ranks[0]
@@ -184,6 +186,25 @@ LOGS_ALONE = {"cart": {"log/severity/error": 30.0, "log/template/can't <*>": 30.
 )
 def test_several_signals_together_find_the_cause(changed: Mapping[str, Window], cause: str) -> None:
     assert first(multi_signal, changed) == cause
+
+
+def test_a_peak_that_is_over_by_now_finds_the_cause_where_nothing_else_moved() -> None:
+    deviations = {service: QUIET for service in ("cart", "checkout", "payment")}
+    peaks = {
+        "cart": {"metric/cpu/max": 2.0, "metric/cpu/slope": 90.0, "log/severity/error": 99.0},
+        "payment": {"metric/cpu/max": 30.0},
+    }
+    found = multi_signal(None, 0.0, deviations=deviations, peaks=peaks, graph=GRAPH)
+    assert found["ranks"][0] == "payment"
+
+
+def test_who_is_first_by_one_order_stands_before_who_is_second_by_both() -> None:
+    moved = {"cart": 40.0, "checkout": 20.0, "frontend": 10.0, "payment": 5.0}
+    deviations = {service: {"metric/process.cpu/mean": value} for service, value in moved.items()}
+    highest = {"cart": 1.0, "checkout": 50.0, "frontend": 20.0, "payment": 60.0}
+    peaks = {service: {"metric/cpu/max": value} for service, value in highest.items()}
+    found = multi_signal(None, 0.0, deviations=deviations, peaks=peaks, graph=[])
+    assert found["ranks"] == ["cart", "payment", "checkout", "frontend"], "1 + 1/4 is more than 1/2 + 1/2"
 
 
 def test_who_deviates_most_may_be_a_victim() -> None:
