@@ -40,9 +40,9 @@ class Ranker(Protocol):
     """Ranks what may have caused an alarm: a function, with RCAEval's signature.
 
     It may have parameters by these names, and gets what it has: `services` (names), `graph` (pairs of caller
-    and callee), `deviations` (service to feature to how many robust sigmas it moved), `peaks` (likewise to how
-    many interquartile ranges it rose at most), `logs` and `traces` (tables like `data`, which then does not
-    hold them).
+    and callee), `deviations` (service to feature to how many robust sigmas it moved), `peaks` (likewise to
+    how many interquartile ranges it rose at most), `logs` and `traces` (tables like `data`, which then does
+    not hold them).
     """
 
     def __call__(

@@ -19,8 +19,8 @@ class Ranker:
     """Ranks what may be the cause of an alarm, most likely first.
 
     It is called as `f(data, inject_time, dataset="microservo")`, or with the dataset that `params` say. Of
-    `graph`, `services`, `deviations`, `peaks`, `logs` and `traces` it gets what it has a parameter for; a table
-    of its own is not in `data` as well.
+    `graph`, `services`, `deviations`, `peaks`, `logs` and `traces` it gets what it has a parameter for; a
+    table of its own is not in `data` as well.
 
     Args:
         declaration: `object`, `params`, `features` and `seed`.

@@ -112,10 +112,10 @@ def multi_signal(
 ) -> dict[str, Any]:
     """Services by two orders together: by the highest peak of a metric, and by four kinds of evidence.
 
-    A service counts by the sum of its reciprocal ranks in both; where that is equal, the evidence decides. The
-    peak finds what lasts for a moment, the evidence what no metric shows.
+    A service counts by the sum of its reciprocal ranks in both; where that is equal, the evidence decides.
+    The peak finds what lasts for a moment, the evidence what no metric shows.
 
-    Of the evidence, what those that a service calls explain is taken off. What its process uses is a service's own. How it serves (latency, errors, requests under way), how its
+    What its process uses is a service's own. How it serves (latency, errors, requests under way), how its
     callers see it, and its logs may be the effect of what it calls: of these, `explained` times what its
     worst callee shows is taken off. How callers see it counts for the callee alone: a killed one serves
     nothing, yet its callers see it fail.
