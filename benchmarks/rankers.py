@@ -109,6 +109,7 @@ def _weights() -> Iterator[Weights]:
     for _ in range(_TRIES):
         yield {
             "resources_weight": dice.choice((0.5, 1.0, 2.0)),
+            "peaks_weight": dice.choice((0.5, 1.0, 2.0)),
             "symptoms_weight": dice.choice((0.3, 1.0, 2.0)),
             "logs_weight": dice.choice((0.0, 0.3, 1.0)),
             "calls_weight": dice.choice((0.3, 1.0, 2.0)),

@@ -104,21 +104,20 @@ def multi_signal(
     peaks: Deviations,
     graph: Edges,
     resources_weight: float = 1.0,
+    peaks_weight: float = 1.0,
     symptoms_weight: float = 1.0,
     logs_weight: float = 0.3,
     calls_weight: float = 1.0,
     explained: float = 0.3,
     top_k: int = 2,
 ) -> dict[str, Any]:
-    """Services by two orders together: by the highest peak of a metric, and by four kinds of evidence.
+    """Services by five kinds of evidence, less what those they call explain.
 
-    A service counts by the sum of its reciprocal ranks in both; where that is equal, the evidence decides.
-    The peak finds what lasts for a moment, the evidence what no metric shows.
-
-    What its process uses is a service's own. How it serves (latency, errors, requests under way), how its
-    callers see it, and its logs may be the effect of what it calls: of these, `explained` times what its
-    worst callee shows is taken off. How callers see it counts for the callee alone: a killed one serves
-    nothing, yet its callers see it fail.
+    What its process uses is a service's own, and so is the highest peak of its metrics, which is there though
+    it lasted for a moment. How it serves (latency, errors, requests under way), how its callers see it, and
+    its logs may be the effect of what it calls: of these, `explained` times what its worst callee shows is
+    taken off. How callers see it counts for the callee alone: a killed one serves nothing, yet its callers
+    see it fail.
 
     Each kind counts by the logarithm of its largest deviations, so that a loud one can't outvote the others;
     a quantity counts once, whatever its statistics say.
@@ -131,20 +130,21 @@ def multi_signal(
         peaks: service to feature to how far it peaked.
         graph: caller and callee.
         resources_weight: of what the process uses.
+        peaks_weight: of the highest peak.
         symptoms_weight: of how it serves.
         logs_weight: of its logs; few lines say little, and callers log the failures of others.
         calls_weight: of how its callers see it.
         explained: share of a callee's evidence that its callers show, too.
         top_k: how many quantities are averaged for each kind of evidence.
 
-    Source: of the sum, Cormack, Clarke and Buettcher, "Reciprocal rank fusion" (SIGIR 2009); of the peaks,
-    BARO's scorer (FSE 2024).
+    Source: of the peaks, BARO's scorer (FSE 2024).
     """
     del data, inject_time, dataset
     callees = {service: [to for by, to in graph if by == service and to != service] for service in deviations}
     quantities = {service: _quantities(found) for service, found in deviations.items()}
     scores = {
         service: resources_weight * _strength(_of(found, *_RESOURCES), top_k)
+        + peaks_weight * math.log1p(_peak(peaks.get(service, {})))
         for service, found in quantities.items()
     }
     may_be_explained = (
@@ -157,21 +157,7 @@ def multi_signal(
         for service, own in strength.items():
             worst = max((strength.get(callee, 0.0) for callee in callees[service]), default=0.0)
             scores[service] += weight * max(0.0, own - explained * worst)
-    return _together(scores, {service: _peak(found) for service, found in peaks.items()})
-
-
-def _together(evidence: Mapping[str, float], peaks: Mapping[str, float]) -> dict[str, Any]:
-    shares, others = _reciprocal_ranks(evidence), _reciprocal_ranks(peaks)
-    scores = {service: share + others.get(service, 0.0) for service, share in shares.items()}
-    return {"ranks": sorted(scores, key=lambda each: (-scores[each], -shares[each], each)), "scores": scores}
-
-
-def _reciprocal_ranks(scores: Mapping[str, float]) -> dict[str, float]:
-    """1 for the highest, then a half, a third; equal ones share the best of their places."""
-    return {
-        service: 1 / (1 + sum(other > score for other in scores.values()))
-        for service, score in scores.items()
-    }
+    return ranked(scores)
 
 
 def ranked(scores: Mapping[str, float]) -> dict[str, Any]:

@@ -198,15 +198,6 @@ def test_a_peak_that_is_over_by_now_finds_the_cause_where_nothing_else_moved() -
     assert found["ranks"][0] == "payment"
 
 
-def test_who_is_first_by_one_order_stands_before_who_is_second_by_both() -> None:
-    moved = {"cart": 40.0, "checkout": 20.0, "frontend": 10.0, "payment": 5.0}
-    deviations = {service: {"metric/process.cpu/mean": value} for service, value in moved.items()}
-    highest = {"cart": 1.0, "checkout": 50.0, "frontend": 20.0, "payment": 60.0}
-    peaks = {service: {"metric/cpu/max": value} for service, value in highest.items()}
-    found = multi_signal(None, 0.0, deviations=deviations, peaks=peaks, graph=[])
-    assert found["ranks"] == ["cart", "payment", "checkout", "frontend"], "1 + 1/4 is more than 1/2 + 1/2"
-
-
 def test_who_deviates_most_may_be_a_victim() -> None:
     assert first(most_deviating, SLOW_CALLEE) == "checkout"
     assert first(most_deviating, BUSY_HOST) == "cart"
