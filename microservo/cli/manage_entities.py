@@ -211,6 +211,10 @@ def seed_components(session: Session) -> None:
     They are launched once the region has a container, and stopped 5 minutes after it has lost the last one
     (component_grace_us of settings/manager). Where one is not wanted, delete its service, for example
     service/region-worker.
+
+    \b
+    Example:
+      microservo manage seed-components
     """
     _print_made(session.execute(SeedComponents()))
 

@@ -64,7 +64,7 @@ def test_a_window_of_unknown_features_only_can_not_be_scored() -> None:
 
 
 def test_the_first_departure_from_a_constant_is_seen_and_bounded() -> None:
-    detector = learned(NSigma(top_k=1, floor_ratio=0.05), *[{"error_share": 0.0}] * 20)
+    detector = learned(NSigma(top_k=1, floor_ratio=0.05), *[{"error_share": 0.0}] * 80)
     assert detector.score_one({"error_share": 0.5}) == pytest.approx(60**0.5)
     assert detector.score_one({"error_share": 1e6}) == pytest.approx(60**0.5)
 

@@ -101,7 +101,7 @@ def requests_on(client: Client) -> list[FaultRequest]:
 
 
 def test_the_public_names_are_those_that_are_promised() -> None:
-    assert microservo.__all__ == ["BalancerClient", "Client", "Received", "RegistryClient"]
+    assert microservo.__all__ == ["BalancerClient", "Client", "Dataset", "Received", "RegistryClient"]
     for name in microservo.__all__:
         assert getattr(microservo, name)
     with pytest.raises(AttributeError):
