@@ -1,7 +1,7 @@
 """How often each ranker has the cause first, on faults that its weights were not chosen on.
 
-`python -m benchmarks.rankers` judges the shipped rankers on the recording that is shipped; given datasets, or
-runs of a broker, on those. All run behind the fence, and are shown what the board's oracle shows them.
+`python -m benchmarks.rankers` judges the shipped rankers on the recording that is shipped; given others
+(`python -m benchmarks.sample --out DIR`), datasets, or runs of a broker, on those. All run behind the fence, and are shown what the board's oracle shows them.
 
 The weights of the multi-signal ranker were chosen on recorded runs (`--seen` names those of what is given).
 So two more rows choose them anew and judge what was held out: each half of the kinds by the other one, and
@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -233,7 +233,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("recordings", nargs="*", help="folders of datasets, or runs of the broker")
+    parser.add_argument("recordings", nargs="*", help="folders of samples or datasets, or runs of the broker")
     parser.add_argument("--bootstrap-servers", help="of the broker with the runs")
     parser.add_argument("--seen", nargs="*", default=(), help="recordings that the weights were chosen on")
     parser.add_argument("--out", type=Path, help="folder to write to, e.g. benchmarks/results")
@@ -246,7 +246,10 @@ def _cases(arguments: argparse.Namespace) -> list[JudgedCase]:
         return of_sample(Sample.read(), declaration)
     found = []
     for name in arguments.recordings:
-        if Path(name).is_dir():
+        if (Path(name) / "sample.json").is_file():
+            cases = of_sample(Sample.read(Path(name)), declaration)
+            found += [replace(each, recording=Path(name).name) for each in cases]
+        elif Path(name).is_dir():
             found += of_recording(RecordedDataset(Path(name)), declaration)
         else:
             settings = KafkaSettings(bootstrap_servers=arguments.bootstrap_servers)
