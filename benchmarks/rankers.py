@@ -1,7 +1,8 @@
 """How often each ranker has the cause first, on faults that its weights were not chosen on.
 
 `python -m benchmarks.rankers` judges the shipped rankers on the recording that is shipped; given others
-(`python -m benchmarks.sample --out DIR`), datasets, or runs of a broker, on those. All run behind the fence, and are shown what the board's oracle shows them.
+(`python -m benchmarks.sample --out DIR`), datasets, or runs of a broker, on those. All run behind the fence,
+and are shown what the board's oracle shows them.
 
 The weights of the multi-signal ranker were chosen on recorded runs (`--seen` names those of what is given).
 So two more rows choose them anew and judge what was held out: each half of the kinds by the other one, and
