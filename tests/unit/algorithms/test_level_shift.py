@@ -80,4 +80,4 @@ def test_a_service_that_changes_for_good_raises_an_alarm_soon_which_ends_when_th
     late_us = sum(
         end_us - max(begin_us, usual_us) for begin_us, end_us in closed.items() if end_us > usual_us
     )
-    assert late_us <= 0.02 * (WINDOWS * size_us - usual_us), "what comes later are single false alarms"
+    assert late_us <= 0.05 * (WINDOWS * size_us - usual_us), "what comes later are single false alarms"
