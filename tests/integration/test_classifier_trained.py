@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 from algorithm_system import environments_of_tests
-from sampled_run import JUDGED, LEARNED, write_runs
+from sampled_run import JUDGED, LEARNED, split, write_runs
 
 from microservo.adapters.kafka import KafkaBroker
 from microservo.adapters.processes import child_environment
+from microservo.algorithms.sample import Sample
 from microservo.errors import Unavailable
 from microservo.supervision.environment_build import pip_variables
 from microservo.supervision.fence import Fence
@@ -21,7 +22,7 @@ from microservo.supervision.fence import Fence
 pytestmark = pytest.mark.integration
 
 PREFIX = f"taught-{os.getpid()}-"
-JUDGED_FAULTS = 10
+JUDGED_FAULTS = len(split(Sample.read())[JUDGED])
 """Of the recorded run, those of a kind that was visible before."""
 
 
@@ -72,9 +73,9 @@ def test_taught_by_one_fault_of_each_kind_it_tells_more_of_the_next_right_than_t
         micro_f1(home, kafka_bootstrap_servers, name)
         for name in ("gradient-boosting", "majority", "random-classifier")
     )
-    # Of eleven kinds; with other seeds it is four or five of ten.
-    assert right >= 0.3
-    assert right >= 2 * max(controls)
+    # Of some fifty kinds, of which chance tells one in fifty.
+    assert right >= 0.15
+    assert right >= 3 * max(controls)
 
 
 def test_it_is_refused_on_the_run_that_taught_it_and_says_so(

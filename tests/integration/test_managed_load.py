@@ -68,9 +68,10 @@ def test_load_replicates_a_service_and_without_it_a_host_is_drained_and_released
     manager.update("service/back", minimum_replicas=1, maximum_replicas=2)
     manager.create("rule/more", scope="service", generic=True, decision="replicate", conditions=["busy"])
 
+    (front,) = eventually(lambda: machine.addresses("front"), timeout_s=TIMEOUT_S, what="front answers")
     stop = threading.Event()
     with ThreadPoolExecutor(max_workers=1) as pool:
-        users = pool.submit(asyncio.run, use(f"http://{machine.addresses('front')[0]}", stop))
+        users = pool.submit(asyncio.run, use(f"http://{front}", stop))
         try:
             eventually(lambda: len(machine.addresses("back")) == 2, timeout_s=TIMEOUT_S, what="two of back")
         finally:
