@@ -21,7 +21,7 @@ from microservo.log.topics import topic_specs
 pytestmark = pytest.mark.integration
 
 COMMAND = (sys.executable, "-P", "-c", "from microservo.cli import main; main()")
-TIMEOUT_S = 90
+TIMEOUT_S = 240
 
 
 @pytest.fixture(scope="module")

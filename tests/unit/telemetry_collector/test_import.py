@@ -38,13 +38,13 @@ def test_a_case_becomes_a_run_with_its_fault_its_values_and_its_spans(
     monkeypatch.setenv("MICROSERVO_HOME", str(tmp_path / "home"))
     case = tmp_path / "cart_cpu" / "1"
     case.mkdir(parents=True)
-    (case / "inject_time.txt").write_text(f"{AT_S + 100}\n")
-    rows = "".join(f"{AT_S + each},{1 if each < 100 else 90}.5\n" for each in range(180))
+    (case / "inject_time.txt").write_text(f"{AT_S + 400}\n")
+    rows = "".join(f"{AT_S + each},{1 if each < 400 else 90}.5\n" for each in range(600))
     (case / "simple_metrics.csv").write_text(f"time,cart_cpu\n{rows}")
     spans = "".join(
         f"{each:032x},{each * 2 + 1:016x},,front,Get,{AT_S + each}000000,900,0\n"
         f"{each:032x},{each * 2 + 2:016x},{each * 2 + 1:016x},cart,Add,{AT_S + each}000100,100,0\n"
-        for each in range(1, 170)
+        for each in range(1, 590)
     )
     head = "traceID,spanID,parentSpanID,serviceName,operationName,startTime,duration,statusCode\n"
     (case / "traces.csv").write_text(head + spans)
@@ -67,13 +67,14 @@ def test_a_case_becomes_a_run_with_its_fault_its_values_and_its_spans(
     assert manifest.unfinished_windows == 0
     (fault,) = table(folder, "faults")
     assert (fault["service"], fault["kind"], fault["origin"]) == ("cart", "cpu", "declared")
-    assert fault["applied_at"].timestamp() == AT_S + 100
+    assert fault["applied_at"].timestamp() == AT_S + 400
     assert (fault["recovered_at"], fault["state"]) == (None, "stopped")
     values = {(each["time"].timestamp(), each["value"]) for each in table(folder, "metrics")}
-    assert values >= {(AT_S + each, 1.5 if each < 100 else 90.5) for each in range(180)}
-    assert len(table(folder, "traces")) == 2 * 169
+    assert values >= {(AT_S + each, 1.5 if each < 400 else 90.5) for each in range(600)}
+    assert len(table(folder, "traces")) == 2 * 589
     assert {each["service"] for each in table(folder, "effects")} == {"cart", "front"}
-    assert "anomalous" in {each["truth"] for each in table(folder, "windows")}
+    found = [(each["service"], each["finding"], each["evidence"]) for each in table(folder, "effects")]
+    assert "anomalous" in {each["truth"] for each in table(folder, "windows")}, found
 
 
 def table(folder: Path, name: str) -> list[dict[str, Any]]:
