@@ -19,7 +19,17 @@ _COLUMNS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     ),
     "host": (
         "hosts",
-        ("place", "region", "state", "latitude", "longitude", "memory_bytes", "cores", "disk_bytes", "worker"),
+        (
+            "place",
+            "region",
+            "state",
+            "latitude",
+            "longitude",
+            "memory_bytes",
+            "cores",
+            "disk_bytes",
+            "worker",
+        ),
     ),
     "container": (
         "containers",
@@ -84,7 +94,9 @@ def rows_of(change: EntityChange) -> Iterable[Change]:
     if table:
         yield Row(table=table, key=(name,), values={each: column(document.get(each)) for each in columns})
     if kind == "app":
-        services = {each["service"]: {"launch_order": each.get("launch_order", 0)} for each in _services(document)}
+        services = {
+            each["service"]: {"launch_order": each.get("launch_order", 0)} for each in _services(document)
+        }
         yield Details(table="app_services", parent=name, rows=services)
 
 
@@ -103,7 +115,17 @@ def _document(source: str) -> Mapping[str, Any]:
 
 def _held(change: EntityChange) -> Row:
     """What the next message is judged by."""
-    names = ("version", "epoch", "owner", "writer", "updated_at_us", "base", "corrects", "life_us", "document")
+    names = (
+        "version",
+        "epoch",
+        "owner",
+        "writer",
+        "updated_at_us",
+        "base",
+        "corrects",
+        "life_us",
+        "document",
+    )
     return Row(
         table="judged_changes", key=(change.entity,), values={name: getattr(change, name) for name in names}
     )

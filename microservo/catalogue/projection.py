@@ -99,7 +99,11 @@ class Projection:
         return Partition(self._prefix + place[0], place[1])
 
     def _changes(self, connection: Connection, batch: Sequence[tuple[Place, Message]]) -> list[Change]:
-        entities = [(each.key or b"").decode("utf-8", "replace") for (topic, _), each in batch if topic == SYSTEM_STATE]
+        entities = [
+            (each.key or b"").decode("utf-8", "replace")
+            for (topic, _), each in batch
+            if topic == SYSTEM_STATE
+        ]
         judge = EntityJudge(
             held_entities(connection, dict.fromkeys(entities)), lives(connection) if entities else {}
         )

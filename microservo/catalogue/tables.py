@@ -113,7 +113,9 @@ Table(
     *_numbers("cpu_us", "peak_memory_bytes", "updated_at_us"),
     *_flags("is_control", "is_fenced", "is_final"),
 )
-Table("evaluation_metrics", METADATA, _key("evaluation_id"), _key("metric"), *_doubles("value", "low", "high"))
+Table(
+    "evaluation_metrics", METADATA, _key("evaluation_id"), _key("metric"), *_doubles("value", "low", "high")
+)
 Table(
     "campaigns",
     METADATA,

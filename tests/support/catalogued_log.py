@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from glob import glob
 from pathlib import Path
 from typing import Any
@@ -33,16 +34,19 @@ RECORDS = ("algorithm_deployment", "algorithm_state", "campaign_run", "campaign_
 START_S = 60
 
 
+_examples = cache(examples)
+
+
 def example(record: str) -> Any:
     """An example of the newest version of a record."""
-    found = examples()
+    found = _examples()
     version = max(version for name, version in found if name == record)
     return next(iter(found[record, version].values()))
 
 
 def fault_event(fault_id: str, version: int, **values: Any) -> FaultEvent:
     """An event of a fault on one instance."""
-    event: FaultEvent = examples()["fault_event", 2]["recovered"]  # type: ignore[assignment]
+    event: FaultEvent = _examples()["fault_event", 2]["recovered"]  # type: ignore[assignment]
     return replace(event, fault_id=fault_id, version=version, **values)
 
 

@@ -55,7 +55,9 @@ def project(broker: MemoryBroker, engine: Engine, url: str, batch: int = 7) -> N
 def test_the_tables_hold_what_the_topics_say(broker: MemoryBroker, engine: Engine, url: str) -> None:
     project(broker, engine, url)
     found = rows(engine)
-    assert [row[0] for row in found["runs"]] == ["r-0", "r-2"], "a tombstone deletes, what is broken is left out"
+    assert [row[0] for row in found["runs"]] == ["r-0", "r-2"], (
+        "a tombstone deletes, what is broken is left out"
+    )
     assert len(found["faults"]) == FAULTS_THERE + 1
     assert len(found["fault_instances"]) == 2 * (FAULTS_THERE + 1), "instances differ by a trailing space"
     assert {row[1] for row in found["fault_parameters"]} == {*example("fault_event").parameters}
