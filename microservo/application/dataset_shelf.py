@@ -21,6 +21,8 @@ DEFAULT_FOLDER = Path("datasets")
 """Where datasets are looked for and built, in the working directory: where the archiver puts them, too."""
 PREVIEWED = 5
 """Rows that a preview shows if nothing is said."""
+_BUILDER = "microservo.application.dataset_build_process"
+"""What builds in the background."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +208,7 @@ def start_dataset_build(command: StartDatasetBuild, context: Context) -> int:
         msg = "a broker in memory ends with its process; build in the foreground"
         raise InvalidInput(msg)
     settings["MICROSERVO_BOOTSTRAP_SERVERS"] = servers
-    return start_build(Shelf(asked.folder), asked.name, request, settings)
+    return start_build(Shelf(asked.folder), asked.name, request, program=_BUILDER, settings=settings)
 
 
 def resume_dataset_build(command: ResumeDatasetBuild, _context: Context) -> BuildDataset:

@@ -28,8 +28,6 @@ Progress = Callable[[float, float], None]
 _WRITTEN_EVERY_S = 0.5
 _NEVER_US = 1 << 62
 _RUNS = "runs"
-PROCESS = "microservo.application.dataset_build_process"
-"""What builds in the background: `... SHELF NAME`."""
 
 
 def build(
@@ -82,13 +80,16 @@ def build(
     return content_hash
 
 
-def start_build(shelf: Shelf, name: str, request: BuildRequest, settings: dict[str, str]) -> int:
+def start_build(
+    shelf: Shelf, name: str, request: BuildRequest, *, program: str, settings: dict[str, str]
+) -> int:
     """Starts a process of its own that builds a dataset, and returns its number.
 
     Args:
         shelf: where the dataset shall be.
         name: of the dataset.
         request: what it is made of.
+        program: the module that builds it, given the shelf and the name.
         settings: how the process finds the broker, by variable of its environment.
 
     Raises:
@@ -100,7 +101,7 @@ def start_build(shelf: Shelf, name: str, request: BuildRequest, settings: dict[s
         shelf.write_build(_begun(name, request))
         with writing(shelf.folder), shelf.build_file(name, "log").open("wb") as log:
             process = subprocess.Popen(
-                python_argv(PROCESS, str(shelf.folder.resolve()), name),
+                python_argv(program, str(shelf.folder.resolve()), name),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
