@@ -162,6 +162,7 @@ class ManagerProcess:
         self._ticked_us = 0
         self._went_on_us = 0
         self._orphans = Orphans()
+        self._may_have_new_hosts = False
         self._is_away = False
 
     def run(self, shutdown: Shutdown) -> None:
@@ -252,6 +253,7 @@ class ManagerProcess:
             self._tell_message(message)
             if message.topic == topic(CONTROL_COMMANDS):
                 self._next_command = message.offset + 1
+        self._measure_new_hosts()
         self._drain()
         now = self._clock()
         if now >= self._ticked_us + _TICK_US:
@@ -299,18 +301,28 @@ class ManagerProcess:
         self.manager.tell_all(self._orphans.found(unrecorded, now))
 
     def _tell_message(self, message: Message) -> None:
-        self.manager.tell_all(self._inbox.read(message))
+        for event in self._inbox.read(message):
+            is_host = isinstance(event, events.EntityChanged) and event.key.startswith("host/")
+            self._may_have_new_hosts = self._may_have_new_hosts or is_host
+            self.manager.tell(event)
 
     def _drain(self) -> None:
         """Tells what performer and watcher have to say."""
-        has_joined = False
         with contextlib.suppress(queue.Empty):
             while True:
                 event = self._told.get_nowait()(self._clock())
-                has_joined = has_joined or isinstance(event, events.HostJoined)
+                joins = isinstance(event, events.HostJoined)
+                self._may_have_new_hosts = self._may_have_new_hosts or joins
                 self.manager.tell(event)
-        if has_joined:
-            # The next command may be about it, and a host takes nothing before it was measured.
+        self._measure_new_hosts()
+
+    def _measure_new_hosts(self) -> None:
+        """Has hosts measured that have joined or were assigned to this process.
+
+        What comes next may be about them, and nothing is placed on a host that was never measured.
+        """
+        if self._may_have_new_hosts:
+            self._may_have_new_hosts = False
             self.manager.tell_all(self._accounts.measured(self.manager.state, self._clock()))
 
     def _publish(self, *, is_at_end: bool, heartbeat: ManagerHeartbeat | None = None) -> None:

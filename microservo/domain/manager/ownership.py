@@ -94,13 +94,19 @@ def caught_up(step: Step) -> None:
 
 
 def entity_changed(step: Step, key: str) -> None:
-    """Others have changed an entity: a container that became this manager's to launch is launched."""
+    """Others have changed an entity: a container that became this manager's to launch is launched.
+
+    One that is down, and that its manager before had no room for, is tried again soon.
+    """
     kind, _, name = key.partition("/")
     state = step.state
     if kind == "container":
         container = state.containers.get(name)
-        is_ours = container is not None and container.state == "waiting" and state.manages(container)
-        if container is not None and is_ours and name not in state.deadlines:
+        if container is None or not state.manages(container):
+            return
+        if container.state == "waiting" and name not in state.deadlines:
             begin(step, container)
+        elif container.state == "down":
+            state.retries.containers[name] = None
     elif kind == "node" and name in state.nodes:
         recovery.launch_waiting(step, name)

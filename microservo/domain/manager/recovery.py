@@ -183,8 +183,10 @@ def recover_homeless(step: Step) -> None:
     for name in names:
         container = step.state.containers.get(name)
         service = step.state.services.get(container.service) if container is not None else None
-        is_down = container is not None and container.state == "down"
-        if container is not None and service is not None and is_down and not service.component:
+        if container is None or service is None or not step.state.manages(container):
+            # It was deleted, or its host was given to another manager, whose task it is by now.
+            continue
+        if container.state == "down" and not service.component:
             cause = Cause(rule=RECOVERY, reason="there was no room before")
             _next_incarnation(step, service, container, container, cause)
 

@@ -316,7 +316,9 @@ class SystemState:
         add_entry(self.by_service, container.service, name)
         add_entry(self.by_host, container.host, name)
         service = self.services.get(container.service)
-        if container.takes_part and container.region and (service is None or service.type != "system"):
+        # One that is down comes back there, and its manager has to be there to bring it back.
+        stays = container.takes_part or container.state == "down"
+        if stays and container.region and (service is None or service.type != "system"):
             add_entry(self.by_region, container.region, name)
         if container.state == "waiting":
             add_entry(self.waiting_for, container.host, name)

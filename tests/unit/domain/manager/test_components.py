@@ -5,8 +5,9 @@ from __future__ import annotations
 from decided import AMERICA, ASIA, EUROPE, GIB, command, front, host, hosts_of, reports, world
 
 from microservo.domain.geography import Coordinates
+from microservo.domain.manager import events
 from microservo.domain.manager.components import REGION_SERVICES
-from microservo.domain.manager.entities import Service, Worker
+from microservo.domain.manager.entities import Node, Service, Worker
 from microservo.domain.manager.simulation import World
 
 BALANCER = Service(name="nginx", type="system", component="load-balancer", memory_bytes=0.01 * GIB)
@@ -121,6 +122,20 @@ def test_hosts_of_a_regions_worker_are_the_masters_before_it_is_stopped() -> Non
     given_back, stopped = reports(made, "assign")[-1], reports(made, "stop")[-1]
     assert (given_back.entity, stopped.container) == ("host/a", worker)
     assert given_back.at_us + 5_000_000 <= stopped.at_us
+
+
+def test_a_region_keeps_its_components_while_a_container_waits_there_to_come_back() -> None:
+    made = launched(BALANCER)
+    (front_name,) = names(made, "front")
+    full = Node(host="a", availability="pause")
+    made.tell(events.EntityChanged(now_us=made.now_us, key="node/a", entity=full, owner="master"))
+    made.kill(front_name)
+    made.run(400)
+    assert names(made, "front") == []
+    assert len(names(made, "nginx")) == 1
+    command(made, "delete", f"container/{front_name}")
+    made.run(320)
+    assert not made.running
 
 
 def test_a_region_whose_worker_somebody_else_runs_gets_no_other_one() -> None:

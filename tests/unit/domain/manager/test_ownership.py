@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from decided import (
     ASIA,
     EUROPE,
@@ -20,6 +22,7 @@ from microservo.domain.manager import actions as act
 from microservo.domain.manager import events
 from microservo.domain.manager.entities import (
     Dependency,
+    Node,
     PendingAction,
     Service,
     Worker,
@@ -155,6 +158,26 @@ def test_assigning_a_host_moves_its_node_and_containers_with_it() -> None:
     assert made.state.containers["c"].managed_by == "w"
     command(made, "assign", "host/a", worker="nobody")
     assert "there is no worker 'nobody'; take one of w" in reports(made, "assign", "refused")[0].reason
+
+
+def test_what_waits_for_room_is_tried_again_by_whoever_manages_it_and_by_nobody_else() -> None:
+    made = world(host("a", EUROPE), Worker(name="w", region="Europe"), front(), container("c", "a", EUROPE))
+    full, free = (Node(host="a", availability=each) for each in ("pause", "active"))
+    made.tell(events.EntityChanged(now_us=made.now_us, key="node/a", entity=full, owner="master"))
+    made.kill("c")
+    made.run(6)
+    (down,) = made.state.containers.values()
+    assert down.state == "down"
+    theirs, ours = replace(down, managed_by="w"), replace(down, managed_by="master")
+    key = f"container/{down.name}"
+    made.tell(events.EntityChanged(now_us=made.now_us, key=key, entity=theirs, owner="w"))
+    made.tell(events.EntityChanged(now_us=made.now_us, key="node/a", entity=free, owner="master"))
+    made.run(12)
+    assert made.state.containers[down.name] == theirs
+    assert not made.running
+    made.tell(events.EntityChanged(now_us=made.now_us, key=key, entity=ours, owner="master"))
+    made.run(12)
+    assert hosts_of(made) == ["a"]
 
 
 def test_what_others_started_is_never_touched() -> None:
