@@ -7,6 +7,7 @@ one of its. This takes half a second of each process, and there is nothing of pa
 from __future__ import annotations
 
 import itertools
+from binascii import hexlify
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,8 +24,9 @@ def array_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     if None in values:
         unknown = np.fromiter((value is None for value in values), np.bool_, len(values))
     if pa.types.is_list(kind):
-        items = array_of(list(itertools.chain.from_iterable(filter(None, values))), kind.value_type)
-        lengths = [len(value or ()) for value in values]
+        lists = [value or () for value in values]
+        lengths = list(map(len, lists))
+        items = _items_of(lists, sum(lengths), kind)
         return _array(kind, len(values), unknown, _offsets(lengths), children=[items])
     if pa.types.is_string(kind):
         lengths, text = _joined(values if unknown is None else [value or "" for value in values])
@@ -53,6 +55,18 @@ def column_array(
     else:
         data = np.ascontiguousarray(column, _dtype(kind))
     return _array(kind, len(column), unknown, pa.py_buffer(data))
+
+
+def hex_texts(ids: Column) -> pa.Array:
+    """Ids as hexadecimal text, as trace viewers show them; null where an id is all zeros: none.
+
+    Args:
+        ids: bytes of fixed width, shape (rows,).
+    """
+    digits = 2 * ids.dtype.itemsize
+    offsets = np.arange(len(ids) + 1, dtype=np.int32) * np.int32(digits)
+    unknown = ids == np.zeros(1, ids.dtype)
+    return _array(pa.string(), len(ids), unknown, pa.py_buffer(offsets), pa.py_buffer(hexlify(ids.data)))
 
 
 def values_of(array: pa.Array | pa.ChunkedArray) -> Column:
@@ -88,6 +102,34 @@ def _array(
     return pa.Array.from_buffers(kind, count, [known, *buffers], children=list(children))
 
 
+def _items_of(lists: Sequence[Sequence[Any]], count: int, kind: pa.DataType) -> pa.Array:
+    """What is in all lists, one behind the other; `count` items in all."""
+    items = itertools.chain.from_iterable(lists)
+    if kind.value_field.nullable:
+        return array_of(list(items), kind.value_type)
+    if pa.types.is_string(kind.value_type):
+        return _texts_of_lists(lists, kind.value_type)
+    return column_array(np.fromiter(items, _dtype(kind.value_type), count), kind.value_type)
+
+
+def _texts_of_lists(lists: Sequence[Sequence[str]], kind: pa.DataType) -> pa.Array:
+    """The texts of all lists one behind the other; of lists that are alike, one is encoded for all.
+
+    The windows of a service have the same names of features again and again.
+    """
+    known: dict[tuple[str, ...], tuple[Column, bytes]] = {}
+    parts = []
+    for texts in map(tuple, lists):
+        part = known.get(texts)
+        if part is None:
+            lengths, encoded = _joined(texts)
+            part = known[texts] = np.array(lengths, np.int32), encoded
+        parts.append(part)
+    together = np.concatenate([lengths for lengths, _ in parts]) if parts else ()
+    text = b"".join([encoded for _, encoded in parts])
+    return _array(kind, len(together), None, _offsets(together), pa.py_buffer(text))
+
+
 def _joined(texts: Sequence[str]) -> tuple[list[int], bytes]:
     """How many bytes each text has, and they all."""
     together = "".join(texts)
@@ -97,7 +139,7 @@ def _joined(texts: Sequence[str]) -> tuple[list[int], bytes]:
     return list(map(len, encoded)), b"".join(encoded)
 
 
-def _offsets(lengths: Sequence[int]) -> pa.Buffer:
+def _offsets(lengths: Sequence[int] | Column) -> pa.Buffer:
     offsets = np.zeros(len(lengths) + 1, np.int32)
     np.cumsum(lengths, out=offsets[1:])
     return pa.py_buffer(offsets)

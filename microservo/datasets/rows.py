@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from binascii import hexlify
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from microservo.datasets.arrays import Column, array_of, column_array, values_of
+from microservo.datasets.arrays import Column, array_of, column_array, hex_texts, values_of
 from microservo.datasets.slices import SLICE_US
 from microservo.datasets.tables import TABLES
 from microservo.datasets.telemetry import Batches, Int64
@@ -141,7 +140,7 @@ class _Slice:
             texts = _CODES[field.name]
             column = np.where(column < len(texts), column, 0)
         if column.dtype.kind == "V":
-            return _hex_texts(column)
+            return hex_texts(column)
         if texts is None:
             return column_array(column, field.type, unknown=column == 0 if field.nullable else None)
         # The empty text sorts first, and stands first among those of a code.
@@ -172,15 +171,6 @@ def _batches(packed: Sequence[pa.Table]) -> Batches:
         texts=[texts for each in parts for texts in each.texts],
         delays=[delay for each in parts for delay in each.delays],
     )
-
-
-def _hex_texts(ids: Column) -> Any:
-    """Ids as hexadecimal text, as trace viewers show them; null where an id is all zeros: none."""
-    count, width = len(ids), ids.dtype.itemsize
-    known = np.packbits(ids != np.zeros(1, ids.dtype), bitorder="little")
-    offsets = np.arange(count + 1, dtype=np.int32) * np.int32(2 * width)
-    buffers = [pa.py_buffer(known), pa.py_buffer(offsets), pa.py_buffer(hexlify(ids.data))]
-    return pa.Array.from_buffers(pa.string(), count, buffers)
 
 
 def _integers(column: Column) -> Iterator[NDArray[np.int64]]:

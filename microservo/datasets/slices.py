@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from microservo.datasets.arrays import column_array, values_of
+from microservo.datasets.arrays import values_of
 
 SLICE_US = 20_000_000
 """Length of a slice in microseconds; changes nothing but how much is held at a time."""
@@ -25,13 +26,13 @@ class Kept(NamedTuple):
 
 
 def by_slice(table: pa.Table, time_column: str) -> Iterator[tuple[int, pa.Table]]:
-    """The rows by the number of their slice, which is their time divided by `SLICE_US`."""
+    """The rows, which are in order of time, by the number of their slice: time divided by `SLICE_US`."""
     if not table.num_rows:
         return
     numbers = values_of(table.column(time_column)) // SLICE_US
-    different = np.unique(numbers).tolist()
-    for number in different:
-        yield number, table if len(different) == 1 else table.filter(column_array(numbers == number))
+    edges = [0, *(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1).tolist(), len(numbers)]
+    for begin, end in itertools.pairwise(edges):
+        yield int(numbers[begin]), table.slice(begin, end - begin)
 
 
 def store(folder: Path, number: int, tables: Tables) -> None:

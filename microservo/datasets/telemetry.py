@@ -136,7 +136,7 @@ class RowBuffer:
         firsts = np.append(0, ends[:-1])
         low, high = np.minimum.reduceat(numbers, firsts), np.maximum.reduceat(numbers, firsts)
         for at, (stamped, first, last) in enumerate(zip(new, low.tolist(), high.tolist(), strict=True)):
-            touched = [first] if first == last else np.unique(numbers[firsts[at] : ends[at]]).tolist()
+            touched = [first] if first == last else sorted({*numbers[firsts[at] : ends[at]].tolist()})
             for number in touched:
                 if number >= self._next:
                     self._slices.setdefault(number, []).append(stamped)
