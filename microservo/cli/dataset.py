@@ -10,6 +10,7 @@ import click
 from microservo.application.datasets import ExportDataset, HashDataset, RebuildDataset, VerifyDataset
 from microservo.cli.completions import complete_format
 from microservo.cli.dataset_shelf import COMMANDS
+from microservo.cli.dataset_import import import_recording
 from microservo.cli.output import console, print_line
 from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, pass_session
@@ -47,6 +48,7 @@ def dataset() -> None:
       microservo dataset verify ./dataset --against-live
       microservo dataset hash ./dataset
       microservo dataset export ./dataset --format rcaeval --out ./cases
+      microservo dataset import ./cases/cartservice_cpu/1
     """
 
 
@@ -132,3 +134,6 @@ def export_dataset(session: Session, folder: Path, format_name: str, out_dir: Pa
     command = ExportDataset(folder=folder, format_name=format_name, out_dir=out_dir)
     exported = session.execute(command, progress)
     print_line(f"{len(exported.files)} files in {out_dir}; {out_dir / 'loss.md'} says what is not in them")
+
+
+dataset.add_command(import_recording)

@@ -13,6 +13,7 @@ from microservo.errors import InvalidInput
 from microservo.sources.declared import AnySource
 from microservo.sources.elasticsearch.settings import ElasticsearchSettings
 from microservo.sources.prometheus.settings import PrometheusSettings
+from microservo.sources.recorded.settings import RecordedSettings
 from microservo.sources.settings import Declared
 from microservo.sources.stored import Store
 
@@ -21,7 +22,7 @@ AGAIN_US = 2 * MINUTE_US
 FINAL_CUT_US = AGAIN_US + 2 * MINUTE_US
 """What is read again is known to be the same, and not dropped as too late."""
 
-StoreSettings = PrometheusSettings | ElasticsearchSettings
+StoreSettings = PrometheusSettings | ElasticsearchSettings | RecordedSettings
 
 
 class PastRange(Declared):
@@ -30,10 +31,12 @@ class PastRange(Declared):
     Attributes:
         from_us: microseconds UTC, a multiple of a minute.
         until_us: as above.
+        speed: seconds of the range that pass in a second at most; as fast as it goes where None.
     """
 
     from_us: int
     until_us: int
+    speed: Annotated[float | None, Field(gt=0)] = None
     source: tuple[Annotated[StoreSettings, Field(discriminator="kind")], ...]
 
     @property
@@ -98,6 +101,10 @@ def make_store(settings: StoreSettings, clock: Callable[[], int]) -> Store:
         from microservo.sources.elasticsearch.tail import ElasticsearchTail  # noqa: PLC0415
 
         return ElasticsearchTail(settings, clock)
+    if isinstance(settings, RecordedSettings):
+        from microservo.sources.recorded.store import RecordedStore  # noqa: PLC0415
+
+        return RecordedStore(settings)
     from microservo.sources.prometheus.tail import PrometheusTail  # noqa: PLC0415
 
     return PrometheusTail(settings, clock)
@@ -111,4 +118,6 @@ def _store_settings(source: AnySource) -> StoreSettings:
 
 
 def _lag_s(settings: StoreSettings) -> float:
+    if isinstance(settings, RecordedSettings):
+        return 0.0
     return settings.complete_after_s if isinstance(settings, PrometheusSettings) else settings.lag_s

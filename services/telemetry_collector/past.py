@@ -14,6 +14,7 @@ before, and rows that were shipped already are the same.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
@@ -115,8 +116,13 @@ class PastSource:
 
         return retry(ask, timeout_s=_PATIENCE_S, wait=shutdown.wait, on_failure=_report)
 
-    def ship(self, start_us: int, pages: Sequence[Page]) -> None:
+    def ship(self, start_us: int, pages: Sequence[Page], pace: Callable[[int], object]) -> None:
         """Ships a minute; returns once it is durable.
+
+        Args:
+            start_us: its beginning.
+            pages: what it holds.
+            pace: waits until what ends at an instant may be shipped.
 
         Raises:
             Fatal: a message could not be delivered.
@@ -128,6 +134,7 @@ class PastSource:
             if page.refused:
                 self._inbox.put(Parcel(signal=page.signal, refused=page.refused))
         for end_us, some in zip(ends_us, slices, strict=True):
+            pace(end_us)
             self._at_us = end_us - _SLICE_US
             self._ship(some)
         # The very end is of the next minute, if there is one.
@@ -191,6 +198,7 @@ def collect_past(
                     begin_us=max(past.from_us, missing[0] - AGAIN_US),
                 )
                 sources[each.name] = stack.enter_context(closing(source))
+        pace = _Pace(past.speed, shutdown)
         for start_us in past.minutes_us:
             for name, source in sources.items():
                 if shutdown.requested:
@@ -198,10 +206,26 @@ def collect_past(
                 if start_us < source.begin_us:
                     continue
                 pages, due = source.read(start_us, shutdown)
-                source.ship(start_us, pages)
+                source.ship(start_us, pages, pace)
                 if (name, start_us) not in noted:
                     note.publish(_minute(settings.run_id, name, start_us, pages, due))
                     note.flush(_FLUSH_S)
+
+
+class _Pace:
+    """Holds back what would come sooner than at a speed, counted from the first call."""
+
+    def __init__(self, speed: float | None, shutdown: Shutdown) -> None:
+        self._speed = speed
+        self._shutdown = shutdown
+        self._begun: tuple[float, int] | None = None
+
+    def __call__(self, until_us: int) -> None:
+        if self._speed is None:
+            return
+        begun_s, from_us = self._begun = self._begun or (time.monotonic(), until_us)
+        due_s = begun_s + (until_us - from_us) / 1e6 / self._speed
+        self._shutdown.wait(max(0.0, due_s - time.monotonic()))
 
 
 def _minute(run_id: str, source: str, start_us: int, pages: Sequence[Page], due: int) -> CollectedMinute:

@@ -1,0 +1,264 @@
+"""A recording of others as a run: read whole first, then onto the topics by the very collector.
+
+::
+
+    path ─► staged by minutes ─► run begins ─► faults ─► collector, minute by minute ─► effects ─► run ends
+            (a bad one ends here)             (interrupted: goes on there with --run)
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from microservo.adapters.clock import now_us
+from microservo.adapters.kafka import KafkaBroker
+from microservo.adapters.machine import machine
+from microservo.adapters.processes import python_argv
+from microservo.application.connection import Connection
+from microservo.application.progress import Progress, Stage
+from microservo.datasets.imports.staging import Staged, stage
+from microservo.domain.window_policy import WindowPolicy
+from microservo.errors import InvalidInput, Unavailable
+from microservo.log.collected_minutes import collected_minutes
+from microservo.log.run_records import update_run, write_run
+from microservo.log.runs import runs
+from microservo.log.writers import (
+    INJECTOR_WRITER,
+    OBSERVER_WRITER,
+    end_part,
+    observer_from,
+    retire_writer,
+    telemetry_writer,
+)
+from microservo.retry import retry
+from microservo.sources.past import FINAL_CUT_US, PastRange, write_range
+from microservo.sources.recorded.settings import IMPORT_WRITER, RecordedSettings
+from microservo.supervision.process import tail
+from microservo.supervision.supervisor import ProcessSpec, Supervisor
+from microservo.supervision.system_file import home
+from microservo.system.imported_faults import ImportedFaults
+from microservo.system.run_record import log_ends, new_run_id, package_versions
+from schemas.catalogue import SERVICE_FAULTS
+from schemas.records import Experiment, RunWriter
+
+_PROCESS = "system"
+_COLLECTOR = "collector"
+_LOOK_S = 0.5
+_STOP_S = 60.0
+_QUIET_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """What became of a recording."""
+
+    run_id: str
+    staged: Staged
+
+
+class Import:
+    """Imports a recording into a run of its own; use it as a context, which leaves no process behind.
+
+    Args:
+        connection: where the run is to be; its topics must be there.
+        path: the recording.
+        format_name: that of an importer, or `auto`.
+        speed: seconds of the recording that pass in a second at most; as fast as it goes where None.
+        progress: shows how far it is.
+        run_id: of an import of the same recording that was interrupted; a new one where None.
+
+    Raises:
+        InvalidInput: the recording can't be read, there is no such run, or it is of another recording.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        path: Path,
+        *,
+        format_name: str,
+        speed: float | None,
+        progress: Progress,
+        run_id: str | None = None,
+    ) -> None:
+        self._broker = connection.broker
+        self._prefix = connection.topic_prefix
+        self._progress = progress
+        self._supervisor = Supervisor()
+        new_id = run_id or new_run_id(now_us())
+        self._folder = home() / "imports" / new_id
+        try:
+            with progress.stage("reading") as shown:
+                self.staged = stage(path, format_name, self._folder / "minutes", progress=shown.advance)
+                shown.show(f"{self.staged.records} records, {len(self.staged.faults)} faults")
+            self._past = PastRange(
+                from_us=self.staged.from_us,
+                until_us=self.staged.until_us,
+                speed=speed,
+                source=(RecordedSettings(folder=self._folder / "minutes"),),
+            )
+            self._run = self._begun(new_id) if run_id is None else self._found(run_id)
+        except BaseException:
+            self.close()
+            raise
+        self.run_id = self._run.run_id
+
+    def publish(self) -> Imported:
+        """Publishes all that is missing, and ends the run.
+
+        Raises:
+            Unavailable: the broker was away for long; what was published stays.
+        """
+        if self._run.status == "running":
+            self._progress.note(
+                f"importing into {self.run_id}; if interrupted, go on with --run {self.run_id}"
+            )
+            self._publish()
+        return Imported(run_id=self.run_id, staged=self.staged)
+
+    def kill(self) -> None:
+        """Kills the collector at once; end this process then."""
+        self._supervisor.kill()
+
+    def close(self) -> None:
+        """Stops the collector once the minute under way is done, and removes what was staged."""
+        self._supervisor.close()
+        shutil.rmtree(self._folder / "minutes", ignore_errors=True)
+
+    def _begun(self, run_id: str) -> Experiment:
+        policy, from_us = WindowPolicy(), self.staged.from_us
+        injector = RunWriter(
+            topic=SERVICE_FAULTS,
+            writer=INJECTOR_WRITER,
+            from_us=from_us,
+            first_cut_us=policy.first_cut_us,
+            final_cut_us=policy.final_cut_us,
+        )
+        run = Experiment(
+            run_id=run_id,
+            status="running",
+            seed=0,
+            target=_target(self.staged),
+            started_at_us=from_us,
+            window_us=policy.size_us,
+            first_cut_us=policy.first_cut_us,
+            final_cut_us=policy.final_cut_us,
+            start_offsets=log_ends(self._broker, self._prefix),
+            end_offsets={},
+            writers=(
+                *telemetry_writer(
+                    IMPORT_WRITER, from_us, first_cut_us=policy.first_cut_us, final_cut_us=FINAL_CUT_US
+                ),
+                injector,
+                observer_from(from_us, final_cut_us=policy.final_cut_us),
+            ),
+            versions=package_versions(),
+            machines=(machine(),),
+        )
+        write_run(self._broker, run, process=_PROCESS, clock=now_us, topic_prefix=self._prefix)
+        return run
+
+    def _found(self, run_id: str) -> Experiment:
+        known = runs(self._broker, self._prefix)
+        run = next((each for each in known if each.run_id == run_id), None)
+        if run is None:
+            msg = f"there is no run {run_id!r}; `microservo runs list` shows those that are"
+            raise InvalidInput(msg)
+        if run.target != _target(self.staged):
+            msg = f"run {run_id!r} is of {run.target}, and this is {_target(self.staged)}; give the same one"
+            raise InvalidInput(msg)
+        return run
+
+    def _publish(self) -> None:
+        staged = self.staged
+        try:
+            faults = ImportedFaults(
+                self._broker, self._prefix, self.run_id, from_us=staged.from_us, until_us=staged.until_us
+            )
+        except InvalidInput:
+            # They have left: all was published, and only the end of the run is missing.
+            faults = None
+        if faults is not None:
+            with closing(faults):
+                said_by = f"labels of {staged.format_name}"
+                faults.declare(staged.faults, staged.edges, said_by=said_by)
+                with self._progress.stage("minutes") as shown:
+                    self._collect(shown)
+                with self._progress.stage("effects") as shown:
+                    faults.measure(shown.advance)
+                faults.end()
+        self._end()
+
+    def _collect(self, shown: Stage) -> None:
+        total = len(self._past.minutes_us)
+        declaration, log = self._folder / "range.json", self._folder / f"{_COLLECTOR}.log"
+        write_range(self._past, declaration)
+        assert isinstance(self._broker, KafkaBroker)
+        self._supervisor.start(
+            ProcessSpec(
+                name=_COLLECTOR,
+                argv=python_argv("services.telemetry_collector"),
+                env={
+                    "MICROSERVO_BOOTSTRAP_SERVERS": self._broker.settings.bootstrap_servers,
+                    "MICROSERVO_TOPIC_PREFIX": self._prefix,
+                    "MICROSERVO_RUN_ID": self.run_id,
+                    "MICROSERVO_PAST": str(declaration),
+                },
+                log=log,
+                restart="never",
+                stop_timeout_s=_STOP_S,
+            )
+        )
+        while True:
+            is_down = self._supervisor.pids()[_COLLECTOR] is None
+            done = len(self._minutes())
+            shown.advance(done, total)
+            if is_down:
+                break
+            time.sleep(_LOOK_S)
+        if done < total:
+            missing = f"{total - done} of {total} minutes are missing; go on with --run {self.run_id}"
+            msg = f"{missing}; the log {log} ends with:\n{tail(log)}"
+            raise Unavailable(msg)
+        shown.show(f"{total}")
+
+    def _minutes(self) -> Sequence[int]:
+        found = collected_minutes(self._broker, self.run_id, self._prefix)
+        return [each.start_us for each in found if each.start_us in self._past.minutes_us]
+
+    def _end(self) -> None:
+        place = {"run_id": self.run_id, "process": _PROCESS, "topic_prefix": self._prefix}
+        with self._progress.stage("end of the run"):
+            # Refused until it has been silent for some seconds.
+            retire = partial(retire_writer, self._broker, writer=IMPORT_WRITER, clock=now_us, **place)
+            retry(retire, timeout_s=_QUIET_S, passing=InvalidInput)
+            for writer in (INJECTOR_WRITER, OBSERVER_WRITER):
+                end_part(self._broker, writer=writer, clock=now_us, **place)
+            ends = log_ends(self._broker, self._prefix)
+            update_run(
+                self._broker,
+                self.run_id,
+                lambda run: replace(
+                    run, status="finished", finished_at_us=self.staged.until_us, end_offsets=ends
+                ),
+                process=_PROCESS,
+                clock=now_us,
+                topic_prefix=self._prefix,
+            )
+
+    def __enter__(self) -> Import:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+
+def _target(staged: Staged) -> str:
+    """What a run is of that was imported; the same for the same recording."""
+    return f"imported from {staged.format_name} ({staged.digest})"
