@@ -194,21 +194,27 @@ def _requests(
     # Of the run, so that the same recording may be imported again.
     service = _KIND.sub("-", fault.service.lower())[:16]
     fault_id = f"{run_id[-16:]}-{service}-{fault.start_us // 1000}-{kind}"[:64].strip("-")
-    common = {"fault_id": fault_id, "requested_by": said_by, "within_us": fault.within_us}
-    yield (
-        fault.start_us,
-        FaultRequest(
-            action="declare",
-            kind=kind,
-            service=fault.service,
-            instances=instances,
-            requested_at_us=fault.start_us,
-            start_at_us=fault.start_us,
-            **common,
-        ),
+    declared = FaultRequest(
+        fault_id=fault_id,
+        action="declare",
+        kind=kind,
+        service=fault.service,
+        instances=instances,
+        requested_at_us=fault.start_us,
+        start_at_us=fault.start_us,
+        within_us=fault.within_us,
+        requested_by=said_by,
     )
+    yield fault.start_us, declared
     if fault.end_us is not None:
         yield (
             fault.end_us,
-            FaultRequest(action="stop", requested_at_us=fault.end_us, end_at_us=fault.end_us, **common),
+            FaultRequest(
+                fault_id=fault_id,
+                action="stop",
+                requested_at_us=fault.end_us,
+                end_at_us=fault.end_us,
+                within_us=fault.within_us,
+                requested_by=said_by,
+            ),
         )

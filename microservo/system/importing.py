@@ -13,7 +13,6 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from microservo.adapters.clock import now_us
@@ -233,13 +232,18 @@ class Import:
         return [each.start_us for each in found if each.start_us in self._past.minutes_us]
 
     def _end(self) -> None:
-        place = {"run_id": self.run_id, "process": _PROCESS, "topic_prefix": self._prefix}
         with self._progress.stage("end of the run"):
             # Refused until it has been silent for some seconds.
-            retire = partial(retire_writer, self._broker, writer=IMPORT_WRITER, clock=now_us, **place)
-            retry(retire, timeout_s=_QUIET_S, passing=InvalidInput)
+            retry(self._retire, timeout_s=_QUIET_S, passing=InvalidInput)
             for writer in (INJECTOR_WRITER, OBSERVER_WRITER):
-                end_part(self._broker, writer=writer, clock=now_us, **place)
+                end_part(
+                    self._broker,
+                    run_id=self.run_id,
+                    writer=writer,
+                    process=_PROCESS,
+                    clock=now_us,
+                    topic_prefix=self._prefix,
+                )
             ends = log_ends(self._broker, self._prefix)
             update_run(
                 self._broker,
@@ -251,6 +255,16 @@ class Import:
                 clock=now_us,
                 topic_prefix=self._prefix,
             )
+
+    def _retire(self) -> None:
+        retire_writer(
+            self._broker,
+            run_id=self.run_id,
+            writer=IMPORT_WRITER,
+            process=_PROCESS,
+            clock=now_us,
+            topic_prefix=self._prefix,
+        )
 
     def __enter__(self) -> Import:
         return self

@@ -50,7 +50,9 @@ def test_what_was_exported_is_a_run_again_with_its_services_faults_and_values(
     assert len({each["fault_id"] for each in back}) == told["faults"] > 0
     assert {each["service"] for each in back} <= {each["service"] for each in rows(made, "windows")}
     if name != "nab":
-        applied = {(each["service"], int(each["applied_at"].timestamp())) for each in before if each["applied_at"]}
+        applied = {
+            (each["service"], int(each["applied_at"].timestamp())) for each in before if each["applied_at"]
+        }
         assert {(each["service"], int(each["applied_at"].timestamp())) for each in back} <= applied
         assert all(each["recovered_at"] is None for each in back), "such labels have no end"
         assert all(each["state"] == "stopped" for each in back)

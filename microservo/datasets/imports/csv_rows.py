@@ -46,7 +46,7 @@ class CsvRows:
                 continue
             if len(values) != len(self.columns):
                 self.refuse(
-                    f"{len(values)} values for {len(self.columns)} columns; the file was cut, or is no such CSV"
+                    f"{len(values)} values for {len(self.columns)} columns; it was cut, or is no such CSV"
                 )
             # Of two columns of one name the first counts.
             yield dict(zip(reversed(self.columns), reversed(values), strict=True))
