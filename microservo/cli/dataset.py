@@ -9,8 +9,8 @@ import click
 
 from microservo.application.datasets import ExportDataset, HashDataset, RebuildDataset, VerifyDataset
 from microservo.cli.completions import complete_format
-from microservo.cli.dataset_shelf import COMMANDS
 from microservo.cli.dataset_import import import_recording
+from microservo.cli.dataset_shelf import COMMANDS
 from microservo.cli.output import console, print_line
 from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, pass_session

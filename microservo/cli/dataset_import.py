@@ -87,7 +87,7 @@ def import_recording(
                 "run_id": imported.run_id,
                 "format": staged.format_name,
                 "records": staged.records,
-                "faults": len(staged.faults),
+                "faults": imported.faults,
                 "notes": list(staged.notes),
             }
         )

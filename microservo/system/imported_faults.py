@@ -72,7 +72,7 @@ class ImportedFaults:
             said_by: whose labels they are.
         """
         self._decide(GraphSeen(now_us=self._from_us, graph=self._graph(sorted(edges))))
-        requests = [each for fault in _together(faults) for each in _requests(fault, self._run_id, said_by)]
+        requests = [each for fault in together(faults) for each in _requests(fault, self._run_id, said_by)]
         for at_us, request in sorted(requests, key=lambda each: each[0]):
             self._at_us = max(self._from_us, at_us)
             self._decide(RequestReceived(now_us=self._at_us, request=request))
@@ -175,7 +175,7 @@ def kind_of(name: str) -> str:
     return f"imported-{kind}" if kind in KINDS else kind
 
 
-def _together(faults: Iterable[ForeignFault]) -> list[tuple[ForeignFault, tuple[str, ...]]]:
+def together(faults: Iterable[ForeignFault]) -> list[tuple[ForeignFault, tuple[str, ...]]]:
     """One fault for labels that differ in the instance alone, and their instances."""
 
     def key(each: ForeignFault) -> tuple[int, str, str, int]:

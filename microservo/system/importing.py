@@ -41,7 +41,7 @@ from microservo.sources.recorded.settings import IMPORT_WRITER, RecordedSettings
 from microservo.supervision.process import tail
 from microservo.supervision.supervisor import ProcessSpec, Supervisor
 from microservo.supervision.system_file import home
-from microservo.system.imported_faults import ImportedFaults
+from microservo.system.imported_faults import ImportedFaults, together
 from microservo.system.run_record import log_ends, new_run_id, package_versions
 from schemas.catalogue import SERVICE_FAULTS
 from schemas.records import Experiment, RunWriter
@@ -55,10 +55,11 @@ _QUIET_S = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """What became of a recording."""
+    """What became of a recording: a run with so many faults."""
 
     run_id: str
     staged: Staged
+    faults: int
 
 
 class Import:
@@ -95,7 +96,7 @@ class Import:
         try:
             with progress.stage("reading") as shown:
                 self.staged = stage(path, format_name, self._folder / "minutes", progress=shown.advance)
-                shown.show(f"{self.staged.records} records, {len(self.staged.faults)} faults")
+                shown.show(f"{self.staged.records} records, {len(self.staged.faults)} labels")
             self._past = PastRange(
                 from_us=self.staged.from_us,
                 until_us=self.staged.until_us,
@@ -119,7 +120,7 @@ class Import:
                 f"importing into {self.run_id}; if interrupted, go on with --run {self.run_id}"
             )
             self._publish()
-        return Imported(run_id=self.run_id, staged=self.staged)
+        return Imported(run_id=self.run_id, staged=self.staged, faults=len(together(self.staged.faults)))
 
     def kill(self) -> None:
         """Kills the collector at once; end this process then."""

@@ -56,8 +56,7 @@ def test_what_was_exported_is_a_run_again_with_its_services_faults_and_values(
         assert {(each["service"], int(each["applied_at"].timestamp())) for each in back} <= applied
         assert all(each["recovered_at"] is None for each in back), "such labels have no end"
         assert all(each["state"] == "stopped" for each in back)
-        spans = {(each["trace_id"], each["span_id"]) for each in rows(made, "traces")}
-        mine = {(each["trace_id"], each["span_id"]) for each in rows(folder, "traces")}
+        spans, mine = ids(made), ids(folder)
         assert mine
         assert mine <= spans
     assert rows(folder, "metrics")
@@ -77,5 +76,14 @@ def imported(recording: Path, broker: KafkaBroker, prefix: str, home: Path, *mor
     return json.loads(done.stdout)
 
 
+def ids(folder: Path) -> set[tuple[str, str]]:
+    """Those of all spans and of their traces; one that is only zeros is none."""
+    return {
+        ((each["trace_id"] or "").strip("0"), (each["span_id"] or "").strip("0"))
+        for each in rows(folder, "traces")
+    }
+
+
 def rows(folder: Path, table: str) -> list[dict[str, Any]]:
-    return pq.read_table(folder / f"{table}.parquet").to_pylist()
+    found: list[dict[str, Any]] = pq.read_table(folder / f"{table}.parquet").to_pylist()
+    return found

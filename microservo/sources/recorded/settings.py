@@ -22,3 +22,8 @@ class RecordedSettings(SourceSettings):
     kind: Literal["recorded"] = "recorded"
     name: str = Field(default=IMPORT_WRITER, pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")
     folder: Path
+
+    @property
+    def url(self) -> str:
+        """Where the folder is."""
+        return self.folder.absolute().as_uri()
