@@ -7,9 +7,9 @@ import json
 import shutil
 from pathlib import Path
 
+from microservo.adapters.archive import unpack
 from microservo.adapters.broker import Broker
 from microservo.adapters.files import write_whole
-from microservo.algorithms.archive import unpack
 from microservo.algorithms.declaration import declaration_of
 from microservo.algorithms.spec import SHIPPED, Plugin
 from microservo.log.algorithm_files import read_file

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from microservo.algorithms.archive import unpack
+from microservo.adapters.archive import unpack
 from microservo.algorithms.declaration import Declaration, Task, declaration_of
 from microservo.errors import InvalidInput
 

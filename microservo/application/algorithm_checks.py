@@ -123,7 +123,7 @@ def _as_deployed(plugin: Plugin, folder: Path) -> Plugin:
     Raises:
         InvalidInput: it could not be sent.
     """
-    from microservo.algorithms.archive import pack, unpack  # noqa: PLC0415  # as above
+    from microservo.adapters.archive import pack, unpack  # noqa: PLC0415  # as above
 
     if plugin.source == "shipped" or not plugin.code:
         return plugin

@@ -362,6 +362,6 @@ def _packed(plugin: Plugin) -> bytes | None:
     """The algorithm's own code as an archive; None where it has none, or it is shipped with every host."""
     if plugin.source == "shipped" or not plugin.code:
         return None
-    from microservo.algorithms.archive import pack  # noqa: PLC0415  # as above
+    from microservo.adapters.archive import pack  # noqa: PLC0415  # as above
 
     return pack(plugin.code)

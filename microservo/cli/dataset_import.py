@@ -32,14 +32,14 @@ class SpeedType(click.ParamType):
 
 
 @click.command("import")
-@click.argument("path", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("path", type=click.Path(path_type=Path), metavar="PATH")
 @click.option(
     "--format",
     "format_name",
     type=click.Choice(_FORMATS),
     default="auto",
     show_default=True,
-    help="What DIR is; auto looks.",
+    help="What PATH is; auto looks.",
 )
 @click.option(
     "--speed", type=SpeedType(), metavar="60x", help="No faster than that; as fast as it goes else."
@@ -52,9 +52,10 @@ def import_recording(
 ) -> None:
     """Put a recording of others onto the topics, as a run, and print its id.
 
-    All of DIR is read before anything is published; what can't be read is named by file
-    and row. Records keep their times, labels become declared faults, as exact as they say,
-    and their effects are measured. What was odd, and what was made of it, is said.
+    All of PATH, a folder or an archive, is read before anything is published; what can't be
+    read is named by file and row. Records keep their times, labels become declared faults, as
+    exact as they say, and their effects are measured. What was odd, and what was made of it,
+    is said.
 
     \b
     Formats, and what one run is made of:
@@ -67,7 +68,7 @@ def import_recording(
     \b
     Examples:
       microservo dataset import ./RE2-OB/cartservice_cpu/1
-      microservo dataset import ./nezha --format nezha --speed 60x
+      microservo dataset import ./nezha.tar.gz --format nezha --speed 60x
       microservo dataset rebuild --run latest --out ./dataset
     """
     job = Import(

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from made_dataset import write_dataset
 
 from microservo.adapters.kafka import KafkaBroker
 from microservo.datasets import export, rebuild, verify
+from microservo.log.collected_minutes import collected_minutes
 from microservo.log.runs import runs
 from microservo.log.topics import topic_specs
+from microservo.testing import eventually
 
 pytestmark = pytest.mark.integration
 
 COMMAND = (sys.executable, "-P", "-c", "from microservo.cli import main; main()")
 TIMEOUT_S = 240
+AT_S = 1_661_140_260
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +67,54 @@ def test_what_was_exported_is_a_run_again_with_its_services_faults_and_values(
     assert rows(folder, "metrics")
 
 
+def test_an_import_that_was_killed_goes_on_and_nothing_is_lost_or_twice(
+    kafka_broker: KafkaBroker, topic_prefix: str, tmp_path: Path
+) -> None:
+    kafka_broker.admin().ensure_topics(topic_specs(prefix=topic_prefix, partitions=3))
+    case = tmp_path / "set" / "cart_cpu" / "1"
+    case.mkdir(parents=True)
+    (case / "inject_time.txt").write_text(f"{AT_S + 200}\n")
+    values = "".join(f"{AT_S + each},{each}.5\n" for each in range(360))
+    (case / "simple_metrics.csv").write_text(f"time,cart_cpu\n{values}")
+    argv = [*COMMAND, *place(kafka_broker, topic_prefix), "dataset", "import", str(case), "--speed", "30x"]
+    with subprocess.Popen(argv, env=environment(tmp_path), start_new_session=True) as process:
+
+        def has_begun() -> bool:
+            assert process.poll() is None, "it ended before it could be killed"
+            found = runs(kafka_broker, topic_prefix)
+            return bool(found) and len(collected_minutes(kafka_broker, found[0].run_id, topic_prefix)) > 1
+
+        eventually(has_begun, timeout_s=TIMEOUT_S, what="the second minute")
+        group = [process.pid, *(each.pid for each in psutil.Process(process.pid).children(recursive=True))]
+        for each in group:
+            os.kill(each, signal.SIGKILL)
+    (run,) = runs(kafka_broker, topic_prefix)
+    assert run.status == "running", "what is not whole is never said to be"
+    told = imported(case, kafka_broker, topic_prefix, tmp_path, "--run", run.run_id)
+    assert told["run_id"] == run.run_id
+    (run,) = runs(kafka_broker, topic_prefix)
+    assert run.status == "finished"
+    folder = tmp_path / "back"
+    manifest = rebuild(kafka_broker, run_id=run.run_id, out_dir=folder, topic_prefix=topic_prefix)
+    assert manifest.unfinished_windows == 0
+    found = sorted((each["time"].timestamp(), each["value"]) for each in rows(folder, "metrics"))
+    assert found == [(AT_S + each, each + 0.5) for each in range(360)]
+    (fault,) = {each["fault_id"] for each in rows(folder, "faults")}
+    assert "cart" in fault
+
+
+def place(broker: KafkaBroker, prefix: str) -> tuple[str, ...]:
+    return ("--bootstrap-servers", broker.settings.bootstrap_servers, "--topic-prefix", prefix)
+
+
+def environment(home: Path) -> dict[str, str]:
+    return {**os.environ, "MICROSERVO_HOME": str(home / "home")}
+
+
 def imported(recording: Path, broker: KafkaBroker, prefix: str, home: Path, *more: str) -> Any:
-    place = ("--bootstrap-servers", broker.settings.bootstrap_servers, "--topic-prefix", prefix)
     done = subprocess.run(
-        [*COMMAND, *place, "dataset", "import", str(recording), "--json", *more],
-        env={**os.environ, "MICROSERVO_HOME": str(home / "home")},
+        [*COMMAND, *place(broker, prefix), "dataset", "import", str(recording), "--json", *more],
+        env=environment(home),
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,

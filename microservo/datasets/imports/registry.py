@@ -21,7 +21,7 @@ def importer_of(folder: Path, name: str) -> Importer:
         InvalidInput: there is none, the path is no folder, or a link in it leads out of it.
     """
     if not folder.is_dir():
-        msg = f"{folder} is no folder; unpack an archive first, and name the folder"
+        msg = f"{folder} is no folder, and no archive with one; name one of them"
         raise InvalidInput(msg)
     root = folder.resolve()
     for each in folder.rglob("*"):

@@ -22,6 +22,7 @@ import numpy as np
 from microservo.adapters.rows_file import read_rows, to_bytes
 from microservo.datasets.imports.importer import ForeignFault, Notes
 from microservo.datasets.imports.registry import importer_of
+from microservo.datasets.imports.unpacking import unpacked
 from microservo.domain.completeness import MINUTE_US
 from microservo.domain.graph import Edge
 from microservo.domain.row_slices import event_us
@@ -64,7 +65,7 @@ def stage(path: Path, format_name: str, folder: Path, *, progress: Callable[[flo
     """Reads a recording into a folder, which is emptied first.
 
     Args:
-        path: the recording.
+        path: the recording: a folder, or an archive with one in it.
         format_name: that of an importer, or `auto`.
         folder: where its minutes go.
         progress: called as (files that were read, files).
@@ -72,6 +73,16 @@ def stage(path: Path, format_name: str, folder: Path, *, progress: Callable[[flo
     Raises:
         InvalidInput: it can't be read; the message names file and row.
     """
+    if path.is_file():
+        place = unpacked(path, folder.parent / "unpacked")
+        try:
+            return _stage(place, format_name, folder, progress)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+    return _stage(path, format_name, folder, progress)
+
+
+def _stage(path: Path, format_name: str, folder: Path, progress: Callable[[float, float], None]) -> Staged:
     importer, notes = importer_of(path, format_name), Notes()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

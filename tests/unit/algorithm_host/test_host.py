@@ -9,7 +9,7 @@ import pytest
 from scored_run import BEGIN_US, FAULT_FREE, SERVICES, SIZE_US, once
 from taught_run import CENTROIDS, DECLARATION, TaughtRun
 
-from microservo.algorithms.archive import pack
+from microservo.adapters.archive import pack
 from microservo.algorithms.declaration import declaration_of
 from microservo.application.training import training_of
 from microservo.errors import InvalidInput

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from microservo.algorithms.archive import pack, unpack
+from microservo.adapters.archive import pack, unpack
 from microservo.algorithms.declaration import Declaration, Step, declaration_of
 from microservo.algorithms.kinds import kinds
 from microservo.errors import InvalidInput

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -144,14 +147,63 @@ def test_a_row_that_cant_be_read_is_named_and_nothing_is_kept(name: str, bad: by
 
 
 def test_what_is_no_folder_or_leads_out_of_it_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "set.zip").write_bytes(b"PK")
-    with pytest.raises(InvalidInput, match="unpack an archive first"):
-        importer_of(tmp_path / "set.zip", "auto")
+    with pytest.raises(InvalidInput, match="is no folder, and no archive"):
+        staged(tmp_path / "absent")
     nab(tmp_path / "set")
     (tmp_path / "secret.csv").write_text("timestamp,value\n")
     (tmp_path / "set" / "data" / "cart" / "out.csv").symlink_to(tmp_path / "secret.csv")
     with pytest.raises(InvalidInput, match="leads out of"):
         importer_of(tmp_path / "set", "nab")
+
+
+@pytest.mark.parametrize("kind", ["zip", "gztar", "tar"])
+def test_an_archive_is_read_like_the_folder_in_it_and_leaves_nothing_unpacked(
+    kind: str, tmp_path: Path
+) -> None:
+    rcaeval(tmp_path / "set")
+    archive = Path(shutil.make_archive(str(tmp_path / "packed"), kind, tmp_path / "set"))
+    assert staged(archive) == staged(tmp_path / "set")
+    assert list(tmp_path.rglob("unpacked")) == []
+
+
+def tar_of(path: Path, *members: tuple[tarfile.TarInfo, bytes]) -> Path:
+    with tarfile.open(path, "w:gz") as tar:
+        for info, data in members:
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def a_link(name: str, to: str) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = tarfile.SYMTYPE, to
+    return info
+
+
+@pytest.mark.parametrize(
+    ("member", "data", "words"),
+    [
+        (tarfile.TarInfo("../out.csv"), b"x", "outside"),
+        (a_link("case/logs.csv", "/etc/passwd"), b"", "absolute"),
+        (a_link("case/logs.csv", "../../secret"), b"", "outside"),
+        (tarfile.TarInfo("zeros.csv"), bytes(8 << 20), "more than 200000 files or"),
+    ],
+)
+def test_a_tar_that_leads_out_or_explodes_is_refused_and_nothing_of_it_stays(
+    member: tarfile.TarInfo, data: bytes, words: str, tmp_path: Path
+) -> None:
+    archive = tar_of(tmp_path / "set.tar.gz", (member, data))
+    with pytest.raises(InvalidInput, match=words):
+        staged(archive)
+    assert sorted(each.name for each in tmp_path.rglob("*") if each.is_file()) == ["set.tar.gz"]
+
+
+def test_a_tar_that_was_cut_is_refused(tmp_path: Path) -> None:
+    rcaeval(tmp_path / "set")
+    archive = Path(shutil.make_archive(str(tmp_path / "packed"), "gztar", tmp_path / "set"))
+    archive.write_bytes(archive.read_bytes()[:-40])
+    with pytest.raises(InvalidInput, match="can't be unpacked"):
+        staged(archive)
 
 
 def test_an_instant_in_a_wrong_unit_is_refused(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from microservo.algorithms.archive import Bounds, unpack
+from microservo.adapters.archive import Bounds, unpack
 from microservo.errors import InvalidInput
 
 
