@@ -160,6 +160,7 @@ class Import:
             ),
             versions=package_versions(),
             machines=(machine(),),
+            fault_free_until_us=_fault_free_until_us(self.staged),
         )
         write_run(self._broker, run, process=_PROCESS, clock=now_us, topic_prefix=self._prefix)
         return run
@@ -272,6 +273,12 @@ class Import:
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
+
+
+def _fault_free_until_us(staged: Staged) -> int | None:
+    """Until the first fault by the labels; a recording without labels does not say."""
+    starts_us = (each.start_us - (each.within_us or 0) for each in staged.faults)
+    return max(staged.from_us, min(starts_us)) if staged.faults else None
 
 
 def _target(staged: Staged) -> str:

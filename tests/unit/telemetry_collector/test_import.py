@@ -61,6 +61,7 @@ def test_a_case_becomes_a_run_with_its_fault_its_values_and_its_spans(
     (run,) = runs(broker, "")
     assert (run.run_id, run.status) == (imported.run_id, "finished")
     assert run.started_at_us == AT_S * S // 60_000_000 * 60_000_000
+    assert run.fault_free_until_us == (AT_S + 399) * S, "a second of doubt before the first label"
     folder = tmp_path / "back"
     manifest = rebuild(broker, run_id=run.run_id, out_dir=folder)
     assert verify(folder) == []
