@@ -58,6 +58,16 @@ class Buckets:
             negatives=negatives,
         )
 
+    def is_below(self, before: Self) -> bool:
+        """Whether a bucket holds less than it did before, at the lower of both scales."""
+        scale = min(self.scale, before.scale)
+        now, then = self.at_scale(scale), before.at_scale(scale)
+        return (
+            now.zeros < then.zeros
+            or _is_below(now.offset, now.counts, then.offset, then.counts)
+            or _is_below(now.negative_offset, now.negatives, then.negative_offset, then.negatives)
+        )
+
     def at_scale(self, scale: int) -> Self:
         """The same in coarser buckets."""
         steps = self.scale - scale
@@ -126,6 +136,13 @@ def _less(offset: int, counts: Float64, before_offset: int, before: Float64) -> 
     rest[offset - first : offset - first + len(counts)] = counts
     rest[before_offset - first : before_offset - first + len(before)] -= before
     return first, np.maximum(rest, 0.0)
+
+
+def _is_below(offset: int, counts: Float64, before_offset: int, before: Float64) -> bool:
+    held = np.flatnonzero(before)
+    places = held + (before_offset - offset)
+    is_kept = (places >= 0) & (places < len(counts))
+    return not bool(is_kept.all()) or bool((counts[places] < before[held]).any())
 
 
 def _joined(offset: int, counts: Float64, steps: int) -> tuple[int, Float64]:

@@ -36,12 +36,14 @@ class Now:
         start_us: since when it counts, 0 where unknown.
         value: what must not fall, as the sum or the number of observations.
         temporality: CUMULATIVE or DELTA.
+        has_fallen: whether another part of it, that must not fall either, has: a bucket of a distribution.
     """
 
     time_us: Int64
     start_us: Int64
     value: Float64
     temporality: UInt8
+    has_fallen: Mask | bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +94,7 @@ def steps(now: Now, before: Before, watched_from_us: int) -> Steps:
     is_delta = now.temporality == DELTA
     has_start = (start_us > 0) & (start_us < time_us)
     starts_anew = was_seen & (
-        ((start_us > before.start_us) & (before.start_us > 0)) | (now.value < before.value)
+        ((start_us > before.start_us) & (before.start_us > 0)) | (now.value < before.value) | now.has_fallen
     )
     goes_on = (now.temporality == CUMULATIVE) & was_seen & ~starts_anew
     # Whatever was there before a new start was counted by then or is lost.

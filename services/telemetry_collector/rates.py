@@ -89,6 +89,8 @@ class Rates:
             start_us=rows.start_us,
             value=rows.observations,
             temporality=np.full(rows.count, rows.temporality, np.uint8),
+            # A process that starts anew, and is busier than the one before, has more observations at once.
+            has_fallen=sender.has_fallen(rows, slots),
         )
         step = sender.steps(now, slots, metrics, self._watched_from_us)
         added = sender.added(slots, rows.observations, step)

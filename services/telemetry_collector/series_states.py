@@ -125,6 +125,22 @@ class SeriesStates:
         self._points[_UNTRACKED] = _NO_POINT
         return newest
 
+    def has_fallen(self, rows: DistributionRows, slots: Slots) -> NDArray[np.bool_]:
+        """Whether a bucket holds less than at the point before, shape (rows,)."""
+        if rows.bounds:
+            nothing = ((), np.zeros(0))
+            known = [self._buckets.get(slot, nothing) for slot in slots.tolist()]
+            fell = [
+                bounds == rows.bounds and bool((now < before).any())
+                for now, (bounds, before) in zip(rows.buckets, known, strict=True)
+            ]
+        else:
+            fell = [
+                slot in self._exponential and now.is_below(self._exponential[slot])
+                for now, slot in zip(rows.exponential, slots.tolist(), strict=False)
+            ]
+        return np.array(fell or [False] * rows.count, np.bool_)
+
     def quantiles(
         self, rows: DistributionRows, slots: Slots, step: Steps, shares: tuple[float, ...]
     ) -> Float64 | None:

@@ -234,6 +234,16 @@ def test_a_histogram_starts_anew_with_its_process() -> None:
     assert found[:3] == [("took.rate", 4.0, 2.0), ("took.mean", 15.0, 0.0), ("took.p50", 15.0, 0.0)]
 
 
+def test_a_histogram_with_a_bucket_that_falls_starts_anew_though_more_came_in_all() -> None:
+    # As https://github.com/open-telemetry/opentelemetry-collector-contrib/pull/49355 has it.
+    world = World()
+    world.send(histogram([50, 0, 0, 0], 1, total=100))
+    found = world.send(histogram([0, 60, 0, 0], 5, total=900))
+    assert found[:3] == [("took.rate", 15.0, 4.0), ("took.mean", 15.0, 0.0), ("took.p50", 15.0, 0.0)]
+    found = world.send(histogram([0, 64, 0, 0], 6, total=960))
+    assert found[0] == ("took.rate", 4.0, 1.0), "and goes on from there"
+
+
 def test_a_histogram_whose_bounds_change_says_nothing_of_quantiles_once() -> None:
     world = World()
     world.send(histogram([5, 0, 0, 0], 1, total=10))
@@ -271,6 +281,15 @@ def test_an_exponential_histogram_is_taken_by_its_scale() -> None:
     assert found["took.mean"] == 4.0
     assert found["took.p50"] == pytest.approx(4.0)
     assert found["took.p90"] == pytest.approx(4 * 2**0.8)
+
+
+def test_an_exponential_histogram_with_a_bucket_that_falls_starts_anew_at_any_scale() -> None:
+    world = World()
+    world.send(exponential([3, 1], 1, scale=1, offset=2, total=11))
+    found = world.send(exponential([8], 2, scale=0, offset=3, total=96))
+    assert found[:2] == [("took.rate", 8.0, 1.0), ("took.mean", 12.0, 0.0)]
+    found = world.send(exponential([8, 2], 3, scale=0, offset=3, total=130))
+    assert found[:2] == [("took.rate", 2.0, 1.0), ("took.mean", 17.0, 0.0)]
 
 
 def test_exponential_histograms_of_two_scales_are_compared_at_the_lower_one() -> None:
