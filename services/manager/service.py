@@ -14,7 +14,7 @@ from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
 from microservo.domain.manager import events
 from microservo.domain.manager.accounting import Accounts
-from microservo.domain.manager.state import COMMANDS_KEPT
+from microservo.domain.manager.state import COMMANDS_KEPT, SystemState
 from microservo.errors import Fatal, InvalidInput, Retryable
 from microservo.log.dead_letters import DeadLetters
 from microservo.log.ranges import read_ranges
@@ -24,8 +24,11 @@ from microservo.platforms.driver import Driver
 from microservo.retry import retry
 from microservo.runtime.health import HealthServer
 from microservo.runtime.log_limit import LogLimit
+from microservo.runtime.looking import Looking
 from microservo.runtime.pulse import Pulse
 from microservo.runtime.shutdown import Shutdown
+from microservo.sources.prometheus.api import PrometheusApi
+from microservo.sources.prometheus.settings import PrometheusSettings
 from schemas.catalogue import CONTROL_COMMANDS, CONTROL_EVENTS, MANAGER_HEARTBEATS, SYSTEM_STATE
 from schemas.codec import SchemaError, decode_as
 from schemas.records import ControlEvent, ManagerHeartbeat
@@ -34,6 +37,7 @@ from services.manager.inbox import FOLLOWED, Inbox, life_header
 from services.manager.manager import Manager
 from services.manager.orphans import Orphans
 from services.manager.performing import Performer, Told
+from services.manager.queries import ASK_S, FieldQueries
 from services.manager.settings import ManagerSettings
 from services.manager.shared import SharedState, later_life
 from services.manager.watching import Watcher
@@ -137,6 +141,7 @@ class ManagerProcess:
                 known_of=self._known_of,
             )
         )
+        self._ask_prometheus(state)
         self._watcher = self._open.enter_context(Watcher(driver, self._told, forget=self._performer.forget))
         rejecting = self._open.enter_context(writing.producer())
         self._inbox = Inbox(
@@ -164,6 +169,14 @@ class ManagerProcess:
         self._orphans = Orphans()
         self._may_have_new_hosts = False
         self._is_away = False
+
+    def _ask_prometheus(self, state: SystemState) -> None:
+        """Has fields with a query asked for, in a thread, until this process is closed."""
+        if not self._settings.manager_prometheus:
+            return
+        api = PrometheusApi(PrometheusSettings(url=self._settings.manager_prometheus, timeout_s=ASK_S))
+        queries = self._open.enter_context(closing(FieldQueries(api, state, self._told, self._clock)))
+        self._open.enter_context(Looking(queries.ask, ASK_S, name="fields with a query"))
 
     def run(self, shutdown: Shutdown) -> None:
         """Catches up, then decides until shutdown."""

@@ -41,6 +41,12 @@ class ManagerSettings(ServiceSettings):
         default=0, description="Seed of simulated metrics, and of policies that draw by lot."
     )
 
+    manager_prometheus: str = Field(
+        default="",
+        pattern=r"^$|^https?://",
+        description="Prometheus that is asked for fields with a query, without `/api/v1`; empty for none.",
+    )
+
     @model_validator(mode="after")
     def _workers_have_a_region(self) -> Self:
         if self.manager_name != MASTER and not self.manager_region:

@@ -44,14 +44,26 @@ class RunningManager:
         prefix: of the topics' names.
         name: master, or that of a worker.
         policy: name of the one that it is started with.
+        prometheus: that is asked for fields with a query; empty for none.
     """
 
     def __init__(
-        self, broker: Broker, driver: Driver, *, prefix: str = "", name: str = "master", policy: str = "rules"
+        self,
+        broker: Broker,
+        driver: Driver,
+        *,
+        prefix: str = "",
+        name: str = "master",
+        policy: str = "rules",
+        prometheus: str = "",
     ) -> None:
         region = "" if name == "master" else "Asia"
         settings = ManagerSettings(
-            topic_prefix=prefix, manager_name=name, manager_region=region, manager_policy=policy
+            topic_prefix=prefix,
+            manager_name=name,
+            manager_region=region,
+            manager_policy=policy,
+            manager_prometheus=prometheus,
         )
         self._shutdown = Shutdown(signals=())
         self._is_killed = threading.Event()
@@ -123,11 +135,21 @@ class Fleet:
         self._managers: list[RunningManager] = []
 
     def manager(
-        self, name: str = "master", broker: Broker | None = None, *, policy: str = "rules"
+        self,
+        name: str = "master",
+        broker: Broker | None = None,
+        *,
+        policy: str = "rules",
+        prometheus: str = "",
     ) -> RunningManager:
         """Starts one, maybe with a link of its own to the broker."""
         found = RunningManager(
-            broker or self.broker, self.driver, prefix=self.prefix, name=name, policy=policy
+            broker or self.broker,
+            self.driver,
+            prefix=self.prefix,
+            name=name,
+            policy=policy,
+            prometheus=prometheus,
         )
         self._managers.append(found)
         return found
