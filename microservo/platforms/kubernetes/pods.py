@@ -38,7 +38,6 @@ class Pod:
         phase: for example Running.
         is_up: each container runs, and it is not being deleted.
         is_ready: it gets requests.
-        is_leaving: its deletion was asked for.
         restarts: how often its containers have been restarted.
         started_at_us: when its youngest container was started; 0 if one never was.
         ended_at_us: when its deletion was asked for, or a container ended last; 0 for neither.
@@ -57,7 +56,6 @@ class Pod:
     phase: str
     is_up: bool
     is_ready: bool
-    is_leaving: bool
     restarts: int
     started_at_us: int
     ended_at_us: int
@@ -78,7 +76,6 @@ def pod_of(found: Json) -> Pod:
     states = status.get("containerStatuses") or []
     running = [each["state"]["running"] for each in states if "running" in each.get("state", {})]
     phase = status.get("phase", "Pending")
-    is_leaving = metadata.get("deletionTimestamp") is not None
     ready: Json = next((each for each in status.get("conditions") or [] if each["type"] == "Ready"), {})
     return Pod(
         namespace=intern(metadata["namespace"]),
@@ -90,9 +87,12 @@ def pod_of(found: Json) -> Pod:
         containers=tuple(intern(each["name"]) for each in containers),
         port=next((port["containerPort"] for port in containers[0].get("ports") or []), 0),
         phase=intern(phase),
-        is_up=phase == "Running" and len(running) == len(containers) and not is_leaving,
+        is_up=(
+            phase == "Running"
+            and len(running) == len(containers)
+            and metadata.get("deletionTimestamp") is None
+        ),
         is_ready=ready.get("status") == "True",
-        is_leaving=is_leaving,
         restarts=sum(each.get("restartCount", 0) for each in states),
         started_at_us=max((instant_us(each.get("startedAt")) for each in running), default=0),
         ended_at_us=_deleted_us(metadata) or max((_ended_us(each) for each in states), default=0),

@@ -25,7 +25,6 @@ POD = Pod(
     phase="Running",
     is_up=True,
     is_ready=True,
-    is_leaving=False,
     restarts=0,
     started_at_us=1_000_000,
     ended_at_us=0,

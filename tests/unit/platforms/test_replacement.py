@@ -24,7 +24,6 @@ VICTIM = Pod(
     phase="Running",
     is_up=True,
     is_ready=True,
-    is_leaving=False,
     restarts=3,
     started_at_us=NOON_US,
     ended_at_us=0,
@@ -90,21 +89,6 @@ def test_two_that_were_killed_have_a_replacement_each_and_keep_it() -> None:
     assert replacements.find("a", first, [newer, NEW]) == NEW
     assert replacements.find("b", second, [newer, NEW]) == newer
     assert replacements.find("a", first, [newer, NEW]) == NEW
-
-
-def test_a_container_that_is_killed_takes_no_pod_that_serves_in_place_of_another_one() -> None:
-    replacements = Replacements()
-    pod_killed, container_killed = (Killed.of(each, [VICTIM, SIBLING]) for each in (VICTIM, SIBLING))
-    down = replace(SIBLING, is_up=False, is_ready=False)
-    assert replacements.find("container", container_killed, [down, NEW]) is None
-    assert replacements.find("pod", pod_killed, [down, NEW]) == NEW
-    back = replace(SIBLING, restarts=4)
-    assert replacements.find("container", container_killed, [back, NEW]) == back
-
-
-def test_another_pod_serves_as_soon_as_the_killed_one_leaves_though_it_takes_its_time() -> None:
-    assert found(VICTIM, NEW) is None, "nobody has been told yet that it goes"
-    assert found(replace(VICTIM, is_up=False, is_leaving=True), NEW) == NEW
 
 
 def test_a_container_that_is_killed_again_is_back_again() -> None:

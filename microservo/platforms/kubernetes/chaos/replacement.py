@@ -73,23 +73,14 @@ class Killed:
             RESTARTS_ANNOTATION: str(self.restarts),
         }
 
-    def replacements(self, pods: Iterable[Pod]) -> list[Pod]:
-        """Those of all pods that serve in its place, the first that was ready in front.
-
-        As long as the pod stays, that is itself with a new container: another pod of its owner may serve in
-        place of another pod that was killed. When it leaves, that is another pod of its owner.
-        """
-        found = sorted(pods, key=lambda pod: pod.ready_at_us)
-        stays = any(pod.uid == self.uid and not pod.is_leaving for pod in found)
-        takes_over = self._is_restarted if stays else self._is_another
-        return [pod for pod in found if pod.is_up and pod.is_ready and takes_over(pod)]
-
-    def _is_restarted(self, pod: Pod) -> bool:
-        return pod.uid == self.uid and pod.restarts > self.restarts
-
-    def _is_another(self, pod: Pod) -> bool:
+    def is_replaced_by(self, pod: Pod) -> bool:
+        """Whether a pod serves in its place: another one of its owner, or itself with a new container."""
+        if not (pod.is_up and pod.is_ready):
+            return False
+        if pod.uid == self.uid:
+            return pod.restarts > self.restarts
         is_of_owner = bool(self.owner_uid) and pod.owner.uid == self.owner_uid
-        return is_of_owner and pod.uid != self.uid and pod.uid not in self.siblings
+        return is_of_owner and pod.uid not in self.siblings
 
     def is_gone_for_good(self, pods: Iterable[Pod]) -> bool:
         """Whether it is none of these pods, and nothing makes another one."""
@@ -125,7 +116,9 @@ class Replacements:
     def find(self, name: str, killed: Killed, pods: Iterable[Pod]) -> Pod | None:
         """The pod that was ready first in place of what the kill of this name hit; None for none yet."""
         with self._lock:
-            for pod in killed.replacements(pods):
-                if self._taken.setdefault((pod.uid, pod.restarts), name) == name:
-                    return pod
+            for pod in sorted(pods, key=lambda pod: pod.ready_at_us):
+                if killed.is_replaced_by(pod):
+                    key = (pod.uid, pod.restarts)
+                    if self._taken.setdefault(key, name) == name:
+                        return pod
         return None
