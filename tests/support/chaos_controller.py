@@ -296,7 +296,14 @@ class ChaosController:
         self._later(lambda: self.workloads.run(pod), self.restart_s)
 
     def _later(self, act: Callable[[], object], seconds: float) -> None:
-        timer = threading.Timer(seconds, act)
+        def noted() -> None:
+            try:
+                act()
+            except Exception as error:
+                self._broken.append(error)
+                raise
+
+        timer = threading.Timer(seconds, noted)
         timer.daemon = True
         timer.start()
         self._lag.append(timer)
@@ -315,7 +322,7 @@ class ChaosController:
             for timer in self._lag:
                 timer.join()
             if self._broken:
-                msg = "the controller of a kind has ended, so what came of its objects says nothing"
+                msg = "a controller has ended, or did not replace a pod, so what came of that says nothing"
                 raise ExceptionGroup(msg, self._broken)
 
 

@@ -37,6 +37,7 @@ class Pod:
         port: the first that the first of these says it listens on; 0 for none.
         phase: for example Running.
         is_up: each container runs, and it is not being deleted.
+        is_terminating: its deletion was asked for.
         is_ready: it gets requests.
         restarts: how often its containers have been restarted.
         started_at_us: when its youngest container was started; 0 if one never was.
@@ -61,6 +62,7 @@ class Pod:
     ended_at_us: int
     ready_at_us: int
     labels: Labels = field(default_factory=dict, hash=False)
+    is_terminating: bool = False
 
     @property
     def id(self) -> str:
@@ -97,6 +99,7 @@ def pod_of(found: Json) -> Pod:
         started_at_us=max((instant_us(each.get("startedAt")) for each in running), default=0),
         ended_at_us=_deleted_us(metadata) or max((_ended_us(each) for each in states), default=0),
         ready_at_us=instant_us(ready.get("lastTransitionTime")),
+        is_terminating=metadata.get("deletionTimestamp") is not None,
         labels={intern(name): intern(value) for name, value in (metadata.get("labels") or {}).items()},
     )
 

@@ -239,6 +239,27 @@ def test_a_pod_that_nothing_owns_has_no_replacement_and_its_container_has(shop: 
     assert (recovered.at_us, recovered.evidence) == (applied.at_us, "nothing makes another pod")
 
 
+def test_a_killed_container_is_not_back_with_the_pod_that_came_for_another_kill_which_ends_too(
+    shop: Shop,
+) -> None:
+    of_container, of_pod = example("process-kill"), example("pod-kill")
+    shop.controller.restart_s = 6.0
+    shop.apply(of_container, "container", shop.cart[1])
+    shop.controller.restart_s = 0.0
+    shop.apply(of_pod, "pod", shop.cart[0])
+    known = {*shop.cart, shop.front}
+    came = eventually(
+        lambda: {each.id for each in shop.platform.instances() if each.is_up} - known,
+        timeout_s=PATIENCE_S,
+        what="another pod",
+    )
+    assert came
+    (new,) = came
+    # The container is asked for first, as long as only the other pod is ready.
+    assert shop.recover(of_container, "container", shop.cart[1]).evidence == f"{shop.cart[1]} is ready"
+    assert shop.recover(of_pod, "pod", shop.cart[0]).evidence == f"{new} is ready"
+
+
 def test_two_pods_that_are_killed_at_once_wait_for_a_replacement_each(shop: Shop) -> None:
     kill = example("pod-kill")
     for instance in shop.cart:

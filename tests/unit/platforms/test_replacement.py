@@ -91,6 +91,54 @@ def test_two_that_were_killed_have_a_replacement_each_and_keep_it() -> None:
     assert replacements.find("a", first, [newer, NEW]) == NEW
 
 
+def test_a_container_that_was_killed_is_not_back_with_the_pod_that_came_for_a_kill_beside_it() -> None:
+    replacements = Replacements()
+    both = [VICTIM, SIBLING]
+    of_pod, of_container = Killed.of(SIBLING, both), Killed.of(VICTIM, both)
+    down = replace(VICTIM, is_up=False, is_ready=False)
+    assert replacements.find("container", of_container, [down, NEW]) is None
+    assert replacements.find("pod", of_pod, [down, NEW]) == NEW
+    back = replace(VICTIM, restarts=4)
+    assert replacements.find("container", of_container, [back, NEW]) == back
+
+
+def test_a_pod_whose_container_was_killed_and_that_goes_then_is_replaced_by_another_one() -> None:
+    gone = replace(VICTIM, is_up=False, is_terminating=True)
+    assert found(gone, NEW) == NEW
+    assert found(NEW) == NEW
+
+
+def test_a_pod_that_came_for_a_later_kill_is_left_to_it_once_the_one_of_an_earlier_kill_is_ready() -> None:
+    replacements = Replacements()
+    slow = replace(NEW, is_ready=False)
+    fast = replace(NEW, uid="u5", name="cart-4", ready_at_us=NOON_US + 3_000_000)
+    first = Killed.of(VICTIM, [VICTIM, SIBLING])
+    second = Killed.of(SIBLING, [SIBLING, slow])
+    killed_us = {"applied_us": NOON_US + 2_400_000}
+    assert replacements.find("first", first, [slow, fast]) == fast
+    assert replacements.find("second", second, [slow, fast], **killed_us) is None
+    late = replace(NEW, ready_at_us=NOON_US + 5_000_000)
+    assert replacements.find("second", second, [late, fast], **killed_us) == late
+    assert replacements.find("first", first, [late, fast]) == fast, "what is over stays over"
+    third = Killed.of(late, [late, fast])
+    assert replacements.find("third", third, [late, fast], **killed_us) is None, "none is spare any more"
+
+
+def test_no_kill_is_over_by_a_pod_that_was_ready_before_it() -> None:
+    replacements = Replacements()
+    fast = replace(NEW, uid="u5", name="cart-4", ready_at_us=NOON_US + 3_000_000)
+    assert replacements.find("first", Killed.of(VICTIM, [VICTIM, SIBLING]), [fast]) == fast
+    spare = replace(NEW, ready_at_us=NOON_US + 1_000_000)
+    second = Killed.of(SIBLING, [SIBLING, spare])
+    assert replacements.find("second", second, [spare, fast], applied_us=NOON_US + 2_400_000) is None
+
+
+def test_a_container_that_was_back_before_its_pod_was_seen_unready_is_back_when_it_was_started() -> None:
+    back = replace(VICTIM, restarts=4, started_at_us=NOON_US + 3_000_000)
+    over = Replacements().end("a", KILLED, KILL, [back], seen_us=0)
+    assert over == (Instant(at_us=NOON_US + 3_500_000, within_us=500_000), "shop/cart-1 is ready")
+
+
 def test_a_container_that_is_killed_again_is_back_again() -> None:
     replacements = Replacements()
     once, twice = replace(VICTIM, restarts=4), replace(VICTIM, restarts=5)

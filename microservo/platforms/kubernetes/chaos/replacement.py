@@ -73,26 +73,47 @@ class Killed:
             RESTARTS_ANNOTATION: str(self.restarts),
         }
 
-    def is_replaced_by(self, pod: Pod) -> bool:
-        """Whether a pod serves in its place: another one of its owner, or itself with a new container."""
-        if not (pod.is_up and pod.is_ready):
-            return False
-        if pod.uid == self.uid:
-            return pod.restarts > self.restarts
+    def replaced_by(self, pods: Sequence[Pod]) -> list[Pod]:
+        """Those of all pods that may serve in its place, the one that was ready first before the others.
+
+        As long as the pod itself stays, only a new container of its own can: another pod of its owner came
+        for another reason, such as a kill beside it.
+        """
+        stays = any(pod.uid == self.uid and not pod.is_terminating for pod in pods)
+        may = self._is_restarted if stays else self._is_another
+        serving = (pod for pod in pods if pod.is_up and pod.is_ready and may(pod))
+        return sorted(serving, key=lambda pod: pod.ready_at_us)
+
+    def _is_restarted(self, pod: Pod) -> bool:
+        return pod.uid == self.uid and pod.restarts > self.restarts
+
+    def _is_another(self, pod: Pod) -> bool:
         is_of_owner = bool(self.owner_uid) and pod.owner.uid == self.owner_uid
-        return is_of_owner and pod.uid not in self.siblings
+        return is_of_owner and pod.uid != self.uid and pod.uid not in self.siblings
 
     def is_gone_for_good(self, pods: Iterable[Pod]) -> bool:
         """Whether it is none of these pods, and nothing makes another one."""
         return not self.owner_uid and all(pod.uid != self.uid for pod in pods)
 
 
+_Kill = tuple[str, Killed]
+
+
 class Replacements:
-    """Gives each pod that was killed a replacement of its own. Several threads may ask."""
+    """Gives each pod that was killed a replacement of its own. Several threads may ask.
+
+    Which of several new pods of an owner came for which kill, nothing tells. One that a kill was given is
+    therefore left to another kill that can have no other, once there is one more for the first::
+
+        a killed, new-1 made, b killed, new-2 made, new-2 ready      a is over: by new-2
+        new-1 ready, which was there before b was killed             b is over: new-2 came for b, new-1 for a
+    """
 
     def __init__(self) -> None:
-        self._taken: dict[tuple[str, int], str] = {}
-        """Names of kills by the uid of the pod that came instead, and how often it has been restarted."""
+        self._given: dict[tuple[str, int], _Kill] = {}
+        """Kills by the uid of the pod that came instead, and how often it has been restarted."""
+        self._over: dict[_Kill, Pod] = {}
+        """The pods with which kills were over."""
         self._lock = threading.Lock()
 
     def end(
@@ -107,18 +128,49 @@ class Replacements:
             pods: those there are.
             seen_us: when they were seen, epoch microseconds UTC.
         """
-        pod = self.find(name, killed, pods)
+        pod = self.find(name, killed, pods, applied_us=applied.at_us)
         if pod is not None:
-            ready = of_second(pod.ready_at_us, since_us=applied.at_us, seen_us=seen_us)
+            # A container may be back before anybody has seen that its pod was not ready.
+            ready_at_us = max(pod.ready_at_us, pod.started_at_us)
+            ready = of_second(ready_at_us, since_us=applied.at_us, seen_us=seen_us)
             return ready, f"{pod.id} is ready"
         return (applied, "nothing makes another pod") if killed.is_gone_for_good(pods) else None
 
-    def find(self, name: str, killed: Killed, pods: Iterable[Pod]) -> Pod | None:
-        """The pod that was ready first in place of what the kill of this name hit; None for none yet."""
+    def find(self, name: str, killed: Killed, pods: Sequence[Pod], *, applied_us: int = 0) -> Pod | None:
+        """The pod with which the kill of this name was over; None for none yet.
+
+        Args:
+            name: of the kill.
+            killed: what was killed.
+            pods: those there are.
+            applied_us: when it was killed, epoch microseconds UTC: for a pod that was ready before that, no
+                other kill gives up its own.
+        """
+        kill = (name, killed)
         with self._lock:
-            for pod in sorted(pods, key=lambda pod: pod.ready_at_us):
-                if killed.is_replaced_by(pod):
-                    key = (pod.uid, pod.restarts)
-                    if self._taken.setdefault(key, name) == name:
-                        return pod
+            if kill not in self._over:
+                since_us = applied_us - applied_us % SECOND_US
+                pod = self._give(kill, pods, since_us, set())
+                if pod is None:
+                    return None
+                self._over[kill] = pod
+            return self._over[kill]
+
+    def _give(
+        self, kill: _Kill, pods: Sequence[Pod], since_us: int, asked: set[tuple[str, int]]
+    ) -> Pod | None:
+        """Gives a kill a pod, if need be one that another kill can spare; the pod that was free before."""
+        may_have = {(pod.uid, pod.restarts): pod for pod in kill[1].replaced_by(pods)}
+        for key, pod in may_have.items():
+            if key not in self._given and (not asked or pod.ready_at_us >= since_us):
+                self._given[key] = kill
+                return pod
+        for key in may_have:
+            if key not in self._given or key in asked:
+                continue
+            asked.add(key)
+            free = self._give(self._given[key], pods, since_us, asked)
+            if free is not None:
+                self._given[key] = kill
+                return free
         return None
