@@ -204,7 +204,8 @@ def test_each_node_of_a_workflow_is_a_fault_of_its_own(shop: Shop) -> None:
         assert str(begun.requested_by).endswith(" of Workflow drill")
     assert first[1].end_at_us is not None
     assert second[0].start_at_us is not None
-    assert first[1].end_at_us < second[0].start_at_us, "one after the other"
+    assert second[0].within_us is not None
+    assert first[1].end_at_us < second[0].start_at_us + second[0].within_us, "one after the other"
 
 
 def test_objects_that_others_keep_in_a_namespace_of_their_own_are_seen_where_it_is_named(shop: Shop) -> None:
