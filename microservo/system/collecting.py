@@ -11,38 +11,26 @@ live where a stream processor runs, and by a rebuild.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from microservo.adapters.clock import now_us
-from microservo.adapters.kafka import KafkaBroker
 from microservo.adapters.machine import machine
-from microservo.adapters.processes import python_argv
 from microservo.application.connection import Connection
-from microservo.application.progress import Progress, Stage
+from microservo.application.progress import Progress
 from microservo.domain.window_policy import WindowPolicy
-from microservo.errors import InvalidInput, Unavailable
-from microservo.log.collected_minutes import collected_minutes
-from microservo.log.run_records import update_run, write_run
+from microservo.errors import InvalidInput
+from microservo.log.run_records import write_run
 from microservo.log.runs import runs
-from microservo.log.writers import retire_writer, telemetry_writer
-from microservo.retry import retry
+from microservo.log.writers import telemetry_writer
 from microservo.sources.declared import AnySource
-from microservo.sources.past import FINAL_CUT_US, PastRange, past_range, write_range
-from microservo.supervision.process import tail
-from microservo.supervision.supervisor import ProcessSpec, Supervisor
+from microservo.sources.past import FINAL_CUT_US, PastRange, past_range
 from microservo.supervision.system_file import home
+from microservo.system.past_reader import PastReader
 from microservo.system.run_record import log_ends, new_run_id, package_versions
 from schemas.records import CollectedMinute, Experiment
 
 _PROCESS = "system"
-_COLLECTOR = "collector"
-_LOOK_S = 1.0
-_STOP_S = 60.0
-"""A minute that was begun is read and shipped to its end."""
-_QUIET_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +73,8 @@ class Collection:
         self._progress = progress
         self._run = self._begun() if run_id is None else self._found(run_id)
         self.run_id = self._run.run_id
-        self._folder = home() / "collections" / self.run_id
-        self._supervisor = Supervisor()
+        folder = home() / "collections" / self.run_id
+        self._reader = PastReader(self._broker, self._prefix, self.run_id, self._past, folder)
 
     def collect(self) -> Collected:
         """Reads all minutes that are missing, and ends the run.
@@ -99,17 +87,19 @@ class Collection:
                 f"collecting into {self.run_id}; if interrupted, go on with --run {self.run_id}"
             )
             with self._progress.stage("minutes") as stage:
-                self._read(stage)
-            self._end()
-        return Collected(run_id=self.run_id, minutes=tuple(self._minutes()))
+                self._reader.read(stage)
+            with self._progress.stage("end of the run"):
+                self._reader.leave()
+                self._reader.finish_run()
+        return Collected(run_id=self.run_id, minutes=tuple(self._reader.minutes()))
 
     def kill(self) -> None:
         """Kills the collector at once; end this process then."""
-        self._supervisor.kill()
+        self._reader.kill()
 
     def close(self) -> None:
         """Stops the collector once the minute under way is done."""
-        self._supervisor.close()
+        self._reader.close()
 
     def _begun(self) -> Experiment:
         policy = WindowPolicy()
@@ -151,71 +141,6 @@ class Collection:
             msg = f"run {run_id!r} was not collected from there; give the range and the sources that it has"
             raise InvalidInput(msg)
         return run
-
-    def _read(self, stage: Stage) -> None:
-        total = len(self._past.minutes_us) * len(self._past.source)
-        declaration, log = self._folder / "range.json", self._folder / f"{_COLLECTOR}.log"
-        write_range(self._past, declaration)
-        assert isinstance(self._broker, KafkaBroker)
-        self._supervisor.start(
-            ProcessSpec(
-                name=_COLLECTOR,
-                argv=python_argv("services.telemetry_collector"),
-                env={
-                    "MICROSERVO_BOOTSTRAP_SERVERS": self._broker.settings.bootstrap_servers,
-                    "MICROSERVO_TOPIC_PREFIX": self._prefix,
-                    "MICROSERVO_RUN_ID": self.run_id,
-                    "MICROSERVO_PAST": str(declaration),
-                },
-                log=log,
-                restart="never",
-                stop_timeout_s=_STOP_S,
-            )
-        )
-        while True:
-            is_down = self._supervisor.pids()[_COLLECTOR] is None
-            done = len(self._minutes())
-            stage.advance(done, total)
-            if is_down:
-                break
-            time.sleep(_LOOK_S)
-        if done < total:
-            missing = f"{total - done} of {total} minutes are missing; go on with --run {self.run_id}"
-            msg = f"{missing}; the log {log} ends with:\n{tail(log)}"
-            raise Unavailable(msg)
-        stage.show(f"{total}, of {len(self._past.source)} sources")
-
-    def _end(self) -> None:
-        with self._progress.stage("end of the run"):
-            for source in self._past.source:
-                # Refused until it has been silent for some seconds.
-                retry(partial(self._retire, source.name), timeout_s=_QUIET_S, passing=InvalidInput)
-            ends = log_ends(self._broker, self._prefix)
-            update_run(
-                self._broker,
-                self.run_id,
-                lambda run: replace(
-                    run, status="finished", finished_at_us=self._past.until_us, end_offsets=ends
-                ),
-                process=_PROCESS,
-                clock=now_us,
-                topic_prefix=self._prefix,
-            )
-
-    def _retire(self, writer: str) -> None:
-        retire_writer(
-            self._broker,
-            run_id=self.run_id,
-            writer=writer,
-            process=_PROCESS,
-            clock=now_us,
-            topic_prefix=self._prefix,
-        )
-
-    def _minutes(self) -> Sequence[CollectedMinute]:
-        wanted = self._past.minutes_us
-        found = collected_minutes(self._broker, self.run_id, self._prefix)
-        return [each for each in found if each.start_us in wanted]
 
     def __enter__(self) -> Collection:
         return self

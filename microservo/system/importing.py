@@ -9,48 +9,36 @@
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from microservo.adapters.clock import now_us
-from microservo.adapters.kafka import KafkaBroker
 from microservo.adapters.machine import machine
-from microservo.adapters.processes import python_argv
 from microservo.application.connection import Connection
 from microservo.application.progress import Progress, Stage
 from microservo.datasets.imports.staging import Staged, stage
 from microservo.domain.window_policy import WindowPolicy
-from microservo.errors import InvalidInput, Unavailable
-from microservo.log.collected_minutes import collected_minutes
-from microservo.log.run_records import update_run, write_run
+from microservo.errors import InvalidInput
+from microservo.log.run_records import write_run
 from microservo.log.runs import runs
 from microservo.log.writers import (
     INJECTOR_WRITER,
     OBSERVER_WRITER,
     end_part,
     observer_from,
-    retire_writer,
     telemetry_writer,
 )
-from microservo.retry import retry
-from microservo.sources.past import FINAL_CUT_US, PastRange, write_range
+from microservo.sources.past import FINAL_CUT_US, PastRange
 from microservo.sources.recorded.settings import IMPORT_WRITER, RecordedSettings
-from microservo.supervision.process import tail
-from microservo.supervision.supervisor import ProcessSpec, Supervisor
 from microservo.supervision.system_file import home
 from microservo.system.imported_faults import ImportedFaults, together
+from microservo.system.past_reader import PastReader
 from microservo.system.run_record import log_ends, new_run_id, package_versions
 from schemas.catalogue import SERVICE_FAULTS
 from schemas.records import Experiment, RunWriter
 
 _PROCESS = "system"
-_COLLECTOR = "collector"
-_LOOK_S = 0.5
-_STOP_S = 60.0
-_QUIET_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +78,6 @@ class Import:
         self._broker = connection.broker
         self._prefix = connection.topic_prefix
         self._progress = progress
-        self._supervisor = Supervisor()
         new_id = run_id or new_run_id(now_us())
         self._folder = home() / "imports" / new_id
         try:
@@ -105,9 +92,10 @@ class Import:
             )
             self._run = self._begun(new_id) if run_id is None else self._found(run_id)
         except BaseException:
-            self.close()
+            self._remove_staged()
             raise
         self.run_id = self._run.run_id
+        self._reader = PastReader(self._broker, self._prefix, self.run_id, self._past, self._folder)
 
     def publish(self) -> Imported:
         """Publishes all that is missing, and ends the run.
@@ -124,11 +112,14 @@ class Import:
 
     def kill(self) -> None:
         """Kills the collector at once; end this process then."""
-        self._supervisor.kill()
+        self._reader.kill()
 
     def close(self) -> None:
         """Stops the collector once the minute under way is done, and removes what was staged."""
-        self._supervisor.close()
+        self._reader.close()
+        self._remove_staged()
+
+    def _remove_staged(self) -> None:
         shutil.rmtree(self._folder / "minutes", ignore_errors=True)
 
     def _begun(self, run_id: str) -> Experiment:
@@ -190,53 +181,19 @@ class Import:
                 said_by = f"labels of {staged.format_name}"
                 faults.declare(staged.faults, staged.edges, said_by=said_by)
                 with self._progress.stage("minutes") as shown:
-                    self._collect(shown)
+                    self._read(shown)
                 with self._progress.stage("effects") as shown:
                     faults.measure(shown.advance)
                 faults.end()
         self._end()
 
-    def _collect(self, shown: Stage) -> None:
-        total = len(self._past.minutes_us)
-        declaration, log = self._folder / "range.json", self._folder / f"{_COLLECTOR}.log"
-        write_range(self._past, declaration)
-        assert isinstance(self._broker, KafkaBroker)
-        self._supervisor.start(
-            ProcessSpec(
-                name=_COLLECTOR,
-                argv=python_argv("services.telemetry_collector"),
-                env={
-                    "MICROSERVO_BOOTSTRAP_SERVERS": self._broker.settings.bootstrap_servers,
-                    "MICROSERVO_TOPIC_PREFIX": self._prefix,
-                    "MICROSERVO_RUN_ID": self.run_id,
-                    "MICROSERVO_PAST": str(declaration),
-                },
-                log=log,
-                restart="never",
-                stop_timeout_s=_STOP_S,
-            )
-        )
-        while True:
-            is_down = self._supervisor.pids()[_COLLECTOR] is None
-            done = len(self._minutes())
-            shown.advance(done, total)
-            if is_down:
-                break
-            time.sleep(_LOOK_S)
-        if done < total:
-            missing = f"{total - done} of {total} minutes are missing; go on with --run {self.run_id}"
-            msg = f"{missing}; the log {log} ends with:\n{tail(log)}"
-            raise Unavailable(msg)
-        shown.show(f"{total}")
-
-    def _minutes(self) -> Sequence[int]:
-        found = collected_minutes(self._broker, self.run_id, self._prefix)
-        return [each.start_us for each in found if each.start_us in self._past.minutes_us]
+    def _read(self, shown: Stage) -> None:
+        """Has all minutes that are missing read."""
+        self._reader.read(shown)
 
     def _end(self) -> None:
         with self._progress.stage("end of the run"):
-            # Refused until it has been silent for some seconds.
-            retry(self._retire, timeout_s=_QUIET_S, passing=InvalidInput)
+            self._reader.leave()
             for writer in (INJECTOR_WRITER, OBSERVER_WRITER):
                 end_part(
                     self._broker,
@@ -246,27 +203,7 @@ class Import:
                     clock=now_us,
                     topic_prefix=self._prefix,
                 )
-            ends = log_ends(self._broker, self._prefix)
-            update_run(
-                self._broker,
-                self.run_id,
-                lambda run: replace(
-                    run, status="finished", finished_at_us=self.staged.until_us, end_offsets=ends
-                ),
-                process=_PROCESS,
-                clock=now_us,
-                topic_prefix=self._prefix,
-            )
-
-    def _retire(self) -> None:
-        retire_writer(
-            self._broker,
-            run_id=self.run_id,
-            writer=IMPORT_WRITER,
-            process=_PROCESS,
-            clock=now_us,
-            topic_prefix=self._prefix,
-        )
+            self._reader.finish_run()
 
     def __enter__(self) -> Import:
         return self

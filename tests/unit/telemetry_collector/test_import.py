@@ -26,7 +26,7 @@ AT_S = 1_661_140_260
 class InProcess(Import):
     """An import whose collector is no process of its own."""
 
-    def _collect(self, shown: Any) -> None:
+    def _read(self, shown: Any) -> None:
         settings = Settings.model_validate({"run_id": self.run_id})
         collect_past(settings, self._broker, self._past, Shutdown(signals=()))
         shown.advance(1, 1)
@@ -79,4 +79,5 @@ def test_a_case_becomes_a_run_with_its_fault_its_values_and_its_spans(
 
 
 def table(folder: Path, name: str) -> list[dict[str, Any]]:
-    return pq.read_table(folder / f"{name}.parquet").to_pylist()
+    found: list[dict[str, Any]] = pq.read_table(folder / f"{name}.parquet").to_pylist()
+    return found
