@@ -28,6 +28,7 @@ from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, pass_session
 from microservo.cli.text import styled
 from microservo.cli.times import clock_time, date_time
+from microservo.domain.campaigns.course import not_requested
 from microservo.domain.campaigns.plan import CampaignPlan
 from microservo.domain.faults.units import format_duration
 
@@ -144,8 +145,14 @@ def report(session: Session, campaign_id: str, *, as_json: bool) -> None:
     if as_json:
         print_document(found)
         return
+    unmade = not_requested(found.journal)
     rows = [
-        (clock_time(entry.at_us), entry.event.replace("_", " "), entry.fault_id, entry.detail)
+        (
+            clock_time(entry.at_us),
+            entry.event.replace("_", " "),
+            entry.fault_id,
+            "not made: killed before; see below" if entry.number in unmade else entry.detail,
+        )
         for entry in found.journal
     ]
     print_table(("at", "what", "fault", "detail"), rows, lines=False)

@@ -21,6 +21,8 @@ from microservo.errors import InvalidInput, Retryable, Unavailable
 from microservo.retry import retry
 
 _POLL_S = 0.05
+_VISIBLE_S = 60.0
+"""A new broker on a busy machine has made dozens of topics long before it leads all of them."""
 
 
 class KafkaAdmin:
@@ -156,7 +158,6 @@ class KafkaAdmin:
 
         A broker names itself the leader of what it has just made before it acts as one.
         """
-        timeout_s = self._access.connect_timeout_s
         wanted = {spec.name for spec in specs}
         new = [TopicPartition(s.name, i) for s in specs if s.name in created for i in range(s.partitions)]
 
@@ -164,10 +165,10 @@ class KafkaAdmin:
             missing = wanted - self._led_topics()
             if missing or not self._answered(new):
                 names = ", ".join(sorted(missing or created))
-                msg = f"created topics are not visible after {timeout_s:g} s: {names}"
+                msg = f"created topics are not visible after {_VISIBLE_S:g} s: {names}"
                 raise Retryable(msg)
 
-        retry(look, timeout_s=timeout_s, longest_pause_s=_POLL_S)
+        retry(look, timeout_s=_VISIBLE_S, longest_pause_s=_POLL_S)
         present = {name: len(topic.partitions) for name, topic in self._metadata().topics.items()}
         refuse_other_partitions(specs, present)
 

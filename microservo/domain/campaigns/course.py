@@ -121,6 +121,19 @@ def next_action(plan: CampaignPlan, course: Course, now_us: int) -> Next:
     return Wait(until_us=begin_us)
 
 
+def not_requested(journal: Iterable[CampaignEvent]) -> frozenset[int]:
+    """Numbers of the entries whose fault was entered and not requested then: it was entered again later."""
+    found: set[int] = set()
+    entered: dict[int, int] = {}
+    for entry in journal:
+        if entry.event == "over":
+            entered.pop(entry.step, None)
+        elif entry.event == "requested":
+            found.update({entered[entry.step]} if entry.step in entered else ())
+            entered[entry.step] = entry.number
+    return frozenset(found)
+
+
 def _is_over(course: StepCourse | None) -> bool:
     return course is not None and course.over_at_us is not None
 

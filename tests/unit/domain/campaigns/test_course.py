@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from typing import Literal
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from microservo.domain.campaigns.course import (
     course_of,
     delayed_us,
     next_action,
+    not_requested,
 )
 from microservo.domain.campaigns.definition import SECOND_US, Definition
 from microservo.domain.campaigns.plan import CampaignPlan, one_after_another, plan_campaign
@@ -149,3 +151,15 @@ def simulated(plan: CampaignPlan, rng: random.Random) -> dict[int, StepCourse]:
             ends_us[found.step.number] = now_us + found.step.duration_us + late_us
         # No longer than the grace, for a fault that nobody saw end would be taken for stuck.
         now_us += rng.choice((100_000,) * 99 + (30 * SECOND_US,))
+
+
+def test_what_was_entered_and_not_requested_before_a_crash_is_told_from_what_was() -> None:
+    def entered(number: int, event: Literal["requested", "over", "resumed"], step: int) -> CampaignEvent:
+        return CampaignEvent(campaign_id="c", number=number, at_us=at(number), event=event, step=step)
+
+    journal = [entered(1, "requested", 1), entered(2, "over", 1), entered(3, "requested", 2)]
+    assert not_requested(journal) == frozenset()
+    again = [*journal, entered(4, "resumed", 0), entered(5, "requested", 2)]
+    assert not_requested(again) == {3}
+    assert course_of(again).steps[2].requested_at_us == at(5)
+    assert not_requested([*again, entered(6, "over", 2), entered(7, "requested", 2)]) == {3}
