@@ -1,4 +1,4 @@
-"""Carrying the topics into the database: exactly once, since offsets are stored with the rows they have led to."""
+"""Carrying the topics into the database: exactly once, since offsets are stored with their rows."""
 
 from __future__ import annotations
 
@@ -179,5 +179,8 @@ def _refuse_gap(topic: str, partition: int, offset: int, kept: tuple[int, int]) 
     if offset < first:
         raise OffsetGap(topic, partition, offset, first)
     if offset > end:
-        msg = f"{topic}[{partition}] ends at {end}, but the catalogue has read it up to {offset}: the topic was made "
-        raise Fatal(msg + "anew; `microservo catalogue rebuild --replace` does the same with the catalogue")
+        msg = (
+            f"{topic}[{partition}] ends at {end}, but the catalogue has read it up to {offset}: the topic "
+            "was made anew; `microservo catalogue rebuild --replace` does the same with the catalogue"
+        )
+        raise Fatal(msg)

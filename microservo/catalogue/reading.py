@@ -76,8 +76,8 @@ class Catalogue:
     def _read(self, topics: Sequence[str], ask: Callable[[Connection], R]) -> R | None:
         """What is asked for, if the database has all that the topics hold now; else None.
 
-        What the topics hold is found out first, and offsets and rows are read in one snapshot. So the answer is
-        never older than the question. A projector that is at work is given a moment.
+        What the topics hold is found out first, and offsets and rows are read in one snapshot. So the answer
+        is never older than the question. A projector that is at work is given a moment.
         """
         ends = self._ends(topics)
         log_id = f"{self._broker.admin().cluster_id()}/{self._prefix}"

@@ -1,5 +1,7 @@
-"""The schema. Instants are microseconds UTC, durations microseconds; `record` is the message's value as it lies
-on the topic, from which lists give back the very record that a scan would.
+"""The schema.
+
+Instants are microseconds UTC, durations microseconds; `record` is the message's value as it lies on the
+topic, from which lists give back the very record that a scan would.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ KEY = String(LONGEST_KEY).with_variant(mysql.VARCHAR(LONGEST_KEY, **_COLLATION),
 TEXT = Text().with_variant(mysql.LONGTEXT(**_COLLATION), "mysql", "mariadb")
 BYTES = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 NUMBER = BigInteger()
-DOUBLE = Double()
+DOUBLE: Double[float] = Double()
 FLAG = Boolean()
 
 

@@ -43,7 +43,7 @@ def write(connection: Connection, changes: Sequence[Change]) -> None:
 
 
 def offsets(connection: Connection, *, to_write: bool = False) -> dict[Place, int]:
-    """The next offset of each partition by what the database holds; locked until the end if it is to change."""
+    """The next offset of each partition by what the database holds; locked if it is to change."""
     asked = select(PROJECTED.c.topic, PROJECTED.c.partition_number, PROJECTED.c.next_offset)
     # In one order, so that two who lock don't wait for each other.
     asked = asked.order_by(PROJECTED.c.topic, PROJECTED.c.partition_number)
@@ -105,7 +105,7 @@ def _upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, ob
     if rows:
         # In the order of their keys, so that two who write the same don't wait for each other.
         keys = table.primary_key.columns.keys()
-        ordered = sorted(rows, key=lambda row: tuple(row[each] for each in keys))  # type: ignore[arg-type, return-value]
+        ordered = sorted(rows, key=lambda row: tuple(row[each] for each in keys))
         connection.execute(_upsert_of(connection.dialect.name, table), [dict(each) for each in ordered])
 
 

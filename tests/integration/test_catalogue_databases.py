@@ -87,6 +87,7 @@ def test_a_projector_that_is_killed_goes_on_where_it_was(
     make_log(kafka, prefix)
     url = f"sqlite:///{tmp_path}/catalogue.sqlite"
     engine = open_engine(url)
+    catalogue = Catalogue(kafka, engine, url, prefix)
     for life in range(3):
         with kafka.producer(linger_ms=20) as producer:
             for number in range(300):
@@ -99,7 +100,6 @@ def test_a_projector_that_is_killed_goes_on_where_it_was(
                 eventually(lambda: _count(engine) > 300 * life, timeout_s=90, what="rows of this life")  # noqa: B023
             else:
                 eventually(lambda: _count(engine) >= 900 + FAULTS_THERE + 1, timeout_s=90, what="all rows")
-                catalogue = Catalogue(kafka, engine, url, prefix)
                 eventually(lambda: catalogue.faults() is not None, timeout_s=90, what="an answer")
         finally:
             process.send_signal(signal.SIGKILL)

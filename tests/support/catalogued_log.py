@@ -1,4 +1,4 @@
-"""A log with something of all that a catalogue shows, and the databases of Debian's packages to show it in."""
+"""A log with something of all that a catalogue shows, and databases of Debian's packages to show it in."""
 
 from __future__ import annotations
 
@@ -128,11 +128,15 @@ def postgresql(folder: Path) -> Iterator[str]:
         missing("PostgreSQL is not there; `apt-get install postgresql` adds it")
     data, port = folder / "data", free_ports(1)[0]
     user = _unprivileged(folder, "postgres")
-    _run(
-        [f"{programs[-1]}/initdb", "--auth=scram-sha-256", "--username=owner", "--encoding=UTF8", "--no-sync"]
-        + [f"--pwfile={_written(folder / 'password', 'secret', user)}", "-D", str(data)],
-        user,
-    )
+    made = [
+        f"{programs[-1]}/initdb",
+        "--auth=scram-sha-256",
+        "--username=owner",
+        "--encoding=UTF8",
+        "--no-sync",
+    ]
+    made += [f"--pwfile={_written(folder / 'password', 'secret', user)}", "-D", str(data)]
+    _run(made, user)
     argv = [f"{programs[-1]}/postgres", "-D", str(data), "-p", str(port), "-h", "127.0.0.1"]
     argv += ["-c", f"unix_socket_directories={folder}", "-c", "fsync=off"]
     with _server(argv, user, folder, f"postgresql://owner:secret@127.0.0.1:{port}/postgres") as url:
@@ -202,7 +206,7 @@ def _answers(url: str) -> bool:
     try:
         with engine.connect():
             return True
-    except Exception:  # noqa: BLE001  # whatever the driver raises while nothing listens
+    except Exception:  # whatever the driver raises while nothing listens
         return False
     finally:
         engine.dispose()

@@ -11,8 +11,8 @@ context.configure(
     connection=_given["connection"],
     version_table=_given["version_table"],
     target_metadata=METADATA,
-    # All of them or none, where the database can: SQLite and PostgreSQL. On MariaDB each step bears repeating.
-    transactional_ddl=_given["connection"].dialect.name != "mysql",
+    # All or none, where the database can: SQLite and PostgreSQL. On MariaDB each step bears repeating.
+    transactional_ddl=_given["connection"].dialect.name not in {"mysql", "mariadb"},
 )
 with context.begin_transaction():
     context.run_migrations()

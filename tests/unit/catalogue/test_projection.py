@@ -123,9 +123,10 @@ def test_rows_and_offsets_are_written_together_or_not_at_all(
         def ends(*_: object) -> None:
             raise KeyboardInterrupt
 
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as patch:
             patch.setattr(module, "write_offsets", ends)
-            projection.handle(consumer, messages)
+            with pytest.raises(KeyboardInterrupt):
+                projection.handle(consumer, messages)
         assert rows(engine) == nothing
         projection.handle(consumer, messages)
         assert len(rows(engine)["faults"]) == FAULTS_THERE + 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
@@ -12,7 +14,7 @@ branch_labels = None
 depends_on = None
 
 _COLLATION = {"charset": "utf8mb4", "collation": "utf8mb4_nopad_bin"}
-_TYPES = {
+_TYPES: dict[str, sa.types.TypeEngine[Any]] = {
     "key": sa.String(255).with_variant(mysql.VARCHAR(255, **_COLLATION), "mysql", "mariadb"),
     "text": sa.Text().with_variant(mysql.LONGTEXT(**_COLLATION), "mysql", "mariadb"),
     "bytes": sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb"),
@@ -20,8 +22,8 @@ _TYPES = {
     "double": sa.Double(),
     "flag": sa.Boolean(),
 }
-# Written out, and not taken from the tables as they are now: what this makes never changes. Behind the type, `!`
-# is for columns of the primary key, and `+` for others that are never NULL.
+# Written out, and not taken from the tables as they are now: what this makes never changes. Behind the type,
+# `!` is for columns of the primary key, and `+` for others that are never NULL.
 _TABLES = {
     "runs": (
         "run_id:key! status:text target:text topology_sha256:text seed:number "
@@ -110,7 +112,7 @@ def downgrade() -> None:
         op.drop_table(name, if_exists=True)
 
 
-def _column(spelled: str) -> sa.Column[object]:
+def _column(spelled: str) -> sa.Column[Any]:
     name, kind = spelled.split(":")
     is_key, is_needed = kind.endswith("!"), kind.endswith(("!", "+"))
     return sa.Column(
