@@ -32,8 +32,12 @@ def place_of(url: str) -> str:
     return f"{parsed.get_backend_name()}://{where}/{parsed.database or ''}"
 
 
-def open_engine(url: str) -> Engine:
+def open_engine(url: str, *, wait_s: int = _WAIT_S) -> Engine:
     """The engine of a URL; nothing is connected yet.
+
+    Args:
+        url: of the database.
+        wait_s: seconds to wait for a connection, at least 2, or for another writer to SQLite.
 
     Raises:
         InvalidInput: it names no database that a catalogue can be in.
@@ -42,9 +46,9 @@ def open_engine(url: str) -> Engine:
     parsed = _parsed(url)
     backend = parsed.get_backend_name()
     if backend == "sqlite":
-        return _sqlite(parsed)
+        return _sqlite(parsed, wait_s)
     parsed = parsed.set(drivername=_DRIVERS[backend])
-    waits: dict[str, Any] = {"connect_timeout": _WAIT_S}
+    waits: dict[str, Any] = {"connect_timeout": wait_s}
     if backend != "postgresql":
         waits |= {"charset": "utf8mb4", "read_timeout": 6 * _WAIT_S, "write_timeout": 6 * _WAIT_S}
     try:
@@ -76,11 +80,11 @@ def _parsed(url: str) -> URL:
     return parsed
 
 
-def _sqlite(parsed: URL) -> Engine:
+def _sqlite(parsed: URL, wait_s: int) -> Engine:
     if not parsed.database or parsed.database == ":memory:":
         msg = "a catalogue in memory would be seen by nobody else; name a file, as sqlite:////folder/file"
         raise InvalidInput(msg)
-    engine = create_engine(parsed, hide_parameters=True, connect_args={"timeout": _WAIT_S})
+    engine = create_engine(parsed, hide_parameters=True, connect_args={"timeout": wait_s})
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _: object) -> None:
@@ -140,6 +144,8 @@ def drop(engine: Engine) -> None:
 
 def is_empty(engine: Engine) -> bool:
     """Whether there is no table of a catalogue yet."""
+    if engine.url.get_backend_name() == "sqlite" and not Path(str(engine.url.database)).exists():
+        return True  # asking would make the file
     return not set(inspect(engine).get_table_names()) & {*METADATA.tables, _VERSIONS}
 
 

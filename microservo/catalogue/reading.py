@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, func, select
 
 from microservo.adapters.broker import Broker
 from microservo.catalogue.database import reported
-from microservo.catalogue.tables import LOG, METADATA
+from microservo.catalogue.mapping import TOPICS
+from microservo.catalogue.tables import LOG, METADATA, OWN
 from microservo.catalogue.writing import Place, offsets
-from microservo.errors import Retryable
+from microservo.errors import InvalidInput, Retryable
 from microservo.log.faults import in_order
 from schemas import catalogue
 from schemas.codec import decode_as
@@ -73,14 +74,33 @@ class Catalogue:
             [decode_as(AlgorithmState, each) for each in states],
         )
 
+    def ends(self) -> dict[Place, int]:
+        """Where the topics that it shows end now.
+
+        Raises:
+            InvalidInput: one of them is not there.
+        """
+        return self._ends(TOPICS)
+
+    def is_of_this_log(self) -> bool:
+        """Whether the database was filled from the very topics that it is asked about."""
+        with self._engine.connect().execution_options(reads_only=True) as connection:
+            return connection.execute(select(LOG.c.log_id)).scalars().all() == [self._log_id()]
+
+    def _log_id(self) -> str:
+        return f"{self._broker.admin().cluster_id()}/{self._prefix}"
+
     def _read(self, topics: Sequence[str], ask: Callable[[Connection], R]) -> R | None:
         """What is asked for, if the database has all that the topics hold now; else None.
 
         What the topics hold is found out first, and offsets and rows are read in one snapshot. So the answer
         is never older than the question. A projector that is at work is given a moment.
         """
-        ends = self._ends(topics)
-        log_id = f"{self._broker.admin().cluster_id()}/{self._prefix}"
+        try:
+            ends = self._ends(topics)
+        except InvalidInput:
+            return None  # a topic is missing; who scans says so, or has no need of it
+        log_id = self._log_id()
         deadline_s = time.monotonic() + _WAIT_S
         while True:
             try:
@@ -106,6 +126,16 @@ class Catalogue:
                 for topic in topics
                 for partition in consumer.partitions(self._prefix + topic)
             }
+
+
+def counted(engine: Engine) -> dict[str, int]:
+    """How many rows each table has, by name."""
+    with engine.connect().execution_options(reads_only=True) as connection:
+        return {
+            table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+            for table in METADATA.sorted_tables
+            if table not in OWN
+        }
 
 
 def _records(connection: Connection, name: str) -> list[bytes]:
