@@ -186,6 +186,13 @@ class Admin(Protocol):
             InvalidInput: a topic exists with another number of partitions.
         """
 
+    def cluster_id(self) -> str:
+        """What tells this log from all others; another one for a broker whose data was deleted.
+
+        Raises:
+            Unavailable: no broker answers.
+        """
+
     def topics(self) -> list[TopicState]:
         """Every topic but the broker's own, by name."""
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from microservo.application.catalogue import from_catalogue
 from microservo.application.command import Command, Context
 from microservo.application.following import FollowedFault
 from microservo.application.given import duration_us, instant_us, user_name
@@ -265,8 +266,11 @@ def force_fault(command: ForceFault, context: Context) -> tuple[str, ...]:
 
 
 def list_faults(command: ListFaults, context: Context) -> tuple[FaultEvent, ...]:
-    """The newest events."""
+    """The newest events, by the catalogue where one is named and up to date, else by the topics."""
     connection = context.connection
+    found = from_catalogue(connection, lambda catalogue: catalogue.faults(history=command.history))
+    if found is not None:
+        return tuple(found)
     if command.history:
         return tuple(all_latest_events(connection.broker, connection.topic(FAULT_EVENTS)))
     return tuple(latest_events(connection.broker, connection.topic(FAULTS)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from microservo.application.catalogue import from_catalogue
 from microservo.application.command import Command, Context
 from microservo.errors import InvalidInput
 from schemas.records import Experiment, GoneService, RunWriter
@@ -71,10 +72,12 @@ class RetireService(Command[GoneService]):
 
 
 def list_runs(_command: ListRuns, context: Context) -> tuple[Experiment, ...]:
-    """The runs."""
+    """The runs, by the catalogue where one is named and up to date, else by the topic."""
     from microservo.log.runs import runs  # noqa: PLC0415  # loads NumPy, which most acts don't need
 
-    return tuple(runs(context.connection.broker, context.connection.topic_prefix))
+    connection = context.connection
+    found = from_catalogue(connection, lambda catalogue: catalogue.runs())
+    return tuple(runs(connection.broker, connection.topic_prefix) if found is None else found)
 
 
 def list_writers(command: ListWriters, context: Context) -> tuple[RunWriter, ...]:

@@ -53,6 +53,14 @@ from microservo.application.campaigns import (
     resume_campaign,
     run_campaign,
 )
+from microservo.application.catalogue import (
+    RebuildCatalogue,
+    ShowCatalogue,
+    VerifyCatalogue,
+    rebuild_catalogue,
+    show_catalogue,
+    verify_catalogue,
+)
 from microservo.application.cluster import CheckCluster, check_cluster
 from microservo.application.command import Command, Context
 from microservo.application.dataset_shelf import (
@@ -225,6 +233,9 @@ HANDLERS: Mapping[type[Command[Any]], Callable[[Any, Context], Any]] = {
     ListTopics: list_topics,
     EnsureTopics: ensure_topics,
     ListRuns: list_runs,
+    ShowCatalogue: show_catalogue,
+    RebuildCatalogue: rebuild_catalogue,
+    VerifyCatalogue: verify_catalogue,
     ListReadUntil: list_read_until,
     ListWriters: list_writers,
     RetireWriter: retire_writer,

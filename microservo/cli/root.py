@@ -44,6 +44,7 @@ COMMANDS: Mapping[str, str] = {
     "runs": "microservo.cli.runs:runs",
     "collect": "microservo.cli.collect:collect",
     "dataset": "microservo.cli.dataset:dataset",
+    "catalogue": "microservo.cli.catalogue:catalogue",
     "doctor": "microservo.cli.doctor:doctor",
     "completion": "microservo.cli.completion:completion",
 }

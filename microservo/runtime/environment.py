@@ -12,8 +12,11 @@ from microservo.errors import InvalidInput
 
 T = TypeVar("T", bound=BaseSettings)
 PREFIX = "MICROSERVO_"
-_MAY_HOLD_SECRETS = ("PASSWORD", "KAFKA")
-"""In the name of a variable whose value is not shown; MICROSERVO_KAFKA can hold all of the broker's."""
+_MAY_HOLD_SECRETS = ("PASSWORD", "KAFKA", "CATALOGUE_URL")
+"""In the name of a variable whose value is not shown.
+
+MICROSERVO_KAFKA can hold all of the broker's, MICROSERVO_CATALOGUE_URL the password of a database.
+"""
 
 
 def from_environment(kind: type[T], **given: Any) -> T:

@@ -40,6 +40,9 @@ class KafkaAdmin:
         self._wait_visible(specs, created)
         return created
 
+    def cluster_id(self) -> str:
+        return str(self._metadata().cluster_id)
+
     def topics(self) -> list[TopicState]:
         partitions = {
             name: len(topic.partitions)

@@ -25,6 +25,9 @@ class MemoryAdmin:
                 self._store.create(spec)
             return [spec.name for spec in missing]
 
+    def cluster_id(self) -> str:
+        return self._store.cluster_id
+
     def topics(self) -> list[TopicState]:
         with self._store.changed:
             specs = sorted((topic.spec for topic in self._store.topics.values()), key=lambda spec: spec.name)

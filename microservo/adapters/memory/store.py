@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -68,6 +69,7 @@ class Store:
     def __init__(self, clock: Callable[[], int]) -> None:
         self.changed = threading.Condition(threading.RLock())
         self.clock = clock
+        self.cluster_id = uuid.uuid4().hex
         self.topics: dict[str, Topic] = {}
         self.groups: dict[str, Group] = {}
 

@@ -45,6 +45,16 @@ def test_a_variable_that_can_hold_a_password_is_never_shown(
     assert "Open-Sesame" not in str(refusal.value)
 
 
+def test_the_url_of_a_database_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    class WithCatalogue(ServiceSettings):
+        catalogue_url: int = 0
+
+    monkeypatch.setenv("MICROSERVO_CATALOGUE_URL", "postgresql://owner:Open-Sesame@database/catalogue")
+    with pytest.raises(InvalidInput, match="MICROSERVO_CATALOGUE_URL: input should be") as refusal:
+        from_environment(WithCatalogue)
+    assert "Open-Sesame" not in str(refusal.value)
+
+
 def test_a_process_whose_settings_are_wrong_ends_with_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MICROSERVO_LOG_LEVEL", "LOUD")
     with pytest.raises(
