@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import fields, replace
 
 from microservo.domain.identity import Identity
@@ -21,10 +21,15 @@ class Instances:
     """Knows who sends; for one thread.
 
     The names of the target's services are known from its own telemetry and from what the platform measures of
-    it each second, whether its services run or not.
+    it each second, whether its services run or not. Processes that we run say in telemetry that they are
+    of the target. Pods can't: of these a stranger is who says that its pod is in a namespace of others.
+
+    Args:
+        namespaces: those of a target in a cluster; none for one that says so itself.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, namespaces: Collection[str] = ()) -> None:
+        self._namespaces = frozenset(namespaces)
         self._targets: set[str] = set()
         self._known: dict[tuple[str, str], _Known] = {}
         self._changed: dict[tuple[str, str], None] = {}
@@ -53,10 +58,22 @@ class Instances:
     def _placed(self, rows: Rows) -> Rows:
         if rows.identity.is_target:
             self._targets.add(rows.service)
-        elif rows.service in self._targets:
-            rows = replace(rows, service=FOREIGN + rows.service)
+        elif (service := self._service(rows)) != rows.service:
+            rows = replace(rows, service=service)
         self._see(rows)
         return rows
+
+    def _service(self, rows: Rows) -> str:
+        identity = rows.identity
+        if rows.service in self._targets:
+            return FOREIGN + rows.service if self._is_stranger(identity) else rows.service
+        # OpenTelemetry's operator says of a service in which namespace of the cluster it is.
+        is_named = identity.namespace in self._namespaces and identity.name in self._targets
+        return identity.name if is_named and not self._is_stranger(identity) else rows.service
+
+    def _is_stranger(self, identity: Identity) -> bool:
+        namespace, is_named, _ = identity.pod.partition("/")
+        return not self._namespaces or (bool(is_named) and namespace not in self._namespaces)
 
     def _see(self, rows: Rows) -> None:
         key = (rows.service, rows.instance)

@@ -17,7 +17,7 @@ from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
 from microservo.log.source_cursors import SourceCursors
 from microservo.log.writers import declare_writer
-from microservo.platforms.target import platform_of
+from microservo.platforms.target import kubernetes_target, platform_of
 from microservo.retry import retry
 from microservo.runtime.health import HealthServer
 from microservo.runtime.shutdown import Shutdown
@@ -107,6 +107,7 @@ class Collector:
             inventories=inventories,
             faults=self.faults,
             gone_us=gone_us,
+            namespaces=_namespaces(settings),
         )
         self._sources = sources
         for source in sources:
@@ -199,6 +200,12 @@ def run(settings: Settings, shutdown: Shutdown) -> None:
         ports = {"port": otlp.port, "grpc_port": otlp.grpc_port}
         logger.info("taking OTLP/HTTP on port %d, OTLP/gRPC on %d", *ports.values(), extra=ports)
         collector.run(shutdown)
+
+
+def _namespaces(settings: Settings) -> tuple[str, ...]:
+    """Those of a target in a cluster; none of another one."""
+    target = kubernetes_target(settings.target_state) if settings.target_state else None
+    return target.namespaces if target else ()
 
 
 def _run_source(settings: Settings, broker: Broker, declared: AnySource, shutdown: Shutdown) -> None:

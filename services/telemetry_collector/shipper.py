@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -67,6 +67,7 @@ class Shipper:
         inventories: what is known of services so far.
         faults: on telemetry; parcels pass through them.
         gone_us: gives when services were declared gone.
+        namespaces: those of a target in a cluster.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Shipper:
         inventories: Inventories,
         faults: FaultSet,
         gone_us: Callable[[], Mapping[str, int]],
+        namespaces: Collection[str] = (),
     ) -> None:
         self._inbox = inbox
         self._writers = tuple(writers.values())
@@ -101,7 +103,7 @@ class Shipper:
         self._packer = Packer(run_id, watched_from_us=clock(), window_us=window_us)
         self._graph_interval_us = int(graph_interval_s * 1_000_000)
         self._graph_due_us = clock() + self._graph_interval_us
-        self._instances = Instances()
+        self._instances = Instances(namespaces)
         self._callees = Callees(callee_wait_s)
         self._waiting: list[Parcel] = []
         self._calls = CallCounter(self._packer.peers, clock())

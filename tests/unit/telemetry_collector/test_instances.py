@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from microservo.domain.identity import Identity
@@ -43,6 +45,23 @@ def test_a_stranger_of_the_name_of_a_target_service_goes_under_another() -> None
         ("cartservice", ""),
         ("foreign/cartservice", "9"),
     ]
+
+
+def test_pods_of_the_target_keep_its_services_names_and_those_of_other_namespaces_do_not() -> None:
+    instances = Instances(["shop", "back"])
+    unmarked = [Identity(name="cartservice", pod=pod) for pod in ("", "cart-1", "shop/cart-1", "back/cart-2")]
+    elsewhere = Identity(name="cartservice", pod="other/cart-1")
+    found = placed(instances, rows(TARGET), *map(rows, unmarked), rows(elsewhere))
+    assert found == ["cartservice"] * 5 + ["foreign/cartservice"]
+
+
+def test_a_service_that_telemetry_names_with_its_namespace_of_the_cluster_is_the_targets() -> None:
+    instances = Instances(["shop"])
+    found = placed(instances, rows(TARGET))
+    for namespace in ("shop", "other"):
+        sent = rows(Identity(name="cartservice", namespace=namespace))
+        found += placed(instances, replace(sent, service=f"{namespace}/cartservice"))
+    assert found == ["cartservice", "cartservice", "other/cartservice"]
 
 
 def test_a_stranger_whose_name_is_no_target_service_keeps_it() -> None:
