@@ -115,17 +115,17 @@ def figures(broker: Broker) -> list[Figure]:
 def measured(broker: Broker, prefix: str, faults: int) -> Times:
     """Writes a history of so many faults, and takes the times once the broker has compacted their states."""
     broker.admin().ensure_topics(topic_specs(prefix=prefix))
-    _write(broker, prefix, range(faults), linger_ms=20)
+    write_history(broker, prefix, range(faults), linger_ms=20)
     states = _compacted(broker, prefix, faults)
     return Times(
-        listing_s=_median_s(lambda: latest_events(broker, prefix + FAULTS)),
-        scan_s=_seconds(lambda: all_latest_events(broker, prefix + FAULT_EVENTS)),
+        listing_s=median_s(lambda: latest_events(broker, prefix + FAULTS)),
+        scan_s=seconds(lambda: all_latest_events(broker, prefix + FAULT_EVENTS)),
         start_s=_start_s(broker, prefix),
         states=states,
     )
 
 
-def _write(broker: Broker, prefix: str, numbers: range, *, linger_ms: int) -> None:
+def write_history(broker: Broker, prefix: str, numbers: range, *, linger_ms: int) -> None:
     """Events and states as an injector writes them; it reads service faults only of what is unfinished."""
     steps, end_us = _steps(), now_us() - 3600 * _SECOND_US
     with broker.producer(linger_ms=linger_ms) as producer:
@@ -153,7 +153,7 @@ def _compacted(broker: Broker, prefix: str, faults: int) -> int:
     """
     deadline_s = time.monotonic() + _COMPACTED_WITHIN_S
     while (found := _count(broker, prefix + FAULTS)) > _STATES_AT_REST and time.monotonic() < deadline_s:
-        _write(broker, prefix, range(faults, faults + _LATER_FAULTS), linger_ms=0)
+        write_history(broker, prefix, range(faults, faults + _LATER_FAULTS), linger_ms=0)
         faults += _LATER_FAULTS
         _PACE.wait(_LOOK_EVERY_S)
     return found
@@ -236,7 +236,7 @@ def _start_s(broker: Broker, prefix: str) -> float:
             def workers(performer: Performer) -> Workers:
                 return stack.enter_context(closing(ThreadWorkers(performer)))
 
-            return _median_s(
+            return median_s(
                 lambda: start(
                     settings,
                     broker=broker,
@@ -249,11 +249,13 @@ def _start_s(broker: Broker, prefix: str) -> float:
             )
 
 
-def _median_s(act: Callable[[], object]) -> float:
-    return statistics.median(_seconds(act) for _ in range(_ROUNDS))
+def median_s(act: Callable[[], object]) -> float:
+    """The median time of a few calls, seconds."""
+    return statistics.median(seconds(act) for _ in range(_ROUNDS))
 
 
-def _seconds(act: Callable[[], object]) -> float:
+def seconds(act: Callable[[], object]) -> float:
+    """The time of one call, seconds."""
     started_s = time.perf_counter()
     act()
     return time.perf_counter() - started_s
