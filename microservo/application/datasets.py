@@ -12,6 +12,7 @@ from microservo.application.command import Command, Context
 from microservo.application.runs import LATEST_RUN, run_id_of
 from microservo.domain.datasets.formats import Exported
 from microservo.domain.datasets.manifest import Manifest
+from microservo.errors import InvalidInput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,70 @@ class ExportDataset(Command[Exported]):
     folder: Path
     format_name: str
     out_dir: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """What became of a recording of others.
+
+    Attributes:
+        run_id: the run that it is now.
+        format_name: what it was read as.
+        records: how many metric points, lines and spans it has.
+        faults: how many faults its labels declare.
+        notes: what was found odd, and what was made of it, a sentence each.
+    """
+
+    run_id: str
+    format_name: str
+    records: int
+    faults: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportRecording(Command[Imported]):
+    """Puts a recording of others onto the topics, as a run of its own.
+
+    Attributes:
+        path: a folder, or an archive with one in it.
+        format_name: that of an importer, or "auto", which looks.
+        speed: seconds of the recording that pass in a second at most; as fast as it goes where None.
+        run_id: of an import of the same recording that was interrupted, to go on with; a new run where None.
+    """
+
+    path: Path
+    format_name: str = "auto"
+    speed: float | None = None
+    run_id: str | None = None
+
+
+def import_recording(command: ImportRecording, context: Context) -> Imported:
+    """What became of the recording, once its run has ended.
+
+    Raises:
+        InvalidInput: the recording can't be read (the message names file and row), the speed is no positive
+            number, there is no such run, it is of another recording, or the broker is no Kafka.
+        Unavailable: the broker was away for long; what was published stays, and `run_id` goes on.
+    """
+    from microservo.adapters.kafka import KafkaBroker
+    from microservo.application.importing import Import
+
+    if command.speed is not None and not 0 < command.speed < float("inf"):
+        msg = f"{command.speed} is no speed; expected how many times as fast as it was, more than 0"
+        raise InvalidInput(msg)
+    if not isinstance(context.connection.broker, KafkaBroker):
+        msg = "a recording is imported by a process of its own, which needs a Kafka broker; connect to one"
+        raise InvalidInput(msg)
+    with Import(
+        context.connection,
+        command.path,
+        format_name=command.format_name,
+        speed=command.speed,
+        progress=context.progress,
+        run_id=command.run_id,
+    ) as job:
+        return job.publish()
 
 
 def rebuild_dataset(command: RebuildDataset, context: Context) -> Manifest:

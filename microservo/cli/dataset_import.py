@@ -8,12 +8,12 @@ from pathlib import Path
 
 import click
 
+from microservo.application.datasets import ImportRecording
 from microservo.cli.output import console, print_document, print_line
 from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, pass_session
 from microservo.cli.signals import handled_signals
 from microservo.domain.text import printable
-from microservo.system.importing import Import
 
 _FORMATS = ("auto", "nezha", "rcaeval", "nab", "otlp-json")
 
@@ -71,28 +71,21 @@ def import_recording(
       microservo dataset import ./nezha.tar.gz --format nezha --speed 60x
       microservo dataset rebuild --run latest --out ./dataset
     """
-    job = Import(
-        session.connection(),
-        path,
-        format_name=format_name,
-        speed=speed,
-        progress=TerminalProgress(console(stderr=True)),
-        run_id=run_id,
-    )
-    with handled_signals(job.kill), job:
-        imported = job.publish()
+    command = ImportRecording(path=path, format_name=format_name, speed=speed, run_id=run_id)
+    # A second signal ends this process at once, and its collector with it: no child outlives its supervisor.
+    with handled_signals(lambda: None):
+        imported = session.execute(command, TerminalProgress(console(stderr=True)))
     if as_json:
-        staged = imported.staged
         print_document(
             {
                 "run_id": imported.run_id,
-                "format": staged.format_name,
-                "records": staged.records,
+                "format": imported.format_name,
+                "records": imported.records,
                 "faults": imported.faults,
-                "notes": list(staged.notes),
+                "notes": list(imported.notes),
             }
         )
         return
-    for note in imported.staged.notes:
+    for note in imported.notes:
         click.echo(printable(note), err=True)
     print_line(imported.run_id)

@@ -19,7 +19,14 @@ from microservo.application.dataset_shelf import (
     StartDatasetBuild,
     TagDataset,
 )
-from microservo.application.datasets import ExportDataset, HashDataset, RebuildDataset, VerifyDataset
+from microservo.application.datasets import (
+    ExportDataset,
+    HashDataset,
+    Imported,
+    ImportRecording,
+    RebuildDataset,
+    VerifyDataset,
+)
 from microservo.application.given import instant_us
 from microservo.application.progress import CallbackProgress
 from microservo.application.table import execute
@@ -212,6 +219,32 @@ class Datasets:
             Unavailable: there is no room.
         """
         command = ExportDataset(folder=Path(folder), format_name=format_name, out_dir=Path(out_dir))
+        return execute(command, self._shown(progress))
+
+    def import_recording(
+        self,
+        path: str | Path,
+        *,
+        format_name: str = "auto",
+        speed: float | None = None,
+        run_id: str | None = None,
+        progress: Callable[[float, float], None] | None = None,
+    ) -> Imported:
+        """Puts a recording of others onto the topics, as a run of its own, and returns when that has ended.
+
+        Args:
+            path: a folder, or an archive with one in it.
+            format_name: as `rcaeval`, `nezha`; `microservo dataset import --help` lists all; "auto" looks.
+            speed: seconds of the recording that pass in a second at most; as fast as it goes where None.
+            run_id: of an import of the same recording that was interrupted, to go on with.
+            progress: called as (done, in all), for each stage.
+
+        Raises:
+            InvalidInput: the recording can't be read (the message names file and row), the speed is no
+                positive number, there is no such run, or it is of another recording.
+            Unavailable: the broker was away for long; what was published stays, and `run_id` goes on.
+        """
+        command = ImportRecording(path=Path(path), format_name=format_name, speed=speed, run_id=run_id)
         return execute(command, self._shown(progress))
 
     def _shown(self, progress: Callable[[float, float], None] | None) -> Context:

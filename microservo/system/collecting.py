@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from microservo.adapters.clock import now_us
 from microservo.adapters.machine import machine
 from microservo.application.connection import Connection
+from microservo.application.new_run import log_ends, new_run_id, package_versions
+from microservo.application.past_reader import PastReader
 from microservo.application.progress import Progress
 from microservo.domain.window_policy import WindowPolicy
 from microservo.errors import InvalidInput
@@ -26,8 +28,6 @@ from microservo.log.writers import telemetry_writer
 from microservo.sources.declared import AnySource
 from microservo.sources.past import FINAL_CUT_US, PastRange, past_range
 from microservo.supervision.system_file import home
-from microservo.system.past_reader import PastReader
-from microservo.system.run_record import log_ends, new_run_id, package_versions
 from schemas.records import CollectedMinute, Experiment
 
 _PROCESS = "system"

@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import platform
-import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
-from importlib.metadata import version
 
 from microservo.adapters.broker import Broker
 from microservo.adapters.clock import now_us
 from microservo.adapters.machine import clock_difference_us, machine
+from microservo.application.new_run import log_ends, new_run_id, package_versions
 from microservo.errors import InvalidInput
 from microservo.log.run_records import update_run, write_run
 from microservo.log.topics import topic_specs
 from microservo.log.writers import observer_from, telemetry_writer, writers_from
 from microservo.platforms.local.topology_files import read_topology, topology_file
-from microservo.retry import retry
 from microservo.system.options import SystemOptions
-from schemas.catalogue import catalogue
 from schemas.records import Experiment, RunLoad, RunStatus
 
-_OFFSETS_S = 30.0
 _PROCESS = "system"
 _UNTIL_DECLARED_US = 3_600_000_000
 """No system takes so long to start."""
-_PACKAGES = ("microservo", "confluent-kafka", "faust-streaming", "numpy")
-
-
-def new_run_id(time_us: int) -> str:
-    """A run id that sorts by time, for example run-20261122-214500-ab12."""
-    instant = datetime.fromtimestamp(time_us / 1e6, UTC)
-    return f"run-{instant:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 class RunRecord:
@@ -161,31 +148,6 @@ class RunRecord:
 
     def _update(self, run_id: str, change: Callable[[Experiment], Experiment]) -> None:
         update_run(self._broker, run_id, change, process=_PROCESS, clock=now_us, topic_prefix=self._prefix)
-
-
-def log_ends(broker: Broker, topic_prefix: str) -> dict[str, int]:
-    """The end of every partition by 'topic/partition', by logical names.
-
-    Raises:
-        InvalidInput: a topic is missing.
-        Retryable: the broker does not answer.
-    """
-
-    def ends() -> dict[str, int]:
-        with broker.consumer(group_id=None) as consumer:
-            return {
-                f"{name}/{partition.index}": consumer.offset_range(partition)[1]
-                for name, topic in catalogue().items()
-                for partition in consumer.partitions(topic.physical(topic_prefix))
-            }
-
-    # A partition that was made a moment ago may have no leader yet.
-    return retry(ends, timeout_s=_OFFSETS_S)
-
-
-def package_versions() -> dict[str, str]:
-    """The versions of what runs, by name."""
-    return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
 
 
 def _over(

@@ -15,8 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 from made_dataset import write_dataset
 
+from microservo import Client
 from microservo.adapters.kafka import KafkaBroker
 from microservo.datasets import export, rebuild, verify
+from microservo.errors import InvalidInput
 from microservo.log.collected_minutes import collected_minutes
 from microservo.log.runs import runs
 from microservo.log.topics import topic_specs
@@ -101,6 +103,27 @@ def test_an_import_that_was_killed_goes_on_and_nothing_is_lost_or_twice(
     assert found == [(AT_S + each, each + 0.5) for each in range(360)]
     (fault,) = {each["fault_id"] for each in rows(folder, "faults")}
     assert "cart" in fault
+
+
+def test_a_program_imports_a_recording_and_one_that_cant_be_read_leaves_no_run(
+    kafka_broker: KafkaBroker, topic_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MICROSERVO_HOME", str(tmp_path / "home"))
+    kafka_broker.admin().ensure_topics(topic_specs(prefix=topic_prefix, partitions=3))
+    case = tmp_path / "cart_cpu" / "1"
+    case.mkdir(parents=True)
+    (case / "inject_time.txt").write_text(f"{AT_S + 20}\n")
+    metrics = case / "simple_metrics.csv"
+    client = Client(kafka_broker.settings.bootstrap_servers, topic_prefix=topic_prefix)
+    metrics.write_text(f"time,cart_cpu\n{AT_S},much\n")
+    with pytest.raises(InvalidInput, match=r"simple_metrics\.csv, row 2"):
+        client.datasets.import_recording(case)
+    assert list(runs(kafka_broker, topic_prefix)) == []
+    metrics.write_text("time,cart_cpu\n" + "".join(f"{AT_S + each},{each}.5\n" for each in range(60)))
+    made = client.datasets.import_recording(case)
+    assert (made.format_name, made.records, made.faults) == ("rcaeval", 60, 1)
+    (run,) = runs(kafka_broker, topic_prefix)
+    assert (run.run_id, run.status) == (made.run_id, "finished")
 
 
 def place(broker: KafkaBroker, prefix: str) -> tuple[str, ...]:

@@ -11,8 +11,9 @@ import pytest
 from microservo import application
 from microservo.application.command import Command, Context
 from microservo.application.connection import Connection
-from microservo.application.datasets import HashDataset
+from microservo.application.datasets import HashDataset, ImportRecording
 from microservo.application.faults import ListFaults, ListKinds, StopFault
+from microservo.application.runs import ListRuns
 from microservo.application.table import HANDLERS, execute
 from microservo.application.topics import EnsureTopics, ListTopics
 from microservo.errors import InvalidInput, Unavailable
@@ -74,3 +75,17 @@ def test_a_connection_is_made_once_whatever_progress_is_shown() -> None:
     context = Context(connect)
     assert context.with_progress(context.progress).connection is context.connection
     assert len(made) == 1
+
+
+@pytest.mark.parametrize(
+    ("speed", "words"), [(0.0, "is no speed"), (float("nan"), "is no speed"), (60.0, "needs a Kafka broker")]
+)
+def test_an_import_that_cant_begin_is_refused_before_a_run_is_made(
+    speed: float, words: str, tmp_path: Any
+) -> None:
+    broker = MemoryBroker()
+    context = Context(lambda: Connection(broker=broker, topic_prefix=""))
+    execute(EnsureTopics(partitions=1), context)
+    with pytest.raises(InvalidInput, match=words):
+        execute(ImportRecording(path=tmp_path, speed=speed), context)
+    assert list(execute(ListRuns(), context)) == []

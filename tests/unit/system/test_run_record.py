@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 
 from microservo.adapters.machine import machine
+from microservo.application.new_run import new_run_id
 from microservo.client.client import Client
 from microservo.domain.watermarks import NEVER_WAITS_US
 from microservo.errors import InvalidInput
 from microservo.platforms.local.topology_files import read_topology, topology_file
 from microservo.system.options import SystemOptions
-from microservo.system.run_record import RunRecord, ensure_topics, new_run_id
+from microservo.system.run_record import RunRecord, ensure_topics
 from microservo.testing import MemoryBroker
 
 OPTIONS = SystemOptions(seed=11, partitions=2, topic_prefix="lab-")

@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from microservo.application.connection import Connection
+from microservo.application.importing import Import
 from microservo.application.progress import CallbackProgress
 from microservo.datasets import rebuild, verify
 from microservo.log.runs import runs
 from microservo.log.topics import topic_specs
 from microservo.runtime.shutdown import Shutdown
-from microservo.system.importing import Import
 from microservo.testing import MemoryBroker
 from services.telemetry_collector.past import collect_past
 from services.telemetry_collector.settings import Settings

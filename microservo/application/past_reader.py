@@ -12,6 +12,7 @@ from microservo.adapters.broker import Broker
 from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
 from microservo.adapters.processes import python_argv
+from microservo.application.new_run import log_ends
 from microservo.application.progress import Stage
 from microservo.errors import InvalidInput, Unavailable
 from microservo.log.collected_minutes import collected_minutes
@@ -21,7 +22,6 @@ from microservo.retry import retry
 from microservo.sources.past import PastRange, write_range
 from microservo.supervision.process import tail
 from microservo.supervision.supervisor import ProcessSpec, Supervisor
-from microservo.system.run_record import log_ends
 from schemas.records import CollectedMinute
 
 _PROCESS = "system"

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import shutil
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 from microservo.adapters.clock import now_us
 from microservo.adapters.machine import machine
 from microservo.application.connection import Connection
+from microservo.application.datasets import Imported
+from microservo.application.imported_faults import ImportedFaults, together
+from microservo.application.new_run import log_ends, new_run_id, package_versions
+from microservo.application.past_reader import PastReader
 from microservo.application.progress import Progress, Stage
 from microservo.datasets.imports.staging import Staged, stage
 from microservo.domain.window_policy import WindowPolicy
@@ -32,22 +35,10 @@ from microservo.log.writers import (
 from microservo.sources.past import FINAL_CUT_US, PastRange
 from microservo.sources.recorded.settings import IMPORT_WRITER, RecordedSettings
 from microservo.supervision.system_file import home
-from microservo.system.imported_faults import ImportedFaults, together
-from microservo.system.past_reader import PastReader
-from microservo.system.run_record import log_ends, new_run_id, package_versions
 from schemas.catalogue import SERVICE_FAULTS
 from schemas.records import Experiment, RunWriter
 
 _PROCESS = "system"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Imported:
-    """What became of a recording: a run with so many faults."""
-
-    run_id: str
-    staged: Staged
-    faults: int
 
 
 class Import:
@@ -108,11 +99,13 @@ class Import:
                 f"importing into {self.run_id}; if interrupted, go on with --run {self.run_id}"
             )
             self._publish()
-        return Imported(run_id=self.run_id, staged=self.staged, faults=len(together(self.staged.faults)))
-
-    def kill(self) -> None:
-        """Kills the collector at once; end this process then."""
-        self._reader.kill()
+        return Imported(
+            run_id=self.run_id,
+            format_name=self.staged.format_name,
+            records=self.staged.records,
+            faults=len(together(self.staged.faults)),
+            notes=self.staged.notes,
+        )
 
     def close(self) -> None:
         """Stops the collector once the minute under way is done, and removes what was staged."""
