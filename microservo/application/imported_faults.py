@@ -27,6 +27,7 @@ from microservo.log.writers import INJECTOR_WRITER, OBSERVER_WRITER, TELEMETRY
 from schemas.catalogue import FAULT_EFFECTS, SERVICE_FAULTS
 from schemas.records import FaultRequest, FaultSnapshot, FaultVerdict, ServiceFault, ServiceGraph
 
+_PROCESS = "client"
 NO_END = "the recording does not say when it ended"
 _FLUSH_S = 60.0
 _BEYOND_US = 300_000_000
@@ -58,10 +59,10 @@ class ImportedFaults:
         self._snapshots: dict[str, FaultSnapshot] = {}
         self._faults: list[ServiceFault] = []
         self._producer: Producer = broker.producer()
-        self._injector = self._writer(SERVICE_FAULTS, INJECTOR_WRITER, "fault_injector")
-        self._observer = self._writer(FAULT_EFFECTS, OBSERVER_WRITER, "effect_observer")
-        self._to_faults = self._publisher("fault_injector", {SERVICE_FAULTS: self._injector})
-        self._to_effects = self._publisher("effect_observer", {FAULT_EFFECTS: self._observer})
+        self._injector = self._writer(SERVICE_FAULTS, INJECTOR_WRITER)
+        self._observer = self._writer(FAULT_EFFECTS, OBSERVER_WRITER)
+        self._to_faults = self._publisher({SERVICE_FAULTS: self._injector})
+        self._to_effects = self._publisher({FAULT_EFFECTS: self._observer})
 
     def declare(self, faults: Iterable[ForeignFault], edges: Iterable[Edge], *, said_by: str) -> None:
         """Publishes all faults, in order of time, and promises that there are no others.
@@ -147,20 +148,20 @@ class ImportedFaults:
             errors=(0,) * len(edges),
         )
 
-    def _writer(self, topic: str, writer: str, process: str) -> StampedWriter:
+    def _writer(self, topic: str, writer: str) -> StampedWriter:
         return StampedWriter(
             self._broker,
             self._prefix + topic,
             writer=writer,
             run_id=lambda: self._run_id,
             clock=lambda: self._at_us,
-            source=source_of(process),
+            source=source_of(_PROCESS),
             from_us=self._from_us,
         )
 
-    def _publisher(self, process: str, writers: dict[str, StampedWriter]) -> Publisher:
+    def _publisher(self, writers: dict[str, StampedWriter]) -> Publisher:
         return Publisher(
-            self._producer, process, prefix=self._prefix, clock=lambda: self._at_us, writers=writers
+            self._producer, _PROCESS, prefix=self._prefix, clock=lambda: self._at_us, writers=writers
         )
 
 

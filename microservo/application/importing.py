@@ -23,6 +23,7 @@ from microservo.application.progress import Progress, Stage
 from microservo.datasets.imports.staging import Staged, stage
 from microservo.domain.window_policy import WindowPolicy
 from microservo.errors import InvalidInput
+from microservo.log.past_runs import finish_run, leave_run
 from microservo.log.run_records import write_run
 from microservo.log.runs import runs
 from microservo.log.writers import (
@@ -38,7 +39,7 @@ from microservo.supervision.system_file import home
 from schemas.catalogue import SERVICE_FAULTS
 from schemas.records import Experiment, RunWriter
 
-_PROCESS = "system"
+_PROCESS = "client"
 
 
 class Import:
@@ -186,7 +187,14 @@ class Import:
 
     def _end(self) -> None:
         with self._progress.stage("end of the run"):
-            self._reader.leave()
+            leave_run(
+                self._broker,
+                run_id=self.run_id,
+                writers=[each.name for each in self._past.source],
+                process=_PROCESS,
+                clock=now_us,
+                topic_prefix=self._prefix,
+            )
             for writer in (INJECTOR_WRITER, OBSERVER_WRITER):
                 end_part(
                     self._broker,
@@ -196,7 +204,15 @@ class Import:
                     clock=now_us,
                     topic_prefix=self._prefix,
                 )
-            self._reader.finish_run()
+            finish_run(
+                self._broker,
+                run_id=self.run_id,
+                until_us=self._past.until_us,
+                ends=log_ends(self._broker, self._prefix),
+                process=_PROCESS,
+                clock=now_us,
+                topic_prefix=self._prefix,
+            )
 
     def __enter__(self) -> Import:
         return self

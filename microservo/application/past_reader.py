@@ -1,35 +1,26 @@
-"""A collector that reads a range of the past into a run, minute by minute, and the end of such a run."""
+"""A collector that reads a range of the past into a run, minute by minute."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from microservo.adapters.broker import Broker
-from microservo.adapters.clock import now_us
 from microservo.adapters.kafka import KafkaBroker
 from microservo.adapters.processes import python_argv
-from microservo.application.new_run import log_ends
 from microservo.application.progress import Stage
-from microservo.errors import InvalidInput, Unavailable
+from microservo.errors import Unavailable
 from microservo.log.collected_minutes import collected_minutes
-from microservo.log.run_records import update_run
-from microservo.log.writers import retire_writer
-from microservo.retry import retry
 from microservo.sources.past import PastRange, write_range
 from microservo.supervision.process import tail
 from microservo.supervision.supervisor import ProcessSpec, Supervisor
 from schemas.records import CollectedMinute
 
-_PROCESS = "system"
 _COLLECTOR = "collector"
 _LOOK_S = 0.5
 _STOP_S = 60.0
 """A minute that was begun is read and shipped to its end."""
-_QUIET_S = 30.0
 
 
 class PastReader:
@@ -93,24 +84,6 @@ class PastReader:
         found = collected_minutes(self._broker, self._run_id, self._prefix)
         return [each for each in found if each.start_us in wanted]
 
-    def leave(self) -> None:
-        """Says that the sources send no more in the run; they are silent for some seconds before."""
-        for source in self._past.source:
-            # Refused until it has been silent.
-            retry(partial(self._retire, source.name), timeout_s=_QUIET_S, passing=InvalidInput)
-
-    def finish_run(self) -> None:
-        """Records that the run is over, once all its writers have left it."""
-        ends = log_ends(self._broker, self._prefix)
-        update_run(
-            self._broker,
-            self._run_id,
-            lambda run: replace(run, status="finished", finished_at_us=self._past.until_us, end_offsets=ends),
-            process=_PROCESS,
-            clock=now_us,
-            topic_prefix=self._prefix,
-        )
-
     def kill(self) -> None:
         """Kills the collector at once; end this process then."""
         self._supervisor.kill()
@@ -118,13 +91,3 @@ class PastReader:
     def close(self) -> None:
         """Stops the collector once the minute under way is done."""
         self._supervisor.close()
-
-    def _retire(self, writer: str) -> None:
-        retire_writer(
-            self._broker,
-            run_id=self._run_id,
-            writer=writer,
-            process=_PROCESS,
-            clock=now_us,
-            topic_prefix=self._prefix,
-        )

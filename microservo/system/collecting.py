@@ -22,6 +22,7 @@ from microservo.application.past_reader import PastReader
 from microservo.application.progress import Progress
 from microservo.domain.window_policy import WindowPolicy
 from microservo.errors import InvalidInput
+from microservo.log.past_runs import finish_run, leave_run
 from microservo.log.run_records import write_run
 from microservo.log.runs import runs
 from microservo.log.writers import telemetry_writer
@@ -89,8 +90,23 @@ class Collection:
             with self._progress.stage("minutes") as stage:
                 self._reader.read(stage)
             with self._progress.stage("end of the run"):
-                self._reader.leave()
-                self._reader.finish_run()
+                leave_run(
+                    self._broker,
+                    run_id=self.run_id,
+                    writers=[each.name for each in self._past.source],
+                    process=_PROCESS,
+                    clock=now_us,
+                    topic_prefix=self._prefix,
+                )
+                finish_run(
+                    self._broker,
+                    run_id=self.run_id,
+                    until_us=self._past.until_us,
+                    ends=log_ends(self._broker, self._prefix),
+                    process=_PROCESS,
+                    clock=now_us,
+                    topic_prefix=self._prefix,
+                )
         return Collected(run_id=self.run_id, minutes=tuple(self._reader.minutes()))
 
     def kill(self) -> None:

@@ -25,6 +25,7 @@ HELPERS = "microservo/log"
 COMPONENTS = {
     "streams": "streams",
     "microservo/domain": "streams",
+    "microservo/catalogue": "projector",
     "microservo/datasets": "datasets",
     "microservo/client": "client",
     "microservo/application": "client",
