@@ -111,7 +111,7 @@ def test_what_others_never_got_into_a_pod_that_went_is_no_fault_of_it(shop: Chao
     with shop.platform.watch(lambda change: None), shop.platform.watch_faults(seen.append):
         path = shop.make("HTTPChaos", "hangs", [shop.cart[0]], target="Request", port=80, abort=True)
         eventually(
-            lambda: "unable to flush" in str(shop.api.get(path)["status"]),
+            lambda: "unable to flush" in str(shop.api.get(path)),
             timeout_s=PATIENCE_S,
             what="it to fail",
         )

@@ -112,7 +112,7 @@ def test_spans_of_the_targets_pods_are_in_the_windows_that_its_faults_label(runn
         windows = [each.record for each in records if isinstance(each.record, LabelledWindow)]
         assert not [each.service for each in windows if "foreign" in each.service]
         return any(
-            dict(zip(each.names, each.values, strict=True)).get("telemetry/spans", 0) > 0
+            dict(zip(each.names, each.values, strict=True)).get("request/*/count", 0) > 0
             for each in windows
             if each.service == "redis-cart" and any(label.fault_id == "with-spans" for label in each.labels)
         )
