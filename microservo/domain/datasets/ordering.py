@@ -85,7 +85,8 @@ def _sorted(keys: Sequence[Key], kept: NDArray[np.bool_]) -> tuple[Index, NDArra
         packed *= key.limit
         packed += key.values
     packed[~kept] = _LEFT_OUT
-    order = np.argsort(packed)[: np.count_nonzero(kept)]
+    # Senders write in order of time, and pieces that are in order are sorted soonest by merging them.
+    order = np.argsort(packed, kind="stable")[: np.count_nonzero(kept)]
     return order, _repeats([packed[order]])
 
 

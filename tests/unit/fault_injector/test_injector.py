@@ -103,6 +103,18 @@ def test_every_exposed_service_gets_a_record_and_so_do_the_users(world: World, r
     assert root[3].parameters == {"latency_us": "300000", "jitter_us": "0", "peer": ""}
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if KINDS[kind].on_telemetry])
+def test_a_service_whose_telemetry_is_broken_is_the_root_cause_and_nobody_else_is_exposed(
+    world: World, running: Running, kind: str
+) -> None:
+    running.ask(request(kind=kind, parameters=dict(KINDS[kind].strong))).tick().pass_s(11)
+    root = world.faults("cart")
+    assert [each.version for each in root] == [3, 4, 5, 6]
+    assert {(each.role, each.relation, each.hops) for each in root} == {("root_cause", "root", 0)}
+    assert root[-1].applied_at_us == NOW_US + 10
+    assert world.faults("front") == world.faults("loadgen") == []
+
+
 def test_a_record_says_on_which_instances_the_fault_is_in_force_since_when(
     world: World, running: Running
 ) -> None:

@@ -131,7 +131,7 @@ def test_a_partition_may_be_named_and_a_delivery_is_reported(lab: Lab) -> None:
 
 def test_a_process_that_is_no_producer_of_the_topic_is_refused(lab: Lab) -> None:
     with pytest.raises(
-        InvalidInput, match=r"algorithm_host is no producer of fault-events; .* has fault_injector"
+        InvalidInput, match=r"algorithm_host is no producer of fault-events; .* has client, fault_injector"
     ):
         lab.publisher("algorithm_host").publish(NEWEST["fault_event"])
 

@@ -182,9 +182,10 @@ class InjectorState:
         }
 
     def exposed(self, fault: OpenFault) -> tuple[ExposedService, ...]:
-        """The services that are exposed to a fault, as known now."""
+        """The service that a fault is in, and those that are exposed to it, as known now."""
         if fault.fault is not None and fault.fault.on_telemetry:
-            return ()
+            # Requests go through as before, so it reaches nobody else.
+            return exposed_services((), fault.status.whole.service)
         on_paper = () if self.target is None else self.target.edges
         acts_on_host = fault.fault is not None and fault.fault.acts_on_host
         return exposed_services(
