@@ -19,9 +19,10 @@ ALGORITHM_BYTES = 130 * _MIB
 
 
 def beside_bytes(options: SystemOptions) -> int:
-    """What a system takes beside its target: pipeline, algorithms, and the broker unless it is one's own."""
+    """What a system takes beside its target: pipeline, algorithms, manager, broker unless it is one's own."""
     broker = 0 if options.bootstrap_servers else BROKER_BYTES
-    return broker + PIPELINE_BYTES + ALGORITHM_BYTES * len(options.algorithms)
+    managing = REGIONAL_BYTES if options.hosts else 0
+    return broker + managing + PIPELINE_BYTES + ALGORITHM_BYTES * len(options.algorithms)
 
 
 def check_memory(

@@ -1,0 +1,242 @@
+"""`microservo up --managed`: the target is on hosts of a file; telemetry, labels and faults go as ever."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from microservo import Client, RegistryClient
+from microservo.adapters.kafka import KafkaBroker
+from microservo.platforms.local.state import TargetState, read_state
+from microservo.retry import retry
+from microservo.testing import eventually
+from schemas.records import Label, LabelledWindow
+
+pytestmark = pytest.mark.integration
+
+COMMAND = (sys.executable, "-P", "-c", "from microservo.cli import main; main()")
+TOPOLOGY = """
+name = "pair"
+entry = "front"
+[services.front.endpoints.Page]
+calls = [{ service = "back", endpoint = "Work" }]
+[services.back.endpoints.Work]
+cpu_ms = 1.0
+[[journeys]]
+name = "visit"
+steps = [{ endpoint = "Page" }]
+"""
+HOSTS = """
+[[host]]
+name = "berlin"
+latitude = 52.5
+longitude = 13.4
+[[host]]
+name = "boston"
+latitude = 42.4
+longitude = -71.1
+[[host]]
+name = "tokyo"
+latitude = 35.7
+longitude = 139.7
+"""
+TIMEOUT_S = 300.0
+
+
+class System:
+    """A managed system as people start it, and what can be asked of it.
+
+    Args:
+        folder: with its home and files.
+        servers: of the broker.
+        prefix: of its topics.
+        broker: the same.
+    """
+
+    def __init__(self, folder: Path, servers: str, prefix: str, broker: KafkaBroker) -> None:
+        self._folder = folder
+        self._command = (*COMMAND, "--bootstrap-servers", servers, "--topic-prefix", prefix)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("MICROSERVO_")}
+        self._environment = {**kept, "MICROSERVO_HOME": str(folder / "home"), "PYTHONUNBUFFERED": "1"}
+        self.client = Client(broker=broker, topic_prefix=prefix)
+        # On a busy machine the broker shows new topics late.
+        retry(lambda: self.client.topics.ensure(partitions=2), timeout_s=120)
+        (folder / "pair.toml").write_text(TOPOLOGY)
+        (folder / "hosts.toml").write_text(HOSTS)
+
+    @contextmanager
+    def up(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Runs until the end of the block; all that is left then is killed with it."""
+        log = self._folder / "up.log"
+        arguments = ("--topology", "pair.toml", "--hosts", "hosts.toml", "--journeys-per-s", "5")
+        with log.open("w") as out:
+            process = subprocess.Popen(
+                [*self._command, "up", "--managed", *arguments, "--partitions", "2", "--fault-free", "1s"],
+                stdout=out,
+                stderr=out,
+                cwd=self._folder,
+                env=self._environment,
+            )
+        with process:
+            try:
+                eventually(
+                    lambda: "is running" in log.read_text() or process.poll() is not None,
+                    timeout_s=2 * TIMEOUT_S,
+                    what="the system",
+                )
+                assert process.poll() is None, log.read_text()
+                yield process
+            finally:
+                process.kill()
+
+    def call(self, *arguments: str) -> str:
+        """What a command prints."""
+        ended = subprocess.run(
+            [*self._command, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+            env=self._environment,
+        )
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    @property
+    def state(self) -> TargetState:
+        """What faults find."""
+        return read_state(self._folder / "home" / "systems" / "default" / "target" / "target.json")
+
+    @property
+    def registry_url(self) -> str:
+        file = self._folder / "home" / "systems" / "default" / "system.json"
+        return f"http://127.0.0.1:{json.loads(file.read_text())['ports']['registry-api']}"
+
+    def hosts(self) -> dict[str, str]:
+        """The hosts of the containers that run, by service; several with a "+" between."""
+        found: dict[str, list[str]] = {}
+        for each in self.client.manager.list("container"):
+            if each.values["state"] == "running":
+                found.setdefault(str(each.values["service"]), []).append(str(each.values["host"]))
+        return {service: "+".join(sorted(hosts)) for service, hosts in found.items()}
+
+    def container(self, service: str) -> str:
+        """The container of a service that runs."""
+        (found,) = [
+            each.name
+            for each in self.client.manager.list("container")
+            if each.values["service"] == service and each.values["state"] == "running"
+        ]
+        return found
+
+    def have_fault(self, kind: str, **given: object) -> str:
+        """Has a fault of `back` come and go; its id."""
+        fault_id = self.client.faults.request(kind, service="back", duration="3s", **given)  # type: ignore[arg-type]
+        self.client.faults.wait(fault_id, "recovered", timeout_s=TIMEOUT_S)
+        return fault_id
+
+    def wait_for_labels(self, roots: Mapping[str, str]) -> None:
+        """Waits until windows of `back` have these faults as root cause, and those of its caller not.
+
+        Args:
+            roots: the container that each fault was in, by the fault's id.
+        """
+        missing = {(fault_id, "back") for fault_id in roots}
+        # Requests go through a fault on telemetry as before, so it reaches no caller.
+        missing |= {(fault_id, "front") for fault_id in roots if not fault_id.startswith("telemetry-")}
+        with self.client.topics.subscribe("labelled-windows", start="earliest") as windows:
+
+            def are_there() -> bool:
+                received = windows.poll(1.0)
+                window = received.record if received else None
+                if isinstance(window, LabelledWindow):
+                    for label in window.labels:
+                        missing.discard((label.fault_id, window.service))
+                        check(window.service, label, roots)
+                return not missing
+
+            eventually(are_there, timeout_s=TIMEOUT_S, interval_s=0.0, what=f"labels of {sorted(roots)}")
+
+
+def check(service: str, label: Label, roots: Mapping[str, str]) -> None:
+    assert label.root_service == "back"
+    assert (label.role == "root_cause") == (service == "back"), (service, label)
+    assert set(label.instances) <= {roots[label.fault_id]}
+    if service == "back" and label.overlap > 0:
+        assert label.instances == (roots[label.fault_id],)
+
+
+def assert_each_runs_once(system: System) -> None:
+    hosts = system.hosts()
+    assert hosts.keys() == {"front", "back"}
+    assert set(hosts.values()) <= {"berlin", "boston", "tokyo"}
+
+
+@pytest.fixture
+def system(
+    kafka_broker: KafkaBroker, kafka_bootstrap_servers: str, topic_prefix: str, tmp_path: Path
+) -> System:
+    return System(tmp_path, kafka_bootstrap_servers, topic_prefix, kafka_broker)
+
+
+def test_services_on_hosts_of_a_file_are_moved_and_have_faults_and_labels_until_down_ends_all(
+    system: System,
+) -> None:
+    with system.up() as process:
+        assert system.hosts() == {"front": "berlin", "back": "berlin"}
+        nodes = {each.name for each in system.client.manager.list("node") if each.values["is_ready"]}
+        assert nodes == {"berlin", "boston", "tokyo"}
+        back = system.container("back")
+        roots = {system.have_fault("network-delay", parameters={"latency": "100ms"}): back}
+
+        system.call("manage", "migrate", back, "--at", "35.7,139.7", "--wait")
+        eventually(
+            lambda: (
+                system.hosts() == {"front": "berlin", "back": "tokyo"}
+                and back not in {each.id for each in system.state.instances}
+            ),
+            timeout_s=TIMEOUT_S,
+            what="the service having moved",
+        )
+        moved = system.container("back")
+        assert moved != back
+        with RegistryClient(system.registry_url, token=system.state.control_token) as registry:
+
+            def registered() -> list[tuple[str, str, str]]:
+                return [(each.instance_id, each.region, each.state) for each in registry.endpoints("back")]
+
+            eventually(
+                lambda: registered() == [(moved, "Asia", "up")], timeout_s=TIMEOUT_S, what="its registration"
+            )
+        # What moved is the target still.
+        for kind in ("telemetry-drop", "http-abort", "host-down"):
+            roots[system.have_fault(kind)] = moved
+        system.wait_for_labels(roots)
+
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert "has ended" in system.call("down")
+        assert process.wait(TIMEOUT_S) == 130
+        _, alive = psutil.wait_procs(children, timeout=TIMEOUT_S)
+        assert alive == []
+    assert [each.status for each in system.client.runs.list()] == ["finished"]
+
+
+def test_a_managed_system_that_was_ended_or_killed_begins_again_where_it_was(system: System) -> None:
+    with system.up():
+        system.client.manager.create("condition/idle", field="cpu-%", operator="<", value=0.0)
+        system.call("down")
+    with system.up() as process:
+        assert_each_runs_once(system)
+        assert "condition/idle" in {each.key for each in system.client.manager.list("condition")}
+        process.kill()
+    with system.up():
+        assert_each_runs_once(system)
+        system.call("down")
