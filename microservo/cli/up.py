@@ -82,7 +82,8 @@ OTLP_PORT, OTLP_GRPC_PORT = 4318, 4317
 @click.option(
     "--managed",
     is_flag=True,
-    help="A manager launches the target on hosts in Europe, North America and Asia, and keeps it running.",
+    help="A manager launches the target on hosts in Europe, North America and Asia, and keeps it running; "
+    "`microservo manage` asks it for moves and more.",
 )
 @click.option(
     "--hosts",
@@ -118,7 +119,9 @@ def up(
 
     Broker, target system under load, telemetry, labelled windows, fault injector, and the algorithms that are
     deployed. What lies on the topics stays for the next start, and so do they. With --target kubernetes the
-    target is what runs in a cluster already: docs/kubernetes.md.
+    target is what runs in a cluster already: docs/kubernetes.md. With --managed a master manager places the
+    target on hosts of several regions on this machine, and regions with containers get a registry, a load
+    balancer (where nginx is installed) and a worker: docs/manager.md.
 
     \b
     Examples:
@@ -128,6 +131,7 @@ def up(
       microservo up --delay jshop=5s
       microservo up --source prometheus=http://127.0.0.1:9090
       microservo --bootstrap-servers kafka:9092 up
+      microservo up --managed
       microservo up --managed --hosts hosts.toml
       microservo up --target kubernetes --namespace shop --otlp-host 0.0.0.0
     """
@@ -188,7 +192,7 @@ From another terminal:
   microservo dataset rebuild --run latest --out ./dataset
 """
 _MANAGED = """  microservo manage list container
-  microservo manage seed-components
+  microservo manage migrate CONTAINER --at 35.7,139.7 --wait
   microservo manage events --follow
 """
 _END = """

@@ -18,6 +18,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from microservo.domain.geography import Coordinates, region_of
 from microservo.errors import InvalidInput
 
 _GIB = 2**30
@@ -43,6 +44,16 @@ class HostOptions(BaseModel):
     cores: float = Field(default=4.0, gt=0)
     memory_bytes: float = Field(default=16.0 * _GIB, gt=0)
     disk_bytes: float = Field(default=100.0 * _GIB, gt=0)
+
+    @property
+    def coordinates(self) -> Coordinates:
+        """Where it is."""
+        return Coordinates(self.latitude, self.longitude)
+
+    @property
+    def region_name(self) -> str:
+        """The region that it is in."""
+        return self.region or region_of(self.coordinates).name
 
 
 THREE_REGIONS = (

@@ -19,7 +19,6 @@ from microservo.application.connection import kafka_settings
 from microservo.application.progress import Progress
 from microservo.client import Client
 from microservo.domain.geography import Coordinates
-from microservo.domain.target_memory import topology_memory_bytes
 from microservo.platforms.local.platform import LocalPlatform
 from microservo.platforms.local.token import new_token
 from microservo.platforms.local.topology_files import read_topology
@@ -28,7 +27,7 @@ from microservo.system.broker import start_broker
 from microservo.system.claim import claimed
 from microservo.system.logs import fresh_logs
 from microservo.system.managing import ManagingProcesses, managing_ports
-from microservo.system.memory import BROKER_BYTES, REGIONAL_BYTES, check_memory
+from microservo.system.memory import BROKER_BYTES, REGIONAL_BYTES, check_memory, moved_topology_bytes
 from microservo.system.options import SystemOptions
 from microservo.system.processes import COLLECTOR, Pipeline
 from microservo.system.run_record import RunRecord, ensure_topics
@@ -82,8 +81,7 @@ class RegionalSystem:
         topology = read_topology(self.options.topology)
         check_memory(
             topology.name,
-            # A move has both for a while.
-            target_bytes=2 * topology_memory_bytes(topology),
+            target_bytes=moved_topology_bytes(topology),
             beside_bytes=REGIONAL_BYTES + (0 if self.options.bootstrap_servers else BROKER_BYTES),
         )
         folders = self.options.folders

@@ -9,15 +9,14 @@ import pytest
 from click.testing import CliRunner
 
 from microservo.cli.root import cli
-from microservo.domain.geography import Coordinates, region_of
 from microservo.errors import InvalidInput
-from microservo.system.hosts import THREE_REGIONS, hosts_in
+from microservo.system.hosts import THREE_REGIONS, HostOptions, hosts_in
 
 HOST = '[[host]]\nname = "{}"\nlatitude = {}\nlongitude = 13.4\n'
 
 
 def test_without_a_file_there_is_a_host_in_each_of_three_regions() -> None:
-    regions = [region_of(Coordinates(each.latitude, each.longitude)).name for each in THREE_REGIONS]
+    regions = [each.region_name for each in THREE_REGIONS]
     assert regions == ["Europe", "North America", "Asia"]
 
 
@@ -60,3 +59,8 @@ def test_hosts_where_there_can_be_none_are_refused(options: list[str], said: str
     ended = CliRunner().invoke(cli, ["up", *options])
     assert ended.exit_code != 0
     assert said in ended.output
+
+
+def test_a_host_is_in_the_region_that_it_names_or_else_in_the_nearest() -> None:
+    assert HostOptions(name="a", latitude=35.7, longitude=139.7).region_name == "Asia"
+    assert HostOptions(name="a", latitude=35.7, longitude=139.7, region="mine").region_name == "mine"

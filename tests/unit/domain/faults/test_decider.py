@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from microservo.domain.faults.base import Wire
 from microservo.domain.faults.decider import Action, Event, InjectorState, decide
 from microservo.domain.faults.decider.actions import Apply, Check, Publish, Recover, Release, Schedule
@@ -111,30 +109,3 @@ def test_instances_are_asked_once_what_no_fault_owns_and_again_if_silent() -> No
     assert decide(state, TargetSeen(now_us=1, target=TARGET))[1] == ()
     again = decide(state, ReleaseUnanswered(now_us=1, instance="cart-0", attempts=1))[1]
     assert again == (Release(instance="cart-0", attempts=1, at_us=1_000_001),)
-
-
-@pytest.mark.parametrize(
-    ("kind", "parameters", "told"),
-    [
-        ("network-delay", {"latency": "300ms"}, {"cart": "root", "front": "caller"}),
-        ("telemetry-drop", {}, {"cart": "root"}),
-    ],
-)
-def test_a_fault_on_telemetry_is_told_of_its_own_service_and_of_no_caller(
-    kind: str, parameters: dict[str, str], told: dict[str, str]
-) -> None:
-    target = replace(TARGET, kinds=frozenset({kind}), edges=(("front", "cart"),))
-    request = replace(REQUEST, kind=kind, parameters=parameters)
-    state = InjectorState(run_id="run-1")
-    published: dict[str, str] = {}
-    for event in (
-        TargetSeen(now_us=0, target=target),
-        RequestReceived(now_us=0, request=request),
-        APPLY_DUE,
-        CONFIRMED,
-    ):
-        state, actions = decide(state, event)
-        for action in actions:
-            if isinstance(action, Publish):
-                published |= {each.service: each.relation for each in action.service_faults}
-    assert published == told
