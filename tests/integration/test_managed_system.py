@@ -30,7 +30,7 @@ TOPOLOGY = """
 name = "pair"
 entry = "front"
 [services.front.endpoints.Page]
-calls = [{ service = "back", endpoint = "Work" }]
+calls = [{ service = "back", endpoint = "Work", timeout_ms = 4000 }]
 [services.back.endpoints.Work]
 cpu_ms = 1.0
 [[journeys]]
@@ -140,18 +140,26 @@ class System:
 
     def container(self, service: str) -> str:
         """The container of a service that runs."""
-        (found,) = [
+        (found,) = self.running(service)
+        return found
+
+    def running(self, service: str) -> list[str]:
+        """The containers of a service that run."""
+        return [
             each.name
             for each in self.client.manager.list("container")
             if each.values["service"] == service and each.values["state"] == "running"
         ]
-        return found
 
     def have_fault(self, kind: str, **given: object) -> str:
         """Has a fault of `back` come and go; its id."""
-        fault_id = self.client.faults.request(kind, service="back", duration="3s", **given)  # type: ignore[arg-type]
+        fault_id = self.client.faults.request(kind, service="back", duration="4s", **given)  # type: ignore[arg-type]
         self.client.faults.wait(fault_id, "recovered", timeout_s=TIMEOUT_S)
         return fault_id
+
+    def verdicts(self) -> dict[str, str]:
+        """The effect observer's verdict on each fault, by id."""
+        return {each.fault_id: each.verdict for each in self.client.faults.list()}
 
     def wait_for_labels(self, roots: Mapping[str, str]) -> None:
         """Waits until windows of `back` have these faults as root cause, and those of its caller not.
@@ -252,15 +260,28 @@ def test_a_target_on_hosts_is_moved_and_has_faults_and_labels_until_ctrl_c_ends_
                 lambda: registered() == [(moved, "Asia", "up")], timeout_s=TIMEOUT_S, what="its registration"
             )
         # What moved is the target still.
-        for kind in ("telemetry-drop", "http-abort"):
+        for kind in ("telemetry-drop", "http-abort", "region-cut"):
             roots[system.have_fault(kind)] = moved
-        system.wait_for_labels(roots)
 
         system.call("manage", "assign", "berlin", "worker-europe", codes=(0, 3))
         eventually(
             lambda: system.managers() == {"front": "worker-europe", "back": "master"},
             timeout_s=TIMEOUT_S,
             what="the region's worker managing its host",
+        )
+        # One that fails has what ran there be brought back elsewhere, by whoever manages that host.
+        roots[system.have_fault("host-down")] = moved
+        eventually(
+            lambda: len(system.running("back")) == 1 and system.running("back") != [moved],
+            timeout_s=TIMEOUT_S,
+            what="the service being back",
+        )
+        system.wait_for_labels(roots)
+        judged = {each for each in roots if each.startswith(("region-cut", "host-down"))}
+        eventually(
+            lambda: {system.verdicts()[each] for each in judged} == {"confirmed"},
+            timeout_s=TIMEOUT_S,
+            what="both faults being confirmed",
         )
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
