@@ -10,6 +10,7 @@ from typing import TypeVar
 from microservo.client import Client
 from microservo.domain.geography import Coordinates
 from microservo.errors import InvalidInput, Retryable, Unavailable
+from microservo.platforms.driver import Driver
 from microservo.platforms.local.topology_files import read_topology
 from microservo.system.hosts import HostOptions
 
@@ -29,12 +30,16 @@ class AppPlacing:
 
     Args:
         client: of the system.
+        driver: that the manager has; it knows which hosts are really up.
         timeout_s: how many seconds all steps together may take.
         report: called with what it waits for.
     """
 
-    def __init__(self, client: Client, timeout_s: float, *, report: Callable[[str], None] = _nobody) -> None:
+    def __init__(
+        self, client: Client, driver: Driver, timeout_s: float, *, report: Callable[[str], None] = _nobody
+    ) -> None:
         self._manager = client.manager
+        self._driver = driver
         self._deadline_s = time.monotonic() + timeout_s
         self._report = report
 
@@ -128,13 +133,24 @@ class AppPlacing:
             self._manager.update(f"host/{host.name}", **values)
 
     def _join(self, host: str) -> None:
-        """Has a host join, or start again if it was a node of an earlier time."""
-        if host not in self._ready():
+        """Has a host join, or start again if it was a node of an earlier time.
+
+        Raises:
+            Unavailable: the manager has still to notice that it is one no more.
+        """
+        is_known, is_up = host in self._ready(), host in self._up()
+        if is_known and not is_up:
+            msg = f"host {host} is recorded as running, and is not"
+            raise Unavailable(msg)
+        if not is_known:
             self._manager.join(host)
 
     def _launch(self, app: str, near: Coordinates) -> None:
         if not any(each.name == f"launch-app:{app}" for each in self._manager.list("pending-action")):
             self._manager.launch_app(app, near=(near.latitude, near.longitude))
+
+    def _up(self) -> set[str]:
+        return {each.name for each in self._driver.hosts() if each.up}
 
     def _ready(self) -> set[str]:
         return {each.name for each in self._manager.list("node") if each.values["is_ready"]}

@@ -188,7 +188,7 @@ class FollowTheSun:
             stage.show("all on berlin")
 
     def _placing(self, timeout_s: float, stage: Stage) -> AppPlacing:
-        return AppPlacing(self.system.client, timeout_s, report=stage.show)
+        return AppPlacing(self.system.client, self.system.driver, timeout_s, report=stage.show)
 
     def _set_rule(self) -> None:
         """Any container that is in use moves where demand for it is, if a host there is nearer."""

@@ -83,7 +83,7 @@ class ManagedLauncher:
             supervisor.wait_ready([spec.name], _START_S)
         broker = KafkaBroker(kafka_settings(environment["MICROSERVO_BOOTSTRAP_SERVERS"]))
         client = Client(broker=broker, topic_prefix=options.topic_prefix)
-        placing = AppPlacing(client, _SERVICES_S)
+        placing = AppPlacing(client, managing.driver, _SERVICES_S)
         placing.join_hosts(options.hosts)
         placing.run_app(options.topology, near=first.coordinates)
         kinds, lacking = _components()

@@ -10,7 +10,7 @@ from microservo.adapters.ports import free_ports
 from microservo.adapters.processes import python_argv
 from microservo.domain.geography import Coordinates
 from microservo.platforms.local.places import place_text
-from microservo.platforms.local.remote_driver import LAUNCHER_URL, MANAGER_DRIVER
+from microservo.platforms.local.remote_driver import LAUNCHER_URL, MANAGER_DRIVER, RemoteDriver
 from microservo.platforms.local.token import VARIABLE
 from microservo.platforms.local.topology_files import topology_file
 from microservo.runtime.probe import is_healthy
@@ -63,6 +63,11 @@ class ManagingProcesses:
     def launcher_url(self) -> str:
         """Where drivers ask."""
         return f"http://127.0.0.1:{self.ports[LAUNCHER]}"
+
+    @property
+    def driver(self) -> RemoteDriver:
+        """What the managers have."""
+        return RemoteDriver(self.launcher_url, self.token, managed_by=self.tag)
 
     def registry(self) -> ProcessSpec:
         """Is told from where services are asked for, and of containers in regions without one."""

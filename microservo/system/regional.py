@@ -19,6 +19,7 @@ from microservo.application.connection import kafka_settings
 from microservo.application.progress import Progress
 from microservo.client import Client
 from microservo.domain.geography import Coordinates
+from microservo.platforms.driver import Driver
 from microservo.platforms.local.platform import LocalPlatform
 from microservo.platforms.local.token import new_token
 from microservo.platforms.local.topology_files import read_topology
@@ -52,6 +53,13 @@ class RegionalSystem:
         self._supervisor: Supervisor | None = None
         self._record: RunRecord | None = None
         self._broker: Broker | None = None
+        self._driver: Driver | None = None
+
+    @property
+    def driver(self) -> Driver:
+        """Of its hosts and containers, as the manager has it."""
+        assert self._driver is not None
+        return self._driver
 
     @property
     def client(self) -> Client:
@@ -128,6 +136,7 @@ class RegionalSystem:
             otlp_url=f"http://127.0.0.1:{otlp}",
             collector_url=f"http://127.0.0.1:{control}",
         )
+        self._driver = managing.driver
         stages = (
             [pipeline.collector(managing.token), managing.registry()],
             [managing.launcher(users_at)],

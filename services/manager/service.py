@@ -32,6 +32,7 @@ from microservo.sources.prometheus.settings import PrometheusSettings
 from schemas.catalogue import CONTROL_COMMANDS, CONTROL_EVENTS, MANAGER_HEARTBEATS, SYSTEM_STATE
 from schemas.codec import SchemaError, decode_as
 from schemas.records import ControlEvent, ManagerHeartbeat
+from services.manager.absent import AbsentHosts
 from services.manager.acts import ActionPublisher
 from services.manager.inbox import FOLLOWED, Inbox, life_header
 from services.manager.manager import Manager
@@ -167,6 +168,7 @@ class ManagerProcess:
         self._ticked_us = 0
         self._went_on_us = 0
         self._orphans = Orphans()
+        self._absent = AbsentHosts()
         self._may_have_new_hosts = False
         self._is_away = False
 
@@ -272,6 +274,8 @@ class ManagerProcess:
         if now >= self._ticked_us + _TICK_US:
             self._ticked_us = now
             self.manager.tell_all(self.manager.unheard(self._watcher.seen(), self._watcher.up()))
+            absent = self.manager.absent_hosts(self._watcher.up())
+            self.manager.tell_all(self._absent.found(absent, now))
             self._tell_orphans(now)
             self.manager.tell_all(self._accounts.measured(self.manager.state, now))
             self.manager.tell_all([events.TimePassed(now_us=now)])

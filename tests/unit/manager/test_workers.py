@@ -138,3 +138,20 @@ def test_while_the_master_is_away_a_worker_keeps_the_minimum_on_its_own_hosts(
     else:
         world.infrastructure.end(name, -9)
     eventually(lambda: "tokyo" in world.running().values(), timeout_s=30, what="one in Asia")
+
+
+def test_a_host_that_failed_when_its_worker_had_ended_is_down_once_the_master_gets_it(
+    world: Fleet, broker: MemoryBroker
+) -> None:
+    _, worker = started(world, Link(broker))
+    (name,) = world.client.manager.launch("front", near=ASIA, finish_s=20).containers
+    worker.kill()
+    world.infrastructure.stop_host("tokyo")
+    assert world.states() == {name: "running"}
+    world.client.manager.assign("tokyo")
+    eventually(
+        lambda: list(world.running().values()) == ["berlin"] and list(world.states().values()) == ["running"],
+        timeout_s=30,
+        what="what ran there running elsewhere",
+    )
+    assert world.client.manager.show("host/tokyo").values["state"] == "down"
