@@ -20,7 +20,9 @@ from microservo.system.memory import moved_topology_bytes
 from microservo.system.options import SystemOptions
 
 _START_S = 120.0
-_SERVICES_S = 300.0
+_PLACED_S = 300.0
+_PLACED_S_PER_SERVICE = 8.0
+"""Two processes for each, which load Python and what they need; a busy machine takes long to start many."""
 _HOST_START_S = 1.0
 
 
@@ -83,7 +85,8 @@ class ManagedLauncher:
             supervisor.wait_ready([spec.name], _START_S)
         broker = KafkaBroker(kafka_settings(environment["MICROSERVO_BOOTSTRAP_SERVERS"]))
         client = Client(broker=broker, topic_prefix=options.topic_prefix)
-        placing = AppPlacing(client, managing.driver, _SERVICES_S)
+        timeout_s = _PLACED_S + _PLACED_S_PER_SERVICE * len(self.services)
+        placing = AppPlacing(client, managing.driver, timeout_s)
         placing.join_hosts(options.hosts)
         placing.run_app(options.topology, near=first.coordinates)
         kinds, lacking = _components()
