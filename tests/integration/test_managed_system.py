@@ -7,9 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 import pytest
@@ -17,6 +19,7 @@ import pytest
 from microservo import Client, RegistryClient
 from microservo.adapters.kafka import KafkaBroker
 from microservo.adapters.nginx import find_nginx
+from microservo.application.manager_entities import EntityView
 from microservo.errors import Unavailable
 from microservo.platforms.local.state import TargetState, read_state
 from microservo.retry import retry
@@ -52,6 +55,10 @@ latitude = 35.7
 longitude = 139.7
 """
 TIMEOUT_S = 300.0
+_ASK_S = 5.0
+
+
+T = TypeVar("T")
 
 
 class System:
@@ -100,9 +107,9 @@ class System:
             finally:
                 process.kill()
 
-    def call(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> str:
-        """What a command prints that ends with one of some codes."""
-        ended = subprocess.run(
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs a command to its end."""
+        return subprocess.run(
             [*self._command, *arguments],
             capture_output=True,
             text=True,
@@ -110,8 +117,30 @@ class System:
             check=False,
             env=self._environment,
         )
-        assert ended.returncode in codes, ended.stderr
-        return ended.stdout
+
+    def manage(self, *arguments: str, until: Callable[[], bool], what: str) -> None:
+        """Asks the manager for something until that is so.
+
+        On a busy machine its answer may be late, and it refuses then what is under way.
+        """
+        said = ""
+
+        def is_so() -> bool:
+            nonlocal said
+            if not until():
+                said += self.call("manage", *arguments).stderr
+            return until()
+
+        try:
+            eventually(is_so, timeout_s=TIMEOUT_S, interval_s=_ASK_S, what=what)
+        except AssertionError as error:
+            error.add_note(said)
+            raise
+
+    def down(self) -> None:
+        """Ends it from another terminal."""
+        ended = self.call("down")
+        assert "has ended" in ended.stdout, ended.stderr
 
     @property
     def state(self) -> TargetState:
@@ -123,6 +152,10 @@ class System:
         file = self._folder / "home" / "systems" / "default" / "system.json"
         return f"http://127.0.0.1:{json.loads(file.read_text())['ports']['registry-api']}"
 
+    def entities(self, kind: str) -> tuple[EntityView, ...]:
+        """What the manager knows."""
+        return patiently(lambda: self.client.manager.list(kind))
+
     def hosts(self) -> dict[str, str]:
         """The hosts of the target's containers that run, by service; several with a "+" between."""
         return self._of_running("host")
@@ -133,7 +166,7 @@ class System:
 
     def _of_running(self, field: str) -> dict[str, str]:
         found: dict[str, list[str]] = {}
-        for each in self.client.manager.list("container"):
+        for each in self.entities("container"):
             if each.values["state"] == "running" and each.values["service"] in ("front", "back"):
                 found.setdefault(str(each.values["service"]), []).append(str(each.values[field]))
         return {service: "+".join(sorted(values)) for service, values in found.items()}
@@ -147,19 +180,21 @@ class System:
         """The containers of a service that run."""
         return [
             each.name
-            for each in self.client.manager.list("container")
+            for each in self.entities("container")
             if each.values["service"] == service and each.values["state"] == "running"
         ]
 
     def have_fault(self, kind: str, **given: object) -> str:
         """Has a fault of `back` come and go; its id."""
-        fault_id = self.client.faults.request(kind, service="back", duration="4s", **given)  # type: ignore[arg-type]
-        self.client.faults.wait(fault_id, "recovered", timeout_s=TIMEOUT_S)
+        faults, fault_id = self.client.faults, f"{kind}-{uuid.uuid4().hex[:8]}"
+        asked = {"service": "back", "duration": "4s", "fault_id": fault_id, **given}
+        patiently(lambda: faults.request(kind, **asked))  # type: ignore[arg-type]
+        patiently(lambda: faults.wait(fault_id, "recovered", timeout_s=TIMEOUT_S))
         return fault_id
 
     def verdicts(self) -> dict[str, str]:
         """The effect observer's verdict on each fault, by id."""
-        return {each.fault_id: each.verdict for each in self.client.faults.list()}
+        return {each.fault_id: each.verdict for each in patiently(self.client.faults.list)}
 
     def wait_for_labels(self, roots: Mapping[str, str]) -> None:
         """Waits until windows of `back` have these faults as root cause, and those of its caller not.
@@ -184,6 +219,11 @@ class System:
             eventually(are_there, timeout_s=TIMEOUT_S, interval_s=0.0, what=f"labels of {sorted(roots)}")
 
 
+def patiently(act: Callable[[], T]) -> T:
+    """What comes of it once the broker, and the manager, answer."""
+    return retry(lambda: retry(act, timeout_s=TIMEOUT_S), timeout_s=TIMEOUT_S, passing=Unavailable)
+
+
 def check(service: str, label: Label, roots: Mapping[str, str]) -> None:
     assert label.root_service == "back"
     assert (label.role == "root_cause") == (service == "back"), (service, label)
@@ -203,7 +243,7 @@ def wait_for_components(system: System, region: str) -> None:
             wanted
             == {
                 str(each.values["service"])
-                for each in system.client.manager.list("container")
+                for each in system.entities("container")
                 if each.values["region"] == region
                 and each.values["state"] == "running"
                 and str(each.values["service"]).startswith("region-")
@@ -228,24 +268,21 @@ def system(
 
 
 def test_a_target_on_hosts_is_moved_and_has_faults_and_labels_until_ctrl_c_ends_all(system: System) -> None:
-    manager = system.client.manager
     with system.up() as process:
         assert system.hosts() == {"front": "berlin", "back": "berlin"}
-        nodes = {each.name for each in manager.list("node") if each.values["is_ready"]}
+        nodes = {each.name for each in system.entities("node") if each.values["is_ready"]}
         assert nodes == {"berlin", "boston", "tokyo"}
         wait_for_components(system, "Europe")
         back = system.container("back")
         roots = {system.have_fault("network-delay", parameters={"latency": "100ms"}): back}
 
-        manager.update("settings/manager", migration_delay_us=1_000_000)
-        # 3: a busy manager may have done it, and not have answered in time.
-        system.call("manage", "migrate", back, "--at", "35.7,139.7", "--wait", codes=(0, 3))
-        eventually(
-            lambda: (
+        patiently(lambda: system.client.manager.update("settings/manager", migration_delay_us=1_000_000))
+        system.manage(
+            *("migrate", back, "--at", "35.7,139.7", "--wait"),
+            until=lambda: (
                 system.hosts() == {"front": "berlin", "back": "tokyo"}
                 and back not in {each.id for each in system.state.instances}
             ),
-            timeout_s=TIMEOUT_S,
             what="the service having moved",
         )
         moved = system.container("back")
@@ -263,10 +300,9 @@ def test_a_target_on_hosts_is_moved_and_has_faults_and_labels_until_ctrl_c_ends_
         for kind in ("telemetry-drop", "http-abort", "region-cut"):
             roots[system.have_fault(kind)] = moved
 
-        system.call("manage", "assign", "berlin", "worker-europe", codes=(0, 3))
-        eventually(
-            lambda: system.managers() == {"front": "worker-europe", "back": "master"},
-            timeout_s=TIMEOUT_S,
+        system.manage(
+            *("assign", "berlin", "worker-europe"),
+            until=lambda: system.managers() == {"front": "worker-europe", "back": "master"},
             what="the region's worker managing its host",
         )
         # One that fails has what ran there be brought back elsewhere, by whoever manages that host.
@@ -289,17 +325,21 @@ def test_a_target_on_hosts_is_moved_and_has_faults_and_labels_until_ctrl_c_ends_
         _, alive = psutil.wait_procs(children, timeout=TIMEOUT_S)
         assert alive == []
     assert [each.status for each in system.client.runs.list()] == ["finished"]
-    assert not manager.list("container")
+    assert not system.entities("container")
 
 
 def test_a_managed_system_that_was_ended_or_killed_begins_again_where_it_was(system: System) -> None:
     with system.up():
-        system.client.manager.create("condition/idle", field="cpu-%", operator="<", value=0.0)
-        system.call("down")
+        system.manage(
+            *("create", "condition/idle", "field=cpu-%", "operator=<", "value=0"),
+            until=lambda: "condition/idle" in {each.key for each in system.entities("condition")},
+            what="the condition",
+        )
+        system.down()
     with system.up() as process:
         assert_each_runs_once(system)
-        assert "condition/idle" in {each.key for each in system.client.manager.list("condition")}
+        assert "condition/idle" in {each.key for each in system.entities("condition")}
         process.kill()
     with system.up():
         assert_each_runs_once(system)
-        system.call("down")
+        system.down()
