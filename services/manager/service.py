@@ -15,7 +15,7 @@ from microservo.adapters.kafka import KafkaBroker
 from microservo.domain.manager import events
 from microservo.domain.manager.accounting import Accounts
 from microservo.domain.manager.state import COMMANDS_KEPT, SystemState
-from microservo.errors import Fatal, InvalidInput, Retryable
+from microservo.errors import Fatal, InvalidInput, Retryable, Unavailable
 from microservo.log.dead_letters import DeadLetters
 from microservo.log.ranges import read_ranges
 from microservo.log.reader import ranges_from, read_state, tail
@@ -304,7 +304,7 @@ class ManagerProcess:
         logger.warning("stood still for %.1f s", (self._went_on_us - before_us) / 1e6)
         try:
             lives = read_state(self._reading, self._settings.topic(MANAGER_HEARTBEATS), ManagerHeartbeat)
-        except Retryable as error:
+        except (Retryable, Unavailable) as error:
             self._log_away(error)
             return
         newest = lives.get(self._settings.manager_name)
