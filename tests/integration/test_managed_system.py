@@ -324,8 +324,7 @@ def test_a_target_on_hosts_is_moved_and_has_faults_and_labels_until_ctrl_c_ends_
         assert process.wait(TIMEOUT_S) == 130
         _, alive = psutil.wait_procs(children, timeout=TIMEOUT_S)
         assert alive == []
-    assert [each.status for each in system.client.runs.list()] == ["finished"]
-    assert not system.entities("container")
+    assert [each.status for each in patiently(system.client.runs.list)] == ["finished"]
 
 
 def test_a_managed_system_that_was_ended_or_killed_begins_again_where_it_was(system: System) -> None:
