@@ -271,7 +271,10 @@ class EmbeddedSystem:
         with self._progress.stage("target") as stage, self._writable():
             control_url = f"http://127.0.0.1:{control_port}"
             made = self._launcher.start(
-                supervisor, f"http://127.0.0.1:{otlp_port}", collector=(COLLECTOR, control_url)
+                supervisor,
+                f"http://127.0.0.1:{otlp_port}",
+                collector=(COLLECTOR, control_url),
+                environment=pipeline.environment,
             )
             stage.show(made)
         with self._progress.stage("fault injector"):
@@ -294,6 +297,7 @@ class EmbeddedSystem:
                 "otlp": pipeline.otlp_port,
                 "otlp-grpc": pipeline.otlp_grpc_port,
                 **pipeline.health_ports,
+                **self._launcher.ports,
             },
         )
         with self._writable():

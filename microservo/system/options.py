@@ -10,6 +10,7 @@ from microservo.domain.window_policy import WindowPolicy
 from microservo.log.topics import DEFAULT_PARTITIONS
 from microservo.sources.declared import AnySource, check_names, source_named, sources_in
 from microservo.supervision.system_file import DEFAULT_SYSTEM, system_dir
+from microservo.system.hosts import HostOptions
 
 ALGORITHMS = ("n-sigma", "random")
 """An algorithm, and chance as its control."""
@@ -41,6 +42,7 @@ class SystemOptions:
         partitions: of each topic that has to be made.
         topology: name of a shipped topology, or path of one.
         cluster: where the target runs already; None starts the topology on this machine.
+        hosts: where a manager launches the topology and keeps it; without any it runs unmanaged.
         bootstrap_servers: a Kafka to use instead of the embedded one.
         topic_prefix: put before every topic name.
         policy: how windows are cut, in microseconds.
@@ -63,6 +65,7 @@ class SystemOptions:
     partitions: int = DEFAULT_PARTITIONS
     topology: str = "online-boutique"
     cluster: ClusterOptions | None = None
+    hosts: tuple[HostOptions, ...] = ()
     bootstrap_servers: str | None = None
     topic_prefix: str = ""
     policy: WindowPolicy = field(default_factory=WindowPolicy)

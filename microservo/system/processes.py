@@ -157,13 +157,15 @@ class Pipeline:
         return ProcessSpec(
             name=name,
             argv=python_argv(module),
-            env={**self._environment(), "MICROSERVO_HEALTH_PORT": str(port), **env},
+            env={**self.environment, "MICROSERVO_HEALTH_PORT": str(port), **env},
             log=self.folders.logs / f"{name}.log",
             stop_timeout_s=stop_timeout_s,
             ready=lambda: is_healthy(f"http://127.0.0.1:{port}"),
         )
 
-    def _environment(self) -> dict[str, str]:
+    @property
+    def environment(self) -> dict[str, str]:
+        """What each of our own processes gets."""
         return {
             "MICROSERVO_BOOTSTRAP_SERVERS": self.bootstrap_servers,
             "MICROSERVO_TOPIC_PREFIX": self.options.topic_prefix,
