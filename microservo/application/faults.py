@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from microservo.application.catalogue import from_catalogue
+from microservo.application.catalogue_lists import from_catalogue
 from microservo.application.command import Command, Context
 from microservo.application.following import FollowedFault
 from microservo.application.given import duration_us, instant_us, user_name
@@ -266,9 +266,10 @@ def force_fault(command: ForceFault, context: Context) -> tuple[str, ...]:
 
 
 def list_faults(command: ListFaults, context: Context) -> tuple[FaultEvent, ...]:
-    """The newest events, by the catalogue where one is named and up to date, else by the topics."""
+    """The newest events, by the catalogue where that is there, up to date and quicker, else by the topics."""
     connection = context.connection
-    found = from_catalogue(connection, lambda catalogue: catalogue.faults(history=command.history))
+    topic = FAULT_EVENTS if command.history else FAULTS
+    found = from_catalogue(connection, (topic,), lambda catalogue: catalogue.faults(history=command.history))
     if found is not None:
         return tuple(found)
     if command.history:

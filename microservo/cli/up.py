@@ -77,6 +77,13 @@ OTLP_PORT, OTLP_GRPC_PORT = 4318, 4317
     metavar="FILE.toml",
     help="The same with all that can be said of sources, as [[source]] tables.",
 )
+@click.option(
+    "--catalogue/--no-catalogue",
+    default=True,
+    show_default=True,
+    help="Whether lists and SQL have a database to read: SQLite in the system's folder, or what "
+    "MICROSERVO_CATALOGUE_URL names.",
+)
 @pass_session
 def up(
     session: Session,
@@ -97,6 +104,7 @@ def up(
     delays: tuple[tuple[str, int], ...],
     sources: tuple[str, ...],
     sources_file: Path | None,
+    catalogue: bool,
 ) -> None:
     """Run the whole system on this machine until Ctrl-C.
 
@@ -111,6 +119,7 @@ def up(
       microservo up --fault-free 10m
       microservo up --delay jshop=5s
       microservo up --source prometheus=http://127.0.0.1:9090
+      microservo up --no-catalogue
       microservo --bootstrap-servers kafka:9092 up
       microservo up --target kubernetes --namespace shop --otlp-host 0.0.0.0
     """
@@ -128,6 +137,7 @@ def up(
         fault_free_s=fault_free_s,
         delays_us=dict(delays),
         sources=declared_sources(sources, sources_file),
+        catalogue=catalogue,
     )
     system = EmbeddedSystem(options, TerminalProgress(console()))
     with handled_signals(system.kill), system:

@@ -88,7 +88,7 @@ def test_the_api_server_takes_all_of_it_and_every_pod_is_kept_small(kubernetes_c
         f"target.namespaces={{{namespace},{other}}}",
     )
     pods = [each["spec"]["template"]["spec"] for each in found if each["kind"] in ("Deployment", "Job")]
-    assert len(pods) == 9
+    assert len(pods) == 10
     for pod in pods:
         assert pod["securityContext"]["runAsNonRoot"]
         for container in pod["containers"]:
