@@ -1,6 +1,6 @@
 """Exports and imports of each format beside a plain copy of the same bytes: `python -m benchmarks.formats`.
 
-The copy reads each file that was written and writes it again: CSV and Parquet as tables by pyarrow, all else as
+The copy reads each file that was written and writes it again: CSV and Parquet as tables by pyarrow, others as
 bytes. So both sides of a ratio have the same bytes to write, and the exporter has to make them first.
 """
 
