@@ -177,7 +177,9 @@ def test_a_broker_that_does_not_answer_is_reported_in_one_line(environment: dict
     assert "Traceback" not in answer.stderr
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("sent", "catalogue"), [(signal.SIGINT, "--catalogue"), (signal.SIGTERM, "--no-catalogue")]
+)
 def test_up_runs_in_any_folder_and_shell_until_it_is_stopped_and_leaves_nothing(
     call: Call,
     kafka_bootstrap_servers: str,
@@ -186,6 +188,7 @@ def test_up_runs_in_any_folder_and_shell_until_it_is_stopped_and_leaves_nothing(
     tmp_path: Path,
     *,
     sent: signal.Signals,
+    catalogue: str,
 ) -> None:
     topology, log = tmp_path / "tiny.toml", tmp_path / "up.log"
     topology.write_text(TINY, "utf-8")
@@ -210,6 +213,7 @@ def test_up_runs_in_any_folder_and_shell_until_it_is_stopped_and_leaves_nothing(
                 "4",
                 "--partitions",
                 "1",
+                catalogue,
             ],
             stdout=out,
             stderr=out,
@@ -225,6 +229,12 @@ def test_up_runs_in_any_folder_and_shell_until_it_is_stopped_and_leaves_nothing(
             )
             assert process.poll() is None, log.read_text()
             assert f"OTLP http://127.0.0.1:{otlp_port}\n" in log.read_text()
+            if catalogue == "--catalogue":
+                eventually(
+                    lambda: rows_of_runs(environment) == 1, timeout_s=120, what="the run in the catalogue"
+                )
+            else:
+                assert rows_of_runs(environment) is None
             children = psutil.Process(process.pid).children(recursive=True)
             process.send_signal(sent)
             process.wait(120)
@@ -235,3 +245,14 @@ def test_up_runs_in_any_folder_and_shell_until_it_is_stopped_and_leaves_nothing(
     assert len(children) >= 10
     (run,) = [json.loads(line) for line in call("runs", "list", "--json").stdout.splitlines()]
     assert (run["status"], run["target"]) == ("finished", "tiny")
+
+
+def rows_of_runs(environment: dict[str, str]) -> int | None:
+    """How many runs the catalogue of the running system holds; None where it is not there."""
+    argv = [*COMMAND, "--system", "default", "catalogue", "show", "--json"]
+    answer = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False, env=environment)
+    if answer.returncode != 0:
+        # It is not there, or just being made.
+        assert answer.returncode in (1, 2), answer.stderr
+        return None
+    return int(json.loads(answer.stdout)["rows"]["runs"])
