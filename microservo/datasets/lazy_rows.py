@@ -78,7 +78,7 @@ class Rows:
         """The first rows, and no more of the files than that takes."""
         schema = self.schema
         found, left = [schema.empty_table()], count
-        # Not in batches of so few rows: all of a row group are made at once, and a thousand batches take seconds.
+        # Not in batches of so few rows: all of a row group are made at once, and thousands take seconds.
         for batch in self._batches(schema):
             found.append(pa.Table.from_batches([batch.slice(0, left)]))
             left -= min(left, batch.num_rows)
