@@ -120,10 +120,12 @@ class ListFaults(Command[tuple[FaultEvent, ...]]):
 
     Attributes:
         history: also of faults that were over so long ago that their states are no longer kept; takes as
-            long as the history is.
+            long as the history is where no catalogue has it.
+        fault_id: of this fault alone, however long it is over.
     """
 
     history: bool = False
+    fault_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,13 +269,18 @@ def force_fault(command: ForceFault, context: Context) -> tuple[str, ...]:
 
 def list_faults(command: ListFaults, context: Context) -> tuple[FaultEvent, ...]:
     """The newest events, by the catalogue where that is there, up to date and quicker, else by the topics."""
-    connection = context.connection
-    topic = FAULT_EVENTS if command.history else FAULTS
-    found = from_catalogue(connection, (topic,), lambda catalogue: catalogue.faults(history=command.history))
+    connection, fault_id = context.connection, command.fault_id
+    history = command.history or fault_id is not None
+    found = from_catalogue(
+        connection,
+        (FAULT_EVENTS if history else FAULTS,),
+        lambda catalogue: catalogue.faults(history=history, fault_id=fault_id),
+    )
     if found is not None:
         return tuple(found)
-    if command.history:
-        return tuple(all_latest_events(connection.broker, connection.topic(FAULT_EVENTS)))
+    if history:
+        events = all_latest_events(connection.broker, connection.topic(FAULT_EVENTS))
+        return tuple(event for event in events if fault_id in (None, event.fault_id))
     return tuple(latest_events(connection.broker, connection.topic(FAULTS)))
 
 

@@ -33,6 +33,7 @@ LISTS = (
     ("runs", "list", "--json"),
     ("fault", "list", "--json"),
     ("fault", "list", "--all", "--json"),
+    ("fault", "list", "--id", "f-7", "--json"),
     ("algorithm", "list", "--json"),
 )
 
@@ -178,6 +179,13 @@ def test_short_topics_are_read_sooner_than_a_database_is_opened(
 
     monkeypatch.setattr(catalogue_lists, "opened", opened)
     assert all(run(*asked).exit_code == 0 for asked in LISTS)
+
+
+def test_a_fault_is_looked_up_by_its_id_and_one_that_is_not_there_is_said(run: Run) -> None:
+    found = [json.loads(line) for line in run("fault", "list", "--id", "f-7", "--json").stdout.splitlines()]
+    assert {(each["fault_id"], each["state"]) for each in found} == {("f-7", "recovered")}
+    assert len(found) == 2, "an event for each instance"
+    assert "there is no fault nobody" in run("fault", "list", "--id", "nobody").stdout
 
 
 def test_a_list_leaves_no_file_where_none_was(run: Run, url: str, tmp_path: Path) -> None:
