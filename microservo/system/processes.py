@@ -146,12 +146,9 @@ class Pipeline:
     def projector(self) -> ProcessSpec:
         """Keeps the catalogue, in a database of the system's own unless the environment names one."""
         own = self.own_catalogue_url()
-        return self._spec(
-            PROJECTOR,
-            "services.projector",
-            # The environment's own is passed on by itself. In ours is nothing that the topics don't say.
-            **({URL_VARIABLE: own, "MICROSERVO_CATALOGUE_REPLACED": "true"} if own else {}),
-        )
+        # The environment's own is passed on by itself. In ours is nothing that the topics don't say.
+        variables = {URL_VARIABLE: own, "MICROSERVO_CATALOGUE_REPLACED": "true"} if own else {}
+        return self._spec(PROJECTOR, "services.projector", stop_timeout_s=_STOP_S, **variables)
 
     def own_catalogue_url(self) -> str:
         """Of the database in the system's folder; empty where there is none, or the environment names one."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,19})", re.ASCII)
 _IDS = frozenset({"trace_id", "span_id", "parent_span_id"})
@@ -30,12 +30,12 @@ class Unusual(Exception):
     """A document that `json_format` has to judge."""
 
 
-def fields_of(document: Any, message: Descriptor, depth: int = 0) -> dict[str, Any]:
+def fields_of(document: Any, message: Any, depth: int = 0) -> dict[str, Any]:
     """The fields of a message, as its constructor takes them; unknown ones are left out.
 
     Args:
         document: an object of JSON.
-        message: what it is to be.
+        message: the descriptor of what it is to be.
         depth: how many messages it lies in.
 
     Raises:
@@ -62,7 +62,7 @@ def fields_of(document: Any, message: Descriptor, depth: int = 0) -> dict[str, A
 
 
 @cache
-def _fields(message: Descriptor) -> Mapping[str, tuple[str, str | None, Convert]]:
+def _fields(message: Any) -> Mapping[str, tuple[str, str | None, Convert]]:
     """By either name of a field: its own, the oneof that it is one of, and what reads its value."""
     found = {}
     for field in message.fields:
@@ -73,7 +73,7 @@ def _fields(message: Descriptor) -> Mapping[str, tuple[str, str | None, Convert]
     return found
 
 
-def _converter(field: FieldDescriptor) -> Convert:
+def _converter(field: Any) -> Convert:
     if field.message_type is not None:
         one = _message(field.message_type)
     elif field.type == FieldDescriptor.TYPE_BYTES and field.name in _IDS:
@@ -83,7 +83,7 @@ def _converter(field: FieldDescriptor) -> Convert:
     return _many(one) if field.is_repeated else one
 
 
-def _message(kind: Descriptor) -> Convert:
+def _message(kind: Any) -> Convert:
     if kind.GetOptions().map_entry or kind.full_name.startswith("google.protobuf."):
         return _unusual
 

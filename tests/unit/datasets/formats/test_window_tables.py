@@ -39,7 +39,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NAN = float("nan")
 NO_FAULTS = Made(seconds=10, services=("cart",), faults=())
 # Each example writes a dataset and reads it back.
-FEWER = settings(max_examples=max(1, settings.default.max_examples // 4))  # type: ignore[attr-defined]
+FEWER = settings(max_examples=max(1, settings().max_examples // 4))
 
 _TEXTS = st.text(min_size=1, max_size=6)
 _NAMES = st.sampled_from([each for names in SIGNALS.values() for each in names]) | _TEXTS.map(
@@ -54,7 +54,7 @@ def tables(draw: st.DrawFn) -> list[Window]:
     shift_us = draw(st.sampled_from([0, 1, 499_999]))
     services = draw(st.lists(_TEXTS, min_size=1, max_size=3, unique=True))
     places = st.tuples(st.integers(0, 6), st.sampled_from(services))
-    found = []
+    found: list[Window] = []
     for number, service in sorted(draw(st.sets(places, min_size=1, max_size=10))):
         features = dict(sorted(draw(_FEATURES).items()))
         start_us = START_US + shift_us + number * WINDOW_US
@@ -164,9 +164,9 @@ def test_nab_gives_its_importer_every_judged_window_of_a_signal(windows: list[Wi
                 ):
                     found.setdefault((rows.service, name), []).append((time_us, value))
     assert found.keys() == expected.keys()
-    for key, rows in expected.items():
-        assert [time_us for time_us, _ in found[key]] == [time_us for time_us, _ in rows]
-        assert bits(value for _, value in found[key]) == bits(value for _, value in rows)
+    for key, points in expected.items():
+        assert [time_us for time_us, _ in found[key]] == [time_us for time_us, _ in points]
+        assert bits(value for _, value in found[key]) == bits(value for _, value in points)
 
 
 @contextmanager
