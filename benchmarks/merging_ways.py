@@ -62,19 +62,25 @@ def _runs(folder: Path) -> list[str]:
 
 
 def main() -> int:
-    """Prints seconds without and with loading what it needs, and how much memory it takes with it."""
+    """Prints seconds of processor without and with loading what it needs, and how much memory that takes."""
     act, who, place = sys.argv[1:4]
     folder = Path(place)
     before_bytes = psutil.Process().memory_info().rss
-    started_s = time.perf_counter()
+    started_s = time.process_time()
     WAYS[act][who](folder)
-    process_s = time.perf_counter() - started_s
+    cpu_with_libraries_s = time.process_time() - started_s
     peak_bytes = peak_mb(os.getpid()) * 2**20
-    started_s = time.perf_counter()
+    started_s = time.process_time()
     WAYS[act][who](folder)
-    elapsed_s = time.perf_counter() - started_s
+    cpu_s = time.process_time() - started_s
     print(
-        json.dumps({"elapsed_s": elapsed_s, "process_s": process_s, "peak_bytes": peak_bytes - before_bytes})
+        json.dumps(
+            {
+                "cpu_s": cpu_s,
+                "cpu_with_libraries_s": cpu_with_libraries_s,
+                "peak_bytes": peak_bytes - before_bytes,
+            }
+        )
     )
     return 0
 
