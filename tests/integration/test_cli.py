@@ -178,7 +178,7 @@ def test_a_broker_that_does_not_answer_is_reported_in_one_line(environment: dict
 
 
 CATALOGUES = {
-    "--catalogue": ('"runs": 1,', "the run in the catalogue"),
+    "--catalogue": ('"runs": 1', "the run in the catalogue"),
     "--no-catalogue": ("no catalogue is named", "that there is no catalogue"),
 }
 """By option of `up`, what is said of the catalogue, and what that means."""
