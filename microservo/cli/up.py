@@ -92,6 +92,13 @@ OTLP_PORT, OTLP_GRPC_PORT = 4318, 4317
     metavar="FILE.toml",
     help="With --managed: on these hosts instead, as [[host]] tables.",
 )
+@click.option(
+    "--catalogue/--no-catalogue",
+    default=True,
+    show_default=True,
+    help="Whether lists and SQL have a database to read: SQLite in the system's folder, or what "
+    "MICROSERVO_CATALOGUE_URL names.",
+)
 @pass_session
 def up(
     session: Session,
@@ -114,6 +121,7 @@ def up(
     sources_file: Path | None,
     managed: bool,
     hosts_file: Path | None,
+    catalogue: bool,
 ) -> None:
     """Run the whole system on this machine until Ctrl-C.
 
@@ -130,6 +138,7 @@ def up(
       microservo up --fault-free 10m
       microservo up --delay jshop=5s
       microservo up --source prometheus=http://127.0.0.1:9090
+      microservo up --no-catalogue
       microservo --bootstrap-servers kafka:9092 up
       microservo up --managed
       microservo up --managed --hosts hosts.toml
@@ -150,6 +159,7 @@ def up(
         delays_us=dict(delays),
         sources=declared_sources(sources, sources_file),
         hosts=_hosts(target, hosts_file, is_managed=managed),
+        catalogue=catalogue,
     )
     system = EmbeddedSystem(options, TerminalProgress(console()))
     with handled_signals(system.kill), system:

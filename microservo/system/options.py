@@ -57,6 +57,7 @@ class SystemOptions:
             does without faults; it does not wait for 0.
         delays_us: how late the telemetry of services comes, in microseconds; of others it is learned.
         sources: what is read beside OTLP, each by a process and under a writer of its own.
+        catalogue: whether a projector keeps the catalogue.
     """
 
     name: str = DEFAULT_SYSTEM
@@ -78,6 +79,7 @@ class SystemOptions:
     algorithms_timeout_s: float = 0.0
     delays_us: Mapping[str, int] = field(default_factory=dict)
     sources: tuple[AnySource, ...] = ()
+    catalogue: bool = False
 
     @property
     def folders(self) -> Folders:
@@ -129,6 +131,11 @@ class Folders:
     def algorithms(self) -> Path:
         """Code, memory and logs of what is deployed; it stays when the system ends."""
         return self.root / "algorithms"
+
+    @property
+    def catalogue(self) -> Path:
+        """The database of the catalogue; it stays when the system ends."""
+        return self.root / "catalogue.sqlite"
 
     @property
     def tasks(self) -> Path:
