@@ -24,7 +24,7 @@ _GAP = 10
 """Rows that may be missing before that is told."""
 _INSTANT = re.compile(
     r"(?P<day>\d{4}-\d\d-\d\d)[ T](?P<time>\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d{1,9}))?"
-    r"(?: ?(?P<zone>Z|[+-]\d\d:?\d\d)(?: [A-Z]{2,5})?| ?UTC)?"
+    r"(?: ?(?P<zone>Z|[+-]\d\d:?\d\d)(?: [A-Z]{2,5})?(?: m=[+-][\d.]+)?| ?UTC)?"
 )
 _SHOWN = 200
 """Characters of a list of columns in a message."""
@@ -37,10 +37,12 @@ class CsvFile:
         path: the file.
         name: what errors call it.
         notes: gets what is odd, and from when to when the rows reach.
+        damaged: how many rows may have text behind a closing quote: those are left out, and noted.
     """
 
-    def __init__(self, path: Path, name: str, notes: Notes) -> None:
+    def __init__(self, path: Path, name: str, notes: Notes, *, damaged: int = 0) -> None:
         self._path, self._name, self._notes = path, name, notes
+        self._damaged, self._is_over = damaged, False
         self.row = 0
         """Number of the line that the newest row ends with, from 1."""
         self._row_bytes = 0
@@ -96,16 +98,26 @@ class CsvFile:
 
     def _read(self) -> Iterator[tuple[str, ...]]:
         csv.field_size_limit(LONGEST_ROW)
-        reader = csv.reader(self._lines(), strict=True)
+        lines = self._lines()
         try:
-            for values in reader:
+            while not self._is_over:
+                yield from self._read_undamaged(lines)
+        except OSError as error:
+            self.refuse(f"it can't be read: {error.strerror}")
+
+    def _read_undamaged(self, lines: Iterator[str]) -> Iterator[tuple[str, ...]]:
+        """All rows up to one that is damaged."""
+        try:
+            for values in csv.reader(lines, strict=True):
                 self._row_bytes = 0
                 if values:
                     yield tuple(values)
         except csv.Error as error:
-            self.refuse(f"{error}; it was cut, or is no such CSV")
-        except OSError as error:
-            self.refuse(f"it can't be read: {error.strerror}")
+            if self._is_over or not self._damaged:
+                self.refuse(f"{error}; it was cut, or is no such CSV")
+            self._damaged -= 1
+            self._row_bytes = 0
+            self._notes.note(f"{self._name}, row {self.row}: {error}; the row is left out")
 
     def _lines(self) -> Iterator[str]:
         end = b"\n"
@@ -120,6 +132,7 @@ class CsvFile:
                     yield raw.decode("utf-8-sig" if self.row == 1 else "utf-8")
                 except UnicodeDecodeError as error:
                     self.refuse(f"byte {error.start} is no UTF-8; convert the file")
+        self._is_over = True
         if end != b"\n":
             self._notes.note(f"{self._name}, row {self.row}: the last row has no line end; was the file cut?")
 
@@ -133,6 +146,7 @@ class CsvRows(CsvFile):
         needed: columns that must be there.
         notes: as above, also of columns.
         known: other columns that are read; a note says which others there are. All are where None.
+        damaged: as above.
 
     Raises:
         InvalidInput: the file has no such columns, or can't be read.
@@ -145,8 +159,10 @@ class CsvRows(CsvFile):
         needed: Sequence[str],
         notes: Notes,
         known: Sequence[str] | None = None,
+        *,
+        damaged: int = 0,
     ) -> None:
-        super().__init__(path, name, notes)
+        super().__init__(path, name, notes, damaged=damaged)
         self.columns: tuple[str, ...] = next(self.values, ())
         missing = [each for each in needed if each not in self.columns]
         if missing:
@@ -219,6 +235,8 @@ class Clock:
 
 def text_instant_us(text: str) -> int | None:
     """Microseconds UTC of `2022-08-22 03:51:12.5`, with or without a zone behind it; None for anything else.
+
+    Behind the zone may stand what Go's own text has there: `+0000 UTC m=+0.11`.
 
     Example:
         >>> text_instant_us("2022-08-22 11:51:12 +0800 CST"), text_instant_us("2022-08-22 11:51:12 CST")

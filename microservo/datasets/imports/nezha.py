@@ -1,7 +1,8 @@
 """Nezha: days of minutes, `construct_data` of normal ones and `rca_data` of those with faults.
 
 Its lines and spans have nanoseconds UTC. Its labels have an instant twice, as text and as an epoch: of the
-published set 29 of 101 contradict themselves. Some rows of metrics and lines have a wrong epoch, too.
+published set 29 of 101 contradict themselves, most of them by eight hours. The text is right there: it is the
+minute from which on there are lines and spans. Some rows of metrics and lines have a wrong epoch, too.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,13 +30,15 @@ _POD = re.compile(r"(.+?)-(?:[0-9a-f]{6,10}-[a-z0-9]{5}|pod-\d+)")
 _DIGITS = 12
 """Of no epoch in seconds for the next thirty thousand years."""
 _PART = 20_000
+_DAMAGED = 10
+"""Rows of a minute of lines: in the published set two were written into one another."""
 _NO_METRICS = ("Time", "TimeStamp", "PodName")
 _LINE_COLUMNS = ("TimeUnixNano", "PodName", "Log")
 _MORE_OF_LINES = ("Timestamp", "Node", "Container", "TraceID", "SpanID")
 _SPAN_COLUMNS = ("TraceID", "SpanID", "ParentID", "PodName", "OperationName", "StartTimeUnixNano", "Duration")
 _MORE_OF_SPANS = ("EndTimeUnixNano",)
 _S = 1_000_000
-_DAY_US = 86_400 * _S
+_HOUR_US, _DAY_US = 3600 * _S, 86_400 * _S
 _Names = dict[str, dict[str, str]]
 
 
@@ -53,6 +57,14 @@ class _Day:
     @property
     def begin_us(self) -> int:
         return text_instant_us(f"{self.folder.name} 00:00:00") or 0
+
+    def has_minute(self, time_us: int) -> bool:
+        """Whether there are lines or spans of the minute of an instant."""
+        name = datetime.fromtimestamp(time_us // _S, UTC).strftime("%H_%M")
+        is_of_day = 0 <= time_us - self.begin_us < _DAY_US
+        return is_of_day and any(
+            (self.folder / what / f"{name}_{what}.csv").is_file() for what in ("log", "trace")
+        )
 
     def owner(self, pod: str) -> tuple[str, str]:
         """The service and the instance of a pod."""
@@ -140,16 +152,7 @@ def _fault(label: Any, said_in: str, day: _Day) -> ForeignFault:
     if not (epoch.isascii() and epoch.isdigit() and len(epoch) < _DIGITS) or not kind or not pod:
         msg = f"{said_in}: expected inject_time, inject_timestamp (s), inject_pod and inject_type"
         raise InvalidInput(msg)
-    start_us, told_us = int(epoch) * _S, text_instant_us(text)
-    within_us = _S
-    if told_us is not None and told_us != start_us:
-        # Its maintainer (pull request 7) says that the epoch is right.
-        away_s = (told_us - start_us) / 1e6
-        within_us = abs(told_us - start_us)
-        day.notes.note(
-            f"{said_in}: {text} lies {away_s:+g} s from its epoch {epoch}; the epoch is taken, as"
-            " Nezha's maintainer does, and known to so many seconds"
-        )
+    start_us, within_us = _start_us(int(epoch) * _S, text, said_in, day)
     service, instance = day.owner(pod)
     return ForeignFault(
         kind=day.names.get("fault", {}).get(kind, kind.replace("_", "-")),
@@ -159,6 +162,28 @@ def _fault(label: Any, said_in: str, day: _Day) -> ForeignFault:
         within_us=within_us,
         said_in=said_in,
     )
+
+
+def _start_us(epoch_us: int, text: str, said_in: str, day: _Day) -> tuple[int, int]:
+    """When a fault began, and how exactly that is known."""
+    text_us = text_instant_us(text)
+    if text_us is None or text_us == epoch_us:
+        return epoch_us, _S
+    away_us = text_us - epoch_us
+    said = f"{said_in}: {text} lies {away_us / 1e6:+g} s from its epoch {epoch_us // _S}"
+    if day.has_minute(text_us) and not day.has_minute(epoch_us):
+        # Whole hours are another time zone.
+        within_us = max(_S, abs(away_us - round(away_us / _HOUR_US) * _HOUR_US))
+        day.notes.note(
+            f"{said}; there are lines or spans of the minute of its text alone, so that is taken,"
+            f" and known to {within_us // _S} s"
+        )
+        return text_us, within_us
+    # Its maintainer (pull request 7) says that the epoch is right.
+    day.notes.note(
+        f"{said}; the epoch is taken, as Nezha's maintainer does, and known to {abs(away_us) // _S} s"
+    )
+    return epoch_us, abs(away_us)
 
 
 def _metrics(day: _Day) -> Iterator[Rows]:
@@ -195,7 +220,8 @@ def _nanoseconds(rows: CsvRows, column: str, text: str) -> int:
 
 def _lines(day: _Day) -> Iterator[Rows]:
     for path in sorted(day.folder.glob("log/*_log.csv")):
-        rows = CsvRows(path, f"{day.place}/log/{path.name}", _LINE_COLUMNS, day.notes, _MORE_OF_LINES)
+        name = f"{day.place}/log/{path.name}"
+        rows = CsvRows(path, name, _LINE_COLUMNS, day.notes, _MORE_OF_LINES, damaged=_DAMAGED)
         found: dict[str, list[Line]] = {}
         for row in rows:
             epoch_us = _nanoseconds(rows, "TimeUnixNano", row["TimeUnixNano"])
@@ -246,6 +272,10 @@ def _spans_of(path: Path, name: str, day: _Day) -> Iterator[Rows]:
             day.notes.note("a minute of spans has the id of one again, so that row is left out")
             continue
         seen.add(row["SpanID"])
+        epoch_us = _nanoseconds(rows, "StartTimeUnixNano", row["StartTimeUnixNano"])
+        start_us = day.instant_us(rows, epoch_us, "", "spans")
+        if start_us is None:
+            continue
         service, instance = day.owner(row["PodName"])
         parent = row["ParentID"]
         duration_us = rows.number("Duration", row["Duration"])
@@ -255,7 +285,7 @@ def _spans_of(path: Path, name: str, day: _Day) -> Iterator[Rows]:
             Span(
                 service=service,
                 instance=instance,
-                start_us=rows.instant_us("StartTimeUnixNano", row["StartTimeUnixNano"], "ns"),
+                start_us=start_us,
                 duration_us=round(duration_us),
                 operation=row["OperationName"],
                 trace_id=row["TraceID"],

@@ -65,14 +65,50 @@ def test_a_case_of_rcaeval_has_a_start_and_no_end_and_its_spans_say_who_calls(tm
     assert found.fault_free_until_us == (AT_S + 4) * S
 
 
-def test_a_contradiction_inside_a_label_of_nezha_is_told_and_the_epoch_taken(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "epoch_s", "start_s", "within_s", "words"),
+    [
+        # As most of those that are published: the epoch is of another zone, when there was nothing.
+        ("2022-08-22 03:51:10", AT_S + 10 - 28_800, AT_S + 10, 1, "minute of its text alone"),
+        ("2022-08-22 03:51:10", AT_S + 10 - 28_740, AT_S + 10, 60, "minute of its text alone"),
+        ("2022-08-22 03:51:10", AT_S - 50, AT_S + 10, 60, "minute of its text alone"),
+        ("2022-08-22 11:51:10", AT_S + 10, AT_S + 10, 28_800, "the epoch is taken"),
+        ("2022-08-22 03:51:40", AT_S + 10, AT_S + 10, 30, "the epoch is taken"),
+    ],
+)
+def test_a_contradiction_inside_a_label_of_nezha_is_told_and_the_telemetry_decides(
+    *, text: str, epoch_s: int, start_s: int, within_s: int, words: str, tmp_path: Path
+) -> None:
     nezha(tmp_path / "set")
-    nezha_label(tmp_path / "set", "2022-08-22 11:51:10", AT_S + 10)
+    nezha_label(tmp_path / "set", text, epoch_s)
     found = staged(tmp_path / "set")
     (fault,) = found.faults
-    assert (fault.start_us, fault.within_us) == ((AT_S + 10) * S, 28_800 * S)
+    assert (fault.start_us, fault.within_us) == (start_s * S, within_s * S)
     assert (fault.kind, fault.instance) == ("cpu-contention", POD)
-    assert any("+28800 s from its epoch" in each for each in found.notes)
+    (note,) = (each for each in found.notes if "from its epoch" in each)
+    assert words in note
+
+
+def test_two_rows_of_nezha_that_were_written_into_one_another_are_left_out_and_told(tmp_path: Path) -> None:
+    nezha(tmp_path / "set")
+    logs = tmp_path / "set" / "rca_data" / "2022-08-22" / "log" / "03_51_log.csv"
+    head, row = logs.read_text().splitlines(keepends=True)
+    logs.write_text(head + row + row.strip() + 'ulate distance]""}"\n' + row)
+    found = staged(tmp_path / "set")
+    assert sum(each.count for each in rows_of(found) if isinstance(each, LogRows)) == 2
+    assert any("03_51_log.csv, row 3: " in each and "the row is left out" in each for each in found.notes)
+    logs.write_text(head + (row.strip() + 'x"\n') * 11)
+    with pytest.raises(InvalidInput, match=r"03_51_log.csv, row 12: "):
+        staged(tmp_path / "set")
+
+
+def test_a_span_of_nezha_of_another_year_is_left_out_and_told(tmp_path: Path) -> None:
+    nezha(tmp_path / "set")
+    spans = tmp_path / "set" / "rca_data" / "2022-08-22" / "trace" / "03_51_trace.csv"
+    spans.write_text(spans.read_text().replace(f",{AT_S}0000", ",186114026000000"))
+    found = staged(tmp_path / "set")
+    assert "1 x a row of spans has a time of another day; it is left out" in found.notes
+    assert not [each for each in rows_of(found) if isinstance(each, SpanRows)]
 
 
 def test_a_row_of_nezha_with_an_epoch_of_another_year_has_the_time_of_its_text(tmp_path: Path) -> None:
@@ -80,7 +116,7 @@ def test_a_row_of_nezha_with_an_epoch_of_another_year_has_the_time_of_its_text(t
     nezha(tmp_path / "set")
     day = tmp_path / "set" / "rca_data" / "2022-08-22"
     (day / "metric" / f"{POD}_metric.csv").write_text(
-        f"{NEZHA_HEAD}2022-08-22 03:51:00 +0000 UTC,1861140260,{POD},7.5,\n"
+        f"{NEZHA_HEAD}2022-08-22 03:51:00.0 +0000 UTC m=+0.113112869,1861140260,{POD},7.5,\n"
     )
     logs = day / "log" / "03_51_log.csv"
     logs.write_text(logs.read_text().replace(f"{AT_S}000000000", "-6795364578871345152"))
