@@ -14,6 +14,7 @@ from microservo.datasets.formats.names import read_names
 from microservo.datasets.imports.columns import Line, Points, Span, line_rows, parent_services, span_rows
 from microservo.datasets.imports.csv_rows import EARLIEST_US, LATEST_US, CsvRows
 from microservo.datasets.imports.importer import Foreign, ForeignFault, Notes, Part
+from microservo.datasets.imports.parquet_rows import ParquetRows
 from microservo.datasets.imports.rcaeval_metrics import points_of
 from microservo.domain.rows import Rows
 from microservo.errors import InvalidInput
@@ -96,6 +97,15 @@ def _fault(name: str, case: Path, names: _Names) -> ForeignFault:
     )
 
 
+def _table(case: Path, what: str) -> Path | None:
+    """The file of lines or spans, as RCAEval's own reader chooses it: there is a set of Parquet, too."""
+    return next((path for end in ("parquet", "csv") if (path := case / f"{what}.{end}").is_file()), None)
+
+
+def _rows(path: Path, name: str, needed: Sequence[str], notes: Notes, known: Sequence[str]) -> CsvRows:
+    return (ParquetRows if path.suffix == ".parquet" else CsvRows)(path, name, needed, notes, known)
+
+
 def _metrics(name: str, case: Path, names: _Names, notes: Notes) -> Iterator[Rows]:
     services: dict[str, Points] = {}
     for column, time_us, value in points_of(case, name, notes):
@@ -112,11 +122,11 @@ def _metrics(name: str, case: Path, names: _Names, notes: Notes) -> Iterator[Row
 
 
 def _lines(name: str, case: Path, names: _Names, notes: Notes) -> Iterator[Rows]:
-    path = case / "logs.csv"
-    if not path.is_file():
-        notes.note("the case has no logs.csv, so the run has no lines")
+    path = _table(case, "logs")
+    if path is None:
+        notes.note("the case has no logs.parquet nor logs.csv, so the run has no lines")
         return
-    rows = CsvRows(path, f"{name}/{path.name}", _LINE_COLUMNS, notes, _MORE_OF_LINES)
+    rows = _rows(path, f"{name}/{path.name}", _LINE_COLUMNS, notes, _MORE_OF_LINES)
     found: dict[str, list[Line]] = {}
     for row in rows:
         service = _back(names, "service", row["container_name"])
@@ -137,22 +147,22 @@ def _lines(name: str, case: Path, names: _Names, notes: Notes) -> Iterator[Rows]
 
 
 def _spans(name: str, case: Path, names: _Names, notes: Notes) -> Iterator[Rows]:
-    path = case / "traces.csv"
-    if not path.is_file():
-        notes.note("the case has no traces.csv, so the run has no spans")
+    path = _table(case, "traces")
+    if path is None:
+        notes.note("the case has no traces.parquet nor traces.csv, so the run has no spans")
         return
-
-    def opened(into: Notes) -> CsvRows:
-        return CsvRows(path, f"{name}/{path.name}", _SPAN_COLUMNS, into, _MORE_OF_SPANS)
+    place = f"{name}/{path.name}"
 
     def service_of(row: dict[str, str]) -> str:
         return _back(names, "service", row["serviceName"])
 
-    known = parent_services((row["spanID"], service_of(row)) for row in opened(Notes()))
-    rows, spans, seen = opened(notes), list[Span](), set[str]()
+    known = parent_services(
+        (row["spanID"], service_of(row)) for row in _rows(path, place, _SPAN_COLUMNS, Notes(), _MORE_OF_SPANS)
+    )
+    rows, spans, seen = _rows(path, place, _SPAN_COLUMNS, notes, _MORE_OF_SPANS), list[Span](), set[str]()
     for row in rows:
         if row["spanID"] in seen:
-            notes.note(f"{name}/{path.name} has the id of a span again, so that row is left out")
+            notes.note(f"{place} has the id of a span again, so that row is left out")
             continue
         seen.add(row["spanID"])
         operation = row.get("operationName") or row.get("methodName", "")

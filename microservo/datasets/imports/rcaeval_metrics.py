@@ -7,18 +7,17 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from microservo.datasets.imports.csv_rows import EARLIEST_US, LATEST_US, Clock, CsvRows
 from microservo.datasets.imports.importer import Notes
 from microservo.datasets.imports.json_file import read_json
+from microservo.datasets.imports.parquet_rows import batches_of, cells, parquet_file
 from microservo.errors import InvalidInput
 
 _WIDE = ("simple_metrics.csv", "metrics.csv", "data.csv", "simple_data.csv")
 _S = 1_000_000
 _MOST_ROWS = 2_000_000
 """Of Parquet, where a few bytes may stand for any number of rows: three weeks at one a second."""
-_BATCH_ROWS = 10_000
 
 Point = tuple[str, int, float]
 """Column, microseconds UTC, value."""
@@ -59,17 +58,13 @@ def _csv_points(path: Path, name: str, notes: Notes) -> Iterator[Point]:
 
 
 def _parquet_points(path: Path, name: str, notes: Notes) -> Iterator[Point]:
-    try:
-        with pq.ParquetFile(path) as file:
-            if "time" not in file.schema_arrow.names:
-                _refuse(
-                    name, 1, f"there is no column time; it has {', '.join(file.schema_arrow.names)[:200]}"
-                )
-            if file.metadata.num_rows > _MOST_ROWS:
-                _refuse(name, _MOST_ROWS, f"it has {file.metadata.num_rows} rows; expected one a second")
-            yield from _table_points(file.iter_batches(_BATCH_ROWS), name, notes)
-    except (pa.ArrowException, OSError) as error:
-        _refuse(name, 1, f"it can't be read: {(str(error).splitlines() or [''])[0][:200]}")
+    with parquet_file(path, name) as file:
+        names = file.schema_arrow.names
+        if "time" not in names:
+            _refuse(name, 1, f"there is no column time; it has {', '.join(names)[:200]}")
+        if file.metadata.num_rows > _MOST_ROWS:
+            _refuse(name, 1, f"it has {file.metadata.num_rows} rows; expected one a second")
+        yield from _table_points(batches_of(file, name), name, notes)
 
 
 def _table_points(batches: Iterator[pa.RecordBatch], name: str, notes: Notes) -> Iterator[Point]:
@@ -82,7 +77,7 @@ def _table_points(batches: Iterator[pa.RecordBatch], name: str, notes: Notes) ->
         for number, column in enumerate(batch.schema.names):
             if column == "time":
                 continue
-            for place, value in enumerate(batch.column(number).to_pylist()):
+            for place, value in enumerate(cells(batch.column(number))):
                 if value is not None:
                     yield column, times[place], _value(value, column, name, first + place)
         first += len(times)
@@ -94,7 +89,10 @@ def _json_points(path: Path, name: str, notes: Notes) -> Iterator[Point]:
     if not isinstance(document, dict):
         _refuse(name, 1, "it is no {column: [[time, value], ...]}")
     for column, pairs in document.items():
-        for number, pair in enumerate(pairs if isinstance(pairs, list) else [pairs], start=1):
+        # RCAEval itself passes over a series without points, written as [] or null.
+        for number, pair in enumerate(
+            pairs if isinstance(pairs, list) else [pairs] if pairs else (), start=1
+        ):
             if not isinstance(pair, list) or len(pair) != 2:
                 _refuse(
                     name, number, f"{str(pair)[:40]} of column {column[:80]} is no pair of time and value"

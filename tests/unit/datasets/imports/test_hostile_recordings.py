@@ -270,6 +270,24 @@ def test_parquet_that_cant_be_read_or_explodes_is_refused(
     assert words in said
 
 
+@pytest.mark.parametrize("is_coded", [True, False], ids=["coded", "plain"])
+def test_texts_in_parquet_that_stand_there_once_for_many_rows_dont_fill_the_memory(
+    is_coded: bool, tmp_path: Path
+) -> None:
+    rcaeval(tmp_path / "set")
+    count = 100
+    table = {"timestamp": [AT_S * 10**9] * count, "container_name": ["cart"] * count}
+    messages = pa.array(["x" * (1 << 20)] * count).dictionary_encode()
+    path = tmp_path / "set" / "cart_cpu" / "1" / "logs.parquet"
+    pq.write_table(pa.table({**table, "message": messages}), path, store_schema=is_coded)
+    assert path.stat().st_size < 1 << 20
+    if is_coded:
+        (lines,) = (each for each in rows_of(staged(tmp_path / "set")) if isinstance(each, LogRows))
+        assert lines.count == count
+    else:
+        assert "cart_cpu/1/logs.parquet, row 1: 100 rows take 1048" in refusal(tmp_path / "set")
+
+
 def test_names_without_end_are_cut_and_lines_like_any_others(tmp_path: Path) -> None:
     rcaeval(tmp_path / "set")
     case = tmp_path / "set" / "cart_cpu" / "1"
@@ -290,6 +308,26 @@ def test_a_record_that_names_no_service_is_left_out_and_told(tmp_path: Path) -> 
     found = staged(tmp_path / "set")
     assert "1 x a record names no service, and is left out" in found.notes
     assert not [each for each in rows_of(found) if isinstance(each, LogRows)]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"a,b\n", "row 1: columns"),
+        (b"what,name,written_as\nservice,cart\n", "row 2: 2 values"),
+        (b"\xff", "can't be read"),
+        (b'"', "can't be read"),
+        (None, "is larger than"),
+    ],
+)
+def test_names_that_cant_be_read_are_refused(content: bytes | None, words: str, tmp_path: Path) -> None:
+    nab(tmp_path / "set")
+    path = tmp_path / "set" / "names.csv"
+    path.write_bytes(content or b"")
+    if content is None:
+        os.truncate(path, GIB)
+    assert "names.csv" in (said := refusal(tmp_path / "set"))
+    assert words in said
 
 
 def test_what_leads_out_of_the_folder_or_never_ends_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
 import pytest
 from foreign_recordings import (
     AT_S,
@@ -29,6 +31,8 @@ from microservo.domain.completeness import MINUTE_US
 from microservo.domain.datasets.import_formats import IMPORT_FORMATS
 from microservo.domain.rows import LogRows, MetricRows, SpanRows, coded
 from microservo.errors import InvalidInput
+
+NEWLINES = pa_csv.ParseOptions(newlines_in_values=True)
 
 
 def test_each_format_on_the_list_has_an_importer_of_its_name_which_is_tried_here() -> None:
@@ -63,6 +67,34 @@ def test_a_case_of_rcaeval_has_a_start_and_no_end_and_its_spans_say_who_calls(tm
     assert (fault.service, fault.kind, fault.start_us, fault.end_us) == ("cart", "cpu", (AT_S + 5) * S, None)
     assert found.edges == {("front", "cart")}
     assert found.fault_free_until_us == (AT_S + 4) * S
+
+
+def test_a_case_of_rcaeval_in_parquet_is_the_same_recording(tmp_path: Path) -> None:
+    """As it is on Hugging Face, and as RCAEval 1.8 reads it."""
+    rcaeval(tmp_path / "set")
+    case = tmp_path / "set" / "cart_cpu" / "1"
+    as_csv = staged(tmp_path / "set")
+    before = [to_bytes(each) for each in rows_of(as_csv)]
+    for written, name in (("simple_metrics", "metrics"), ("logs", "logs"), ("traces", "traces")):
+        pq.write_table(
+            pa_csv.read_csv(case / f"{written}.csv", parse_options=NEWLINES), case / f"{name}.parquet"
+        )
+        (case / f"{written}.csv").unlink()
+    as_parquet = staged(tmp_path / "set")
+    (lines,) = (each for each in rows_of(as_parquet) if isinstance(each, LogRows))
+    assert lines.bodies == ("two\nlines",)
+    assert (as_parquet.records, as_parquet.edges) == (as_csv.records, as_csv.edges)
+    after = [to_bytes(each) for each in rows_of(as_parquet) if not isinstance(each, LogRows)]
+    assert set(after) < set(before), "all but the id of a line, which is of its row in the file"
+
+
+@pytest.mark.parametrize("empty", ["[]", "null"])
+def test_a_series_of_rcaeval_without_points_is_none(empty: str, tmp_path: Path) -> None:
+    rcaeval(tmp_path / "set")
+    path = tmp_path / "set" / "cart_cpu" / "1" / "metrics.json"
+    path.write_text(f'{{"cart_cpu": [[{AT_S}, 1], [{AT_S + 1}, null]], "cart_mem": {empty}}}')
+    points = [each for each in rows_of(staged(tmp_path / "set")) if isinstance(each, MetricRows)]
+    assert [(each.name.names, each.value.tolist()) for each in points] == [(("cpu",), [1.0])]
 
 
 @pytest.mark.parametrize(
