@@ -15,6 +15,7 @@ from microservo.domain.rows import Rows
 from microservo.errors import InvalidInput
 
 _LABELS = "labels/combined_windows.json"
+_INSTANTS = "labels/combined_labels.json"
 
 
 class Nab:
@@ -33,7 +34,8 @@ class Nab:
     def read(self, part: Part, notes: Notes) -> Iterator[Foreign]:
         """A service for each folder of data, a metric for each file in it, a fault for each window."""
         (folder,) = part.folders
-        labels = _labels(folder)
+        labels = _labels(folder, _LABELS)
+        instants = _labels(folder, _INSTANTS) if (folder / _INSTANTS).is_file() else {}
         path = folder / "names.csv"
         services = read_names(path).get("service", {}) if path.is_file() else {}
         found: dict[tuple[str, int, int], ForeignFault] = {}
@@ -45,8 +47,9 @@ class Nab:
             yield from _read(file, place, Points(service), clock, notes)
             if place not in labels:
                 notes.note(f"{_LABELS} does not name {place}, so it has no labels")
-            for fault in _faults(place, labels.pop(place, []), service, clock.step_us):
-                found[fault.service, fault.start_us, fault.end_us or 0] = fault
+            of_file = list(_faults(place, labels.pop(place, []), service, clock.step_us))
+            found |= {(each.service, each.start_us, each.end_us or 0): each for each in of_file}
+            _note_outside(place, instants.get(place, []), of_file, notes)
         if not files:
             msg = f"{folder / 'data'} has no CSV files; expected data/<service>/<signal>.csv"
             raise InvalidInput(msg)
@@ -58,12 +61,22 @@ class Nab:
 IMPORTER = Nab()
 
 
-def _labels(folder: Path) -> dict[str, Any]:
-    found = read_json(folder / _LABELS, _LABELS)
+def _labels(folder: Path, name: str) -> dict[str, Any]:
+    found = read_json(folder / name, name)
     if isinstance(found, dict):
         return found
-    msg = f"{_LABELS}, row 1: it is no object of windows by file"
+    msg = f"{name}, row 1: it is no object with a list for each file"
     raise InvalidInput(msg)
+
+
+def _note_outside(place: str, instants: Any, faults: Sequence[ForeignFault], notes: Notes) -> None:
+    """Says which instants that people marked lie in no window: NAB's own scorer goes by the windows."""
+    for text in instants if isinstance(instants, list) else []:
+        time_us = text_instant_us(str(text))
+        if time_us is None or not any(each.start_us <= time_us < (each.end_us or 0) for each in faults):
+            notes.note(
+                f"{_INSTANTS} marks {str(text)[:40]} in {place}, which is in no window; the windows count"
+            )
 
 
 def _read(file: Path, place: str, points: Points, clock: Clock, notes: Notes) -> Iterator[Rows]:

@@ -175,6 +175,19 @@ def test_a_window_of_nab_is_a_fault_with_both_ends(tmp_path: Path) -> None:
     assert (fault.start_us, fault.end_us) == ((AT_S + 20) * S, (AT_S + 35) * S)
 
 
+def test_a_mark_of_nab_that_no_window_holds_is_told_and_the_windows_count(tmp_path: Path) -> None:
+    """NAB's issues 351 and 385: the two files of labels differ."""
+    nab(tmp_path / "set")
+    marks = {"cart/cpu.csv": ["2022-08-22 03:51:05", "2022-08-22 03:51:25"]}
+    (tmp_path / "set" / "labels" / "combined_labels.json").write_text(json.dumps(marks))
+    found = staged(tmp_path / "set")
+    assert len(found.faults) == 1
+    assert [each for each in found.notes if "combined_labels" in each] == [
+        "1 x labels/combined_labels.json marks 2022-08-22 03:51:05 in cart/cpu.csv, which is in no window;"
+        " the windows count"
+    ]
+
+
 def test_a_part_of_nab_is_read_with_all_its_labels_and_both_sides_of_what_is_missing_are_told(
     tmp_path: Path,
 ) -> None:
