@@ -74,7 +74,8 @@ class Import:
         run_id: str | None = None,
     ) -> None:
         self._connection, self._progress, self._speed = connection, progress, speed
-        self._folder = home() / "imports" / (run_id or new_run_id(now_us()))
+        # A name of its own, and none that was given: it is removed in the end.
+        self._folder = home() / "imports" / new_run_id(now_us())
         self._minutes = self._folder / "minutes"
         self._begun: Experiment | None = None
         try:
