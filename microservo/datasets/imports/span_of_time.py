@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
 
 import numpy as np
 
@@ -16,8 +15,6 @@ from microservo.errors import InvalidInput
 _DAY_US = 86_400_000_000
 LONGEST_US = 7 * _DAY_US
 """A run is cut into windows of seconds: in a longer one nearly all of them would be silent."""
-
-SomeRows = TypeVar("SomeRows", bound=Rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +30,7 @@ class SpanOfTime:
             self.until_us is None or time_us < self.until_us
         )
 
-    def of_rows(self, rows: SomeRows, time_us: Int64, notes: Notes) -> SomeRows:
+    def of_rows(self, rows: Rows, time_us: Int64, notes: Notes) -> Rows:
         """Those that lie in it."""
         if self == ALL_OF_IT:
             return rows
