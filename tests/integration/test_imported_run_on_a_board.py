@@ -63,7 +63,7 @@ def test_a_detector_is_judged_on_an_imported_run_and_random_stands_below_it(
         pytest.skip(str(error))
     servers = kafka_broker.settings.bootstrap_servers
     patient = {"MICROSERVO_SILENCE_S": "600"}
-    pipeline = Pipeline(kafka_broker, topic_prefix, tmp_path, partitions=3, environment=patient)
+    pipeline = Pipeline(kafka_broker, topic_prefix, tmp_path, partitions=1, environment=patient)
     environment = {
         **pip_variables(),
         "MICROSERVO_BOOTSTRAP_SERVERS": servers,
@@ -80,7 +80,7 @@ def test_a_detector_is_judged_on_an_imported_run_and_random_stands_below_it(
             env=child_environment(environment),
             capture_output=True,
             text=True,
-            timeout=400,
+            timeout=600,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -95,7 +95,7 @@ def test_a_detector_is_judged_on_an_imported_run_and_random_stands_below_it(
         assert verify(folder) == []
         eventually(
             lambda: verify_against_live(folder, kafka_broker, topic_prefix) == [],
-            timeout_s=180,
+            timeout_s=300,
             interval_s=2,
             what="the live windows",
         )
