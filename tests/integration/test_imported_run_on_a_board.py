@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from algorithm_system import environments_of_tests
 from evaluator_processes import evaluators
-from foreign_recordings import AT_S
+from foreign_recordings import AT_S, S
 from stream_processor import Pipeline
 
 from microservo import Client
@@ -33,11 +33,11 @@ from schemas.records import LabelledWindow
 pytestmark = pytest.mark.integration
 
 SECONDS, BEGIN_OF_FAULT_S, SIZE_S = 900, 720, 5
-SERVICES = ("cart", "checkout", "front")
+SERVICES = ("ad", "cart", "checkout", "email", "front", "search")
 
 
 def write_case(case: Path) -> None:
-    """A leak of memory in one of three services, as RCAEval has it: from a second on, without an end."""
+    """A leak of memory in one of six services, as RCAEval has it: from a second on, without an end."""
     case.mkdir(parents=True)
     (case / "inject_time.txt").write_text(f"{AT_S + BEGIN_OF_FAULT_S}\n")
     chance = random.Random(7)
@@ -101,11 +101,14 @@ def test_a_detector_is_judged_on_an_imported_run_and_random_stands_below_it(
         )
     truths = newest_truths(kafka_broker, topic_prefix)
     assert {service for (service, _), truth in truths.items() if truth == "anomalous"} == {"cart"}
+    behind_the_normal = sum(
+        start_us + SIZE_S * S > (AT_S + BEGIN_OF_FAULT_S - 1) * S for _, start_us in truths
+    )
     at_once = {}
     for name in ("n-sigma", "random"):
         document = json.loads(run("algorithm", "evaluate", name, "--run", run_id, "--json"))
         assert document["is_fenced"]
-        assert document["windows"] == len(truths)
+        assert 0 < document["windows"] <= behind_the_normal, "those that the label says nothing of count"
         (tmp_path / f"{name}.json").write_text(json.dumps(document) + "\n")
         at_once[name] = dict(zip(document["metrics"], document["values"], strict=True))
     shown = run("board", "show", *(f"--file={tmp_path / name}.json" for name in at_once), "--scenario", "all")
@@ -149,6 +152,6 @@ def check_board(board: Board) -> None:
     assert chance.evaluation.is_control
     assert chance.medal is None
     first = board.metrics[0].name
-    assert detector.values[first] > 2 * chance.values[first]
-    assert detector.values["lift_over_random"] > 0
+    assert detector.values[first] > 1.5 * chance.values[first]
+    assert detector.values["lift_over_random"] > 1.5, "of chance it is 1"
     assert detector.evaluation.cases == 1
