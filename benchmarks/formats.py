@@ -26,9 +26,9 @@ from microservo.adapters.kafka.embedded import running_broker
 from microservo.application.datasets import Imported
 from microservo.client import Client
 from microservo.datasets import export
-from microservo.datasets.imports.registry import IMPORTERS
 from microservo.datasets.imports.staging import stage
 from microservo.domain.datasets.formats import FORMATS
+from microservo.domain.datasets.import_formats import IMPORT_FORMATS
 
 COMMAND = "python -m benchmarks.formats"
 _ROUNDS = 3
@@ -47,7 +47,8 @@ def figures(folder: Path, given: argparse.Namespace) -> Iterator[Figure]:
         yield from _exported(dataset, name, out, rows)
         exports[name] = out
     write_otlp(dataset, folder / _OTLP)
-    recordings = {name: _recording(exports.get(name, folder / _OTLP)) for name in IMPORTERS}
+    exports[_OTLP] = folder / _OTLP
+    recordings = {name: _recording(exports[name]) for name in IMPORT_FORMATS if name in exports}
     for name, recording in recordings.items():
         yield from _read(name, recording, folder)
     if given.without_broker:
@@ -74,7 +75,7 @@ def _read(name: str, recording: Path, folder: Path) -> Iterator[Figure]:
     def once() -> None:
         nonlocal records
         staged = stage(recording, name, folder / "minutes", progress=lambda *_: None)
-        records = staged.records
+        records = sum(each.records for each in staged)
 
     read_s, copy_s = _least(once, partial(copy, recording))
     yield from _figures(f"read {name}", _bytes(recording), records, read_s, copy_s)
@@ -86,11 +87,13 @@ def _imported(broker: KafkaBroker, name: str, recording: Path) -> Iterator[Figur
         found: list[Imported] = []
 
         def once() -> None:
-            found.append(client.datasets.import_recording(recording, format_name=name))
+            found.extend(client.datasets.import_recording(recording, format_name=name))
 
         import_s = seconds(once)
         copy_s = min(seconds(partial(copy, recording)) for _ in range(_ROUNDS))
-    yield from _figures(f"import {name}", _bytes(recording), found[0].records, import_s, copy_s)
+    yield from _figures(
+        f"import {name}", _bytes(recording), sum(each.records for each in found), import_s, copy_s
+    )
 
 
 def _figures(what: str, size_bytes: int, rows: int, ours_s: float, copy_s: float) -> Iterator[Figure]:

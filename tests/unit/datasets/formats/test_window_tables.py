@@ -29,7 +29,7 @@ from microservo.datasets import export
 from microservo.datasets.derived import with_derived_files
 from microservo.datasets.formats.nab import SIGNALS
 from microservo.datasets.imports.importer import Notes
-from microservo.datasets.imports.registry import IMPORTERS
+from microservo.datasets.imports.registry import importer_named
 from microservo.domain.datasets.manifest import MANIFEST
 from microservo.domain.rows import MetricRows
 
@@ -156,7 +156,9 @@ def test_nab_gives_its_importer_every_judged_window_of_a_signal(windows: list[Wi
     assume(expected)
     found: dict[tuple[str, str], list[tuple[int, float]]] = {}
     with exported(windows, "nab") as folder:
-        for rows in IMPORTERS["nab"].read(folder, Notes()):
+        importer = importer_named("nab")
+        (part,) = importer.parts(folder)
+        for rows in importer.read(part, Notes()):
             if isinstance(rows, MetricRows):
                 names = [rows.name.names[code] for code in rows.name.codes.tolist()]
                 for time_us, name, value in zip(

@@ -335,12 +335,13 @@ def test_what_leads_out_of_the_folder_or_never_ends_is_refused(tmp_path: Path) -
     place = tmp_path / "a"
     nab(place / "set")
     odd = place / "set" / "data" / "cart" / "odd.csv"
-    for make, words in (
+    cases: tuple[tuple[Callable[[], object], str], ...] = (
         (lambda: odd.symlink_to("/etc/hostname"), "is a link that leads out of"),
         (lambda: odd.symlink_to(odd.name), "is a link that leads nowhere"),
         (lambda: odd.symlink_to("gone.csv"), "is a link that leads nowhere"),
         (lambda: os.mkfifo(odd), "is a device or a pipe, and no file"),
-    ):
+    )
+    for make, words in cases:
         make()
         assert words in refusal(place / "set", "nab")
         odd.unlink()
