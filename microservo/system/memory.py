@@ -11,9 +11,9 @@ from microservo.system.options import SystemOptions
 _MIB = 2**20
 _GIB = 2**30
 # Measured as in `microservo.domain.target_memory`, 40 s after the start: the broker 206 MiB, the pipeline and
-# this process 412 MiB together, an algorithm of ours with its host 63 MiB. The projector, which came later, has
-# 83 MiB resident. What they keep grows with the run, and libraries that other algorithms load are larger, so
-# these have room.
+# this process 412 MiB together, an algorithm of ours with its host 63 MiB. The projector came later: 83 MiB
+# resident. What they keep grows with the run, and libraries that other algorithms load are larger, so these
+# have room.
 BROKER_BYTES = 500 * _MIB
 PIPELINE_BYTES = 700 * _MIB
 REGIONAL_BYTES = 400 * _MIB
