@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from microservo.application.campaign_faults import CampaignFaults
 from microservo.application.campaign_journal import CampaignJournal
+from microservo.application.campaign_load import CampaignLoad
 from microservo.application.progress import Progress, Stage
 from microservo.application.target_health import TargetHealth
-from microservo.domain.campaigns.course import Begin, Finished, Stuck, Wait, delayed_us, next_action
+from microservo.domain.campaigns.course import (
+    GRACE_US,
+    Begin,
+    Finished,
+    Stuck,
+    Wait,
+    delayed_us,
+    next_action,
+    stuck_from_us,
+)
 from microservo.domain.campaigns.health import Watch
 from microservo.domain.campaigns.plan import CampaignPlan, PlannedStep
-from microservo.errors import MicroServoError, Retryable
+from microservo.errors import MicroServoError, Retryable, Unavailable
 from microservo.retry import retry
 from schemas.records import FaultEvent
 
@@ -22,6 +32,8 @@ _HEALTH_US = 1_000_000
 _ROLLBACK_US = 60_000_000
 _BUSY_S = 30.0
 """How long a broker that is away may put a fault off: the injector refuses one that comes much later."""
+_LOAD_S = 10.0
+"""How long it is tried to set the load back; less than the lease, which nobody renews meanwhile."""
 
 
 class CampaignAborted(MicroServoError):
@@ -40,8 +52,7 @@ class CampaignRunner:
         faults: of the campaign.
         health: of the target.
         progress: shows every stage.
-        set_load: changes the rate of the users' journeys, per second.
-        load_now: what that rate is; None where it is not known.
+        load: of the users, as the campaign has it.
         clock: epoch microseconds UTC.
     """
 
@@ -53,8 +64,7 @@ class CampaignRunner:
         faults: CampaignFaults,
         health: TargetHealth,
         progress: Progress,
-        set_load: Callable[[float], None],
-        load_now: float | None,
+        load: CampaignLoad,
         clock: Callable[[], int],
     ) -> None:
         self._plan = plan
@@ -62,21 +72,21 @@ class CampaignRunner:
         self._faults = faults
         self._health = health
         self._progress = progress
-        self._set_load = set_load
+        self._load = load
         self._clock = clock
         self._abort = Watch(plan.abort)
         self._looked_at_us = 0
-        self._load_now = load_now
 
     def run(self, begins_at_us: int) -> None:
         """Returns when the campaign is done.
 
         Args:
-            begins_at_us: not before, in epoch microseconds; of one that has begun, nothing.
+            begins_at_us: no fault is made before, in epoch microseconds.
 
         Raises:
             CampaignAborted: it was aborted, and what was in force was taken back.
-            Unavailable: another process has taken it over.
+            Unavailable: another process has taken it over, or the target is not in its steady state when the
+                campaign is to go on; that can be resumed.
         """
         try:
             self._go_on(begins_at_us)
@@ -87,17 +97,21 @@ class CampaignRunner:
             # Faults in force end by themselves, and nothing of the plan is lost. A broker that ends with the
             # system can't be told; the lease runs out then.
             with contextlib.suppress(MicroServoError):
+                self._load.put_back()
                 self._journal.enter("interrupted")
                 self._journal.end("interrupted", "interrupted by its user")
             raise
+        self._load.put_back(_LOAD_S)
         self._journal.enter("done")
         self._journal.end("done")
 
     def _go_on(self, begins_at_us: int) -> None:
         if "began" in self._journal.has:
-            self._request_again()
+            self._resume(begins_at_us)
         else:
-            self._wait_until_steady()
+            problem = self._wait_until_steady()
+            if problem:
+                raise CampaignAborted(problem)
             self._journal.enter("began", at_us=max(begins_at_us, self._clock()))
         title = "quiet time before the next fault"
         step: PlannedStep | None = None
@@ -111,36 +125,76 @@ class CampaignRunner:
                 return
             step, title = following, self._title(following)
 
-    def _wait_until_steady(self) -> None:
-        steady = Watch(self._plan.steady)
+    def _resume(self, begins_at_us: int) -> None:
+        """Brings the target, and what the journal has, to where the next fault may come.
+
+        Raises:
+            Unavailable: the target is not in its steady state; nothing is done to it, and nothing is lost.
+        """
+        # Under the load, and without the faults, that the steady state was looked for at first.
+        self._load.put_back(_LOAD_S)
+        self._wait_until_over()
+        problem = self._wait_until_steady()
+        if problem:
+            self._journal.enter("unsteady", detail=problem)
+            self._journal.end("interrupted", problem)
+            msg = f"{problem}; mend it, then `microservo campaign resume {self._journal.run.campaign_id}`"
+            raise Unavailable(msg)
+        self._wait_until(begins_at_us)
+        # What is still open then was entered, and its request was never made.
+        for step in self._open_steps():
+            self._request(step)
+
+    def _wait_until_over(self) -> None:
+        """Waits for the end of the faults that were in force when the campaign was left.
+
+        Raises:
+            CampaignAborted: one is never over.
+        """
+        course, resumed_us = self._journal.course, self._clock()
+        made = {
+            step.number: step
+            for step in self._open_steps()
+            if self._faults.was_requested(step, course.steps[step.number].requested_at_us)
+        }
+        with self._progress.stage("end of the faults that are in force") as stage:
+            while left := [step for step in self._open_steps() if step.number in made]:
+                for step in left:
+                    # Who ends it may have been away as long as we were.
+                    if self._clock() > max(stuck_from_us(step, course), resumed_us + GRACE_US):
+                        raise CampaignAborted(self._never_over(step))
+                stage.show(f"still open: {self._ids(left)}")
+                self._journal.renew()
+                self._faults.poll(POLL_S)
+                self._enter_ends()
+            stage.show("nothing is in force")
+
+    def _wait_until_steady(self) -> str:
+        """What the target lacks for its steady state when the time for it is up; empty if it is steady."""
+        steady, within_s = Watch(self._plan.steady), self._plan.steady.within_s
         with self._progress.stage("steady state of the target") as stage:
-            deadline_us = self._clock() + round(self._plan.steady.within_s * 1e6)
+            deadline_us = self._clock() + round(within_s * 1e6)
             while True:
                 now_us = self._clock()
                 problem = steady.observe(self._health.read(now_us), now_us / 1e6)
                 if steady.is_within(now_us / 1e6):
                     break
                 if now_us > deadline_us:
-                    msg = (
-                        f"the target is not in its steady state after {self._plan.steady.within_s:g} s: "
-                        f"{problem or 'it was, but not for long enough'}"
-                    )
-                    raise CampaignAborted(msg)
+                    lacking = problem or "it was, but not for long enough"
+                    return f"the target is not in its steady state after {within_s:g} s: {lacking}"
                 stage.show(problem or "within its bounds")
                 self._journal.renew()
                 self._faults.poll(POLL_S)
             self._journal.enter("steady")
             stage.show("within its bounds")
+            return ""
 
-    def _request_again(self) -> None:
-        """Makes the requests that the journal has and nobody made."""
-        course = self._journal.course
-        for step in self._plan.steps:
-            found = course.steps.get(step.number)
-            if found is None or found.over_at_us is not None:
-                continue
-            if not self._faults.was_requested(step, found.requested_at_us):
-                self._request(step)
+    def _wait_until(self, at_us: int) -> None:
+        with self._progress.stage("time without faults at the beginning of the run") as stage:
+            while (now_us := self._clock()) < at_us:
+                stage.show(f"{(at_us - now_us) / 1e6:.0f} s more")
+                self._journal.renew()
+                self._faults.poll(POLL_S)
 
     def _request(self, step: PlannedStep) -> None:
         now_us = self._clock()
@@ -159,7 +213,7 @@ class CampaignRunner:
                 self._faults.poll(POLL_S)
                 self._enter_ends()
                 self._look_at_target()
-                self._follow_load()
+                self._load.follow()
                 self._journal.renew()
             except Retryable as error:
                 # A campaign of a night outlives a broker that is away for a moment.
@@ -172,8 +226,7 @@ class CampaignRunner:
                 case Finished():
                     return None
                 case Stuck(step=step):
-                    msg = f"fault {self._faults.id_of(step)} was never over; is the injector running?"
-                    raise CampaignAborted(msg)
+                    raise CampaignAborted(self._never_over(step))
                 case Wait(until_us=until_us):
                     self._show(stage, current, until_us)
 
@@ -205,18 +258,6 @@ class CampaignRunner:
             msg = f"the target has been out of its bounds for {self._plan.abort.for_s:g} s: {problem}"
             raise CampaignAborted(msg)
 
-    def _follow_load(self) -> None:
-        """Has users make as many journeys as the plan says for now."""
-        course = self._journal.course
-        if course.began_at_us is None:
-            return
-        passed_us = self._clock() - course.began_at_us - delayed_us(self._plan, course)
-        due = [step.journeys_per_s for step in self._plan.load if step.at_us <= passed_us]
-        if due and due[-1] != self._load_now:
-            self._set_load(due[-1])
-            self._load_now = due[-1]
-            self._journal.enter("load", detail=f"{due[-1]:g} journeys/s")
-
     def _try_to_roll_back(self, why: CampaignAborted) -> None:
         """Rolls back; a broker that is away must not hide why the campaign was aborted.
 
@@ -241,9 +282,10 @@ class CampaignRunner:
             while self._open_steps() and self._clock() < deadline_us:
                 self._faults.poll(POLL_S)
                 self._enter_ends()
-            left = [self._faults.id_of(step) for step in self._open_steps()]
-            stage.show(f"still open: {', '.join(left)}" if left else "nothing is in force")
-        self._journal.enter("rolled_back", detail=f"still open: {', '.join(left)}" if left else "")
+            left = self._ids(self._open_steps())
+            stage.show(f"still open: {left}" if left else "nothing is in force")
+        self._load.put_back(_LOAD_S)
+        self._journal.enter("rolled_back", detail=f"still open: {left}" if left else "")
         self._journal.end("aborted", reason)
 
     def _open_steps(self) -> list[PlannedStep]:
@@ -253,6 +295,12 @@ class CampaignRunner:
             for step in self._plan.steps
             if step.number in course.steps and course.steps[step.number].over_at_us is None
         ]
+
+    def _ids(self, steps: Iterable[PlannedStep]) -> str:
+        return ", ".join(self._faults.id_of(step) for step in steps)
+
+    def _never_over(self, step: PlannedStep) -> str:
+        return f"fault {self._faults.id_of(step)} was never over; is the injector running?"
 
     def _title(self, step: PlannedStep) -> str:
         parameters = "".join(f" {name}={value}" for name, value in step.parameters.items())

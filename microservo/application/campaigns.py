@@ -291,6 +291,7 @@ def _carried_out(
     # What is needed to run one loads NumPy, which most acts don't need.
     from microservo.application.campaign_faults import CampaignFaults  # noqa: PLC0415
     from microservo.application.campaign_journal import CampaignJournal  # noqa: PLC0415
+    from microservo.application.campaign_load import CampaignLoad  # noqa: PLC0415
     from microservo.application.campaign_runner import CampaignRunner  # noqa: PLC0415
     from microservo.application.target_health import TargetHealth  # noqa: PLC0415
     from microservo.log.publisher import Publisher  # noqa: PLC0415
@@ -312,16 +313,20 @@ def _carried_out(
                 topic_prefix=connection.topic_prefix,
             )
         journal.claim()
-        is_new = "started" not in journal.has
-        journal.enter("started" if is_new else "resumed", detail=record.holder)
+        journal.enter("resumed" if "started" in journal.has else "started", detail=record.holder)
         runner = CampaignRunner(
             plan=plan,
             journal=journal,
             faults=faults,
             health=stack.enter_context(TargetHealth(connection, experiment.run_id, plan.entry)),
             progress=context.progress,
-            set_load=lambda journeys_per_s: _set_load(journeys_per_s, context),
-            load_now=_load_of(experiment) if is_new else None,
+            load=CampaignLoad(
+                plan,
+                journal,
+                lambda journeys_per_s: _set_load(journeys_per_s, context),
+                before=_load_of(experiment),
+                clock=clock,
+            ),
             clock=clock,
         )
         runner.run(experiment.fault_free_until_us or 0)

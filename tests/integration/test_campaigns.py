@@ -24,16 +24,19 @@ from microservo.errors import MicroServoError
 from microservo.log.reader import read_topic
 from microservo.log.run_records import write_run
 from microservo.log.topics import topic_specs
+from microservo.platforms.local.mechanisms.control_api import ControlClient
 from microservo.platforms.local.runner import LocalTargetRunner
+from microservo.platforms.local.state import read_state
 from microservo.supervision.supervisor import Supervisor
 from microservo.testing import eventually
 from schemas.codec import decode_as
-from schemas.records import Experiment, FaultEvent
+from schemas.records import Experiment, FaultEvent, RunLoad
 
 pytestmark = pytest.mark.integration
 
 Start = Callable[..., AbstractContextManager["subprocess.Popen[bytes]"]]
 PATIENCE_S = 120
+JOURNEYS_PER_S = 2.0
 TINY = """
 name = "tiny"
 entry = "front"
@@ -74,7 +77,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             otlp_url=f"http://127.0.0.1:{free_ports(1)[0]}",
             log_dir=home / "logs",
             seed=7,
-            journeys_per_s=2,
+            journeys_per_s=JOURNEYS_PER_S,
         )
         runner.start()
         runner.wait_ready(PATIENCE_S)
@@ -98,6 +101,11 @@ def client(kafka_broker: Broker, topic_prefix: str) -> Client:
         start_offsets={},
         end_offsets={},
         versions={},
+        loads=(
+            RunLoad(
+                journeys_per_s=JOURNEYS_PER_S, seed=7, amplitude=0.0, period_s=600.0, noise=0.0, noise_s=10.0
+            ),
+        ),
     )
     write_run(kafka_broker, run, process="system", clock=now_us, topic_prefix=topic_prefix)
     return Client(broker=kafka_broker, topic_prefix=topic_prefix)
@@ -182,6 +190,17 @@ def test_a_campaign_that_was_killed_twice_goes_on_without_a_fault_lost_or_double
     assert [each.event for each in report.journal].count("resumed") == 2
     in_order = [each.applied_at_us or 0 for each in report.faults]
     assert in_order == sorted(in_order)
+    assert [each.event for each in report.journal].count("steady") == 3
+    loads = [each.detail for each in report.journal if each.event == "load"]
+    assert (loads[0], loads[-1]) == ("8 journeys/s", "2 journeys/s, as before")
+    assert rate_of_users(folder) == JOURNEYS_PER_S
+
+
+def rate_of_users(folder: Path) -> object:
+    """Journeys per second, as the load generator says."""
+    state = read_state(folder / "target.json")
+    answer = ControlClient(state.loadgen.control_url, state.control_token).call("GET", "/rate")
+    return answer["journeys_per_s"]
 
 
 def wait_until_applied(client: Client, fault_id: str) -> None:

@@ -233,6 +233,31 @@ def test_a_document_that_comes_late_is_read_and_one_that_says_when_it_came_howev
     assert not lines(third)
 
 
+def test_documents_that_can_be_found_only_behind_newer_ones_are_read_once_each(
+    elastic: RealElasticsearch, client: Elasticsearch, prefix: str
+) -> None:
+    # es-utils#13: shards refresh at instants of their own: what is older may come behind what is newer.
+    for name in ("slow", "fast"):
+        by_hand = {**SETTINGS, "refresh_interval": "-1"}
+        client.indices.create(index=f"{prefix}-{name}", settings=by_hand, mappings=MAPPINGS)
+    tail = ElasticsearchTail(settings(elastic, f"{prefix}-*", overlap_s=20), now_us)
+    now, found = datetime.now(UTC), Counter[str]()
+    cursor = cursor_at(10)
+    for number in range(10):
+        index = f"{prefix}-{'slow' if number % 2 else 'fast'}"
+        client.index(index=index, document=line(number, now - timedelta(seconds=6 - number / 10)))
+    client.indices.refresh(index=f"{prefix}-fast")
+    pages, cursor = followed(tail, cursor)
+    found += lines(pages)
+    assert sorted(found) == [f"line {number}" for number in range(0, 10, 2)]
+    client.indices.refresh(index=f"{prefix}-slow")
+    for _ in range(2):
+        pages, cursor = followed(tail, cursor)
+        found += lines(pages)
+    tail.close()
+    assert found == Counter({f"line {number}": 1 for number in range(10)})
+
+
 def test_of_a_past_range_each_document_is_read_once_whenever_it_came_and_as_many_as_are_counted(
     elastic: RealElasticsearch, client: Elasticsearch, prefix: str
 ) -> None:

@@ -40,6 +40,7 @@ class Behaviour:
         writes_events: makes core Events.
         events_late_s: so much later than the records have what they tell of.
         at_once: acts on all records in one round, rather than on one after another.
+        gives_up: lets an object go when that is forced.
         reaches: acts on so many of the records, and says nothing of the others; None for all.
     """
 
@@ -49,6 +50,7 @@ class Behaviour:
     writes_events: bool = True
     events_late_s: float = 0.0
     at_once: bool = True
+    gives_up: bool = True
     reaches: int | None = None
 
 
@@ -67,6 +69,9 @@ class ChaosController:
     """Those whose objects it sees, beside that of the workloads."""
     restart_s: float = 1.1
     """How long the kubelet, or an owner, takes to replace what was killed."""
+    replaces: bool = True
+    """Whether owners replace pods that were killed; if not, those that lack one stand in `owed`."""
+    owed: list[Json] = field(default_factory=list)
     stamped_us: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     """The exact instants that were written, by record and operation."""
     stamped_by_object_us: dict[tuple[str, str], list[int]] = field(default_factory=dict)
@@ -110,7 +115,10 @@ class ChaosController:
         is_paused = (metadata.get("annotations") or {}).get(PAUSE_ANNOTATION) == "true" and not is_once
         is_over = has_lasted(found) and not is_once
         is_ending = "deletionTimestamp" in metadata
-        if (metadata.get("annotations") or {}).get("chaos-mesh.chaos-mesh.org/cleanFinalizer") == "forced":
+        forced = (metadata.get("annotations") or {}).get(
+            "chaos-mesh.chaos-mesh.org/cleanFinalizer"
+        ) == "forced"
+        if forced and is_ending and self._behaves(found).gives_up:
             self._api.merge(path, {"metadata": {"finalizers": None}})
             return
         if _FINALIZER not in metadata.get("finalizers", ()):
@@ -288,7 +296,9 @@ class ChaosController:
 
     def _replace(self, pod: str) -> None:
         owner = self.workloads.delete(pod)
-        if owner is not None:
+        if owner is not None and not self.replaces:
+            self.owed.append(owner)
+        elif owner is not None:
             self._later(lambda: self.workloads.pod(owner), self.restart_s)
 
     def _restart(self, pod: str) -> None:

@@ -45,7 +45,7 @@ API_SERVER_VERSION = "v1.36.3"
 
 _SOURCE = Path(__file__).with_name("api_server")
 _HELM_VERSION = "v3.22.0"
-_START_S = 180.0
+_START_S = 900.0
 _CHILDREN: list[psutil.Popen] = []
 """Servers that this process started: others may use one on when whoever asked for it is done with it."""
 

@@ -107,8 +107,7 @@ def next_action(plan: CampaignPlan, course: Course, now_us: int) -> Next:
     origin_us = course.began_at_us + delayed_us(plan, course)
     open_steps = [step for step in plan.steps if _is_open(course, step)]
     for step in open_steps:
-        due_us = course.steps[step.number].requested_at_us + step.duration_us + GRACE_US
-        if now_us > due_us:
+        if now_us > stuck_from_us(step, course):
             return Stuck(step=step)
     following = next((step for step in plan.steps if step.number not in course.steps), None)
     if following is None:
@@ -119,6 +118,11 @@ def next_action(plan: CampaignPlan, course: Course, now_us: int) -> Next:
     if now_us >= begin_us and not any(_is_open(course, step) for step in before):
         return Begin(step=following)
     return Wait(until_us=begin_us)
+
+
+def stuck_from_us(step: PlannedStep, course: Course) -> int:
+    """From when on a fault that was requested and is not over never will be, in epoch microseconds."""
+    return course.steps[step.number].requested_at_us + step.duration_us + GRACE_US
 
 
 def not_requested(journal: Iterable[CampaignEvent]) -> frozenset[int]:

@@ -14,6 +14,7 @@ from microservo.platforms.kubernetes.api import KubernetesApi, NotFound
 from microservo.platforms.kubernetes.chaos.manifests import OBJECTS
 from microservo.platforms.kubernetes.chaos.mechanism import ChaosMesh, Patience
 from microservo.platforms.kubernetes.chaos.objects import ChaosObjects
+from microservo.platforms.kubernetes.chaos.replacement import Replacements
 from microservo.platforms.kubernetes.chaos.watch import OthersFaults
 from microservo.platforms.kubernetes.discovery import Discovery
 from microservo.platforms.kubernetes.meter import PodMeter
@@ -52,10 +53,16 @@ class KubernetesPlatform:
         self._namespaces = tuple(namespaces)
         self._discovery = Discovery(api, namespaces, clock)
         self._objects = ChaosObjects(api)
-        self._chaos_mesh = ChaosMesh(self._objects, self._discovery, clock, patience=patience)
+        # One book of both: a pod that came for one kill came for no other, whoever made them.
+        replacements = Replacements()
+        self._chaos_mesh = ChaosMesh(
+            self._objects, self._discovery, clock, replacements=replacements, patience=patience
+        )
         self._noop = NoopMechanism(clock)
         watched = tuple(dict.fromkeys((*namespaces, *fault_namespaces)))
-        self._others = OthersFaults(api, watched, self._objects, self._discovery, clock)
+        self._others = OthersFaults(
+            api, watched, self._objects, self._discovery, clock, replacements=replacements
+        )
 
     def instances(self) -> Sequence[Instance]:
         return [self._discovery.instance(pod) for pod in self._pods()]

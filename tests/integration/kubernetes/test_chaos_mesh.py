@@ -5,26 +5,23 @@ from __future__ import annotations
 import queue
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from chaos_controller import Behaviour, ChaosController
-from cluster_world import Workloads
-from kubernetes_cluster import Cluster, new_namespace, pod_manifest
+from chaos_controller import Behaviour
+from chaos_kinds import example
+from chaos_shop import QUICK, ChaosShop, running_shop
+from kubernetes_cluster import Cluster, pod_manifest
 
 from microservo.adapters.clock import now_us
-from microservo.domain.faults.base import Fault
 from microservo.domain.faults.catalogue import KINDS, parse_request
 from microservo.errors import InvalidInput, MicroServoError, Retryable
-from microservo.platforms.kubernetes.api import Conflict, Json, KubernetesApi, NotFound
+from microservo.platforms.kubernetes.api import Conflict, Json, NotFound
 from microservo.platforms.kubernetes.chaos.experiment import PLURALS, collection, manifest, name_of
 from microservo.platforms.kubernetes.chaos.manifests import BUILDERS, experiment_of
-from microservo.platforms.kubernetes.chaos.mechanism import Patience
 from microservo.platforms.kubernetes.discovery import Discovery
 from microservo.platforms.kubernetes.platform import KubernetesPlatform
 from microservo.platforms.kubernetes.pods import SERVICE_ANNOTATION
-from microservo.platforms.mechanism import Confirmation, Mechanism
 from microservo.platforms.platform import InstanceChange, labels_of, services_of
 from microservo.retry import retry
 from microservo.testing import eventually
@@ -32,64 +29,22 @@ from schemas.records import FaultRequest
 
 pytestmark = pytest.mark.integration
 
-QUICK = Patience(selected=6.0, injected=8.0, recovered=5.0)
 PATIENCE_S = 60.0
 
 
-@dataclass
-class Shop:
-    """A namespace with two services, and what acts on it."""
-
-    api: KubernetesApi
-    workloads: Workloads
-    controller: ChaosController
-    platform: KubernetesPlatform
-    cart: list[str]
-    front: str
-
-    @property
-    def namespace(self) -> str:
-        return self.workloads.namespace
-
-    def mechanism(self, kind: str) -> Mechanism:
-        return self.platform.mechanisms(kind)[0]
-
-    def apply(self, fault: Fault, fault_id: str = "f1", instance: str = "") -> Confirmation:
-        return self.mechanism(fault.kind).apply(instance or self.cart[0], fault_id, fault.wire())
-
-    def recover(self, fault: Fault, fault_id: str = "f1", instance: str = "") -> Confirmation:
-        mechanism = self.mechanism(fault.kind)
-        return retry(
-            lambda: mechanism.recover(instance or self.cart[0], fault_id, fault.wire()), timeout_s=PATIENCE_S
-        )
-
-    def object(self, kind: str, name: str) -> Json:
-        return self.api.get(f"{collection(self.namespace, kind)}/{name}")
-
-    def stamped_us(self, operation: str, pod: str = "") -> list[int]:
-        return self.controller.stamped_us.get((pod or self.cart[0], operation), [])
-
-
 @pytest.fixture
-def shop(kubernetes_cluster: Cluster) -> Iterator[Shop]:
-    api = kubernetes_cluster.api()
-    workloads = Workloads(api, new_namespace(api))
-    cart, (front,) = workloads.deploy("redis-cart", replicas=2), workloads.deploy("front")
-    controller = ChaosController(workloads)
-    platform = KubernetesPlatform(api, [workloads.namespace], patience=QUICK)
-    with controller.running():
-        yield Shop(api, workloads, controller, platform, cart, front)
-
-
-def example(kind: str) -> Fault:
-    return KINDS[kind].from_text(KINDS[kind].strong)
+def shop(kubernetes_cluster: Cluster) -> Iterator[ChaosShop]:
+    with running_shop(kubernetes_cluster) as shop:
+        yield shop
 
 
 DELAY = example("network-delay")
 
 
 @pytest.mark.parametrize("kind", sorted(BUILDERS))
-def test_the_api_server_takes_what_every_kind_asks_for_under_strict_validation(kind: str, shop: Shop) -> None:
+def test_the_api_server_takes_what_every_kind_asks_for_under_strict_validation(
+    kind: str, shop: ChaosShop
+) -> None:
     discovery = Discovery(shop.api, [shop.namespace], now_us)
     pod, peer = discovery.pod(shop.cart[0]), discovery.pod(shop.front)
     assert pod is not None
@@ -97,10 +52,10 @@ def test_the_api_server_takes_what_every_kind_asks_for_under_strict_validation(k
     body = manifest(experiment_of(example(kind), pod), fault_id="dry", pod=pod, peers=[peer])
     shop.api.create(collection(shop.namespace, body["kind"]), body, dry_run=True)
     with pytest.raises(NotFound):
-        shop.object(body["kind"], body["metadata"]["name"])
+        shop.made(body["kind"], body["metadata"]["name"])
 
 
-def test_the_api_server_refuses_a_field_that_is_none(shop: Shop) -> None:
+def test_the_api_server_refuses_a_field_that_is_none(shop: ChaosShop) -> None:
     body: dict[str, Any] = {
         "apiVersion": "chaos-mesh.org/v1alpha1",
         "kind": "PodChaos",
@@ -111,11 +66,11 @@ def test_the_api_server_refuses_a_field_that_is_none(shop: Shop) -> None:
         shop.api.create(collection(shop.namespace, "PodChaos"), body)
 
 
-def test_a_service_is_what_owns_the_pod_however_many_hyphens_it_has(shop: Shop) -> None:
+def test_a_service_is_what_owns_the_pod_however_many_hyphens_it_has(shop: ChaosShop) -> None:
     assert services_of(shop.platform) == {"redis-cart": shop.cart, "front": [shop.front]}
 
 
-def test_pods_are_told_apart_by_their_labels(shop: Shop) -> None:
+def test_pods_are_told_apart_by_their_labels(shop: ChaosShop) -> None:
     (canary,) = shop.workloads.deploy(
         "redis-cart-canary", labels={"track": "canary"}, annotations={SERVICE_ANNOTATION: "redis-cart"}
     )
@@ -131,7 +86,7 @@ def test_pods_are_told_apart_by_their_labels(shop: Shop) -> None:
     assert found.instances == (canary,)
 
 
-def test_the_instants_are_those_of_the_core_events_to_the_microsecond(shop: Shop) -> None:
+def test_the_instants_are_those_of_the_core_events_to_the_microsecond(shop: ChaosShop) -> None:
     asked_us = now_us()
     applied = shop.apply(DELAY)
     assert [applied.at_us] == shop.stamped_us("Apply")
@@ -142,7 +97,7 @@ def test_the_instants_are_those_of_the_core_events_to_the_microsecond(shop: Shop
     assert shop.recover(DELAY) == recovered
 
 
-def test_without_core_events_they_are_those_of_the_records_and_so_much_less_exact(shop: Shop) -> None:
+def test_without_core_events_they_are_those_of_the_records_and_so_much_less_exact(shop: ChaosShop) -> None:
     shop.controller.behaviour.writes_events = False
     applied = shop.apply(DELAY)
     (true_us,) = shop.stamped_us("Apply")
@@ -152,14 +107,14 @@ def test_without_core_events_they_are_those_of_the_records_and_so_much_less_exac
     shop.recover(DELAY)
 
 
-def test_a_finished_fault_leaves_no_object_behind(shop: Shop) -> None:
+def test_a_finished_fault_leaves_no_object_behind(shop: ChaosShop) -> None:
     shop.apply(DELAY)
     shop.recover(DELAY)
     for kind in PLURALS:
         assert shop.api.get(collection(shop.namespace, kind))["items"] == []
 
 
-def test_what_selects_nothing_fails_with_a_reason_and_leaves_nothing_behind(shop: Shop) -> None:
+def test_what_selects_nothing_fails_with_a_reason_and_leaves_nothing_behind(shop: ChaosShop) -> None:
     shop.controller.behaviour = Behaviour(selects=False)
     began_us = now_us()
     with pytest.raises(InvalidInput, match="no target has been selected"):
@@ -167,10 +122,10 @@ def test_what_selects_nothing_fails_with_a_reason_and_leaves_nothing_behind(shop
     assert now_us() - began_us < 10_000_000
     shop.recover(DELAY)
     with pytest.raises(NotFound):
-        shop.object("NetworkChaos", name_of("f1", shop.cart[0]))
+        shop.made("NetworkChaos", name_of("f1", shop.cart[0]))
 
 
-def test_what_can_not_be_injected_fails_with_the_controllers_reason(shop: Shop) -> None:
+def test_what_can_not_be_injected_fails_with_the_controllers_reason(shop: ChaosShop) -> None:
     shop.controller.behaviour = Behaviour(injects=False)
     with pytest.raises(InvalidInput, match="unable to flush ip sets for pod"):
         shop.apply(DELAY)
@@ -179,7 +134,7 @@ def test_what_can_not_be_injected_fails_with_the_controllers_reason(shop: Shop) 
     shop.recover(DELAY)
 
 
-def test_a_pod_that_does_not_run_yet_is_refused_before_anything_is_made(shop: Shop) -> None:
+def test_a_pod_that_does_not_run_yet_is_refused_before_anything_is_made(shop: ChaosShop) -> None:
     _, name = shop.cart[0].split("/")
     shop.api.merge(
         f"/api/v1/namespaces/{shop.namespace}/pods/{name}/status", {"status": {"phase": "Pending"}}
@@ -189,7 +144,7 @@ def test_a_pod_that_does_not_run_yet_is_refused_before_anything_is_made(shop: Sh
     assert shop.api.get(collection(shop.namespace, "NetworkChaos"))["items"] == []
 
 
-def test_a_pod_that_is_killed_recovers_when_another_one_is_ready_in_its_place(shop: Shop) -> None:
+def test_a_pod_that_is_killed_recovers_when_another_one_is_ready_in_its_place(shop: ChaosShop) -> None:
     kill = example("pod-kill")
     applied = shop.apply(kill)
     assert [applied.at_us] == shop.stamped_us("Apply")
@@ -199,11 +154,11 @@ def test_a_pod_that_is_killed_recovers_when_another_one_is_ready_in_its_place(sh
     assert recovered.within_us is not None
     assert applied.at_us < recovered.at_us + recovered.within_us
     with pytest.raises(NotFound):
-        shop.object("PodChaos", name_of("f1", shop.cart[0]))
+        shop.made("PodChaos", name_of("f1", shop.cart[0]))
 
 
 def test_a_kill_is_over_when_a_pod_is_ready_that_was_not_there_before_even_for_who_starts_anew(
-    shop: Shop,
+    shop: ChaosShop,
 ) -> None:
     kill = example("pod-kill")
     # Longer than one look takes.
@@ -217,7 +172,7 @@ def test_a_kill_is_over_when_a_pod_is_ready_that_was_not_there_before_even_for_w
     assert recovered.evidence == f"{new} is ready"
 
 
-def test_a_container_that_is_killed_is_back_when_it_was_started_again(shop: Shop) -> None:
+def test_a_container_that_is_killed_is_back_when_it_was_started_again(shop: ChaosShop) -> None:
     kill = example("process-kill")
     shop.controller.restart_s = 6.0
     shop.apply(kill)
@@ -226,7 +181,7 @@ def test_a_container_that_is_killed_is_back_when_it_was_started_again(shop: Shop
     assert shop.recover(kill).evidence == f"{shop.cart[0]} is ready"
 
 
-def test_a_pod_that_nothing_owns_has_no_replacement_and_its_container_has(shop: Shop) -> None:
+def test_a_pod_that_nothing_owns_has_no_replacement_and_its_container_has(shop: ChaosShop) -> None:
     shop.workloads.api.create(
         f"/api/v1/namespaces/{shop.namespace}/pods", pod_manifest(shop.namespace, "alone")
     )
@@ -240,7 +195,7 @@ def test_a_pod_that_nothing_owns_has_no_replacement_and_its_container_has(shop: 
 
 
 def test_a_killed_container_is_not_back_with_the_pod_that_came_for_another_kill_which_ends_too(
-    shop: Shop,
+    shop: ChaosShop,
 ) -> None:
     of_container, of_pod = example("process-kill"), example("pod-kill")
     shop.controller.restart_s = 6.0
@@ -260,7 +215,7 @@ def test_a_killed_container_is_not_back_with_the_pod_that_came_for_another_kill_
     assert shop.recover(of_pod, "pod", shop.cart[0]).evidence == f"{new} is ready"
 
 
-def test_two_pods_that_are_killed_at_once_wait_for_a_replacement_each(shop: Shop) -> None:
+def test_two_pods_that_are_killed_at_once_wait_for_a_replacement_each(shop: ChaosShop) -> None:
     kill = example("pod-kill")
     for instance in shop.cart:
         shop.apply(kill, "both", instance)
@@ -268,7 +223,7 @@ def test_two_pods_that_are_killed_at_once_wait_for_a_replacement_each(shop: Shop
     assert len(ends) == 2
 
 
-def test_a_stuck_recovery_says_what_hinders_it_and_can_be_given_up(shop: Shop) -> None:
+def test_a_stuck_recovery_says_what_hinders_it_and_can_be_given_up(shop: ChaosShop) -> None:
     shop.apply(DELAY)
     shop.controller.behaviour.recovers = False
     with pytest.raises(InvalidInput, match="first microservo fault stop f1"):
@@ -280,10 +235,10 @@ def test_a_stuck_recovery_says_what_hinders_it_and_can_be_given_up(shop: Shop) -
     assert not shop.mechanism(DELAY.kind).holds(shop.cart[0], "f1", DELAY.wire())
 
 
-def test_what_is_asked_for_again_by_who_starts_anew_is_the_object_that_is_there(shop: Shop) -> None:
+def test_what_is_asked_for_again_by_who_starts_anew_is_the_object_that_is_there(shop: ChaosShop) -> None:
     applied = shop.apply(DELAY)
     path, name = collection(shop.namespace, "NetworkChaos"), name_of("f1", shop.cart[0])
-    made = shop.object("NetworkChaos", name)
+    made = shop.made("NetworkChaos", name)
     with pytest.raises(Conflict):
         shop.api.create(path, {key: made[key] for key in ("apiVersion", "kind", "spec")} | named(name))
     anew = KubernetesPlatform(shop.api, [shop.namespace], patience=QUICK).mechanisms(DELAY.kind)[0]
@@ -292,7 +247,7 @@ def test_what_is_asked_for_again_by_who_starts_anew_is_the_object_that_is_there(
     shop.recover(DELAY)
 
 
-def test_a_name_that_is_used_again_is_a_fault_of_its_own(shop: Shop) -> None:
+def test_a_name_that_is_used_again_is_a_fault_of_its_own(shop: ChaosShop) -> None:
     first = shop.apply(DELAY)
     ended = shop.recover(DELAY)
     second = shop.apply(DELAY)
@@ -301,12 +256,12 @@ def test_a_name_that_is_used_again_is_a_fault_of_its_own(shop: Shop) -> None:
     shop.recover(DELAY)
 
 
-def test_a_pod_of_the_same_name_has_no_fault_before_it_is_applied_anew(shop: Shop) -> None:
+def test_a_pod_of_the_same_name_has_no_fault_before_it_is_applied_anew(shop: ChaosShop) -> None:
     first = shop.apply(DELAY)
     mechanism = shop.mechanism(DELAY.kind)
     assert mechanism.holds(shop.cart[0], "f1", DELAY.wire())
     shop.workloads.replace_by_name(shop.cart[0].split("/")[1])
-    stale = shop.object("NetworkChaos", name_of("f1", shop.cart[0]))
+    stale = shop.made("NetworkChaos", name_of("f1", shop.cart[0]))
     assert stale["status"]["experiment"]["containerRecords"][0]["phase"] == "Injected", "as Chaos Mesh has it"
     assert not mechanism.holds(shop.cart[0], "f1", DELAY.wire())
     again = shop.apply(DELAY)
@@ -315,7 +270,7 @@ def test_a_pod_of_the_same_name_has_no_fault_before_it_is_applied_anew(shop: Sho
     shop.recover(DELAY)
 
 
-def test_a_pod_that_was_killed_is_not_killed_again_under_its_name_by_who_starts_anew(shop: Shop) -> None:
+def test_a_pod_that_was_killed_is_not_killed_again_under_its_name_by_who_starts_anew(shop: ChaosShop) -> None:
     kill = example("pod-kill")
     applied = shop.apply(kill)
     name = shop.cart[0].split("/")[1]
@@ -330,16 +285,16 @@ def named(name: str) -> Json:
     return {"metadata": {"name": name}}
 
 
-def test_a_partition_without_such_a_service_is_refused_with_those_that_are(shop: Shop) -> None:
+def test_a_partition_without_such_a_service_is_refused_with_those_that_are(shop: ChaosShop) -> None:
     with pytest.raises(InvalidInput, match="choose a peer of front, redis-cart"):
         shop.apply(KINDS["network-partition"].from_text({"peer": "nobody"}))
     shop.apply(KINDS["network-partition"].from_text({"peer": "front"}))
-    found = shop.object("NetworkChaos", name_of("f1", shop.cart[0]))
+    found = shop.made("NetworkChaos", name_of("f1", shop.cart[0]))
     assert found["spec"]["target"]["selector"]["pods"] == {shop.namespace: [shop.front.split("/")[1]]}
     shop.recover(example("network-partition"))
 
 
-def of_others(shop: Shop, name: str = "theirs") -> str:
+def of_others(shop: ChaosShop, name: str = "theirs") -> str:
     pods = {shop.namespace: [each.split("/")[1] for each in shop.cart]}
     path = collection(shop.namespace, "StressChaos")
     shop.api.create(
@@ -358,7 +313,7 @@ def of_others(shop: Shop, name: str = "theirs") -> str:
     return f"{path}/{name}"
 
 
-def test_what_others_do_is_declared_with_its_instants_and_ended_when_it_ends(shop: Shop) -> None:
+def test_what_others_do_is_declared_with_its_instants_and_ended_when_it_ends(shop: ChaosShop) -> None:
     seen: queue.SimpleQueue[FaultRequest] = queue.SimpleQueue()
     with shop.platform.watch_faults(seen.put):
         path = of_others(shop)
@@ -377,7 +332,9 @@ def test_what_others_do_is_declared_with_its_instants_and_ended_when_it_ends(sho
     assert seen.empty()
 
 
-def test_a_fault_of_others_is_over_when_its_pods_were_replaced_though_its_object_stays(shop: Shop) -> None:
+def test_a_fault_of_others_is_over_when_its_pods_were_replaced_though_its_object_stays(
+    shop: ChaosShop,
+) -> None:
     seen: queue.SimpleQueue[FaultRequest] = queue.SimpleQueue()
     up: queue.SimpleQueue[InstanceChange] = queue.SimpleQueue()
     with shop.platform.watch(up.put), shop.platform.watch_faults(seen.put):
@@ -390,7 +347,7 @@ def test_a_fault_of_others_is_over_when_its_pods_were_replaced_though_its_object
     assert (stopped.fault_id, stopped.action) == (declared.fault_id, "stop")
 
 
-def test_what_others_have_in_force_already_is_declared_and_ours_is_not(shop: Shop) -> None:
+def test_what_others_have_in_force_already_is_declared_and_ours_is_not(shop: ChaosShop) -> None:
     shop.apply(DELAY)
     of_others(shop)
     eventually(lambda: shop.stamped_us("Apply", shop.cart[1]), what="their fault to be in force")
@@ -402,7 +359,7 @@ def test_what_others_have_in_force_already_is_declared_and_ours_is_not(shop: Sho
     assert seen.empty()
 
 
-def test_a_pause_by_others_ends_a_fault_and_going_on_begins_another(shop: Shop) -> None:
+def test_a_pause_by_others_ends_a_fault_and_going_on_begins_another(shop: ChaosShop) -> None:
     pause = "experiment.chaos-mesh.org/pause"
     seen: queue.SimpleQueue[FaultRequest] = queue.SimpleQueue()
     with ExitStack() as stack:
@@ -416,7 +373,7 @@ def test_a_pause_by_others_ends_a_fault_and_going_on_begins_another(shop: Shop) 
     assert (second.action, second.fault_id) == ("declare", first.fault_id.removesuffix("1") + "2")
 
 
-def test_who_may_nothing_is_told_what_it_may_not(kubernetes_cluster: Cluster, shop: Shop) -> None:
+def test_who_may_nothing_is_told_what_it_may_not(kubernetes_cluster: Cluster, shop: ChaosShop) -> None:
     platform = KubernetesPlatform(kubernetes_cluster.api("nobody"), [shop.namespace])
     with pytest.raises(MicroServoError, match=r"cannot list resource .pods."):
         platform.instances()

@@ -180,6 +180,27 @@ def test_a_pod_that_others_kill_is_back_when_another_one_is_ready_in_its_place(s
     assert over.end_at_us > begun.start_at_us
 
 
+def test_a_recurrence_that_kills_nothing_is_no_fault_and_those_after_it_are(shop: Shop) -> None:
+    # chaos-mesh#2387, #4470: a kill whose pod was gone is tried for ever, and holds its Schedule up.
+    spec = shop.acts_on(shop.front, action="container-kill", containerNames=["app"])
+    shop.controller.behaviour = Behaviour(injects=False)
+    kind = "podchaos-container-kill"
+
+    def failing() -> list[str]:
+        found = [each for each in shop.objects("PodChaos") if "unable to flush" in str(each.get("status"))]
+        return [each["metadata"]["name"] for each in found]
+
+    with shop.watched():
+        shop.schedules.schedule("monkey", "PodChaos", spec, every_s=2, historyLimit=9)
+        (name,) = eventually(failing, timeout_s=PATIENCE_S, what="a recurrence to fail")
+        shop.api.delete(f"{collection(shop.namespace, 'PodChaos')}/{name}")
+        eventually(lambda: name not in failing(), timeout_s=PATIENCE_S, what="it to go")
+        assert shop.declared(kind) == []
+        shop.controller.behaviour = Behaviour()
+        faults = shop.until_ended(kind, 2)
+    assert name not in {name_of(begun.parameters["object"]) for begun, _ in faults}
+
+
 def test_each_node_of_a_workflow_is_a_fault_of_its_own(shop: Shop) -> None:
     slow = {"networkChaos": shop.acts_on(shop.front, **DELAY)}
     busy = {"stressChaos": shop.acts_on(*shop.cart, **STRESS)}

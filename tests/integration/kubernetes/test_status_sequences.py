@@ -148,7 +148,7 @@ def test_stuck(shop: Shop) -> None:
     def stuck(kind: str) -> str:
         fault_id = f"{kind}-stuck"
         said = refusal(lambda: shop.recover(kind, fault_id, 0.0), Retryable)
-        assert shop.cart in said.partition("still injected: ")[2].partition(";")[0], said
+        assert shop.cart in said.partition("still to be recovered: ")[2].partition(";")[0], said
         shop.platform.force(shop.cart, fault_id, kind)
         assert shop.recover(kind, fault_id).within_us is None, "when it ended is not known"
         return said.partition("; ")[2].partition(". ")[0].rpartition(": ")[2]

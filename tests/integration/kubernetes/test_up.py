@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +102,45 @@ def test_a_fault_on_one_pod_has_chaos_meshs_instants_and_labels_the_windows_of_i
     assert running.labels("ours") == {("redis-cart", "root")}
 
 
+def test_spans_of_the_targets_pods_are_in_the_windows_that_its_faults_label(running: Running) -> None:
+    faults = running.client.faults
+    faults.request(DELAY, service="redis-cart", mode="one", latency="300ms", fault_id="with-spans")
+
+    def labelled_with_spans() -> bool:
+        send_span(running.system.file.ports["otlp"], "redis-cart")
+        records = running.client.topics.subscribe("labelled-windows", start="earliest", until_end=True)
+        windows = [each.record for each in records if isinstance(each.record, LabelledWindow)]
+        assert not [each.service for each in windows if "foreign" in each.service]
+        return any(
+            dict(zip(each.names, each.values, strict=True)).get("request/*/count", 0) > 0
+            for each in windows
+            if each.service == "redis-cart" and any(label.fault_id == "with-spans" for label in each.labels)
+        )
+
+    eventually(labelled_with_spans, timeout_s=PATIENCE_S, what="a labelled window with spans")
+    faults.stop("with-spans")
+    faults.wait("with-spans", "stopped", PATIENCE_S)
+
+
+def send_span(port: int, service: str) -> None:
+    """Sends a span that ends now, as an SDK in a pod of no known identity does."""
+    end_ns = time.time_ns()
+    span = {
+        "traceId": uuid.uuid4().hex,
+        "spanId": uuid.uuid4().hex[:16],
+        "name": "GET /",
+        "kind": 2,
+        "startTimeUnixNano": str(end_ns - 5_000_000),
+        "endTimeUnixNano": str(end_ns),
+    }
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": service}}]}
+    body = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span]}]}]}
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+    connection.request("POST", "/v1/traces", json.dumps(body), {"Content-Type": "application/json"})
+    assert connection.getresponse().status == 200
+    connection.close()
+
+
 def test_nothing_is_left_in_the_cluster_when_a_fault_is_over(running: Running) -> None:
     for kind in PLURALS:
         assert running.workloads.api.get(collection(running.workloads.namespace, kind))["items"] == []
@@ -179,6 +221,27 @@ def test_each_fault_of_a_schedule_is_an_object_of_its_own_on_as_many_pods_as_its
     done = eventually(lambda: client.schedules.show("one").recent, timeout_s=PATIENCE_S, what="its fault")
     client.faults.wait(done[0].fault_id, "recovered", PATIENCE_S)
     assert len(running.events(done[0].fault_id)) == 1
+
+
+def test_a_kill_that_nothing_replaces_yet_holds_up_no_later_fault_of_a_schedule(running: Running) -> None:
+    # chaos-mesh#2387, #4470: a Schedule of Chaos Mesh waits for ever for a kill that is never over.
+    client, controller = running.client, running.controller
+    controller.replaces = False
+    for schedule_id in ("first", "second"):
+        client.schedules.add("pod-kill", service="redis-cart", mode="one", schedule_id=schedule_id)
+        done = eventually(
+            lambda schedule_id=schedule_id: client.schedules.show(schedule_id).recent,  # type: ignore[misc]
+            timeout_s=PATIENCE_S,
+            what=f"the fault of {schedule_id}",
+        )
+        client.faults.wait(done[0].fault_id, "active", PATIENCE_S)
+    assert len(controller.owed) == 2, "both killed a pod, though the first was not over"
+    controller.replaces = True
+    while controller.owed:
+        running.workloads.pod(controller.owed.pop())
+    for schedule_id in ("first", "second"):
+        (fault,) = client.schedules.show(schedule_id).recent
+        client.faults.wait(fault.fault_id, "recovered", PATIENCE_S)
 
 
 CAMPAIGN = """

@@ -182,6 +182,21 @@ def test_each_pause_and_each_time_after_it_is_a_cycle_with_instants_of_its_own()
     assert [each.recovered and each.recovered.at_us - NOON_US for each in both] == [3_200_000, 8_400_000]
 
 
+def test_what_a_hundred_failures_pushed_out_of_a_record_is_known_by_its_core_events() -> None:
+    failing = [event("Recover", 40, "container daemon is not reachable")] * 100
+    begun, ended = exact("Apply", NOON_US + 10_500_000), exact("Recover", NOON_US + 20_250_000)
+    again = exact("Apply", NOON_US + 30_125_000)
+    (stuck,) = status_of(found(record(*failing))).records
+    of_another = exact("Apply", NOON_US + 1_000_000, pod="shop/cart-1")
+    first, second = cycles(stuck, [of_another, begun, ended, again])
+    assert (first.applied.at_us, first.recovered and first.recovered.at_us) == (begun.at_us, ended.at_us)
+    assert (second.applied.at_us, second.recovered) == (again.at_us, None)
+    (freed,) = status_of(found(record(*failing[1:], event("Recover", 50)))).records
+    *_, last = cycles(freed, [begun, ended, again, exact("Recover", NOON_US + 50_750_000)])
+    assert last.recovered is not None
+    assert (last.applied.at_us, last.recovered.at_us) == (again.at_us, NOON_US + 50_750_000)
+
+
 def service_of(instance: str) -> str | None:
     name = instance.partition("/")[2]
     return {"cart-0": "cart", "cart-1": "cart", "redis-cart-0": "redis-cart"}.get(name)

@@ -8,7 +8,7 @@ Its records have whole seconds. The core Event that it makes at the same time ha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from microservo.platforms.kubernetes.api import Json
@@ -63,18 +63,32 @@ def cycles(
         seen_us: when the record was seen; what it says has happened by then.
     """
     found: list[Cycle] = []
-    used: set[CoreEvent] = set()
-    for event in record.events:
-        if not event.succeeded:
-            continue
-        exact = _exact(record, event.operation, event.at_us, events, used)
-        bounds = (asked_us, seen_us) if event.operation == "Apply" else (ended_us, seen_us)
-        instant = _instant(event.at_us, exact, *bounds)
-        if event.operation == "Apply":
+    for operation, instant in _done(record, events, asked_us, ended_us, seen_us):
+        if operation == "Apply":
             found.append(Cycle(applied=instant, recovered=None))
         elif found and found[-1].recovered is None:
             found[-1] = Cycle(applied=found[-1].applied, recovered=instant)
     return tuple(found)
+
+
+def _done(
+    record: Record, events: Sequence[CoreEvent], asked_us: int, ended_us: int, seen_us: int
+) -> Iterator[tuple[Operation, Instant]]:
+    """The attempts on a record that succeeded, in order.
+
+    A record keeps its last hundred attempts. Where what failed since has pushed others out, core Events that
+    are older than all of those are what is left of them.
+    """
+    since_us = {"Apply": asked_us, "Recover": ended_us}
+    if record.events:
+        for event in events:
+            if event.record == record.id and event.at_us < record.events[0].at_us:
+                yield event.operation, _instant(event.at_us, event, since_us[event.operation], seen_us)
+    used: set[CoreEvent] = set()
+    for each in record.events:
+        if each.succeeded:
+            exact = _exact(record, each.operation, each.at_us, events, used)
+            yield each.operation, _instant(each.at_us, exact, since_us[each.operation], seen_us)
 
 
 def is_exact(record: Record, events: Sequence[CoreEvent]) -> bool:

@@ -23,9 +23,10 @@ class KillsOfOthers:
     Args:
         discovery: the pods of the target.
         clock: epoch microseconds UTC.
+        replacements: of all that is killed on the cluster, whoever killed it.
     """
 
-    def __init__(self, discovery: Discovery, clock: Callable[[], int]) -> None:
+    def __init__(self, discovery: Discovery, clock: Callable[[], int], replacements: Replacements) -> None:
         self._discovery = discovery
         self._clock = clock
         self._before: dict[str, tuple[Pod, ...]] = {}
@@ -34,7 +35,7 @@ class KillsOfOthers:
         """What was killed, by the uid of the object and the id of its record."""
         self._ended: dict[tuple[str, str], Instant] = {}
         """When that was over, likewise: what came instead may be unready later, which is no part of it."""
-        self._replacements = Replacements()
+        self._replacements = replacements
 
     def noticed(self, found: Json) -> None:
         """Remembers what pods there are if an object has killed none yet; raises as `KubernetesApi.get`."""

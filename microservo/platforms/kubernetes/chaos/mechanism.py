@@ -19,35 +19,26 @@ from microservo.domain.remembered import Remembered
 from microservo.errors import InvalidInput, Retryable
 from microservo.platforms.absent import absent
 from microservo.platforms.kubernetes.api import Json
+from microservo.platforms.kubernetes.chaos.awaited import last_cycles
+from microservo.platforms.kubernetes.chaos.ending import ChaosEnding, fault_id_of
 from microservo.platforms.kubernetes.chaos.experiment import (
-    FAULT_ANNOTATION,
     POD_ANNOTATION,
     Experiment,
     instance_label,
     manifest,
     name_of,
 )
-from microservo.platforms.kubernetes.chaos.instants import (
-    SECOND_US,
-    CoreEvent,
-    Cycle,
-    Instant,
-    cycles,
-    of_second,
-)
+from microservo.platforms.kubernetes.chaos.instants import Instant
 from microservo.platforms.kubernetes.chaos.manifests import OBJECTS, experiment_of, fault_of
 from microservo.platforms.kubernetes.chaos.objects import ChaosObjects
 from microservo.platforms.kubernetes.chaos.replacement import Killed, Replacements
-from microservo.platforms.kubernetes.chaos.status import ChaosStatus, Operation, status_of
+from microservo.platforms.kubernetes.chaos.status import ChaosStatus, status_of
 from microservo.platforms.kubernetes.discovery import Discovery
 from microservo.platforms.kubernetes.pods import Pod
 from microservo.platforms.mechanism import Confirmation, Owned
 from microservo.retry import retry
 
-_EVENT_S = 0.5
-"""How long the core Event of an attempt is waited for, which has its instant exactly."""
 _LOOK_S = 0.05
-_RECOVERED = "Chaos Mesh has recovered {}"
 _KILLS = (PodKill, ProcessKill)
 
 
@@ -75,6 +66,7 @@ class ChaosMesh:
         objects: those of the cluster.
         discovery: its pods.
         clock: epoch microseconds UTC.
+        replacements: of all that is killed on the cluster, whoever killed it.
         patience: how long to wait.
     """
 
@@ -86,15 +78,17 @@ class ChaosMesh:
         discovery: Discovery,
         clock: Callable[[], int],
         *,
+        replacements: Replacements,
         patience: Patience | None = None,
     ) -> None:
         self._objects = objects
         self._discovery = discovery
         self._clock = clock
         self._patience = patience or Patience()
+        self._ending = ChaosEnding(objects, discovery, clock, self._patience.recovered)
         self._applied = Remembered[tuple[str, str], Confirmation]()
         self._recovered = Remembered[tuple[str, str], Confirmation]()
-        self._replacements = Replacements()
+        self._replacements = replacements
 
     def apply(self, instance: str, fault_id: str, wire: Wire) -> Confirmation:
         fault, name = fault_of(wire), name_of(fault_id, instance)
@@ -121,7 +115,7 @@ class ChaosMesh:
             place = (instance.partition("/")[0], OBJECTS[fault.kind], name)
             replaced = self._replaced(*place) if isinstance(fault, _KILLS) else None
             # What says that it was killed stays until it is known when it was replaced.
-            ended = self._ended(*place)
+            ended = self._ending.end(*place)
             confirmed = replaced or ended
             self._recovered[key] = confirmed
             self._applied.forget(key)
@@ -143,10 +137,10 @@ class ChaosMesh:
             return []
         found = self._objects.ours(namespace, instance_label(instance))
         known = owned()
-        unowned = [each for each in found if _fault_id(each) not in known]
+        unowned = [each for each in found if fault_id_of(each) not in known]
         for each in unowned:
-            self._ended(namespace, each["kind"], each["metadata"]["name"])
-        return [f"{each['kind']} of fault {_fault_id(each)}" for each in unowned]
+            self._ending.end(namespace, each["kind"], each["metadata"]["name"])
+        return [f"{each['kind']} of fault {fault_id_of(each)}" for each in unowned]
 
     def force(self, instance: str, fault_id: str, kind: str) -> None:
         """Gives up a recovery that is stuck: its object goes, and the fault may stay in force.
@@ -183,7 +177,7 @@ class ChaosMesh:
         place = (pod.namespace, body["kind"], body["metadata"]["name"])
         found = self._objects.get(*place)
         if found is None or _is_left_over(found, pod):
-            self._ended(*place)
+            self._ending.end(*place)
             self._objects.create(body)
 
     def _peers(self, experiment: Experiment, pod: Pod) -> list[Pod]:
@@ -235,87 +229,11 @@ class ChaosMesh:
     def _in_force(self, found: Json, asked_us: int) -> Confirmation:
         seen_us, metadata = self._clock(), found["metadata"]
         carriers = status_of(found).carriers
-        found_cycles = self._cycles(found, "Apply", asked_us=asked_us, seen_us=seen_us)
+        found_cycles = last_cycles(self._objects, found, "Apply", asked_us=asked_us, seen_us=seen_us)
         applied = [each.applied for each in found_cycles]
         first = min(applied, key=lambda instant: instant.at_us)
         evidence = f"{found['kind']} {metadata['name']} is injected into {', '.join(r.id for r in carriers)}"
         return Confirmation(at_us=first.at_us, within_us=first.within_us, evidence=evidence)
-
-    def _cycles(
-        self, found: Json, awaited: Operation, *, asked_us: int = 0, ended_us: int = 0, seen_us: int = 0
-    ) -> list[Cycle]:
-        """The last time that each carrier had the fault.
-
-        The core Event of what was done last may come a moment after the record.
-        """
-        metadata, carriers = found["metadata"], status_of(found).carriers
-        wanted = {record.id for record in carriers}
-
-        def look() -> list[Cycle]:
-            events = self._objects.events(metadata["namespace"], metadata["name"], metadata["uid"])
-            if not wanted <= {each.record for each in events if each.operation == awaited}:
-                msg = f"the events of {metadata['name']} are not there yet"
-                raise Retryable(msg)
-            return cycled(events)
-
-        def cycled(events: tuple[CoreEvent, ...]) -> list[Cycle]:
-            by_record = (
-                cycles(each, events, asked_us=asked_us, ended_us=ended_us, seen_us=seen_us)
-                for each in carriers
-            )
-            return [each[-1] for each in by_record if each]
-
-        try:
-            return retry(look, timeout_s=_EVENT_S, first_pause_s=_LOOK_S, longest_pause_s=_LOOK_S)
-        except Retryable:
-            return cycled(self._objects.events(metadata["namespace"], metadata["name"], metadata["uid"]))
-
-    def _ended(self, namespace: str, kind: str, name: str) -> Confirmation:
-        """Ends an object, and returns when it has.
-
-        Raises:
-            Retryable: it has not yet; what hinders it.
-        """
-        ended_us = self._clock()
-        self._objects.delete(namespace, kind, name)
-        last: Json | None = None
-        for found in self._objects.follow(namespace, kind, name, seconds=self._patience.recovered):
-            if found is None:
-                return self._out_of_force(namespace, name, last, ended_us)
-            last = {"kind": kind, **found}
-        assert last is not None
-        status = status_of(last)
-        stuck = ", ".join(each.id for each in status.records if each.injected) or "no record"
-        msg = (
-            f"{kind} {namespace}/{name} is stuck {self._patience.recovered:g} s after its deletion: still "
-            f"injected: {stuck}; {status.failure or self._objects.complaint(namespace, name) or 'no error'}. "
-            "Restart the pod to be rid of the fault, then give the object up: microservo fault force "
-            f"{_fault_id(last)}"
-        )
-        raise Retryable(msg)
-
-    def _out_of_force(self, namespace: str, name: str, last: Json | None, ended_us: int) -> Confirmation:
-        seen_us = self._clock()
-        if last is None:
-            # An earlier attempt, or somebody else, has ended it.
-            ends = [each for each in self._objects.events(namespace, name) if each.operation == "Recover"]
-            if not ends:
-                return Confirmation(at_us=seen_us, evidence=f"{name} is gone; nothing recovered it")
-            return Confirmation(at_us=ends[-1].at_us, within_us=SECOND_US, evidence=_RECOVERED.format(name))
-        ends_of = self._cycles(last, "Recover", ended_us=ended_us, seen_us=seen_us)
-        instants = [each.recovered for each in ends_of if each.recovered is not None]
-        if not instants:
-            what = "was given up while it was injected" if ends_of else "was not in force"
-            return Confirmation(at_us=seen_us, evidence=f"{name} {what}")
-        at = self._clipped(max(instants, key=lambda instant: instant.at_us), last)
-        return Confirmation(at_us=at.at_us, within_us=at.within_us, evidence=_RECOVERED.format(name))
-
-    def _clipped(self, instant: Instant, last: Json) -> Instant:
-        """No fault outlives its pod, though Chaos Mesh writes down its end later."""
-        gone_us = self._discovery.ended_us(last["metadata"]["annotations"].get(POD_ANNOTATION, ""))
-        if gone_us is None or gone_us >= instant.at_us:
-            return instant
-        return of_second(gone_us)
 
     def _replaced(self, namespace: str, kind: str, name: str) -> Confirmation | None:
         """When something else served in place of what was killed; None if it is not known what was.
@@ -326,7 +244,7 @@ class ChaosMesh:
         found = self._objects.get(namespace, kind, name)
         if found is None or not status_of(found).is_injected:
             return None
-        applied = self._cycles(found, "Apply")[-1].applied
+        applied = last_cycles(self._objects, found, "Apply")[-1].applied
         killed = Killed.read(found["metadata"]["annotations"])
         return retry(
             lambda: self._replacement(name, killed, applied),
@@ -353,7 +271,3 @@ def _is_left_over(found: Json, pod: Pod) -> bool:
     metadata = found["metadata"]
     known = (metadata.get("annotations") or {}).get(POD_ANNOTATION)
     return "deletionTimestamp" in metadata or known != pod.uid
-
-
-def _fault_id(found: Json) -> str:
-    return str((found["metadata"].get("annotations") or {}).get(FAULT_ANNOTATION, ""))

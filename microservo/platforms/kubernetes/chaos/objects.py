@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ from microservo.platforms.kubernetes.chaos.experiment import (
 from microservo.platforms.kubernetes.chaos.instants import CoreEvent, core_events
 
 _FORCED = {"metadata": {"annotations": {"chaos-mesh.chaos-mesh.org/cleanFinalizer": "forced"}}}
+_FREED = {"metadata": {"finalizers": None}}
+_GIVEN_UP_S = 5.0
+"""How long Chaos Mesh may take to give an object up."""
 _LOOKED_UP_S = 30.0
 
 
@@ -78,16 +82,24 @@ class ChaosObjects:
             return
 
     def force(self, namespace: str, kind: str, name: str) -> None:
-        """Has Chaos Mesh give up an object that it can't end; the fault may stay in force.
+        """Has an object go that Chaos Mesh can't end, and returns once it has; the fault may stay in force.
+
+        Chaos Mesh is asked to give it up. It may be what is broken: then its mark on the object is removed.
 
         Raises:
             InvalidInput: there is none.
+            Retryable: no answer, or a webhook of a Chaos Mesh that is gone refuses every change.
         """
+        path = f"{collection(namespace, kind)}/{name}"
         try:
-            self._api.merge(f"{collection(namespace, kind)}/{name}", _FORCED)
+            self._api.merge(path, _FORCED)
         except NotFound as error:
             msg = f"there is no {kind} {namespace}/{name} to give up; its recovery is over"
             raise InvalidInput(msg) from error
+        if any(found is None for found in self.follow(namespace, kind, name, seconds=_GIVEN_UP_S)):
+            return
+        with contextlib.suppress(NotFound):
+            self._api.merge(path, _FREED)
 
     def follow(self, namespace: str, kind: str, name: str, *, seconds: float) -> Iterator[Json | None]:
         """The object now and after each change, None when there is none; ends after so many seconds.

@@ -35,12 +35,14 @@ class Record:
         id: namespace/pod or namespace/pod/container.
         carries: whether the fault is on it, rather than only on the other side of the network.
         injected: whether the fault is in force on it.
+        at_rest: whether nothing is under way on it, and nothing to be recovered: its object may go.
         events: in their order.
     """
 
     id: str
     carries: bool
     injected: bool
+    at_rest: bool
     events: tuple[RecordEvent, ...]
 
     @property
@@ -121,6 +123,7 @@ def _record(found: Json, direction: str) -> Record:
         # Its cycle: Not Injected, Not Injected/Wait while it is applied, Injected, Injected/Wait while it is
         # recovered (controllers/common/records of Chaos Mesh): until that is done it is in force.
         injected=found["phase"] in ("Injected", "Injected/Wait"),
+        at_rest=found["phase"] == "Not Injected",
         events=tuple(_event(each) for each in found.get("events") or ()),
     )
 

@@ -15,6 +15,7 @@ from microservo.platforms.kubernetes.chaos.instants import SECOND_US, CoreEvent,
 from microservo.platforms.kubernetes.chaos.kills import KillsOfOthers
 from microservo.platforms.kubernetes.chaos.objects import ChaosObjects
 from microservo.platforms.kubernetes.chaos.others import is_id_of_others, is_kill, is_ours, requests_of
+from microservo.platforms.kubernetes.chaos.replacement import Replacements
 from microservo.platforms.kubernetes.chaos.status import status_of
 from microservo.platforms.kubernetes.discovery import Discovery
 from microservo.platforms.kubernetes.reflector import Reflector
@@ -43,6 +44,7 @@ class OthersFaults:
         objects: those of the cluster.
         discovery: its pods.
         clock: epoch microseconds UTC.
+        replacements: of all that is killed on the cluster, whoever killed it.
     """
 
     def __init__(
@@ -52,12 +54,15 @@ class OthersFaults:
         objects: ChaosObjects,
         discovery: Discovery,
         clock: Callable[[], int],
+        *,
+        replacements: Replacements,
     ) -> None:
         self._api = api
         self._namespaces = tuple(namespaces)
         self._objects = objects
         self._discovery = discovery
         self._clock = clock
+        self._replacements = replacements
 
     @contextmanager
     def following(self, on_request: OnRequest, left: Mapping[str, str]) -> Iterator[None]:
@@ -73,7 +78,16 @@ class OthersFaults:
             for kind in PLURALS
             if kind in self._objects.kinds()
         ]
-        seen = _Seen(self._objects, self._discovery, self._clock, on_request, left=left, unlisted=set(places))
+        kills = KillsOfOthers(self._discovery, self._clock, self._replacements)
+        seen = _Seen(
+            self._objects,
+            self._discovery,
+            kills,
+            self._clock,
+            on_request,
+            left=left,
+            unlisted=set(places),
+        )
         reflectors = [
             Reflector(
                 self._api,
@@ -103,15 +117,33 @@ class _Object:
         found: in its newest state.
         told: ids and actions of what was declared of it.
         gone_us: when it was gone; None while it is there.
-        is_open: whether something was declared of it whose end was not.
         timer: declares it although it has not spread to all of its pods; None where it has.
     """
 
     found: Json
     told: set[tuple[str, str]] = field(default_factory=set)
     gone_us: int | None = None
-    is_open: bool = False
     timer: threading.Timer | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something was declared of it whose end was not."""
+        return bool(self._open())
+
+    def lost(self, requests: Sequence[FaultRequest]) -> Iterator[FaultRequest]:
+        """The ends of what was declared and of which it says nothing any more, now that it is gone.
+
+        Its records keep their last hundred attempts: an end that fails so often pushes out the rest.
+        """
+        if self.gone_us is None:
+            return
+        known = {each.fault_id for each in requests}
+        for fault_id in sorted(self._open() - known):
+            yield _end_of(fault_id, self.gone_us, SECOND_US, f"the end of {_place(self.found)}")
+
+    def _open(self) -> set[str]:
+        ended = {fault_id for fault_id, action in self.told if action == "stop"}
+        return {fault_id for fault_id, _ in self.told} - ended
 
 
 class _Seen:
@@ -121,6 +153,7 @@ class _Seen:
         self,
         objects: ChaosObjects,
         discovery: Discovery,
+        kills: KillsOfOthers,
         clock: Callable[[], int],
         on_request: OnRequest,
         *,
@@ -131,7 +164,7 @@ class _Seen:
         self._discovery = discovery
         self._clock = clock
         self._on_request = on_request
-        self._kills = KillsOfOthers(discovery, clock)
+        self._kills = kills
         self._objects: dict[str, _Object] = {}
         self._left = {fault_id: place for fault_id, place in left.items() if is_id_of_others(fault_id)}
         self._unlisted = unlisted
@@ -210,14 +243,12 @@ class _Seen:
             )
         )
         self._stop_waiting(seen)
-        for request in requests:
+        for request in (*requests, *seen.lost(requests)):
             self._left.pop(request.fault_id, None)
             key = (request.fault_id, request.action)
             if key not in seen.told:
                 seen.told.add(key)
                 self._on_request(request)
-        ended = sum(each.action == "stop" for each in requests)
-        seen.is_open = 2 * ended < len(requests)
         if not seen.is_open and seen.gone_us is not None:
             self._kills.forget(seen.found)
             self._objects.pop(seen.found["metadata"]["uid"], None)
@@ -230,16 +261,8 @@ class _Seen:
                 continue
             ends = [each for each in self._chaos.events(namespace, name) if each.operation == "Recover"]
             at_us = ends[-1].at_us if ends else self._clock()
-            self._on_request(
-                FaultRequest(
-                    fault_id=fault_id,
-                    action="stop",
-                    requested_at_us=at_us,
-                    end_at_us=at_us,
-                    within_us=SECOND_US if ends else None,
-                    requested_by=f"the end of {place}, which nobody saw",
-                )
-            )
+            within_us = SECOND_US if ends else None
+            self._on_request(_end_of(fault_id, at_us, within_us, f"the end of {place}, which nobody saw"))
             del self._left[fault_id]
 
     def _ended(self, found: Json, record: str, applied: Instant) -> Instant | None:
@@ -283,3 +306,14 @@ class _Seen:
 def _place(found: Json) -> str:
     metadata = found["metadata"]
     return f"{metadata['namespace']}/{metadata['name']}"
+
+
+def _end_of(fault_id: str, at_us: int, within_us: int | None, requested_by: str) -> FaultRequest:
+    return FaultRequest(
+        fault_id=fault_id,
+        action="stop",
+        requested_at_us=at_us,
+        end_at_us=at_us,
+        within_us=within_us,
+        requested_by=requested_by,
+    )
