@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pyarrow.parquet as pq
 import pytest
-from foreign_recordings import AT_S, otlp_request, rcaeval_case
+from foreign_recordings import AT_S, rcaeval_case
 from made_dataset import write_dataset
 
 from microservo import Client
@@ -169,29 +169,6 @@ def test_several_cases_become_runs_of_their_own_and_an_interruption_goes_on_behi
     assert odd.returncode == 2
     assert (tmp_path / "home" / "mine").is_dir(), "only what was made for it is removed"
     assert list((tmp_path / "home" / "imports").iterdir()) == []
-
-
-def test_a_part_of_a_recording_of_two_weeks_is_a_run(
-    kafka_broker: KafkaBroker, topic_prefix: str, tmp_path: Path
-) -> None:
-    kafka_broker.admin().ensure_topics(topic_specs(prefix=topic_prefix, partitions=3))
-    requests = [json.dumps(otlp_request(AT_S + hour * 3600)) for hour in range(14 * 24)]
-    (tmp_path / "set").mkdir()
-    (tmp_path / "set" / "all.jsonl").write_text("\n".join(requests) + "\n")
-    refused = command(tmp_path / "set", kafka_broker, topic_prefix, tmp_path)
-    assert refused.returncode == 2
-    assert "the recording spans 14.0 days" in refused.stderr
-    assert "--from 2022-08-22T03:51:00Z --to 2022-08-29T03:51:00Z" in " ".join(refused.stderr.split())
-    assert list(runs(kafka_broker, topic_prefix)) == []
-    within = ("--from", "2022-08-22T05:30:00Z", "--to", "2022-08-22T06:00:00Z")
-    told = imported(tmp_path / "set", kafka_broker, topic_prefix, tmp_path, *within)
-    assert told["records"] == 1
-    (run,) = runs(kafka_broker, topic_prefix)
-    assert (run.status, run.started_at_us) == ("finished", (AT_S + 2 * 3600) * 10**6)
-    folder = tmp_path / "back"
-    rebuild(kafka_broker, run_id=run.run_id, out_dir=folder, topic_prefix=topic_prefix)
-    found = sorted(int(each["time"].timestamp()) for each in rows(folder, "metrics"))
-    assert found == [AT_S + 2 * 3600]
 
 
 def place(broker: KafkaBroker, prefix: str) -> tuple[str, ...]:
