@@ -9,6 +9,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -137,10 +138,12 @@ class System:
             error.add_note(said)
             raise
 
-    def down(self) -> None:
-        """Ends it from another terminal."""
-        ended = self.call("down")
-        assert "has ended" in ended.stdout, ended.stderr
+    def down(self, up: subprocess.Popen[bytes]) -> None:
+        """Ends it from another terminal; `down` waits until this process, its parent, knows of it."""
+        with ThreadPoolExecutor(1) as pool:
+            ending = pool.submit(self.call, "down")
+            assert up.wait(TIMEOUT_S) == 130
+            assert "has ended" in ending.result().stdout, ending.result().stderr
 
     @property
     def state(self) -> TargetState:
@@ -328,17 +331,17 @@ def test_a_target_on_hosts_is_moved_and_has_faults_and_labels_until_ctrl_c_ends_
 
 
 def test_a_managed_system_that_was_ended_or_killed_begins_again_where_it_was(system: System) -> None:
-    with system.up():
+    with system.up() as process:
         system.manage(
             *("create", "condition/idle", "field=cpu-%", "operator=<", "value=0"),
             until=lambda: "condition/idle" in {each.key for each in system.entities("condition")},
             what="the condition",
         )
-        system.down()
+        system.down(process)
     with system.up() as process:
         assert_each_runs_once(system)
         assert "condition/idle" in {each.key for each in system.entities("condition")}
         process.kill()
-    with system.up():
+    with system.up() as process:
         assert_each_runs_once(system)
-        system.down()
+        system.down(process)
