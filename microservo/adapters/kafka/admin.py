@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigEntry, ConfigResource, ConfigSource
 from confluent_kafka.admin._listoffsets import OffsetSpec
@@ -15,7 +15,7 @@ from confluent_kafka.cimpl import NewTopic
 from microservo.adapters.broker import TopicSpec, TopicState
 from microservo.adapters.kafka.connection import made, verify
 from microservo.adapters.kafka.errors import translate, translated
-from microservo.adapters.kafka.options import KafkaAccess, common_options
+from microservo.adapters.kafka.options import KafkaAccess, common_options, consumer_options
 from microservo.adapters.limits import refuse_other_partitions
 from microservo.errors import InvalidInput, Retryable, Unavailable
 from microservo.retry import retry
@@ -56,6 +56,10 @@ class KafkaAdmin:
         ]
 
     def begin_group(self, group_id: str, topics: Sequence[str]) -> None:
+        # The first group of a new broker has no coordinator for a moment.
+        retry(lambda: self._begin_group(group_id, topics), timeout_s=self._access.connect_timeout_s)
+
+    def _begin_group(self, group_id: str, topics: Sequence[str]) -> None:
         with translated(f"begin the group {group_id}"):
             new = self._without_commit(group_id, self._partitions(topics))
             firsts = self._firsts(new)
@@ -116,11 +120,18 @@ class KafkaAdmin:
         return [TopicPartition(name, index) for name in topics for index in metadata.topics[name].partitions]
 
     def _without_commit(self, group_id: str, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
-        request = ConsumerGroupTopicPartitions(group_id, list(partitions))
-        [future] = self._client.list_consumer_group_offsets(
-            [request], request_timeout=self._access.connect_timeout_s
-        ).values()
-        return [each for each in future.result().topic_partitions if each.offset < 0]
+        # Asked by a consumer, which never joins: while a new broker has no coordinator for the group yet, the
+        # admin's own question ends the process (librdkafka 5040).
+        options = consumer_options(self._access, group_id=group_id, start="earliest")
+        client = made(Consumer, options)
+        try:
+            found = client.committed(list(partitions), timeout=self._access.connect_timeout_s)
+        finally:
+            client.close()
+        for each in found:
+            if each.error is not None:
+                raise KafkaException(each.error)
+        return [each for each in found if each.offset < 0]
 
     def _firsts(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
         """Where the logs of these partitions begin."""
