@@ -21,9 +21,8 @@ from pathlib import Path
 
 from benchmarks.command import run
 from benchmarks.figures import Figure, figure
-from benchmarks.kubernetes_watch import peak_mb
 from benchmarks.load import create_topics
-from benchmarks.processes import measure, own_python
+from benchmarks.processes import measure, own_python, peak_mb
 from benchmarks.real_systems import (
     ChaosController,
     Cluster,

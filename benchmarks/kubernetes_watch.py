@@ -10,8 +10,8 @@ import json
 import os
 import threading
 import time
-from pathlib import Path
 
+from benchmarks.processes import peak_mb
 from microservo.platforms.platform import InstanceChange
 from microservo.platforms.target import KubernetesTarget, kubernetes_platform
 
@@ -65,12 +65,6 @@ class _Changes:
         while time.monotonic() - self.newest_s < 2:
             time.sleep(0.1)
         return self._seen
-
-
-def peak_mb(pid: int) -> float:
-    """Most resident memory that a process has had: getrusage also knows of the one that started it."""
-    status = Path(f"/proc/{pid}/status").read_text("ascii")
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 if __name__ == "__main__":

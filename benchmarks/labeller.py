@@ -6,10 +6,12 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
 
@@ -26,18 +28,39 @@ _LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a labeller had done when it was looked at.
+
+    Attributes:
+        at_s: when, in seconds since 1970.
+        messages: messages taken in, heartbeats included.
+        cpu_s: processor time of the process since its start.
+        rss_bytes: resident memory.
+    """
+
+    at_s: float
+    messages: int
+    cpu_s: float
+    rss_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Labelled:
     """What a run of the labeller came to.
 
     Attributes:
         messages_per_s: messages taken in per second, heartbeats included.
         cpu_s: processor time of the process between the first and the last message.
-        windows: labelled windows written, all revisions.
+        cpu_us: the same for each message, in microseconds.
+        halves: processor time of the second half of the messages by that of the first.
+        windows: labelled windows on the topic, all revisions.
         peak_rss_bytes: largest resident memory seen.
     """
 
     messages_per_s: float
     cpu_s: float
+    cpu_us: float
+    halves: float
     elapsed_s: float
     windows: int
     peak_rss_bytes: int
@@ -49,33 +72,60 @@ def run_labeller(broker: Broker, bootstrap_servers: str, *, messages: int, log: 
     Raises:
         RuntimeError: it stopped, or did not finish in time.
     """
+    looks = list(watch_labeller(bootstrap_servers, messages=messages, log=log, timeout_s=_TIMEOUT_S))
+    first, last = looks[0], looks[-1]
+    if last.messages < messages:
+        msg = f"the labeller took in {last.messages} of {messages} messages in {_TIMEOUT_S} s"
+        raise RuntimeError(msg)
+    windows, last_at_s = _outputs(broker)
+    taken, elapsed_s, cpu_s = last.messages - first.messages, last_at_s - first.at_s, last.cpu_s - first.cpu_s
+    return Labelled(
+        messages_per_s=taken / elapsed_s,
+        cpu_s=cpu_s,
+        cpu_us=cpu_s / taken * 1e6,
+        halves=halves(looks),
+        elapsed_s=elapsed_s,
+        windows=windows,
+        peak_rss_bytes=max(each.rss_bytes for each in looks),
+    )
+
+
+def watch_labeller(bootstrap_servers: str, *, messages: int, log: Path, timeout_s: float) -> Iterator[Look]:
+    """Starts a labeller in a group of its own and looks at it, from its first message on, until it has all.
+
+    It is ended with the iteration. Where it does not get all in time, so does the iteration.
+
+    Raises:
+        RuntimeError: it stopped.
+    """
     (port,) = free_ports(1)
+    deadline_s, done = time.monotonic() + timeout_s, 0
     with _process(bootstrap_servers, port, log) as process:
         watched = psutil.Process(process.pid)
-        started, done = None, 0
-        peak_rss = 0
-        deadline = time.monotonic() + _TIMEOUT_S
-        while done < messages:
-            if process.poll() is not None or time.monotonic() > deadline:
-                state = f"took in {done} of {messages} messages, exit code {process.poll()}"
+        while done < messages and time.monotonic() < deadline_s:
+            time.sleep(_LOOK_S)
+            if process.poll() is not None:
+                state = f"took in {done} of {messages} messages, exit code {process.returncode}"
                 msg = f"the labeller {state}; its last words: {log.read_text('utf-8')[-500:]}"
                 raise RuntimeError(msg)
-            time.sleep(_LOOK_S)
             done = _taken(port)
-            peak_rss = max(peak_rss, watched.memory_info().rss)
-            if started is None and done:
-                started = (time.time(), done, sum(watched.cpu_times()[:2]))
-        cpu_s = sum(watched.cpu_times()[:2])
-        assert started is not None
-        windows, last_at_s = _outputs(broker)
-        elapsed_s = last_at_s - started[0]
-        return Labelled(
-            messages_per_s=(done - started[1]) / elapsed_s,
-            cpu_s=cpu_s - started[2],
-            elapsed_s=elapsed_s,
-            windows=windows,
-            peak_rss_bytes=peak_rss,
-        )
+            if done:
+                yield Look(
+                    at_s=time.time(),
+                    messages=done,
+                    cpu_s=sum(watched.cpu_times()[:2]),
+                    rss_bytes=watched.memory_info().rss,
+                )
+
+
+def halves(looks: Sequence[Look]) -> float:
+    """Processor time of the second half of the messages by that of the first."""
+    first, last = looks[0], looks[-1]
+    middle = (first.messages + last.messages) / 2
+    before, after = next((a, b) for a, b in pairwise(looks) if a.messages <= middle <= b.messages)
+    share = (middle - before.messages) / max(1, after.messages - before.messages)
+    at_middle_s = before.cpu_s + share * (after.cpu_s - before.cpu_s)
+    return (last.cpu_s - at_middle_s) / (at_middle_s - first.cpu_s)
 
 
 @contextmanager
@@ -84,6 +134,7 @@ def _process(bootstrap_servers: str, port: int, log: Path) -> Iterator[subproces
         {
             "MICROSERVO_BOOTSTRAP_SERVERS": bootstrap_servers,
             "MICROSERVO_HEALTH_PORT": str(port),
+            "MICROSERVO_STREAMS_GROUP": f"bench-{uuid4().hex[:8]}",
         }
     )
     with log.open("wb") as out:

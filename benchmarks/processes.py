@@ -52,6 +52,12 @@ def measure(python: Path, module: str, *arguments: str, timeout_s: float) -> Out
     return Outcome(result=json.loads(lines[-1]))
 
 
+def peak_mb(pid: int) -> float:
+    """Most resident memory that a process has had: getrusage also knows of the one that started it."""
+    status = Path(f"/proc/{pid}/status").read_text("ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
 def own_python() -> Path:
     """The interpreter that runs this."""
     return Path(sys.executable)

@@ -112,9 +112,9 @@ def _weights() -> Iterator[Weights]:
             "resources_weight": dice.choice((0.5, 1.0, 2.0)),
             "peaks_weight": dice.choice((0.5, 1.0, 2.0)),
             "symptoms_weight": dice.choice((0.3, 1.0, 2.0)),
-            "logs_weight": dice.choice((0.0, 0.3, 1.0)),
+            "logs_weight": dice.choice((0.3, 1.0)),
             "calls_weight": dice.choice((0.3, 1.0, 2.0)),
-            "explained": dice.choice((0.0, 0.3, 0.6, 1.0)),
+            "explained": dice.choice((0.3, 0.6, 1.0)),
             "top_k": dice.choice((1, 2, 3)),
         }
 

@@ -1,7 +1,8 @@
 """One stream of telemetry for every engine: packed for ours, one JSON record a message for the others.
 
 Pure: a seed gives the same records for ever. Every service sends one packed message of metrics and one of
-spans a second and one of logs every two, 100 records each; one in a hundred is held back until it is late.
+spans a second and one of logs every two, 100 records each unless another number is given; one in a hundred is
+held back until it is late.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class Plan:
         seed: of all that is drawn.
         start_us: first instant, a multiple of 10 s, so that windows of every engine begin there.
         seconds: event time covered.
-        services: how many services send; each sends 250 records a second.
+        services: how many services send; each sends 2.5 messages a second.
+        records: in each message.
         fault_every_s: a fault begins this often, lasts 20 s and changes its record three times.
     """
 
@@ -44,6 +46,7 @@ class Plan:
     start_us: int = 1_800_000_000 * US
     seconds: int = 250
     services: int = 32
+    records: int = RECORDS
     fault_every_s: int = 25
 
     @property
@@ -75,11 +78,16 @@ def messages(plan: Plan) -> Iterator[Sent]:
         for number, service in enumerate(plan.names):
             # Services don't flush in step.
             shift_us = number * US // plan.services
-            for topic, record in _batches(rng, service, second, from_us + shift_us):
+            for topic, record in _batches(rng, service, second, from_us + shift_us, plan.records):
                 held_us = HELD_BACK_US if rng.random() < 0.01 else 0
                 at_us = from_us + shift_us + US + _TRANSIT_US + held_us
                 sent = Sent(
-                    at_us=at_us, topic=topic, service=service, serial=serial, record=record, records=RECORDS
+                    at_us=at_us,
+                    topic=topic,
+                    service=service,
+                    serial=serial,
+                    record=record,
+                    records=plan.records,
                 )
                 heapq.heappush(waiting, sent)
                 serial += 1
@@ -115,30 +123,30 @@ def as_json(batch: Batch) -> Iterator[tuple[int, bytes]]:
 
 
 def _batches(
-    rng: np.random.Generator, service: str, second: int, from_us: int
+    rng: np.random.Generator, service: str, second: int, from_us: int, records: int
 ) -> Iterator[tuple[str, MetricBatch | LogBatch | SpanBatch]]:
-    yield TELEMETRY_METRICS, _metrics(rng, service, from_us)
-    yield TELEMETRY_TRACES, _spans(rng, service, from_us)
+    yield TELEMETRY_METRICS, _metrics(rng, service, from_us, records)
+    yield TELEMETRY_TRACES, _spans(rng, service, from_us, records)
     if second % 2:
-        yield TELEMETRY_LOGS, _logs(rng, service, from_us)
+        yield TELEMETRY_LOGS, _logs(rng, service, from_us, records)
 
 
-def _metrics(rng: np.random.Generator, service: str, from_us: int) -> MetricBatch:
+def _metrics(rng: np.random.Generator, service: str, from_us: int, records: int) -> MetricBatch:
     return MetricBatch(
         run_id=RUN_ID,
         service=service,
         instances=(f"{service}-0",),
         names=_METRICS,
-        time_us=_times(rng, from_us, US),
-        instance=bytes(2 * RECORDS),
-        name=(np.arange(RECORDS) % len(_METRICS)).astype("<u2").tobytes(),
-        value=rng.normal(50, 10, RECORDS).astype("<f8").tobytes(),
+        time_us=_times(rng, from_us, US, records),
+        instance=bytes(2 * records),
+        name=(np.arange(records) % len(_METRICS)).astype("<u2").tobytes(),
+        value=rng.normal(50, 10, records).astype("<f8").tobytes(),
     )
 
 
-def _logs(rng: np.random.Generator, service: str, from_us: int) -> LogBatch:
-    templates = rng.integers(0, len(_TEMPLATES), RECORDS)
-    numbers = rng.integers(0, 10_000, RECORDS)
+def _logs(rng: np.random.Generator, service: str, from_us: int, records: int) -> LogBatch:
+    templates = rng.integers(0, len(_TEMPLATES), records)
+    numbers = rng.integers(0, 10_000, records)
     bodies = tuple(
         f"handled request {number} of kind {kind} in {number % 97} ms"
         for number, kind in zip(numbers.tolist(), templates.tolist(), strict=True)
@@ -148,19 +156,19 @@ def _logs(rng: np.random.Generator, service: str, from_us: int) -> LogBatch:
         service=service,
         instances=(f"{service}-0",),
         templates=_TEMPLATES,
-        time_us=_times(rng, from_us - US, 2 * US),
-        instance=bytes(2 * RECORDS),
-        severity=rng.choice(np.array([9, 9, 9, 13, 17], np.uint8), RECORDS).tobytes(),
+        time_us=_times(rng, from_us - US, 2 * US, records),
+        instance=bytes(2 * records),
+        severity=rng.choice(np.array([9, 9, 9, 13, 17], np.uint8), records).tobytes(),
         template=templates.astype("<u2").tobytes(),
-        trace_id=rng.bytes(16 * RECORDS),
-        span_id=rng.bytes(8 * RECORDS),
+        trace_id=rng.bytes(16 * records),
+        span_id=rng.bytes(8 * records),
         bodies=bodies,
     )
 
 
-def _spans(rng: np.random.Generator, service: str, from_us: int) -> SpanBatch:
-    duration_us = (rng.lognormal(9, 0.5, RECORDS)).astype("<i8")
-    end_us = np.frombuffer(_times(rng, from_us, US), "<i8")
+def _spans(rng: np.random.Generator, service: str, from_us: int, records: int) -> SpanBatch:
+    duration_us = (rng.lognormal(9, 0.5, records)).astype("<i8")
+    end_us = np.frombuffer(_times(rng, from_us, US, records), "<i8")
     return SpanBatch(
         run_id=RUN_ID,
         service=service,
@@ -169,14 +177,14 @@ def _spans(rng: np.random.Generator, service: str, from_us: int) -> SpanBatch:
         peers=_PEERS,
         start_us=(end_us - duration_us).astype("<i8").tobytes(),
         duration_us=duration_us.tobytes(),
-        instance=bytes(2 * RECORDS),
-        endpoint=rng.integers(0, len(_ENDPOINTS), RECORDS).astype("<u2").tobytes(),
-        peer=rng.integers(0, len(_PEERS), RECORDS).astype("<u2").tobytes(),
-        kind=rng.choice(np.array([2, 3], np.uint8), RECORDS).tobytes(),
-        error=(rng.random(RECORDS) < 0.01).astype(np.uint8).tobytes(),
-        trace_id=rng.bytes(16 * RECORDS),
-        span_id=rng.bytes(8 * RECORDS),
-        parent_id=rng.bytes(8 * RECORDS),
+        instance=bytes(2 * records),
+        endpoint=rng.integers(0, len(_ENDPOINTS), records).astype("<u2").tobytes(),
+        peer=rng.integers(0, len(_PEERS), records).astype("<u2").tobytes(),
+        kind=rng.choice(np.array([2, 3], np.uint8), records).tobytes(),
+        error=(rng.random(records) < 0.01).astype(np.uint8).tobytes(),
+        trace_id=rng.bytes(16 * records),
+        span_id=rng.bytes(8 * records),
+        parent_id=rng.bytes(8 * records),
     )
 
 
@@ -212,8 +220,8 @@ def _fault(rng: np.random.Generator, plan: Plan, from_us: int, serial: int) -> I
         )
 
 
-def _times(rng: np.random.Generator, from_us: int, span_us: int) -> bytes:
-    return (from_us + np.sort(rng.integers(0, span_us, RECORDS))).astype("<i8").tobytes()
+def _times(rng: np.random.Generator, from_us: int, span_us: int, records: int) -> bytes:
+    return (from_us + np.sort(rng.integers(0, span_us, records))).astype("<i8").tobytes()
 
 
 def _i8(column: bytes) -> list[int]:

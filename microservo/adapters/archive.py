@@ -6,6 +6,7 @@ import io
 import shutil
 import stat
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -61,7 +62,7 @@ def unpack(archive: Path, folder: Path, bounds: Bounds = BOUNDS) -> None:
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
         msg = f"{archive} can't be unpacked ({error}); expected a zip or wheel, packed by deflate"
         raise InvalidInput(msg) from error
 

@@ -1,31 +1,21 @@
-"""The catalogue: answering lists from it, looking at it, and making it anew."""
+"""The catalogue: looking at it, making it anew, and holding it against the topics."""
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
+from microservo.application.catalogue_database import URL_VARIABLE, catalogue_url, installed, opened
 from microservo.application.command import Command, Context
 from microservo.application.connection import Connection
 from microservo.errors import InvalidInput, Unavailable
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
-
-    from microservo.catalogue.reading import Catalogue
-
-logger = logging.getLogger(__name__)
-R = TypeVar("R")
-URL_VARIABLE = "MICROSERVO_CATALOGUE_URL"
-"""An environment variable and not an argument, since others see the arguments of a process."""
-_LIST_WAIT_S = 2
-"""A list waits no longer for a database that does not answer, and reads the topics then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,25 +67,6 @@ class VerifyCatalogue(Command[tuple[str, ...]]):
     """Asks in what the catalogue differs from one made of the topics now; a sentence for each table."""
 
 
-def from_catalogue(connection: Connection, ask: Callable[[Catalogue], R | None]) -> R | None:
-    """What the catalogue answers; None where none is named, or it has not all that the topics hold.
-
-    Raises:
-        InvalidInput: the URL names no database.
-        Unavailable: the driver of the database is not installed.
-    """
-    if not os.environ.get(URL_VARIABLE):
-        return None
-    from microservo.catalogue.database import place_of  # noqa: PLC0415  # loads SQLAlchemy, as all below
-    from microservo.catalogue.reading import Catalogue  # noqa: PLC0415
-
-    with _opened(_LIST_WAIT_S) as (engine, url):
-        found = ask(Catalogue(connection.broker, engine, url, connection.topic_prefix))
-        if found is None:
-            logger.warning("%s is away or behind the topics, which are read instead", place_of(url))
-        return found
-
-
 def show_catalogue(_command: ShowCatalogue, context: Context) -> CatalogueStanding:
     """What is there.
 
@@ -103,14 +74,8 @@ def show_catalogue(_command: ShowCatalogue, context: Context) -> CatalogueStandi
         InvalidInput: no database is named, or it is of another log.
         Retryable: database or broker is away.
     """
-    from microservo.catalogue.database import is_empty, place_of, reported  # noqa: PLC0415
-
-    with _opened() as (engine, url):
-        with reported(url):
-            is_missing = is_empty(engine)
-        if is_missing:
-            msg = f"there is no catalogue in {place_of(url)} yet; `microservo catalogue rebuild` makes it"
-            raise InvalidInput(msg)
+    with _named(context, reads_only=True) as (engine, url):
+        _check_there(engine, url)
         return _standing(context.connection, engine, url)
 
 
@@ -122,9 +87,9 @@ def rebuild_catalogue(command: RebuildCatalogue, context: Context) -> CatalogueS
         Retryable: database or broker is away; what was written remains, and a projector goes on from there.
         Fatal: the log no longer holds what comes next.
     """
-    from microservo.catalogue.database import drop, is_empty, place_of, reported  # noqa: PLC0415
+    with _named(context) as (engine, url):
+        from microservo.catalogue.database import drop, is_empty, place_of, reported  # noqa: PLC0415
 
-    with _opened() as (engine, url):
         with reported(url):
             is_there = not is_empty(engine)
             if is_there and command.replace:
@@ -140,17 +105,17 @@ def verify_catalogue(_command: VerifyCatalogue, context: Context) -> tuple[str, 
     """The differences; none if the rows are the same.
 
     Raises:
-        InvalidInput: no database is named.
+        InvalidInput: no database is named, or nothing is in it.
         Retryable: database or broker is away.
         Unavailable: the catalogue is behind, so that it can't be compared.
     """
-    from microservo.catalogue.comparing import differences  # noqa: PLC0415
-    from microservo.catalogue.database import open_engine, reported  # noqa: PLC0415
+    with _named(context, reads_only=True) as (engine, url), TemporaryDirectory() as folder:
+        from microservo.catalogue.comparing import differences  # noqa: PLC0415
+        from microservo.catalogue.database import reported  # noqa: PLC0415
 
-    with _opened() as (engine, url), TemporaryDirectory() as folder:
+        _check_there(engine, url)
         own = f"sqlite:///{Path(folder) / 'catalogue.sqlite'}"
-        other = open_engine(own)
-        try:
+        with opened(own) as other:
             _fill(context, other, own, "the same of the topics")
             with reported(url):
                 found = tuple(differences(engine, other))
@@ -159,30 +124,36 @@ def verify_catalogue(_command: VerifyCatalogue, context: Context) -> tuple[str, 
                     msg = "the catalogue has not read as far as the topics go, or they grow; try again"
                     raise Unavailable(msg)
                 return found
-        finally:
-            other.dispose()
 
 
 @contextmanager
-def _opened(wait_s: int = 10) -> Iterator[tuple[Engine, str]]:
-    from microservo.catalogue.database import open_engine  # noqa: PLC0415
-
-    url = os.environ.get(URL_VARIABLE)
+def _named(context: Context, *, reads_only: bool = False) -> Iterator[tuple[Engine, str]]:
+    url = catalogue_url(context.connection)
     if not url:
-        msg = f"no catalogue is named; set {URL_VARIABLE} to its database, as sqlite:////folder/file"
+        msg = (
+            f"no catalogue is named, and no system that keeps one runs here; set {URL_VARIABLE} to its "
+            "database, as sqlite:////folder/file"
+        )
         raise InvalidInput(msg)
-    engine = open_engine(url, wait_s=wait_s)
-    try:
+    with opened(url, reads_only=reads_only) as engine:
         yield engine, url
-    finally:
-        engine.dispose()
+
+
+def _check_there(engine: Engine, url: str) -> None:
+    from microservo.catalogue.database import is_empty, place_of, reported  # noqa: PLC0415
+
+    with reported(url):
+        is_missing = is_empty(engine)
+    if is_missing:
+        msg = f"there is no catalogue in {place_of(url)} yet; `microservo catalogue rebuild` makes it"
+        raise InvalidInput(msg)
 
 
 def _fill(context: Context, engine: Engine, url: str, title: str) -> None:
-    from microservo.catalogue.projection import rebuild  # noqa: PLC0415
-
     connection = context.connection
-    with context.progress.stage(title) as stage:
+    with installed(), context.progress.stage(title) as stage:
+        from microservo.catalogue.projection import rebuild  # noqa: PLC0415
+
         for done, whole in rebuild(connection.broker, engine, url, connection.topic_prefix):
             stage.advance(done, whole)
 

@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from microservo.application.command import Command, Context
+from microservo.application.given import instant_us
 from microservo.application.runs import LATEST_RUN, run_id_of
 from microservo.domain.datasets.formats import Exported
+from microservo.domain.datasets.import_formats import AUTO
 from microservo.domain.datasets.manifest import Manifest
 from microservo.errors import InvalidInput
 
@@ -70,11 +73,12 @@ class ExportDataset(Command[Exported]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """What became of a recording of others.
+    """What became of a recording of others, or of a part of it.
 
     Attributes:
         run_id: the run that it is now.
         format_name: what it was read as.
+        part: which case, day or folder of the recording it is; "" where all of it is one run.
         records: how many metric points, lines and spans it has.
         faults: how many faults its labels declare.
         notes: what was found odd, and what was made of it, a sentence each.
@@ -82,54 +86,71 @@ class Imported:
 
     run_id: str
     format_name: str
+    part: str
     records: int
     faults: int
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImportRecording(Command[Imported]):
-    """Puts a recording of others onto the topics, as a run of its own.
+class ImportRecording(Command[tuple[Imported, ...]]):
+    """Puts a recording of others onto the topics, as runs of its own: one for each part that it has.
 
     Attributes:
         path: a folder, or an archive with one in it.
-        format_name: that of an importer, or "auto", which looks.
+        format_name: one of `microservo.domain.datasets.import_formats.IMPORT_FORMATS`, or "auto", which
+            looks.
         speed: seconds of the recording that pass in a second at most; as fast as it goes where None.
-        run_id: of an import of the same recording that was interrupted, to go on with; a new run where None.
+        run_id: of an import of the same recording that was interrupted, to go on with it and with the parts
+            behind it; new runs where None.
+        from_at: what was before is left out.
+        to_at: what was from then on is left out.
     """
 
     path: Path
-    format_name: str = "auto"
+    format_name: str = AUTO
     speed: float | None = None
     run_id: str | None = None
+    from_at: datetime | None = None
+    to_at: datetime | None = None
 
 
-def import_recording(command: ImportRecording, context: Context) -> Imported:
-    """What became of the recording, once its run has ended.
+def import_recording(command: ImportRecording, context: Context) -> tuple[Imported, ...]:
+    """What became of each part of the recording, once all its runs have ended.
 
     Raises:
-        InvalidInput: the recording can't be read (the message names file and row), the speed is no positive
-            number, there is no such run, it is of another recording, or the broker is no Kafka.
+        InvalidInput: the recording can't be read (the message names file and row) or is longer than a run may
+            be, the speed is no positive number, the range none, there is no such run, it is of another
+            recording, or the broker is no Kafka.
         Unavailable: the broker was away for long; what was published stays, and `run_id` goes on.
     """
     from microservo.adapters.kafka import KafkaBroker
     from microservo.application.importing import Import
+    from microservo.datasets.imports.span_of_time import SpanOfTime
 
     if command.speed is not None and not 0 < command.speed < float("inf"):
         msg = f"{command.speed} is no speed; expected how many times as fast as it was, more than 0"
         raise InvalidInput(msg)
+    if command.from_at is not None and command.to_at is not None and command.from_at >= command.to_at:
+        msg = f"--to {command.to_at.isoformat()} is not after --from {command.from_at.isoformat()}"
+        raise InvalidInput(msg)
     if not isinstance(context.connection.broker, KafkaBroker):
         msg = "a recording is imported by a process of its own, which needs a Kafka broker; connect to one"
         raise InvalidInput(msg)
+    within = SpanOfTime(
+        from_us=None if command.from_at is None else instant_us(command.from_at),
+        until_us=None if command.to_at is None else instant_us(command.to_at),
+    )
     with Import(
         context.connection,
         command.path,
         format_name=command.format_name,
+        within=within,
         speed=command.speed,
         progress=context.progress,
         run_id=command.run_id,
     ) as job:
-        return job.publish()
+        return tuple(job.publish())
 
 
 def rebuild_dataset(command: RebuildDataset, context: Context) -> Manifest:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from microservo.application.catalogue import from_catalogue
+from microservo.application.catalogue_lists import from_catalogue
 from microservo.application.command import Command, Context
 from microservo.application.following import FollowedFault
 from microservo.application.given import duration_us, instant_us, user_name
@@ -120,10 +120,12 @@ class ListFaults(Command[tuple[FaultEvent, ...]]):
 
     Attributes:
         history: also of faults that were over so long ago that their states are no longer kept; takes as
-            long as the history is.
+            long as the history is where no catalogue has it.
+        fault_id: of this fault alone, however long it is over.
     """
 
     history: bool = False
+    fault_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,13 +268,19 @@ def force_fault(command: ForceFault, context: Context) -> tuple[str, ...]:
 
 
 def list_faults(command: ListFaults, context: Context) -> tuple[FaultEvent, ...]:
-    """The newest events, by the catalogue where one is named and up to date, else by the topics."""
-    connection = context.connection
-    found = from_catalogue(connection, lambda catalogue: catalogue.faults(history=command.history))
+    """The newest events, by the catalogue where that is there, up to date and quicker, else by the topics."""
+    connection, fault_id = context.connection, command.fault_id
+    history = command.history or fault_id is not None
+    found = from_catalogue(
+        connection,
+        (FAULT_EVENTS if history else FAULTS,),
+        lambda catalogue: catalogue.faults(history=history, fault_id=fault_id),
+    )
     if found is not None:
         return tuple(found)
-    if command.history:
-        return tuple(all_latest_events(connection.broker, connection.topic(FAULT_EVENTS)))
+    if history:
+        events = all_latest_events(connection.broker, connection.topic(FAULT_EVENTS))
+        return tuple(event for event in events if fault_id in (None, event.fault_id))
     return tuple(latest_events(connection.broker, connection.topic(FAULTS)))
 
 

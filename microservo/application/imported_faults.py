@@ -24,12 +24,14 @@ from microservo.log.publisher import Publisher, source_of
 from microservo.log.run_facts import records_of_run
 from microservo.log.stamped import StampedWriter
 from microservo.log.writers import INJECTOR_WRITER, OBSERVER_WRITER, TELEMETRY
+from microservo.retry import retry
 from schemas.catalogue import FAULT_EFFECTS, SERVICE_FAULTS
 from schemas.records import FaultRequest, FaultSnapshot, FaultVerdict, ServiceFault, ServiceGraph
 
 _PROCESS = "client"
 NO_END = "the recording does not say when it ended"
 _FLUSH_S = 60.0
+_READ_S = 300.0
 _BEYOND_US = 300_000_000
 """How long after the recording its faults are looked at: by then all that can be said was said."""
 _KIND = re.compile(r"[^a-z0-9-]+")
@@ -86,13 +88,10 @@ class ImportedFaults:
         """Measures what the faults did to the telemetry that is on the topics by now, and publishes it.
 
         Raises:
-            Retryable: the broker does not answer.
+            Retryable: the broker does not answer for minutes.
         """
-        observer = EffectObserver(self._run_id)
-        for topic in TELEMETRY:
-            for record in records_of_run(self._broker, self._prefix, self._run_id, topic):
-                if isinstance(record, Batch):
-                    observer.telemetry(record)
+        # An election of a leader in between must not cost all that was imported.
+        observer = retry(self._with_telemetry, timeout_s=_READ_S)
         for fault in self._faults:
             observer.fault(fault)
         end_us, step_us = self._until_us + _BEYOND_US, EffectPolicy().report_us
@@ -105,6 +104,14 @@ class ImportedFaults:
             progress(at_us - self._from_us, end_us - self._from_us)
         self._observer.heartbeat()
         self._to_effects.flush(_FLUSH_S)
+
+    def _with_telemetry(self) -> EffectObserver:
+        observer = EffectObserver(self._run_id)
+        for topic in TELEMETRY:
+            for record in records_of_run(self._broker, self._prefix, self._run_id, topic):
+                if isinstance(record, Batch):
+                    observer.telemetry(record)
+        return observer
 
     def end(self) -> None:
         """Writes what is left open, and leaves the run."""

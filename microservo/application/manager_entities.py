@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from microservo.application.command import Command, Context
 from microservo.application.manager_commands import ANSWER_S, GiveCommand, Outcome, give_command
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 NEVER_WRITTEN = frozenset({"container", "node", "pending-action"})
 """Kinds that only decisions change."""
+ComponentKind = Literal["load-balancer", "registry", "worker"]
+"""What a region with containers has besides."""
 _IDENTITIES = {"dependency": ("service", "dependency"), "node": ("host",)}
 """Fields that make up an id, where it is not the name."""
 
@@ -114,8 +116,13 @@ class SeedTopology(Command[tuple[str, ...]]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedComponents(Command[tuple[str, ...]]):
-    """Asks for a registry, a load balancer, a worker in each region with containers; `answer_s` as above."""
+    """Asks for a registry, a load balancer, a worker in each region with containers; `answer_s` as above.
 
+    Attributes:
+        kinds: those alone; all where none is named.
+    """
+
+    kinds: tuple[ComponentKind, ...] = ()
     answer_s: float = ANSWER_S
 
 
@@ -208,7 +215,8 @@ def seed_components(command: SeedComponents, context: Context) -> tuple[str, ...
     """As `seed_topology`, of the services that are components of regions."""
     from microservo.domain.manager.components import REGION_SERVICES  # noqa: PLC0415  # as below
 
-    return _seed(REGION_SERVICES, command.answer_s, context)
+    wanted = [each for each in REGION_SERVICES if not command.kinds or each.component in command.kinds]
+    return _seed(wanted, command.answer_s, context)
 
 
 def _seed(wanted: Sequence[Entity], answer_s: float, context: Context) -> tuple[str, ...]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from microservo.application.catalogue import from_catalogue
+from microservo.application.catalogue_lists import from_catalogue
 from microservo.application.command import Command, Context
 from microservo.errors import InvalidInput
+from schemas.catalogue import EXPERIMENTS
 from schemas.records import Experiment, GoneService, RunWriter
 
 LATEST_RUN = "latest"
@@ -72,12 +73,14 @@ class RetireService(Command[GoneService]):
 
 
 def list_runs(_command: ListRuns, context: Context) -> tuple[Experiment, ...]:
-    """The runs, by the catalogue where one is named and up to date, else by the topic."""
+    """The runs, by the catalogue where that is there, up to date and quicker, else by the topic."""
+    connection = context.connection
+    found = from_catalogue(connection, (EXPERIMENTS,), lambda catalogue: catalogue.runs())
+    if found is not None:
+        return tuple(found)
     from microservo.log.runs import runs  # noqa: PLC0415  # loads NumPy, which most acts don't need
 
-    connection = context.connection
-    found = from_catalogue(connection, lambda catalogue: catalogue.runs())
-    return tuple(runs(connection.broker, connection.topic_prefix) if found is None else found)
+    return tuple(runs(connection.broker, connection.topic_prefix))
 
 
 def list_writers(command: ListWriters, context: Context) -> tuple[RunWriter, ...]:

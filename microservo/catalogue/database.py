@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from microservo.catalogue.tables import METADATA
 from microservo.errors import InvalidInput, Retryable, Unavailable
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 _DRIVERS = {
     "sqlite": "sqlite",
@@ -32,12 +35,13 @@ def place_of(url: str) -> str:
     return f"{parsed.get_backend_name()}://{where}/{parsed.database or ''}"
 
 
-def open_engine(url: str, *, wait_s: int = _WAIT_S) -> Engine:
+def open_engine(url: str, *, wait_s: int = _WAIT_S, reads_only: bool = False) -> Engine:
     """The engine of a URL; nothing is connected yet.
 
     Args:
         url: of the database.
         wait_s: seconds to wait for a connection, at least 2, or for another writer to SQLite.
+        reads_only: for who makes nothing: a file of SQLite that is not there stays so.
 
     Raises:
         InvalidInput: it names no database that a catalogue can be in.
@@ -46,11 +50,11 @@ def open_engine(url: str, *, wait_s: int = _WAIT_S) -> Engine:
     parsed = _parsed(url)
     backend = parsed.get_backend_name()
     if backend == "sqlite":
-        return _sqlite(parsed, wait_s)
+        return _sqlite(parsed, wait_s, reads_only=reads_only)
     parsed = parsed.set(drivername=_DRIVERS[backend])
     waits: dict[str, Any] = {"connect_timeout": wait_s}
     if backend != "postgresql":
-        waits |= {"charset": "utf8mb4", "read_timeout": 6 * _WAIT_S, "write_timeout": 6 * _WAIT_S}
+        waits |= {"charset": "utf8mb4", "read_timeout": 6 * wait_s, "write_timeout": 6 * wait_s}
     try:
         # Errors quote statements; what is in the rows is nobody's business there.
         return create_engine(
@@ -80,18 +84,26 @@ def _parsed(url: str) -> URL:
     return parsed
 
 
-def _sqlite(parsed: URL, wait_s: int) -> Engine:
+def _sqlite(parsed: URL, wait_s: int, *, reads_only: bool) -> Engine:
     if not parsed.database or parsed.database == ":memory:":
         msg = "a catalogue in memory would be seen by nobody else; name a file, as sqlite:////folder/file"
         raise InvalidInput(msg)
-    engine = create_engine(parsed, hide_parameters=True, connect_args={"timeout": wait_s})
+    # By `rwc` the file is made by whoever looks for it first; `ro` can't read the log that is written ahead.
+    file = f"file:{quote(str(Path(parsed.database).absolute()))}?mode={'rw' if reads_only else 'rwc'}"
+
+    def connect() -> sqlite3.Connection:
+        # Python's own transactions leave statements that change the schema outside.
+        return sqlite3.connect(file, uri=True, timeout=wait_s, isolation_level=None, check_same_thread=False)
+
+    engine = create_engine(parsed, hide_parameters=True, creator=connect)
 
     @event.listens_for(engine, "connect")
-    def _connect(connection: Any, _: object) -> None:
-        # Python's own transactions leave statements that change the schema outside.
-        connection.isolation_level = None
-        # Who reads sees one state of it, and holds up nobody who writes.
-        connection.execute("PRAGMA journal_mode=WAL")
+    def _prepare(connection: Any, _: object) -> None:
+        if not reads_only:
+            # Who reads sees one state of it, and holds up nobody who writes.
+            connection.execute("PRAGMA journal_mode=WAL")
+            # Where the power fails, the last batches may be gone, with their offsets: they are read again.
+            connection.execute("PRAGMA synchronous=NORMAL")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -129,6 +141,8 @@ def migrate(engine: Engine) -> None:
     Raises:
         SQLAlchemyError: the database is away, or refuses.
     """
+    from alembic import command  # noqa: PLC0415  # lists, which change no schema, need not load it
+
     if engine.url.get_backend_name() == "sqlite":
         Path(str(engine.url.database)).parent.mkdir(parents=True, exist_ok=True)
     with engine.begin() as connection:
@@ -150,6 +164,8 @@ def is_empty(engine: Engine) -> bool:
 
 
 def _alembic(connection: Connection) -> Config:
+    from alembic.config import Config  # noqa: PLC0415  # as above
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.attributes.update(connection=connection, version_table=_VERSIONS)

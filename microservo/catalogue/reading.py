@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, func, select
 
 from microservo.adapters.broker import Broker
 from microservo.catalogue.database import reported
+from microservo.catalogue.deadline import within
 from microservo.catalogue.mapping import TOPICS
 from microservo.catalogue.tables import LOG, METADATA, OWN
 from microservo.catalogue.writing import Place, offsets
@@ -21,7 +22,12 @@ from schemas.records import AlgorithmDeployment, AlgorithmState, Experiment, Fau
 
 R = TypeVar("R")
 
-_WAIT_S = 0.3
+_CATCH_UP_S = 0.3
+"""A projector that is at work is waited for as long."""
+_FIRST_S = 0.7
+"""Until the database was reached and has all; over the internet a server takes some tenths of a second."""
+_ROWS_S = 10.0
+"""Until the rows are there; a scan of what takes as long to read as rows takes far longer."""
 _LOOK_EVERY_S = 0.02
 
 
@@ -94,16 +100,17 @@ class Catalogue:
         """What is asked for, if the database has all that the topics hold now; else None.
 
         What the topics hold is found out first, and offsets and rows are read in one snapshot. So the answer
-        is never older than the question. A projector that is at work is given a moment.
+        is never older than the question.
         """
         try:
             ends = self._ends(topics)
         except InvalidInput:
             return None  # a topic is missing; who scans says so, or has no need of it
         log_id = self._log_id()
-        deadline_s = time.monotonic() + _WAIT_S
-        while True:
-            try:
+
+        def look(answered: Callable[[], None]) -> R | None:
+            deadline_s = time.monotonic() + _CATCH_UP_S
+            while True:
                 with (
                     reported(self._url),
                     self._engine.connect().execution_options(reads_only=True) as connection,
@@ -112,12 +119,16 @@ class Catalogue:
                         return None
                     stored = offsets(connection)
                     if all(stored.get(place, -1) >= end for place, end in ends.items()):
+                        answered()
                         return ask(connection)
-            except Retryable:
-                return None
-            if time.monotonic() > deadline_s:
-                return None
-            time.sleep(_LOOK_EVERY_S)
+                if time.monotonic() > deadline_s:
+                    return None
+                time.sleep(_LOOK_EVERY_S)
+
+        try:
+            return within(look, first_s=_FIRST_S, rest_s=_ROWS_S)
+        except Retryable:
+            return None
 
     def _ends(self, topics: Iterable[str]) -> dict[Place, int]:
         with self._broker.consumer(group_id=None) as consumer:

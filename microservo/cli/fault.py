@@ -26,6 +26,7 @@ from microservo.cli.times import after, clock_time, date_time
 from microservo.cli.values import InstantType, Target, TargetType, parameters_of
 from microservo.domain.faults.catalogue import KindInfo
 from microservo.domain.faults.units import parse_duration
+from microservo.domain.text import printable
 from schemas.records import FaultEvent
 
 _GRACE_S = 120.0
@@ -123,9 +124,10 @@ def request(
 
 @fault.command("list")
 @click.option("--all", "history", is_flag=True, help="Every fault there ever was; reads the whole history.")
+@click.option("--id", "fault_id", metavar="ID", help="This fault alone, however long it is over.")
 @click.option("--json", "as_json", is_flag=True, help="JSON, one document per line.")
 @pass_session
-def list_faults(session: Session, *, history: bool, as_json: bool) -> None:
+def list_faults(session: Session, *, history: bool, fault_id: str | None, as_json: bool) -> None:
     """List the faults with their states and measured times: all that go on, and the newest that are over.
 
     Times count from the request; of those with ~ nobody measured how exact they are.
@@ -134,11 +136,15 @@ def list_faults(session: Session, *, history: bool, as_json: bool) -> None:
     Examples:
       microservo fault list
       microservo fault list --json | jq -r .fault_id
+      microservo fault list --id network-delay-1a2b3c4d
     """
-    found = session.execute(ListFaults(history=history))
+    found = session.execute(ListFaults(history=history, fault_id=fault_id))
     if as_json:
         for event in found:
             print_document(event)
+        return
+    if not found and fault_id is not None:
+        print_line(f"there is no fault {printable(fault_id)}; `microservo fault list --all` shows all")
         return
     if not found:
         print_line("no faults yet; `microservo fault request --help` shows how to ask for one")

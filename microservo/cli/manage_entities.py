@@ -8,12 +8,14 @@ import json
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import click
 
 from microservo.application.manager_commands import GiveCommand, Outcome
 from microservo.application.manager_entities import (
     AssociateEntities,
+    ComponentKind,
     EntityView,
     ListEntities,
     SeedComponents,
@@ -204,8 +206,15 @@ def seed(session: Session, topology: str) -> None:
 
 
 @click.command("seed-components")
+@click.option(
+    "--kind",
+    "kinds",
+    type=click.Choice(get_args(ComponentKind)),
+    multiple=True,
+    help="This kind alone; may be given for several.",
+)
 @pass_session
-def seed_components(session: Session) -> None:
+def seed_components(session: Session, *, kinds: tuple[ComponentKind, ...]) -> None:
     """Have each region with containers get a registry, a load balancer and a worker; may be done again.
 
     They are launched once the region has a container, and stopped 5 minutes after it has lost the last one
@@ -213,10 +222,11 @@ def seed_components(session: Session) -> None:
     service/region-worker.
 
     \b
-    Example:
+    Examples:
       microservo manage seed-components
+      microservo manage seed-components --kind registry
     """
-    _print_made(session.execute(SeedComponents()))
+    _print_made(session.execute(SeedComponents(kinds=kinds)))
 
 
 def _print_made(keys: Sequence[str]) -> None:

@@ -49,7 +49,7 @@ def sun(options: SystemOptions, out_dir: Path | None) -> None:
     own_topics = f"{options.topic_prefix}{FOLLOW_THE_SUN}-{secrets.token_hex(4)}-"
     system = RegionalSystem(replace(options, topic_prefix=own_topics), progress)
     with handled_signals(system.kill), system:
-        system.start(BERLIN.place)
+        system.start(BERLIN.coordinates)
         result = FollowTheSun(system, progress).run()
     file = (out_dir or Path(FOLLOW_THE_SUN) / result.run_id) / "report.html"
     write_sun_report(file, result)

@@ -12,11 +12,13 @@ from microservo.cli.progress import TerminalProgress
 from microservo.cli.session import Session, pass_session
 from microservo.cli.signals import handled_signals, wait_for_signal
 from microservo.cli.system_options import chosen_name, options_of, system_options
-from microservo.cli.target_options import cluster_of, target_options
+from microservo.cli.target_options import KUBERNETES, cluster_of, target_options
 from microservo.cli.text import styled
 from microservo.cli.values import DelayType, DurationType
+from microservo.errors import InvalidInput
 from microservo.supervision.system_file import DEFAULT_SYSTEM
 from microservo.system import EmbeddedSystem
+from microservo.system.hosts import THREE_REGIONS, HostOptions, hosts_in
 from microservo.system.options import declared_sources
 
 OTLP_PORT, OTLP_GRPC_PORT = 4318, 4317
@@ -77,6 +79,26 @@ OTLP_PORT, OTLP_GRPC_PORT = 4318, 4317
     metavar="FILE.toml",
     help="The same with all that can be said of sources, as [[source]] tables.",
 )
+@click.option(
+    "--managed",
+    is_flag=True,
+    help="A manager launches the target on hosts in Europe, North America and Asia, and keeps it running; "
+    "`microservo manage` asks it for moves and more.",
+)
+@click.option(
+    "--hosts",
+    "hosts_file",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    metavar="FILE.toml",
+    help="With --managed: on these hosts instead, as [[host]] tables.",
+)
+@click.option(
+    "--catalogue/--no-catalogue",
+    default=True,
+    show_default=True,
+    help="Whether lists and SQL have a database to read: SQLite in the system's folder, or what "
+    "MICROSERVO_CATALOGUE_URL names.",
+)
 @pass_session
 def up(
     session: Session,
@@ -97,12 +119,17 @@ def up(
     delays: tuple[tuple[str, int], ...],
     sources: tuple[str, ...],
     sources_file: Path | None,
+    managed: bool,
+    hosts_file: Path | None,
+    catalogue: bool,
 ) -> None:
     """Run the whole system on this machine until Ctrl-C.
 
     Broker, target system under load, telemetry, labelled windows, fault injector, and the algorithms that are
     deployed. What lies on the topics stays for the next start, and so do they. With --target kubernetes the
-    target is what runs in a cluster already: docs/kubernetes.md.
+    target is what runs in a cluster already: docs/kubernetes.md. With --managed a master manager places the
+    target on hosts of several regions on this machine, and regions with containers get a registry, a load
+    balancer (where nginx is installed) and a worker: docs/manager.md.
 
     \b
     Examples:
@@ -111,7 +138,10 @@ def up(
       microservo up --fault-free 10m
       microservo up --delay jshop=5s
       microservo up --source prometheus=http://127.0.0.1:9090
+      microservo up --no-catalogue
       microservo --bootstrap-servers kafka:9092 up
+      microservo up --managed
+      microservo up --managed --hosts hosts.toml
       microservo up --target kubernetes --namespace shop --otlp-host 0.0.0.0
     """
     options = options_of(
@@ -128,6 +158,8 @@ def up(
         fault_free_s=fault_free_s,
         delays_us=dict(delays),
         sources=declared_sources(sources, sources_file),
+        hosts=_hosts(target, hosts_file, is_managed=managed),
+        catalogue=catalogue,
     )
     system = EmbeddedSystem(options, TerminalProgress(console()))
     with handled_signals(system.kill), system:
@@ -135,6 +167,18 @@ def up(
         _welcome(system)
         # The way `up` ends: this run is no aborted one.
         wait_for_signal(system.finish_run)
+
+
+def _hosts(target: str, file: Path | None, *, is_managed: bool) -> tuple[HostOptions, ...]:
+    if not is_managed and file is None:
+        return ()
+    if not is_managed:
+        msg = "--hosts names the hosts of a managed target; add --managed, or leave it out"
+        raise InvalidInput(msg)
+    if target == KUBERNETES:
+        msg = "--managed is for a target on this machine; leave it out, or take --target local"
+        raise InvalidInput(msg)
+    return THREE_REGIONS if file is None else hosts_in(file)
 
 
 def _welcome(system: EmbeddedSystem) -> None:
@@ -145,7 +189,7 @@ def _welcome(system: EmbeddedSystem) -> None:
     print_line(styled(f"{system.run_id} is running", fg="green", bold=True), where)
     print_line(f"OTLP over gRPC: 127.0.0.1:{system.file.ports['otlp-grpc']}")
     print_line(f"logs in {system.file.log_dir}")
-    for line in _NEXT.splitlines():
+    for line in (_NEXT + (_MANAGED if system.options.hosts else "") + _END).splitlines():
         print_line(line.replace("microservo", f"microservo{which}"))
 
 
@@ -156,5 +200,10 @@ From another terminal:
   microservo subscribe labelled-windows
   microservo algorithm deploy robust-z --wait
   microservo dataset rebuild --run latest --out ./dataset
-
-Ctrl-C stops everything."""
+"""
+_MANAGED = """  microservo manage list container
+  microservo manage migrate CONTAINER --at 35.7,139.7 --wait
+  microservo manage events --follow
+"""
+_END = """
+Ctrl-C stops everything, and so does `microservo down`."""

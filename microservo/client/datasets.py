@@ -226,25 +226,39 @@ class Datasets:
         path: str | Path,
         *,
         format_name: str = "auto",
+        begin: datetime | None = None,
+        end: datetime | None = None,
         speed: float | None = None,
         run_id: str | None = None,
         progress: Callable[[float, float], None] | None = None,
-    ) -> Imported:
-        """Puts a recording of others onto the topics, as a run of its own, and returns when that has ended.
+    ) -> tuple[Imported, ...]:
+        """Puts a recording of others onto the topics, and returns when all of it is there.
+
+        Each case, day or folder that stands for itself becomes a run of its own: there are as many answers.
 
         Args:
             path: a folder, or an archive with one in it.
             format_name: as `rcaeval`, `nezha`; `microservo dataset import --help` lists all; "auto" looks.
+            begin: what was before is left out.
+            end: what was from then on is left out.
             speed: seconds of the recording that pass in a second at most; as fast as it goes where None.
-            run_id: of an import of the same recording that was interrupted, to go on with.
+            run_id: of an import of the same recording that was interrupted, to go on with it and with the
+                parts behind it.
             progress: called as (done, in all), for each stage.
 
         Raises:
-            InvalidInput: the recording can't be read (the message names file and row), the speed is no
-                positive number, there is no such run, or it is of another recording.
+            InvalidInput: the recording can't be read (the message names file and row), is longer than a run
+                may be, the speed is no positive number, there is no such run, or it is of another recording.
             Unavailable: the broker was away for long; what was published stays, and `run_id` goes on.
         """
-        command = ImportRecording(path=Path(path), format_name=format_name, speed=speed, run_id=run_id)
+        command = ImportRecording(
+            path=Path(path),
+            format_name=format_name,
+            speed=speed,
+            run_id=run_id,
+            from_at=begin,
+            to_at=end,
+        )
         return execute(command, self._shown(progress))
 
     def _shown(self, progress: Callable[[float, float], None] | None) -> Context:

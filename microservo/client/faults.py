@@ -150,14 +150,15 @@ class Faults:
         """
         return execute(ForceFault(fault_id=fault_id), self._context)
 
-    def list(self, *, history: bool = False) -> tuple[FaultEvent, ...]:
+    def list(self, *, history: bool = False, fault_id: str | None = None) -> tuple[FaultEvent, ...]:
         """The newest event of each fault and instance, in order of the requests.
 
         Args:
             history: also of faults that were over so long ago that their states are no longer kept; takes as
-                long as the history is.
+                long as the history is where no catalogue has it.
+            fault_id: of this fault alone, however long it is over.
         """
-        return execute(ListFaults(history=history), self._context)
+        return execute(ListFaults(history=history, fault_id=fault_id), self._context)
 
     def kinds(self) -> tuple[KindInfo, ...]:
         """Every kind of fault with its parameters, and whether the running target can carry it."""

@@ -10,6 +10,7 @@ from microservo.application.command import Context
 from microservo.application.manager_commands import ANSWER_S, FollowControlEvents, GiveCommand, Outcome
 from microservo.application.manager_entities import (
     AssociateEntities,
+    ComponentKind,
     EntityView,
     ListEntities,
     SeedComponents,
@@ -85,9 +86,13 @@ class Manager:
         """Makes the app that a topology is; the keys of what was made or changed."""
         return execute(SeedTopology(topology=topology), self._context)
 
-    def seed_components(self) -> tuple[str, ...]:
-        """Has each region with containers get a registry, a load balancer and a worker; keys as of `seed`."""
-        return execute(SeedComponents(), self._context)
+    def seed_components(self, *kinds: ComponentKind) -> tuple[str, ...]:
+        """Has each region with containers get a registry, a load balancer and a worker; keys as of `seed`.
+
+        Args:
+            kinds: of these alone; all where none is named.
+        """
+        return execute(SeedComponents(kinds=kinds), self._context)
 
     def launch(
         self,

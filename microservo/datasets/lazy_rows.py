@@ -78,7 +78,8 @@ class Rows:
         """The first rows, and no more of the files than that takes."""
         schema = self.schema
         found, left = [schema.empty_table()], count
-        for batch in self._batches(schema, batch_rows=count):
+        # Not in batches of so few rows: all of a row group are made at once, and thousands take seconds.
+        for batch in self._batches(schema):
             found.append(pa.Table.from_batches([batch.slice(0, left)]))
             left -= min(left, batch.num_rows)
             if not left:
@@ -124,12 +125,12 @@ class Rows:
             return schema
         return pa.schema([pa.field("run_id", pa.string(), nullable=False), *schema])
 
-    def _batches(self, schema: pa.Schema, batch_rows: int = _BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+    def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         for part in self.parts:
             own = [name for name in schema.names if part.run_id is None or name != "run_id"]
             needed = list(dict.fromkeys([*own, *part.needs]))
             scanner = self._open(part).scanner(
-                columns=needed, filter=self.filter, use_threads=False, batch_size=batch_rows
+                columns=needed, filter=self.filter, use_threads=False, batch_size=_BATCH_ROWS
             )
             batches = scanner.to_batches()
             while (batch := _next(batches, part.path)) is not None:

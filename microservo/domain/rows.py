@@ -292,9 +292,13 @@ def coded(texts: Iterable[str]) -> Coded:
         >>> coded(["a", "b", "a"]).codes.tolist()
         [0, 1, 0]
     """
-    index: dict[str, int] = {}
-    codes = np.array([index.setdefault(text, len(index)) for text in texts], np.int64)
-    return Coded(names=tuple(index), codes=codes)
+    found = list(texts)
+    names = tuple(dict.fromkeys(found))
+    if len(names) == 1:
+        # As of the peers of most spans, which are no calls.
+        return Coded(names=names, codes=np.zeros(len(found), np.int64))
+    index = {name: code for code, name in enumerate(names)}
+    return Coded(names=names, codes=np.fromiter(map(index.__getitem__, found), np.int64, len(found)))
 
 
 def renamed(column: Coded, names: Iterable[str]) -> Coded:

@@ -172,6 +172,8 @@ def _config(app: ASGIApp, loop: Loop = "asyncio") -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        # Who sends is who has the connection, whatever a request says of others.
+        proxy_headers=False,
         # It is kept by the loop that `main_loop` replaces.
         date_header=False,
         timeout_graceful_shutdown=_DRAIN_S,

@@ -31,6 +31,8 @@ class SystemFile:
         created_at_s: when that process began, epoch seconds, so that a reused pid is not taken for it.
         ports: every port in use, by what listens on it.
         algorithms_dir: code, memory and logs of what is deployed, a folder for each version.
+        catalogue_url: of the database that the system's own projector keeps; empty where there is none, or
+            the environment names another one, in which there may be a password.
     """
 
     name: str
@@ -44,6 +46,7 @@ class SystemFile:
     log_dir: str
     ports: Mapping[str, int] = field(default_factory=dict)
     algorithms_dir: str = ""
+    catalogue_url: str = ""
 
 
 _DOCUMENT = TypeAdapter(SystemFile)

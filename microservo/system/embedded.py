@@ -15,6 +15,7 @@ from microservo.adapters.clock import now_us
 from microservo.adapters.files import writable
 from microservo.adapters.kafka import KafkaBroker
 from microservo.adapters.ports import free_port_at_best, free_ports
+from microservo.application.catalogue_database import check_installed
 from microservo.application.connection import kafka_settings
 from microservo.application.progress import Progress
 from microservo.client import Client
@@ -36,6 +37,7 @@ from microservo.system.processes import (
     HEALTH_NAMES,
     INJECTOR,
     KAFKA,
+    PROJECTOR,
     Pipeline,
     process_of,
 )
@@ -55,7 +57,8 @@ class EmbeddedSystem:
 
         claim the name ─► broker ─► topics, run begins ─► evaluator, collector, streams, observer, runner
                        ─► (algorithms)
-                       ─► target, load ─► injector ─► every service has sent ─► first labelled window ─► ...
+                       ─► target, load ─► injector ─► (projector)
+                       ─► every service has sent ─► first labelled window ─► ...
                        ─► run ends ─► all stop, last first
 
     Args:
@@ -128,6 +131,7 @@ class EmbeddedSystem:
             with self._progress.stage("telemetry of every service") as stage:
                 telemetry.wait(_FIRST_TELEMETRY_S, self._folders.logs, stage.advance)
         self.wait_for_windows(1)
+        self._note_catalogue(self._supervisor)
         assert self._record is not None
         self.fault_free_until_us = now_us() + round(self.options.fault_free_s * 1e6)
         self._record.declare_fault_free(self.fault_free_until_us)
@@ -231,7 +235,11 @@ class EmbeddedSystem:
 
     def _start_processes(self, supervisor: Supervisor, servers: str) -> None:
         otlp_port = free_port_at_best(self.options.otlp_port)
-        names = (*HEALTH_NAMES, *map(process_of, self.options.sources))
+        has_catalogue = self.options.catalogue and self._can_keep_catalogue()
+        names = (
+            *(*HEALTH_NAMES, *map(process_of, self.options.sources)),
+            *([PROJECTOR] if has_catalogue else []),
+        )
         control_port, *health_ports = free_ports(1 + len(names))
         pipeline = Pipeline(
             options=self.options,
@@ -271,12 +279,31 @@ class EmbeddedSystem:
         with self._progress.stage("target") as stage, self._writable():
             control_url = f"http://127.0.0.1:{control_port}"
             made = self._launcher.start(
-                supervisor, f"http://127.0.0.1:{otlp_port}", collector=(COLLECTOR, control_url)
+                supervisor,
+                f"http://127.0.0.1:{otlp_port}",
+                collector=(COLLECTOR, control_url),
+                environment=pipeline.environment,
             )
             stage.show(made)
         with self._progress.stage("fault injector"):
             supervisor.start(pipeline.injector())
             supervisor.wait_ready([INJECTOR], _PROCESSES_START_S)
+        if has_catalogue:
+            # Last, and not waited for: without it lists read the topics.
+            supervisor.start(pipeline.projector())
+
+    def _can_keep_catalogue(self) -> bool:
+        try:
+            check_installed()
+        except Unavailable as error:
+            self._progress.note(f"{error}; lists read the topics")
+            return False
+        return True
+
+    def _note_catalogue(self, supervisor: Supervisor) -> None:
+        if PROJECTOR in supervisor.pids() and supervisor.restarts(PROJECTOR):
+            log = self._folders.logs / f"{PROJECTOR}.log"
+            self._progress.note(f"the catalogue is not kept, lists read the topics; {log} says why")
 
     def _write_file(self, pipeline: Pipeline) -> None:
         self._file = SystemFile(
@@ -290,10 +317,12 @@ class EmbeddedSystem:
             otlp_url=f"http://127.0.0.1:{pipeline.otlp_port}",
             log_dir=str(self._folders.logs),
             algorithms_dir=str(self._folders.algorithms),
+            catalogue_url=pipeline.own_catalogue_url(),
             ports={
                 "otlp": pipeline.otlp_port,
                 "otlp-grpc": pipeline.otlp_grpc_port,
                 **pipeline.health_ports,
+                **self._launcher.ports,
             },
         )
         with self._writable():

@@ -19,18 +19,18 @@ import numpy as np
 from microservo.adapters.broker import Broker
 from microservo.adapters.clock import now_us
 from microservo.application.progress import Progress, Stage
-from microservo.domain.geography import Coordinates, region_of
 from microservo.domain.telemetry import Int64, span_columns
-from microservo.errors import InvalidInput, Unavailable
+from microservo.errors import Unavailable
 from microservo.log.reader import read_topic
 from microservo.retry import retry
+from microservo.system.app_placing import AppPlacing
+from microservo.system.hosts import HostOptions
 from microservo.system.regional import RegionalSystem
 from schemas.catalogue import TELEMETRY_TRACES
 from schemas.codec import decode_as
 from schemas.records import ControlEvent, SpanBatch
 
 TOPOLOGY = Path(__file__).with_name("follow_the_sun.toml")
-APP = "follow-the-sun"
 RULE = "follow-demand"
 _GIB = 2**30
 _LOOK_S = 0.5
@@ -43,22 +43,9 @@ _FLUSH_S = 3.0
 _USERS = "load_generator"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SunHost:
-    """A host, and thus a place that users may be at."""
-
-    name: str
-    place: Coordinates
-
-    @property
-    def region(self) -> str:
-        """The region that it lies in."""
-        return region_of(self.place).name
-
-
-BERLIN = SunHost(name="berlin", place=Coordinates(52.5, 13.4))
-TOKYO = SunHost(name="tokyo", place=Coordinates(35.7, 139.7))
-CHICAGO = SunHost(name="chicago", place=Coordinates(41.9, -87.6))
+BERLIN = HostOptions(name="berlin", latitude=52.5, longitude=13.4, memory_bytes=4 * _GIB)
+TOKYO = HostOptions(name="tokyo", latitude=35.7, longitude=139.7, memory_bytes=4 * _GIB)
+CHICAGO = HostOptions(name="chicago", latitude=41.9, longitude=-87.6, memory_bytes=4 * _GIB)
 HOSTS = (BERLIN, TOKYO, CHICAGO)
 
 
@@ -186,48 +173,22 @@ class FollowTheSun:
         )
 
     def _add_hosts(self) -> None:
-        manager = self.system.client.manager
         with self.progress.stage("hosts") as stage:
-            for host in HOSTS:
-                manager.create(
-                    f"host/{host.name}",
-                    place="edge",
-                    latitude=host.place.latitude,
-                    longitude=host.place.longitude,
-                    cores=4.0,
-                    memory_bytes=float(4 * _GIB),
-                    disk_bytes=float(100 * _GIB),
-                    is_ours=True,
-                )
-                manager.join(host.name)
-            wanted = {host.name for host in HOSTS}
-
-            def ready() -> bool:
-                return wanted <= {each.name for each in manager.list("node") if each.values["is_ready"]}
-
-            self._until(ready, _HOSTS_S, "the hosts are not ready", stage)
-            stage.show(", ".join(f"{host.name} in {host.region}" for host in HOSTS))
+            self._placing(_HOSTS_S, stage).join_hosts(HOSTS)
+            stage.show(", ".join(f"{host.name} in {host.region_name}" for host in HOSTS))
 
     def _launch(self) -> None:
-        manager = self.system.client.manager
         # Shorter than usual, so that all of it fits into minutes.
-        manager.create("settings/manager", migration_delay_us=3_000_000, demand_window_us=10_000_000)
-        manager.seed(str(TOPOLOGY))
+        self.system.client.manager.update(
+            "settings/manager", migration_delay_us=3_000_000, demand_window_us=10_000_000
+        )
         with self.progress.stage("services in Europe") as stage:
-            place = BERLIN.place.latitude, BERLIN.place.longitude
-
-            def launched() -> bool:
-                try:
-                    manager.launch_app(APP, near=place, finish_s=_LAUNCH_S)
-                except InvalidInput as error:
-                    # Hosts are not measured yet.
-                    stage.show(str(error))
-                    return False
-                return True
-
-            self._until(launched, _LAUNCH_S, "the services can't be launched", stage)
+            self._placing(_LAUNCH_S, stage).run_app(str(TOPOLOGY), near=BERLIN.coordinates)
             self._until(lambda: self._are_at(BERLIN), _LAUNCH_S, "the services do not run in Europe", stage)
             stage.show("all on berlin")
+
+    def _placing(self, timeout_s: float, stage: Stage) -> AppPlacing:
+        return AppPlacing(self.system.client, self.system.driver, timeout_s, report=stage.show)
 
     def _set_rule(self) -> None:
         """Any container that is in use moves where demand for it is, if a host there is nearer."""
@@ -237,12 +198,12 @@ class FollowTheSun:
             f"rule/{RULE}", scope="service", generic=True, decision="migrate", conditions=["in-use"]
         )
 
-    def _move_users(self, host: SunHost) -> int:
+    def _move_users(self, host: HostOptions) -> int:
         """Has all users be at a place; since when at the latest."""
-        self.system.target.move_users({host.place: 1.0})
+        self.system.target.move_users({host.coordinates: 1.0})
         return now_us()
 
-    def _follow(self, host: SunHost) -> tuple[int, int]:
+    def _follow(self, host: HostOptions) -> tuple[int, int]:
         """When the first service ran at a host, and when all did and nowhere else."""
         first_us = 0
         with self.progress.stage("services follow the users to Asia") as stage:
@@ -250,7 +211,7 @@ class FollowTheSun:
             def followed() -> bool:
                 nonlocal first_us
                 seen = self._look()
-                if not first_us and seen.by_region[host.region]:
+                if not first_us and seen.by_region[host.region_name]:
                     first_us = seen.at_us
                 stage.show(", ".join(f"{count} in {region}" for region, count in seen.by_region.items()))
                 return self._are_at(host)
@@ -270,14 +231,14 @@ class FollowTheSun:
                 self._look()
                 time.sleep(_LOOK_S)
 
-    def _are_at(self, host: SunHost) -> bool:
+    def _are_at(self, host: HostOptions) -> bool:
         by_service = self._look().by_service
         services = {service for service, _ in by_service}
-        return len(services) == _SERVICES and all(region == host.region for _, region in by_service)
+        return len(services) == _SERVICES and all(region == host.region_name for _, region in by_service)
 
     def _look(self) -> Replicas:
         """Where containers serve now."""
-        regions = {host.name: host.region for host in HOSTS}
+        regions = {host.name: host.region_name for host in HOSTS}
         by_service = Counter(
             (str(each.values["service"]), regions[str(each.values["host"])])
             for each in self.system.client.manager.list("container")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from microservo.adapters.files import write_whole
@@ -15,6 +17,7 @@ from microservo.platforms.local.topology_files import read_topology, topology_fi
 from microservo.platforms.platform import services_of
 from microservo.platforms.target import KubernetesTarget, kubernetes_platform, kubernetes_target
 from microservo.supervision.supervisor import Supervisor
+from microservo.system.managed import ManagedLauncher
 from microservo.system.options import ClusterOptions, SystemOptions
 
 _START_S = 120.0
@@ -56,8 +59,17 @@ class Launcher(Protocol):
     def is_healthy(self) -> bool:
         """Whether there is a target, once it was started."""
 
+    @property
+    def ports(self) -> Mapping[str, int]:
+        """Those of processes beside the target's, by what listens there."""
+
     def start(
-        self, supervisor: Supervisor, otlp_url: str, *, collector: tuple[str, str] | None = None
+        self,
+        supervisor: Supervisor,
+        otlp_url: str,
+        *,
+        collector: tuple[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> str:
         """Makes the target ready, and says of what it is made.
 
@@ -66,6 +78,7 @@ class Launcher(Protocol):
             otlp_url: where telemetry goes.
             collector: name of the collector's process in the supervisor, and where its control API answers;
                 None where others run it.
+            environment: of processes of ours that are started beside the target's: broker, prefix, run.
 
         Raises:
             Unavailable: it does not get ready.
@@ -77,6 +90,8 @@ class Launcher(Protocol):
 
 class LocalLauncher:
     """`Launcher` of a topology on this machine."""
+
+    ports: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, options: SystemOptions, state_file: Path, log_dir: Path) -> None:
         self._options = options
@@ -95,7 +110,12 @@ class LocalLauncher:
         self._state_file.unlink(missing_ok=True)
 
     def start(
-        self, supervisor: Supervisor, otlp_url: str, *, collector: tuple[str, str] | None = None
+        self,
+        supervisor: Supervisor,
+        otlp_url: str,
+        *,
+        collector: tuple[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> str:
         self._runner = LocalTargetRunner(
             supervisor,
@@ -129,6 +149,7 @@ class ClusterLauncher:
     """`Launcher` of what runs in a cluster: nothing is started, and nothing stopped."""
 
     services: frozenset[str] = frozenset()
+    ports: Mapping[str, int] = MappingProxyType({})
     entry: str | None = None
     memory_bytes = 0
     # No mechanism there makes faults in the collector.
@@ -151,7 +172,12 @@ class ClusterLauncher:
             self._has_written = True
 
     def start(
-        self, supervisor: Supervisor, otlp_url: str, *, collector: tuple[str, str] | None = None
+        self,
+        supervisor: Supervisor,
+        otlp_url: str,
+        *,
+        collector: tuple[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> str:
         found = services_of(kubernetes_platform(self._target))
         return f"{self.name}: {len(found)} services, {sum(map(len, found.values()))} pods"
@@ -173,6 +199,8 @@ def launcher_of(options: SystemOptions, state_file: Path, log_dir: Path) -> Laun
     Raises:
         InvalidInput: there is no such topology.
     """
+    if options.hosts:
+        return ManagedLauncher(options, state_file, log_dir)
     if options.cluster is None:
         return LocalLauncher(options, state_file, log_dir)
     return ClusterLauncher(options.cluster, state_file)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from microservo.adapters.machine import available_memory_bytes
+from microservo.domain.target_memory import COMPONENT_BYTES, topology_memory_bytes
+from microservo.domain.topology import Topology
 from microservo.errors import Unavailable
 from microservo.system.options import SystemOptions
 
 _MIB = 2**20
 _GIB = 2**30
 # Measured as in `microservo.domain.target_memory`, 40 s after the start: the broker 206 MiB, the pipeline and
-# this process 412 MiB together, an algorithm of ours with its host 63 MiB. What they keep grows with the run,
-# and libraries that other algorithms load are larger, so these have room.
+# this process 412 MiB together, an algorithm of ours with its host 63 MiB. The projector, which came later,
+# has 83 MiB resident. What they keep grows with the run, and libraries that other algorithms load are larger,
+# so these have room.
 BROKER_BYTES = 500 * _MIB
 PIPELINE_BYTES = 700 * _MIB
 REGIONAL_BYTES = 400 * _MIB
@@ -19,9 +22,16 @@ ALGORITHM_BYTES = 130 * _MIB
 
 
 def beside_bytes(options: SystemOptions) -> int:
-    """What a system takes beside its target: pipeline, algorithms, and the broker unless it is one's own."""
+    """What a system takes beside its target: pipeline, algorithms, manager, broker unless it is one's own."""
     broker = 0 if options.bootstrap_servers else BROKER_BYTES
-    return broker + PIPELINE_BYTES + ALGORITHM_BYTES * len(options.algorithms)
+    regions = {host.region_name for host in options.hosts}
+    managing = REGIONAL_BYTES + len(regions) * 3 * COMPONENT_BYTES if regions else 0
+    return broker + managing + PIPELINE_BYTES + ALGORITHM_BYTES * len(options.algorithms)
+
+
+def moved_topology_bytes(topology: Topology) -> int:
+    """What a topology takes on hosts: whatever moves is there twice for a while."""
+    return 2 * topology_memory_bytes(topology)
 
 
 def check_memory(

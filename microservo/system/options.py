@@ -10,6 +10,7 @@ from microservo.domain.window_policy import WindowPolicy
 from microservo.log.topics import DEFAULT_PARTITIONS
 from microservo.sources.declared import AnySource, check_names, source_named, sources_in
 from microservo.supervision.system_file import DEFAULT_SYSTEM, system_dir
+from microservo.system.hosts import HostOptions
 
 ALGORITHMS = ("n-sigma", "random")
 """An algorithm, and chance as its control."""
@@ -41,6 +42,7 @@ class SystemOptions:
         partitions: of each topic that has to be made.
         topology: name of a shipped topology, or path of one.
         cluster: where the target runs already; None starts the topology on this machine.
+        hosts: where a manager launches the topology and keeps it; without any it runs unmanaged.
         bootstrap_servers: a Kafka to use instead of the embedded one.
         topic_prefix: put before every topic name.
         policy: how windows are cut, in microseconds.
@@ -55,6 +57,7 @@ class SystemOptions:
             does without faults; it does not wait for 0.
         delays_us: how late the telemetry of services comes, in microseconds; of others it is learned.
         sources: what is read beside OTLP, each by a process and under a writer of its own.
+        catalogue: whether a projector keeps the catalogue.
     """
 
     name: str = DEFAULT_SYSTEM
@@ -63,6 +66,7 @@ class SystemOptions:
     partitions: int = DEFAULT_PARTITIONS
     topology: str = "online-boutique"
     cluster: ClusterOptions | None = None
+    hosts: tuple[HostOptions, ...] = ()
     bootstrap_servers: str | None = None
     topic_prefix: str = ""
     policy: WindowPolicy = field(default_factory=WindowPolicy)
@@ -75,6 +79,7 @@ class SystemOptions:
     algorithms_timeout_s: float = 0.0
     delays_us: Mapping[str, int] = field(default_factory=dict)
     sources: tuple[AnySource, ...] = ()
+    catalogue: bool = False
 
     @property
     def folders(self) -> Folders:
@@ -126,6 +131,11 @@ class Folders:
     def algorithms(self) -> Path:
         """Code, memory and logs of what is deployed; it stays when the system ends."""
         return self.root / "algorithms"
+
+    @property
+    def catalogue(self) -> Path:
+        """The database of the catalogue; it stays when the system ends."""
+        return self.root / "catalogue.sqlite"
 
     @property
     def tasks(self) -> Path:

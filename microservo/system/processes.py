@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from microservo.adapters.kafka.embedded import EmbeddedBroker
 from microservo.adapters.processes import python_argv
+from microservo.application.catalogue_database import URL_VARIABLE
 from microservo.platforms.target import cluster_variables
 from microservo.runtime.probe import is_healthy
 from microservo.sources.declared import AnySource
@@ -23,6 +26,7 @@ OBSERVER = "effect-observer"
 STREAMS = "streams"
 RUNNER = "algorithm-runner"
 EVALUATOR = "evaluator"
+PROJECTOR = "projector"
 KAFKA = "kafka"
 SOURCE = "source-"
 """What the names of processes that read declared sources begin with."""
@@ -31,6 +35,7 @@ _STOP_S = 10.0
 
 
 HEALTH_NAMES = (COLLECTOR, INJECTOR, OBSERVER, STREAMS, RUNNER, EVALUATOR)
+"""The processes that every system has."""
 
 
 def process_of(source: AnySource) -> str:
@@ -44,7 +49,7 @@ class Pipeline:
 
     Attributes:
         control_port: of the collector's control API.
-        health_ports: by process name.
+        health_ports: by process name; of the projector only where it is to run.
     """
 
     options: SystemOptions
@@ -138,6 +143,19 @@ class Pipeline:
             **pip_variables(),
         )
 
+    def projector(self) -> ProcessSpec:
+        """Keeps the catalogue, in a database of the system's own unless the environment names one."""
+        own = self.own_catalogue_url()
+        # The environment's own is passed on by itself. In ours is nothing that the topics don't say.
+        variables = {URL_VARIABLE: own, "MICROSERVO_CATALOGUE_REPLACED": "true"} if own else {}
+        return self._spec(PROJECTOR, "services.projector", stop_timeout_s=_STOP_S, **variables)
+
+    def own_catalogue_url(self) -> str:
+        """Of the database in the system's folder; empty where there is none, or the environment names one."""
+        if PROJECTOR not in self.health_ports or os.environ.get(URL_VARIABLE):
+            return ""
+        return f"sqlite:///{quote(str(self.folders.catalogue))}"
+
     def injector(self) -> ProcessSpec:
         """Carries out fault requests; needs the target's state file."""
         return self._spec(
@@ -157,13 +175,15 @@ class Pipeline:
         return ProcessSpec(
             name=name,
             argv=python_argv(module),
-            env={**self._environment(), "MICROSERVO_HEALTH_PORT": str(port), **env},
+            env={**self.environment, "MICROSERVO_HEALTH_PORT": str(port), **env},
             log=self.folders.logs / f"{name}.log",
             stop_timeout_s=stop_timeout_s,
             ready=lambda: is_healthy(f"http://127.0.0.1:{port}"),
         )
 
-    def _environment(self) -> dict[str, str]:
+    @property
+    def environment(self) -> dict[str, str]:
+        """What each of our own processes gets."""
         return {
             "MICROSERVO_BOOTSTRAP_SERVERS": self.bootstrap_servers,
             "MICROSERVO_TOPIC_PREFIX": self.options.topic_prefix,

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -16,91 +15,25 @@ from microservo.adapters.broker import Broker
 from microservo.adapters.files import writable
 from microservo.adapters.kafka import KafkaBroker
 from microservo.adapters.ports import free_ports
-from microservo.adapters.processes import python_argv
 from microservo.application.connection import kafka_settings
 from microservo.application.progress import Progress
 from microservo.client import Client
 from microservo.domain.geography import Coordinates
-from microservo.domain.target_memory import topology_memory_bytes
-from microservo.platforms.local.places import place_text
+from microservo.platforms.driver import Driver
 from microservo.platforms.local.platform import LocalPlatform
-from microservo.platforms.local.remote_driver import LAUNCHER_URL, from_environment
-from microservo.platforms.local.token import VARIABLE, new_token
-from microservo.platforms.local.topology_files import read_topology, topology_file
-from microservo.runtime.probe import is_healthy
-from microservo.supervision.supervisor import ProcessSpec, Supervisor, kill_leftovers
+from microservo.platforms.local.token import new_token
+from microservo.platforms.local.topology_files import read_topology
+from microservo.supervision.supervisor import Supervisor, kill_leftovers
 from microservo.system.broker import start_broker
 from microservo.system.claim import claimed
 from microservo.system.logs import fresh_logs
-from microservo.system.memory import BROKER_BYTES, REGIONAL_BYTES, check_memory
+from microservo.system.managing import ManagingProcesses, managing_ports
+from microservo.system.memory import BROKER_BYTES, REGIONAL_BYTES, check_memory, moved_topology_bytes
 from microservo.system.options import SystemOptions
 from microservo.system.processes import COLLECTOR, Pipeline
 from microservo.system.run_record import RunRecord, ensure_topics
 
-REGISTRY, LAUNCHER, MANAGER = "registry", "launcher", "manager"
 _START_S = 120.0
-_MANAGER_STOP_S = 60.0
-"""It stops all that it manages."""
-_LAUNCHER_STOP_S = 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegionalPipeline(Pipeline):
-    """The processes beside the collector.
-
-    Attributes:
-        token: that they show each other.
-        launcher_port: where the launcher answers.
-        registry_port: likewise.
-    """
-
-    token: str
-    launcher_port: int
-    registry_port: int
-
-    def registry(self) -> ProcessSpec:
-        """Is told from where services are asked for."""
-        return self._spec(
-            REGISTRY,
-            "services.registry",
-            MICROSERVO_REGISTRY_PORT=str(self.registry_port),
-            MICROSERVO_CONTROL_TOKEN=self.token,
-        )
-
-    def launcher(self, users_at: Coordinates) -> ProcessSpec:
-        """Owns hosts, containers and users."""
-        url, options = f"http://127.0.0.1:{self.launcher_port}", self.options
-        return ProcessSpec(
-            name=LAUNCHER,
-            argv=(
-                *python_argv("services.launcher"),
-                *("--topology", str(topology_file(options.topology).absolute())),
-                *("--folder", str(self.folders.target_state.parent)),
-                *("--port", str(self.launcher_port), "--seed", str(options.seed)),
-                *("--otlp", f"http://127.0.0.1:{self.otlp_port}"),
-                *("--collector", f"http://127.0.0.1:{self.control_port}"),
-                *("--registry", f"http://127.0.0.1:{self.registry_port}"),
-                *("--journeys-per-s", str(options.journeys_per_s)),
-                # One word, since a number below 0 by itself looks like an option.
-                f"--users-at={place_text(users_at)}",
-            ),
-            env={VARIABLE: self.token},
-            log=self.folders.logs / f"{LAUNCHER}.log",
-            stop_timeout_s=_LAUNCHER_STOP_S,
-            ready=lambda: is_healthy(url),
-        )
-
-    def manager(self) -> ProcessSpec:
-        """Decides what runs where."""
-        driver = f"{from_environment.__module__}:{from_environment.__name__}"
-        return self._spec(
-            MANAGER,
-            "services.manager",
-            stop_timeout_s=_MANAGER_STOP_S,
-            MICROSERVO_MANAGER_DRIVER=driver,
-            MICROSERVO_MANAGER_TAG=self.run_id,
-            **{LAUNCHER_URL: f"http://127.0.0.1:{self.launcher_port}", VARIABLE: self.token},
-        )
 
 
 class RegionalSystem:
@@ -120,6 +53,13 @@ class RegionalSystem:
         self._supervisor: Supervisor | None = None
         self._record: RunRecord | None = None
         self._broker: Broker | None = None
+        self._driver: Driver | None = None
+
+    @property
+    def driver(self) -> Driver:
+        """Of its hosts and containers, as the manager has it."""
+        assert self._driver is not None
+        return self._driver
 
     @property
     def client(self) -> Client:
@@ -149,8 +89,7 @@ class RegionalSystem:
         topology = read_topology(self.options.topology)
         check_memory(
             topology.name,
-            # A move has both for a while.
-            target_bytes=2 * topology_memory_bytes(topology),
+            target_bytes=moved_topology_bytes(topology),
             beside_bytes=REGIONAL_BYTES + (0 if self.options.bootstrap_servers else BROKER_BYTES),
         )
         folders = self.options.folders
@@ -176,24 +115,32 @@ class RegionalSystem:
             self._supervisor.kill()
 
     def _start_processes(self, supervisor: Supervisor, servers: str, users_at: Coordinates) -> None:
-        names = (COLLECTOR, REGISTRY, MANAGER)
-        otlp, grpc, control, launcher, registry, *health = free_ports(5 + len(names))
-        pipeline = RegionalPipeline(
+        otlp, grpc, control, health = free_ports(4)
+        pipeline = Pipeline(
             options=self.options,
             bootstrap_servers=servers,
             run_id=self.run_id,
             otlp_port=otlp,
             otlp_grpc_port=grpc,
             control_port=control,
-            health_ports=dict(zip(names, health, strict=True)),
-            token=new_token(),
-            launcher_port=launcher,
-            registry_port=registry,
+            health_ports={COLLECTOR: health},
         )
+        managing = ManagingProcesses(
+            options=self.options,
+            state_file=pipeline.folders.target_state,
+            logs=pipeline.folders.logs,
+            environment=pipeline.environment,
+            ports=managing_ports(),
+            token=new_token(),
+            tag=self.run_id,
+            otlp_url=f"http://127.0.0.1:{otlp}",
+            collector_url=f"http://127.0.0.1:{control}",
+        )
+        self._driver = managing.driver
         stages = (
-            [pipeline.collector(pipeline.token), pipeline.registry()],
-            [pipeline.launcher(users_at)],
-            [pipeline.manager()],
+            [pipeline.collector(managing.token), managing.registry()],
+            [managing.launcher(users_at)],
+            [managing.manager()],
         )
         for specs in stages:
             with self._progress.stage(", ".join(spec.name for spec in specs)):

@@ -41,13 +41,15 @@ def write_sun_report(file: Path, result: SunResult) -> None:
         run_id=result.run_id,
         rule=RULE,
         facts=_facts(result),
-        hosts=[_host(index, host.name, host.region, host.place) for index, host in enumerate(HOSTS)],
-        users=[_at(BERLIN.place), _at(TOKYO.place)],
+        hosts=[
+            _host(index, host.name, host.region_name, host.coordinates) for index, host in enumerate(HOSTS)
+        ],
+        users=[_at(BERLIN.coordinates), _at(TOKYO.coordinates)],
         width=_WIDTH,
         row=_ROW,
         waits_height=_WAITS,
         regions=[
-            {"name": host.region, "index": index, "path": _replicas(result, host.region, axis)}
+            {"name": host.region_name, "index": index, "path": _replicas(result, host.region_name, axis)}
             for index, host in enumerate(HOSTS)
         ],
         marks=[
@@ -77,13 +79,13 @@ def write_sun_report(file: Path, result: SunResult) -> None:
 
 def _facts(result: SunResult) -> dict[str, str]:
     failed, requests = result.waits.failures(result.began_us, result.ended_us)
-    way_ms = 2e3 * travel_time_s(BERLIN.place, TOKYO.place)
+    way_ms = 2e3 * travel_time_s(BERLIN.coordinates, TOKYO.coordinates)
     return {
         "Median wait, services beside users": f"{result.before_ms:.0f} ms",
         "After the users had moved": f"{result.away_ms:.0f} ms",
         "After the services had followed": f"{result.after_ms:.0f} ms",
         "Light needs, there and back": f"{way_ms:.0f} ms",
-        "Distance": f"{distance_m(BERLIN.place, TOKYO.place) / 1000:,.0f} km",
+        "Distance": f"{distance_m(BERLIN.coordinates, TOKYO.coordinates) / 1000:,.0f} km",
         "From users' move to services'": f"{(result.followed_us - result.moved_us) / 1e6:.0f} s",
         "Requests, of them failed": f"{requests}, {failed}",
     }

@@ -125,6 +125,18 @@ class Manager:
             if host.state in ("running", "starting") and self.state.is_mine(host.name) and host.name not in up
         ]
 
+    def absent_hosts(self, up: frozenset[str]) -> list[str]:
+        """Hosts of this process that are recorded as running, and that the driver does not reach.
+
+        Args:
+            up: hosts that it reaches.
+        """
+        return [
+            host.name
+            for host in self.state.hosts.values()
+            if host.state == "running" and self.state.is_mine(host.name) and host.name not in up
+        ]
+
     def unheard(self, seen: Mapping[str, ContainerSeen], up: frozenset[str]) -> list[events.Event]:
         """What is otherwise than it is recorded, of containers that this process manages.
 

@@ -15,7 +15,7 @@ from microservo.adapters.kafka import KafkaBroker
 from microservo.domain.manager import events
 from microservo.domain.manager.accounting import Accounts
 from microservo.domain.manager.state import COMMANDS_KEPT, SystemState
-from microservo.errors import Fatal, InvalidInput, Retryable
+from microservo.errors import Fatal, InvalidInput, Retryable, Unavailable
 from microservo.log.dead_letters import DeadLetters
 from microservo.log.ranges import read_ranges
 from microservo.log.reader import ranges_from, read_state, tail
@@ -32,6 +32,7 @@ from microservo.sources.prometheus.settings import PrometheusSettings
 from schemas.catalogue import CONTROL_COMMANDS, CONTROL_EVENTS, MANAGER_HEARTBEATS, SYSTEM_STATE
 from schemas.codec import SchemaError, decode_as
 from schemas.records import ControlEvent, ManagerHeartbeat
+from services.manager.absent import AbsentHosts
 from services.manager.acts import ActionPublisher
 from services.manager.inbox import FOLLOWED, Inbox, life_header
 from services.manager.manager import Manager
@@ -167,6 +168,7 @@ class ManagerProcess:
         self._ticked_us = 0
         self._went_on_us = 0
         self._orphans = Orphans()
+        self._absent = AbsentHosts()
         self._may_have_new_hosts = False
         self._is_away = False
 
@@ -272,6 +274,8 @@ class ManagerProcess:
         if now >= self._ticked_us + _TICK_US:
             self._ticked_us = now
             self.manager.tell_all(self.manager.unheard(self._watcher.seen(), self._watcher.up()))
+            absent = self.manager.absent_hosts(self._watcher.up())
+            self.manager.tell_all(self._absent.found(absent, now))
             self._tell_orphans(now)
             self.manager.tell_all(self._accounts.measured(self.manager.state, now))
             self.manager.tell_all([events.TimePassed(now_us=now)])
@@ -300,7 +304,7 @@ class ManagerProcess:
         logger.warning("stood still for %.1f s", (self._went_on_us - before_us) / 1e6)
         try:
             lives = read_state(self._reading, self._settings.topic(MANAGER_HEARTBEATS), ManagerHeartbeat)
-        except Retryable as error:
+        except (Retryable, Unavailable) as error:
             self._log_away(error)
             return
         newest = lives.get(self._settings.manager_name)

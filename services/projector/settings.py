@@ -16,3 +16,7 @@ class ProjectorSettings(ServiceSettings):
     catalogue_url: SecretStr = Field(
         description="Database of the catalogue: sqlite:////folder/file, postgresql://... or mariadb://..."
     )
+    catalogue_replaced: bool = Field(
+        default=False,
+        description="Whether the catalogue's tables are dropped and made anew where they are of another log.",
+    )

@@ -22,6 +22,8 @@ from pydantic_settings import BaseSettings
 
 from microservo.adapters.kafka import KafkaBroker, KafkaSettings
 from microservo.adapters.ports import free_ports
+from microservo.application.catalogue_database import URL_VARIABLE, opened
+from microservo.catalogue.reading import Catalogue
 from microservo.cli.root import cli
 from microservo.client import Client
 from microservo.datasets import verify
@@ -40,6 +42,7 @@ from services.evaluator.settings import EvaluatorSettings
 from services.fault_injector.settings import FaultInjectorSettings
 from services.launcher.settings import LauncherSettings
 from services.manager.settings import ManagerSettings
+from services.projector.settings import ProjectorSettings
 from services.registry.settings import RegistrySettings
 from services.telemetry_collector.settings import Settings as CollectorSettings
 from streams.settings import StreamsSettings
@@ -57,6 +60,7 @@ OURS: Mapping[str, type[ServiceSettings]] = {
     "algorithm-runner": AlgorithmRunnerSettings,
     "evaluator": EvaluatorSettings,
     "archiver": ArchiverSettings,
+    "projector": ProjectorSettings,
     "hosts-collector": CollectorSettings,
     "manager": ManagerSettings,
     "registry": RegistrySettings,
@@ -145,6 +149,8 @@ def test_every_variable_is_a_setting_of_its_service_and_documented(name: str) ->
     fields = {*OURS[name].model_fields, *KafkaSettings.model_fields}
     if name == "target":
         fields |= options_by_variable(cli.get_command(click.Context(cli), "target"))
+        # Lists are asked for there, by `docker compose exec`.
+        fields |= {setting_named(URL_VARIABLE)}
     if name == "manager":
         fields |= {setting_named(LAUNCHER_URL), setting_named(VARIABLE)}
     for variable in our_variables(name):
@@ -246,6 +252,15 @@ def test_those_that_look_at_the_targets_processes_share_its_namespaces() -> None
     assert services["telemetry-collector"]["environment"]["MICROSERVO_OTLP_PORT"] == "4318"
 
 
+def test_lists_in_the_targets_container_read_what_the_projector_writes() -> None:
+    target, projector = compose()["target"], compose()["projector"]
+    url = projector["environment"][URL_VARIABLE]
+    assert target["environment"][URL_VARIABLE] == url
+    (volume,) = projector["volumes"]
+    assert volume in target["volumes"]
+    assert url.startswith(f"sqlite:///{volume.partition(':')[2]}/")
+
+
 def test_images_are_pinned_and_ours_is_built_once() -> None:
     services = compose()
     version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
@@ -336,6 +351,10 @@ class Containers:
         return {**kept, **given, **{key: value for key, value in own.items() if key in given}}
 
 
+def catalogue_in(folder: Path) -> str:
+    return f"sqlite:///{folder}/catalogue.sqlite"
+
+
 def argv(command: Sequence[str]) -> list[str]:
     program, *arguments = command
     start = {"python": [], "microservo": ["-c", "from microservo.cli import main; main()"]}[program]
@@ -379,6 +398,7 @@ def containers(
         "MICROSERVO_ALGORITHMS_FOLDER": str(tmp_path / "algorithms"),
         "MICROSERVO_ENVIRONMENTS": str(tmp_path / "environments"),
         "MICROSERVO_TASKS_FOLDER": str(tmp_path / "tasks"),
+        URL_VARIABLE: catalogue_in(tmp_path),
         "MICROSERVO_REGISTRY_PORT": "0",
         "MICROSERVO_BALANCER_API_PORT": "0",
         "MICROSERVO_BALANCER_PORT": str(free_ports(1)[0]),
@@ -399,7 +419,7 @@ def test_the_commands_of_the_compose_file_make_a_run_and_its_dataset(
     assert containers.run("topics") == 0
     containers.start("target", "--otlp", f"http://127.0.0.1:{otlp_port}")
     assert containers.run("algorithms") == 0
-    after_topics = ("streams", "effect-observer", "algorithm-runner", "evaluator", "archiver")
+    after_topics = ("streams", "effect-observer", "algorithm-runner", "evaluator", "archiver", "projector")
     for name in after_topics:
         containers.start(name)
     containers.wait_healthy("target")
@@ -430,6 +450,11 @@ def test_the_commands_of_the_compose_file_make_a_run_and_its_dataset(
     eventually(is_archived, timeout_s=START_S, what="the archiver's dataset")
     assert verify(dataset) == []
     assert [(run.run_id, run.status) for run in client.runs.list()] == [("tuesday", "finished")]
+    url = catalogue_in(tmp_path)
+    with opened(url, reads_only=True) as engine:
+        catalogue = Catalogue(kafka_broker, engine, url, topic_prefix)
+        eventually(lambda: catalogue.runs() is not None, timeout_s=START_S, what="an up to date catalogue")
+        assert tuple(catalogue.runs() or ()) == client.runs.list()
     assert containers.run("target") == 2
     assert "run 'tuesday' is over (finished)" in containers.log("target")
 

@@ -177,7 +177,16 @@ def test_a_broker_that_does_not_answer_is_reported_in_one_line(environment: dict
     assert "Traceback" not in answer.stderr
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+CATALOGUES = {
+    "--catalogue": ('"runs": 1', "the run in the catalogue"),
+    "--no-catalogue": ("no catalogue is named", "that there is no catalogue"),
+}
+"""By option of `up`, what is said of the catalogue, and what that means."""
+
+
+@pytest.mark.parametrize(
+    ("sent", "catalogue"), [(signal.SIGINT, "--catalogue"), (signal.SIGTERM, "--no-catalogue")]
+)
 def test_up_runs_in_any_folder_and_shell_until_it_is_stopped_and_leaves_nothing(
     call: Call,
     kafka_bootstrap_servers: str,
@@ -186,6 +195,7 @@ def test_up_runs_in_any_folder_and_shell_until_it_is_stopped_and_leaves_nothing(
     tmp_path: Path,
     *,
     sent: signal.Signals,
+    catalogue: str,
 ) -> None:
     topology, log = tmp_path / "tiny.toml", tmp_path / "up.log"
     topology.write_text(TINY, "utf-8")
@@ -210,6 +220,7 @@ def test_up_runs_in_any_folder_and_shell_until_it_is_stopped_and_leaves_nothing(
                 "4",
                 "--partitions",
                 "1",
+                catalogue,
             ],
             stdout=out,
             stderr=out,
@@ -225,6 +236,8 @@ def test_up_runs_in_any_folder_and_shell_until_it_is_stopped_and_leaves_nothing(
             )
             assert process.poll() is None, log.read_text()
             assert f"OTLP http://127.0.0.1:{otlp_port}\n" in log.read_text()
+            said, found = CATALOGUES[catalogue]
+            eventually(lambda: said in catalogue_of_default(environment), timeout_s=240, what=found)
             children = psutil.Process(process.pid).children(recursive=True)
             process.send_signal(sent)
             process.wait(120)
@@ -235,3 +248,10 @@ def test_up_runs_in_any_folder_and_shell_until_it_is_stopped_and_leaves_nothing(
     assert len(children) >= 10
     (run,) = [json.loads(line) for line in call("runs", "list", "--json").stdout.splitlines()]
     assert (run["status"], run["target"]) == ("finished", "tiny")
+
+
+def catalogue_of_default(environment: dict[str, str]) -> str:
+    """What the command line says of the catalogue of the running system."""
+    argv = [*COMMAND, "--system", "default", "catalogue", "show", "--json"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=240, check=False, env=environment)
+    return done.stdout + done.stderr

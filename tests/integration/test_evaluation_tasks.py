@@ -10,7 +10,6 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,16 +17,15 @@ from pathlib import Path
 import psutil
 import pytest
 from algorithm_system import AlgorithmSystem, algorithm_system, environments_of_tests, gone
+from evaluator_processes import evaluators
 from judged_run import ODD, WINDOWS, add_truth, end_run
 from scored_run import BEGIN_US, SERVICES, SIZE_US
 
-from microservo.adapters.ports import free_ports
-from microservo.adapters.processes import child_environment, python_argv
+from microservo.adapters.processes import child_environment
 from microservo.application.evaluation_tasks import TaskStatus
 from microservo.domain.evaluation_tasks.attempts import LEASE_US
 from microservo.errors import InvalidInput, Unavailable
 from microservo.log.reader import read_state
-from microservo.runtime.probe import is_healthy
 from microservo.supervision.fence import Fence
 from microservo.testing import eventually
 from schemas.catalogue import EVALUATIONS
@@ -56,57 +54,6 @@ SLOWER = SLOW.replace("0.03", "0.5")
 """What it is asked at once, sixteen windows of a service, takes eight times as long as a pause may."""
 
 
-class Evaluators:
-    """Evaluators as processes of their own."""
-
-    def __init__(self, system: AlgorithmSystem, folder: Path) -> None:
-        self._system = system
-        self._folder = folder
-        self._running: list[subprocess.Popen[bytes]] = []
-
-    def start(self) -> psutil.Process:
-        (port,) = free_ports(1)
-        environment = {
-            **self._system.environment,
-            "MICROSERVO_HEALTH_PORT": str(port),
-            "MICROSERVO_BOARD_INTERVAL_S": "0.2",
-            # One for all of them: none may remove what another one works on.
-            "MICROSERVO_TASKS_FOLDER": str(self._folder / "tasks"),
-        }
-        with (self._folder / f"evaluator-{len(self._running)}.log").open("ab") as log:
-            process = subprocess.Popen(
-                python_argv("services.evaluator"),
-                env=child_environment(environment),
-                stdout=log,
-                stderr=log,
-            )
-        self._running.append(process)
-        eventually(lambda: is_healthy(f"http://127.0.0.1:{port}"), timeout_s=90, what="the evaluator")
-        return psutil.Process(process.pid)
-
-    def kill_all(self) -> None:
-        for process in self._running:
-            process.kill()
-            process.wait()
-        self._running.clear()
-
-    def end_all(self) -> None:
-        for process in self._running:
-            process.terminate()
-        for process in self._running:
-            assert process.wait(90) == 0
-        self._running.clear()
-
-
-@contextmanager
-def evaluators(system: AlgorithmSystem, folder: Path) -> Iterator[Evaluators]:
-    found = Evaluators(system, folder)
-    try:
-        yield found
-    finally:
-        found.kill_all()
-
-
 @pytest.fixture(scope="module")
 def system(
     kafka_bootstrap_servers: str, tmp_path_factory: pytest.TempPathFactory
@@ -127,7 +74,7 @@ def system(
         for name in ("n-sigma", "most-deviating"):
             system.client.algorithms.deploy(name)
             system.until_state("running", f"{name}@1")
-        with evaluators(system, folder) as live:
+        with evaluators(system.environment, folder) as live:
             live.start()
             system.add_windows(system.numbers(WINDOWS), ODD)
             add_truth(system)
@@ -157,7 +104,7 @@ def system(
 def undisturbed(system: AlgorithmSystem, tmp_path_factory: pytest.TempPathFactory) -> str:
     """What a task at which nothing happens finds of the slow one."""
     tasks = system.client.tasks
-    with evaluators(system, tmp_path_factory.mktemp("undisturbed")) as started:
+    with evaluators(system.environment, tmp_path_factory.mktemp("undisturbed")) as started:
         started.start()
         return without_cost(tasks.wait(tasks.request("slow", "run-1").task_id).evaluation)
 
@@ -252,7 +199,7 @@ def test_a_replay_through_the_fence_finds_what_stands_on_the_live_board(
 def test_a_task_finds_what_stands_on_the_live_board_and_a_late_algorithm_gets_a_row_on_it(
     system: AlgorithmSystem, tmp_path: Path
 ) -> None:
-    with evaluators(system, tmp_path) as started:
+    with evaluators(system.environment, tmp_path) as started:
         started.start()
         asked = command_line(system, "algorithm", "evaluate", "n-sigma", "--run", "run-1", "--background")
         assert asked.returncode == 0, asked.stderr
@@ -275,7 +222,7 @@ def test_a_task_on_a_part_is_a_scenario_of_its_own_and_begins_when_it_shall(
     def at(number: int) -> datetime:
         return datetime.fromtimestamp((BEGIN_US + number * SIZE_US) / 1e6, UTC)
 
-    with evaluators(system, tmp_path) as started:
+    with evaluators(system.environment, tmp_path) as started:
         started.start()
         start_at = datetime.fromtimestamp(time.time() + 5, UTC)
         task = system.client.tasks.request(
@@ -295,7 +242,7 @@ def test_a_pause_and_an_interruption_take_effect_within_a_second(
     system: AlgorithmSystem, undisturbed: str, tmp_path: Path
 ) -> None:
     tasks = system.client.tasks
-    with evaluators(system, tmp_path) as started:
+    with evaluators(system.environment, tmp_path) as started:
         evaluator = started.start()
         task = tasks.request("slow", "run-1")
         at_work(system, task.task_id)
@@ -331,7 +278,7 @@ def test_a_pause_takes_effect_within_a_second_in_the_middle_of_a_window_and_cost
     system: AlgorithmSystem, tmp_path: Path
 ) -> None:
     tasks = system.client.tasks
-    with evaluators(system, tmp_path) as started:
+    with evaluators(system.environment, tmp_path) as started:
         evaluator = started.start()
         task = tasks.request("slower", "run-1")
         eventually(lambda: fenced_of(evaluator), timeout_s=120, what="the algorithm's process")
@@ -359,7 +306,7 @@ def test_two_evaluators_share_the_tasks_and_one_that_is_killed_leaves_its_own_to
     system: AlgorithmSystem, undisturbed: str, tmp_path: Path
 ) -> None:
     tasks = system.client.tasks
-    with evaluators(system, tmp_path) as started:
+    with evaluators(system.environment, tmp_path) as started:
         pair = started.start(), started.start()
         asked = [tasks.request("slow", "run-1").task_id for _ in range(4)]
         eventually(lambda: all(processes_of_tasks(each) for each in pair), timeout_s=60, what="both at work")
@@ -383,7 +330,7 @@ def test_an_evaluator_that_stood_still_for_long_comes_back_and_changes_nothing(
     system: AlgorithmSystem, undisturbed: str, tmp_path: Path
 ) -> None:
     tasks = system.client.tasks
-    with evaluators(system, tmp_path) as started:
+    with evaluators(system.environment, tmp_path) as started:
         frozen = started.start()
         task = tasks.request("slow", "run-1")
         at_work(system, task.task_id)
@@ -407,7 +354,7 @@ def test_a_pause_outlives_the_evaluator_that_it_was_asked_of(
     system: AlgorithmSystem, undisturbed: str, tmp_path: Path
 ) -> None:
     tasks = system.client.tasks
-    with evaluators(system, tmp_path) as started:
+    with evaluators(system.environment, tmp_path) as started:
         evaluator = started.start()
         task = tasks.request("slow", "run-1")
         at_work(system, task.task_id)
@@ -430,7 +377,7 @@ def test_whoever_is_killed_a_task_ends_once_with_the_same_digits(
     system: AlgorithmSystem, undisturbed: str, tmp_path: Path
 ) -> None:
     tasks = system.client.tasks
-    with evaluators(system, tmp_path) as started:
+    with evaluators(system.environment, tmp_path) as started:
         evaluator = started.start()
         task = tasks.request("slow", "run-1")
         at_work(system, task.task_id)
@@ -459,7 +406,7 @@ def test_an_evaluator_that_ends_in_order_gives_its_task_back_at_once(
     system: AlgorithmSystem, tmp_path: Path
 ) -> None:
     tasks = system.client.tasks
-    with evaluators(system, tmp_path) as started:
+    with evaluators(system.environment, tmp_path) as started:
         started.start()
         task = tasks.request("slow", "run-1")
         at_work(system, task.task_id)
@@ -476,7 +423,7 @@ def test_a_version_that_is_deployed_no_longer_is_said_and_a_rerun_takes_the_new_
     system.client.algorithms.deploy("random", name="other")
     task = tasks.request("other", "run-1")
     system.client.algorithms.deploy("always", name="other")
-    with evaluators(system, tmp_path) as started:
+    with evaluators(system.environment, tmp_path) as started:
         started.start()
         failed = until(system, task.task_id, "failed")
         assert failed.reason.startswith("other@1 is deployed no longer: version 2 is by now")

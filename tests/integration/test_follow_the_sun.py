@@ -30,9 +30,9 @@ def test_services_follow_demand_to_asia_and_users_wait_less(
         partitions=2,
     )
     with RegionalSystem(options, SILENT) as system:
-        system.start(BERLIN.place)
+        system.start(BERLIN.coordinates)
         result = FollowTheSun(system, SILENT, steady_s=10.0).run()
-    there_and_back_ms = 2e3 * travel_time_s(BERLIN.place, TOKYO.place)
+    there_and_back_ms = 2e3 * travel_time_s(BERLIN.coordinates, TOKYO.coordinates)
     assert there_and_back_ms > 80
     quickest = partial(result.waits.quantile_ms, 0.1)
     # A busy machine makes any wait longer, and none shorter than light needs.
@@ -46,4 +46,4 @@ def test_services_follow_demand_to_asia_and_users_wait_less(
     assert {each.to_host for each in result.events if each.service == "store" and each.to_host} == {
         TOKYO.name
     }
-    assert dict(result.replicas[-1].by_region) == {TOKYO.region: 3}
+    assert dict(result.replicas[-1].by_region) == {TOKYO.region_name: 3}

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pyarrow.parquet as pq
 import pytest
+from foreign_recordings import AT_S, rcaeval_case
 from made_dataset import write_dataset
 
 from microservo import Client
@@ -28,7 +29,6 @@ pytestmark = pytest.mark.integration
 
 COMMAND = (sys.executable, "-P", "-c", "from microservo.cli import main; main()")
 TIMEOUT_S = 240
-AT_S = 1_661_140_260
 
 
 @pytest.fixture(scope="module")
@@ -119,11 +119,56 @@ def test_a_program_imports_a_recording_and_one_that_cant_be_read_leaves_no_run(
     with pytest.raises(InvalidInput, match=r"simple_metrics\.csv, row 2"):
         client.datasets.import_recording(case)
     assert list(runs(kafka_broker, topic_prefix)) == []
+    assert not list((tmp_path / "home").rglob("imports/*")), "nothing half-written"
     metrics.write_text("time,cart_cpu\n" + "".join(f"{AT_S + each},{each}.5\n" for each in range(60)))
-    made = client.datasets.import_recording(case)
-    assert (made.format_name, made.records, made.faults) == ("rcaeval", 60, 1)
+    (made,) = client.datasets.import_recording(case)
+    assert (made.format_name, made.part, made.records, made.faults) == ("rcaeval", "cart_cpu/1", 60, 1)
     (run,) = runs(kafka_broker, topic_prefix)
     assert (run.run_id, run.status) == (made.run_id, "finished")
+
+
+def test_several_cases_become_runs_of_their_own_and_an_interruption_goes_on_behind_what_is_done(
+    kafka_broker: KafkaBroker, topic_prefix: str, tmp_path: Path
+) -> None:
+    kafka_broker.admin().ensure_topics(topic_specs(prefix=topic_prefix, partitions=3))
+    cases = ("cart_cpu/1", "cart_cpu/2", "front_mem/1")
+    for number, name in enumerate(cases):
+        rcaeval_case(tmp_path / "RE2-OB" / name, AT_S + 10 * number)
+    told = all_imported(tmp_path / "RE2-OB", kafka_broker, topic_prefix, tmp_path)
+    assert [each["part"] for each in told] == list(cases)
+    by_id = {each.run_id: each for each in runs(kafka_broker, topic_prefix)}
+    assert [by_id[each["run_id"]].status for each in told] == ["finished"] * 3
+    targets = [by_id[each["run_id"]].target for each in told]
+    assert [target.split(" (")[0] for target in targets] == [
+        f"imported from rcaeval {each}" for each in cases
+    ]
+    folder = tmp_path / "second"
+    rebuild(kafka_broker, run_id=told[1]["run_id"], out_dir=folder, topic_prefix=topic_prefix)
+    assert verify(folder) == []
+    (fault,) = rows(folder, "faults")
+    assert (fault["service"], int(fault["applied_at"].timestamp())) == ("cart", AT_S + 15)
+
+    # As if it had been interrupted in the second: what is before it is not imported again.
+    again = all_imported(
+        tmp_path / "RE2-OB", kafka_broker, topic_prefix, tmp_path, "--run", told[1]["run_id"]
+    )
+    assert [each["part"] for each in again] == ["cart_cpu/2", "front_mem/1"]
+    assert again[0]["run_id"] == told[1]["run_id"]
+    assert len(runs(kafka_broker, topic_prefix)) == 4, "the third is a run once more"
+    refused = command(
+        tmp_path / "RE2-OB" / "cart_cpu" / "1",
+        kafka_broker,
+        topic_prefix,
+        tmp_path,
+        *("--run", told[1]["run_id"]),
+    )
+    assert refused.returncode == 2
+    assert "is of imported from rcaeval cart_cpu/2" in " ".join(refused.stderr.split())
+    (tmp_path / "home" / "mine").mkdir()
+    odd = command(tmp_path / "RE2-OB", kafka_broker, topic_prefix, tmp_path, "--run", "../mine")
+    assert odd.returncode == 2
+    assert (tmp_path / "home" / "mine").is_dir(), "only what was made for it is removed"
+    assert list((tmp_path / "home" / "imports").iterdir()) == []
 
 
 def place(broker: KafkaBroker, prefix: str) -> tuple[str, ...]:
@@ -134,8 +179,10 @@ def environment(home: Path) -> dict[str, str]:
     return {**os.environ, "MICROSERVO_HOME": str(home / "home")}
 
 
-def imported(recording: Path, broker: KafkaBroker, prefix: str, home: Path, *more: str) -> Any:
-    done = subprocess.run(
+def command(
+    recording: Path, broker: KafkaBroker, prefix: str, home: Path, *more: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [*COMMAND, *place(broker, prefix), "dataset", "import", str(recording), "--json", *more],
         env=environment(home),
         capture_output=True,
@@ -143,8 +190,19 @@ def imported(recording: Path, broker: KafkaBroker, prefix: str, home: Path, *mor
         timeout=TIMEOUT_S,
         check=False,
     )
+
+
+def all_imported(recording: Path, broker: KafkaBroker, prefix: str, home: Path, *more: str) -> list[Any]:
+    """What is told of each run."""
+    done = command(recording, broker, prefix, home, *more)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def imported(recording: Path, broker: KafkaBroker, prefix: str, home: Path, *more: str) -> Any:
+    """What is told of the only run."""
+    (told,) = all_imported(recording, broker, prefix, home, *more)
+    return told
 
 
 def ids(folder: Path) -> set[tuple[str, str]]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Self
 
 from microservo.adapters.broker import Admin, Broker, Consumer, Message, Partition, Producer
-from microservo.errors import Retryable
+from microservo.errors import Retryable, Unavailable
 
 
 class Link:
@@ -120,7 +120,8 @@ class DeafLink(Link):
     ) -> Consumer:
         if self.is_cut.is_set():
             msg = "the broker is away"
-            raise Retryable(msg)
+            # As a new client of Kafka says.
+            raise Unavailable(msg)
         return super().consumer(group_id=group_id, start=start)
 
     def producer(self, *, linger_ms: int = 5) -> Producer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,16 @@ class Made:
     faults: tuple[MadeFault, ...] = field(default_factory=lambda: FAULTS)
 
 
+_WINDOW: Mapping[str, Any] = {
+    "run_id": "made-run",
+    "service_kind": "service",
+    "revision": 0,
+    "in_force": 0.0,
+    "faults": 0,
+    "delay_us": 0,
+    "sha256": "",
+}
+"""What all windows have in common."""
 FAULTS = (
     MadeFault(fault_id="f-noop", kind="noop", service="front/end", applied=120, recovered=130, severity=0),
     MadeFault(
@@ -80,11 +90,21 @@ FAULTS = (
 )
 
 
-def write_dataset(folder: Path, made: Made | None = None) -> Manifest:
-    """Writes the tables of a run and their manifest."""
+def write_dataset(
+    folder: Path, made: Made | None = None, windows: Sequence[Mapping[str, Any]] | None = None
+) -> Manifest:
+    """Writes the tables of a run and their manifest.
+
+    Args:
+        folder: to make.
+        made: what happens in it.
+        windows: columns of windows, in order, in place of those that it would have.
+    """
     made = made or Made()
     folder.mkdir(parents=True)
     rows = {name: list(make(made)) for name, make in _TABLES.items()}
+    if windows is not None:
+        rows["windows.parquet"] = [{**_WINDOW, **each} for each in windows]
     entries = []
     for name, schema in TABLES.items():
         table = pa.Table.from_pylist(rows.get(name, []), schema=schema)
@@ -166,19 +186,14 @@ def _windows(made: Made) -> Iterator[dict[str, Any]]:
             if service == HOST:
                 features = {"metric/system.cpu.utilization/mean": 0.5}
             yield {
-                "run_id": "made-run",
+                **_WINDOW,
                 "service": service,
                 "service_kind": "host" if service == HOST else "service",
                 "start": at(second),
                 "end": at(second + WINDOW_S),
-                "revision": 0,
                 "truth": truth_of(made, service, second),
-                "in_force": 0.0,
-                "faults": 0,
-                "delay_us": 0,
                 "feature_names": list(features),
                 "feature_values": list(features.values()),
-                "sha256": "",
             }
 
 

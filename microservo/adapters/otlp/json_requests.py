@@ -17,12 +17,16 @@ from google.protobuf.message import Message
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 from microservo.adapters.otlp.checks import Refused
+from microservo.adapters.otlp.json_fields import Unusual, fields_of
 from microservo.adapters.otlp.media import Media
 from microservo.errors import InvalidMessage
 
 _ID_KEYS = frozenset({"traceId", "spanId", "parentSpanId"})
 _METRIC_DATA = ("gauge", "sum", "histogram", "exponentialHistogram", "summary")
-_UNREADABLE = (ValueError, TypeError, AttributeError, RecursionError, json_format.ParseError)
+_UNREADABLE = (
+    *(ValueError, TypeError, AttributeError, OverflowError, RecursionError),
+    json_format.ParseError,
+)
 
 
 def parse_json(body: bytes, request: Message, names: Sequence[str]) -> list[Refused]:
@@ -112,6 +116,8 @@ def _add_parsed(records: Any, document: Any) -> list[Refused]:
         if not isinstance(document, dict):
             msg = f"it is a JSON {type(document).__name__}, not an object"
             raise TypeError(msg)
+        if _is_usual(added, document):
+            return []
         json_format.ParseDict(_with_ids(document, _base64_of_hex), added, ignore_unknown_fields=True)
     except _UNREADABLE as error:
         del records[-1]
@@ -120,6 +126,15 @@ def _add_parsed(records: Any, document: Any) -> list[Refused]:
             return [refused for point in points for refused in _add_parsed(records, point)]
         return [_unreadable(type(added).__name__, document, error)]
     return []
+
+
+def _is_usual(added: Message, document: Any) -> bool:
+    """Whether the record could be read in its usual form; it stays empty if not."""
+    try:
+        added.MergeFrom(type(added)(**fields_of(document, added.DESCRIPTOR)))
+    except (Unusual, *_UNREADABLE):
+        return False
+    return True
 
 
 def _points(metric: Any) -> list[dict[str, Any]]:

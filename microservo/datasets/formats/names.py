@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from microservo.datasets.arrays import array_of
 from microservo.errors import InvalidInput
 
 NAME_COLUMNS = ("what", "name", "written_as")
+_LARGEST_BYTES = 16 << 20
 _LONGEST = 80
 """Characters of a name that goes into the name of a file: file systems take 255 bytes for all of it."""
 
@@ -62,17 +64,26 @@ def read_names(path: Path) -> dict[str, dict[str, str]]:
     """The names behind those that were written, by what they are of, from a `names.csv`.
 
     Raises:
-        InvalidInput: it can't be read, or has other columns.
+        InvalidInput: it can't be read, is far larger than any, or has other columns.
     """
     found: dict[str, dict[str, str]] = {}
     try:
-        with path.open(encoding="utf-8", newline="") as lines:
-            reader = csv.DictReader(lines)
-            if tuple(reader.fieldnames or ()) != NAME_COLUMNS:
-                msg = f"{path} has columns {reader.fieldnames}, expected {list(NAME_COLUMNS)}"
+        with path.open("rb") as file:
+            raw = file.read(_LARGEST_BYTES + 1)
+        if len(raw) > _LARGEST_BYTES:
+            msg = f"{path} is larger than {_LARGEST_BYTES} bytes; export the dataset again"
+            raise InvalidInput(msg)
+        reader = csv.reader(io.StringIO(raw.decode("utf-8"), newline=""), strict=True)
+        columns = tuple(next(reader, ()))
+        if columns != NAME_COLUMNS:
+            msg = f"{path}, row 1: columns {list(columns)}, expected {list(NAME_COLUMNS)}"
+            raise InvalidInput(msg)
+        for row in reader:
+            if len(row) != len(NAME_COLUMNS):
+                msg = f"{path}, row {reader.line_num}: {len(row)} values, expected {len(NAME_COLUMNS)}"
                 raise InvalidInput(msg)
-            for row in reader:
-                found.setdefault(row["what"], {})[row["written_as"]] = row["name"]
+            what, name, written_as = row
+            found.setdefault(what, {})[written_as] = name
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         msg = f"{path} can't be read ({error}); export the dataset again"
         raise InvalidInput(msg) from error

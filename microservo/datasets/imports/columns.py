@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from microservo.domain.rows import LogRows, MetricRows, SpanRows, coded, id_column
+from microservo.adapters.otlp.logs import MAX_BODY_BYTES
+from microservo.domain.bounded_names import MAX_NAME_CHARS, cut
+from microservo.domain.rows import Coded, LogRows, MetricRows, SpanRows, coded, id_column, renamed
 from microservo.domain.telemetry import INTERNAL_SPAN, SERVER_SPAN
 
 _INFO = 9
@@ -32,6 +34,10 @@ class Points:
             self.names.append(name)
             self.values.append(value)
 
+    def clear(self) -> None:
+        """Forgets what was added."""
+        self.times, self.names, self.values = [], [], []
+
     @property
     def is_full(self) -> bool:
         return len(self.times) >= _MOST_ROWS
@@ -42,14 +48,14 @@ class Points:
             service=self.service,
             instance=self.instance,
             time_us=np.array(self.times, np.int64),
-            name=coded(self.names),
+            name=_cut(coded(self.names)),
             value=np.array(self.values, np.float64),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of a log."""
+    """A line of a log; `place` tells it from an equal one of the same file."""
 
     time_us: int
     body: str
@@ -57,6 +63,7 @@ class Line:
     severity: int = _INFO
     trace_id: str = ""
     span_id: str = ""
+    place: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +88,22 @@ def line_rows(service: str, instance: str, lines: Sequence[Line]) -> LogRows:
         instance=instance,
         time_us=np.array([each.time_us for each in lines], np.int64),
         severity=np.array([each.severity for each in lines], np.uint8),
-        template=coded(each.template for each in lines),
+        template=_cut(coded(each.template for each in lines)),
         trace_id=id_column((_id(each.trace_id, 16) for each in lines), 16),
         span_id=id_column((_id(each.span_id, 8) for each in lines), 8),
-        line_id=np.array([_line_id(at, each) for at, each in enumerate(lines)], np.uint64),
-        bodies=tuple(each.body for each in lines),
+        line_id=np.array([_line_id(each) for each in lines], np.uint64),
+        bodies=tuple(_body(each.body) for each in lines),
     )
+
+
+def parent_services(spans: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The service of each span by its id, from pairs of both; the first of two spans with one id counts."""
+    names: dict[str, str] = {}
+    found: dict[str, str] = {}
+    for span_id, service in spans:
+        # One text for each service, however many rows name it.
+        found.setdefault(span_id, names.setdefault(service, service))
+    return found
 
 
 def span_rows(spans: Sequence[Span], service_of: Mapping[str, str]) -> list[SpanRows]:
@@ -111,7 +128,7 @@ def _span_rows(service: str, instance: str, spans: Sequence[Span], service_of: M
         instance=instance,
         start_us=np.array([each.start_us for each in spans], np.int64),
         duration_us=np.array([each.duration_us for each in spans], np.int64),
-        endpoint=coded(each.operation for each in spans),
+        endpoint=_cut(coded(each.operation for each in spans)),
         peer=coded([""] * count),
         address=coded([""] * count),
         kind=np.array(
@@ -126,6 +143,22 @@ def _span_rows(service: str, instance: str, spans: Sequence[Span], service_of: M
     )
 
 
+def _cut(names: Coded) -> Coded:
+    """The same names, as long as those of others may be."""
+    return (
+        renamed(names, map(cut, names.names))
+        if max(map(len, names.names), default=0) > MAX_NAME_CHARS
+        else names
+    )
+
+
+def _body(text: str) -> str:
+    """As much of a line as of any other."""
+    if len(text) * 4 <= MAX_BODY_BYTES:
+        return text
+    return text.encode("utf-8", "surrogatepass")[:MAX_BODY_BYTES].decode("utf-8", "ignore")
+
+
 def _id(text: str, width: int) -> bytes:
     """The bytes of an id; of one that is not written in so many, the same ones for the same text."""
     try:
@@ -137,6 +170,6 @@ def _id(text: str, width: int) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=width).digest()
 
 
-def _line_id(place: int, line: Line) -> int:
-    said = f"{place} {line.time_us} {line.body}".encode("utf-8", "surrogatepass")
+def _line_id(line: Line) -> int:
+    said = f"{line.place} {line.time_us} {line.body}".encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(said, digest_size=8).digest(), "little") or 1

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from microservo.datasets.formats.names import read_names
 from microservo.datasets.imports.columns import Points
-from microservo.datasets.imports.csv_rows import CsvRows, text_instant_us
-from microservo.datasets.imports.importer import ForeignFault, Notes
+from microservo.datasets.imports.csv_rows import Clock, CsvRows, text_instant_us
+from microservo.datasets.imports.importer import Foreign, ForeignFault, Notes, Part
+from microservo.datasets.imports.json_file import read_json
 from microservo.domain.rows import Rows
 from microservo.errors import InvalidInput
 
 _LABELS = "labels/combined_windows.json"
+_INSTANTS = "labels/combined_labels.json"
 
 
 class Nab:
@@ -26,9 +27,15 @@ class Nab:
         """Whether it has data and labels."""
         return (folder / _LABELS).is_file() and (folder / "data").is_dir()
 
-    def read(self, folder: Path, notes: Notes) -> Iterator[Rows | ForeignFault]:
+    def parts(self, folder: Path) -> Sequence[Part]:
+        """All of it: signals of one folder belong together, and so may folders."""
+        return [Part(name="", folders=(folder,))]
+
+    def read(self, part: Part, notes: Notes) -> Iterator[Foreign]:
         """A service for each folder of data, a metric for each file in it, a fault for each window."""
-        labels = _labels(folder)
+        (folder,) = part.folders
+        labels = _labels(folder, _LABELS)
+        instants = _labels(folder, _INSTANTS) if (folder / _INSTANTS).is_file() else {}
         path = folder / "names.csv"
         services = read_names(path).get("service", {}) if path.is_file() else {}
         found: dict[tuple[str, int, int], ForeignFault] = {}
@@ -36,10 +43,13 @@ class Nab:
         for file in files:
             place = file.relative_to(folder / "data").as_posix()
             service = services.get(file.parent.name, file.parent.name)
-            points = Points(service)
-            yield from _read(file, place, points, notes)
-            for fault in _faults(place, labels.pop(place, []), service, _step_us(points)):
-                found[fault.service, fault.start_us, fault.end_us or 0] = fault
+            clock = Clock(place, notes)
+            yield from _read(file, place, Points(service), clock, notes)
+            if place not in labels:
+                notes.note(f"{_LABELS} does not name {place}, so it has no labels")
+            of_file = list(_faults(place, labels.pop(place, []), service, clock.step_us))
+            found |= {(each.service, each.start_us, each.end_us or 0): each for each in of_file}
+            _note_outside(place, instants.get(place, []), of_file, notes)
         if not files:
             msg = f"{folder / 'data'} has no CSV files; expected data/<service>/<signal>.csv"
             raise InvalidInput(msg)
@@ -51,52 +61,43 @@ class Nab:
 IMPORTER = Nab()
 
 
-def _labels(folder: Path) -> dict[str, Any]:
-    path = folder / _LABELS
-    try:
-        found = json.loads(path.read_bytes())
-        if isinstance(found, dict):
-            return found
-        reason = "it is no object"
-    except (OSError, ValueError, RecursionError) as error:
-        reason = str(error)[:200]
-    msg = f"{path} can't be read: {reason}"
+def _labels(folder: Path, name: str) -> dict[str, Any]:
+    found = read_json(folder / name, name)
+    if isinstance(found, dict):
+        return found
+    msg = f"{name}, row 1: it is no object with a list for each file"
     raise InvalidInput(msg)
 
 
-def _read(file: Path, place: str, points: Points, notes: Notes) -> Iterator[Rows]:
-    rows = CsvRows(file, place, ("timestamp", "value"))
-    last_us = 0
+def _note_outside(place: str, instants: Any, faults: Sequence[ForeignFault], notes: Notes) -> None:
+    """Says which instants that people marked lie in no window: NAB's own scorer goes by the windows."""
+    for text in instants if isinstance(instants, list) else []:
+        time_us = text_instant_us(str(text))
+        if time_us is None or not any(each.start_us <= time_us < (each.end_us or 0) for each in faults):
+            notes.note(
+                f"{_INSTANTS} marks {str(text)[:40]} in {place}, which is in no window; the windows count"
+            )
+
+
+def _read(file: Path, place: str, points: Points, clock: Clock, notes: Notes) -> Iterator[Rows]:
+    rows = CsvRows(file, place, ("timestamp", "value"), notes, ())
     for row in rows:
-        time_us = _instant_us(row["timestamp"])
+        time_us = text_instant_us(row["timestamp"])
         if time_us is None:
             rows.refuse(f"timestamp is {row['timestamp'][:40]!r}; expected 2014-02-14 14:30:00")
-        if time_us < last_us:
-            notes.note(f"{place}: the clock goes back; rows count at the time that they have")
-        last_us = time_us
+        clock.tick(rows.at(time_us, "timestamp", row["timestamp"]))
         points.add(time_us, file.stem, rows.number("value", row["value"]))
+        if points.is_full:
+            yield points.rows()
+            points.clear()
+    clock.note_gaps()
     if points.times:
         yield points.rows()
 
 
-def _instant_us(text: str) -> int | None:
-    """Microseconds of a time that may have a fraction of a second."""
-    whole, _, fraction = text.partition(".")
-    found = text_instant_us(whole)
-    if found is None or (fraction and not fraction.isdigit()):
-        return None
-    return found + int((fraction + "000000")[:6])
-
-
-def _step_us(points: Points) -> int:
-    """From one row to the next, in the middle."""
-    steps = sorted(abs(after - before) for before, after in zip(points.times, points.times[1:], strict=False))
-    return steps[len(steps) // 2] if steps else 0
-
-
 def _faults(place: str, windows: Any, service: str, step_us: int) -> Iterator[ForeignFault]:
     for number, window in enumerate(windows if isinstance(windows, list) else [windows], start=1):
-        bounds = [_instant_us(str(each)) for each in window] if isinstance(window, list) else []
+        bounds = [text_instant_us(str(each)) for each in window] if isinstance(window, list) else []
         if len(bounds) != 2 or bounds[0] is None or bounds[1] is None or bounds[1] < bounds[0]:
             msg = f"{_LABELS}, {place}, window {number}: {str(window)[:80]} is no pair of first and last row"
             raise InvalidInput(msg)

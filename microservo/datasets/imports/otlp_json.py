@@ -1,16 +1,20 @@
-"""Files of OTLP's JSON, as OpenTelemetry's collector writes them: a request a line. They have no labels."""
+"""Files of OTLP's JSON, as OpenTelemetry's collector writes them. They have no labels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from microservo.adapters.clock import now_us
+import numpy as np
+
 from microservo.adapters.otlp.checks import Instants
 from microservo.adapters.otlp.decoding import decode_body
-from microservo.adapters.otlp.media import MAX_BODY_BYTES, Media, TooLarge
-from microservo.datasets.imports.importer import ForeignFault, Notes
+from microservo.adapters.otlp.media import Media, TooLarge
+from microservo.datasets.imports.csv_rows import LATEST_US
+from microservo.datasets.imports.importer import Foreign, Notes, Part
+from microservo.datasets.imports.otlp_documents import documents
+from microservo.domain.row_slices import event_us
 from microservo.domain.rows import Rows
 from microservo.domain.telemetry import Signal
 from microservo.errors import InvalidInput, InvalidMessage
@@ -19,7 +23,13 @@ _KEYS: dict[bytes, Signal] = {
     b'"resourceMetrics"': "metrics",
     b'"resourceLogs"': "logs",
     b'"resourceSpans"': "traces",
+    # As protobuf's own writers of JSON spell them.
+    b'"resource_metrics"': "metrics",
+    b'"resource_logs"': "logs",
+    b'"resource_spans"': "traces",
 }
+_SUFFIXES = (".json", ".jsonl", ".ndjson")
+_PACKED = (".gz", ".zst", ".zstd")
 _HEAD = 4096
 _MOST_RECORDS = 1_000_000
 
@@ -34,25 +44,39 @@ class OtlpJson:
         first = next(iter(_files(folder)), None)
         if first is None:
             return False
-        with first.open("rb") as file:
-            return _signal(file.read(_HEAD)) is not None
+        try:
+            _, text = next(documents(first, first.name), (0, b""))
+        except InvalidInput:
+            return False
+        return _signal(text[:_HEAD]) is not None
 
-    def read(self, folder: Path, notes: Notes) -> Iterator[Rows | ForeignFault]:
-        """All lines of all files."""
-        files = _files(folder)
-        if not files:
-            msg = f"{folder} has no files *.json or *.jsonl with OTLP"
+    def parts(self, folder: Path) -> Sequence[Part]:
+        """All files: they are of one stream."""
+        if not _files(folder):
+            msg = f"{folder} has no files *.json or *.jsonl with OTLP, nor such in gzip or zstd"
             raise InvalidInput(msg)
+        return [Part(name="", folders=(folder,))]
+
+    def read(self, part: Part, notes: Notes) -> Iterator[Foreign]:
+        """All documents of all files."""
+        (folder,) = part.folders
         notes.note("OTLP has no labels, so the run has no faults")
-        for path in files:
-            yield from _read(path, path.relative_to(folder).as_posix(), notes)
+        for path in _files(folder):
+            name = path.relative_to(folder).as_posix()
+            for row, text in documents(path, name):
+                yield from _read(text, name, row, notes)
 
 
 IMPORTER = OtlpJson()
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(each for each in folder.rglob("*.json*") if each.suffix in (".json", ".jsonl"))
+    return sorted(each for each in folder.rglob("*") if _is_one(each) and each.is_file())
+
+
+def _is_one(path: Path) -> bool:
+    name = path.with_suffix("") if path.suffix in _PACKED else path
+    return name.suffix in _SUFFIXES or path.suffix in (".zst", ".zstd")
 
 
 def _signal(head: bytes) -> Signal | None:
@@ -60,28 +84,25 @@ def _signal(head: bytes) -> Signal | None:
     return min(found)[1] if found else None
 
 
-def _read(path: Path, name: str, notes: Notes) -> Iterator[Rows]:
-    instants = Instants(now_us=now_us())
-    with path.open("rb") as file:
-        row = 0
-        while raw := file.readline(MAX_BODY_BYTES + 1):
-            row += 1
-            if not raw.strip():
-                continue
-            place, signal = f"{name}, row {row}", _signal(raw[:_HEAD])
-            if len(raw) > MAX_BODY_BYTES:
-                msg = f"{place}: the line is longer than {MAX_BODY_BYTES} bytes"
-                raise InvalidInput(msg)
-            if signal is None:
-                msg = (
-                    f"{place}: no request of OTLP's JSON, with resourceMetrics, resourceLogs or resourceSpans"
-                )
-                raise InvalidInput(msg)
-            try:
-                found = decode_body(signal, Media.JSON, raw, instants, _MOST_RECORDS)
-            except (InvalidMessage, TooLarge) as error:
-                msg = f"{place}: {error}"
-                raise InvalidInput(msg) from error
-            for refused in found.refused:
-                notes.note(f"a record can't be used and is left out: {refused.reason}")
-            yield from found.rows
+def _read(text: bytes, name: str, row: int, notes: Notes) -> Iterator[Rows]:
+    place, signal = f"{name}, row {row}", _signal(text[:_HEAD])
+    if signal is None:
+        msg = f"{place}: no request of OTLP's JSON, with resourceMetrics, resourceLogs or resourceSpans"
+        raise InvalidInput(msg)
+    try:
+        # A line of a log without any time gets that of its receipt; here nobody knows when that was.
+        found = decode_body(signal, Media.JSON, text, Instants(now_us=LATEST_US), _MOST_RECORDS)
+    except (InvalidMessage, TooLarge) as error:
+        msg = f"{place}: {error}"
+        raise InvalidInput(msg) from error
+    for refused in found.refused:
+        notes.note(f"a record can't be used and is left out: {refused.reason}")
+    for rows in found.rows:
+        times_us = event_us(rows)
+        has_time = times_us < LATEST_US
+        if not has_time.all():
+            notes.note("a line has no time, and is left out", int((~has_time).sum()))
+        if has_time.any():
+            notes.extent.add(int(times_us[has_time].min()), name, row)
+            notes.extent.add(int(times_us[has_time].max()), name, row)
+            yield rows.at(np.flatnonzero(has_time))

@@ -6,25 +6,27 @@ set does not say when a fault ended, nor which instance it was in.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from microservo.datasets.formats.names import read_names
-from microservo.datasets.imports.columns import Line, Points, Span, line_rows, span_rows
-from microservo.datasets.imports.csv_rows import CsvRows
-from microservo.datasets.imports.importer import ForeignFault, Notes
+from microservo.datasets.imports.columns import Line, Points, Span, line_rows, parent_services, span_rows
+from microservo.datasets.imports.csv_rows import EARLIEST_US, LATEST_US, CsvRows
+from microservo.datasets.imports.importer import Foreign, ForeignFault, Notes, Part
+from microservo.datasets.imports.parquet_rows import ParquetRows
+from microservo.datasets.imports.rcaeval_metrics import points_of
 from microservo.domain.rows import Rows
 from microservo.errors import InvalidInput
 
-_WIDE = ("simple_metrics.csv", "metrics.csv", "data.csv", "simple_data.csv")
+_LABEL = "inject_time.txt"
 _S = 1_000_000
 _SEVERITIES = {"trace": 1, "debug": 5, "info": 9, "warn": 13, "warning": 13, "error": 17, "fatal": 21}
 _PART = 20_000
+_LINE_COLUMNS = ("timestamp", "container_name", "message")
+_MORE_OF_LINES = ("time", "level", "error", "req_path", "cluster_id", "log_template")
+_SPAN_COLUMNS = ("traceID", "spanID", "serviceName", "startTime", "duration")
+_MORE_OF_SPANS = ("time", "parentSpanID", "methodName", "operationName", "statusCode", "startTimeMillis")
 _Names = dict[str, dict[str, str]]
 
 
@@ -35,28 +37,27 @@ class RcaEval:
 
     def recognises(self, folder: Path) -> bool:
         """Whether it is a case, or holds some."""
-        return next(folder.rglob("inject_time.txt"), None) is not None
+        return next(folder.rglob(_LABEL), None) is not None
 
-    def read(self, folder: Path, notes: Notes) -> Iterator[Rows | ForeignFault]:
+    def parts(self, folder: Path) -> Sequence[Part]:
+        """The cases in it: each is a recording of its own, and they overlap in time."""
+        cases = sorted(each.parent.resolve() for each in folder.rglob(_LABEL))
+        if not cases:
+            msg = f"{folder} holds no case of RCAEval; expected <service>_<fault>/<n>/{_LABEL}"
+            raise InvalidInput(msg)
+        return [Part(name=f"{each.parent.name}/{each.name}", folders=(each,)) for each in cases]
+
+    def read(self, part: Part, notes: Notes) -> Iterator[Foreign]:
         """The metrics, lines and spans of a case, and its fault."""
-        case = _case(folder)
+        (case,) = part.folders
         names = _names(case)
-        yield _fault(case, names)
-        yield from _metrics(case, names, notes)
-        yield from _lines(case, names, notes)
-        yield from _spans(case, names, notes)
+        yield _fault(part.name, case, names)
+        yield from _metrics(part.name, case, names, notes)
+        yield from _lines(part.name, case, names, notes)
+        yield from _spans(part.name, case, names, notes)
 
 
 IMPORTER = RcaEval()
-
-
-def _case(folder: Path) -> Path:
-    cases = sorted(each.parent for each in folder.rglob("inject_time.txt"))
-    if len(cases) != 1:
-        first = f", the first of them {cases[0]}" if cases else ""
-        msg = f"{folder} holds {len(cases)} cases of RCAEval{first}; name the folder of one: each is a run"
-        raise InvalidInput(msg)
-    return cases[0]
 
 
 def _names(case: Path) -> _Names:
@@ -69,42 +70,47 @@ def _back(names: _Names, what: str, written: str) -> str:
     return names.get(what, {}).get(written, written)
 
 
-def _fault(case: Path, names: _Names) -> ForeignFault:
-    path = case / "inject_time.txt"
-    text = path.read_bytes()[:100].split(b"\n", 1)[0].decode("utf-8", "replace").strip()
+def _fault(name: str, case: Path, names: _Names) -> ForeignFault:
+    place = f"{name}/{_LABEL}"
+    try:
+        with (case / _LABEL).open("rb") as file:
+            text = file.readline(100).decode("utf-8-sig", "replace").strip()
+    except OSError as error:
+        msg = f"{place}, row 1: it can't be read: {error.strerror}"
+        raise InvalidInput(msg) from error
     # Newer sets name the folder <set>_<service>_<fault>_<n>, older ones <service>_<fault>/<n>.
     parts = case.name.split("_") if "_" in case.name else case.parent.name.split("_")
     if parts[-1].isdigit():
         parts = parts[:-1]
-    if len(parts) < 2 or not text.isdigit():
+    start_us = int(text) * _S if text.isascii() and text.isdigit() else 0
+    if len(parts) < 2 or not EARLIEST_US <= start_us < LATEST_US:
         msg = (
-            f"{path}, row 1: {text[:40]!r} in folder {case}; expected epoch seconds in <service>_<fault>/<n>"
+            f"{place}, row 1: {text[:40]!r} in folder {case}; expected epoch seconds in <service>_<fault>/<n>"
         )
         raise InvalidInput(msg)
     return ForeignFault(
         kind=_back(names, "fault", parts[-1]),
         service=_back(names, "service", parts[-2]),
-        start_us=int(text) * _S,
+        start_us=start_us,
         within_us=_S,
-        said_in=f"{case.parent.name}/{case.name}/{path.name}",
+        said_in=place,
     )
 
 
-def _metrics(case: Path, names: _Names, notes: Notes) -> Iterator[Rows]:
-    if (case / "metrics.parquet").is_file():
-        points = _parquet_points(case / "metrics.parquet")
-    elif (case / "metrics.json").is_file():
-        points = _json_points(case / "metrics.json")
-    else:
-        found = next((case / each for each in _WIDE if (case / each).is_file()), None)
-        if found is None:
-            msg = f"{case} has no metrics: expected metrics.parquet, metrics.json or {', '.join(_WIDE)}"
-            raise InvalidInput(msg)
-        points = _csv_points(found)
+def _table(case: Path, what: str) -> Path | None:
+    """The file of lines or spans, as RCAEval's own reader chooses it: there is a set of Parquet, too."""
+    return next((path for end in ("parquet", "csv") if (path := case / f"{what}.{end}").is_file()), None)
+
+
+def _rows(path: Path, name: str, needed: Sequence[str], notes: Notes, known: Sequence[str]) -> CsvRows:
+    return (ParquetRows if path.suffix == ".parquet" else CsvRows)(path, name, needed, notes, known)
+
+
+def _metrics(name: str, case: Path, names: _Names, notes: Notes) -> Iterator[Rows]:
     services: dict[str, Points] = {}
-    for column, time_us, value in points:
-        service, parted, metric = column.partition("_")
-        if not parted or not metric:
+    for column, time_us, value in points_of(case, name, notes):
+        service, _, metric = column.partition("_")
+        if not service or not metric:
             notes.note(f"column {column[:80]!r} is not <service>_<metric>, so its value is left out")
             continue
         owner = _back(names, "service", service)
@@ -115,50 +121,12 @@ def _metrics(case: Path, names: _Names, notes: Notes) -> Iterator[Rows]:
     yield from (each.rows() for each in services.values() if each.times)
 
 
-def _parquet_points(path: Path) -> Iterator[tuple[str, int, float]]:
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        msg = f"{path} can't be read: {str(error).splitlines()[0][:200]}"
-        raise InvalidInput(msg) from error
-    if "time" not in table.column_names:
-        msg = f"{path}: there is no column time"
-        raise InvalidInput(msg)
-    times = table.column("time").to_pylist()
-    for column in table.column_names:
-        if column != "time":
-            for time_s, value in zip(times, table.column(column).to_pylist(), strict=True):
-                if value is not None:
-                    yield column, int(time_s) * _S, float(value)
-
-
-def _json_points(path: Path) -> Iterator[tuple[str, int, float]]:
-    try:
-        document = json.loads(path.read_bytes())
-        for column, pairs in document.items():
-            for time_s, value in pairs:
-                yield str(column), int(time_s) * _S, float(value)
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        msg = f"{path} is no {{name: [[time, value], ...]}}: {str(error)[:200]}"
-        raise InvalidInput(msg) from error
-
-
-def _csv_points(path: Path) -> Iterator[tuple[str, int, float]]:
-    rows = CsvRows(path, path.name, ("time",))
-    for row in rows:
-        time_us = rows.instant_us("time", row["time"], "s")
-        for column, text in row.items():
-            # Some sets have the time twice.
-            if not column.startswith("time"):
-                yield column, time_us, rows.number(column, text)
-
-
-def _lines(case: Path, names: _Names, notes: Notes) -> Iterator[Rows]:
-    path = case / "logs.csv"
-    if not path.is_file():
-        notes.note("the case has no logs.csv, so the run has no lines")
+def _lines(name: str, case: Path, names: _Names, notes: Notes) -> Iterator[Rows]:
+    path = _table(case, "logs")
+    if path is None:
+        notes.note("the case has no logs.parquet nor logs.csv, so the run has no lines")
         return
-    rows = CsvRows(path, path.name, ("timestamp", "container_name", "message"))
+    rows = _rows(path, f"{name}/{path.name}", _LINE_COLUMNS, notes, _MORE_OF_LINES)
     found: dict[str, list[Line]] = {}
     for row in rows:
         service = _back(names, "service", row["container_name"])
@@ -169,6 +137,7 @@ def _lines(case: Path, names: _Names, notes: Notes) -> Iterator[Rows]:
                 row["message"],
                 row.get("log_template") or row.get("cluster_id", ""),
                 _SEVERITIES.get(row.get("level", "").lower(), _SEVERITIES["info"]),
+                place=rows.row,
             )
         )
         if len(own) >= _PART:
@@ -177,24 +146,29 @@ def _lines(case: Path, names: _Names, notes: Notes) -> Iterator[Rows]:
         yield line_rows(service, "", own)
 
 
-def _spans(case: Path, names: _Names, notes: Notes) -> Iterable[Rows]:
-    path = case / "traces.csv"
-    if not path.is_file():
-        notes.note("the case has no traces.csv, so the run has no spans")
-        return []
-    needed = ("traceID", "spanID", "serviceName", "startTime", "duration")
-    rows, spans = CsvRows(path, path.name, needed), []
-    known: dict[str, str] = {}
+def _spans(name: str, case: Path, names: _Names, notes: Notes) -> Iterator[Rows]:
+    path = _table(case, "traces")
+    if path is None:
+        notes.note("the case has no traces.parquet nor traces.csv, so the run has no spans")
+        return
+    place = f"{name}/{path.name}"
+
+    def service_of(row: dict[str, str]) -> str:
+        return _back(names, "service", row["serviceName"])
+
+    known = parent_services(
+        (row["spanID"], service_of(row)) for row in _rows(path, place, _SPAN_COLUMNS, Notes(), _MORE_OF_SPANS)
+    )
+    rows, spans, seen = _rows(path, place, _SPAN_COLUMNS, notes, _MORE_OF_SPANS), list[Span](), set[str]()
     for row in rows:
-        service = _back(names, "service", row["serviceName"])
-        if row["spanID"] in known:
-            notes.note("traces.csv has the id of a span again, so that row is left out")
+        if row["spanID"] in seen:
+            notes.note(f"{place} has the id of a span again, so that row is left out")
             continue
-        known[row["spanID"]] = service
+        seen.add(row["spanID"])
         operation = row.get("operationName") or row.get("methodName", "")
         spans.append(
             Span(
-                service=service,
+                service=service_of(row),
                 instance="",
                 start_us=rows.instant_us("startTime", row["startTime"], "us"),
                 duration_us=_duration_us(rows, row["duration"]),
@@ -205,7 +179,10 @@ def _spans(case: Path, names: _Names, notes: Notes) -> Iterable[Rows]:
                 failed=_has_failed(rows.number("statusCode", row.get("statusCode", ""))),
             )
         )
-    return span_rows(spans, known)
+        if len(spans) >= _PART:
+            yield from span_rows(spans, known)
+            spans.clear()
+    yield from span_rows(spans, known)
 
 
 def _duration_us(rows: CsvRows, text: str) -> int:

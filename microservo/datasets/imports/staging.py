@@ -2,8 +2,8 @@
 
 ::
 
-    importer ─► rows ─► <minute>.rows, by the minute in which each begins
-             └► faults, notes ─► Staged
+    importer ─► parts, each a run ─► rows ─► <part>/<minute>.rows, by the minute in which each begins
+                                  └► faults, calls, notes ─► Staged
 
 What can't be read is found here, so that nothing of a bad recording reaches a topic.
 """
@@ -12,17 +12,21 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from microservo.adapters.rows_file import read_rows, to_bytes
-from microservo.datasets.imports.importer import ForeignFault, Notes
+from microservo.datasets.draft import writing
+from microservo.datasets.imports.importer import ForeignCall, ForeignFault, Importer, Notes, Part
+from microservo.datasets.imports.labels import Labels
 from microservo.datasets.imports.registry import importer_of
+from microservo.datasets.imports.span_of_time import ALL_OF_IT, SpanOfTime, refuse_long
 from microservo.datasets.imports.unpacking import unpacked
+from microservo.domain.bounded_names import cut
 from microservo.domain.completeness import MINUTE_US
 from microservo.domain.graph import Edge
 from microservo.domain.row_slices import event_us
@@ -30,91 +34,133 @@ from microservo.domain.rows import Rows, SpanRows
 from microservo.domain.telemetry import Int64
 from microservo.errors import InvalidInput
 
-LONGEST_US = 7 * 86_400_000_000
-"""A longer recording is refused: its windows would be silent nearly all."""
 _BUFFER_BYTES = 64 * 2**20
 _DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staged:
-    """A recording that was read.
+    """A recording that was read, or the part of one that is a run.
 
     Attributes:
         format_name: that of its importer.
+        part: which part it is; "" where there are no others.
+        folder: where its minutes are.
         from_us: begin of its first minute, microseconds UTC.
         until_us: end of its last minute.
         records: how many points, lines and spans it holds.
-        edges: who calls whom, by its spans.
+        edges: who calls whom, by its spans and its graph.
         faults: what its labels say, in order of time.
+        fault_free_until_us: until when there is no fault, by its labels; None where they don't say.
         notes: what was found odd, and what was made of it.
         digest: the first digits of a SHA-256 of all of it.
     """
 
     format_name: str
+    part: str
+    folder: Path
     from_us: int
     until_us: int
     records: int
     edges: frozenset[Edge]
     faults: tuple[ForeignFault, ...]
+    fault_free_until_us: int | None
     notes: tuple[str, ...]
     digest: str
 
 
-def stage(path: Path, format_name: str, folder: Path, *, progress: Callable[[float, float], None]) -> Staged:
-    """Reads a recording into a folder, which is emptied first.
+def stage(
+    path: Path,
+    format_name: str,
+    folder: Path,
+    *,
+    within: SpanOfTime = ALL_OF_IT,
+    progress: Callable[[float, float], None],
+) -> tuple[Staged, ...]:
+    """Reads a recording into a folder, which is emptied first; each of its parts into one of its own.
 
     Args:
         path: the recording: a folder, or an archive with one in it.
         format_name: that of an importer, or `auto`.
-        folder: where its minutes go.
-        progress: called as (files that were read, files).
+        folder: where the minutes go; on a refusal there is none.
+        within: what is outside of it is left out.
+        progress: called as (parts that were read, parts).
 
     Raises:
         InvalidInput: it can't be read; the message names file and row.
+        Unavailable: there is no room.
     """
-    if path.is_file():
-        place = unpacked(path, folder.parent / "unpacked")
-        try:
-            return _stage(place, format_name, folder, progress)
-        finally:
-            shutil.rmtree(place, ignore_errors=True)
-    return _stage(path, format_name, folder, progress)
-
-
-def _stage(path: Path, format_name: str, folder: Path, progress: Callable[[float, float], None]) -> Staged:
-    importer, notes = importer_of(path, format_name), Notes()
+    place = folder.parent / f"{folder.name}-unpacked"
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    faults: list[ForeignFault] = []
-    minutes = _Minutes(folder)
-    for number, each in enumerate(importer.read(path, notes), start=1):
+    try:
+        root = unpacked(path, place) if path.is_file() else path
+        importer = importer_of(root, format_name)
+        return tuple(_staged(importer, root, folder, within, progress))
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _staged(
+    importer: Importer, root: Path, folder: Path, within: SpanOfTime, progress: Callable[[float, float], None]
+) -> Iterator[Staged]:
+    parts = importer.parts(root)
+    is_empty = True
+    for number, part in enumerate(parts):
+        progress(number, len(parts))
+        with _named(part, len(parts)):
+            staged = _read_part(importer, part, folder / str(number), within)
+        if staged is not None:
+            is_empty = False
+            yield staged
+    if is_empty:
+        msg = f"{root} holds no point, line or span that can be used{within.words}"
+        raise InvalidInput(msg)
+
+
+def _read_part(importer: Importer, part: Part, folder: Path, within: SpanOfTime) -> Staged | None:
+    """Of a part that holds nothing nothing stays."""
+    notes, labels, calls, minutes = Notes(), Labels(within), set[Edge](), _Minutes(folder, within)
+    for each in importer.read(part, notes):
         if isinstance(each, ForeignFault):
-            faults.append(each)
+            labels.add(each)
+        elif isinstance(each, ForeignCall):
+            calls.add((each.caller, each.callee))
         elif each.count:
-            minutes.add(each)
-        progress(number, number + 1)
+            minutes.add(each, notes)
     minutes.flush()
     if not minutes.records:
-        msg = f"{path} holds no point, line or span that can be used"
-        raise InvalidInput(msg)
-    first_us, last_us = min(minutes.begins_us), minutes.last_us
-    from_us, until_us = first_us, (last_us // MINUTE_US + 1) * MINUTE_US
-    if until_us - from_us > LONGEST_US:
-        days, most = (until_us - from_us) / 86_400e6, LONGEST_US // 86_400_000_000
-        msg = f"{path} spans {days:.0f} days, and a run may span {most}; import parts of it, each as a run"
-        raise InvalidInput(msg)
-    kept = [each for each in _distinct(faults, notes) if _is_within(each, from_us, until_us, notes)]
+        return None
+    from_us, until_us = min(minutes.begins_us), (minutes.last_us // MINUTE_US + 1) * MINUTE_US
+    refuse_long(from_us, until_us, notes.extent, within)
+    faults = labels.within(from_us, until_us, notes)
     return Staged(
         format_name=importer.name,
+        part=part.name,
+        folder=folder,
         from_us=from_us,
         until_us=until_us,
         records=minutes.records,
-        edges=_edges(folder, sorted(minutes.begins_us)),
-        faults=tuple(sorted(kept, key=lambda each: (each.start_us, each.service, each.kind, each.instance))),
+        edges=frozenset(calls) | _edges(folder, sorted(minutes.begins_us)),
+        faults=faults,
+        fault_free_until_us=until_us if part.is_fault_free else labels.fault_free_until_us(from_us),
         notes=notes.sentences,
         digest=minutes.digest,
     )
+
+
+@contextmanager
+def _named(part: Part, count: int) -> Iterator[None]:
+    """Says of which part a refusal is, where there are several and it does not say so."""
+    try:
+        yield
+    except InvalidInput as error:
+        if count == 1 or part.name in str(error):
+            raise
+        msg = f"{part.name}: {error}"
+        raise InvalidInput(msg) from error
 
 
 def minute_file(folder: Path, begin_us: int) -> Path:
@@ -125,8 +171,9 @@ def minute_file(folder: Path, begin_us: int) -> Path:
 class _Minutes:
     """The files of the minutes, which grow."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, within: SpanOfTime) -> None:
         self._folder = folder
+        self._within = within
         self._parts: dict[int, list[bytes]] = {}
         self._bytes = 0
         self._hash = hashlib.sha256()
@@ -134,8 +181,15 @@ class _Minutes:
         self.last_us = 0
         self.records = 0
 
-    def add(self, rows: Rows) -> None:
+    def add(self, rows: Rows, notes: Notes) -> None:
         """Adds rows, to the minute in which each begins."""
+        if not rows.service:
+            notes.note("a record names no service, and is left out", rows.count)
+            return
+        rows = self._within.of_rows(rows, _begins(rows), notes)
+        if not rows.count:
+            return
+        rows = replace(rows, service=cut(rows.service), instance=cut(rows.instance))
         begin_us = _begins(rows) // MINUTE_US * MINUTE_US
         for minute_us in np.unique(begin_us).tolist():
             part = to_bytes(rows.at(np.flatnonzero(begin_us == minute_us)))
@@ -149,10 +203,16 @@ class _Minutes:
             self.flush()
 
     def flush(self) -> None:
-        """Writes down what was added."""
-        for minute_us, parts in self._parts.items():
-            with minute_file(self._folder, minute_us).open("ab") as file:
-                file.writelines(parts)
+        """Writes down what was added.
+
+        Raises:
+            Unavailable: there is no room.
+        """
+        with writing(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            for minute_us, parts in self._parts.items():
+                with minute_file(self._folder, minute_us).open("ab") as file:
+                    file.writelines(parts)
         self._parts.clear()
         self._bytes = 0
 
@@ -163,27 +223,6 @@ class _Minutes:
 
 def _begins(rows: Rows) -> Int64:
     return rows.start_us if isinstance(rows, SpanRows) else rows.time_us
-
-
-def _distinct(faults: Iterable[ForeignFault], notes: Notes) -> Iterator[ForeignFault]:
-    """Each fault once, by service, instance, kind and start: where a label comes again the first counts."""
-    counts: Counter[tuple[str, str, str, int]] = Counter()
-    for each in faults:
-        key = (each.service, each.instance, each.kind, each.start_us)
-        counts[key] += 1
-        if counts[key] == 1:
-            yield each
-        else:
-            notes.note(f"{each.said_in}: the label of another fault comes again, and is left out")
-
-
-def _is_within(fault: ForeignFault, from_us: int, until_us: int, notes: Notes) -> bool:
-    if from_us <= fault.start_us < until_us:
-        return True
-    notes.note(
-        f"{fault.said_in}: {fault.kind} at {fault.service} lies outside of all telemetry, and is left out"
-    )
-    return False
 
 
 def _edges(folder: Path, minutes_us: list[int]) -> frozenset[Edge]:

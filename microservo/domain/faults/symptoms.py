@@ -152,6 +152,16 @@ def towards_users(
     )
 
 
+def cut_off(ratio: float) -> Contract:
+    """The contract of a fault that lets nothing pass: callers fail, or wait for its end where they may.
+
+    Args:
+        ratio: share of the requests that need the other side.
+    """
+    measures = (failed(ratio), slow(2 * _MOST_MS, ratio))
+    return towards_users(*measures, root=tuple(served(measure) for measure in measures))
+
+
 def delayed(delay_ms: float, ratio: float = 1.0, *, some_endpoints: bool = False) -> Contract:
     """The contract of a fault that holds back what goes to or comes from the root; arguments as `slow`.
 

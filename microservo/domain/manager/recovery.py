@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 
 from microservo.domain.geography import Coordinates
-from microservo.domain.manager.actions import JoinHost, Launch, Stop
+from microservo.domain.manager.actions import JoinHost, Launch, Remove, Stop
 from microservo.domain.manager.entities import Container, Host, Node, PendingAction, Port, Service, entity_key
 from microservo.domain.manager.host_decisions import release_if_empty
 from microservo.domain.manager.placing import begin, launch_near, launch_on
@@ -101,10 +102,10 @@ def launch_failed(step: Step, name: str, reason: str) -> None:
     if service is None or len(failed) >= state.settings.most_launches:
         _give_up(step, replace(container, failed_hosts=failed), f"{len(failed)} hosts have failed: {reason}")
         return
-    step.remove(entity_key(container))
     like = replace(container, failed_hosts=failed)
     target = Coordinates(container.latitude, container.longitude)
-    if launch_near(step, service, target, cause, action="launch", excluded=failed, like=like) is None:
+    launch = partial(launch_near, step, service, target, cause, action="launch", excluded=failed, like=like)
+    if step.substitute(container, launch) is None:
         _recover(step, container, reason, is_own_fault=True)
 
 
@@ -159,6 +160,11 @@ def _next_incarnation(
     step: Step, service: Service, container: Container, like: Container, cause: Cause
 ) -> None:
     state = step.state
+    siblings = state.containers_of(service.name)
+    if any(each.recovers == container.name != each.name for each in siblings):
+        # An earlier life was killed between writing the next incarnation and deleting this one.
+        step.remove(entity_key(container))
+        return
     host = state.hosts.get(container.host)
     stays = service.is_stateful or service.type == "database"
     if stays and (host is None or host.state != "running"):
@@ -166,12 +172,13 @@ def _next_incarnation(
         step.change(container, state="down")
         step.report(entity_key(container), "recover", waits, service=service.name, container=container.name)
         return
-    step.remove(entity_key(container))
-    if stays:
-        launch_on(step, service, container.host, cause, action="recover", like=like)
-        return
     target = Coordinates(container.latitude, container.longitude)
-    if launch_near(step, service, target, cause, action="recover", like=like) is None:
+    launch = (
+        partial(launch_on, step, service, container.host, cause, action="recover", like=like)
+        if stays
+        else partial(launch_near, step, service, target, cause, action="recover", like=like)
+    )
+    if step.substitute(container, launch) is None:
         # There is no room for now: it is kept, so that it comes back when there is.
         step.put(replace(like, state="down", recovers=container.name))
         step.state.retries.containers[container.name] = None
@@ -321,11 +328,16 @@ def _lose(step: Step, container: Container, reason: str) -> None:
 def _launch_elsewhere(step: Step, container: Container, cause: Cause) -> None:
     """Launches a container that its host did not live to start; where many fail at once, none is to blame."""
     service = step.state.services.get(container.service)
-    step.remove(entity_key(container))
-    if service is not None and not service.component:
-        target = Coordinates(container.latitude, container.longitude)
-        excluded = (*container.failed_hosts, container.host)
-        launch_near(step, service, target, cause, action="launch", excluded=excluded, like=container)
+    if service is None or service.component:
+        step.remove(entity_key(container))
+        return
+    target = Coordinates(container.latitude, container.longitude)
+    excluded = (*container.failed_hosts, container.host)
+    launch = partial(
+        launch_near, step, service, target, cause, action="launch", excluded=excluded, like=container
+    )
+    if step.substitute(container, launch) is None:
+        step.do(Remove(key=entity_key(container)))
 
 
 def instance_launched(step: Step, host: Host, container: str) -> None:

@@ -38,11 +38,13 @@ class Pending:
 
     Attributes:
         intent: what it is for, from which it is made again when the entity has changed before it.
+        number: changes are published in this order, also those of several entities.
         is_sent: whether it was given to be published since it was made.
     """
 
     change: Change
     intent: Intent
+    number: int
     is_sent: bool = False
 
 
@@ -86,11 +88,13 @@ class Replica:
             entity = pending.change.entity
             change = replace(pending.change, life_us=life_us)
             self._pending.setdefault(entity, []).append(replace(pending, change=change, is_sent=False))
+        self._written = 1 + max((each.number for each in self.outbox), default=0)
 
     @property
     def outbox(self) -> tuple[Pending, ...]:
         """What has not been read back, in an order in which it may be published."""
-        return tuple(pending for found in self._pending.values() for pending in found)
+        found = (pending for of_entity in self._pending.values() for pending in of_entity)
+        return tuple(sorted(found, key=lambda each: each.number))
 
     def holding(self) -> Iterator[Change]:
         """What holds by the log, deletions included, in the order in which entities became known."""
@@ -174,11 +178,13 @@ class Replica:
 
     def _write(self, change: Change, intent: Intent) -> Change:
         change = replace(change, life_us=self.life_us)
-        self._pending.setdefault(change.entity, []).append(Pending(change=change, intent=intent))
+        pending = Pending(change=change, intent=intent, number=self._written)
+        self._written += 1
+        self._pending.setdefault(change.entity, []).append(pending)
         return change
 
     def offers(self, *, again: bool = False) -> list[Change]:
-        """What is to be published now, in this order.
+        """What is to be published now, in the order in which it was written.
 
         Args:
             again: also what was given out before; after the connection was lost, once all has been read.
@@ -187,9 +193,9 @@ class Replica:
         for pending in self._pending.values():
             for number, each in enumerate(pending):
                 if again or not each.is_sent:
-                    found.append(each.change)
+                    found.append(each)
                     pending[number] = replace(each, is_sent=True)
-        return found
+        return [each.change for each in sorted(found, key=lambda each: each.number)]
 
     def correct(self, at_us: int, *, silent: frozenset[str] = frozenset()) -> None:
         """Has what holds said again where a refused change is the newest message; called at the log's end.
@@ -272,7 +278,7 @@ class Replica:
                 yield from (Dropped(change=left.change, reason=reason) for left in before[number:])
                 return
             again = replace(again, life_us=self.life_us)
-            pending.append(Pending(change=again, intent=each.intent))
+            pending.append(Pending(change=again, intent=each.intent, number=each.number))
             newest = again
 
     def _upon(self, newest: Change, pending: Pending) -> Change | None:

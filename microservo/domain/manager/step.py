@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -78,6 +78,26 @@ class Step:
         """Deletes an entity."""
         self.state.remove(key)
         self.do(Remove(key=key))
+
+    def substitute(self, container: Container, launch: Callable[[], Container | None]) -> Container | None:
+        """Launches another container in the place of one that has ended, whose room it may take.
+
+        The deletion is written behind the new one. Others read one message after the other: between a
+        deletion that came first and the launch, the master would miss a replica, and add one that stays.
+
+        Args:
+            container: the one that has ended.
+            launch: decides the launch, with the ended one gone from the state.
+
+        Returns:
+            The new one. None where there is no room; nothing of the ended one is written then.
+        """
+        key = entity_key(container)
+        self.state.remove(key)
+        launched = launch()
+        if launched is not None:
+            self.do(Remove(key=key))
+        return launched
 
     def assign(self, entity: Entity, owner: str) -> None:
         """Gives an entity to a process; it is not written, but managed by that one from then on."""

@@ -13,6 +13,7 @@ from chaos_controller import ChaosController
 from cluster_world import Workloads
 from kubernetes_cluster import API_SERVER_VERSION, Cluster, helm_binary, new_namespace
 
+from microservo.application.catalogue_database import URL_VARIABLE
 from microservo.domain.faults.catalogue import KINDS
 from microservo.errors import InvalidInput
 from microservo.log.topics import topic_specs
@@ -88,7 +89,7 @@ def test_the_api_server_takes_all_of_it_and_every_pod_is_kept_small(kubernetes_c
         f"target.namespaces={{{namespace},{other}}}",
     )
     pods = [each["spec"]["template"]["spec"] for each in found if each["kind"] in ("Deployment", "Job")]
-    assert len(pods) == 9
+    assert len(pods) == 10
     for pod in pods:
         assert pod["securityContext"]["runAsNonRoot"]
         for container in pod["containers"]:
@@ -165,6 +166,28 @@ def test_without_a_driver_there_is_no_manager_and_without_a_token_no_region() ->
     assert not {each for each in names if "manager" in each or "worker" in each or "registry" in each}
     given = [option for each in ("kafka.bootstrapServers=k:9092", *REGIONS) for option in ("--set", each)]
     assert "set controlTokenSecret" in helm("template", "ms", str(CHART), *given).stderr
+
+
+def test_the_projector_has_a_database_in_its_pod_or_that_of_a_secret_or_is_left_out() -> None:
+    kafka = "kafka.bootstrapServers=kafka:9092"
+
+    def projectors(*more: str) -> list[Json]:
+        found = of_kind(rendered("shop", kafka, *more), "Deployment")
+        return [each for each in found if each["metadata"]["name"] == "ms-projector"]
+
+    (own,) = projectors()
+    (url,) = [each["value"] for each in environment_of(own) if each["name"] == URL_VARIABLE]
+    assert url.startswith("sqlite:////tmp/"), "which is a volume, and nothing else can be written"
+    (other,) = projectors("catalogue.existingSecret=databases")
+    (variable,) = [each for each in environment_of(other) if each["name"] == URL_VARIABLE]
+    assert variable["valueFrom"]["secretKeyRef"] == {"name": "databases", "key": URL_VARIABLE}
+    assert projectors("catalogue.enabled=false") == []
+
+
+def environment_of(deployment: Json) -> list[Json]:
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    found: list[Json] = container["env"]
+    return found
 
 
 def test_the_topics_of_the_contract_are_topics_of_strimzi() -> None:

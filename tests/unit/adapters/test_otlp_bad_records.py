@@ -128,8 +128,12 @@ def test_broken_utf8_in_json_costs_one_record() -> None:
     assert (kept(found), len(found.refused)) == ([1], 1)
 
 
-def test_overflow_in_one_point_of_json_keeps_the_others_of_its_metric() -> None:
-    points = [{"timeUnixNano": str(T0_US * 1000), "asInt": value} for value in ("1", "9" * 30, "3")]
+@pytest.mark.parametrize(
+    ("name", "value"), [("asInt", "9" * 30), ("asDouble", 10**400)], ids=["a text of 30 digits", "10**400"]
+)
+def test_overflow_in_one_point_of_json_keeps_the_others_of_its_metric(name: str, value: object) -> None:
+    time = {"timeUnixNano": str(T0_US * 1000)}
+    points = [{**time, "asInt": "1"}, {**time, name: value}, {**time, "asInt": "3"}]
     document = {
         "resourceMetrics": [{"scopeMetrics": [{"metrics": [{"name": "m", "gauge": {"dataPoints": points}}]}]}]
     }

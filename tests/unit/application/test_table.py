@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -89,3 +90,10 @@ def test_an_import_that_cant_begin_is_refused_before_a_run_is_made(
     with pytest.raises(InvalidInput, match=words):
         execute(ImportRecording(path=tmp_path, speed=speed), context)
     assert list(execute(ListRuns(), context)) == []
+
+
+def test_an_import_of_a_range_that_ends_before_it_begins_is_refused(tmp_path: Any) -> None:
+    context = Context(lambda: Connection(broker=MemoryBroker(), topic_prefix=""))
+    end, begin = datetime(2026, 1, 31, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
+    with pytest.raises(InvalidInput, match=r"--to 2026-01-31.* is not after --from 2026-02-01"):
+        execute(ImportRecording(path=tmp_path, from_at=begin, to_at=end), context)

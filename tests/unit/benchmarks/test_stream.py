@@ -1,8 +1,10 @@
 import json
+from dataclasses import replace
 
 from benchmarks.stream import RECORDS, RUN_ID, US, Plan, as_json, messages
 from microservo.domain.join import process_message
 from microservo.domain.joined_topics import WAITED_FOR
+from microservo.domain.telemetry import record_count
 from microservo.domain.window_policy import WindowPolicy
 from microservo.domain.windows import Windower
 from schemas.codec import encode
@@ -33,6 +35,12 @@ def test_messages_come_in_the_order_they_are_sent() -> None:
 def test_every_second_of_every_service_holds_250_records() -> None:
     batches = [sent for sent in messages(PLAN) if not isinstance(sent.record, ServiceFault)]
     assert sum(sent.records for sent in batches) == 60 * 3 * 250
+
+
+def test_messages_hold_as_many_records_as_planned() -> None:
+    for sent in messages(replace(PLAN, records=10)):
+        if not isinstance(sent.record, ServiceFault):
+            assert record_count(sent.record) == sent.records == 10
 
 
 def test_as_json_a_batch_holds_the_same_records_at_the_same_instants() -> None:

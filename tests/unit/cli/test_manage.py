@@ -168,6 +168,15 @@ def test_a_topology_is_seeded_once_and_launched_as_an_app(run: Run, manager: Sim
     assert {each["values"]["host"] for each in containers(run)} == {"tokyo"}
 
 
+def test_components_are_seeded_of_the_kinds_that_are_named_or_else_of_all(
+    run: Run, manager: SimulatedManager
+) -> None:
+    some = run("manage", "seed-components", "--kind", "worker", "--kind", "registry")
+    assert some.stdout.split() == ["service/region-registry", "service/region-worker"]
+    assert run("manage", "seed-components").stdout.split() == ["service/region-balancer"]
+    assert run("manage", "seed-components", "--kind", "proxy").exit_code == 2
+
+
 def test_events_say_what_was_decided_for_which_command(run: Run, manager: SimulatedManager) -> None:
     outcome = documents(run("manage", "launch", "front", "--host", "tokyo", "--wait", "--json"))[0]
     found = documents(run("manage", "events", "--command", outcome["command_id"], "--json"))

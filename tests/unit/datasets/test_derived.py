@@ -17,13 +17,11 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from made_dataset import FAULTS, START_US, Made, S, write_dataset
 
 from microservo.datasets import content_hash, read_manifest, verify
 from microservo.datasets.derived import DERIVED, with_derived_files
-from microservo.datasets.feature_table import KEYS, FeatureRows, write_features
+from microservo.datasets.feature_table import KEYS
 from microservo.datasets.files import file_hash, write_table
 from microservo.datasets.tables import LABELS, WINDOWS
 from microservo.domain.datasets.card import dataset_card
@@ -208,29 +206,3 @@ def test_the_cards_program_finds_a_fault_that_is_plain_to_see(tmp_path: Path) ->
     ).stdout
     share = sum(row["truth"] == "anomalous" for row in windows) / len(windows)
     assert float(shown) > 0.6 > 5 * share
-
-
-names_of_features = st.text(st.characters(exclude_categories=["Cs"]), max_size=12).map(
-    "metric/{}/mean".format
-)
-windows_of_features = st.lists(st.dictionaries(names_of_features, st.floats(), max_size=5), max_size=6)
-
-
-@given(windows_of_features)
-@settings(deadline=None, max_examples=50)
-def test_any_features_survive_the_round_trip(
-    tmp_path_factory: pytest.TempPathFactory, windows: list[dict[str, float]]
-) -> None:
-    folder = tmp_path_factory.mktemp("any")
-    row = {
-        **{"run_id": "r", "service": "s", "service_kind": "service", "revision": 0, "truth": "normal"},
-        **{"in_force": 0.0, "faults": 0, "delay_us": 0, "sha256": "", "start": 0, "end": 5},
-    }
-    listed = [row | {"feature_names": list(each), "feature_values": list(each.values())} for each in windows]
-    write_table(folder / "windows.parquet", WINDOWS, [pa.Table.from_pylist(listed, schema=WINDOWS)])
-    assert write_features(FeatureRows(folder, None)) == len(windows)
-    columns = sorted({name for each in windows for name in each})
-    found = pq.read_table(folder / "features.parquet")
-    assert found.column_names[len(KEYS) + 1 :] == columns
-    for each, back in zip(windows, found.to_pylist(), strict=True):
-        assert [repr(back[name]) for name in columns] == [repr(each.get(name, math.nan)) for name in columns]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from cut_links import DeafLink
 from managers import ASIA, EUROPE, Fleet, fleet
 
 from microservo.application.command import Context
@@ -26,11 +27,12 @@ from schemas.catalogue import (
     CONTROL_COMMANDS,
     CONTROL_EVENTS,
     DEAD_LETTER_SUFFIX,
+    MANAGER_HEARTBEATS,
     MANAGER_INPUTS,
 )
 from schemas.codec import decode_as, encode
 from schemas.records import AnomalyScore, ControlEvent, ManagerInput
-from services.manager import orphans
+from services.manager import orphans, service
 
 
 @pytest.fixture
@@ -191,6 +193,24 @@ def test_a_second_master_ends_the_first(world: Fleet) -> None:
     world.add_service(minimum_replicas=1)
     eventually(lambda: len(world.running()) == 1, timeout_s=20)
     assert second.is_alive
+
+
+def test_a_manager_that_can_not_ask_whether_it_was_replaced_goes_on(
+    world: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = DeafLink(world.broker)
+    manager = world.manager(broker=link)
+    eventually(lambda: heartbeats(world) > 0, timeout_s=20, what="its first heartbeat")
+    # It asks at each round, and no more than after it stood still.
+    monkeypatch.setattr(service, "_STILL_US", -1)
+    link.is_cut.set()
+    before = heartbeats(world)
+    eventually(lambda: heartbeats(world) >= before + 2, timeout_s=20, what="further heartbeats")
+    assert manager.errors == []
+
+
+def heartbeats(world: Fleet) -> int:
+    return len(list(read_topic(world.broker, MANAGER_HEARTBEATS)))
 
 
 def test_a_host_that_fails_loses_its_containers_to_others_and_takes_new_ones_when_it_is_back(

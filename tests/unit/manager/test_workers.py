@@ -59,6 +59,25 @@ def test_a_worker_launches_and_brings_back_what_is_on_its_hosts(world: Fleet, br
     eventually(lambda: agree(master, worker), timeout_s=10, what="both know the same")
 
 
+def test_the_minimum_is_not_exceeded_where_a_worker_brings_a_container_back(
+    world: Fleet, broker: MemoryBroker
+) -> None:
+    master, worker = started(world, Link(broker))
+    names = [world.client.manager.launch("front", near=ASIA, finish_s=20).containers[0] for _ in range(2)]
+    world.client.manager.update("service/front", minimum_replicas=2)
+    world.infrastructure.end(names[0], -9)
+    eventually(
+        lambda: names[0] not in world.running() and len(world.running()) >= 2,
+        timeout_s=10,
+        what="the worker has brought it back",
+    )
+    eventually(lambda: agree(master, worker), timeout_s=10, what="both know the same")
+    # What the master answers behind that, it has decided with all of it.
+    world.client.manager.create("condition/busy", field="cpu-%", operator=">", value=80.0)
+    assert len(world.states()) == 2
+    assert set(world.running().values()) == {"tokyo"}
+
+
 def test_a_host_changes_hands_with_what_runs_on_it_and_nothing_is_interrupted(
     world: Fleet, broker: MemoryBroker
 ) -> None:
@@ -119,3 +138,20 @@ def test_while_the_master_is_away_a_worker_keeps_the_minimum_on_its_own_hosts(
     else:
         world.infrastructure.end(name, -9)
     eventually(lambda: "tokyo" in world.running().values(), timeout_s=30, what="one in Asia")
+
+
+def test_a_host_that_failed_when_its_worker_had_ended_is_down_once_the_master_gets_it(
+    world: Fleet, broker: MemoryBroker
+) -> None:
+    _, worker = started(world, Link(broker))
+    (name,) = world.client.manager.launch("front", near=ASIA, finish_s=20).containers
+    worker.kill()
+    world.infrastructure.stop_host("tokyo")
+    assert world.states() == {name: "running"}
+    world.client.manager.assign("tokyo")
+    eventually(
+        lambda: list(world.running().values()) == ["berlin"] and list(world.states().values()) == ["running"],
+        timeout_s=30,
+        what="what ran there running elsewhere",
+    )
+    assert world.client.manager.show("host/tokyo").values["state"] == "down"

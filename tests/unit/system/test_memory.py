@@ -8,10 +8,18 @@ from pathlib import Path
 import pytest
 from recorded_progress import RecordedProgress
 
+from microservo.domain.target_memory import COMPONENT_BYTES
 from microservo.errors import Unavailable
 from microservo.supervision.system_file import system_dir
 from microservo.system import EmbeddedSystem, memory
-from microservo.system.memory import ALGORITHM_BYTES, BROKER_BYTES, beside_bytes, check_memory
+from microservo.system.hosts import THREE_REGIONS
+from microservo.system.memory import (
+    ALGORITHM_BYTES,
+    BROKER_BYTES,
+    REGIONAL_BYTES,
+    beside_bytes,
+    check_memory,
+)
 from microservo.system.options import SystemOptions
 from microservo.system.target import TargetOptions, TargetSystem
 
@@ -69,3 +77,11 @@ def test_so_is_a_target_on_its_own(
     ):
         target.start()
     assert not state_file.parent.exists()
+
+
+def test_a_manager_takes_memory_and_so_do_the_components_of_each_region() -> None:
+    alone, one, three = (
+        beside_bytes(SystemOptions(hosts=hosts)) for hosts in ((), THREE_REGIONS[:1] * 2, THREE_REGIONS)
+    )
+    assert one - alone == REGIONAL_BYTES + 3 * COMPONENT_BYTES
+    assert three - one == 6 * COMPONENT_BYTES

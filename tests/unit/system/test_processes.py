@@ -7,23 +7,27 @@ from pathlib import Path
 
 import pytest
 
+from microservo.application.catalogue_database import URL_VARIABLE, opened
+from microservo.catalogue.database import migrate
 from microservo.errors import InvalidInput
 from microservo.sources.declared import source_named
 from microservo.system.claim import claimed
 from microservo.system.logs import fresh_logs
 from microservo.system.options import ClusterOptions, SystemOptions
-from microservo.system.processes import HEALTH_NAMES, Pipeline
+from microservo.system.processes import HEALTH_NAMES, PROJECTOR, Pipeline
 from services.algorithm_runner.settings import AlgorithmRunnerSettings
 from services.effect_observer.settings import EffectObserverSettings
 from services.evaluator.settings import EvaluatorSettings
 from services.fault_injector.settings import FaultInjectorSettings
+from services.projector.settings import ProjectorSettings
 from services.telemetry_collector.settings import Settings as CollectorSettings
 from streams.settings import StreamsSettings
 
 
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MICROSERVO_HOME", str(tmp_path))
+    monkeypatch.setenv("MICROSERVO_HOME", str(tmp_path / "a home? 100%"))
+    monkeypatch.delenv(URL_VARIABLE, raising=False)
 
 
 @pytest.fixture
@@ -42,7 +46,7 @@ def pipeline() -> Pipeline:
         otlp_grpc_port=4445,
         control_port=4446,
         health_ports={
-            name: 5000 + number for number, name in enumerate((*HEALTH_NAMES, "source-prometheus"))
+            name: 5000 + number for number, name in enumerate((*HEALTH_NAMES, "source-prometheus", PROJECTOR))
         },
     )
 
@@ -56,6 +60,7 @@ def test_each_service_reads_its_own_settings(pipeline: Pipeline, monkeypatch: py
         (pipeline.runner(), AlgorithmRunnerSettings),
         (pipeline.evaluator(), EvaluatorSettings),
         (pipeline.injector(), FaultInjectorSettings),
+        (pipeline.projector(), ProjectorSettings),
     ]
     for spec, settings_class in cases:
         with monkeypatch.context() as patch:
@@ -65,6 +70,35 @@ def test_each_service_reads_its_own_settings(pipeline: Pipeline, monkeypatch: py
         assert settings.kafka.bootstrap_servers == "127.0.0.1:7"
         assert (settings.run_id, settings.topic_prefix) == ("run-1", "lab-")
         assert settings.health_port == pipeline.health_ports[spec.name]
+
+
+def test_the_catalogue_is_in_the_systems_folder(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = pipeline.own_catalogue_url()
+    for name, value in pipeline.projector().env.items():
+        monkeypatch.setenv(name, value)
+    settings = ProjectorSettings()
+    assert settings.catalogue_url.get_secret_value() == url
+    assert settings.catalogue_replaced, "nothing is in it that is not on the topics"
+    with opened(url) as engine:
+        migrate(engine)
+    assert pipeline.folders.catalogue.is_file()
+
+
+def test_a_catalogue_that_the_environment_names_is_kept_there_and_written_down_nowhere(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(URL_VARIABLE, "postgresql://owner:Open-Sesame@db/catalogue")
+    assert pipeline.own_catalogue_url() == ""
+    for name, value in pipeline.projector().env.items():
+        monkeypatch.setenv(name, value)
+    settings = ProjectorSettings()
+    assert settings.catalogue_url.get_secret_value().endswith("@db/catalogue")
+    assert not settings.catalogue_replaced, "others may keep theirs there"
+
+
+def test_without_a_projector_no_catalogue_is_named(pipeline: Pipeline) -> None:
+    without = {name: port for name, port in pipeline.health_ports.items() if name != PROJECTOR}
+    assert replace(pipeline, health_ports=without).own_catalogue_url() == ""
 
 
 def test_the_streams_cut_windows_as_the_run_says(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,13 +8,17 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from microservo.adapters.broker import Broker
+from microservo.application import importing
 from microservo.application.connection import Connection
 from microservo.application.importing import Import
-from microservo.application.progress import CallbackProgress
+from microservo.application.progress import CallbackProgress, Stage
 from microservo.datasets import rebuild, verify
+from microservo.datasets.imports.span_of_time import ALL_OF_IT
 from microservo.log.runs import runs
 from microservo.log.topics import topic_specs
 from microservo.runtime.shutdown import Shutdown
+from microservo.sources.past import PastRange
 from microservo.testing import MemoryBroker
 from services.telemetry_collector.past import collect_past
 from services.telemetry_collector.settings import Settings
@@ -23,13 +27,19 @@ S = 1_000_000
 AT_S = 1_661_140_260
 
 
-class InProcess(Import):
-    """An import whose collector is no process of its own."""
+class InProcess:
+    """Reads the past with the collector, which is no process of its own here."""
 
-    def _read(self, shown: Any) -> None:
-        settings = Settings.model_validate({"run_id": self.run_id})
-        collect_past(settings, self._broker, self._past, Shutdown(signals=()))
+    def __init__(self, broker: Broker, prefix: str, run_id: str, past: PastRange, folder: Path) -> None:
+        self._broker, self._past = broker, past
+        self._settings = Settings.model_validate({"run_id": run_id, "topic_prefix": prefix})
+
+    def read(self, shown: Stage) -> None:
+        collect_past(self._settings, self._broker, self._past, Shutdown(signals=()))
         shown.advance(1, 1)
+
+    def close(self) -> None:
+        pass
 
 
 def test_a_case_becomes_a_run_with_its_fault_its_values_and_its_spans(
@@ -50,14 +60,16 @@ def test_a_case_becomes_a_run_with_its_fault_its_values_and_its_spans(
     (case / "traces.csv").write_text(head + spans)
     broker = MemoryBroker()
     broker.admin().ensure_topics(topic_specs(prefix="", partitions=3))
-    with InProcess(
+    monkeypatch.setattr(importing, "PastReader", InProcess)
+    with Import(
         Connection(broker=broker, topic_prefix=""),
         tmp_path,
         format_name="auto",
+        within=ALL_OF_IT,
         speed=None,
         progress=CallbackProgress(lambda *_: None),
     ) as job:
-        imported = job.publish()
+        (imported,) = job.publish()
     (run,) = runs(broker, "")
     assert (run.run_id, run.status) == (imported.run_id, "finished")
     assert run.started_at_us == AT_S * S // 60_000_000 * 60_000_000

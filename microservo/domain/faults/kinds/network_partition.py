@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from microservo.domain.faults.base import Contract, Fault, Named, Parameter
 from microservo.domain.faults.registry import register
-from microservo.domain.faults.symptoms import STARVED, USERS, failed, fewer, served
+from microservo.domain.faults.symptoms import cut_off
 from microservo.domain.faults.units import TEXT
 
 _SHARE = 0.3
@@ -40,7 +40,4 @@ class NetworkPartition(Fault):
         return 1.0
 
     def contract(self) -> Contract:
-        lost = failed(_SHARE)
-        return Contract(
-            root=(served(lost),), callers=(lost,), users=(lost.diluted(USERS),), callees=(fewer(STARVED),)
-        )
+        return cut_off(_SHARE)

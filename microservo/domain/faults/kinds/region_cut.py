@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from microservo.domain.faults.base import Contract, Fault
 from microservo.domain.faults.registry import register
-from microservo.domain.faults.symptoms import STARVED, USERS, failed, fewer, served
+from microservo.domain.faults.symptoms import cut_off
 
 _SHARE = 0.3
 """Of the requests, those that need the other side; how many that are is not known beforehand."""
@@ -30,11 +30,5 @@ class RegionCut(Fault):
         return 1.0
 
     def contract(self) -> Contract:
-        lost = failed(_SHARE)
-        return Contract(
-            root=(served(lost),),
-            callers=(lost,),
-            users=(lost.diluted(USERS),),
-            callees=(fewer(STARVED),),
-            neighbours=(served(lost),),
-        )
+        found = cut_off(_SHARE)
+        return replace(found, neighbours=found.root)

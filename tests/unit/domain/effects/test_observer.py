@@ -48,6 +48,10 @@ DEFAULTS: list[tuple[str, dict[str, str], Change]] = [
     ("port-refuse", {}, Change(failing=True)),
     ("slow-close", {"delay": "400ms"}, Change(delay_ms=400.0)),
     ("process-pause", {}, Change(is_paused=True)),
+    ("host-down", {}, Change(failing=True)),
+    ("region-cut", {}, Change(is_paused=True)),
+    ("region-cut", {}, Change(delay_ms=1500.0)),
+    ("network-partition", {"peer": "frontend"}, Change(delay_ms=1500.0)),
     ("cpu-hog", {}, Change(cores=0.8, delay_ms=10.0)),
     ("memory-hog", {}, Change(held_bytes=128.0 * 2**20)),
 ]

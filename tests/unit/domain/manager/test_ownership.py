@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
+import numpy as np
+import pytest
 from decided import (
     ASIA,
     EUROPE,
+    GIB,
     command,
     container,
     front,
@@ -20,14 +24,20 @@ from decided import (
 
 from microservo.domain.manager import actions as act
 from microservo.domain.manager import events
+from microservo.domain.manager.decide import decide
 from microservo.domain.manager.entities import (
     Dependency,
+    Entity,
+    Host,
     Node,
     PendingAction,
     Service,
     Worker,
+    entity_key,
 )
+from microservo.domain.manager.entities.containers import ContainerState
 from microservo.domain.manager.simulation import World
+from microservo.domain.manager.state import SystemState
 
 
 def restarted(made: World) -> World:
@@ -145,6 +155,87 @@ def test_the_master_leaves_a_workers_containers_to_it() -> None:
     assert not made.actions(act.Launch)
     command(made, "stop", "container/c-2")
     assert not made.actions(act.Stop)
+
+
+def told(name: str, *entities: Entity) -> SystemState:
+    """What a manager knows that has read these entities, and the measurements of their hosts."""
+    state = SystemState(name)
+    for each in entities:
+        decide(state, changed(each))
+    decide(state, events.CaughtUp(now_us=1))
+    hosts = tuple(each.name for each in entities if isinstance(each, Host))
+    columns = {"cpu-%": 1.0, "ram-available": 8 * GIB, "disk-available": 100 * GIB}
+    measured = {field: np.full(len(hosts), value) for field, value in columns.items()}
+    decide(state, events.HostsMeasured(now_us=1, names=hosts, columns=measured))
+    return state
+
+
+def changed(entity: Entity) -> events.EntityChanged:
+    owner = getattr(entity, "managed_by", "") or getattr(entity, "worker", "") or "master"
+    return events.EntityChanged(now_us=1, key=entity_key(entity), entity=entity, owner=owner)
+
+
+def read_on(reader: SystemState, written: Iterable[act.Action]) -> None:
+    """Has a manager read what another one has written: one change after the other, deciding behind each."""
+    for action in written:
+        if isinstance(action, act.Put):
+            key, entity = entity_key(action.entity), action.entity
+            change = events.EntityChanged(now_us=3, key=key, entity=entity, owner=action.owner)
+            decide(reader, change)
+        elif isinstance(action, act.Remove):
+            decide(reader, events.EntityChanged(now_us=3, key=action.key, entity=None, owner=""))
+
+
+@pytest.mark.parametrize("minimum", [1, 3])
+@pytest.mark.parametrize(
+    ("state", "event"),
+    [
+        ("running", events.ContainerEnded(now_us=2, container="c-0", reason="it was killed")),
+        ("starting", events.LaunchFailed(now_us=2, container="c-0", reason="it does not start")),
+        ("running", events.HostsDown(now_us=2, names=("b",), reason="it does not answer")),
+        ("starting", events.HostsDown(now_us=2, names=("b",), reason="it does not answer")),
+    ],
+)
+def test_the_master_adds_no_replica_while_a_worker_brings_one_back(
+    minimum: int, state: ContainerState, event: events.Event
+) -> None:
+    mine = (*host("b", ASIA, worker="w-asia"), *host("c", ASIA, worker="w-asia"))
+    rest = [container(f"c-{number}", "c", ASIA, managed_by="w-asia") for number in range(1, minimum)]
+    first = container(
+        "c-0", "b", ASIA, managed_by="w-asia", state=state, started_at_us=int(state == "running")
+    )
+    entities = (*mine, *host("a", EUROPE), front(minimum_replicas=minimum), first, *rest)
+    master, worker = told("master", *entities), told("w-asia", *entities)
+    read_on(master, decide(worker, event))
+    assert "c-0" not in master.containers
+    assert set(master.containers) == set(worker.containers)
+    assert master.replicas("front") == minimum
+
+
+def test_what_waits_for_room_at_a_worker_keeps_its_place_with_the_master_too() -> None:
+    full = front(memory_bytes=20 * GIB)
+    entities = (*host("b", ASIA, worker="w-asia"), *host("a", EUROPE), full)
+    ended = container("c-0", "b", ASIA, managed_by="w-asia")
+    master, worker = told("master", *entities, ended), told("w-asia", *entities, ended)
+    written = decide(worker, events.ContainerEnded(now_us=2, container="c-0", reason="it was killed"))
+    assert not [each for each in written if isinstance(each, act.Remove)]
+    decide(master, changed(replace(master.hosts["a"], memory_bytes=64 * GIB)))
+    columns = {"cpu-%": 1.0, "ram-available": 64 * GIB, "disk-available": 100 * GIB}
+    measured = {field: np.full(1, value) for field, value in columns.items()}
+    decide(master, events.HostsMeasured(now_us=1, names=("a",), columns=measured))
+    read_on(master, written)
+    assert {name: each.state for name, each in master.containers.items()} == {"c-0": "down"}
+
+
+def test_a_container_whose_next_incarnation_is_known_is_not_brought_back_again() -> None:
+    made = world(
+        host("a", EUROPE),
+        front(minimum_replicas=0),
+        container("old", "a", EUROPE, state="down", recovers="old"),
+        container("new", "a", EUROPE, recovers="old"),
+        seconds=30,
+    )
+    assert list(made.state.containers) == ["new"], "the deletion of the old one was cut off by kill -9"
 
 
 def test_assigning_a_host_moves_its_node_and_containers_with_it() -> None:

@@ -433,6 +433,19 @@ def test_a_worker_that_returns_is_told_what_was_reassigned_or_deleted_meanwhile(
     assert (held.version, held.owner) == (2, "worker-asia"), "its own change arrives"
 
 
+def test_changes_are_published_in_the_order_in_which_they_were_written_also_of_several_entities() -> None:
+    worker = Replica("w-asia")
+    worker.create("container/old", "{}", 1)
+    worker.create("container/new", "{}", 2)
+    worker.delete("container/old", 3)
+    worker.update("container/new", "[]", 4)
+    expected = ["container/old", "container/new", "container/old", "container/new"]
+    assert [each.entity for each in worker.offers()] == expected
+    assert [each.entity for each in Replica("w-asia", worker.outbox).offers()] == expected
+    worker.delete("container/new", 5)
+    assert [each.entity for each in worker.offers(again=True)] == [*expected, "container/new"]
+
+
 def test_one_process_cannot_change_what_another_owns_and_is_told_the_way_out() -> None:
     world = World()
     world.write("worker-asia", "create", "container/0")
