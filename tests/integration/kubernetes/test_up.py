@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import time
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,45 +97,6 @@ def test_a_fault_on_one_pod_has_chaos_meshs_instants_and_labels_the_windows_of_i
     assert [event.recovered_at_us] == stamped_us[event.instance, "Recover"]
     eventually(lambda: running.labels("ours"), timeout_s=PATIENCE_S, what="a window with its label")
     assert running.labels("ours") == {("redis-cart", "root")}
-
-
-def test_spans_of_the_targets_pods_are_in_the_windows_that_its_faults_label(running: Running) -> None:
-    faults = running.client.faults
-    faults.request(DELAY, service="redis-cart", mode="one", latency="300ms", fault_id="with-spans")
-
-    def labelled_with_spans() -> bool:
-        send_span(running.system.file.ports["otlp"], "redis-cart")
-        records = running.client.topics.subscribe("labelled-windows", start="earliest", until_end=True)
-        windows = [each.record for each in records if isinstance(each.record, LabelledWindow)]
-        assert not [each.service for each in windows if "foreign" in each.service]
-        return any(
-            dict(zip(each.names, each.values, strict=True)).get("request/*/count", 0) > 0
-            for each in windows
-            if each.service == "redis-cart" and any(label.fault_id == "with-spans" for label in each.labels)
-        )
-
-    eventually(labelled_with_spans, timeout_s=PATIENCE_S, what="a labelled window with spans")
-    faults.stop("with-spans")
-    faults.wait("with-spans", "stopped", PATIENCE_S)
-
-
-def send_span(port: int, service: str) -> None:
-    """Sends a span that ends now, as an SDK in a pod of no known identity does."""
-    end_ns = time.time_ns()
-    span = {
-        "traceId": uuid.uuid4().hex,
-        "spanId": uuid.uuid4().hex[:16],
-        "name": "GET /",
-        "kind": 2,
-        "startTimeUnixNano": str(end_ns - 5_000_000),
-        "endTimeUnixNano": str(end_ns),
-    }
-    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": service}}]}
-    body = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span]}]}]}
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
-    connection.request("POST", "/v1/traces", json.dumps(body), {"Content-Type": "application/json"})
-    assert connection.getresponse().status == 200
-    connection.close()
 
 
 def test_nothing_is_left_in_the_cluster_when_a_fault_is_over(running: Running) -> None:
