@@ -14,7 +14,6 @@ from microservo.adapters.kafka import KafkaBroker
 from microservo.domain.joined_topics import SOURCES
 from microservo.log.run_records import KnownRuns
 from microservo.log.writers import GONE_AFTER_US, retire_writer
-from microservo.retry import retry
 from microservo.runtime.health import HealthServer
 from microservo.runtime.logging import configure_logging
 from microservo.runtime.settings import settings_or_exit
@@ -31,10 +30,7 @@ def main() -> None:
     partitions = partitions_of(admin, settings)
     # Around a rebalance Faust drops what it had fetched, and goes back only to what was committed.
     topics = [settings.topic(each) for each in SOURCES]
-    retry(
-        lambda: admin.begin_group(settings.topic(settings.streams_group), topics),
-        timeout_s=settings.kafka.connect_timeout_s,
-    )
+    admin.begin_group(settings.topic(settings.streams_group), topics)
     with (
         broker.producer(linger_ms=5) as producer,
         closing(KnownRuns(broker, settings.topic_prefix, now_us)) as runs,

@@ -107,6 +107,25 @@ def test_data_and_commits_survive_a_restart_on_other_ports(tmp_path: Path) -> No
             consumer.commit({Partition("orders", 0): 1})
 
 
+FIRST_GROUPS = """
+import sys
+from microservo.adapters.broker import TopicSpec
+from microservo.adapters.kafka import KafkaBroker, KafkaSettings
+admin = KafkaBroker(KafkaSettings(bootstrap_servers=sys.argv[1])).admin()
+admin.ensure_topics([TopicSpec(name="telemetry", partitions=4, config={})])
+for number in range(3):
+    admin.begin_group(f"group-{number}", ["telemetry"])
+"""
+
+
+def test_the_first_groups_of_a_new_broker_begin(tmp_path: Path) -> None:
+    # In a process of its own: while there was no coordinator, librdkafka ended the one that asked.
+    with running_broker(tmp_path) as process:
+        command = [sys.executable, "-c", FIRST_GROUPS, process.bootstrap_servers]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_small_heap_carries_every_topic_under_load(tmp_path: Path) -> None:
     names = [f"topic-{number}" for number in range(15)]
     values = [str(number).encode() * 60 for number in range(4000)]
