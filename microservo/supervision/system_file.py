@@ -110,12 +110,16 @@ def remove_system(name: str) -> None:
 
 
 def is_running(system: SystemFile) -> bool:
-    """Whether the process that runs the system is alive; a reused pid does not count."""
+    """Whether the process that runs the system is alive; a reused pid does not count.
+
+    Nor does one that has ended, and whose parent has not asked how.
+    """
     try:
-        created_at_s = psutil.Process(system.pid).create_time()
+        process = psutil.Process(system.pid)
+        is_same = abs(process.create_time() - system.created_at_s) < _SAME_PROCESS_S
+        return is_same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
-    return abs(created_at_s - system.created_at_s) < _SAME_PROCESS_S
 
 
 def running_system(name: str) -> SystemFile | None:
