@@ -328,20 +328,3 @@ def test_a_target_on_hosts_is_moved_and_has_faults_and_labels_until_ctrl_c_ends_
         _, alive = psutil.wait_procs(children, timeout=TIMEOUT_S)
         assert alive == []
     assert [each.status for each in patiently(system.client.runs.list)] == ["finished"]
-
-
-def test_a_managed_system_that_was_ended_or_killed_begins_again_where_it_was(system: System) -> None:
-    with system.up() as process:
-        system.manage(
-            *("create", "condition/idle", "field=cpu-%", "operator=<", "value=0"),
-            until=lambda: "condition/idle" in {each.key for each in system.entities("condition")},
-            what="the condition",
-        )
-        system.down(process)
-    with system.up() as process:
-        assert_each_runs_once(system)
-        assert "condition/idle" in {each.key for each in system.entities("condition")}
-        process.kill()
-    with system.up() as process:
-        assert_each_runs_once(system)
-        system.down(process)
