@@ -122,8 +122,8 @@ def multi_signal(
     Each kind counts by the logarithm of its largest deviations, so that a loud one can't outvote the others;
     a quantity counts once, whatever its statistics say.
 
-    The weights are of the best of 150 on four recordings: they have the cause of 249 of 363 faults first. Those
-    with the most, 251, don't find a slow callee as often.
+    The weights are of the best of 150 on four recordings: of 363 faults they have the cause of 249 first.
+    Those that have 251 don't find a slow callee as often.
     `benchmarks/results/rankers_unseen.md` judges each recording by what is chosen on the others.
 
     Args:
